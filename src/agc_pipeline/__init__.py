@@ -1,0 +1,5 @@
+"""The Analysis Grand Challenge ttbar cross section as a pipeline."""
+
+from importlib.metadata import version
+
+__version__ = version("agc-pipeline")

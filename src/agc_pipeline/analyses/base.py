@@ -1,0 +1,173 @@
+"""What an analysis tells the rest of the pipeline about itself.
+
+Everything else is generic. The declaration (regions, processes, variations) is light and serves
+inference, validation and the report; the event model (columns, selection, processor) serves
+delivery and histograms, and is loaded only there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from pydantic import PositiveFloat
+
+from agc_pipeline.settings import Settings
+
+Kind = Literal["object", "weight", "sample", "normalisation"]
+
+NOMINAL = "nominal"
+
+
+class Physics(Settings):
+    """What every analysis has in the ``physics:`` part of its configuration.
+
+    ``cross_sections_pb`` are for each process, in pb; ``luminosity_per_pb`` in 1/pb. The
+    selection is the analysis' own: cuts, and sizes of the variations computed from events.
+    """
+
+    luminosity_per_pb: PositiveFloat
+    cross_sections_pb: dict[str, PositiveFloat]
+    selection: Settings
+
+
+@dataclass(frozen=True)
+class Region:
+    """A selection with the observable that is histogrammed in it.
+
+    Attributes:
+        name: short name, first part of histogram names.
+        title: name of the channel in the statistical model.
+        observable: name of the observable.
+        label: axis label with unit, in matplotlib's mathtext.
+        edges: bin edges in GeV; under- and overflow are kept as well.
+    """
+
+    name: str
+    title: str
+    observable: str
+    label: str
+    edges: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A physics process: its name in histograms, and its title in models and plots."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Systematic:
+    """A source of uncertainty and the variations that measure it.
+
+    Attributes:
+        name: name of the nuisance parameter.
+        kind: "object" redoes selection and observables, "weight" reweights the nominal
+            selection, "sample" is a dataset of its own, "normalisation" scales the template.
+        processes: names of the processes it acts on.
+        up: variation shifted up; None for kind "normalisation".
+        down: variation shifted down; None means that ``up`` is mirrored about the nominal.
+        relative: size of a normalisation uncertainty; None for the other kinds.
+    """
+
+    name: str
+    kind: Kind
+    processes: tuple[str, ...]
+    up: str | None
+    down: str | None = None
+    relative: float | None = None
+
+    @property
+    def variations(self) -> tuple[str, ...]:
+        """The variations that have histograms of their own."""
+        return tuple(shift for shift in (self.up, self.down) if shift is not None)
+
+
+@dataclass(frozen=True)
+class Template:
+    """Identity of one histogram of (region, process, variation)."""
+
+    region: str
+    process: str
+    variation: str
+
+    @property
+    def name(self) -> str:
+        """Name in the histogram file; the nominal has no suffix."""
+        suffix = "" if self.variation == NOMINAL else f"_{self.variation}"
+        return f"{self.region}_{self.process}{suffix}"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One analysis, declared once: names and files everywhere else derive from it.
+
+    Attributes:
+        name: name of its package in ``agc_pipeline.analyses``.
+        settings: model of its ``physics:`` configuration.
+        regions: in the order of the statistical model.
+        processes: in the order of plots, from the bottom of the stack.
+        datasets: the pairs of process and variation that have input of their own.
+        systematics: every source of uncertainty.
+        pseudodata: for the pseudodata, the weight of each dataset in the sum.
+    """
+
+    name: str
+    settings: type[Physics]
+    regions: tuple[Region, ...]
+    processes: tuple[Process, ...]
+    datasets: tuple[tuple[str, str], ...]
+    systematics: tuple[Systematic, ...]
+    pseudodata: Mapping[tuple[str, str], float]
+
+    def dataset_name(self, process: str, variation: str) -> str:
+        """Name of a dataset, as in file lists."""
+        return f"{process}__{variation}"
+
+    def variations(self, process: str, variation: str) -> tuple[str, ...]:
+        """Variations that the dataset of ``process`` and ``variation`` fills, its own first.
+
+        The alternative datasets fill only themselves; the nominal one fills every object and
+        weight variation that acts on its process.
+        """
+        if variation != NOMINAL:
+            return (variation,)
+        return (
+            NOMINAL,
+            *(
+                shift
+                for systematic in self.systematics
+                if systematic.kind in ("object", "weight") and process in systematic.processes
+                for shift in systematic.variations
+            ),
+        )
+
+    def templates(self) -> tuple[Template, ...]:
+        """Every histogram filled from events, without the pseudodata."""
+        return tuple(
+            Template(region.name, process, filled)
+            for region in self.regions
+            for process, variation in self.datasets
+            for filled in self.variations(process, variation)
+        )
+
+    def pseudodata_name(self, region: str) -> str:
+        """Name of the pseudodata histogram of a region."""
+        return f"{region}_pseudodata"
+
+
+class EventModel(Protocol):
+    """The module ``agc_pipeline.analyses.NAME.events``: from events to histograms.
+
+    Attributes:
+        COLUMNS: collection (or "" for event columns) to the names of the fields that it reads.
+    """
+
+    COLUMNS: Mapping[str, tuple[str, ...]]
+
+    def preselection(self, selection: Any, events: Any) -> Any:
+        """Boolean array of the events that some variation may select: a superset."""
+
+    def processor(self, selection: Any, process: str, variation: str) -> Any:
+        """A coffea processor for a dataset of this process and variation."""

@@ -1,0 +1,24 @@
+"""The CMS 2015 Open Data ttbar cross section in the single-lepton channel.
+
+Source: task of the IRIS-HEP Analysis Grand Challenge, version 2.
+"""
+
+from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.analyses.cms_ttbar.settings import TtbarPhysics
+from agc_pipeline.analyses.cms_ttbar.variations import (
+    DATASETS,
+    PROCESSES,
+    PSEUDODATA,
+    REGIONS,
+    SYSTEMATICS,
+)
+
+ANALYSIS = Analysis(
+    name="cms_ttbar",
+    settings=TtbarPhysics,
+    regions=REGIONS,
+    processes=PROCESSES,
+    datasets=DATASETS,
+    systematics=SYSTEMATICS,
+    pseudodata=PSEUDODATA,
+)

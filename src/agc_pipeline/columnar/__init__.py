@@ -1,0 +1,1 @@
+"""The histogram stage: executors, coffea runner, ledger of events, histogram files."""

@@ -1,0 +1,71 @@
+"""The whole configuration, validated once; each stage is given its own part of it."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt, ValidationError, create_model
+
+from agc_pipeline import analyses
+from agc_pipeline.analyses.base import Analysis, Physics
+from agc_pipeline.columnar.settings import HistogramSettings
+from agc_pipeline.datasets import Input
+from agc_pipeline.delivery.settings import DeliverySettings
+from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.inference.settings import FitSettings
+from agc_pipeline.settings import Settings, explain
+from agc_pipeline.simulation.settings import SimulationSettings
+from agc_pipeline.validation.settings import ValidationSettings
+
+
+class Configuration(Settings):
+    """Everything that a run can be told.
+
+    Attributes:
+        analysis: name of the package in ``agc_pipeline.analyses``.
+        results: folder that all outputs go to.
+        input: where the events come from.
+        n_files_max_per_sample: take only the first N files of each dataset; -1 is all.
+        files_per_job: input files that one delivery or histogram job handles.
+        allow_partial: leave out files that fail, renormalise, and mark the result as partial.
+    """
+
+    analysis: Literal["cms_ttbar"]
+    results: str = Field(min_length=1)
+    input: Input
+    n_files_max_per_sample: int = Field(ge=-1)
+    files_per_job: PositiveInt
+    allow_partial: bool
+    simulation: SimulationSettings
+    delivery: DeliverySettings
+    histograms: HistogramSettings
+    physics: Physics
+    fit: FitSettings
+    validation: ValidationSettings
+
+    @property
+    def declaration(self) -> Analysis:
+        """The analysis that the configuration names."""
+        return analyses.load(self.analysis)
+
+
+def load(values: Mapping[str, Any]) -> Configuration:
+    """Validate the merged configuration.
+
+    Args:
+        values: what Snakemake read from the configuration files and ``--config``.
+
+    Raises:
+        ConfigurationError: one error that names every unknown key and wrong value.
+    """
+    # `analysis` itself is checked by the model; until then any analysis' physics will do.
+    name = "cms_ttbar"
+    model = create_model(
+        "Configuration", __base__=Configuration, physics=(analyses.load(name).settings, ...)
+    )
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise explain(error, model, place="configuration files and --config") from error
+
+
+__all__ = ["Configuration", "ConfigurationError", "load"]

@@ -1,0 +1,1 @@
+"""Delivery: from input files to what the histogram stage reads, with a manifest."""

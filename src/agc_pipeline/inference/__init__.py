@@ -1,0 +1,1 @@
+"""Templates, statistical model and fit."""

@@ -1,0 +1,52 @@
+"""What made an output: versions of the software, digest of the settings, inputs."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypedDict
+
+
+class Provenance(TypedDict):
+    """Record that every output carries.
+
+    ``settings`` is the SHA-256 of the canonical JSON of the settings that the stage was given,
+    ``inputs`` maps each input file to the SHA-256 of its bytes.
+    """
+
+    stage: str
+    software: dict[str, str]
+    settings: str
+    inputs: dict[str, str]
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of the canonical JSON (sorted keys, no white space) of ``content``."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of the bytes of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance(
+    stage: str, *, packages: Iterable[str], settings: Any, inputs: Iterable[Path] = ()
+) -> Provenance:
+    """Describe the making of an output.
+
+    Args:
+        stage: name of the rule.
+        packages: distributions whose versions can change the output.
+        settings: the stage's part of the configuration, JSON-able.
+        inputs: files that the stage read.
+    """
+    return {
+        "stage": stage,
+        "software": {name: version(name) for name in ("agc-pipeline", *sorted(packages))},
+        "settings": digest(settings),
+        "inputs": {str(path): file_digest(path) for path in inputs},
+    }

@@ -1,0 +1,62 @@
+"""What the command lines of all stages share: options, log lines, one clear error."""
+
+import argparse
+import errno
+import logging
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from agc_pipeline.errors import PipelineError
+from agc_pipeline.settings import explain
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# Failures of the machine, not of the program: one line tells the user what to do.
+_MACHINE_ERRORS = {
+    errno.ENOSPC: "free some space and run again: finished jobs are kept",
+    errno.EDQUOT: "free some of the quota and run again: finished jobs are kept",
+    errno.EACCES: "give write permission or choose another folder with `results:`",
+    errno.EPERM: "give write permission or choose another folder with `results:`",
+    errno.EROFS: "choose a writable folder with `results:`",
+    errno.ENOTDIR: "choose a folder, not a file, with `results:`",
+}
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """An argument parser with the option that every stage has: its settings as JSON."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--settings", required=True, help="this stage's part of the configuration")
+    return made
+
+
+def settings(model: type[Model], text: str) -> Model:
+    """Validate the ``--settings`` of a stage.
+
+    Raises:
+        ConfigurationError: naming each offending key.
+    """
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise explain(error, model, place="--settings") from error
+
+
+def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentParser) -> None:
+    """Run a stage as a process: exit 0, or print one error and exit 1."""
+    arguments = options.parse_args()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    try:
+        stage(arguments)
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        remedy = _MACHINE_ERRORS.get(error.errno or 0)
+        if remedy is None:
+            raise
+        place = str(error.filename or "output")
+        sys.exit(f"error: {PipelineError(str(error.strerror), place=place, remedy=remedy)}")

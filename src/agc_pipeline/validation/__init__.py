@@ -1,0 +1,1 @@
+"""Comparison of histograms with published ones."""
