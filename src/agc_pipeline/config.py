@@ -1,7 +1,7 @@
 """The whole configuration, validated once; each stage is given its own part of it."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, PositiveInt, ValidationError, create_model
 
@@ -57,15 +57,12 @@ def load(values: Mapping[str, Any]) -> Configuration:
     Raises:
         ConfigurationError: one error that names every unknown key and wrong value.
     """
-    # `analysis` itself is checked by the model; until then any analysis' physics will do.
-    name = "cms_ttbar"
-    model = create_model(
-        "Configuration", __base__=Configuration, physics=(analyses.load(name).settings, ...)
-    )
+    # The analysis says what its physics looks like; a wrong name is told by the model itself.
+    known = get_args(Configuration.model_fields["analysis"].annotation)
+    name = values.get("analysis")
+    physics = analyses.load(str(name) if name in known else known[0]).settings
+    model = create_model("Configuration", __base__=Configuration, physics=(physics, ...))
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
         raise explain(error, model, place="configuration files and --config") from error
-
-
-__all__ = ["Configuration", "ConfigurationError", "load"]

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
-from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.analyses.base import NOMINAL, Analysis
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import read_json
 from agc_pipeline.settings import Settings, explain
@@ -200,9 +200,13 @@ def from_fileset(
     datasets = []
     for name, entry in entries.items():
         metadata = entry.metadata
-        if metadata.process is not None:
-            name = analysis.dataset_name(metadata.process, metadata.variation or "nominal")
-        process, variation = _identity(name, analysis, place=str(path))
+        process, variation = _identity(
+            name
+            if metadata.process is None
+            else analysis.dataset_name(metadata.process, metadata.variation or NOMINAL),
+            analysis,
+            place=str(path),
+        )
         files = tuple(
             InputFile(
                 urls=(_relative_to(path.parent, url),),

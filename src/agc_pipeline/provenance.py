@@ -5,7 +5,10 @@ import json
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
+
+# pydantic wants this one before Python 3.12
+from typing_extensions import TypedDict
 
 
 class Provenance(TypedDict):

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import cast
 
-from agc_pipeline.analyses.base import Analysis, EventModel
+from agc_pipeline.analyses.base import Analysis, Histogramming, Preselection
 
 
 def load(name: str) -> Analysis:
@@ -12,6 +12,11 @@ def load(name: str) -> Analysis:
     return analysis
 
 
-def load_events(name: str) -> EventModel:
-    """The event model in ``agc_pipeline.analyses.NAME.events``."""
-    return cast(EventModel, import_module(f"agc_pipeline.analyses.{name}.events"))
+def load_preselection(name: str) -> Preselection:
+    """The module ``agc_pipeline.analyses.NAME.preselection``."""
+    return cast(Preselection, import_module(f"agc_pipeline.analyses.{name}.preselection"))
+
+
+def load_processor(name: str) -> Histogramming:
+    """The module ``agc_pipeline.analyses.NAME.processor``."""
+    return cast(Histogramming, import_module(f"agc_pipeline.analyses.{name}.processor"))

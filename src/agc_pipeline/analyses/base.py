@@ -1,8 +1,8 @@
 """What an analysis tells the rest of the pipeline about itself.
 
 Everything else is generic. The declaration (regions, processes, variations) is light and serves
-inference, validation and the report; the event model (columns, selection, processor) serves
-delivery and histograms, and is loaded only there.
+inference, validation and the report; the modules that work on events serve delivery and
+histograms, and are loaded only there.
 """
 
 from collections.abc import Mapping
@@ -121,6 +121,13 @@ class Analysis:
     systematics: tuple[Systematic, ...]
     pseudodata: Mapping[tuple[str, str], float]
 
+    def selection(self, values: Mapping[str, object]) -> Settings:
+        """The ``physics.selection`` of the configuration, validated."""
+        model = self.settings.model_fields["selection"].annotation
+        if not (isinstance(model, type) and issubclass(model, Settings)):
+            raise TypeError(f"{self.settings.__name__}.selection must be a Settings model")
+        return model.model_validate(values)
+
     def dataset_name(self, process: str, variation: str) -> str:
         """Name of a dataset, as in file lists."""
         return f"{process}__{variation}"
@@ -157,17 +164,26 @@ class Analysis:
         return f"{region}_pseudodata"
 
 
-class EventModel(Protocol):
-    """The module ``agc_pipeline.analyses.NAME.events``: from events to histograms.
+class Preselection(Protocol):
+    """The module ``agc_pipeline.analyses.NAME.preselection``: what delivery must keep.
 
     Attributes:
-        COLUMNS: collection (or "" for event columns) to the names of the fields that it reads.
+        COLUMNS: collection (or "" for event columns) to the names of the fields that are read.
     """
 
     COLUMNS: Mapping[str, tuple[str, ...]]
 
-    def preselection(self, selection: Any, events: Any) -> Any:
-        """Boolean array of the events that some variation may select: a superset."""
+    def preselect(self, selection: Any, events: Any) -> tuple[Any, dict[str, int]]:
+        """Mask of the events that some variation may select, and the cutflow up to there."""
+
+
+class Histogramming(Protocol):
+    """The module ``agc_pipeline.analyses.NAME.processor``: from events to histograms."""
 
     def processor(self, selection: Any, process: str, variation: str) -> Any:
-        """A coffea processor for a dataset of this process and variation."""
+        """A coffea processor for a dataset of this process and variation.
+
+        Its output has ``histograms`` (region to histogram of variation and observable, see
+        ``columnar.filling``), ``preselection`` and ``selected`` (cut to number of events); its
+        method ``empty()`` gives the output for no events.
+        """

@@ -1,0 +1,64 @@
+# `make run` and `make test` need Python 3.11 or newer, make and the package index; nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+ARGS ?=
+
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show what can be made.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The marker is newer than the lock file exactly if the environment is up to date.
+$(VENV)/.installed: requirements/lock.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": choose one with make PYTHON=...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --only-binary pythia8mc,fastjet --requirement requirements/lock.txt
+	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed ## Install the locked environment into .venv.
+
+.PHONY: run
+run: setup ## Run the default configuration: results/report.html.
+	snakemake --cores $(CORES) $(ARGS)
+
+.PHONY: resume
+resume: setup ## Go on after a run was killed; takes the same ARGS as run.
+	snakemake --cores $(CORES) $(ARGS) --unlock
+	snakemake --cores $(CORES) $(ARGS)
+
+.PHONY: todo
+todo: setup ## Show what is left to do.
+	snakemake --cores $(CORES) $(ARGS) --dry-run
+
+.PHONY: test
+test: setup ## Run the tests.
+	python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup ## Check style and types.
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+.PHONY: format
+format: setup ## Bring the code into shape.
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+.PHONY: lock
+lock: setup ## Renew requirements/lock.txt within the bounds of pyproject.toml.
+	uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-annotate --no-header --all-extras pyproject.toml --output-file requirements/lock.txt
+
+.PHONY: clean
+clean: ## Remove the results of the default configuration.
+	rm -rf results

@@ -1,0 +1,27 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+for name in (
+    "default",
+    "cms_ttbar/physics",
+    "cms_ttbar/fit",
+    "cms_ttbar/validation",
+):
+
+    configfile: f"{workflow.basedir}/config/{name}.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/input.smk"
+include: "workflow/rules/delivery.smk"
+include: "workflow/rules/histograms.smk"
+include: "workflow/rules/inference.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """The report, and with it everything else."""
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",

@@ -1,0 +1,80 @@
+"""What a histogram job writes: relative-weight histograms of some files, with their accounts."""
+
+import operator
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from pydantic import NonNegativeInt, ValidationError
+
+from agc_pipeline import histograms
+from agc_pipeline.columnar.ledger import LedgerEntry
+from agc_pipeline.errors import InputError
+from agc_pipeline.files import read_json, write_json
+from agc_pipeline.provenance import Provenance
+from agc_pipeline.settings import Settings, explain
+
+
+class Batch(Settings):
+    """Histograms of some files of one dataset, without cross section.
+
+    Attributes:
+        histograms: region to a histogram of variation and observable, in UHI's JSON form.
+        cutflow: events behind each cut of the nominal selection, in order.
+        files: account of each file.
+    """
+
+    dataset: str
+    process: str
+    variation: str
+    histograms: dict[str, Any]
+    cutflow: dict[str, NonNegativeInt]
+    files: tuple[LedgerEntry, ...]
+    provenance: Provenance
+
+
+def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
+    """The sum of batches of one dataset; exact, so that any order gives the same bits."""
+    return batches[0].model_copy(
+        update={
+            "histograms": {
+                region: histograms.to_json(
+                    reduce(
+                        operator.add,
+                        (histograms.from_json(batch.histograms[region]) for batch in batches),
+                    )
+                )
+                for region in batches[0].histograms
+            },
+            "cutflow": total([batch.cutflow for batch in batches]),
+            "files": tuple(file for batch in batches for file in batch.files),
+            "provenance": made_by,
+        }
+    )
+
+
+def total(cutflows: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """The sum of cutflows, in the order of the first."""
+    return {cut: sum(cutflow[cut] for cutflow in cutflows) for cut in cutflows[0]}
+
+
+def write(path: Path, batch: Batch) -> None:
+    """Write a batch as JSON, atomically."""
+    write_json(path, batch.model_dump())
+
+
+def read(path: Path) -> Batch:
+    """Read a batch.
+
+    Raises:
+        InputError: if the file is missing or is not a batch.
+    """
+    try:
+        return Batch.model_validate(read_json(path))
+    except ValidationError as error:
+        raise InputError(
+            explain(error, Batch, place=str(path)).problem,
+            place=str(path),
+            remedy="delete the file and run again",
+        ) from error

@@ -1,0 +1,135 @@
+"""Skims: the events that some variation may select, with the columns that the analysis reads."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, unreadable
+from agc_pipeline.files import atomic_path
+
+Columns = Mapping[str, Sequence[str]]
+Format = Literal["ttree", "rntuple"]
+
+# Measured on this kind of content: small, and fast to read.
+_COMPRESSION = uproot.ZSTD(3)
+
+
+def collections(arrays: ak.Array, columns: Columns) -> ak.Array:
+    """NanoAOD's flat columns as one record of collections.
+
+    Args:
+        arrays: ``events * {"Jet_pt": var * float32, ...}``.
+        columns: collection (or "") to the names of its fields.
+
+    Returns:
+        ``events * {run, ..., Jet: var * {pt, ...}, ...}``.
+    """
+    record = {name: arrays[name] for name in columns.get("", ())}
+    for collection, fields in columns.items():
+        if collection:
+            record[collection] = ak.zip({name: arrays[f"{collection}_{name}"] for name in fields})
+    return ak.zip(record, depth_limit=1)
+
+
+class SkimWriter:
+    """Writes a skim chunk by chunk, so that memory stays bounded.
+
+    Args:
+        file: an open, writable ROOT file.
+        columns: what to write.
+        kind: TTree or RNTuple.
+    """
+
+    def __init__(self, file: uproot.WritableDirectory, columns: Columns, kind: Format) -> None:
+        self._file = file
+        self._columns = columns
+        self._kind = kind
+        self._tree: Any = None
+
+    def extend(self, arrays: ak.Array) -> None:
+        """Add events; the first call, also with none, fixes the schema."""
+        content = self._branches(arrays)
+        if self._tree is None:
+            self._create(content)
+        if len(arrays):
+            self._tree.extend(content)
+
+    def _branches(self, arrays: ak.Array) -> dict[str, Any]:
+        if self._kind == "rntuple":
+            counts = {
+                f"n{name}": ak.values_astype(
+                    ak.num(arrays[f"{name}_{fields[0]}"]), np.uint32, including_unknown=True
+                )
+                for name, fields in self._columns.items()
+                if name
+            }
+            names = branch_names(self._columns)
+            return {name: counts[name] if name in counts else arrays[name] for name in names}
+        record = collections(arrays, self._columns)
+        return {name: record[name] for name in record.fields}
+
+    def _create(self, content: dict[str, Any]) -> None:
+        types = {name: array.type.content for name, array in content.items()}
+        if self._kind == "rntuple":
+            self._tree = self._file.mkrntuple("Events", ak.zip(content, depth_limit=1)[:0])
+        else:
+            self._tree = self._file.mktree(
+                "Events",
+                types,
+                counter_name=lambda collection: f"n{collection}",
+                field_name=lambda outer, inner: f"{outer}_{inner}" if outer else inner,
+            )
+
+
+def write_skim(
+    tree: Any,
+    columns: Columns,
+    preselect: Any,
+    path: Path,
+    *,
+    url: str,
+    kind: Format,
+    chunk_size: int,
+) -> tuple[int, int, dict[str, int]]:
+    """Write the preselected events of a tree to a file, atomically.
+
+    Args:
+        tree: open TTree or RNTuple with the columns.
+        columns: what to read and write.
+        preselect: from collections to a mask and a cutflow.
+        path: of the skim.
+        url: of the input, for errors.
+        kind: TTree or RNTuple.
+        chunk_size: events to read at a time.
+
+    Returns:
+        Events read, events written, and the cutflow. A skim without events has its schema.
+
+    Raises:
+        InputError: if the input turns out to be damaged.
+    """
+    names = branch_names(columns)
+    present = set(tree.keys())
+    wanted = [name for name in names if name in present]
+    read = written = 0
+    cutflow: dict[str, int] = {}
+    with (
+        atomic_path(path) as temporary,
+        uproot.recreate(temporary, compression=_COMPRESSION) as out,
+    ):
+        writer = SkimWriter(out, columns, kind)
+        for start in range(0, tree.num_entries, chunk_size):
+            try:
+                arrays = tree.arrays(wanted, entry_start=start, entry_stop=start + chunk_size)
+            except READ_ERRORS as error:
+                raise unreadable(url, error) from error
+            mask, counts = preselect(collections(arrays, columns))
+            cutflow = {cut: cutflow.get(cut, 0) + count for cut, count in counts.items()}
+            writer.extend(arrays[mask])
+            read += len(arrays)
+            written += int(np.count_nonzero(mask))
+    return read, written, cutflow

@@ -1,0 +1,142 @@
+"""The jobs of a run: datasets, batches, and the part of the configuration that each job is given.
+
+Pure functions of the configuration, used by the Snakefile. Each job gets only what it depends on,
+so that changing anything else leaves its result valid.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.config import Configuration
+from agc_pipeline.datasets import (
+    Dataset,
+    FilesetInput,
+    FilesInput,
+    InputFile,
+    PublishedInput,
+    SimulatedInput,
+    batches,
+    from_fileset,
+    listed,
+    take,
+)
+
+
+class Plan:
+    """All jobs of a run.
+
+    Args:
+        config: the validated configuration.
+    """
+
+    def __init__(self, config: Configuration) -> None:
+        self.config = config
+        self.analysis: Analysis = config.declaration
+        self._physics: dict[str, Any] = config.physics.model_dump()
+
+    @cached_property
+    def datasets(self) -> dict[str, Dataset]:
+        """The datasets of the run by name, with the files that it takes; none if published.
+
+        Raises:
+            PipelineError: if the input is not described correctly.
+        """
+        source = self.config.input
+        xsec = self.config.physics.cross_sections_pb
+        match source:
+            case SimulatedInput():
+                found = self._simulated()
+            case FilesInput():
+                found = listed(source, self.analysis, xsec)
+            case FilesetInput():
+                found = from_fileset(Path(source.path), self.analysis, xsec)
+            case PublishedInput():
+                found = ()
+        taken = take(found, self.config.n_files_max_per_sample)
+        return {dataset.name: dataset for dataset in taken}
+
+    def _simulated(self) -> tuple[Dataset, ...]:
+        return tuple(
+            Dataset(
+                process=process,
+                variation=variation,
+                xsec_pb=self.config.physics.cross_sections_pb[process],
+                files=tuple(
+                    InputFile(urls=(f"{stem}.root",), record=f"{stem}.json")
+                    for stem in self._stems(self.analysis.dataset_name(process, variation))
+                ),
+            )
+            for process, variation in self.analysis.datasets
+        )
+
+    def _stems(self, dataset: str) -> list[str]:
+        parts = self.config.simulation.parts(dataset)
+        return [f"{self.config.results}/simulated/{dataset}/{part:04d}" for part in range(parts)]
+
+    def batches(self, dataset: str) -> dict[str, tuple[InputFile, ...]]:
+        """Files of each job of a dataset, by the job's number."""
+        return batches(self.datasets[dataset], self.config.files_per_job)
+
+    def local_inputs(self, dataset: str, batch: str) -> list[str]:
+        """Files of a batch that Snakemake can watch: simulated ones, and those on this machine."""
+        found = []
+        for file in self.batches(dataset)[batch]:
+            if file.record is not None:
+                found += [file.source, file.record]
+            elif Path(file.source).exists():
+                found.append(file.source)
+        return found
+
+    def simulate(self, dataset: str, part: str) -> str:
+        """Settings of a simulation job."""
+        return _text(self.config.simulation.job(dataset, int(part)).model_dump())
+
+    def fileset(self) -> str:
+        """Settings of the rule that writes the fileset."""
+        return _text({"datasets": [dataset.model_dump() for dataset in self.datasets.values()]})
+
+    def deliver(self, dataset: str, batch: str) -> str:
+        """Settings of a delivery job."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "process": self.datasets[dataset].process,
+                "variation": self.datasets[dataset].variation,
+                "files": [file.model_dump() for file in self.batches(dataset)[batch]],
+                "selection": self._physics["selection"],
+                "delivery": self.config.delivery.model_dump(),
+                "allow_partial": self.config.allow_partial,
+            }
+        )
+
+    def histogram(self) -> str:
+        """Settings of a histogram job."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "selection": self._physics["selection"],
+                "histograms": self.config.histograms.model_dump(),
+                "allow_partial": self.config.allow_partial,
+            }
+        )
+
+    def merge(self) -> str:
+        """Settings of the rule that normalises."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "luminosity_per_pb": self.config.physics.luminosity_per_pb,
+                "datasets": {
+                    dataset.name: {"xsec_pb": dataset.xsec_pb, "n_files": len(dataset.files)}
+                    for dataset in self.datasets.values()
+                },
+                "allow_partial": self.config.allow_partial,
+            }
+        )
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content)

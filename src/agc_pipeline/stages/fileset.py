@@ -1,0 +1,32 @@
+"""Write the list of inputs as a fileset in coffea's shape."""
+
+import argparse
+from pathlib import Path
+
+from agc_pipeline.datasets import Dataset, as_fileset
+from agc_pipeline.files import write_json
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages import command
+
+
+class FilesetStage(Settings):
+    """The datasets of the run."""
+
+    datasets: tuple[Dataset, ...]
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """Write the fileset."""
+    settings = command.settings(FilesetStage, arguments.settings)
+    write_json(arguments.output, as_fileset(settings.datasets))
+
+
+def main() -> None:
+    """Command line of the stage."""
+    options = command.parser(__doc__)
+    options.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    command.run(stage, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Histogram a batch of delivered files of one dataset."""
+
+import argparse
+from pathlib import Path
+
+from agc_pipeline import analyses, histograms
+from agc_pipeline.columnar import batch, runner
+from agc_pipeline.columnar.executors import executor
+from agc_pipeline.columnar.settings import HistogramSettings
+from agc_pipeline.delivery import manifest
+from agc_pipeline.provenance import provenance
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages import command
+
+
+class HistogramStage(Settings):
+    """What one histogram job needs; ``selection`` is the analysis' own."""
+
+    analysis: str
+    selection: dict[str, object]
+    histograms: HistogramSettings
+    allow_partial: bool
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """Fill the histograms of all variations and account for every event."""
+    settings = command.settings(HistogramStage, arguments.settings)
+    delivered = manifest.read(arguments.manifest)
+    selection = analyses.load(settings.analysis).selection(settings.selection)
+    with executor(settings.histograms) as made:
+        output, ledger = runner.run(
+            delivered.files,
+            analyses.load_processor(settings.analysis).processor(
+                selection, delivered.process, delivered.variation
+            ),
+            analyses.load_preselection(settings.analysis).COLUMNS,
+            made,
+            chunk_size=settings.histograms.chunk_size,
+            allow_partial=settings.allow_partial,
+        )
+    # A skim no longer has the events that the first cuts drop: delivery counted those.
+    counted = [file.cutflow for file in delivered.files if file.cutflow]
+    batch.write(
+        arguments.output,
+        batch.Batch(
+            dataset=delivered.dataset,
+            process=delivered.process,
+            variation=delivered.variation,
+            histograms={
+                region: histograms.to_json(histogram)
+                for region, histogram in output["histograms"].items()
+            },
+            cutflow={
+                **(batch.total(counted) if counted else output["preselection"]),
+                **output["selected"],
+            },
+            files=tuple(ledger),
+            provenance=provenance(
+                "histogram",
+                packages=("awkward", "coffea", "correctionlib", "hist", "numpy", "uproot"),
+                settings=settings.model_dump(),
+                inputs=[arguments.manifest],
+            ),
+        ),
+    )
+
+
+def main() -> None:
+    """Command line of the stage."""
+    options = command.parser(__doc__)
+    options.add_argument("--manifest", type=Path, required=True, help="what was delivered")
+    options.add_argument("--output", type=Path, required=True, help="histograms to write")
+    command.run(stage, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Check closure, normalise, and write the histogram file of all datasets."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from pydantic import PositiveFloat, PositiveInt
+
+from agc_pipeline import analyses, histograms
+from agc_pipeline.columnar import batch, ledger, merge
+from agc_pipeline.files import write_json
+from agc_pipeline.provenance import provenance
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages import command
+
+log = logging.getLogger(__name__)
+
+
+class DatasetSettings(Settings):
+    """What merging must know of a dataset."""
+
+    xsec_pb: PositiveFloat
+    n_files: PositiveInt
+
+
+class MergeStage(Settings):
+    """What merging needs."""
+
+    analysis: str
+    luminosity_per_pb: PositiveFloat
+    datasets: dict[str, DatasetSettings]
+    allow_partial: bool
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """Write the histograms and the closure record."""
+    settings = command.settings(MergeStage, arguments.settings)
+    analysis = analyses.load(settings.analysis)
+    weighted = {}
+    closure = {}
+    for path in arguments.datasets:
+        summed = batch.read(path)
+        dataset = settings.datasets[summed.dataset]
+        left_out = ledger.close(
+            summed.files, dataset.n_files, summed.dataset, allow_partial=settings.allow_partial
+        )
+        weight = merge.event_weight(summed, dataset.xsec_pb, settings.luminosity_per_pb)
+        weighted[summed.dataset] = (summed, weight)
+        used = [file for file in summed.files if file.closed]
+        closure[summed.dataset] = {
+            "process": summed.process,
+            "variation": summed.variation,
+            "xsec_pb": dataset.xsec_pb,
+            "weight": weight,
+            "n_generated": sum(file.generated for file in used),
+            "events_expected": sum(
+                file.before if file.expected is None else file.expected for file in summed.files
+            ),
+            "events_processed": sum(file.before for file in used),
+            "cutflow": summed.cutflow,
+            "files": [file.model_dump() for file in summed.files],
+            "left_out": [file.explain() for file in left_out],
+        }
+    made_by = provenance(
+        "merge",
+        packages=("awkward", "coffea", "hist", "numpy", "uproot"),
+        settings=settings.model_dump(),
+        inputs=arguments.datasets,
+    )
+    made = merge.templates(analysis, weighted)
+    histograms.write_root(arguments.histograms, made, made_by)
+    partial = any(record["left_out"] for record in closure.values())
+    write_json(arguments.closure, {"partial": partial, "datasets": closure, "provenance": made_by})
+    log.info("%d histograms%s", len(made), ", PARTIAL: some files were left out" * partial)
+
+
+def main() -> None:
+    """Command line of the stage."""
+    options = command.parser(__doc__)
+    options.add_argument("--datasets", type=Path, nargs="+", required=True, help="summed datasets")
+    options.add_argument("--histograms", type=Path, required=True, help="ROOT file to write")
+    options.add_argument("--closure", type=Path, required=True, help="closure record to write")
+    command.run(stage, options)
+
+
+if __name__ == "__main__":
+    main()

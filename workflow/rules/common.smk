@@ -1,0 +1,30 @@
+from snakemake.exceptions import WorkflowError
+
+from agc_pipeline import config as configuration
+from agc_pipeline.code import sources
+from agc_pipeline.errors import PipelineError
+from agc_pipeline.plan import Plan
+
+# Everything that can be wrong with configuration and file lists is said before the first job.
+try:
+    CONFIG = configuration.load(config)
+    PLAN = Plan(CONFIG)
+    DATASETS = list(PLAN.datasets)
+except PipelineError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = CONFIG.results.rstrip("/")
+
+
+def code(stage, *analysis_modules):
+    """Source files of a stage, of the analysis, and of the analysis' modules that it loads."""
+    analysis = f"agc_pipeline.analyses.{CONFIG.analysis}"
+    loaded = [f"{analysis}.{module}" for module in analysis_modules]
+    return sources(f"agc_pipeline.stages.{stage}", analysis, *loaded)
+
+
+# Without constraints Snakemake tries every way to split a path, which takes minutes.
+wildcard_constraints:
+    dataset="[A-Za-z0-9_]+",
+    batch=r"\d{4,}",
+    part=r"\d{4,}",

@@ -1,0 +1,91 @@
+rule histogram:
+    """Histograms of a delivered batch, relative weights only."""
+    input:
+        manifest=rules.deliver.output.manifest,
+        skims=rules.deliver.output.skims,
+        code=code("histogram", "preselection", "processor"),
+    output:
+        f"{RESULTS}/histograms/{{dataset}}/{{batch}}.json",
+    params:
+        settings=PLAN.histogram(),
+    log:
+        f"{RESULTS}/logs/histogram/{{dataset}}/{{batch}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/histogram/{{dataset}}/{{batch}}.tsv"
+    threads: 1 if CONFIG.histograms.executor == "iterative" else CONFIG.histograms.workers
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
+        " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
+
+
+rule merge_dataset:
+    """Sum of the histograms of a dataset."""
+    input:
+        batches=lambda wildcards: expand(
+            rules.histogram.output,
+            dataset=wildcards.dataset,
+            batch=PLAN.batches(wildcards.dataset),
+        ),
+        code=code("merge_dataset"),
+    output:
+        f"{RESULTS}/histograms/{{dataset}}.json",
+    log:
+        f"{RESULTS}/logs/merge_dataset/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/merge_dataset/{{dataset}}.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m agc_pipeline.stages.merge_dataset --settings '{{}}'"
+        " --batches {input.batches} --output {output} 2>&1 | tee {log}"
+
+
+if CONFIG.input.kind == "published":
+
+    rule published:
+        """The published histograms, in place of ones from events."""
+        input:
+            code=code("published"),
+        output:
+            histograms=f"{RESULTS}/histograms.root",
+            closure=f"{RESULTS}/closure.json",
+        params:
+            settings=PLAN.published(),
+        log:
+            f"{RESULTS}/logs/published.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/published.tsv"
+        conda:
+            "../../environment.yml"
+        shell:
+            "python -m agc_pipeline.stages.published --settings {params.settings:q}"
+            " --histograms {output.histograms} --closure {output.closure} 2>&1 | tee {log}"
+
+else:
+
+    rule merge:
+        """Closure check, normalisation, and the histogram file of all datasets."""
+        input:
+            datasets=expand(rules.merge_dataset.output, dataset=DATASETS),
+            fileset=rules.fileset.output,
+            code=code("merge"),
+        output:
+            histograms=f"{RESULTS}/histograms.root",
+            closure=f"{RESULTS}/closure.json",
+        params:
+            settings=PLAN.merge(),
+        log:
+            f"{RESULTS}/logs/merge.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/merge.tsv"
+        conda:
+            "../../environment.yml"
+        shell:
+            "python -m agc_pipeline.stages.merge --settings {params.settings:q}"
+            " --datasets {input.datasets} --histograms {output.histograms}"
+            " --closure {output.closure} 2>&1 | tee {log}"
