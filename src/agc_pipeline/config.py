@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import Field, PositiveInt, ValidationError, create_model
+from pydantic import (
+    Field,
+    PositiveInt,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import Analysis, Physics
@@ -32,7 +39,7 @@ class Configuration(Settings):
     analysis: Literal["cms_ttbar"]
     results: str = Field(min_length=1)
     input: Input
-    n_files_max_per_sample: int = Field(ge=-1)
+    n_files_max_per_sample: int
     files_per_job: PositiveInt
     allow_partial: bool
     simulation: SimulationSettings
@@ -41,6 +48,26 @@ class Configuration(Settings):
     physics: Physics
     fit: FitSettings
     validation: ValidationSettings
+
+    @field_validator("n_files_max_per_sample")
+    @classmethod
+    def _some_files(cls, value: int) -> int:
+        if value != -1 and value < 1:
+            raise ValueError(f"{value} files are none; give 1 or more, or -1 for all")
+        return value
+
+    @model_validator(mode="after")
+    def _complete_cross_sections(self) -> "Configuration":
+        processes = {process.name for process in self.declaration.processes}
+        given = set(self.physics.cross_sections_pb)
+        if processes != given:
+            missing = ", ".join(sorted(processes - given))
+            unknown = ", ".join(sorted(given - processes))
+            raise ValueError(
+                (f"no cross section for {missing}; " if missing else "")
+                + (f"cross section for the unknown process {unknown}" if unknown else "")
+            )
+        return self
 
     @property
     def declaration(self) -> Analysis:

@@ -63,7 +63,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
-            "file not found", place=str(path), remedy="check the path, or run the rule that makes it"
+            "file not found",
+            place=str(path),
+            remedy="check the path, or run the rule that makes it",
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(

@@ -1,4 +1,7 @@
-"""coffea's executors, chosen by configuration."""
+"""coffea's executors, chosen by configuration.
+
+Their own retries are off: they hide what failed, and the workflow retries whole jobs.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +22,9 @@ def executor(settings: HistogramSettings) -> Iterator[processor.executor.Executo
     """
     match settings.executor:
         case "iterative":
-            yield processor.IterativeExecutor(status=False)
+            yield processor.IterativeExecutor(status=False, retries=0)
         case "futures":
-            yield processor.FuturesExecutor(workers=settings.workers, status=False)
+            yield processor.FuturesExecutor(workers=settings.workers, status=False, retries=0)
         case "dask":
             with _dask(settings) as made:
                 yield made

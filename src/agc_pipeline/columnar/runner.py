@@ -5,13 +5,17 @@ from typing import Any
 
 from coffea.nanoevents import NanoAODSchema
 from coffea.processor import ProcessorABC, Runner
-from coffea.processor.executor import ExecutorBase
+from coffea.processor.executor import ExecutorBase, FileMeta
 
 from agc_pipeline.columnar.ledger import LedgerEntry, account
 from agc_pipeline.datasets import TREE
 from agc_pipeline.delivery.manifest import Delivered
-from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, unreadable
+from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, open_tree, unreadable
 from agc_pipeline.errors import InputError
+
+
+# All files of a run are of one dataset: coffea's own grouping by dataset is not needed.
+_BATCH = "batch"
 
 
 class NanoAOD(NanoAODSchema):
@@ -70,13 +74,13 @@ def run(
     """
     failures: dict[str, str] = {}
     while True:
-        readable = [
-            file.path
+        chosen = {
+            file.path: file.after
             for file in files
-            if file.path is not None and file.after > 0 and file.path not in failures
-        ]
+            if file.path is not None and file.path not in failures
+        }
         try:
-            output = _process(readable, processor, columns, executor, chunk_size)
+            output = _process(chosen, processor, columns, executor, chunk_size)
         except InputError as error:
             if not allow_partial:
                 raise
@@ -91,18 +95,24 @@ def run(
 
 
 def _process(
-    paths: Sequence[str],
+    entries: Mapping[str, int],
     processor: Any,
     columns: Mapping[str, Sequence[str]],
     executor: ExecutorBase,
     chunk_size: int,
 ) -> dict[str, Any]:
-    if not paths:
+    # Given what it would find out itself, the runner opens no file twice; its own memory of files
+    # outlives their content.
+    known = {
+        FileMeta(_BATCH, path, TREE): _file_facts(path, n, columns) for path, n in entries.items()
+    }
+    filled = [path for path, n in entries.items() if n > 0]
+    if not filled:
         return {**processor.empty(), "processed": {}}
-    runner = Runner(executor=executor, schema=NanoAOD, chunksize=chunk_size)
+    runner = Runner(executor=executor, schema=NanoAOD, chunksize=chunk_size, metadata_cache=known)
     try:
         output: dict[str, Any] = runner(
-            {"batch": {"treename": TREE, "files": list(paths)}},
+            {_BATCH: {"treename": TREE, "files": filled}},
             processor_instance=Accounting(processor),
             iteritems_options={"filter_name": branch_names(columns)},
         )
@@ -115,3 +125,15 @@ def _process(
             cause = cause.__cause__
         raise
     return output
+
+
+def _file_facts(path: str, n_events: int, columns: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Entries and UUID of a file that still has the number of events that was delivered."""
+    with open_tree(path, columns) as tree:
+        if tree.num_entries != n_events:
+            raise InputError(
+                f"the file has {tree.num_entries} events, {n_events} were delivered",
+                place=path,
+                remedy="delete its manifest and run again",
+            )
+        return {"numentries": tree.num_entries, "uuid": tree.file.uuid.bytes}

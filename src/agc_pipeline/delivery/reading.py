@@ -55,6 +55,13 @@ def open_tree(url: str, columns: Mapping[str, Sequence[str]], *, tree: str = "Ev
     """
     try:
         file = uproot.open({url: None}, array_cache=None, object_cache=None)
+        size, full_size = file.file.source.num_bytes, file.file.fEND
+        if size < full_size:
+            raise InputError(
+                f"the file is cut off: {size} of {full_size} bytes",
+                place=url,
+                remedy="get an intact copy of the file, or take it out of the list",
+            )
         if tree not in file:
             raise InputError(
                 f"no tree `{tree}` in the file, only {', '.join(file.keys()) or 'nothing'}",

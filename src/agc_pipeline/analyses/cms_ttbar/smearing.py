@@ -4,6 +4,7 @@ The same jet of the same event is always given the same number, whatever the ord
 file or machine, so the variation is as reproducible as the others.
 """
 
+from functools import cache
 from typing import Any
 
 import awkward as ak
@@ -18,6 +19,7 @@ LIMIT = 6.0
 _INPUTS = ("seed", "run", "luminosityBlock", "event", "jet")
 
 
+@cache
 def _generator() -> Correction:
     return schema.Correction(
         name="pt_resolution",

@@ -1,0 +1,88 @@
+"""What many tests need: the repository, its configuration, real samples, stages as commands."""
+
+import json
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import settings
+from agc_pipeline import analyses
+from agc_pipeline.analyses.cms_ttbar.settings import Selection
+
+# How long an example takes says nothing on a shared machine.
+settings.register_profile("agc_pipeline", deadline=None, max_examples=60)
+settings.load_profile("agc_pipeline")
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT.parent / "shared" / "samples"
+CONFIG_FILES = ("default", "cms_ttbar/physics", "cms_ttbar/fit", "cms_ttbar/validation")
+
+
+def merged(target: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
+    """Merge nested dictionaries as Snakemake merges configuration files."""
+    for key, value in source.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            merged(target[key], value)
+        else:
+            target[key] = value
+    return target
+
+
+def read_config(*names: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in (*CONFIG_FILES, *names):
+        merged(values, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
+    return values
+
+
+@pytest.fixture
+def config_values() -> dict[str, Any]:
+    """The default configuration as Snakemake reads it."""
+    return read_config()
+
+
+@pytest.fixture
+def selection() -> Selection:
+    values = read_config()["physics"]["selection"]
+    chosen = analyses.load("cms_ttbar").selection(values)
+    assert isinstance(chosen, Selection)
+    return chosen
+
+
+@pytest.fixture
+def sample() -> Callable[[str], Path]:
+    """Path of a real NanoAOD sample; skips where the samples are not at hand."""
+
+    def find(name: str) -> Path:
+        path = SAMPLES / name
+        if not path.exists():
+            pytest.skip(f"real sample {name} is not at hand (looked in ../shared/samples)")
+        return path
+
+    return find
+
+
+def run_command(stage: str, settings: Any, **options: Any) -> str | None:
+    """Run a stage's command line in this process; gives its error message, None if it is well."""
+    arguments = [f"agc_pipeline.stages.{stage}", "--settings", json.dumps(settings)]
+    for name, value in options.items():
+        values = value if isinstance(value, list) else [value]
+        arguments += [f"--{name}", *map(str, values)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", arguments)
+        try:
+            import_module(arguments[0]).main()
+        except SystemExit as end:
+            assert isinstance(end.code, str), f"usage error: {end.code}"
+            return end.code
+    return None
+
+
+@pytest.fixture
+def command() -> Callable[..., str | None]:
+    """``run_command``."""
+    return run_command

@@ -1,0 +1,96 @@
+"""Events as plain Python objects: what the analysis reads of a NanoAOD file, nothing else."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import uproot
+
+TREE = "Events"
+
+
+@dataclass(frozen=True)
+class Electron:
+    """An electron; GeV."""
+
+    pt: float
+    eta: float
+    cut_based: int
+    sip3d: float
+
+
+@dataclass(frozen=True)
+class Muon:
+    """A muon; GeV."""
+
+    pt: float
+    eta: float
+    tight_id: bool
+    sip3d: float
+    relative_isolation: float
+
+
+@dataclass(frozen=True)
+class Jet:
+    """A jet; GeV. ``index`` is its place in the stored collection, also after a selection."""
+
+    index: int
+    pt: float
+    eta: float
+    phi: float
+    mass: float
+    btag: float
+    jet_id: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event: its identity, and its objects in the order stored."""
+
+    run: int
+    lumi: int
+    number: int
+    electrons: tuple[Electron, ...] = ()
+    muons: tuple[Muon, ...] = ()
+    jets: tuple[Jet, ...] = ()
+
+
+ELECTRON_COLUMNS = ("Electron_pt", "Electron_eta", "Electron_cutBased", "Electron_sip3d")
+MUON_COLUMNS = ("Muon_pt", "Muon_eta", "Muon_tightId", "Muon_sip3d", "Muon_pfRelIso04_all")
+JET_COLUMNS = ("Jet_pt", "Jet_eta", "Jet_phi", "Jet_mass", "Jet_btagCSVV2", "Jet_jetId")
+COLUMNS = ("run", "luminosityBlock", "event", *ELECTRON_COLUMNS, *MUON_COLUMNS, *JET_COLUMNS)
+
+
+def read_events(path: Path) -> list[Event]:
+    """All events of a NanoAOD file, TTree or RNTuple.
+
+    Every float32 becomes the Python float (float64) of exactly the same value.
+    """
+    with uproot.open(path) as file:
+        return events_from_arrays({name: file[TREE][name].array() for name in COLUMNS})
+
+
+def events_from_arrays(arrays: Mapping[str, Any]) -> list[Event]:
+    """The same from columns in memory: name to numpy array or awkward array."""
+    columns = {name: ak.to_list(arrays[name]) for name in COLUMNS}
+    return [
+        Event(
+            run=columns["run"][i],
+            lumi=columns["luminosityBlock"][i],
+            number=columns["event"][i],
+            electrons=tuple(Electron(*row) for row in _rows(columns, ELECTRON_COLUMNS, i)),
+            muons=tuple(Muon(*row) for row in _rows(columns, MUON_COLUMNS, i)),
+            jets=tuple(
+                Jet(index, *row) for index, row in enumerate(_rows(columns, JET_COLUMNS, i))
+            ),
+        )
+        for i in range(len(columns["event"]))
+    ]
+
+
+def _rows(
+    columns: Mapping[str, list[Any]], names: tuple[str, ...], event: int
+) -> Iterator[tuple[Any, ...]]:
+    return zip(*(columns[name][event] for name in names), strict=True)

@@ -1,0 +1,259 @@
+"""From files to histograms through the command lines: the same bins, whatever the way."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+import pytest
+import toy
+import uproot
+from agc_pipeline import histograms
+from agc_pipeline.columnar import batch
+from agc_pipeline.delivery import manifest
+from agc_pipeline.files import read_json
+from agc_pipeline.stages.deliver import DeliverStage
+from conftest import read_config, run_command
+from hypothesis import HealthCheck, given, settings
+from oracle import analysis as oracle
+from oracle.events import events_from_arrays, read_events
+from oracle.strategies import Arrays, nanoaod, write_nanoaod
+
+Command = Callable[..., str | None]
+VALUES = read_config()
+EXECUTION = VALUES["histograms"]
+N_EVENTS = (25, 1, 14)
+
+
+class Chain:
+    """Runs deliver, histogram and merge_dataset in a folder."""
+
+    def __init__(self, command: Command, folder: Path) -> None:
+        self.command = command
+        self.folder = folder
+
+    def deliver(self, files: list[Any], number: int = 0, **changes: Any) -> str | None:
+        settings = {
+            "analysis": "cms_ttbar",
+            "process": changes.pop("process", "ttbar"),
+            "variation": changes.pop("variation", "nominal"),
+            "files": [f if isinstance(f, dict) else {"urls": [str(f)]} for f in files],
+            "selection": VALUES["physics"]["selection"],
+            "allow_partial": changes.pop("allow_partial", False),
+            "delivery": VALUES["delivery"] | changes,
+        }
+        DeliverStage.model_validate(settings)
+        return self.command(
+            "deliver",
+            settings,
+            manifest=self.folder / f"{number}.manifest.json",
+            skims=self.folder / f"{number}.skims",
+        )
+
+    def histogram(self, number: int = 0, **changes: Any) -> str | None:
+        settings = {
+            "analysis": "cms_ttbar",
+            "selection": VALUES["physics"]["selection"],
+            "allow_partial": changes.pop("allow_partial", False),
+            "histograms": EXECUTION | changes,
+        }
+        return self.command(
+            "histogram",
+            settings,
+            manifest=self.folder / f"{number}.manifest.json",
+            output=self.folder / f"{number}.histograms.json",
+        )
+
+    def result(self, batches: int = 1) -> batch.Batch:
+        paths = [self.folder / f"{number}.histograms.json" for number in range(batches)]
+        output = self.folder / "dataset.json"
+        assert self.command("merge_dataset", {}, batches=paths, output=output) is None
+        return batch.read(output)
+
+    def merge(self, n_files: int, **changes: Any) -> str | None:
+        name = batch.read(self.folder / "dataset.json").dataset
+        settings = {
+            "analysis": "cms_ttbar",
+            "luminosity_per_pb": 3378,
+            "datasets": {name: {"xsec_pb": 729.84, "n_files": n_files}},
+            "allow_partial": False,
+        }
+        return self.command(
+            "merge",
+            settings | changes,
+            datasets=[self.folder / "dataset.json"],
+            histograms=self.folder / "histograms.root",
+            closure=self.folder / "closure.json",
+        )
+
+
+@pytest.fixture
+def chain(command: Command, tmp_path: Path) -> Chain:
+    return Chain(command, tmp_path)
+
+
+def write_files(folder: Path, **options: Any) -> list[Path]:
+    paths = [folder / f"{name}.root" for name in "abc"]
+    for seed, (path, n) in enumerate(zip(paths, N_EVENTS, strict=True), 1):
+        write_nanoaod(path, toy.events(n, seed=seed), events_per_piece=16, **options)
+    return paths
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    return write_files(tmp_path)
+
+
+def content(made: batch.Batch) -> dict[str, Any]:
+    """Everything that must not depend on the way: histograms and cutflow."""
+    return {"histograms": made.histograms, "cutflow": made.cutflow}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    chain = Chain(run_command, tmp_path_factory.mktemp("reference"))
+    files = write_files(chain.folder)
+    assert chain.deliver(files, backend="none") is None
+    assert chain.histogram() is None
+    made = chain.result()
+    assert min(made.cutflow["4j1b"], made.cutflow["4j2b"]) >= 4
+    return content(made)
+
+
+@pytest.mark.parametrize("backend", ["none", "local"])
+@pytest.mark.parametrize("chunk_size", [1, 7, 1000])
+def test_chunk_sizes(
+    chain: Chain, files: list[Path], reference: dict[str, Any], backend: str, chunk_size: int
+) -> None:
+    assert chain.deliver(files, backend=backend, chunk_size=chunk_size) is None
+    assert chain.histogram(chunk_size=chunk_size) is None
+    assert content(chain.result()) == reference
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+def test_skim_formats(
+    chain: Chain, files: list[Path], reference: dict[str, Any], kind: str
+) -> None:
+    assert chain.deliver(files, format=kind, chunk_size=11) is None
+    assert chain.histogram() is None
+    assert content(chain.result()) == reference
+    skim = manifest.read(chain.folder / "0.manifest.json").files[0].path
+    with uproot.open({skim: "Events"}) as tree:
+        assert isinstance(tree, uproot.TTree) == (kind == "ttree")
+
+
+@pytest.mark.parametrize("backend", ["none", "local"])
+def test_rntuple_input(
+    chain: Chain, tmp_path: Path, reference: dict[str, Any], backend: str
+) -> None:
+    files = write_files(tmp_path, kind="rntuple")
+    assert chain.deliver(files, backend=backend, chunk_size=13) is None
+    assert chain.histogram(chunk_size=13) is None
+    assert content(chain.result()) == reference
+
+
+def test_batches_of_any_size(chain: Chain, files: list[Path], reference: dict[str, Any]) -> None:
+    for number, path in enumerate(reversed(files)):
+        assert chain.deliver([path], number) is None
+        assert chain.histogram(number) is None
+    made = chain.result(batches=3)
+    assert content(made) == reference
+    assert {file.source for file in made.files} == {str(path) for path in files}
+
+
+@pytest.mark.parametrize("executor", ["futures", "dask"])
+def test_executors(
+    chain: Chain, files: list[Path], reference: dict[str, Any], executor: str
+) -> None:
+    assert chain.deliver(files) is None
+    assert chain.histogram(executor=executor, workers=2, chunk_size=9) is None
+    assert content(chain.result()) == reference
+
+
+def test_a_running_dask_scheduler(
+    chain: Chain, files: list[Path], reference: dict[str, Any]
+) -> None:
+    from distributed import LocalCluster  # noqa: PLC0415
+
+    assert chain.deliver(files) is None
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        assert chain.histogram(executor="dask", scheduler=cluster.scheduler_address) is None
+    assert content(chain.result()) == reference
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+def test_nothing_selected_goes_through(chain: Chain, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.root"
+    write_nanoaod(path, toy.events(30, selected=False))
+    assert chain.deliver([path], format=kind, process="wjets", chunk_size=8) is None
+    (entry,) = manifest.read(tmp_path / "0.manifest.json").files
+    assert (entry.before, entry.after) == (30, 0)
+    with uproot.open({entry.path: "Events"}) as tree:
+        assert tree.num_entries == 0
+        assert {"nJet", "Jet_qgl", "Muon_tightId", "event"} <= set(tree.keys())
+    assert chain.histogram() is None
+    made = chain.result()
+    assert made.cutflow == {"all": 30, "one lepton": 0, "four jets": 0, "4j1b": 0, "4j2b": 0}
+    assert chain.merge(1) is None
+    named = histograms.read_root(tmp_path / "histograms.root")
+    assert "4j2b_wjets_scale_var_up" in named
+    assert all(np.all(h.view(flow=True)["value"] == 0) for h in named.values())
+
+
+def test_real_sample_local_and_none_agree_with_the_oracle(
+    chain: Chain, sample: Callable[[str], Path]
+) -> None:
+    paths = [sample("ttbar2017_NanoAODv5_1000ev.root"), sample("cms2015_wjets_200ev.root")]
+    made = {}
+    for backend in ("none", "local"):
+        assert chain.deliver(paths, backend=backend) is None
+        assert chain.histogram() is None
+        made[backend] = content(chain.result())
+    assert made["local"] == made["none"]
+    expected = oracle.cutflow(event for path in paths for event in read_events(path))
+    assert made["local"]["cutflow"] == expected
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(nanoaod(max_events=8))
+def test_skim_then_selection_equals_selection(chain: Chain, arrays: Arrays) -> None:
+    if not len(arrays["event"]):
+        return
+    path = chain.folder / "random.root"
+    write_nanoaod(path, arrays)
+    made = []
+    for backend in ("none", "local"):
+        assert chain.deliver([path], backend=backend, chunk_size=3) is None
+        assert chain.histogram(chunk_size=5) is None
+        made.append(content(chain.result()))
+    assert made[0] == made[1]
+    assert made[0]["cutflow"] == oracle.cutflow(events_from_arrays(arrays))
+
+
+def test_merge_normalises_and_closes(chain: Chain, files: list[Path]) -> None:
+    inputs = [{"urls": [str(path)], "n_events": n} for path, n in zip(files, N_EVENTS, strict=True)]
+    assert chain.deliver(inputs) is None
+    assert chain.histogram() is None
+    made = chain.result()
+    assert chain.merge(3) is None
+    closure = read_json(chain.folder / "closure.json")
+    record = closure["datasets"]["ttbar__nominal"]
+    assert closure["partial"] is False
+    assert record["weight"] == pytest.approx(729.84 * 3378 / sum(N_EVENTS), rel=1e-15)
+    assert (record["events_expected"], record["events_processed"]) == (40, 40)
+    named = histograms.read_root(chain.folder / "histograms.root")
+    assert len(named) == 2 * 11
+    for region in ("4j1b", "4j2b"):
+        raw = histograms.from_json(made.histograms[region])
+        for row, shift in enumerate(raw.axes["variation"]):
+            suffix = "" if shift == "nominal" else f"_{shift}"
+            normalised: hist.Hist = named[f"{region}_ttbar{suffix}"]
+            view, cells = normalised.view(flow=True), raw.view(flow=True)[row]
+            np.testing.assert_allclose(view["value"], cells["value"] * record["weight"])
+            np.testing.assert_allclose(view["variance"], cells["variance"] * record["weight"] ** 2)
+    with uproot.open(chain.folder / "histograms.root") as file:
+        made_by = json.loads(str(file["provenance"]))
+    assert made_by["software"]["coffea"]
+    assert str(chain.folder / "dataset.json") in made_by["inputs"]

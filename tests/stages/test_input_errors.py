@@ -1,0 +1,275 @@
+"""Bad input: one clear error that names value, place and remedy, and nothing half-done."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toy
+import uproot
+from agc_pipeline.files import read_json
+from oracle.strategies import write_nanoaod
+from test_deliver_histogram_merge import Chain, content
+
+Command = Callable[..., str | None]
+
+
+@pytest.fixture
+def chain(command: Command, tmp_path: Path) -> Chain:
+    return Chain(command, tmp_path)
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.root"
+    write_nanoaod(path, toy.events(50))
+    return path
+
+
+def truncated(path: Path, good: Path) -> None:
+    path.write_bytes(good.read_bytes()[: good.stat().st_size // 2])
+
+
+def cut_header(path: Path, good: Path) -> None:
+    path.write_bytes(good.read_bytes()[:30])
+
+
+def not_root(path: Path, good: Path) -> None:
+    path.write_text("not a ROOT file\n" * 100)
+
+
+def nothing(path: Path, good: Path) -> None:
+    path.touch()
+
+
+def absent(path: Path, good: Path) -> None:
+    assert not path.exists()
+
+
+def no_tree(path: Path, good: Path) -> None:
+    with uproot.recreate(path) as file:
+        file.mktree("Runs", {"run": "uint32"})
+
+
+def no_events(path: Path, good: Path) -> None:
+    write_nanoaod(path, toy.events(0))
+
+
+def missing_branch(path: Path, good: Path) -> None:
+    arrays = toy.events(5)
+    del arrays["Jet_btagCSVV2"], arrays["Jet_qgl"]
+    write_nanoaod(path, arrays)
+
+
+BROKEN = [
+    (truncated, "the file is cut off"),
+    (cut_header, "cannot read the file"),
+    (not_root, "not a ROOT file"),
+    (nothing, "cannot read the file"),
+    (absent, "file not found"),
+    (no_tree, "no tree `Events` in the file, only Runs"),
+    (no_events, "the file has no events"),
+    (missing_branch, "branches missing: Jet_btagCSVV2, Jet_qgl"),
+]
+
+
+@pytest.mark.parametrize("backend", ["local", "none"])
+@pytest.mark.parametrize(("breaking", "problem"), BROKEN)
+def test_broken_files(
+    chain: Chain,
+    good: Path,
+    tmp_path: Path,
+    breaking: Callable[[Path, Path], None],
+    problem: str,
+    backend: str,
+) -> None:
+    path = tmp_path / "bad.root"
+    breaking(path, good)
+    message = chain.deliver([good, path], backend=backend)
+    assert message is not None
+    assert problem in message
+    assert f"where: {path}" in message
+    assert "remedy: " in message
+    assert "good.root" not in message
+    assert not (tmp_path / "0.manifest.json").exists()
+
+
+def test_real_sample_without_the_branches(chain: Chain, sample: Callable[[str], Path]) -> None:
+    path = sample("nano_tt_v12_200ev.root")
+    message = chain.deliver([path])
+    assert message is not None
+    assert "branches missing: Jet_btagCSVV2, Jet_qgl" in message
+    assert str(path) in message
+
+
+@pytest.mark.parametrize("backend", ["local", "none"])
+def test_damage_in_the_middle_of_the_file(
+    chain: Chain, good: Path, tmp_path: Path, backend: str
+) -> None:
+    write_nanoaod(good, toy.events(5000), events_per_piece=500, compression=uproot.ZLIB(1))
+    with uproot.open({good: "Events"}) as tree:
+        middle = tree["Jet_pt"].basket_key(5).data_cursor.index
+    damaged = bytearray(good.read_bytes())
+    damaged[middle + 60 : middle + 200] = bytes(140)
+    good.write_bytes(damaged)
+    message = chain.deliver([good], backend=backend)
+    if backend == "none":
+        assert message is None
+        message = chain.histogram(chunk_size=700)
+    assert message is not None
+    assert "cannot read the file" in message
+    assert str(good) in message
+    assert not (tmp_path / "0.histograms.json").exists()
+    # No skim that looks finished stays behind.
+    assert not [path for path in tmp_path.rglob("*.root") if path != good]
+
+
+def test_another_number_of_events_than_configured(chain: Chain, good: Path) -> None:
+    message = chain.deliver([{"urls": [str(good)], "n_events": 51}])
+    assert message is not None
+    assert "the file has 50 events, the configuration says 51" in message
+    assert str(good) in message
+
+
+def test_the_next_mirror_is_tried_and_all_failures_are_told(
+    chain: Chain, good: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.root"
+    not_root(broken, good)
+    missing = tmp_path / "missing.root"
+    assert chain.deliver([{"urls": [str(missing), str(broken), str(good)]}]) is None
+    (entry,) = read_json(tmp_path / "0.manifest.json")["files"]
+    assert entry["source"] == str(missing)
+    assert entry["before"] == 50
+
+    message = chain.deliver([{"urls": [str(missing), str(broken)]}])
+    assert message is not None
+    assert "no mirror gives the file" in message
+    assert f"{missing}: file not found" in message
+    assert f"{broken}: " in message
+
+
+@pytest.mark.parametrize("backend", ["local", "none"])
+def test_partial_results_only_on_request(
+    chain: Chain, good: Path, tmp_path: Path, backend: str
+) -> None:
+    bad = tmp_path / "bad.root"
+    truncated(bad, good)
+    inputs = [{"urls": [str(good)], "n_events": 50}, {"urls": [str(bad)], "n_events": 50}]
+    assert chain.deliver(inputs[:1], backend=backend) is None
+    assert chain.histogram() is None
+    alone = content(chain.result())
+
+    assert chain.deliver(inputs, backend=backend, allow_partial=True) is None
+    assert chain.histogram(allow_partial=True) is None
+    assert content(chain.result()) == alone
+    message = chain.merge(2)
+    assert message is not None
+    assert f"events are missing: {bad}" in message
+    assert "allow_partial" in message
+    assert not (tmp_path / "histograms.root").exists()
+
+    assert chain.merge(2, allow_partial=True) is None
+    closure = read_json(tmp_path / "closure.json")
+    record = closure["datasets"]["ttbar__nominal"]
+    assert closure["partial"] is True
+    assert str(bad) in record["left_out"][0]
+    assert (record["events_expected"], record["events_processed"]) == (100, 50)
+    # Renormalised: the events that are there stand for the whole cross section.
+    assert record["weight"] == pytest.approx(729.84 * 3378 / 50)
+
+
+def test_partial_results_with_damage_found_while_reading(
+    chain: Chain, good: Path, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "damaged.root"
+    write_nanoaod(damaged, toy.events(900, seed=2), compression=uproot.ZLIB(1))
+    with uproot.open({damaged: "Events"}) as tree:
+        start = tree["Jet_pt"].basket_key(0).data_cursor.index
+    content_bytes = bytearray(damaged.read_bytes())
+    content_bytes[start + 60 : start + 200] = bytes(140)
+    damaged.write_bytes(content_bytes)
+
+    assert chain.deliver([good], backend="none") is None
+    assert chain.histogram() is None
+    alone = content(chain.result())
+    assert chain.deliver([damaged, good], backend="none", allow_partial=True) is None
+    assert chain.histogram(allow_partial=True, chunk_size=11) is None
+    made = chain.result()
+    assert content(made) == alone
+    assert [file.closed for file in made.files] == [False, True]
+
+
+def test_skim_deleted_behind_our_back(chain: Chain, good: Path, tmp_path: Path) -> None:
+    assert chain.deliver([good]) is None
+    (tmp_path / "0.skims" / "0000.root").unlink()
+    message = chain.histogram()
+    assert message is not None
+    assert "0000.root" in message
+    assert "not found" in message
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_unwritable_output(chain: Chain, good: Path, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    chain.folder = locked
+    message = chain.deliver([good])
+    assert message is not None
+    assert "Permission denied" in message
+    assert str(locked) in message
+    assert "`results:`" in message
+
+
+def test_output_below_a_file(chain: Chain, good: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    chain.folder = tmp_path / "file"
+    message = chain.deliver([good])
+    assert message is not None
+    assert "where: " in message
+    assert "`results:`" in message
+
+
+def test_full_disk(
+    chain: Chain, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "skim"))
+
+    monkeypatch.setattr("agc_pipeline.delivery.skim.SkimWriter.extend", full)
+    message = chain.deliver([good])
+    assert message is not None
+    assert "No space left on device" in message
+    assert "finished jobs are kept" in message
+    assert not list(tmp_path.glob("0.skims/*"))
+
+
+def test_a_scheduler_that_does_not_answer(chain: Chain, good: Path) -> None:
+    assert chain.deliver([good]) is None
+    message = chain.histogram(executor="dask", scheduler="tcp://127.0.0.1:1", scheduler_timeout=0.5)
+    assert message is not None
+    assert "the Dask scheduler 'tcp://127.0.0.1:1' does not answer" in message
+    assert "histograms.scheduler" in message
+
+
+def test_a_manifest_that_is_none(chain: Chain, tmp_path: Path) -> None:
+    (tmp_path / "0.manifest.json").write_text('{"files": 3}')
+    message = chain.histogram()
+    assert message is not None
+    assert "0.manifest.json" in message
+    assert "run again" in message
+
+
+def test_unknown_settings(command: Command, tmp_path: Path) -> None:
+    message = command(
+        "merge",
+        {"analysis": "cms_ttbar", "allow_parital": True},
+        datasets=[tmp_path],
+        histograms=tmp_path,
+        closure=tmp_path,
+    )
+    assert message is not None
+    assert "unknown configuration key `allow_parital`" in message
+    assert "did you mean `allow_partial`" in message

@@ -1,0 +1,39 @@
+"""Which modules a stage depends on."""
+
+from pathlib import Path
+
+from agc_pipeline.code import sources
+
+
+def names(*modules: str) -> set[str]:
+    paths = (Path(path) for path in sources(*modules))
+    return {path.as_posix().split("agc_pipeline/", maxsplit=1)[1] for path in paths}
+
+
+ANALYSIS = "agc_pipeline.analyses.cms_ttbar"
+
+
+def test_imports_are_followed() -> None:
+    found = names("agc_pipeline.stages.histogram", f"{ANALYSIS}.processor")
+    assert {
+        "__init__.py",
+        "stages/histogram.py",
+        "columnar/runner.py",
+        "columnar/filling.py",
+        "delivery/reading.py",
+        "analyses/cms_ttbar/observables.py",
+        "analyses/cms_ttbar/variations.py",
+    } <= found
+
+
+def test_a_stage_does_not_depend_on_what_it_does_not_use() -> None:
+    delivery = names("agc_pipeline.stages.deliver", f"{ANALYSIS}.preselection")
+    assert "analyses/cms_ttbar/preselection.py" in delivery
+    assert not {"analyses/cms_ttbar/processor.py", "analyses/cms_ttbar/observables.py"} & delivery
+    assert not any(name.startswith(("report/", "inference/")) for name in delivery)
+    merging = names("agc_pipeline.stages.merge", ANALYSIS)
+    assert "analyses/cms_ttbar/processor.py" not in merging
+    report_only = {name for name in names("agc_pipeline.stages.report") if "report" in name}
+    fitting = names("agc_pipeline.stages.fit", ANALYSIS)
+    assert report_only
+    assert not report_only & fitting

@@ -1,0 +1,224 @@
+"""Lists of inputs: from the configuration, from a fileset, and their split over jobs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agc_pipeline import analyses, config, datasets
+from agc_pipeline.datasets import Dataset, FilesInput, InputFile
+from agc_pipeline.errors import ConfigurationError, InputError
+from conftest import read_config
+from hypothesis import given
+from hypothesis import strategies as st
+
+ANALYSIS = analyses.load("cms_ttbar")
+XSEC = {process.name: 1.5 for process in ANALYSIS.processes}
+
+
+def _open_data(**changes: Any) -> tuple[Dataset, ...]:
+    loaded = config.load(read_config("cms-open-data"))
+    assert isinstance(loaded.input, FilesInput)
+    source = loaded.input.model_copy(update=changes)
+    return datasets.listed(source, ANALYSIS, loaded.physics.cross_sections_pb)
+
+
+def test_open_data_has_the_files_and_events_of_the_task() -> None:
+    # Files and events of each dataset: table of the task, version 2.
+    expected = {
+        "ttbar__nominal": (243, 276_079_127),
+        "ttbar__ME_var": (16, 19_098_219),
+        "ttbar__PS_var": (15, 19_337_064),
+        "ttbar__scaleup": (33, 38_424_467),
+        "ttbar__scaledown": (32, 39_329_663),
+        "single_top_s_chan__nominal": (6, 2_867_199),
+        "single_top_t_chan__nominal": (90, 109_305_936),
+        "single_top_tW__nominal": (3, 1_999_400),
+        "wjets__nominal": (349, 433_719_099),
+    }
+    found = {
+        dataset.name: (len(dataset.files), sum(file.n_events or 0 for file in dataset.files))
+        for dataset in _open_data()
+    }
+    assert found == expected
+
+
+def test_open_data_equals_the_reference_list() -> None:
+    reference = Path(__file__).parents[3] / "shared" / "reference" / "nanoaod_inputs.json"
+    if not reference.exists():
+        pytest.skip("the reference file list is not at hand (../shared/reference)")
+    listed = json.loads(reference.read_text())
+    for dataset in _open_data():
+        files = listed[dataset.process][dataset.variation]["files"]
+        assert [(f.source, f.n_events) for f in dataset.files] == [
+            (f["path"], f["nevts"]) for f in files
+        ]
+
+
+def test_mirrors_are_tried_in_the_given_order_behind_the_cache() -> None:
+    first = _open_data(
+        mirror_order=("cern", "local", "unl"), xcache="root://cache.example.org:1094//"
+    )[0].files[0]
+    folder = "TT_TuneCUETP8M1_13TeV-powheg-pythia8"
+    name = (
+        "cmsopendata2015_ttbar_19980_PU25nsData2015v1_76X_mcRun2_asymptotic_v12_ext3-v1"
+        "_00000_0000.root"
+    )
+    assert first.urls == (
+        "root://cache.example.org:1094//root://eospublic.cern.ch//eos/opendata/cms/upload/agc/"
+        f"1.0.0/{folder}/{name}",
+        f"nanoAOD/{folder}/{name}",
+        "root://cache.example.org:1094//https://xrootd-local.unl.edu:1094//store/user/AGC/nanoAOD/"
+        f"{folder}/{name}",
+    )
+
+
+def test_unknown_mirror() -> None:
+    with pytest.raises(ConfigurationError, match="'desy'.*\n.*mirror_order.*\n.*unl, cern, local"):
+        _open_data(mirror_order=("desy",))
+
+
+def _files(content: dict[str, Any]) -> tuple[Dataset, ...]:
+    source = FilesInput.model_validate(
+        {
+            "kind": "files",
+            "mirrors": {"disk": "data"},
+            "mirror_order": ["disk"],
+            "datasets": content,
+        }
+    )
+    return datasets.listed(source, ANALYSIS, XSEC)
+
+
+def test_unknown_dataset() -> None:
+    with pytest.raises(ConfigurationError, match="'ttbar__nominl'.*\n.*\n.*ttbar__nominal"):
+        _files({"ttbar__nominl": {"files": {"a.root": 1}}})
+
+
+def test_duplicate_files() -> None:
+    with pytest.raises(ConfigurationError, match="more than once: data/a.root"):
+        _files(
+            {
+                "ttbar__nominal": {"files": {"a.root": 1, "b.root": 2}},
+                "wjets__nominal": {"files": {"a.root": 1}},
+            }
+        )
+
+
+class TestFileset:
+    def write(self, folder: Path, content: Any) -> Path:
+        path = folder / "fileset.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    def test_coffea_shapes(self, tmp_path: Path) -> None:
+        path = self.write(
+            tmp_path,
+            {
+                "ttbar__nominal": {
+                    "files": {
+                        "a.root": "Events",
+                        "/data/b.root": {
+                            "object_path": "Events",
+                            "num_entries": 7,
+                            "steps": [[0, 7]],
+                            "uuid": "x",
+                        },
+                        "root://door//c.root": {"object_path": "Events"},
+                    }
+                },
+                "anything": {
+                    "files": {"w.root": "Events"},
+                    "metadata": {"process": "wjets", "xsec_pb": 3, "n_events": 9},
+                },
+            },
+        )
+        ttbar, wjets = datasets.from_fileset(path, ANALYSIS, XSEC)
+        assert [(file.source, file.n_events) for file in ttbar.files] == [
+            (str(tmp_path / "a.root"), None),
+            ("/data/b.root", 7),
+            ("root://door//c.root", None),
+        ]
+        assert (wjets.name, wjets.xsec_pb, ttbar.xsec_pb) == ("wjets__nominal", 3, 1.5)
+        assert wjets.files[0].n_events == 9
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ({"ttbar__nominal": {"fiels": {}}}, "fiels"),
+            ({"ttbar__nominal": {"files": {}}}, "files"),
+            ({"ttbar__nominal": {"files": {"a.root": "Runs"}}}, "Events"),
+            ({"zjets__nominal": {"files": {"a.root": "Events"}}}, "zjets__nominal"),
+            (
+                {
+                    "ttbar__nominal": {
+                        "files": {"a.root": "Events"},
+                        "metadata": {"xsec_pb": -729.84},
+                    }
+                },
+                "-729.84",
+            ),
+            (
+                {
+                    "ttbar__nominal": {
+                        "files": {"a.root": "Events"},
+                        "metadata": {"xsec_nb": 0.7},
+                    }
+                },
+                "did you mean `xsec_pb`",
+            ),
+            (
+                {
+                    "ttbar__nominal": {
+                        "files": {"a.root": {"num_entries": 3}},
+                        "metadata": {"n_events": 4},
+                    }
+                },
+                "add up to 3",
+            ),
+        ],
+    )
+    def test_mistakes(self, tmp_path: Path, content: Any, message: str) -> None:
+        path = self.write(tmp_path, content)
+        with pytest.raises(ConfigurationError) as caught:
+            datasets.from_fileset(path, ANALYSIS, XSEC)
+        assert message in str(caught.value)
+        assert caught.value.place == str(path)
+
+    def test_missing_or_broken_file(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="not found"):
+            datasets.from_fileset(tmp_path / "none.json", ANALYSIS, XSEC)
+        (tmp_path / "broken.json").write_text("{")
+        with pytest.raises(InputError, match="not valid JSON"):
+            datasets.from_fileset(tmp_path / "broken.json", ANALYSIS, XSEC)
+
+    def test_what_is_written_can_be_read(self, tmp_path: Path) -> None:
+        taken = datasets.take(_open_data(), 2)
+        path = self.write(tmp_path, datasets.as_fileset(taken))
+        again = datasets.from_fileset(path, ANALYSIS, XSEC)
+        assert [d.model_dump() for d in again] == [d.model_dump() for d in taken]
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 10))
+def test_batches_hold_every_file_once_and_keep_it_when_files_are_added(
+    n_files: int, files_per_job: int, added: int
+) -> None:
+    def dataset(n: int) -> Dataset:
+        files = tuple(InputFile(urls=(f"{i}.root",)) for i in range(n))
+        return Dataset(process="ttbar", variation="nominal", xsec_pb=1, files=files)
+
+    before = datasets.batches(dataset(n_files), files_per_job)
+    after = datasets.batches(dataset(n_files + added), files_per_job)
+    assert [file for batch in before.values() for file in batch] == list(dataset(n_files).files)
+    assert all(1 <= len(batch) <= files_per_job for batch in before.values())
+    changed = {number for number in after if after[number] != before.get(number)}
+    assert len(changed) <= (added + files_per_job - 1) // files_per_job + 1
+    assert list(before)[:-1] == [number for number in list(before)[:-1] if number not in changed]
+
+
+def test_take_limits_each_dataset() -> None:
+    everything = _open_data()
+    assert datasets.take(everything, -1) == everything
+    assert [len(dataset.files) for dataset in datasets.take(everything, 5)] == [
+        min(5, len(dataset.files)) for dataset in everything
+    ]

@@ -1,0 +1,57 @@
+"""Atomic writing."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from agc_pipeline import files
+from agc_pipeline.errors import InputError, PipelineError
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    files.write_json(path, {"old": 1})
+
+    def fail() -> None:
+        with files.atomic_path(path) as temporary:
+            temporary.write_text("half of the n")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fail()
+    assert files.read_json(path) == {"old": 1}
+    assert os.listdir(tmp_path) == ["result.json"]  # noqa: PTH208 - hidden files count
+
+
+def test_folders_are_made_and_permissions_are_ordinary(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b.txt"
+    files.write_text(path, "x")
+    ordinary = tmp_path / "ordinary"
+    ordinary.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "x.json", {"x": float("nan")})
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_reading_errors_name_file_and_remedy(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for name in ("missing", "binary"):
+        with pytest.raises(InputError) as caught:
+            files.read_json(tmp_path / name)
+        assert caught.value.place == str(tmp_path / name)
+        assert caught.value.remedy
+
+
+def test_errors_survive_pickling() -> None:
+    import pickle  # noqa: PLC0415
+
+    error = InputError("bad", place="here", remedy="mend")
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    assert isinstance(again, InputError)
+    assert isinstance(again, PipelineError)
+    assert str(again) == "bad\n  where: here\n  remedy: mend"
