@@ -7,6 +7,7 @@ for name in (
     "cms_ttbar/physics",
     "cms_ttbar/fit",
     "cms_ttbar/validation",
+    "cms_ttbar/report",
 ):
 
     configfile: f"{workflow.basedir}/config/{name}.yaml"

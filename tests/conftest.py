@@ -19,7 +19,13 @@ settings.load_profile("agc_pipeline")
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT.parent / "shared" / "samples"
-CONFIG_FILES = ("default", "cms_ttbar/physics", "cms_ttbar/fit", "cms_ttbar/validation")
+CONFIG_FILES = (
+    "default",
+    "cms_ttbar/physics",
+    "cms_ttbar/fit",
+    "cms_ttbar/validation",
+    "cms_ttbar/report",
+)
 
 
 def merged(target: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from agc_pipeline.datasets import Input
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.inference.settings import FitSettings
+from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.settings import Settings, explain
 from agc_pipeline.simulation.settings import SimulationSettings
 from agc_pipeline.validation.settings import ValidationSettings
@@ -48,6 +49,7 @@ class Configuration(Settings):
     physics: Physics
     fit: FitSettings
     validation: ValidationSettings
+    report: ReportSettings
 
     @field_validator("n_files_max_per_sample")
     @classmethod

@@ -137,6 +137,46 @@ class Plan:
             }
         )
 
+    def published(self) -> str:
+        """Settings of the rule that takes published histograms in place of events."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "n_files": self.config.n_files_max_per_sample,
+            }
+        )
+
+    def workspace(self) -> str:
+        """Settings of the rule that builds the statistical model."""
+        return _text(
+            {"analysis": self.config.analysis, "model": self.config.fit.model.model_dump()}
+        )
+
+    def fit(self) -> str:
+        """Settings of the rule that fits."""
+        return _text(self.config.fit.minimiser.model_dump())
+
+    def validate(self) -> str:
+        """Settings of the rule that compares with the published histograms."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "validation": self.config.validation.model_dump(),
+            }
+        )
+
+    def report(self) -> str:
+        """Settings of the rule that draws the report, which shows the whole configuration."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "measured": self.config.fit.model.poi.process,
+                "luminosity_per_pb": self.config.physics.luminosity_per_pb,
+                "configuration": self.config.model_dump(mode="json"),
+                "report": self.config.report.model_dump(),
+            }
+        )
+
 
 def _text(content: Any) -> str:
     return json.dumps(content)

@@ -1,3 +1,6 @@
+from pathlib import Path
+
+import agc_pipeline
 from snakemake.exceptions import WorkflowError
 
 from agc_pipeline import config as configuration
@@ -23,8 +26,17 @@ def code(stage, *analysis_modules):
     return sources(f"agc_pipeline.stages.{stage}", analysis, *loaded)
 
 
+def data(*patterns):
+    """Files of the package that are not code."""
+    package = Path(agc_pipeline.__file__).parent
+    return sorted(str(path) for pattern in patterns for path in package.glob(pattern))
+
+
+PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
+PAGE_TEMPLATES = data("report/templates/*")
+
 # Without constraints Snakemake tries every way to split a path, which takes minutes.
 wildcard_constraints:
     dataset="[A-Za-z0-9_]+",
-    batch=r"\d{4,}",
-    part=r"\d{4,}",
+    batch="[0-9]+",
+    part="[0-9]+",

@@ -1,8 +1,8 @@
 rule histogram:
     """Histograms of a delivered batch, relative weights only."""
     input:
-        manifest=rules.deliver.output.manifest,
-        skims=rules.deliver.output.skims,
+        manifest=f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
+        skims=f"{RESULTS}/skims/{{dataset}}/{{batch}}",
         code=code("histogram", "preselection", "processor"),
     output:
         f"{RESULTS}/histograms/{{dataset}}/{{batch}}.json",
@@ -26,11 +26,10 @@ rule histogram:
 rule merge_dataset:
     """Sum of the histograms of a dataset."""
     input:
-        batches=lambda wildcards: expand(
-            rules.histogram.output,
-            dataset=wildcards.dataset,
-            batch=PLAN.batches(wildcards.dataset),
-        ),
+        batches=lambda wildcards: [
+            f"{RESULTS}/histograms/{wildcards.dataset}/{batch}.json"
+            for batch in PLAN.batches(wildcards.dataset)
+        ],
         code=code("merge_dataset"),
     output:
         f"{RESULTS}/histograms/{{dataset}}.json",
@@ -50,6 +49,7 @@ if CONFIG.input.kind == "published":
     rule published:
         """The published histograms, in place of ones from events."""
         input:
+            published=PUBLISHED,
             code=code("published"),
         output:
             histograms=f"{RESULTS}/histograms.root",
@@ -71,7 +71,7 @@ else:
     rule merge:
         """Closure check, normalisation, and the histogram file of all datasets."""
         input:
-            datasets=expand(rules.merge_dataset.output, dataset=DATASETS),
+            datasets=[f"{RESULTS}/histograms/{dataset}.json" for dataset in DATASETS],
             fileset=rules.fileset.output,
             code=code("merge"),
         output:

@@ -1,0 +1,42 @@
+rule workspace:
+    """The statistical model: rebinned templates, systematics, data."""
+    input:
+        histograms=f"{RESULTS}/histograms.root",
+        closure=f"{RESULTS}/closure.json",
+        code=code("workspace"),
+    output:
+        workspace=f"{RESULTS}/workspace.json",
+        model=f"{RESULTS}/model.json",
+    params:
+        settings=PLAN.workspace(),
+    log:
+        f"{RESULTS}/logs/workspace.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/workspace.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m agc_pipeline.stages.workspace --settings {params.settings:q}"
+        " --histograms {input.histograms} --closure {input.closure}"
+        " --output {output.workspace} --model {output.model} 2>&1 | tee {log}"
+
+
+rule fit:
+    """The measured cross section, with all parameters, correlations and yields."""
+    input:
+        workspace=rules.workspace.output.workspace,
+        model=rules.workspace.output.model,
+        code=code("fit"),
+    output:
+        f"{RESULTS}/fit.json",
+    params:
+        settings=PLAN.fit(),
+    log:
+        f"{RESULTS}/logs/fit.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m agc_pipeline.stages.fit --settings {params.settings:q}"
+        " --workspace {input.workspace} --model {input.model} --output {output} 2>&1 | tee {log}"

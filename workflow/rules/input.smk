@@ -1,24 +1,26 @@
-rule simulate:
-    """One file of simulated events of a dataset."""
-    input:
-        code=code("simulate"),
-    output:
-        root=f"{RESULTS}/simulated/{{dataset}}/{{part}}.root",
-        record=f"{RESULTS}/simulated/{{dataset}}/{{part}}.json",
-    params:
-        settings=lambda wildcards: PLAN.simulate(wildcards.dataset, wildcards.part),
-    log:
-        f"{RESULTS}/logs/simulate/{{dataset}}/{{part}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/simulate/{{dataset}}/{{part}}.tsv"
-    resources:
-        mem_mb=1500,
-        runtime=20,
-    conda:
-        "../../environment.yml"
-    shell:
-        "python -m agc_pipeline.stages.simulate --settings {params.settings:q}"
-        " --output {output.root} --record {output.record} 2>&1 | tee {log}"
+if CONFIG.input.kind == "simulated":
+
+    rule simulate:
+        """One file of simulated events of a dataset."""
+        input:
+            code=code("simulate"),
+        output:
+            root=f"{RESULTS}/simulated/{{dataset}}/{{part}}.root",
+            record=f"{RESULTS}/simulated/{{dataset}}/{{part}}.json",
+        params:
+            settings=lambda wildcards: PLAN.simulate(wildcards.dataset, wildcards.part),
+        log:
+            f"{RESULTS}/logs/simulate/{{dataset}}/{{part}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/simulate/{{dataset}}/{{part}}.tsv"
+        resources:
+            mem_mb=1500,
+            runtime=20,
+        conda:
+            "../../environment.yml"
+        shell:
+            "python -m agc_pipeline.stages.simulate --settings {params.settings:q}"
+            " --output {output.root} --record {output.record} 2>&1 | tee {log}"
 
 
 rule fileset:

@@ -1,0 +1,119 @@
+"""The records of a model and of a fit, written as JSON beside the workspace.
+
+pyhf's workspace has no room for anything but the model, and cabinetry cannot write fit results.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from cabinetry.fit import FitResults
+
+from agc_pipeline.inference.fit import Diagnostics
+from agc_pipeline.inference.templates import LeftOut
+from agc_pipeline.settings import Settings
+
+
+class Channel(Settings):
+    """A channel of the model.
+
+    Attributes:
+        region: name of the region.
+        label: axis label with unit, in matplotlib's mathtext.
+        edges: bin edges of the fit, GeV.
+        observed: events that are fitted, in each bin.
+    """
+
+    region: str
+    label: str
+    edges: tuple[float, ...]
+    observed: tuple[float, ...]
+
+
+class ModelRecord(Settings):
+    """What is known about a workspace and has no room in it.
+
+    Attributes:
+        workspace_digest: SHA-256 of the workspace's canonical JSON.
+        analysis: name of the analysis.
+        data: kind of data in the workspace.
+        partial: whether files are missing from the histograms.
+        left_out: what the analysis declares and the model lacks.
+        channels: by title.
+        provenance: of the file that holds the record.
+    """
+
+    workspace_digest: str
+    analysis: str
+    data: Literal["pseudodata", "asimov"]
+    partial: bool
+    left_out: tuple[LeftOut, ...]
+    channels: dict[str, Channel]
+    provenance: dict[str, Any]
+
+
+class Parameter(Settings):
+    """A fitted parameter."""
+
+    name: str
+    bestfit: float
+    uncertainty: float
+
+
+class Yield(Settings):
+    """Expected events with their full uncertainty: in each bin, and in all bins together."""
+
+    bins: tuple[float, ...]
+    uncertainty: tuple[float, ...]
+    total: float
+    total_uncertainty: float
+
+
+class ChannelYields(Settings):
+    """Expected events of a channel: of each sample by title, and of all samples together."""
+
+    samples: dict[str, Yield]
+    all: Yield
+
+
+class Yields(Settings):
+    """Expected events by channel, before and after the fit."""
+
+    prefit: dict[str, ChannelYields]
+    postfit: dict[str, ChannelYields]
+
+
+class FitRecord(ModelRecord):
+    """A fit, complete enough for every figure and table; keys as in cabinetry's FitResults.
+
+    Attributes:
+        labels: names of the parameters, in pyhf's order.
+        bestfit: their values.
+        uncertainty: from the Hessian; zero for fixed parameters.
+        correlation: matrix; zero for fixed parameters, the diagonal included.
+        best_twice_nll: -2 ln L at the minimum.
+        goodness_of_fit: p-value against a saturated model; None without degrees of freedom.
+        poi: the parameter of interest.
+        diagnostics: how good the minimum is.
+        yields: before and after the fit.
+    """
+
+    labels: tuple[str, ...]
+    bestfit: tuple[float, ...]
+    uncertainty: tuple[float, ...]
+    correlation: tuple[tuple[float, ...], ...]
+    best_twice_nll: float
+    goodness_of_fit: float | None
+    poi: Parameter
+    diagnostics: Diagnostics
+    yields: Yields
+
+    def results(self) -> FitResults:
+        """What cabinetry's tables, plots and predictions take."""
+        return FitResults(
+            bestfit=np.array(self.bestfit),
+            uncertainty=np.array(self.uncertainty),
+            labels=list(self.labels),
+            corr_mat=np.array(self.correlation),
+            best_twice_nll=self.best_twice_nll,
+            goodness_of_fit=-1 if self.goodness_of_fit is None else self.goodness_of_fit,
+        )

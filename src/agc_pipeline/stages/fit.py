@@ -1,0 +1,53 @@
+"""Fit the statistical model to its data."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from agc_pipeline.files import read_json, write_json
+from agc_pipeline.inference import fit, results, workspace
+from agc_pipeline.inference.records import ModelRecord
+from agc_pipeline.inference.settings import MinimiserSettings
+from agc_pipeline.provenance import provenance
+from agc_pipeline.stages import command
+
+log = logging.getLogger(__name__)
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """Write the fit with everything that figures and tables need."""
+    workspace.quieten()
+    settings = command.settings(MinimiserSettings, arguments.settings)
+    content = read_json(arguments.workspace)
+    model, data = workspace.load(content, place=str(arguments.workspace))
+    about = results.read(ModelRecord, arguments.model, content)
+    record = results.describe_fit(
+        about,
+        model,
+        fit.fit(model, data, settings),
+        made_by=provenance(
+            "fit",
+            packages=("cabinetry", "numpy", "pyhf", "scipy"),
+            settings=settings.model_dump(),
+            inputs=(arguments.workspace, arguments.model),
+        ),
+    )
+    write_json(arguments.output, record.model_dump())
+    poi, found = record.poi, record.diagnostics
+    log.info("%s = %.4f +- %.4f", poi.name, poi.bestfit, poi.uncertainty)
+    log.info("%d steps, at most %.1g above the minimum", found.iterations, found.distance)
+    for name in found.at_bounds:
+        log.info("at its bound: %s", name)
+
+
+def main() -> None:
+    """Command line of the stage."""
+    options = command.parser(__doc__)
+    options.add_argument("--workspace", type=Path, required=True, help="pyhf workspace")
+    options.add_argument("--model", type=Path, required=True, help="record of the model")
+    options.add_argument("--output", type=Path, required=True, help="JSON record to write")
+    command.run(stage, options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The stage `fit`."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agc_pipeline import analyses
+from agc_pipeline.files import write_json
+from agc_pipeline.inference import results, templates, workspace
+from agc_pipeline.inference.settings import ModelSettings
+from agc_pipeline.provenance import provenance
+from agc_pipeline.validation import published
+from conftest import read_config
+
+Command = Callable[..., str | None]
+
+
+@cache
+def made() -> tuple[Any, Any]:
+    """Workspace and record of the published histograms for five files."""
+    analysis = analyses.load("cms_ttbar")
+    settings = ModelSettings.model_validate(read_config()["fit"]["model"])
+    selected = templates.select(analysis, published.load("cms_ttbar", 5), settings)
+    spec = workspace.build(analysis, selected, settings.poi)
+    made_by = provenance("workspace", packages=(), settings={})
+    record = results.describe_model(
+        analysis, selected, spec, data=settings.data, partial=True, made_by=made_by
+    )
+    return spec, record.model_dump()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """Options of the stage, with a workspace and its record as input."""
+    paths = {name: tmp_path / f"{name}.json" for name in ("workspace", "model")}
+    for path, content in zip(paths.values(), made(), strict=True):
+        write_json(path, content)
+    return paths | {"output": tmp_path / "fit.json"}
+
+
+def test_fit_as_a_process(files: dict[str, Path], config_values: dict[str, Any]) -> None:
+    options = [text for name, path in files.items() for text in (f"--{name}", str(path))]
+    settings = json.dumps(config_values["fit"]["minimiser"])
+    result = subprocess.run(
+        [sys.executable, "-m", "agc_pipeline.stages.fit", "--settings", settings, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith("ttbar_norm = 0.9533 +- 0.0919")
+    content = json.loads(files["output"].read_text())
+    assert content["poi"]["bestfit"] == pytest.approx(0.953, abs=5e-4)
+    assert content["poi"]["uncertainty"] == pytest.approx(0.092, abs=5e-4)
+    n_parameters = len(content["labels"])
+    # Ten systematics of shape, luminosity, ttbar_norm, and 2 x 11 bins.
+    assert n_parameters == 10 + 1 + 1 + 22
+    assert len(content["bestfit"]) == len(content["uncertainty"]) == n_parameters
+    assert [len(row) for row in content["correlation"]] == [n_parameters] * n_parameters
+    assert content["goodness_of_fit"] > 0.99
+    assert set(content["yields"]) == {"prefit", "postfit"}
+    about = json.loads(files["model"].read_text())
+    for key in ("workspace_digest", "left_out", "partial", "channels", "analysis", "data"):
+        assert content[key] == about[key]
+    assert content["partial"] is True
+    assert content["provenance"]["stage"] == "fit"
+
+
+def test_record_of_another_workspace(
+    command: Command, files: dict[str, Path], config_values: dict[str, Any]
+) -> None:
+    content = json.loads(files["workspace"].read_text())
+    content["observations"][0]["data"][0] += 1
+    write_json(files["workspace"], content)
+    error = command("fit", config_values["fit"]["minimiser"], **files)
+    assert error is not None
+    assert error.startswith("error: belongs to the workspace")
+    assert str(files["model"]) in error
+    assert not files["output"].exists()
+
+
+def test_workspace_that_is_none(
+    command: Command, files: dict[str, Path], config_values: dict[str, Any]
+) -> None:
+    write_json(files["workspace"], {"channels": []})
+    error = command("fit", config_values["fit"]["minimiser"], **files)
+    assert error is not None
+    assert error.startswith("error: not a valid workspace")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"max_iterations": 2}, "has not converged after 2 steps"),
+        ({"max_distance": 1.0}, "`max_distance` cannot be 1.0"),
+        ({"max_iteration": 2}, "did you mean `max_iterations`?"),
+    ],
+)
+def test_wrong_settings(
+    command: Command,
+    files: dict[str, Path],
+    config_values: dict[str, Any],
+    change: dict[str, Any],
+    message: str,
+) -> None:
+    error = command("fit", config_values["fit"]["minimiser"] | change, **files)
+    assert error is not None
+    assert message in error
+    assert not files["output"].exists()

@@ -1,0 +1,357 @@
+"""From histograms to templates to the workspace."""
+
+from functools import cache
+from typing import Any
+
+import hist
+import numpy as np
+import pyhf
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agc_pipeline import analyses, config
+from agc_pipeline.errors import ConfigurationError, ModelError
+from agc_pipeline.inference import templates, workspace
+from agc_pipeline.inference.binning import rebin
+from agc_pipeline.inference.settings import FitSettings, ModelSettings, Rebinning
+from agc_pipeline.inference.templates import Templates
+from agc_pipeline.validation import published
+from conftest import read_config
+
+ANALYSIS = analyses.load("cms_ttbar")
+REBINNING = Rebinning(lowest_edge=110, merge=2)
+
+
+def settings(**changes: Any) -> ModelSettings:
+    """The model of the default configuration, with changes."""
+    return ModelSettings.model_validate(read_config()["fit"]["model"] | changes)
+
+
+@cache
+def histograms() -> dict[str, hist.Hist]:
+    return published.load("cms_ttbar", 5)
+
+
+@cache
+def full() -> Templates:
+    return templates.select(ANALYSIS, histograms(), settings())
+
+
+@cache
+def spec() -> Any:
+    return workspace.build(ANALYSIS, full(), settings().poi)
+
+
+def sample(title: str, channel: str = "4j2b SR", spec_: Any = None) -> Any:
+    (found,) = [c for c in (spec_ or spec())["channels"] if c["name"] == channel]
+    (sample_,) = [s for s in found["samples"] if s["name"] == title]
+    return sample_
+
+
+def modifier(sample_: Any, name: str, kind: str) -> Any:
+    (found,) = [m for m in sample_["modifiers"] if (m["name"], m["type"]) == (name, kind)]
+    return found["data"]
+
+
+def without(*datasets: str, of: dict[str, hist.Hist] | None = None) -> dict[str, hist.Hist]:
+    """Histograms of a run that lacks datasets, and the pseudodata with them."""
+    dropped = {ANALYSIS.pseudodata_name(region.name) for region in ANALYSIS.regions}
+    for process, variation in ANALYSIS.datasets:
+        if ANALYSIS.dataset_name(process, variation) in datasets:
+            dropped |= {
+                t.name
+                for t in ANALYSIS.templates()
+                if t.process == process and t.variation in ANALYSIS.variations(process, variation)
+            }
+    return {name: h for name, h in (of or histograms()).items() if name not in dropped}
+
+
+def weighted(contents: Any, edges: Any) -> hist.Hist:
+    made = hist.Hist(hist.axis.Variable(edges), storage=hist.storage.Weight())
+    made.view(flow=True).value = contents
+    made.view(flow=True).variance = np.asarray(contents) * 3
+    return made
+
+
+def test_published_bins_of_the_fit() -> None:
+    source = histograms()["4j1b_ttbar"]
+    made = rebin(source, REBINNING, name="4j1b_ttbar")
+    assert made.bins.tolist() == list(range(110, 551, 40))
+    # Neither the three bins below 110 GeV nor the overflow are used.
+    assert made.yields.tolist() == pytest.approx(
+        [source.values()[k] + source.values()[k + 1] for k in range(3, 25, 2)], rel=1e-14
+    )
+    assert made.stdev**2 == pytest.approx(source.variances()[3:].reshape(11, 2).sum(axis=1))
+
+
+@given(
+    first=st.integers(0, 4),
+    merge=st.integers(1, 4),
+    n_merged=st.integers(1, 5),
+    contents=st.lists(st.floats(0, 1e6), min_size=26, max_size=26),
+    widths=st.lists(st.floats(0.5, 50), min_size=24, max_size=24),
+)
+def test_rebinning_keeps_sums(
+    first: int, merge: int, n_merged: int, contents: list[float], widths: list[float]
+) -> None:
+    n_bins = first + merge * n_merged
+    edges = np.concatenate([[-20], -20 + np.cumsum(widths[:n_bins])])
+    source = weighted(contents[: n_bins + 2], edges)
+    made = rebin(source, Rebinning(lowest_edge=edges[first], merge=merge), name="h")
+    assert np.isin(made.bins, edges).all()
+    assert len(made.bins) == n_merged + 1
+    assert made.yields.sum() == pytest.approx(source.values()[first:].sum())
+    assert (made.stdev**2).sum() == pytest.approx(source.variances()[first:].sum())
+
+
+@pytest.mark.parametrize(
+    ("lowest_edge", "merge", "problem"),
+    [
+        (100, 2, "lowest edge 100 is between the bin edges of h"),
+        (49, 1, "lowest edge 49 is between"),
+        (110, 3, "the 22 bins of h from 110 to 550 cannot be merged by 3"),
+        (550, 1, "the 0 bins of h from 550 to 550"),
+    ],
+)
+def test_bins_that_do_not_fit(lowest_edge: float, merge: int, problem: str) -> None:
+    source = weighted(np.ones(27), np.arange(50, 551, 20))
+    with pytest.raises(ModelError, match=problem):
+        rebin(source, Rebinning(lowest_edge=lowest_edge, merge=merge), name="h")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_contents_that_are_not_finite(value: float) -> None:
+    contents = np.ones(27)
+    contents[10] = value
+    with pytest.raises(ModelError, match="histogram h has bins without finite content"):
+        rebin(weighted(contents, np.arange(50, 551, 20)), REBINNING, name="h")
+
+
+def test_histogram_without_variances() -> None:
+    scaled = hist.Hist(hist.axis.Regular(25, 50, 550), storage=hist.storage.Double()) * 2.0
+    assert scaled.variances() is None
+    with pytest.raises(ModelError, match="without finite content and variance"):
+        rebin(scaled, REBINNING, name="h")
+
+
+def test_bounds_must_hold_the_nominal_value() -> None:
+    with pytest.raises(ValueError, match=r"nominal 11\.0 is not between the bounds"):
+        settings(poi={"name": "mu", "process": "ttbar", "nominal": 11, "bounds": [0, 10]})
+
+
+def test_default_configuration() -> None:
+    made = FitSettings.model_validate(read_config()["fit"])
+    assert made.model.poi.name == "ttbar_norm"
+    assert made.model.poi.bounds == (0, 10)
+
+
+def test_workspace_is_the_model_of_the_specification() -> None:
+    made = pyhf.Workspace(spec())
+    assert made.channels == ["4j1b CR", "4j2b SR"]
+    assert made.samples == [
+        "W+jets",
+        "single top s-channel",
+        "single top t-channel",
+        "single top tW",
+        "ttbar",
+    ]
+    assert made.channel_nbins == {"4j1b CR": 11, "4j2b SR": 11}
+    everywhere = ["Jet energy scale", "Jet energy resolution"] + [f"b-tag NP {n}" for n in "1234"]
+    for channel in made.channels:
+        for title in made.samples:
+            statistical = "staterror_" + channel.replace(" ", "-")
+            expected = {("Luminosity", "normsys"), (statistical, "staterror")}
+            names = list(everywhere)
+            if title == "ttbar":
+                names += ["ME variation", "PS variation", "ttbar scale variation"]
+                expected.add(("ttbar_norm", "normfactor"))
+            if title == "W+jets":
+                names.append("W+jets scale variation")
+            expected |= {(name, kind) for name in names for kind in ("normsys", "histosys")}
+            modifiers = sample(title, channel)["modifiers"]
+            assert {(m["name"], m["type"]) for m in modifiers} == expected
+            assert len(modifiers) == len(expected)
+    (measurement,) = spec()["measurements"]
+    assert measurement["config"] == {
+        "poi": "ttbar_norm",
+        "parameters": [{"name": "ttbar_norm", "inits": [1.0], "bounds": [[0.0, 10.0]]}],
+    }
+
+
+def test_order_of_systematics() -> None:
+    names = [m["name"] for m in sample("ttbar")["modifiers"] if m["type"] == "normsys"]
+    declared = [s.name for s in ANALYSIS.systematics if "ttbar" in s.processes]
+    assert names == declared
+
+
+def test_luminosity_and_statistical_uncertainties() -> None:
+    for title in ("ttbar", "single top tW"):
+        assert modifier(sample(title), "Luminosity", "normsys") == pytest.approx(
+            {"hi": 1.03, "lo": 0.97}
+        )
+    nominal = full().nominal["4j2b", "ttbar"]
+    assert sample("ttbar")["data"] == nominal.yields.tolist()
+    assert modifier(sample("ttbar"), "staterror_4j2b-SR", "staterror") == nominal.stdev.tolist()
+
+
+def test_data_are_the_pseudodata() -> None:
+    for region in ANALYSIS.regions:
+        (found,) = [o for o in spec()["observations"] if o["name"] == region.title]
+        name = ANALYSIS.pseudodata_name(region.name)
+        assert found["data"] == rebin(histograms()[name], REBINNING, name=name).yields.tolist()
+
+
+def test_one_sided_systematics_are_mirrored_after_normalising() -> None:
+    for channel, region in (("4j1b CR", "4j1b"), ("4j2b SR", "4j2b")):
+        for name, variation in (("ME variation", "ME_var"), ("Jet energy scale", "pt_scale_up")):
+            found = sample("ttbar", channel)
+            nominal = np.array(found["data"])
+            norm = modifier(found, name, "normsys")
+            shape = modifier(found, name, "histosys")
+            hi, lo = np.array(shape["hi_data"]), np.array(shape["lo_data"])
+            up = rebin(histograms()[f"{region}_ttbar_{variation}"], REBINNING, name="up").yields
+            assert norm["hi"] * hi == pytest.approx(up, rel=1e-13)
+            assert hi.sum() == pytest.approx(nominal.sum(), rel=1e-13)
+            assert norm["lo"] == pytest.approx(2 - norm["hi"], rel=1e-13)
+            assert lo == pytest.approx(2 * nominal - hi, rel=1e-13)
+            assert not np.allclose(hi, nominal, rtol=1e-3)
+
+
+def test_two_sided_systematics_keep_both_templates() -> None:
+    found = sample("ttbar")
+    norm = modifier(found, "ttbar scale variation", "normsys")
+    shape = modifier(found, "ttbar scale variation", "histosys")
+    for side, variation in (("hi", "scaleup"), ("lo", "scaledown")):
+        template = rebin(histograms()[f"4j2b_ttbar_{variation}"], REBINNING, name="t").yields
+        assert norm[side] * np.array(shape[f"{side}_data"]) == pytest.approx(template, rel=1e-13)
+
+
+def test_missing_datasets_are_an_error() -> None:
+    with pytest.raises(ModelError) as caught:
+        templates.select(ANALYSIS, without("ttbar__PS_var", "wjets__nominal"), settings())
+    assert "dataset ttbar__PS_var is not in the run" in caught.value.problem
+    assert "dataset wjets__nominal is not in the run" in caught.value.problem
+    assert "missing_datasets: drop" in caught.value.remedy
+
+
+def test_missing_datasets_are_left_out_on_request() -> None:
+    keep = settings(missing_datasets="drop", data="asimov")
+    made = templates.select(ANALYSIS, without("ttbar__PS_var", "wjets__nominal"), keep)
+    assert {(e.region, e.process, e.systematic) for e in made.left_out} == {
+        (None, "ttbar", "PS variation"),
+        (None, "wjets", None),
+        (None, None, "W+jets scale variation"),
+    }
+    assert not any("wjets" in key for key in (*made.nominal, *made.varied))
+    built = workspace.build(ANALYSIS, made, keep.poi)
+    model = pyhf.Workspace(built).model()
+    assert "W+jets" not in model.config.samples
+    assert not {"PS variation", "W+jets scale variation"} & set(model.config.par_names)
+    assert "ME variation" in model.config.par_names
+
+
+def test_half_of_a_two_sided_systematic_is_none() -> None:
+    keep = settings(missing_datasets="drop", data="asimov")
+    made = templates.select(ANALYSIS, without("ttbar__scaledown"), keep)
+    (entry,) = made.left_out
+    assert (entry.process, entry.systematic) == ("ttbar", "ttbar scale variation")
+    assert entry.describe() == (
+        "ttbar scale variation, ttbar: dataset ttbar__scaledown is not in the run"
+    )
+    assert not any(name == "ttbar scale variation" for _, _, name in made.varied)
+
+
+def test_pseudodata_need_their_datasets() -> None:
+    with pytest.raises(ModelError) as caught:
+        templates.select(ANALYSIS, without("ttbar__PS_var"), settings(missing_datasets="drop"))
+    assert caught.value.problem == "no histogram 4j1b_pseudodata"
+    assert "ttbar__PS_var" in caught.value.remedy
+    assert "fit.model.data: asimov" in caught.value.remedy
+
+
+def test_histograms_of_another_version_of_the_analysis() -> None:
+    found = {name: h for name, h in histograms().items() if name != "4j1b_ttbar_btag_var_0_up"}
+    for policy in ("error", "drop"):
+        with pytest.raises(ModelError, match="no histogram 4j1b_ttbar_btag_var_0_up, but others"):
+            templates.select(ANALYSIS, found, settings(missing_datasets=policy))
+
+
+def test_without_the_measured_process() -> None:
+    keep = settings(missing_datasets="drop", data="asimov")
+    with pytest.raises(ModelError, match="no events of process 'ttbar'"):
+        templates.select(ANALYSIS, without("ttbar__nominal"), keep)
+
+
+def emptied(*names: str) -> dict[str, hist.Hist]:
+    return {name: h * (0.0 if name in names else 1.0) for name, h in histograms().items()}
+
+
+def test_empty_sample_is_left_out_of_its_region() -> None:
+    made = templates.select(ANALYSIS, emptied("4j1b_wjets"), settings())
+    (entry,) = made.left_out
+    assert (entry.region, entry.process, entry.systematic) == ("4j1b", "wjets", None)
+    assert entry.reason == "4j1b_wjets has no events"
+    built = workspace.build(ANALYSIS, made, settings().poi)
+    in_channel = {c["name"]: {s["name"] for s in c["samples"]} for c in built["channels"]}
+    assert "W+jets" not in in_channel["4j1b CR"]
+    assert "W+jets" in in_channel["4j2b SR"]
+    # The rest of the model is what it was.
+    assert sample("ttbar", spec_=built) == sample("ttbar")
+    assert sample("W+jets", spec_=built) == sample("W+jets")
+
+
+def test_empty_region_is_left_out() -> None:
+    names = [f"4j1b_{process.name}" for process in ANALYSIS.processes]
+    made = templates.select(ANALYSIS, emptied(*names), settings())
+    assert len(made.left_out) == 5
+    built = workspace.build(ANALYSIS, made, settings().poi)
+    assert [c["name"] for c in built["channels"]] == ["4j2b SR"]
+
+
+def test_variations_that_too_few_events_cannot_describe() -> None:
+    found = emptied("4j1b_wjets_pt_res_up", "4j2b_single_top_tW_btag_var_0_down")
+    found["4j2b_ttbar_pt_scale_up"] = found["4j2b_ttbar_pt_scale_up"] * 2
+    ratio = found["4j2b_ttbar_pt_scale_up"].values()[3:].sum()
+    ratio /= found["4j2b_ttbar"].values()[3:].sum()
+    assert ratio > 2
+    with pytest.raises(ModelError) as caught:
+        templates.select(ANALYSIS, found, settings())
+    for reason in (
+        "4j1b_wjets_pt_res_up has no events",
+        "4j2b_single_top_tW_btag_var_0_down has no events",
+        f"4j2b_ttbar_pt_scale_up has {ratio:.3g} times the nominal events: cannot be mirrored",
+    ):
+        assert reason in caught.value.problem
+    made = templates.select(ANALYSIS, found, settings(missing_datasets="drop"))
+    assert [(e.region, e.process, e.systematic) for e in made.left_out] == [
+        ("4j2b", "ttbar", "Jet energy scale"),
+        ("4j1b", "wjets", "Jet energy resolution"),
+        ("4j2b", "single_top_tW", "b-tag NP 1"),
+    ]
+    built = workspace.build(ANALYSIS, made, settings().poi)
+    names = {m["name"] for m in sample("ttbar", spec_=built)["modifiers"]}
+    assert "Jet energy scale" not in names
+    assert modifier(sample("ttbar", "4j1b CR", built), "Jet energy scale", "histosys") == modifier(
+        sample("ttbar", "4j1b CR"), "Jet energy scale", "histosys"
+    )
+
+
+def test_asimov_data_are_the_sum_of_the_templates() -> None:
+    keep = settings(data="asimov")
+    built = workspace.build(ANALYSIS, templates.select(ANALYSIS, histograms(), keep), keep.poi)
+    for channel, observed in zip(built["channels"], built["observations"], strict=True):
+        expected = np.sum([s["data"] for s in channel["samples"]], axis=0)
+        assert observed["data"] == pytest.approx(expected, rel=1e-14)
+
+
+def test_unreadable_workspace() -> None:
+    with pytest.raises(ModelError, match="not a valid workspace") as caught:
+        workspace.load({"channels": []}, place="workspace.json")
+    assert caught.value.place == "workspace.json"
+
+
+def test_unknown_key_names_its_neighbour(config_values: dict[str, Any]) -> None:
+    config_values["fit"]["model"]["rebining"] = {}
+    with pytest.raises(ConfigurationError, match="did you mean `rebinning`"):
+        config.load(config_values)
