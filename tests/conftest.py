@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import settings
+
 from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 
@@ -83,9 +84,11 @@ def run_command(stage: str, settings: Any, **options: Any) -> str | None:
         try:
             import_module(arguments[0]).main()
         except SystemExit as end:
-            assert isinstance(end.code, str), f"usage error: {end.code}"
-            return end.code
-    return None
+            code = end.code
+        else:
+            return None
+    assert isinstance(code, str), f"usage error: {code}"
+    return code
 
 
 @pytest.fixture

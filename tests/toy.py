@@ -4,6 +4,7 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
+
 from oracle.strategies import EVENT_TYPES, OBJECT_TYPES, Arrays
 
 

@@ -17,7 +17,6 @@ from agc_pipeline.analyses.base import Analysis, Physics
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.datasets import Input
 from agc_pipeline.delivery.settings import DeliverySettings
-from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.inference.settings import FitSettings
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.settings import Settings, explain

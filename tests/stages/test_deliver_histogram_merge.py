@@ -8,15 +8,16 @@ from typing import Any
 import hist
 import numpy as np
 import pytest
-import toy
 import uproot
+from hypothesis import HealthCheck, given, settings
+
+import toy
 from agc_pipeline import histograms
 from agc_pipeline.columnar import batch
 from agc_pipeline.delivery import manifest
 from agc_pipeline.files import read_json
 from agc_pipeline.stages.deliver import DeliverStage
 from conftest import read_config, run_command
-from hypothesis import HealthCheck, given, settings
 from oracle import analysis as oracle
 from oracle.events import events_from_arrays, read_events
 from oracle.strategies import Arrays, nanoaod, write_nanoaod

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import toy
 import uproot
+from test_deliver_histogram_merge import Chain, content
+
+import toy
 from agc_pipeline.files import read_json
 from oracle.strategies import write_nanoaod
-from test_deliver_histogram_merge import Chain, content
 
 Command = Callable[..., str | None]
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from agc_pipeline import config
 from agc_pipeline.errors import ConfigurationError
 from conftest import read_config

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agc_pipeline import analyses, config, datasets
 from agc_pipeline.datasets import Dataset, FilesInput, InputFile
 from agc_pipeline.errors import ConfigurationError, InputError
 from conftest import read_config
-from hypothesis import given
-from hypothesis import strategies as st
 
 ANALYSIS = analyses.load("cms_ttbar")
 XSEC = {process.name: 1.5 for process in ANALYSIS.processes}
@@ -74,7 +75,7 @@ def test_mirrors_are_tried_in_the_given_order_behind_the_cache() -> None:
 
 
 def test_unknown_mirror() -> None:
-    with pytest.raises(ConfigurationError, match="'desy'.*\n.*mirror_order.*\n.*unl, cern, local"):
+    with pytest.raises(ConfigurationError, match=r"'desy'.*\n.*mirror_order.*\n.*unl, cern, local"):
         _open_data(mirror_order=("desy",))
 
 
@@ -91,12 +92,12 @@ def _files(content: dict[str, Any]) -> tuple[Dataset, ...]:
 
 
 def test_unknown_dataset() -> None:
-    with pytest.raises(ConfigurationError, match="'ttbar__nominl'.*\n.*\n.*ttbar__nominal"):
+    with pytest.raises(ConfigurationError, match=r"'ttbar__nominl'.*\n.*\n.*ttbar__nominal"):
         _files({"ttbar__nominl": {"files": {"a.root": 1}}})
 
 
 def test_duplicate_files() -> None:
-    with pytest.raises(ConfigurationError, match="more than once: data/a.root"):
+    with pytest.raises(ConfigurationError, match=r"more than once: data/a\.root"):
         _files(
             {
                 "ttbar__nominal": {"files": {"a.root": 1, "b.root": 2}},

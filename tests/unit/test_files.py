@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from agc_pipeline import files
 from agc_pipeline.errors import InputError, PipelineError
 

@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from agc_pipeline import histograms
-from agc_pipeline.columnar import filling
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agc_pipeline import histograms
+from agc_pipeline.columnar import filling
 
 EDGES = (0.0, 10.0, 20.0, 40.0)
 ENTRIES = st.lists(st.tuples(st.floats(-5, 50), st.floats(0.25, 4)), min_size=1, max_size=40)

@@ -1,10 +1,11 @@
 """Closure of event accounts."""
 
 import pytest
-from agc_pipeline.columnar.ledger import LedgerEntry, close
-from agc_pipeline.errors import ClosureError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from agc_pipeline.columnar.ledger import LedgerEntry, close
+from agc_pipeline.errors import ClosureError
 
 
 def entry(source: str = "a.root", **changes: object) -> LedgerEntry:

@@ -8,18 +8,18 @@ import awkward as ak
 import hist
 import numpy as np
 import pytest
+import uproot
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
 from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.objects import COLUMNS
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.analyses.cms_ttbar.smearing import LIMIT, standard_normal
 from agc_pipeline.delivery.skim import collections
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from oracle import analysis as oracle
 from oracle.events import Event, events_from_arrays, read_events
 from oracle.strategies import Arrays, nanoaod
-
-import uproot
 
 SEED = 2015
 TTBAR2017 = "ttbar2017_NanoAODv5_1000ev.root"

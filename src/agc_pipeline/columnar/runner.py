@@ -13,7 +13,6 @@ from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, open_tree, unreadable
 from agc_pipeline.errors import InputError
 
-
 # All files of a run are of one dataset: coffea's own grouping by dataset is not needed.
 _BATCH = "batch"
 

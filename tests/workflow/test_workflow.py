@@ -1,0 +1,305 @@
+"""The workflow as a user meets it: runs, reruns, resumes, and says what is wrong.
+
+It runs from a copy of the project, so that the tests may edit code, on toy files of some datasets.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import toy
+from agc_pipeline import histograms
+from agc_pipeline.files import read_json
+from conftest import ROOT
+from oracle.strategies import write_nanoaod
+
+pytestmark = pytest.mark.workflow
+
+COPIED = ("Snakefile", "config", "environment.yml", "profiles", "src", "workflow")
+DATASETS = ("ttbar__nominal", "ttbar__ME_var", "wjets__nominal")
+# Rules behind the histograms of all datasets; the last is the target.
+BEHIND = {"merge": 1, "validate": 1, "workspace": 1, "fit": 1, "report": 1, "all": 1}
+EACH = len(DATASETS)
+
+
+class Project:
+    """A copy of the project in a folder, with a configuration for toy input."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, folder / name, ignore=ignored)
+            else:
+                shutil.copy(source, folder / name)
+        self.files = {name: [f"{name}.{i}.root" for i in range(2)] for name in DATASETS}
+        (folder / "data").mkdir()
+        for seed, (name, files) in enumerate(self.files.items()):
+            for i, file in enumerate(files):
+                n = 1500 if name.startswith("ttbar") else 400
+                write_nanoaod(folder / "data" / file, toy.events(n, seed=10 * seed + i + 1))
+        self.configure()
+
+    def configure(self) -> None:
+        content = {
+            "files_per_job": 2,
+            "input": {
+                "kind": "files",
+                "mirrors": {"disk": "data"},
+                "mirror_order": ["disk"],
+                "datasets": {
+                    name: {"files": dict.fromkeys(files)} for name, files in self.files.items()
+                },
+            },
+            # Toy events of all processes look alike: their shapes are no model of anything.
+            "physics": {"luminosity_per_pb": 100},
+            "fit": {"model": {"missing_datasets": "drop", "data": "asimov"}},
+        }
+        (self.folder / "toy.yaml").write_text(yaml.safe_dump(content))
+
+    def arguments(self, *options: str) -> list[str]:
+        return [
+            *(sys.executable, "-m", "snakemake", "--cores", "2"),
+            # The last one counts.
+            *("--configfile", "toy.yaml"),
+            *options,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        # The copy's package comes before the installed one.
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return os.environ | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.arguments(*options),
+            cwd=self.folder,
+            env=self.environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+
+    def todo(self, *options: str) -> dict[str, int]:
+        """Rules that would run, with the number of their jobs."""
+        done = self.run("--dry-run", "--quiet", "progress", *options)
+        assert done.returncode == 0, done.stdout
+        return dict(Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout, re.MULTILINE)))
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+
+    def contents(self) -> dict[str, list[tuple[float, float]]]:
+        named = histograms.read_root(self.folder / "results/histograms.root")
+        return {name: h.view(flow=True).tolist() for name, h in named.items()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("finished"))
+    done = project.run()
+    assert done.returncode == 0, done.stdout
+    assert "100%" in done.stdout
+    return project
+
+
+@pytest.fixture
+def restored(finished: Project) -> Iterator[Project]:
+    """The finished project, whose code and configuration are put back after the test."""
+    places = ("src", "config", "toy.yaml")
+    with_content = {
+        path: path.read_bytes()
+        for place in places
+        for path in [finished.folder / place, *(finished.folder / place).rglob("*")]
+        if path.is_file()
+    }
+    files = {name: list(paths) for name, paths in finished.files.items()}
+    yield finished
+    finished.files = files
+    for path, content in with_content.items():
+        if path.read_bytes() != content:
+            path.write_bytes(content)
+
+
+def test_a_run_makes_everything_and_then_there_is_nothing_to_do(finished: Project) -> None:
+    results = finished.folder / "results"
+    for name in ("histograms.root", "workspace.json", "validation.json", "report.html"):
+        assert (results / name).stat().st_size > 0
+    fit = read_json(results / "fit.json")
+    assert fit["poi"]["bestfit"] == pytest.approx(1, abs=1e-6)
+    n = len(fit["labels"])
+    assert len(fit["bestfit"]) == len(fit["uncertainty"]) == len(fit["correlation"]) == n
+    # Of each region: 11 variations of ttbar, 13 of W+jets, and the alternative sample.
+    assert len(finished.contents()) == 2 * (11 + 13 + 1)
+    assert finished.todo() == {}
+
+
+def test_processor_code_reruns_histograms_and_what_follows(restored: Project) -> None:
+    path = "src/agc_pipeline/analyses/cms_ttbar/processor.py"
+    restored.edit(path, "def processor(", "# a change\ndef processor(")
+    assert restored.todo() == {"histogram": EACH, "merge_dataset": EACH, **BEHIND}
+
+
+def test_preselection_code_reruns_delivery_too(restored: Project) -> None:
+    path = "src/agc_pipeline/analyses/cms_ttbar/preselection.py"
+    restored.edit(path, "CUTS = ", "# a change\nCUTS = ")
+    assert restored.todo() == {
+        **{"deliver": EACH, "histogram": EACH, "merge_dataset": EACH},
+        **BEHIND,
+    }
+
+
+def test_a_plot_reruns_only_plots(restored: Project) -> None:
+    path = "src/agc_pipeline/report/distributions.py"
+    restored.edit(path, '"""', '"""Changed. ')
+    assert restored.todo() == {"report": 1, "all": 1}
+
+
+def test_the_minimiser_reruns_the_fit(restored: Project) -> None:
+    restored.edit("config/cms_ttbar/fit.yaml", "max_iterations: 200", "max_iterations: 201")
+    assert restored.todo() == {"fit": 1, "report": 1, "all": 1}
+
+
+def test_a_cross_section_fills_no_histogram_again(restored: Project) -> None:
+    restored.edit("config/cms_ttbar/physics.yaml", "ttbar: 729.84", "ttbar: 800")
+    assert restored.todo() == {"fileset": 1, **BEHIND}
+
+
+def test_a_cut_makes_new_skims(restored: Project) -> None:
+    restored.edit("config/cms_ttbar/physics.yaml", "sip3d_max: 4", "sip3d_max: 3")
+    assert restored.todo()["deliver"] == EACH
+
+
+def test_an_added_file_processes_only_its_batch(restored: Project) -> None:
+    added = "ttbar__ME_var.2.root"
+    write_nanoaod(restored.folder / "data" / added, toy.events(60, seed=99))
+    restored.files["ttbar__ME_var"].append(added)
+    restored.configure()
+    # The list of inputs is written anew as well.
+    one = {"fileset": 1, "deliver": 1, "histogram": 1, "merge_dataset": 1}
+    assert restored.todo() == one | BEHIND
+
+
+def test_killed_and_resumed(finished: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path / "killed")
+    run = subprocess.Popen(
+        project.arguments(),
+        cwd=project.folder,
+        env=project.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    wait_for = [project.folder / f"results/histograms/{name}" for name in DATASETS]
+    deadline = time.monotonic() + 300
+    while not any(list(folder.glob("*.json")) for folder in wait_for):
+        assert run.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    results = project.folder / "results"
+    before = {
+        path: path.stat().st_mtime_ns
+        for kind in ("manifests", "histograms")
+        for path in (results / kind).rglob("*.json")
+    }
+    # Jobs that were running may still end; no others start.
+    time.sleep(5)
+
+    locked = project.run()
+    assert locked.returncode != 0
+    assert "unlock" in locked.stdout
+    assert project.run("--unlock").returncode == 0
+    resumed = project.run()
+    assert resumed.returncode == 0, resumed.stdout
+    again = [path for path, mtime in before.items() if path.stat().st_mtime_ns != mtime]
+    # The one or two jobs that had just ended may not yet have been noted as finished.
+    assert len(again) <= 2
+    assert len(before) > 2
+    assert project.contents() == finished.contents()
+    fits = [read_json(p.folder / "results/fit.json") for p in (project, finished)]
+    assert fits[0]["bestfit"] == fits[1]["bestfit"]
+    assert fits[0]["workspace_digest"] == fits[1]["workspace_digest"]
+
+
+def test_a_bad_file_fails_its_job_and_the_rest_goes_on(finished: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path / "bad")
+    bad = project.folder / "data/wjets__nominal.0.root"
+    content = bad.read_bytes()
+    bad.write_bytes(content[: len(content) // 2])
+    failed = project.run()
+    assert failed.returncode != 0
+    assert "error: the file is cut off" in failed.stdout
+    assert "where: data/wjets__nominal.0.root" in failed.stdout
+    assert "Traceback" not in failed.stdout
+    assert not (project.folder / "results/histograms.root").exists()
+    # Everything that does not need the file is done, and stays.
+    assert project.todo() == {"deliver": 1, "histogram": 1, "merge_dataset": 1, **BEHIND}
+
+    partial = project.run("--config", "allow_partial=true")
+    assert partial.returncode == 0, partial.stdout
+    closure = read_json(project.folder / "results/closure.json")
+    assert closure["partial"] is True
+    assert closure["datasets"]["wjets__nominal"]["left_out"]
+    assert "PARTIAL" in (project.folder / "results/report.html").read_text().upper()
+
+    bad.write_bytes(content)
+    mended = project.run()
+    assert mended.returncode == 0, mended.stdout
+    assert project.contents() == finished.contents()
+
+
+@pytest.mark.parametrize(
+    ("options", "messages"),
+    [
+        (["--config", "delivrey=none"], ["unknown configuration key `delivrey`", "`delivery`"]),
+        (["--config", 'delivery={"backend": "nnone"}'], ["'nnone'", "'local' or 'none'"]),
+        (["--configfile", "fileset.yaml"], ["file not found", "no.json"]),
+        (
+            ["--config", 'physics={"cross_sections_pb": {"ttbar": -729.84}}'],
+            ["cross_sections_pb.ttbar", "-729.84"],
+        ),
+    ],
+)
+def test_a_wrong_configuration_is_told_before_the_first_job(
+    finished: Project, options: list[str], messages: list[str]
+) -> None:
+    fileset = finished.folder / "fileset.yaml"
+    fileset.write_text("input: {kind: fileset, path: no.json}")
+    done = finished.run(*options)
+    assert done.returncode != 0
+    for message in [*messages, "where: ", "remedy: "]:
+        assert message in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_published_command_works_as_written(finished: Project) -> None:
+    done = finished.run(
+        *("--configfile", "config/published.yaml"),
+        *("--config", "n_files_max_per_sample=5", "results=results-published"),
+    )
+    assert done.returncode == 0, done.stdout
+    results = finished.folder / "results-published"
+    poi = read_json(results / "fit.json")["poi"]
+    # Value: the published histograms fitted with exact derivatives, and independently with RooFit.
+    assert poi["bestfit"] == pytest.approx(0.9533, abs=1e-3)
+    assert poi["uncertainty"] == pytest.approx(0.0919, abs=2e-3)
+    assert read_json(results / "validation.json")["verdict"] == "agrees"
