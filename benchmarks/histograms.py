@@ -24,6 +24,7 @@ from typing import Any
 
 import uproot
 import yaml
+
 from agc_pipeline import analyses
 from agc_pipeline.columnar import filling
 from agc_pipeline.delivery.reading import branch_names, open_tree

@@ -50,7 +50,7 @@ def _imports(name: str, path: Path) -> list[str]:
 
 
 def _is_module(parent: str, alias: ast.alias) -> bool:
-    return parent.split(".")[0] == PACKAGE and (
+    return parent.split(".", maxsplit=1)[0] == PACKAGE and (
         find_spec(parent) is not None
         and bool(getattr(find_spec(parent), "submodule_search_locations", None))
         and find_spec(f"{parent}.{alias.name}") is not None

@@ -1,7 +1,55 @@
 """The ``validation:`` part of the configuration."""
 
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
 from agc_pipeline.settings import Settings
 
 
+class SameEvents(Settings):
+    """Tolerances where the published histograms were made from the same events.
+
+    Attributes:
+        weight_precision: difference in an event's relative weight that counts as rounding.
+        moved_entries: events of a histogram that may stand in the bin next to the published
+            one, and events that may be gained or lost at a cut, whatever its size ...
+        moved_fraction: ... and more in large histograms: this fraction of the entries.
+        random_variance: for histograms with random numbers of their own, the variance of the
+            difference over that of independent events.
+    """
+
+    weight_precision: PositiveFloat
+    moved_entries: NonNegativeInt
+    moved_fraction: NonNegativeFloat
+    random_variance: float = Field(gt=0, le=1)
+
+
+class OtherEvents(Settings):
+    """Tolerances where events are different ones: simulation, slices, other file lists.
+
+    Attributes:
+        cdf_distance_max: largest distance of the two cumulative distributions, beyond what
+            fluctuates.
+        acceptance_max: largest relative difference of the selected fraction, beyond what
+            fluctuates.
+        entries_min: effective entries under which a histogram says too little to be compared.
+    """
+
+    cdf_distance_max: PositiveFloat
+    acceptance_max: PositiveFloat
+    entries_min: PositiveInt
+
+
 class ValidationSettings(Settings):
-    """How histograms are compared with the published ones."""
+    """How histograms are compared with the published ones.
+
+    Attributes:
+        fail_on_disagreement: let the workflow fail if a histogram disagrees.
+        p_value_min: probability under which a difference is no fluctuation.
+        same_events: tolerances for the input of the published histograms.
+        other_events: tolerances for all other input.
+    """
+
+    fail_on_disagreement: bool
+    p_value_min: float = Field(gt=0, lt=1)
+    same_events: SameEvents
+    other_events: OtherEvents

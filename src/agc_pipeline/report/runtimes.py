@@ -1,0 +1,83 @@
+"""Run times from Snakemake's benchmark files."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agc_pipeline.errors import InputError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the jobs of a rule took.
+
+    Attributes:
+        rule: name of the rule.
+        jobs: number of jobs.
+        wall: sum of the jobs' wall-clock times, seconds.
+        longest: wall-clock time of the longest job, seconds.
+        cpu: sum of CPU times, seconds; None where it was not measured.
+        memory: largest resident memory of a job, MB; None where it was not measured.
+    """
+
+    rule: str
+    jobs: int
+    wall: float
+    longest: float
+    cpu: float | None
+    memory: float | None
+
+
+def collect(paths: Sequence[Path]) -> list[Runtime]:
+    """Run times by rule, the longest first.
+
+    Args:
+        paths: folders with ``{rule}.tsv`` or ``{rule}/.../*.tsv``, or such files themselves. What
+            is missing adds nothing: finished jobs of an earlier run may have no benchmark.
+
+    Raises:
+        InputError: if a file is not a benchmark of Snakemake.
+    """
+    jobs: dict[str, list[dict[str, float | None]]] = {}
+    for path in paths:
+        found = sorted(path.rglob("*.tsv")) if path.is_dir() else [path]
+        for file in found:
+            if file.exists():
+                rule = file.relative_to(path).parts[0] if path.is_dir() else file.stem
+                jobs.setdefault(rule.removesuffix(".tsv"), []).extend(_rows(file))
+    times = [
+        Runtime(
+            rule=rule,
+            jobs=len(rows),
+            wall=sum(row["s"] or 0 for row in rows),
+            longest=max(row["s"] or 0 for row in rows),
+            cpu=sum(cpu) if (cpu := _known(row["cpu_time"] for row in rows)) else None,
+            memory=max(_known(row["max_rss"] for row in rows), default=None),
+        )
+        for rule, rows in jobs.items()
+        if rows
+    ]
+    return sorted(times, key=lambda item: item.wall, reverse=True)
+
+
+def _rows(path: Path) -> list[dict[str, float | None]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    try:
+        return [{key: _value(row[key]) for key in ("s", "max_rss", "cpu_time")} for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"not a benchmark of Snakemake: {error}",
+            place=str(path),
+            remedy="delete it; the report does without",
+        ) from error
+
+
+def _value(text: str) -> float | None:
+    # Snakemake's words for jobs that ended before it could measure.
+    return None if text in ("-", "NA") else float(text)
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]

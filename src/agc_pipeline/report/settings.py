@@ -1,0 +1,24 @@
+"""The ``report:`` part of the configuration."""
+
+from pydantic import Field
+
+from agc_pipeline.settings import Settings
+
+
+class ReportSettings(Settings):
+    """Words and looks of the report; nothing here changes a result.
+
+    Attributes:
+        title: title of the page.
+        description: what is measured and how, one paragraph.
+        quantity: name of the cross section that is measured, with its symbol.
+        energy: centre-of-mass energy, on figures.
+        correlation_min: statistical factors of single bins are left out of the correlation
+            matrix, unless one of their correlations is as large as this.
+    """
+
+    title: str
+    description: str
+    quantity: str
+    energy: str
+    correlation_min: float = Field(ge=0, lt=1)

@@ -1,0 +1,126 @@
+"""How figures look, and what they are saved as."""
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine, LayoutEngine
+
+from agc_pipeline.files import atomic_path
+
+# M. A. Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270.
+COLOURS = ("#9c9ca1", "#964a8b", "#e42536", "#f89c20", "#5790fc", "#7a21dd", "#92dadd", "#a96b59")
+INK = "#1d2530"
+SOFT = "#5c6773"
+
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.direction": "in",
+    "ytick.direction": "in",
+    "xtick.top": True,
+    "ytick.right": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    # Text as shapes: looks the same everywhere, and needs no font from outside.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "agc-pipeline",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as it stands in the page.
+
+    Attributes:
+        name: of its files, without suffix.
+        caption: below the figure.
+        alternative: what it shows, for those who cannot see it.
+        source: data URI of the SVG.
+        width: natural width in CSS pixels.
+        height: natural height in CSS pixels.
+    """
+
+    name: str
+    caption: str
+    alternative: str
+    source: str
+    width: int
+    height: int
+
+
+@contextmanager
+def canvas(width: float, height: float, layout: LayoutEngine | None = None) -> Iterator[Figure]:
+    """An empty figure in the style of the report.
+
+    Args:
+        width: inches.
+        height: inches.
+        layout: how to space what is in it; None is matplotlib's constrained layout.
+    """
+    with mpl.rc_context(_STYLE):
+        yield Figure(figsize=(width, height), layout=layout or ConstrainedLayoutEngine())
+
+
+def publish(
+    figure: Figure, folder: Path, name: str, *, caption: str, alternative: str, partial: bool
+) -> Picture:
+    """Save a figure as PDF and PNG, and make it part of the page.
+
+    Must be called within the ``canvas`` block of the figure, whose style it needs.
+
+    Args:
+        figure: what to save.
+        folder: where the files go.
+        name: of the files, without suffix.
+        caption: below the figure.
+        alternative: what it shows, for those who cannot see it.
+        partial: mark the figure as made from a part of the input.
+    """
+    if partial:
+        figure.text(
+            *(0.5, 0.5),
+            "PARTIAL",
+            rotation=30,
+            fontsize=54,
+            fontweight="bold",
+            color="#b3261e",
+            alpha=0.18,
+            ha="center",
+            va="center",
+            zorder=100,
+        )
+    # The layout is the same for every format, and slow to find.
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine(None)
+    # Without time stamps, equal figures are equal files.
+    with atomic_path(folder / f"{name}.pdf") as path:
+        figure.savefig(path, format="pdf", metadata={"CreationDate": None})
+    with atomic_path(folder / f"{name}.png") as path:
+        figure.savefig(path, format="png", dpi=200)
+    text = io.BytesIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    encoded = base64.b64encode(text.getvalue()).decode("ascii")
+    width, height = figure.get_size_inches()
+    return Picture(
+        name=name,
+        caption=caption,
+        alternative=alternative,
+        source=f"data:image/svg+xml;base64,{encoded}",
+        width=round(96 * width),
+        height=round(96 * height),
+    )

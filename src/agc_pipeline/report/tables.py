@@ -1,0 +1,56 @@
+"""Tables of the report: yields and accounts of events."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.inference.records import FitRecord, Yield
+from agc_pipeline.validation.closure import Closure, DatasetAccount
+
+
+@dataclass(frozen=True)
+class YieldRow:
+    """Events of a process in a region, before and after the fit; None for observed events."""
+
+    title: str
+    prefit: tuple[float, float] | None
+    postfit: tuple[float, float] | None
+    observed: float | None = None
+
+
+def yield_rows(analysis: Analysis, fit: FitRecord) -> dict[str, list[YieldRow]]:
+    """Rows for each channel: processes from the top of the stack, their sum, observed events."""
+    tables = {}
+    for region in analysis.regions:
+        if region.title not in fit.channels:
+            continue
+        before, after = fit.yields.prefit[region.title], fit.yields.postfit[region.title]
+        rows = [
+            YieldRow(
+                process.title,
+                _pair(before.samples[process.title]),
+                _pair(after.samples[process.title]),
+            )
+            for process in reversed(analysis.processes)
+            if process.title in before.samples
+        ]
+        rows.append(YieldRow("all processes", _pair(before.all), _pair(after.all)))
+        observed = sum(fit.channels[region.title].observed)
+        rows.append(YieldRow("observed", None, None, observed))
+        tables[region.title] = rows
+    return tables
+
+
+def accounts(analysis: Analysis, closure: Closure) -> dict[str, DatasetAccount]:
+    """The datasets of the run, in the order of the analysis."""
+    names = [analysis.dataset_name(*dataset) for dataset in analysis.datasets]
+    return {name: closure.datasets[name] for name in names if name in closure.datasets}
+
+
+def cuts(datasets: Mapping[str, DatasetAccount]) -> list[str]:
+    """Names of all cuts, in the order of the cutflows."""
+    return list(dict.fromkeys(cut for entry in datasets.values() for cut in entry.cutflow))
+
+
+def _pair(given: Yield) -> tuple[float, float]:
+    return given.total, given.total_uncertainty

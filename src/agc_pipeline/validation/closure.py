@@ -1,0 +1,81 @@
+"""The record of events that stands beside the histograms: what was expected, what was processed."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+
+from agc_pipeline.columnar.ledger import LedgerEntry
+from agc_pipeline.errors import InputError
+from agc_pipeline.files import read_json
+from agc_pipeline.settings import Settings
+
+
+class DatasetAccount(Settings):
+    """Account of a dataset.
+
+    Attributes:
+        process: its physics process.
+        variation: "nominal", or the variation that the dataset is.
+        xsec_pb: cross section, pb.
+        weight: of one event.
+        n_generated: events that the processed files stand for.
+        events_expected: events that all files should hold.
+        events_processed: events of the files that are complete.
+        cutflow: events behind each cut of the nominal selection, in order.
+        files: account of each file; none where the input is not files.
+        left_out: files that are not complete, with the reason.
+    """
+
+    process: str
+    variation: str
+    xsec_pb: PositiveFloat
+    weight: PositiveFloat
+    n_generated: PositiveInt
+    events_expected: NonNegativeInt
+    events_processed: NonNegativeInt
+    cutflow: dict[str, NonNegativeInt]
+    files: tuple[LedgerEntry, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every file and event is accounted for."""
+        return not self.left_out and self.events_expected == self.events_processed
+
+
+class Closure(Settings):
+    """Accounts of all datasets of a run.
+
+    Attributes:
+        partial: files were left out.
+        datasets: by name.
+        provenance: what made the record.
+    """
+
+    partial: bool
+    datasets: dict[str, DatasetAccount]
+    provenance: dict[str, Any]
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Files that are not in the result, with the reason."""
+        return tuple(entry for dataset in self.datasets.values() for entry in dataset.left_out)
+
+
+def read(path: Path) -> Closure:
+    """Read ``closure.json``.
+
+    Raises:
+        InputError: if the file is missing or is something else.
+    """
+    try:
+        return Closure.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"not a closure record: `{key}`: {first['msg']}",
+            place=str(path),
+            remedy="delete it and run the rule `merge` again",
+        ) from error

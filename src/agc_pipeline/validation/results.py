@@ -1,0 +1,86 @@
+"""What the validation finds, as written to and read from JSON."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from agc_pipeline.errors import InputError
+from agc_pipeline.files import read_json
+from agc_pipeline.settings import Settings
+from agc_pipeline.validation.compare import Agreement, Comparison
+
+Verdict = Literal["agrees", "disagrees", "inconclusive"]
+
+
+class Mode(Settings):
+    """What the histograms are compared with, and how.
+
+    Attributes:
+        same_events: the published histograms were made from the same events.
+        n_files: files per dataset of the published histograms; -1 is all.
+        description: in words.
+    """
+
+    same_events: bool
+    n_files: int
+    description: str
+
+
+class TemplateResult(Settings):
+    """Result for one histogram.
+
+    Attributes:
+        name: of the histogram.
+        region: name of its region.
+        process: name of its process, or "pseudodata".
+        shift: which variation it is, in words.
+        comparison: the numbers and the class.
+    """
+
+    name: str
+    region: str
+    process: str
+    shift: str
+    comparison: Comparison
+
+
+class ValidationResult(Settings):
+    """Result of a run.
+
+    Attributes:
+        verdict: "inconclusive" means that no histogram had enough entries.
+        summary: the verdict in words.
+        mode: what was compared with what.
+        partial: files of the run were left out.
+        counts: number of histograms in each class.
+        templates: one result for each histogram.
+        not_compared: datasets that the run does not have.
+        provenance: what made the file.
+    """
+
+    verdict: Verdict
+    summary: str
+    mode: Mode
+    partial: bool
+    counts: dict[Agreement, int]
+    templates: tuple[TemplateResult, ...]
+    not_compared: tuple[str, ...]
+    provenance: dict[str, Any]
+
+
+def read(path: Path) -> ValidationResult:
+    """Read ``validation.json``.
+
+    Raises:
+        InputError: if the file is missing or is something else.
+    """
+    try:
+        return ValidationResult.model_validate(read_json(path), strict=False)
+    except ValidationError as error:
+        raise InputError(
+            f"not the output of the rule `validate`: {error.error_count()} values are wrong, "
+            f"the first is `{'.'.join(str(part) for part in error.errors()[0]['loc'])}`",
+            place=str(path),
+            remedy="delete it and run again",
+        ) from error

@@ -1,0 +1,87 @@
+"""What follows from the single comparisons: pseudodata and the verdict."""
+
+from collections.abc import Mapping
+
+import hist
+import numpy as np
+
+from agc_pipeline.analyses.base import NOMINAL, Analysis, Template
+from agc_pipeline.validation.compare import Agreement, Comparison
+from agc_pipeline.validation.results import TemplateResult, Verdict
+
+# Pseudodata are sums of other histograms, to rounding.
+_SUM_PRECISION = 1e-9
+
+
+def pseudodata(
+    analysis: Analysis,
+    histograms: Mapping[str, hist.Hist],
+    results: Mapping[Template, Comparison],
+) -> list[TemplateResult]:
+    """Pseudodata must be the sum of their parts, and are as good as the worst of those."""
+    order = list(Agreement)
+    found = []
+    for region in analysis.regions:
+        name = analysis.pseudodata_name(region.name)
+        parts = {
+            Template(region.name, process, variation): share
+            for (process, variation), share in analysis.pseudodata.items()
+        }
+        if name not in histograms or not results.keys() >= parts.keys():
+            continue
+        contents = histograms[name].values(flow=True)
+        expected = sum(
+            share * histograms[part.name].values(flow=True) for part, share in parts.items()
+        )
+        if np.allclose(contents, expected, rtol=_SUM_PRECISION, atol=0):
+            agreement = max((results[part].agreement for part in parts), key=order.index)
+            reason = "the sum of its parts, as good as the worst of them"
+        else:
+            agreement = Agreement.DISAGREEMENT
+            reason = "not the sum of its parts"
+        found.append(
+            TemplateResult(
+                name=name,
+                region=region.name,
+                process="pseudodata",
+                shift=NOMINAL,
+                comparison=Comparison(
+                    agreement=agreement,
+                    reason=reason,
+                    entries=None,
+                    published_entries=None,
+                    acceptance_ratio=None,
+                    acceptance_uncertainty=None,
+                ),
+            )
+        )
+    return found
+
+
+def judge(counts: Mapping[Agreement, int]) -> tuple[Verdict, str]:
+    """The verdict, and a sentence that says what it rests on.
+
+    Args:
+        counts: number of histograms in each class.
+    """
+    total = sum(counts.values())
+    if counts[Agreement.DISAGREEMENT]:
+        return "disagrees", (
+            f"{counts[Agreement.DISAGREEMENT]} of {total} histograms disagree with the published "
+            "ones."
+        )
+    if counts[Agreement.TOO_FEW] == total:
+        return "inconclusive", f"None of {total} histograms has enough entries to be compared."
+    if counts[Agreement.EXACT] == total:
+        return "agrees", f"All {total} histograms have the published entries in every bin."
+    words = {
+        Agreement.EXACT: "have the published entries in every bin",
+        Agreement.MIGRATION: "but for single events at bin edges or cuts",
+        Agreement.STATISTICAL: "within statistical uncertainties",
+        Agreement.SIMILAR: "within the tolerances",
+        Agreement.TOO_FEW: "have too few entries to be compared",
+    }
+    parts = [
+        f"{counts[agreement]} {text}" for agreement, text in words.items() if counts[agreement]
+    ]
+    return "agrees", f"None of {total} histograms disagrees: {', '.join(parts)}."

@@ -1,0 +1,238 @@
+"""The stage `report` as a process: one page from a partial run with hostile file names."""
+
+import json
+import re
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agc_pipeline.stages import fit, published, report, validate, workspace
+
+CONFIG = Path(__file__).parents[2] / "config" / "cms_ttbar"
+HOSTILE = 'root://host//<script>alert("{{ title }}")</script>&f.root'
+VOID = {"meta", "link", "img", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects tags, text, and elements that were closed in the wrong order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.misnested: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.misnested.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@dataclass
+class Page:
+    folder: Path
+    html: str
+    read: Reader
+    fit: dict[str, Any]
+    log: str
+
+
+def configuration() -> dict[str, Any]:
+    merged: dict[str, Any] = {"analysis": "cms_ttbar", "input": {"kind": "simulated"}}
+    for name in ("fit", "validation", "report"):
+        merged |= yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
+    return merged
+
+
+def stage_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "analysis": "cms_ttbar",
+        "report": settings["report"],
+        "measured": settings["fit"]["model"]["poi"]["process"],
+        "luminosity_per_pb": 3378,
+        "configuration": settings,
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    folder = tmp_path_factory.mktemp("results")
+    settings = configuration()
+    paths = {
+        name: folder / f"{name}.json"
+        for name in ("closure", "validation", "workspace", "model", "fit")
+    } | {"histograms": folder / "histograms.root", "page": folder / "validation.html"}
+    given = json.dumps({"analysis": "cms_ttbar", "n_files": 1})
+    published.stage(Namespace(settings=given, **paths))
+    _make_partial(paths["closure"])
+    given = json.dumps({"analysis": "cms_ttbar", "validation": settings["validation"]})
+    validate.stage(Namespace(settings=given, **(paths | {"output": paths["validation"]})))
+    given = json.dumps({"analysis": "cms_ttbar", "model": settings["fit"]["model"]})
+    workspace.stage(Namespace(settings=given, **(paths | {"output": paths["workspace"]})))
+    given = json.dumps(settings["fit"]["minimiser"])
+    fit.stage(Namespace(settings=given, **(paths | {"output": paths["fit"]})))
+    benchmark = folder / "benchmarks" / "fit.tsv"
+    benchmark.parent.mkdir()
+    benchmark.write_text("s\tmax_rss\tcpu_time\n123.4\t512.3\t98.7\n")
+    inputs = ("histograms", "closure", "workspace", "fit", "validation")
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "agc_pipeline.stages.report",
+            f"--settings={json.dumps(stage_settings(settings))}",
+            *(f"--{name}={paths[name]}" for name in inputs),
+            f"--benchmarks={benchmark.parent}",
+            f"--output={folder / 'report.html'}",
+            f"--figures={folder / 'figures'}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    html = (folder / "report.html").read_text()
+    reader = Reader()
+    reader.feed(html)
+    reader.close()
+    return Page(folder, html, reader, json.loads(paths["fit"].read_text()), result.stderr)
+
+
+def _make_partial(path: Path) -> None:
+    """Turn the closure into that of a partial run on other events than the published ones."""
+    closure = json.loads(path.read_text())
+    closure["partial"] = True
+    dataset = closure["datasets"]["wjets__nominal"]
+    dataset["events_processed"] = dataset["events_expected"] // 2
+    accounts = {"expected": 10, "before": 10, "after": 5, "processed": 5, "generated": 10}
+    dataset["files"] = [
+        {"source": HOSTILE, "error": None} | accounts,
+        {"source": f"{HOSTILE}.2", "error": "OSError: <b>truncated</b>"} | accounts,
+    ]
+    dataset["left_out"] = [f"{HOSTILE}.2: OSError: <b>truncated</b>"]
+    path.write_text(json.dumps(closure))
+
+
+def test_html_is_well_formed(made: Page) -> None:
+    assert made.read.misnested == []
+    assert made.read.open == []
+    identifiers = [attrs["id"] for _, attrs in made.read.tags if "id" in attrs]
+    assert len(set(identifiers)) == len(identifiers)
+    targets = [attrs["href"] for tag, attrs in made.read.tags if tag == "a"]
+    assert targets
+    assert {target.removeprefix("#") for target in targets if target} <= set(identifiers)
+
+
+def test_nothing_comes_from_outside(made: Page) -> None:
+    sources = [
+        value
+        for tag, attrs in made.read.tags
+        for name, value in attrs.items()
+        if name in ("src", "srcset", "data", "action") or (tag == "link" and name == "href")
+    ]
+    assert len(sources) > 8
+    assert all(value is not None and value.startswith("data:") for value in sources)
+    assert "script" not in {tag for tag, _ in made.read.tags}
+    assert not re.search(r"@import|url\(", made.html)
+
+
+def test_no_template_is_left(made: Page) -> None:
+    # The only braces are those of the hostile name and of the style sheet.
+    text = made.read.text.replace(HOSTILE, "")
+    assert not re.search(r"\{[{%#]|[}%#]\}", text)
+
+
+def test_hostile_names_are_shown_and_do_nothing(made: Page) -> None:
+    assert HOSTILE in made.read.text
+    assert "OSError: <b>truncated</b>" in made.read.text
+
+    assert "<b>truncated" not in made.html
+
+
+def test_result_is_that_of_the_fit(made: Page) -> None:
+    poi = made.fit["poi"]
+    shown = re.findall(r'class="value">([\d.\u2009]+) &plusmn; ([\d.\u2009]+)', made.html)
+    (section, section_error), (norm, norm_error) = shown
+    assert float(norm) == pytest.approx(poi["bestfit"], abs=0.006 * poi["uncertainty"])
+    assert float(norm_error) == pytest.approx(poi["uncertainty"], rel=0.006)
+    # 396.87 pb + 332.97 pb: the cross section that the task uses.
+    assert float(section) == pytest.approx(729.84 * poi["bestfit"], rel=1e-3)
+    assert float(section_error) == pytest.approx(729.84 * poi["uncertainty"], rel=0.006)
+
+
+def test_yields_are_those_of_the_fit(made: Page) -> None:
+    text = made.read.text.replace("\u2009", "")
+    for moment in ("prefit", "postfit"):
+        for channel in made.fit["yields"][moment].values():
+            total, uncertainty = channel["all"]["total"], channel["all"]["total_uncertainty"]
+            assert f"{total:.0f} \u00b1 {uncertainty:.0f}" in text
+
+
+def test_partial_banner(made: Page) -> None:
+    assert "PARTIAL RESULT" in made.read.text
+    assert "1 of 2" in made.read.text
+
+
+def test_figures(made: Page) -> None:
+    names = {path.stem for path in (made.folder / "figures").iterdir()}
+    expected = {
+        f"{region}_{what}"
+        for region in ("4j1b", "4j2b")
+        for what in ("prefit", "postfit", "systematics", "published")
+    } | {"pulls", "correlations"}
+    assert names == expected
+    images = [attrs for tag, attrs in made.read.tags if tag == "img"]
+    assert len(images) == len(expected)
+    assert all(attrs["alt"] for attrs in images)
+
+
+def test_making_is_told(made: Page) -> None:
+    text = made.read.text
+    assert "2 min 03 s" in text
+    assert "cabinetry\u00a00.6" in text
+    assert made.fit["workspace_digest"][:16] in text
+    assert "correlation_min: 0.4" in text
+    assert "agrees by construction" in text
+
+
+def test_log_is_short(made: Page) -> None:
+    assert len(made.log.splitlines()) == 1
+
+
+def test_fit_of_another_workspace_is_refused(made: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = made.fit | {"workspace_digest": "0" * 64}
+    other = made.folder / "other.json"
+    other.write_text(json.dumps(record))
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "report",
+            f"--settings={json.dumps(stage_settings(configuration()))}",
+            f"--histograms={made.folder / 'histograms.root'}",
+            f"--closure={made.folder / 'closure.json'}",
+            f"--workspace={made.folder / 'workspace.json'}",
+            f"--fit={other}",
+            f"--validation={made.folder / 'validation.json'}",
+            f"--output={made.folder / 'none.html'}",
+            f"--figures={made.folder / 'none'}",
+        ],
+    )
+    with pytest.raises(SystemExit, match="belongs to the workspace 000000000000"):
+        report.main()
+    assert not (made.folder / "none.html").exists()
