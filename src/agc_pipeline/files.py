@@ -6,9 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from agc_pipeline.errors import InputError
+
+Record = TypeVar("Record", bound=BaseModel)
 
 
 @contextmanager
@@ -70,4 +74,27 @@ def read_json(path: Path) -> Any:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(
             f"not valid JSON: {error}", place=str(path), remedy="delete or repair the file"
+        ) from error
+
+
+def read_record(kind: type[Record], path: Path, what: str) -> Record:
+    """Read a JSON file that another stage wrote.
+
+    Args:
+        kind: model of its content.
+        path: the file.
+        what: what it is, with an article, for the error.
+
+    Raises:
+        InputError: if the file is missing or holds something else.
+    """
+    try:
+        return kind.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"not {what}: `{key}`: {first['msg']}",
+            place=str(path),
+            remedy="delete it and run again: the rule that writes it makes it anew",
         ) from error

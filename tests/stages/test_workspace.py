@@ -95,7 +95,8 @@ def test_run_without_all_datasets(
     assert "fit.model.data: asimov" in error
 
     settings["model"] |= {"data": "asimov"}
-    write_json(files["closure"], {"partial": True})
+    closure = json.loads(files["closure"].read_text())
+    write_json(files["closure"], closure | {"partial": True})
     with caplog.at_level(logging.INFO):
         assert command("workspace", settings, **files) is None
     spec = json.loads(files["output"].read_text())

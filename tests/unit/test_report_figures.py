@@ -11,6 +11,7 @@ import yaml
 from cabinetry.fit import FitResults
 
 from agc_pipeline import analyses
+from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.inference.records import (
     Channel,
     ChannelYields,
@@ -31,7 +32,6 @@ from agc_pipeline.report import (
 )
 from agc_pipeline.stages.published import PublishedSettings, closure
 from agc_pipeline.validation import published
-from agc_pipeline.validation.closure import Closure
 
 ANALYSIS = analyses.load("cms_ttbar")
 REGION = ANALYSIS.regions[1]

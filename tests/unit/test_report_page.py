@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agc_pipeline import analyses
+from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.errors import InputError
 from agc_pipeline.report import page, runtimes, tables
 from agc_pipeline.stages.published import PublishedSettings, closure
-from agc_pipeline.validation.closure import Closure
 
 ANALYSIS = analyses.load("cms_ttbar")
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import yaml
 
+from agc_pipeline.columnar.closure import Closure
+from agc_pipeline.columnar.closure import read as read_closure
 from agc_pipeline.errors import InputError
 from agc_pipeline.stages.published import PublishedSettings, closure
 from agc_pipeline.validation import published, results, run
-from agc_pipeline.validation.closure import Closure
-from agc_pipeline.validation.closure import read as read_closure
 from agc_pipeline.validation.compare import Agreement
 from agc_pipeline.validation.settings import ValidationSettings
 

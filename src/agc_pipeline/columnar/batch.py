@@ -6,14 +6,13 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt, ValidationError
+from pydantic import NonNegativeInt
 
 from agc_pipeline import histograms
 from agc_pipeline.columnar.ledger import LedgerEntry
-from agc_pipeline.errors import InputError
-from agc_pipeline.files import read_json, write_json
+from agc_pipeline.files import read_record, write_json
 from agc_pipeline.provenance import Provenance
-from agc_pipeline.settings import Settings, explain
+from agc_pipeline.settings import Settings
 
 
 class Batch(Settings):
@@ -70,11 +69,4 @@ def read(path: Path) -> Batch:
     Raises:
         InputError: if the file is missing or is not a batch.
     """
-    try:
-        return Batch.model_validate(read_json(path))
-    except ValidationError as error:
-        raise InputError(
-            explain(error, Batch, place=str(path)).problem,
-            place=str(path),
-            remedy="delete the file and run again",
-        ) from error
+    return read_record(Batch, path, "a batch of histograms")

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import NonNegativeInt, ValidationError
+from pydantic import NonNegativeInt
 
-from agc_pipeline.errors import InputError
-from agc_pipeline.files import read_json, write_json
+from agc_pipeline.files import read_record, write_json
 from agc_pipeline.provenance import Provenance
-from agc_pipeline.settings import Settings, explain
+from agc_pipeline.settings import Settings
 
 
 class Delivered(Settings):
@@ -64,11 +63,4 @@ def read(path: Path) -> Manifest:
     Raises:
         InputError: if the file is missing or is not a manifest.
     """
-    try:
-        return Manifest.model_validate(read_json(path))
-    except ValidationError as error:
-        raise InputError(
-            explain(error, Manifest, place=str(path)).problem,
-            place=str(path),
-            remedy="delete the file and run again",
-        ) from error
+    return read_record(Manifest, path, "a manifest")

@@ -7,11 +7,10 @@ import numpy as np
 import pyhf
 from cabinetry.fit import FitResults
 from cabinetry.model_utils import prediction
-from pydantic import ValidationError
 
 from agc_pipeline.analyses.base import Analysis
-from agc_pipeline.errors import InputError, ModelError
-from agc_pipeline.files import read_json
+from agc_pipeline.errors import ModelError
+from agc_pipeline.files import read_record
 from agc_pipeline.inference.fit import Fit
 from agc_pipeline.inference.records import (
     Channel,
@@ -96,16 +95,7 @@ def read(kind: type[Record], path: Path, workspace: Workspace) -> Record:
         InputError: if the file is missing or not such a record.
         ModelError: if it is about another workspace.
     """
-    try:
-        record = kind.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"not a {kind.__name__}: `{key}`: {first['msg']}",
-            place=str(path),
-            remedy="delete it and run again",
-        ) from error
+    record = read_record(kind, path, f"a {kind.__name__}")
     found = digest(workspace)
     if record.workspace_digest != found:
         raise ModelError(

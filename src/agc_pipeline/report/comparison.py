@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from agc_pipeline.analyses.base import NOMINAL, Analysis, Region, Template
+from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.report.style import COLOURS, INK, Picture, canvas, publish
 from agc_pipeline.validation import published
-from agc_pipeline.validation.closure import Closure
 
 Floats = NDArray[np.float64]
 

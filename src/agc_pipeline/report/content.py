@@ -10,6 +10,7 @@ import yaml
 
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import NOMINAL, Analysis
+from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference.records import FitRecord
 from agc_pipeline.provenance import digest
@@ -19,7 +20,6 @@ from agc_pipeline.report.runtimes import Runtime
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.report.style import Picture
 from agc_pipeline.settings import Settings
-from agc_pipeline.validation.closure import Closure, DatasetAccount
 from agc_pipeline.validation.results import ValidationResult
 
 

@@ -8,6 +8,7 @@ from pydantic import PositiveFloat, PositiveInt
 
 from agc_pipeline import analyses, histograms
 from agc_pipeline.columnar import batch, ledger, merge
+from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
@@ -37,7 +38,7 @@ def stage(arguments: argparse.Namespace) -> None:
     settings = command.settings(MergeStage, arguments.settings)
     analysis = analyses.load(settings.analysis)
     weighted = {}
-    closure = {}
+    accounts = {}
     for path in arguments.datasets:
         summed = batch.read(path)
         dataset = settings.datasets[summed.dataset]
@@ -47,20 +48,20 @@ def stage(arguments: argparse.Namespace) -> None:
         weight = merge.event_weight(summed, dataset.xsec_pb, settings.luminosity_per_pb)
         weighted[summed.dataset] = (summed, weight)
         used = [file for file in summed.files if file.closed]
-        closure[summed.dataset] = {
-            "process": summed.process,
-            "variation": summed.variation,
-            "xsec_pb": dataset.xsec_pb,
-            "weight": weight,
-            "n_generated": sum(file.generated for file in used),
-            "events_expected": sum(
+        accounts[summed.dataset] = DatasetAccount(
+            process=summed.process,
+            variation=summed.variation,
+            xsec_pb=dataset.xsec_pb,
+            weight=weight,
+            n_generated=sum(file.generated for file in used),
+            events_expected=sum(
                 file.before if file.expected is None else file.expected for file in summed.files
             ),
-            "events_processed": sum(file.before for file in used),
-            "cutflow": summed.cutflow,
-            "files": [file.model_dump() for file in summed.files],
-            "left_out": [file.explain() for file in left_out],
-        }
+            events_processed=sum(file.before for file in used),
+            cutflow=summed.cutflow,
+            files=summed.files,
+            left_out=tuple(file.explain() for file in left_out),
+        )
     made_by = provenance(
         "merge",
         packages=("awkward", "coffea", "hist", "numpy", "uproot"),
@@ -69,8 +70,9 @@ def stage(arguments: argparse.Namespace) -> None:
     )
     made = merge.templates(analysis, weighted)
     histograms.write_root(arguments.histograms, made, made_by)
-    partial = any(record["left_out"] for record in closure.values())
-    write_json(arguments.closure, {"partial": partial, "datasets": closure, "provenance": made_by})
+    partial = any(account.left_out for account in accounts.values())
+    closure = Closure(partial=partial, datasets=accounts, provenance=made_by)
+    write_json(arguments.closure, closure.model_dump())
     log.info("%d histograms%s", len(made), ", PARTIAL: some files were left out" * partial)
 
 

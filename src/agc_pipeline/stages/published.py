@@ -8,13 +8,13 @@ from pydantic import Field
 
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import Template
+from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.files import write_json
 from agc_pipeline.histograms import write_root
 from agc_pipeline.provenance import Provenance, provenance
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
 from agc_pipeline.validation import published
-from agc_pipeline.validation.closure import Closure, DatasetAccount
 
 log = logging.getLogger(__name__)
 

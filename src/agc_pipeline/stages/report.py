@@ -4,13 +4,13 @@ import argparse
 import logging
 from pathlib import Path
 
+from agc_pipeline.columnar import closure
 from agc_pipeline.files import read_json, write_text
 from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import results
 from agc_pipeline.inference.records import FitRecord
 from agc_pipeline.report import content, page, runtimes
 from agc_pipeline.stages import command
-from agc_pipeline.validation import closure
 from agc_pipeline.validation import results as validation
 
 log = logging.getLogger(__name__)

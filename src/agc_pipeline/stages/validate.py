@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 
 from agc_pipeline import analyses
+from agc_pipeline.columnar import closure as closures
+from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json, write_text
 from agc_pipeline.histograms import read_root
@@ -12,9 +14,7 @@ from agc_pipeline.provenance import provenance
 from agc_pipeline.report import page
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
-from agc_pipeline.validation import closure as closures
 from agc_pipeline.validation import published, run
-from agc_pipeline.validation.closure import Closure
 from agc_pipeline.validation.compare import Agreement
 from agc_pipeline.validation.results import ValidationResult
 from agc_pipeline.validation.settings import ValidationSettings

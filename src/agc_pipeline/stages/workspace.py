@@ -5,8 +5,8 @@ import logging
 from pathlib import Path
 
 from agc_pipeline import analyses
-from agc_pipeline.errors import InputError
-from agc_pipeline.files import read_json, write_json
+from agc_pipeline.columnar import closure
+from agc_pipeline.files import write_json
 from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import results, templates, workspace
 from agc_pipeline.inference.settings import ModelSettings
@@ -41,7 +41,7 @@ def stage(arguments: argparse.Namespace) -> None:
         selected,
         built,
         data=settings.model.data,
-        partial=_partial(arguments.closure),
+        partial=closure.read(arguments.closure).partial,
         made_by=provenance(
             "workspace",
             packages=("cabinetry", "hist", "numpy", "pyhf", "uproot"),
@@ -55,17 +55,6 @@ def stage(arguments: argparse.Namespace) -> None:
         log.info("%s: %s", channel["name"], ", ".join(s["name"] for s in channel["samples"]))
     for entry in record.left_out:
         log.info("left out: %s", entry.describe())
-
-
-def _partial(path: Path) -> bool:
-    closure = read_json(path)
-    if not isinstance(closure, dict) or not isinstance(closure.get("partial"), bool):
-        raise InputError(
-            "not a closure record: no `partial`",
-            place=str(path),
-            remedy="delete it and run the rule `merge` again",
-        )
-    return bool(closure["partial"])
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Which published histograms a run is compared with, and how."""
 
+from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.validation import published
-from agc_pipeline.validation.closure import Closure
 from agc_pipeline.validation.results import Mode
 
 

@@ -3,10 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from agc_pipeline.errors import InputError
-from agc_pipeline.files import read_json
+from agc_pipeline.files import read_record
 from agc_pipeline.settings import Settings
 from agc_pipeline.validation.compare import Agreement, Comparison
 
@@ -75,12 +72,4 @@ def read(path: Path) -> ValidationResult:
     Raises:
         InputError: if the file is missing or is something else.
     """
-    try:
-        return ValidationResult.model_validate(read_json(path), strict=False)
-    except ValidationError as error:
-        raise InputError(
-            f"not the output of the rule `validate`: {error.error_count()} values are wrong, "
-            f"the first is `{'.'.join(str(part) for part in error.errors()[0]['loc'])}`",
-            place=str(path),
-            remedy="delete it and run again",
-        ) from error
+    return read_record(ValidationResult, path, "the output of the rule `validate`")

@@ -9,9 +9,9 @@ import numpy as np
 
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import NOMINAL, Analysis, Template
+from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.errors import InputError
 from agc_pipeline.validation import compare, published
-from agc_pipeline.validation.closure import Closure
 from agc_pipeline.validation.compare import Agreement, Comparison, Side
 from agc_pipeline.validation.mode import find_mode
 from agc_pipeline.validation.results import Mode, TemplateResult, ValidationResult

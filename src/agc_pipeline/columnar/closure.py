@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from agc_pipeline.columnar.ledger import LedgerEntry
-from agc_pipeline.errors import InputError
-from agc_pipeline.files import read_json
+from agc_pipeline.files import read_record
 from agc_pipeline.settings import Settings
 
 
@@ -69,13 +68,4 @@ def read(path: Path) -> Closure:
     Raises:
         InputError: if the file is missing or is something else.
     """
-    try:
-        return Closure.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"not a closure record: `{key}`: {first['msg']}",
-            place=str(path),
-            remedy="delete it and run the rule `merge` again",
-        ) from error
+    return read_record(Closure, path, "a closure record")
