@@ -15,9 +15,9 @@ from pydantic import (
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import Analysis, Physics
 from agc_pipeline.columnar.settings import HistogramSettings
-from agc_pipeline.datasets import Input
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.inference.settings import FitSettings
+from agc_pipeline.inputs import Input
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.settings import Settings, explain
 from agc_pipeline.simulation.settings import SimulationSettings

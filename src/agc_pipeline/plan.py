@@ -9,19 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from agc_pipeline import filesets
 from agc_pipeline.analyses.base import Analysis
 from agc_pipeline.config import Configuration
-from agc_pipeline.datasets import (
-    Dataset,
+from agc_pipeline.datasets import Dataset, InputFile, batches, take
+from agc_pipeline.inputs import (
     FilesetInput,
     FilesInput,
-    InputFile,
     PublishedInput,
     SimulatedInput,
-    batches,
-    from_fileset,
     listed,
-    take,
 )
 
 
@@ -52,7 +49,7 @@ class Plan:
             case FilesInput():
                 found = listed(source, self.analysis, xsec)
             case FilesetInput():
-                found = from_fileset(Path(source.path), self.analysis, xsec)
+                found = filesets.read(Path(source.path), self.analysis, xsec)
             case PublishedInput():
                 found = ()
         taken = take(found, self.config.n_files_max_per_sample)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agc_pipeline import analyses, config, datasets
-from agc_pipeline.datasets import Dataset, FilesInput, InputFile
+from agc_pipeline import analyses, config, datasets, filesets, inputs
+from agc_pipeline.datasets import Dataset, InputFile
 from agc_pipeline.errors import ConfigurationError, InputError
 from conftest import read_config
 
@@ -19,9 +19,9 @@ XSEC = {process.name: 1.5 for process in ANALYSIS.processes}
 
 def _open_data(**changes: Any) -> tuple[Dataset, ...]:
     loaded = config.load(read_config("cms-open-data"))
-    assert isinstance(loaded.input, FilesInput)
+    assert isinstance(loaded.input, inputs.FilesInput)
     source = loaded.input.model_copy(update=changes)
-    return datasets.listed(source, ANALYSIS, loaded.physics.cross_sections_pb)
+    return inputs.listed(source, ANALYSIS, loaded.physics.cross_sections_pb)
 
 
 def test_open_data_has_the_files_and_events_of_the_task() -> None:
@@ -80,7 +80,7 @@ def test_unknown_mirror() -> None:
 
 
 def _files(content: dict[str, Any]) -> tuple[Dataset, ...]:
-    source = FilesInput.model_validate(
+    source = inputs.FilesInput.model_validate(
         {
             "kind": "files",
             "mirrors": {"disk": "data"},
@@ -88,7 +88,7 @@ def _files(content: dict[str, Any]) -> tuple[Dataset, ...]:
             "datasets": content,
         }
     )
-    return datasets.listed(source, ANALYSIS, XSEC)
+    return inputs.listed(source, ANALYSIS, XSEC)
 
 
 def test_unknown_dataset() -> None:
@@ -134,7 +134,7 @@ class TestFileset:
                 },
             },
         )
-        ttbar, wjets = datasets.from_fileset(path, ANALYSIS, XSEC)
+        ttbar, wjets = filesets.read(path, ANALYSIS, XSEC)
         assert [(file.source, file.n_events) for file in ttbar.files] == [
             (str(tmp_path / "a.root"), None),
             ("/data/b.root", 7),
@@ -182,21 +182,21 @@ class TestFileset:
     def test_mistakes(self, tmp_path: Path, content: Any, message: str) -> None:
         path = self.write(tmp_path, content)
         with pytest.raises(ConfigurationError) as caught:
-            datasets.from_fileset(path, ANALYSIS, XSEC)
+            filesets.read(path, ANALYSIS, XSEC)
         assert message in str(caught.value)
         assert caught.value.place == str(path)
 
     def test_missing_or_broken_file(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="not found"):
-            datasets.from_fileset(tmp_path / "none.json", ANALYSIS, XSEC)
+            filesets.read(tmp_path / "none.json", ANALYSIS, XSEC)
         (tmp_path / "broken.json").write_text("{")
         with pytest.raises(InputError, match="not valid JSON"):
-            datasets.from_fileset(tmp_path / "broken.json", ANALYSIS, XSEC)
+            filesets.read(tmp_path / "broken.json", ANALYSIS, XSEC)
 
     def test_what_is_written_can_be_read(self, tmp_path: Path) -> None:
         taken = datasets.take(_open_data(), 2)
-        path = self.write(tmp_path, datasets.as_fileset(taken))
-        again = datasets.from_fileset(path, ANALYSIS, XSEC)
+        path = self.write(tmp_path, filesets.as_json(taken))
+        again = filesets.read(path, ANALYSIS, XSEC)
         assert [d.model_dump() for d in again] == [d.model_dump() for d in taken]
 
 

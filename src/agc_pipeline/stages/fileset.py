@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from agc_pipeline.datasets import Dataset, as_fileset
+from agc_pipeline import filesets
+from agc_pipeline.datasets import Dataset
 from agc_pipeline.files import write_json
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
@@ -18,7 +19,7 @@ class FilesetStage(Settings):
 def stage(arguments: argparse.Namespace) -> None:
     """Write the fileset."""
     settings = command.settings(FilesetStage, arguments.settings)
-    write_json(arguments.output, as_fileset(settings.datasets))
+    write_json(arguments.output, filesets.as_json(settings.datasets))
 
 
 def main() -> None:

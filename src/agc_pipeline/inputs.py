@@ -1,0 +1,122 @@
+"""The ``input:`` part of the configuration, and the files that it lists."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.datasets import Dataset, InputFile, checked, identity
+from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.settings import Settings
+
+
+class Block(Settings):
+    """Files numbered consecutively from ``first``: ``{stem}_{number:04d}.root``."""
+
+    stem: str
+    first: NonNegativeInt = 0
+    n_events: tuple[PositiveInt, ...] = Field(min_length=1)
+
+
+class FileList(Settings):
+    """The files of one dataset: numbered blocks, single files (name to events), or both."""
+
+    folder: str = ""
+    blocks: tuple[Block, ...] = ()
+    files: dict[str, NonNegativeInt | None] = Field(default_factory=dict)
+
+    def entries(self) -> list[tuple[str, int | None]]:
+        """Paths below a mirror's prefix, with the number of events."""
+        names: list[tuple[str, int | None]] = [
+            (f"{block.stem}_{number:04d}.root", n_events)
+            for block in self.blocks
+            for number, n_events in enumerate(block.n_events, block.first)
+        ]
+        names += self.files.items()
+        return [(f"{self.folder}/{name}" if self.folder else name, n) for name, n in names]
+
+
+class SimulatedInput(Settings):
+    """Input made by the rule ``simulate``."""
+
+    kind: Literal["simulated"]
+
+
+class FilesInput(Settings):
+    """Input files listed in the configuration.
+
+    Attributes:
+        mirrors: name to prefix of the places that hold the files.
+        mirror_order: names of the mirrors in the order in which to try them.
+        xcache: prefix of an XCache that stands in front of every remote mirror, e.g.
+            ``root://cache.example.org:1094//``.
+        datasets: dataset name to its files.
+    """
+
+    kind: Literal["files"]
+    mirrors: dict[str, str]
+    mirror_order: tuple[str, ...] = Field(min_length=1)
+    xcache: str | None = None
+    datasets: dict[str, FileList]
+
+
+class FilesetInput(Settings):
+    """Input files listed in a JSON file in coffea's fileset shape.
+
+    Relative paths in it are relative to the folder of the JSON file.
+    """
+
+    kind: Literal["fileset"]
+    path: str
+
+
+class PublishedInput(Settings):
+    """No events: start from published histograms."""
+
+    kind: Literal["published"]
+
+
+Input = Annotated[
+    SimulatedInput | FilesInput | FilesetInput | PublishedInput, Field(discriminator="kind")
+]
+
+
+def listed(
+    source: FilesInput, analysis: Analysis, cross_sections: dict[str, float]
+) -> tuple[Dataset, ...]:
+    """The datasets of a file list in the configuration.
+
+    Raises:
+        ConfigurationError: for an unknown mirror or dataset, or a file that is listed twice.
+    """
+    for name in source.mirror_order:
+        if name not in source.mirrors:
+            raise ConfigurationError(
+                f"unknown mirror {name!r}",
+                place="input.mirror_order",
+                remedy=f"choose among {', '.join(source.mirrors)}, or add it to `input.mirrors`",
+            )
+    prefixes = [_through_cache(source.mirrors[name], source.xcache) for name in source.mirror_order]
+    datasets = []
+    for name, files in source.datasets.items():
+        process, variation = identity(name, analysis, place="input.datasets")
+        datasets.append(
+            Dataset(
+                process=process,
+                variation=variation,
+                xsec_pb=cross_sections[process],
+                files=tuple(
+                    InputFile(urls=tuple(_join(prefix, path) for prefix in prefixes), n_events=n)
+                    for path, n in files.entries()
+                ),
+            )
+        )
+    return checked(datasets, place="input.datasets")
+
+
+def _through_cache(prefix: str, cache: str | None) -> str:
+    return cache + prefix if cache is not None and "://" in prefix else prefix
+
+
+def _join(prefix: str, path: str) -> str:
+    return f"{prefix.rstrip('/')}/{path}"
