@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from agc_pipeline.errors import InputError
+from agc_pipeline.errors import ConfigurationError, InputError
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -98,3 +98,24 @@ def read_record(kind: type[Record], path: Path, what: str) -> Record:
             place=str(path),
             remedy="delete it and run again: the rule that writes it makes it anew",
         ) from error
+
+
+def check_folder(folder: Path, *, key: str) -> None:
+    """Check that a folder can be written to, or made, without making it.
+
+    Args:
+        folder: to check.
+        key: configuration key that names it, for the error.
+
+    Raises:
+        ConfigurationError: if it cannot.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return
+    reason = "is not writable" if existing.is_dir() else "is not a folder"
+    raise ConfigurationError(
+        f"cannot write to {folder}: {existing} {reason}",
+        place=key,
+        remedy=f"choose another folder with `{key}`, or change the permissions",
+    )

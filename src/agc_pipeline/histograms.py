@@ -11,23 +11,21 @@ import uproot
 
 from agc_pipeline.errors import InputError
 from agc_pipeline.files import atomic_path
-from agc_pipeline.provenance import Provenance
-
-_PROVENANCE = "provenance"
 
 
-def write_root(path: Path, histograms: Mapping[str, hist.Hist], made_by: Provenance) -> None:
+def write_root(path: Path, histograms: Mapping[str, hist.Hist], **records: Any) -> None:
     """Write one TH1D with sum of squared weights for each histogram, atomically.
 
     Args:
         path: the ROOT file.
         histograms: name to a one-dimensional histogram with ``Weight`` storage.
-        made_by: kept in the file as JSON in the string ``provenance``.
+        records: kept in the file as strings of JSON, e.g. ``provenance`` and ``closure``.
     """
     with atomic_path(path) as temporary, uproot.recreate(temporary) as file:
         for name, histogram in histograms.items():
             file[name] = histogram
-        file[_PROVENANCE] = json.dumps(made_by, sort_keys=True)
+        for name, record in records.items():
+            file[name] = json.dumps(record, sort_keys=True)
 
 
 def read_root(path: Path) -> dict[str, hist.Hist]:

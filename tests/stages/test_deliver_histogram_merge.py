@@ -256,5 +256,6 @@ def test_merge_normalises_and_closes(chain: Chain, files: list[Path]) -> None:
             np.testing.assert_allclose(view["variance"], cells["variance"] * record["weight"] ** 2)
     with uproot.open(chain.folder / "histograms.root") as file:
         made_by = json.loads(str(file["provenance"]))
+        assert json.loads(str(file["closure"])) == closure
     assert made_by["software"]["coffea"]
     assert str(chain.folder / "dataset.json") in made_by["inputs"]

@@ -23,7 +23,7 @@ def options(folder: Path, *, scale: float = 1.0, **changes: Any) -> list[str]:
     histograms = published.load("cms_ttbar", 1)
     histograms["4j1b_ttbar"] = histograms["4j1b_ttbar"] * scale
     made_by: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
-    write_root(folder / "histograms.root", histograms, made_by)
+    write_root(folder / "histograms.root", histograms, provenance=made_by)
     record = closure(PublishedSettings(analysis="cms_ttbar", n_files=1), made_by)
     (folder / "closure.json").write_text(record.model_dump_json())
     settings = yaml.safe_load(CONFIG.read_text()) | {"analysis": "cms_ttbar"}

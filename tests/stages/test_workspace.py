@@ -11,7 +11,7 @@ import pytest
 
 from agc_pipeline.files import write_json
 from agc_pipeline.histograms import read_root, write_root
-from agc_pipeline.provenance import digest, provenance
+from agc_pipeline.provenance import digest
 
 Command = Callable[..., str | None]
 
@@ -82,7 +82,7 @@ def test_run_without_all_datasets(
         if name[5:].startswith("ttbar")
         and not name.endswith(("ME_var", "PS_var", "scaleup", "scaledown"))
     }
-    write_root(files["histograms"], only, provenance("test", packages=(), settings={}))
+    write_root(files["histograms"], only)
     error = command("workspace", settings, **files)
     assert error is not None
     assert "dataset ttbar__ME_var is not in the run" in error

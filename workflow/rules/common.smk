@@ -6,11 +6,13 @@ from snakemake.exceptions import WorkflowError
 from agc_pipeline import config as configuration
 from agc_pipeline.code import sources
 from agc_pipeline.errors import PipelineError
+from agc_pipeline.files import check_folder
 from agc_pipeline.plan import Plan
 
 # Everything that can be wrong with configuration and file lists is said before the first job.
 try:
     CONFIG = configuration.load(config)
+    check_folder(Path(CONFIG.results), key="results")
     PLAN = Plan(CONFIG)
     DATASETS = list(PLAN.datasets)
 except PipelineError as error:
@@ -34,6 +36,7 @@ def data(*patterns):
 
 PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
 PAGE_TEMPLATES = data("report/templates/*")
+
 
 # Without constraints Snakemake tries every way to split a path, which takes minutes.
 wildcard_constraints:

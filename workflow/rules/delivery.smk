@@ -6,17 +6,17 @@ rule deliver:
     output:
         manifest=f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
         skims=directory(f"{RESULTS}/skims/{{dataset}}/{{batch}}"),
-    params:
-        settings=lambda wildcards: PLAN.deliver(wildcards.dataset, wildcards.batch),
     log:
         f"{RESULTS}/logs/deliver/{{dataset}}/{{batch}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/deliver/{{dataset}}/{{batch}}.tsv"
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=lambda wildcards: PLAN.deliver(wildcards.dataset, wildcards.batch),
     shell:
         "python -m agc_pipeline.stages.deliver --settings {params.settings:q}"
         " --manifest {output.manifest} --skims {output.skims} 2>&1 | tee {log}"

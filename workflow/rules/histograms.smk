@@ -6,18 +6,18 @@ rule histogram:
         code=code("histogram", "preselection", "processor"),
     output:
         f"{RESULTS}/histograms/{{dataset}}/{{batch}}.json",
-    params:
-        settings=PLAN.histogram(),
     log:
         f"{RESULTS}/logs/histogram/{{dataset}}/{{batch}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/histogram/{{dataset}}/{{batch}}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1 if CONFIG.histograms.executor == "iterative" else CONFIG.histograms.workers
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=PLAN.histogram(),
     shell:
         "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
         " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
@@ -54,14 +54,14 @@ if CONFIG.input.kind == "published":
         output:
             histograms=f"{RESULTS}/histograms.root",
             closure=f"{RESULTS}/closure.json",
-        params:
-            settings=PLAN.published(),
         log:
             f"{RESULTS}/logs/published.log",
         benchmark:
             f"{RESULTS}/benchmarks/published.tsv"
         conda:
             "../../environment.yml"
+        params:
+            settings=PLAN.published(),
         shell:
             "python -m agc_pipeline.stages.published --settings {params.settings:q}"
             " --histograms {output.histograms} --closure {output.closure} 2>&1 | tee {log}"
@@ -77,14 +77,14 @@ else:
         output:
             histograms=f"{RESULTS}/histograms.root",
             closure=f"{RESULTS}/closure.json",
-        params:
-            settings=PLAN.merge(),
         log:
             f"{RESULTS}/logs/merge.log",
         benchmark:
             f"{RESULTS}/benchmarks/merge.tsv"
         conda:
             "../../environment.yml"
+        params:
+            settings=PLAN.merge(),
         shell:
             "python -m agc_pipeline.stages.merge --settings {params.settings:q}"
             " --datasets {input.datasets} --histograms {output.histograms}"

@@ -7,14 +7,14 @@ rule workspace:
     output:
         workspace=f"{RESULTS}/workspace.json",
         model=f"{RESULTS}/model.json",
-    params:
-        settings=PLAN.workspace(),
     log:
         f"{RESULTS}/logs/workspace.log",
     benchmark:
         f"{RESULTS}/benchmarks/workspace.tsv"
     conda:
         "../../environment.yml"
+    params:
+        settings=PLAN.workspace(),
     shell:
         "python -m agc_pipeline.stages.workspace --settings {params.settings:q}"
         " --histograms {input.histograms} --closure {input.closure}"
@@ -29,14 +29,14 @@ rule fit:
         code=code("fit"),
     output:
         f"{RESULTS}/fit.json",
-    params:
-        settings=PLAN.fit(),
     log:
         f"{RESULTS}/logs/fit.log",
     benchmark:
         f"{RESULTS}/benchmarks/fit.tsv"
     conda:
         "../../environment.yml"
+    params:
+        settings=PLAN.fit(),
     shell:
         "python -m agc_pipeline.stages.fit --settings {params.settings:q}"
         " --workspace {input.workspace} --model {input.model} --output {output} 2>&1 | tee {log}"

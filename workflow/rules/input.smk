@@ -7,17 +7,17 @@ if CONFIG.input.kind == "simulated":
         output:
             root=f"{RESULTS}/simulated/{{dataset}}/{{part}}.root",
             record=f"{RESULTS}/simulated/{{dataset}}/{{part}}.json",
-        params:
-            settings=lambda wildcards: PLAN.simulate(wildcards.dataset, wildcards.part),
         log:
             f"{RESULTS}/logs/simulate/{{dataset}}/{{part}}.log",
         benchmark:
             f"{RESULTS}/benchmarks/simulate/{{dataset}}/{{part}}.tsv"
+        conda:
+            "../../environment.yml"
         resources:
             mem_mb=1500,
             runtime=20,
-        conda:
-            "../../environment.yml"
+        params:
+            settings=lambda wildcards: PLAN.simulate(wildcards.dataset, wildcards.part),
         shell:
             "python -m agc_pipeline.stages.simulate --settings {params.settings:q}"
             " --output {output.root} --record {output.record} 2>&1 | tee {log}"
@@ -29,14 +29,14 @@ rule fileset:
         code=code("fileset"),
     output:
         f"{RESULTS}/fileset.json",
-    params:
-        settings=PLAN.fileset(),
     log:
         f"{RESULTS}/logs/fileset.log",
     benchmark:
         f"{RESULTS}/benchmarks/fileset.tsv"
     conda:
         "../../environment.yml"
+    params:
+        settings=PLAN.fileset(),
     shell:
         "python -m agc_pipeline.stages.fileset --settings {params.settings:q}"
         " --output {output} 2>&1 | tee {log}"

@@ -9,14 +9,14 @@ rule validate:
     output:
         record=f"{RESULTS}/validation.json",
         page=f"{RESULTS}/validation.html",
-    params:
-        settings=PLAN.validate(),
     log:
         f"{RESULTS}/logs/validate.log",
     benchmark:
         f"{RESULTS}/benchmarks/validate.tsv"
     conda:
         "../../environment.yml"
+    params:
+        settings=PLAN.validate(),
     shell:
         "python -m agc_pipeline.stages.validate --settings {params.settings:q}"
         " --histograms {input.histograms} --closure {input.closure}"
@@ -36,15 +36,15 @@ rule report:
     output:
         page=f"{RESULTS}/report.html",
         figures=directory(f"{RESULTS}/figures"),
-    params:
-        settings=PLAN.report(),
-        benchmarks=f"{RESULTS}/benchmarks",
     log:
         f"{RESULTS}/logs/report.log",
     benchmark:
         f"{RESULTS}/benchmarks/report.tsv"
     conda:
         "../../environment.yml"
+    params:
+        settings=PLAN.report(),
+        benchmarks=f"{RESULTS}/benchmarks",
     shell:
         "python -m agc_pipeline.stages.report --settings {params.settings:q}"
         " --histograms {input.histograms} --closure {input.closure}"

@@ -69,9 +69,11 @@ def stage(arguments: argparse.Namespace) -> None:
         inputs=arguments.datasets,
     )
     made = merge.templates(analysis, weighted)
-    histograms.write_root(arguments.histograms, made, made_by)
     partial = any(account.left_out for account in accounts.values())
     closure = Closure(partial=partial, datasets=accounts, provenance=made_by)
+    histograms.write_root(
+        arguments.histograms, made, provenance=made_by, closure=closure.model_dump(mode="json")
+    )
     write_json(arguments.closure, closure.model_dump())
     log.info("%d histograms%s", len(made), ", PARTIAL: some files were left out" * partial)
 

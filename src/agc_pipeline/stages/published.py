@@ -36,8 +36,14 @@ def stage(arguments: argparse.Namespace) -> None:
     given = command.settings(PublishedSettings, arguments.settings)
     histograms = published.load(given.analysis, given.n_files)
     made_by = _provenance(given)
-    write_root(arguments.histograms, histograms, made_by)
-    write_json(arguments.closure, closure(given, made_by).model_dump())
+    events = closure(given, made_by)
+    write_root(
+        arguments.histograms,
+        histograms,
+        provenance=made_by,
+        closure=events.model_dump(mode="json"),
+    )
+    write_json(arguments.closure, events.model_dump())
     log.info(
         "%d histograms of %s", len(histograms), published.read(given.analysis, given.n_files).source
     )
