@@ -46,7 +46,7 @@ class SimulationSettings(Settings):
 
     scale: PositiveFloat
     seed: int = Field(ge=0, lt=2**31)
-    muon_identification: bool = False
+    muon_identification: bool
 
     def parts(self, dataset: str) -> int:
         """Number of files of a dataset, at least one.

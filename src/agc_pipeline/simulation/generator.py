@@ -1,0 +1,189 @@
+"""Events from Pythia 8: the process, filtered before the shower, then the shower."""
+
+import functools
+import importlib
+from typing import Any
+
+import awkward as ak
+
+from agc_pipeline.errors import PipelineError
+from agc_pipeline.simulation.processes import COMMON, RECIPES, Recipe
+
+ELECTRON, MUON = 11, 13
+_W = 24
+_MAX_SEED = 900_000_000
+
+# Leptons are asked for before the shower, whose recoil moves them: looser than the selection.
+LEPTON_PT_MIN = 25.0
+LEPTON_ETA_MAX = 2.4
+
+# The early look at the partons of events that have few: when the shower has come down to this
+# scale in GeV, the hard partons have nearly their final pt. To be selected, an event needs four
+# jets above 30 GeV; those of W+jets that are lost here are part of its calibration.
+_EARLY_SCALE = 15.0
+_EARLY_PT_MIN = 15.0
+_EARLY_ETA_MAX = 3.0
+
+
+def library(name: str) -> Any:
+    """Import a package that only the simulation needs.
+
+    Raises:
+        PipelineError: if it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise PipelineError(
+            f"the package {name!r} cannot be imported: {error}",
+            place="simulated input (`input.kind: simulated`)",
+            remedy="pip install 'agc-pipeline[simulation]' (pythia8mc has wheels for Linux x86_64"
+            " and macOS arm64 only; elsewhere choose another `input.kind`)",
+        ) from error
+
+
+class Generator:
+    """Pythia, set up for one dataset.
+
+    Args:
+        dataset: a key of ``RECIPES``.
+        seed: any number of at most 32 bits.
+        leptons: PDG codes, without sign, of the leptons of which a W boson must decay to one.
+
+    Raises:
+        PipelineError: if pythia8mc is not installed, or Pythia refuses its settings.
+    """
+
+    def __init__(self, dataset: str, *, seed: int, leptons: tuple[int, ...]) -> None:
+        recipe = RECIPES[dataset]
+        pythia8 = library("pythia8mc")
+        default = _default_pythia()
+        self._pythia = pythia8.Pythia(default.settings, default.particleData, False)
+        cards = (
+            *COMMON,
+            *recipe.cards,
+            *_forced_decays(recipe, leptons),
+            "Random:setSeed = on",
+            f"Random:seed = {1 + seed % _MAX_SEED}",
+        )
+        for card in cards:
+            if not self._pythia.readString(card):
+                raise _refused(dataset, f"Pythia does not understand {card!r}")
+        self._filter = _event_filter(pythia8, leptons, recipe)
+        self._pythia.setUserHooksPtr(self._filter)
+        if not self._pythia.init():
+            raise _refused(dataset, "Pythia cannot be initialised")
+        branching = _branching_ratio(self._pythia, leptons)
+        # With "plus", events where both W bosons decay to such a lepton are generated twice as
+        # often as the others, so every other one is dropped. What is left of n trials stands for
+        # the events with at least one such lepton among n / (2 branching) inclusive ones.
+        self._per_trial = {"plus": 0.5 / branching, "any": 1.0 / branching, "open": 1.0}[
+            recipe.decays
+        ]
+
+    def shower(self, n_events: int) -> ak.Array:
+        """Generate events that pass the filter.
+
+        Returns:
+            ``n_events * {prt: var * PythiaParticle, ...}``; fewer if a shower failed.
+        """
+        return self._pythia.nextBatch(n_events)
+
+    @property
+    def n_generated(self) -> float:
+        """Inclusive events that all events generated so far stand for."""
+        return float(self._filter.n_trials * self._per_trial)
+
+
+@functools.cache
+def _default_pythia() -> Any:
+    """A Pythia that knows its defaults: reading them takes longer than copying them."""
+    return library("pythia8mc").Pythia("", False)
+
+
+def _forced_decays(recipe: Recipe, leptons: tuple[int, ...]) -> tuple[str, ...]:
+    codes = " ".join(str(code) for code in leptons)
+    match recipe.decays:
+        case "plus":
+            # The last line that names a channel counts: leptons for both charges, the rest for W-.
+            every = "1 2 3 4 5 11 13 15"
+            return ("24:onMode = off", f"24:onNegIfAny = {every}", f"24:onIfAny = {codes}")
+        case "any":
+            return ("24:onMode = off", f"24:onIfAny = {codes}")
+        case "open":
+            return ()
+
+
+def _branching_ratio(pythia: Any, leptons: tuple[int, ...]) -> float:
+    """Branching ratio of the W boson to the leptons, as Pythia has it."""
+    boson = pythia.particleData.findParticle(_W)
+    channels = [boson.channel(index) for index in range(boson.sizeChannels())]
+    total = sum(channel.bRatio() for channel in channels)
+    wanted = sum(
+        channel.bRatio()
+        for channel in channels
+        if any(abs(channel.product(index)) in leptons for index in range(channel.multiplicity()))
+    )
+    return float(wanted / total)
+
+
+def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any:
+    """A Pythia user hook that drops events as early as possible and counts all of them."""
+
+    class EventFilter(pythia8.UserHooks):  # type: ignore[misc]
+        """Counts the events generated and drops those that can not be selected."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.n_trials = 0
+            self._n_double = 0
+
+        def canVetoProcessLevel(self) -> bool:  # noqa: N802 - Pythia's name
+            return True
+
+        def doVetoProcessLevel(self, process: Any) -> bool:  # noqa: N802
+            """Drop events without a lepton in reach, and every other one with two leptons."""
+            self.n_trials += 1
+            found = [
+                particle
+                for particle in (process[index] for index in range(5, process.size()))
+                if particle.idAbs() in leptons
+            ]
+            if recipe.decays == "plus" and len(found) == 2:
+                self._n_double += 1
+                if self._n_double % 2:
+                    return True
+            return not any(
+                particle.pT() > LEPTON_PT_MIN and abs(particle.eta()) < LEPTON_ETA_MAX
+                for particle in found
+            )
+
+        def canVetoPT(self) -> bool:  # noqa: N802
+            return recipe.min_partons > 0
+
+        def scaleVetoPT(self) -> float:  # noqa: N802
+            return _EARLY_SCALE
+
+        def doVetoPT(self, position: int, event: Any) -> bool:  # noqa: ARG002, N802
+            """Drop events with too few hard partons halfway through the shower."""
+            hard = 0
+            for index in range(5, event.size()):
+                particle = event[index]
+                if (
+                    particle.isFinal()
+                    and particle.colType() != 0
+                    and particle.pT() > _EARLY_PT_MIN
+                    and abs(particle.eta()) < _EARLY_ETA_MAX
+                ):
+                    hard += 1
+            return hard < recipe.min_partons
+
+    return EventFilter()
+
+
+def _refused(dataset: str, problem: str) -> PipelineError:
+    return PipelineError(
+        problem,
+        place=f"simulation of {dataset}",
+        remedy="install the version of pythia8mc that the extra `simulation` asks for",
+    )

@@ -1,0 +1,140 @@
+"""Simulated files from chunks of events."""
+
+import logging
+import time
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from agc_pipeline.simulation import detector, nanoaod, particles
+from agc_pipeline.simulation.calibration import CALIBRATIONS
+from agc_pipeline.simulation.flat import Collection
+from agc_pipeline.simulation.generator import ELECTRON, MUON, Generator
+from agc_pipeline.simulation.nanoaod import NanoEvents
+from agc_pipeline.simulation.particles import ParticleLevel
+from agc_pipeline.simulation.plan import MAX_SHOWERS
+from agc_pipeline.simulation.processes import RECIPES
+from agc_pipeline.simulation.settings import SimulationJob
+
+log = logging.getLogger(__name__)
+
+# Streams of random numbers of a chunk.
+_PYTHIA, _CHARGE, _DETECTOR = range(3)
+# Events are reduced to the particle level in batches, which bounds the memory.
+_BATCH = 1000
+
+# What is written: events that come near the selection, GeV.
+_LEPTON_PT_MIN = 20.0
+_JET_PT_MIN = 20.0
+_JET_ETA_MAX = 2.6
+_N_JETS_MIN = 3
+
+
+class Simulated(NamedTuple):
+    """Events of one or more chunks, and the number of inclusive events that they stand for."""
+
+    events: NanoEvents
+    n_generated: int
+
+
+def simulate(job: SimulationJob) -> Simulated:
+    """All chunks of a job, with a line in the log for each.
+
+    Raises:
+        PipelineError: if a package that the simulation needs is not installed.
+    """
+    chunks = []
+    for done, chunk in enumerate(range(job.first_chunk, job.first_chunk + job.n_chunks), 1):
+        start = time.monotonic()
+        chunks.append(simulate_chunk(job, chunk))
+        rate = job.showers / (time.monotonic() - start)
+        log.info("%s: chunk %d of %d, %.0f events/s", job.dataset, done, job.n_chunks, rate)
+    return Simulated(
+        nanoaod.append([chunk.events for chunk in chunks]),
+        sum(chunk.n_generated for chunk in chunks),
+    )
+
+
+def simulate_chunk(job: SimulationJob, chunk: int) -> Simulated:
+    """One chunk: a function of the job's dataset, seed, muons and showers and of its number."""
+    calibration = CALIBRATIONS[job.dataset]
+    level, n_generated = _generate(job, chunk)
+    measured = detector.reconstruct(
+        level,
+        _numbers(job, chunk, _DETECTOR),
+        muon_identification=job.muon_identification,
+        bottom_exponent=calibration.bottom_exponent,
+    )
+    return Simulated(
+        _near_selection(_nano(level, measured, chunk)),
+        round(n_generated * calibration.n_generated),
+    )
+
+
+def _generate(job: SimulationJob, chunk: int) -> tuple[ParticleLevel, float]:
+    seed = int(_sequence(job, chunk, _PYTHIA).generate_state(1)[0])
+    leptons = (ELECTRON, MUON) if job.muon_identification else (ELECTRON,)
+    generator = Generator(job.dataset, seed=seed, leptons=leptons)
+    batches = [
+        particles.particle_level(generator.shower(min(_BATCH, job.showers - start)))
+        for start in range(0, job.showers, _BATCH)
+    ]
+    level = particles.append(batches)
+    if RECIPES[job.dataset].decays == "plus":
+        turned = _numbers(job, chunk, _CHARGE).random(len(level.jets.counts)) < 0.5
+        level = particles.charge_conjugate(level, turned)
+    return level, generator.n_generated
+
+
+def _sequence(job: SimulationJob, chunk: int, stream: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence([job.seed, zlib.crc32(job.dataset.encode()), chunk, stream])
+
+
+def _numbers(job: SimulationJob, chunk: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(_sequence(job, chunk, stream)))
+
+
+def _nano(level: ParticleLevel, measured: detector.Reconstructed, chunk: int) -> NanoEvents:
+    n_events = len(level.jets.counts)
+    truth = level.particles
+    collections = {
+        "Jet": measured.jets,
+        "Electron": measured.electrons,
+        "Muon": measured.muons,
+        "GenPart": Collection(
+            truth.counts,
+            {
+                "pt": truth["pt"],
+                "eta": truth["eta"],
+                "phi": truth["phi"],
+                "mass": truth["mass"],
+                "pdgId": truth["pdg_id"],
+                "genPartIdxMother": truth["mother"],
+                "status": truth["status"],
+                "statusFlags": truth["flags"],
+            },
+        ),
+    }
+    first = chunk * MAX_SHOWERS + 1
+    return NanoEvents(
+        {
+            "run": np.full(n_events, nanoaod.RUN, dtype=np.uint32),
+            "luminosityBlock": np.full(n_events, chunk + 1, dtype=np.uint32),
+            "event": np.arange(first, first + n_events, dtype=np.uint64),
+            "genWeight": np.ones(n_events, dtype=np.float32),
+        },
+        {name: nanoaod.typed(name, collection) for name, collection in collections.items()},
+    )
+
+
+def _near_selection(events: NanoEvents) -> NanoEvents:
+    """The events with a lepton and three jets, whatever their identification."""
+    jets = events.collections["Jet"]
+    near = (jets["pt"] > _JET_PT_MIN) & (np.abs(jets["eta"]) < _JET_ETA_MAX)
+    leptons = sum(
+        events.collections[name].objects(events.collections[name]["pt"] > _LEPTON_PT_MIN).counts
+        for name in ("Electron", "Muon")
+    )
+    mask = (jets.objects(near).counts >= _N_JETS_MIN) & (leptons >= 1)
+    return events.chosen(mask)
