@@ -39,7 +39,7 @@ todo: setup ## Show what is left to do.
 
 .PHONY: test
 test: setup ## Run the tests.
-	python -m pytest $(ARGS)
+	python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: setup ## Check style and types.
