@@ -134,6 +134,16 @@ def test_another_number_of_events_than_configured(chain: Chain, good: Path) -> N
     assert str(good) in message
 
 
+def test_a_server_that_does_not_answer(chain: Chain) -> None:
+    # Nothing listens on the discard port of this machine.
+    url = "http://127.0.0.1:9/a.root"
+    message = chain.deliver([url])
+    assert message is not None
+    assert "the server does not answer" in message
+    assert f"where: {url}" in message
+    assert "input.mirror_order" in message
+
+
 def test_the_next_mirror_is_tried_and_all_failures_are_told(
     chain: Chain, good: Path, tmp_path: Path
 ) -> None:

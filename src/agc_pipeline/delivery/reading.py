@@ -111,6 +111,12 @@ def unreadable(url: str, error: BaseException) -> InputError:
     text = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError):
         return InputError("file not found", place=url, remedy="check the path or the mirror")
+    if isinstance(error, ConnectionError | TimeoutError | aiohttp.ClientConnectionError):
+        return InputError(
+            f"the server does not answer: {type(error).__name__}: {text[:300]}",
+            place=url,
+            remedy="try again later, or another mirror (`input.mirror_order`)",
+        )
     if isinstance(error, ImportError):
         return InputError(
             f"cannot read this kind of address: {text}",
