@@ -1,5 +1,7 @@
 """Skims: the events that some variation may select, with the columns that the analysis reads."""
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +12,10 @@ import uproot
 
 from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, unreadable
 from agc_pipeline.files import atomic_path
+
+log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 Columns = Mapping[str, Sequence[str]]
 Format = Literal["ttree", "rntuple"]
@@ -117,6 +123,7 @@ def write_skim(
     wanted = [name for name in names if name in present]
     read = written = 0
     cutflow: dict[str, int] = {}
+    told = time.monotonic()
     with (
         atomic_path(path) as temporary,
         uproot.recreate(temporary, compression=_COMPRESSION) as out,
@@ -132,4 +139,7 @@ def write_skim(
             writer.extend(arrays[mask])
             read += len(arrays)
             written += int(np.count_nonzero(mask))
+            if time.monotonic() - told > _SECONDS_BETWEEN_LINES:
+                told = time.monotonic()
+                log.info("%d of %d events, %d kept: %s", read, tree.num_entries, written, url)
     return read, written, cutflow
