@@ -3,6 +3,7 @@
 Their own retries are off: they hide what failed, and the workflow retries whole jobs.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import assert_never
@@ -37,6 +38,8 @@ def _dask(settings: HistogramSettings) -> Iterator[processor.DaskExecutor]:
     # Importing distributed takes longer than everything else in the stage.
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
+    # It tells of every worker that comes and goes.
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     if settings.scheduler is None:
         with (
             LocalCluster(
