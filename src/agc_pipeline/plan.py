@@ -169,10 +169,20 @@ class Plan:
                 "analysis": self.config.analysis,
                 "measured": self.config.fit.model.poi.process,
                 "luminosity_per_pb": self.config.physics.luminosity_per_pb,
+                "rules": self._rules(),
                 "configuration": self.config.model_dump(mode="json"),
                 "report": self.config.report.model_dump(),
             }
         )
+
+    def _rules(self) -> tuple[str, ...]:
+        """Names of the rules that this input needs, as far as the report."""
+        behind = ("validate", "workspace", "fit", "report")
+        if isinstance(self.config.input, PublishedInput):
+            return ("published", *behind)
+        simulate = ("simulate",) if isinstance(self.config.input, SimulatedInput) else ()
+        filling = ("fileset", "deliver", "histogram", "merge_dataset", "merge")
+        return (*simulate, *filling, *behind)
 
 
 def _text(content: Any) -> str:

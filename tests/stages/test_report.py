@@ -65,6 +65,7 @@ def stage_settings(settings: dict[str, Any]) -> dict[str, Any]:
         "report": settings["report"],
         "measured": settings["fit"]["model"]["poi"]["process"],
         "luminosity_per_pb": 3378,
+        "rules": ["fit"],
         "configuration": settings,
     }
 

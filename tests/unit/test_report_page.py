@@ -130,6 +130,7 @@ def test_run_times_by_rule(tmp_path: Path) -> None:
         runtimes.Runtime("fit", jobs=1, wall=0.5, longest=0.5, cpu=None, memory=None),
     ]
     assert runtimes.collect([tmp_path / "fit.tsv"])[0].rule == "fit"
+    assert [runtime.rule for runtime in runtimes.collect([tmp_path], ["fit", "other"])] == ["fit"]
 
 
 def test_repeated_benchmark_counts_every_row(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class ReportStage(Settings):
         report: words and looks.
         measured: process whose cross section the parameter of interest multiplies.
         luminosity_per_pb: integrated luminosity, 1/pb.
+        rules: of the workflow, whose run times are shown.
         configuration: the whole of it, to be shown.
     """
 
@@ -38,6 +39,7 @@ class ReportStage(Settings):
     report: ReportSettings
     measured: str
     luminosity_per_pb: float
+    rules: tuple[str, ...]
     configuration: dict[str, Any]
 
 

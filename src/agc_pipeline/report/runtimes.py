@@ -1,7 +1,7 @@
 """Run times from Snakemake's benchmark files."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +29,14 @@ class Runtime:
     memory: float | None
 
 
-def collect(paths: Sequence[Path]) -> list[Runtime]:
+def collect(paths: Sequence[Path], rules: Collection[str] | None = None) -> list[Runtime]:
     """Run times by rule, the longest first.
 
     Args:
         paths: folders with ``{rule}.tsv`` or ``{rule}/.../*.tsv``, or such files themselves. What
             is missing adds nothing: finished jobs of an earlier run may have no benchmark.
+        rules: those to take; a folder may hold benchmarks of rules of another configuration.
+            None takes all.
 
     Raises:
         InputError: if a file is not a benchmark of Snakemake.
@@ -56,7 +58,7 @@ def collect(paths: Sequence[Path]) -> list[Runtime]:
             memory=max(_known(row["max_rss"] for row in rows), default=None),
         )
         for rule, rows in jobs.items()
-        if rows
+        if rows and (rules is None or rule in rules)
     ]
     return sorted(times, key=lambda item: item.wall, reverse=True)
 

@@ -26,7 +26,7 @@ def stage(arguments: argparse.Namespace) -> None:
         fit=results.read(FitRecord, arguments.fit, read_json(arguments.workspace)),
         validation=validation.read(arguments.validation),
         histograms=read_root(arguments.histograms),
-        runtimes=runtimes.collect(arguments.benchmarks),
+        runtimes=runtimes.collect(arguments.benchmarks, settings.rules),
     )
     values = content.values(settings, run, arguments.figures)
     write_text(arguments.output, page.render("report.html.j2", values))

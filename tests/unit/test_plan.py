@@ -1,0 +1,73 @@
+"""What each job is given is what its stage accepts, and nothing that it does not depend on."""
+
+from typing import Any
+
+import pytest
+
+from agc_pipeline import config
+from agc_pipeline.inference.settings import MinimiserSettings
+from agc_pipeline.plan import Plan
+from agc_pipeline.report.content import ReportStage
+from agc_pipeline.simulation.settings import SimulationJob
+from agc_pipeline.stages.deliver import DeliverStage
+from agc_pipeline.stages.fileset import FilesetStage
+from agc_pipeline.stages.histogram import HistogramStage
+from agc_pipeline.stages.merge import MergeStage
+from agc_pipeline.stages.published import PublishedSettings
+from agc_pipeline.stages.validate import ValidateStage
+from agc_pipeline.stages.workspace import WorkspaceStage
+from conftest import merged, read_config
+
+
+def plan(*names: str, **changes: Any) -> Plan:
+    return Plan(config.load(merged(read_config(*names), changes)))
+
+
+@pytest.mark.parametrize("name", [(), ("smoke",), ("cms-open-data",), ("real-slice",)])
+def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
+    made = plan(*name)
+    for dataset in made.datasets:
+        for batch in made.batches(dataset):
+            DeliverStage.model_validate_json(made.deliver(dataset, batch))
+    FilesetStage.model_validate_json(made.fileset())
+    HistogramStage.model_validate_json(made.histogram())
+    MergeStage.model_validate_json(made.merge())
+    WorkspaceStage.model_validate_json(made.workspace())
+    MinimiserSettings.model_validate_json(made.fit())
+    ValidateStage.model_validate_json(made.validate())
+    ReportStage.model_validate_json(made.report())
+
+
+def test_simulated_and_published_input() -> None:
+    simulated = plan()
+    assert len(simulated.datasets) == 9
+    SimulationJob.model_validate_json(simulated.simulate("wjets__nominal", "0000"))
+    published = plan("published", n_files_max_per_sample=20)
+    assert published.datasets == {}
+    assert PublishedSettings.model_validate_json(published.published()).n_files == 20
+
+
+def test_more_simulated_events_leave_whole_batches_alone() -> None:
+    before, after = plan(), plan(simulation={"scale": 3})
+    for dataset in before.datasets:
+        old, new = before.batches(dataset), after.batches(dataset)
+        assert len(new) >= len(old)
+        for batch, files in old.items():
+            if len(files) == before.config.files_per_job:
+                assert before.deliver(dataset, batch) == after.deliver(dataset, batch)
+        assert before.simulate(dataset, "0000") == after.simulate(dataset, "0000")
+
+
+def test_what_one_job_is_given_does_not_depend_on_the_others() -> None:
+    one = plan("cms-open-data")
+    other = plan(
+        "cms-open-data",
+        physics={"cross_sections_pb": {"ttbar": 800}, "luminosity_per_pb": 1},
+        fit={"minimiser": {"max_iterations": 5}},
+        n_files_max_per_sample=2,
+    )
+    assert one.deliver("ttbar__nominal", "0001") == other.deliver("ttbar__nominal", "0001")
+    assert one.histogram() == other.histogram()
+    assert one.workspace() == other.workspace()
+    assert one.merge() != other.merge()
+    assert one.fit() != other.fit()
