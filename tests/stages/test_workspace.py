@@ -19,7 +19,7 @@ Command = Callable[..., str | None]
 @pytest.fixture(autouse=True)
 def _log_levels() -> Iterator[None]:
     """The stage makes cabinetry and pyhf quiet for its process, not for other tests."""
-    loggers = [logging.getLogger(name) for name in ("cabinetry", "pyhf")]
+    loggers = [logging.getLogger(name) for name in ("cabinetry", "pyhf", "pyhf.optimize")]
     levels = [logger.level for logger in loggers]
     yield
     for logger, level in zip(loggers, levels, strict=True):

@@ -159,6 +159,34 @@ def test_agrees_with_the_fit_of_cabinetry() -> None:
     assert ours.goodness_of_fit == pytest.approx(other.goodness_of_fit, abs=1e-6)
 
 
+def test_the_fit_of_cabinetry_stays_available() -> None:
+    model, data, _ = fitted(5)
+    plain = minimiser().model_copy(update={"method": "cabinetry"})
+    before = pyhf.get_backend()
+    found = fit.fit(model, data, plain)
+    other = cabinetry.fit.fit(model, data, goodness_of_fit=True)
+    assert found.results.bestfit.tolist() == other.bestfit.tolist()
+    assert found.results.uncertainty.tolist() == other.uncertainty.tolist()
+    # It stops short of the minimum, and says so.
+    assert found.diagnostics.iterations is None
+    assert 1e-9 < found.diagnostics.distance < 1e-2
+    assert pyhf.get_backend() == before
+
+
+def test_the_fit_of_cabinetry_fails_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any, **__: Any) -> None:
+        pyhf.set_backend("numpy", "scipy")
+        raise pyhf.exceptions.FailedMinimization(scipy.optimize.OptimizeResult(message="no"))
+
+    monkeypatch.setattr(cabinetry.fit, "fit", failing)
+    model, data, _ = fitted(5)
+    before = pyhf.get_backend()
+    with pytest.raises(ModelError, match=r"cabinetry's fit fails.*\n.*method") as caught:
+        fit.fit(model, data, minimiser().model_copy(update={"method": "cabinetry"}))
+    assert "method: exact" in caught.value.remedy
+    assert pyhf.get_backend() == before
+
+
 def test_uncertainty_is_that_of_the_profile() -> None:
     """One parabolic sigma away from the minimum, -2 ln L rises by nearly one."""
     model, data, found = fitted(5)

@@ -18,7 +18,7 @@ from agc_pipeline.inference.settings import FitSettings, MinimiserSettings
 from agc_pipeline.validation import published
 from conftest import read_config
 
-MINIMISER = MinimiserSettings(max_distance=1e-16, max_iterations=200)
+MINIMISER = MinimiserSettings(method="exact", max_distance=1e-16, max_iterations=200)
 
 
 @cache

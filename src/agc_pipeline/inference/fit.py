@@ -1,12 +1,14 @@
 """Maximum likelihood fit of a workspace, with results as cabinetry keeps them.
 
-Exact derivatives take the place of cabinetry's own fit: that one stops early, its uncertainties
-are off by several per cent, it fails on some of the published histograms, and then leaves
-pyhf's global optimizer changed. Nothing global is touched here.
+By default exact derivatives take the place of cabinetry's own fit: that one stops early, its
+uncertainties are off by several per cent, it fails on some of the published histograms, and then
+leaves pyhf's global optimizer changed. It stays available, and pyhf is left as it was.
 """
 
 from dataclasses import dataclass
+from typing import assert_never
 
+import cabinetry
 import numpy as np
 import pyhf
 import scipy.stats
@@ -16,7 +18,7 @@ from cabinetry.model_utils import unconstrained_parameter_count
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.likelihood import Likelihood, from_model
-from agc_pipeline.inference.minimum import Minimum, minimise
+from agc_pipeline.inference.minimum import Minimum, Modes, minimise, modes_at
 from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.settings import Settings
 
@@ -32,7 +34,7 @@ class Diagnostics(Settings):
         distance: estimated height of -2 ln L above its minimum.
         smallest_eigenvalue: of the Hessian scaled to a diagonal of one.
         condition_number: largest over smallest eigenvalue of the same.
-        iterations: Newton steps taken.
+        iterations: Newton steps taken; None for cabinetry's fit.
         at_bounds: names of parameters that a bound holds; their uncertainty is given as zero.
     """
 
@@ -40,7 +42,7 @@ class Diagnostics(Settings):
     distance: float
     smallest_eigenvalue: float
     condition_number: float
-    iterations: int
+    iterations: int | None
     at_bounds: tuple[str, ...]
 
 
@@ -58,11 +60,11 @@ def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fi
     Args:
         model: with a parameter of interest.
         data: observed events and auxiliary data, in pyhf's order.
-        settings: when the fit has converged.
+        settings: method, and when the fit has converged.
 
     Returns:
-        Best fit, and uncertainties from the exact Hessian. Fixed parameters have zero uncertainty
-        and zero correlations, the diagonal included, as cabinetry has it.
+        Best fit and uncertainties, from the exact Hessian unless cabinetry fits. Fixed parameters
+        have zero uncertainty and zero correlations, the diagonal included, as cabinetry has it.
 
     Raises:
         ModelError: if the model is not supported or has no minimum within its bounds.
@@ -70,6 +72,22 @@ def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fi
     likelihood = from_model(model, data)
     start = np.array(model.config.suggested_init(), dtype=np.float64)
     _require_prediction(model, likelihood, start)
+    match settings.method:
+        case "exact":
+            return _exact(model, data, likelihood, start, settings)
+        case "cabinetry":
+            return _plain(model, data, likelihood)
+        case _:
+            assert_never(settings.method)
+
+
+def _exact(
+    model: pyhf.Model,
+    data: list[float],
+    likelihood: Likelihood,
+    start: Array,
+    settings: MinimiserSettings,
+) -> Fit:
     bounds = np.array(model.config.suggested_bounds(), dtype=np.float64)
     factors = likelihood.linear.any(axis=(1, 2)) & (bounds[:, 0] == 0)
     bounds[factors, 0] = _SMALLEST_FACTOR
@@ -88,7 +106,37 @@ def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fi
             place="fit.model.poi.bounds",
             remedy="widen the bounds, and check that data and templates belong together",
         )
-    return Fit(_results(model, data, minimum), _diagnostics(model, minimum))
+    held = zip(model.config.par_names, minimum.free, model.config.suggested_fixed(), strict=True)
+    return Fit(
+        _results(model, data, minimum),
+        _diagnostics(
+            minimum.expansion.gradient[minimum.free],
+            minimum.modes,
+            iterations=minimum.iterations,
+            at_bounds=tuple(name for name, free, fixed in held if not (free or fixed)),
+        ),
+    )
+
+
+def _plain(model: pyhf.Model, data: list[float], likelihood: Likelihood) -> Fit:
+    """Run cabinetry's fit, with the exact derivatives where it ends as diagnostics."""
+    backend = pyhf.get_backend()
+    try:
+        results = cabinetry.fit.fit(model, data, goodness_of_fit=True)
+    except (pyhf.exceptions.FailedMinimization, ValueError) as error:
+        raise ModelError(
+            f"cabinetry's fit fails: {error}",
+            place="fit.minimiser.method",
+            remedy="fit with `fit.minimiser.method: exact`",
+        ) from error
+    finally:
+        pyhf.set_backend(*backend)
+    free = ~np.array(model.config.suggested_fixed(), dtype=np.bool_)
+    here = likelihood.expand(results.bestfit)
+    return Fit(
+        results,
+        _diagnostics(here.gradient[free], modes_at(here, free), iterations=None, at_bounds=()),
+    )
 
 
 def _results(model: pyhf.Model, data: list[float], minimum: Minimum) -> FitResults:
@@ -112,18 +160,16 @@ def _results(model: pyhf.Model, data: list[float], minimum: Minimum) -> FitResul
     )
 
 
-def _diagnostics(model: pyhf.Model, minimum: Minimum) -> Diagnostics:
-    eigenvalues = minimum.modes.eigenvalues
-    parameters = zip(
-        model.config.par_names, minimum.free, model.config.suggested_fixed(), strict=True
-    )
+def _diagnostics(
+    gradient: Array, modes: Modes, *, iterations: int | None, at_bounds: tuple[str, ...]
+) -> Diagnostics:
     return Diagnostics(
-        gradient_norm=float(np.linalg.norm(minimum.expansion.gradient[minimum.free])),
-        distance=minimum.modes.distance(),
-        smallest_eigenvalue=float(eigenvalues[0]),
-        condition_number=float(eigenvalues[-1] / eigenvalues[0]),
-        iterations=minimum.iterations,
-        at_bounds=tuple(name for name, free, fixed in parameters if not (free or fixed)),
+        gradient_norm=float(np.linalg.norm(gradient)),
+        distance=modes.distance(),
+        smallest_eigenvalue=float(modes.eigenvalues[0]),
+        condition_number=float(modes.eigenvalues[-1] / modes.eigenvalues[0]),
+        iterations=iterations,
+        at_bounds=at_bounds,
     )
 
 

@@ -113,7 +113,7 @@ def minimise(
     for iteration in range(settings.max_iterations):
         held = ((at <= lower) & (here.gradient > 0)) | ((at >= upper) & (here.gradient < 0))
         free = ~fixed & ~held
-        modes = _modes(here, free)
+        modes = modes_at(here, free)
         if modes.distance() <= settings.max_distance:
             _require_point(modes, [name for name, kept in zip(names, free, strict=True) if kept])
             return Minimum(at, here, free, modes, iteration)
@@ -140,7 +140,8 @@ def _not_converged(modes: Modes, iterations: int, settings: MinimiserSettings) -
     )
 
 
-def _modes(here: Expansion, free: Mask) -> Modes:
+def modes_at(here: Expansion, free: Mask) -> Modes:
+    """Modes of the free parameters, from the derivatives at a point."""
     gradient, hessian = here.gradient[free], here.hessian[np.ix_(free, free)]
     diagonal = np.abs(np.diag(hessian))
     # A parameter without effect keeps its scale; its eigenvalue of zero gives it away.

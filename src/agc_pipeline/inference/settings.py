@@ -69,10 +69,13 @@ class MinimiserSettings(Settings):
     """How the minimum is found.
 
     Attributes:
+        method: "exact" takes Newton steps with exact derivatives, "cabinetry" is cabinetry's own
+            fit at its defaults, to which the other settings do not apply.
         max_distance: largest estimated distance to the minimum of -2 ln L, dimensionless.
         max_iterations: steps after which the fit gives up.
     """
 
+    method: Literal["exact", "cabinetry"]
     max_distance: float = Field(gt=0, le=1e-14)
     max_iterations: PositiveInt
 

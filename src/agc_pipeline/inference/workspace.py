@@ -43,6 +43,8 @@ def quieten() -> None:
     """Keep cabinetry and pyhf from logging every template and parameter."""
     for name in ("cabinetry", "pyhf"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Of a fit that fails it prints the whole state of the minimiser; the error says what matters.
+    logging.getLogger("pyhf.optimize").setLevel(logging.CRITICAL)
 
 
 def load(workspace: Workspace, *, place: str) -> tuple[pyhf.Model, list[float]]:

@@ -35,7 +35,7 @@ def stage(arguments: argparse.Namespace) -> None:
     write_json(arguments.output, record.model_dump())
     poi, found = record.poi, record.diagnostics
     log.info("%s = %.4f +- %.4f", poi.name, poi.bestfit, poi.uncertainty)
-    log.info("%d steps, at most %.1g above the minimum", found.iterations, found.distance)
+    log.info("at most %.1g above the minimum of -2 ln L", found.distance)
     for name in found.at_bounds:
         log.info("at its bound: %s", name)
 
