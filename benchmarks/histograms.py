@@ -27,7 +27,7 @@ import yaml
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar import filling
-from agc_pipeline.delivery.reading import branch_names, open_tree
+from agc_pipeline.delivery.reading import open_tree, present_branches
 from agc_pipeline.delivery.skim import collections
 from agc_pipeline.errors import PipelineError
 
@@ -62,8 +62,7 @@ def measure(path: str, process: str, chunk_size: int) -> tuple[int, int, dict[st
     processor = analyses.load_processor("cms_ttbar").processor(selection, process, "nominal")
     clock = Clock()
     with open_tree(path, preselection.COLUMNS) as tree:
-        present = set(tree.keys())
-        names = [name for name in branch_names(preselection.COLUMNS) if name in present]
+        names = present_branches(tree, preselection.COLUMNS)
         n_bytes = sum(_compressed(tree[name]) for name in names)
         for start in range(0, tree.num_entries, chunk_size):
             arrays = clock.timed("read", tree.arrays)(

@@ -50,8 +50,8 @@ def _imports(name: str, path: Path) -> list[str]:
 
 
 def _is_module(parent: str, alias: ast.alias) -> bool:
-    return parent.split(".", maxsplit=1)[0] == PACKAGE and (
-        find_spec(parent) is not None
-        and bool(getattr(find_spec(parent), "submodule_search_locations", None))
-        and find_spec(f"{parent}.{alias.name}") is not None
-    )
+    if parent.split(".", maxsplit=1)[0] != PACKAGE:
+        return False
+    spec = find_spec(parent)
+    is_package = spec is not None and spec.submodule_search_locations is not None
+    return is_package and find_spec(f"{parent}.{alias.name}") is not None

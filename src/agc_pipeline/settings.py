@@ -1,7 +1,7 @@
 """What all configuration models share: frozen, unknown keys refused, errors for people."""
 
 import difflib
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -63,6 +63,4 @@ def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> lis
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if get_origin(annotation) is not None or get_origin(annotation) is Union:
-        return [model for part in get_args(annotation) for model in _models_in(part)]
-    return []
+    return [model for part in get_args(annotation) for model in _models_in(part)]

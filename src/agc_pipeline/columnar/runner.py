@@ -81,7 +81,8 @@ def run(
         try:
             output = _process(chosen, processor, columns, executor, chunk_size)
         except InputError as error:
-            if not allow_partial:
+            # Another place than one of the files would come again and again.
+            if not allow_partial or error.place not in chosen:
                 raise
             failures[error.place] = str(error)
         else:

@@ -10,6 +10,7 @@ import aiohttp
 import cramjam
 import uproot
 
+from agc_pipeline.datasets import TREE
 from agc_pipeline.errors import InputError
 
 # What uproot and the libraries below it raise for files that are missing, unreachable, cut off
@@ -42,13 +43,18 @@ def branch_names(columns: Mapping[str, Sequence[str]]) -> list[str]:
     return names
 
 
-def open_tree(url: str, columns: Mapping[str, Sequence[str]], *, tree: str = "Events") -> Any:
+def present_branches(tree: Any, columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """The branches of the columns that a tree has: RNTuple may do without counters."""
+    present = set(tree.keys())
+    return [name for name in branch_names(columns) if name in present]
+
+
+def open_tree(url: str, columns: Mapping[str, Sequence[str]]) -> Any:
     """Open a TTree or RNTuple that has all the columns.
 
     Args:
         url: path or address of the file.
         columns: what must be there.
-        tree: its name in the file.
 
     Raises:
         InputError: if the file cannot be read, holds no such tree, or lacks a column.
@@ -62,13 +68,13 @@ def open_tree(url: str, columns: Mapping[str, Sequence[str]], *, tree: str = "Ev
                 place=url,
                 remedy="get an intact copy of the file, or take it out of the list",
             )
-        if tree not in file:
+        if TREE not in file:
             raise InputError(
-                f"no tree `{tree}` in the file, only {', '.join(file.keys()) or 'nothing'}",
+                f"no tree `{TREE}` in the file, only {', '.join(file.keys()) or 'nothing'}",
                 place=url,
                 remedy="give a NanoAOD file",
             )
-        opened = file[tree]
+        opened = file[TREE]
         present = set(opened.keys())
     except READ_ERRORS as error:
         raise unreadable(url, error) from error

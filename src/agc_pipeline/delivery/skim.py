@@ -10,7 +10,13 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, unreadable
+from agc_pipeline.datasets import TREE
+from agc_pipeline.delivery.reading import (
+    READ_ERRORS,
+    branch_names,
+    present_branches,
+    unreadable,
+)
 from agc_pipeline.files import atomic_path
 
 log = logging.getLogger(__name__)
@@ -79,13 +85,12 @@ class SkimWriter:
         return {name: record[name] for name in record.fields}
 
     def _create(self, content: dict[str, Any]) -> None:
-        types = {name: array.type.content for name, array in content.items()}
         if self._kind == "rntuple":
-            self._tree = self._file.mkrntuple("Events", ak.zip(content, depth_limit=1)[:0])
+            self._tree = self._file.mkrntuple(TREE, ak.zip(content, depth_limit=1)[:0])
         else:
             self._tree = self._file.mktree(
-                "Events",
-                types,
+                TREE,
+                {name: array.type.content for name, array in content.items()},
                 counter_name=lambda collection: f"n{collection}",
                 field_name=lambda outer, inner: f"{outer}_{inner}" if outer else inner,
             )
@@ -118,9 +123,7 @@ def write_skim(
     Raises:
         InputError: if the input turns out to be damaged.
     """
-    names = branch_names(columns)
-    present = set(tree.keys())
-    wanted = [name for name in names if name in present]
+    names = present_branches(tree, columns)
     read = written = 0
     cutflow: dict[str, int] = {}
     told = time.monotonic()
@@ -131,7 +134,7 @@ def write_skim(
         writer = SkimWriter(out, columns, kind)
         for start in range(0, tree.num_entries, chunk_size):
             try:
-                arrays = tree.arrays(wanted, entry_start=start, entry_stop=start + chunk_size)
+                arrays = tree.arrays(names, entry_start=start, entry_stop=start + chunk_size)
             except READ_ERRORS as error:
                 raise unreadable(url, error) from error
             mask, counts = preselect(collections(arrays, columns))
