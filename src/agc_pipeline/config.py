@@ -70,6 +70,18 @@ class Configuration(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _known_datasets(self) -> "Configuration":
+        analysis = self.declaration
+        known = {analysis.dataset_name(*dataset) for dataset in analysis.datasets}
+        unknown = sorted(set(self.delivery.datasets) - known)
+        if unknown:
+            raise ValueError(
+                f"`delivery.datasets` names the unknown dataset {', '.join(unknown)}; "
+                f"the datasets are {', '.join(sorted(known))}"
+            )
+        return self
+
     @property
     def declaration(self) -> Analysis:
         """The analysis that the configuration names."""

@@ -13,6 +13,7 @@ from agc_pipeline import filesets
 from agc_pipeline.analyses.base import Analysis
 from agc_pipeline.config import Configuration
 from agc_pipeline.datasets import Dataset, InputFile, batches, take
+from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.inputs import (
     FilesetInput,
     FilesInput,
@@ -95,6 +96,21 @@ class Plan:
         """Settings of the rule that writes the fileset."""
         return _text({"datasets": [dataset.model_dump() for dataset in self.datasets.values()]})
 
+    @cached_property
+    def deliveries(self) -> dict[str, tuple[DeliveryJob, str]]:
+        """How each dataset is delivered, and why.
+
+        Raises:
+            ConfigurationError: if a dataset cannot be delivered as it is configured.
+        """
+        settings = self.config.delivery
+        endpoint = None
+        if needs_endpoint(settings):
+            endpoint = configured(settings.servicex.endpoint)
+        return {
+            name: choose(dataset, settings, endpoint) for name, dataset in self.datasets.items()
+        }
+
     def deliver(self, dataset: str, batch: str) -> str:
         """Settings of a delivery job."""
         return _text(
@@ -104,8 +120,27 @@ class Plan:
                 "variation": self.datasets[dataset].variation,
                 "files": [file.model_dump() for file in self.batches(dataset)[batch]],
                 "selection": self._physics["selection"],
-                "delivery": self.config.delivery.model_dump(),
+                "delivery": self.deliveries[dataset][0].model_dump(),
                 "allow_partial": self.config.allow_partial,
+            }
+        )
+
+    def delivery_plan(self) -> str:
+        """Settings of the rule that tells what would be delivered."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "selection": self._physics["selection"],
+                "datasets": [
+                    {
+                        "process": dataset.process,
+                        "variation": dataset.variation,
+                        "files": [file.model_dump() for file in dataset.files],
+                        "delivery": self.deliveries[name][0].model_dump(),
+                        "reason": self.deliveries[name][1],
+                    }
+                    for name, dataset in self.datasets.items()
+                ],
             }
         )
 

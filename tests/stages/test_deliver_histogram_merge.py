@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import uproot
 from hypothesis import HealthCheck, given, settings
+from pyarrow.parquet import ParquetFile
 
 import toy
 from agc_pipeline import histograms
@@ -28,6 +29,13 @@ EXECUTION = VALUES["histograms"]
 N_EVENTS = (25, 1, 14)
 
 
+def delivery_job(**changes: Any) -> dict[str, Any]:
+    """Delivery as a job is given it."""
+    job = {name: VALUES["delivery"][name] for name in ("format", "chunk_size", "network")}
+    job |= {"backend": "local", "servicex": None} | changes
+    return job | ({"format": None} if job["backend"] == "none" else {})
+
+
 class Chain:
     """Runs deliver, histogram and merge_dataset in a folder."""
 
@@ -43,14 +51,15 @@ class Chain:
             "files": [f if isinstance(f, dict) else {"urls": [str(f)]} for f in files],
             "selection": VALUES["physics"]["selection"],
             "allow_partial": changes.pop("allow_partial", False),
-            "delivery": VALUES["delivery"] | changes,
+            "delivery": delivery_job(**changes),
         }
         DeliverStage.model_validate(settings)
         return self.command(
             "deliver",
             settings,
             manifest=self.folder / f"{number}.manifest.json",
-            skims=self.folder / f"{number}.skims",
+            failures=self.folder / f"{number}.failures.json",
+            skims=self.folder / "skims",
         )
 
     def histogram(self, number: int = 0, **changes: Any) -> str | None:
@@ -133,16 +142,22 @@ def test_chunk_sizes(
     assert content(chain.result()) == reference
 
 
-@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+@pytest.mark.parametrize("executor", ["iterative", "futures"])
+@pytest.mark.parametrize("kind", ["ttree", "rntuple", "parquet"])
 def test_skim_formats(
-    chain: Chain, files: list[Path], reference: dict[str, Any], kind: str
+    chain: Chain, files: list[Path], reference: dict[str, Any], kind: str, executor: str
 ) -> None:
     assert chain.deliver(files, format=kind, chunk_size=11) is None
-    assert chain.histogram() is None
+    assert chain.histogram(executor=executor, chunk_size=6) is None
     assert content(chain.result()) == reference
-    skim = manifest.read(chain.folder / "0.manifest.json").files[0].path
-    with uproot.open({skim: "Events"}) as tree:
-        assert isinstance(tree, uproot.TTree) == (kind == "ttree")
+    made = manifest.read(chain.folder / "0.manifest.json")
+    assert made.format == kind
+    skim = made.files[0].path
+    if kind == "parquet":
+        assert "Jet_qgl" in ParquetFile(skim).schema_arrow.names
+    else:
+        with uproot.open({skim: "Events"}) as tree:
+            assert isinstance(tree, uproot.TTree) == (kind == "ttree")
 
 
 @pytest.mark.parametrize("backend", ["none", "local"])
@@ -153,6 +168,53 @@ def test_rntuple_input(
     assert chain.deliver(files, backend=backend, chunk_size=13) is None
     assert chain.histogram(chunk_size=13) is None
     assert content(chain.result()) == reference
+
+
+def test_what_is_there_is_not_delivered_again(
+    chain: Chain, files: list[Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert chain.deliver(files[:2]) is None
+    first = {path: path.stat() for path in (chain.folder / "skims").iterdir()}
+    with caplog.at_level("INFO"):
+        assert chain.deliver(files) is None
+    assert "2 of 3 files are there from earlier" in caplog.text
+    assert {path: path.stat() for path in first} == first
+    entries = manifest.read(chain.folder / "0.manifest.json").files
+    assert [entry.source for entry in entries] == [str(path) for path in files]
+
+
+def test_a_file_that_fails_stops_no_other_and_alone_is_delivered_again(
+    chain: Chain, files: list[Path], reference: dict[str, Any]
+) -> None:
+    good = files[1].read_bytes()
+    files[1].write_bytes(good[:2000])
+    message = chain.deliver(files)
+    assert message is not None
+    assert str(files[1]) in message
+    assert not (chain.folder / "0.manifest.json").exists()
+    kept = {path: path.stat() for path in (chain.folder / "skims").iterdir()}
+    assert len(kept) == 4
+    (failed,) = read_json(chain.folder / "0.failures.json")["files"]
+    assert (failed["source"], failed["delivered"]) == (str(files[1]), False)
+    (failure,) = failed["failures"]
+    assert (failure["url"], failure["attempts"]) == (str(files[1]), 1)
+    assert failure["error"]
+
+    files[1].write_bytes(good)
+    assert chain.deliver(files) is None
+    assert {path: path.stat() for path in kept} == kept
+    assert read_json(chain.folder / "0.failures.json")["files"] == []
+    assert chain.histogram() is None
+    assert content(chain.result()) == reference
+
+
+def test_all_files_that_fail_are_named(chain: Chain, files: list[Path]) -> None:
+    for path in files[:2]:
+        path.unlink()
+    message = chain.deliver(files)
+    assert message is not None
+    assert "2 of 3 files are not delivered" in message
+    assert all(f"{path}: file not found" in message for path in files[:2])
 
 
 def test_batches_of_any_size(chain: Chain, files: list[Path], reference: dict[str, Any]) -> None:
@@ -184,16 +246,22 @@ def test_a_running_dask_scheduler(
     assert content(chain.result()) == reference
 
 
-@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+@pytest.mark.parametrize("kind", ["ttree", "rntuple", "parquet"])
 def test_nothing_selected_goes_through(chain: Chain, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.root"
     write_nanoaod(path, toy.events(30, selected=False))
     assert chain.deliver([path], format=kind, process="wjets", chunk_size=8) is None
     (entry,) = manifest.read(tmp_path / "0.manifest.json").files
     assert (entry.before, entry.after) == (30, 0)
-    with uproot.open({entry.path: "Events"}) as tree:
-        assert tree.num_entries == 0
-        assert {"nJet", "Jet_qgl", "Muon_tightId", "event"} <= set(tree.keys())
+    assert entry.path is not None
+    if kind == "parquet":
+        with ParquetFile(entry.path) as file:
+            names, n_events = set(file.schema_arrow.names), file.metadata.num_rows
+    else:
+        with uproot.open({entry.path: "Events"}) as tree:
+            names, n_events = set(tree.keys()), tree.num_entries
+    assert n_events == 0
+    assert {"nJet", "Jet_qgl", "Muon_tightId", "event"} <= names
     assert chain.histogram() is None
     made = chain.result()
     assert made.cutflow == {"all": 30, "one lepton": 0, "four jets": 0, "4j1b": 0, "4j2b": 0}

@@ -4,10 +4,10 @@ rule deliver:
         files=lambda wildcards: PLAN.local_inputs(wildcards.dataset, wildcards.batch),
         code=code("deliver", "preselection"),
     output:
-        manifest=f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
-        skims=directory(f"{RESULTS}/skims/{{dataset}}/{{batch}}"),
+        f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
     log:
-        f"{RESULTS}/logs/deliver/{{dataset}}/{{batch}}.log",
+        text=f"{RESULTS}/logs/deliver/{{dataset}}/{{batch}}.log",
+        failures=f"{RESULTS}/logs/deliver/{{dataset}}/{{batch}}.failures.json",
     benchmark:
         f"{RESULTS}/benchmarks/deliver/{{dataset}}/{{batch}}.tsv"
     conda:
@@ -17,6 +17,25 @@ rule deliver:
         runtime=60,
     params:
         settings=lambda wildcards: PLAN.deliver(wildcards.dataset, wildcards.batch),
+        # No output of Snakemake's: it would be removed before the job, with all that is intact.
+        skims=f"{RESULTS}/skims/{{dataset}}",
     shell:
-        "python -m agc_pipeline.stages.deliver --settings {params.settings:q}"
-        " --manifest {output.manifest} --skims {output.skims} 2>&1 | tee {log}"
+        "printf %s {params.settings:q} | python -m agc_pipeline.stages.deliver --settings -"
+        " --manifest {output} --skims {params.skims} --failures {log.failures}"
+        " 2>&1 | tee {log.text}"
+
+
+rule delivery_plan:
+    """What would be delivered, from where, and how many bytes: told, not done."""
+    input:
+        code=code("delivery_plan", "preselection"),
+    log:
+        f"{RESULTS}/logs/delivery_plan.log",
+    conda:
+        "../../environment.yml"
+    params:
+        settings=lambda wildcards: PLAN.delivery_plan(),
+        skims=f"{RESULTS}/skims",
+    shell:
+        "printf %s {params.settings:q} | python -m agc_pipeline.stages.delivery_plan --settings -"
+        " --skims {params.skims} 2>&1 | tee {log}"

@@ -2,7 +2,6 @@ rule histogram:
     """Histograms of a delivered batch, relative weights only."""
     input:
         manifest=f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
-        skims=f"{RESULTS}/skims/{{dataset}}/{{batch}}",
         code=code("histogram", "preselection", "processor"),
     output:
         f"{RESULTS}/histograms/{{dataset}}/{{batch}}.json",

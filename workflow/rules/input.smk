@@ -38,5 +38,5 @@ rule fileset:
     params:
         settings=PLAN.fileset(),
     shell:
-        "python -m agc_pipeline.stages.fileset --settings {params.settings:q}"
+        "printf %s {params.settings:q} | python -m agc_pipeline.stages.fileset --settings -"
         " --output {output} 2>&1 | tee {log}"

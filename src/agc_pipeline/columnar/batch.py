@@ -54,8 +54,12 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
 
 
 def total(cutflows: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """The sum of cutflows, in the order of the first."""
-    return {cut: sum(cutflow[cut] for cutflow in cutflows) for cut in cutflows[0]}
+    """The sum of cutflows, in the order of the first; without cuts that some did not count."""
+    return {
+        cut: sum(cutflow[cut] for cutflow in cutflows)
+        for cut in cutflows[0]
+        if all(cut in cutflow for cutflow in cutflows)
+    }
 
 
 def write(path: Path, batch: Batch) -> None:

@@ -1,6 +1,7 @@
 """Runs a processor over delivered files with coffea, and accounts for every event."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import md5
 from typing import Any
 
 from coffea.nanoevents import NanoAODSchema
@@ -9,8 +10,10 @@ from coffea.processor.executor import ExecutorBase, FileMeta
 
 from agc_pipeline.columnar.ledger import LedgerEntry, account
 from agc_pipeline.datasets import TREE
+from agc_pipeline.delivery import parquet
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, open_tree, unreadable
+from agc_pipeline.delivery.settings import Format
 from agc_pipeline.errors import InputError
 
 # All files of a run are of one dataset: coffea's own grouping by dataset is not needed.
@@ -52,6 +55,7 @@ def run(
     columns: Mapping[str, Sequence[str]],
     executor: ExecutorBase,
     *,
+    kind: Format | None,
     chunk_size: int,
     allow_partial: bool,
 ) -> tuple[dict[str, Any], list[LedgerEntry]]:
@@ -62,6 +66,7 @@ def run(
         processor: coffea processor with ``empty()`` for its output without events.
         columns: what the processor reads; nothing else of the files is looked at.
         executor: coffea's.
+        kind: format of the files; None is that of the inputs, ROOT.
         chunk_size: events to process at a time.
         allow_partial: leave out files that cannot be read, instead of raising.
 
@@ -79,7 +84,7 @@ def run(
             if file.path is not None and file.path not in failures
         }
         try:
-            output = _process(chosen, processor, columns, executor, chunk_size)
+            output = _process(chosen, processor, columns, executor, kind, chunk_size)
         except InputError as error:
             # Another place than one of the files would come again and again.
             if not allow_partial or error.place not in chosen:
@@ -99,22 +104,31 @@ def _process(
     processor: Any,
     columns: Mapping[str, Sequence[str]],
     executor: ExecutorBase,
+    kind: Format | None,
     chunk_size: int,
 ) -> dict[str, Any]:
     # Given what it would find out itself, the runner opens no file twice; its own memory of files
     # outlives their content.
     known = {
-        FileMeta(_BATCH, path, TREE): _file_facts(path, n, columns) for path, n in entries.items()
+        FileMeta(_BATCH, path, TREE): _file_facts(path, n, columns, kind)
+        for path, n in entries.items()
     }
     filled = [path for path, n in entries.items() if n > 0]
     if not filled:
         return {**processor.empty(), "processed": {}}
-    runner = Runner(executor=executor, schema=NanoAOD, chunksize=chunk_size, metadata_cache=known)
+    runner = Runner(
+        executor=executor,
+        schema=NanoAOD,
+        chunksize=chunk_size,
+        metadata_cache=known,
+        format="parquet" if kind == "parquet" else "root",
+    )
     try:
         output: dict[str, Any] = runner(
             {_BATCH: {"treename": TREE, "files": filled}},
             processor_instance=Accounting(processor),
-            iteritems_options={"filter_name": branch_names(columns)},
+            # A Parquet skim has these columns only.
+            iteritems_options=None if kind == "parquet" else {"filter_name": branch_names(columns)},
         )
     except Exception as error:
         # coffea wraps what a chunk raises in a bare Exception: find ours inside.
@@ -127,13 +141,21 @@ def _process(
     return output
 
 
-def _file_facts(path: str, n_events: int, columns: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """Entries and UUID of a file that still has the number of events that was delivered."""
-    with open_tree(path, columns) as tree:
-        if tree.num_entries != n_events:
-            raise InputError(
-                f"the file has {tree.num_entries} events, {n_events} were delivered",
-                place=path,
-                remedy="delete its manifest and run again",
-            )
-        return {"numentries": tree.num_entries, "uuid": tree.file.uuid.bytes}
+def _file_facts(
+    path: str, n_events: int, columns: Mapping[str, Sequence[str]], kind: Format | None
+) -> dict[str, Any]:
+    """Entries and identity of a file that still has the number of events that was delivered."""
+    if kind == "parquet":
+        found = parquet.entries(path, columns)
+        # Parquet has no UUID; as in coffea, the name stands for the file.
+        identity = md5(path.encode(), usedforsecurity=False).digest()
+    else:
+        with open_tree(path, columns) as tree:
+            found, identity = tree.num_entries, tree.file.uuid.bytes
+    if found != n_events:
+        raise InputError(
+            f"the file has {found} events, {n_events} were delivered",
+            place=path,
+            remedy="delete its manifest and run again",
+        )
+    return {"numentries": found, "uuid": identity}

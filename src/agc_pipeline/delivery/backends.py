@@ -1,181 +1,168 @@
 """The backends of delivery, behind one function: from input files to a manifest's entries."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from agc_pipeline.analyses.base import Preselection
 from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.manifest import Delivered
-from agc_pipeline.delivery.reading import check_entries, open_tree
-from agc_pipeline.delivery.settings import DeliverySettings
+from agc_pipeline.delivery.mirrors import from_mirrors
+from agc_pipeline.delivery.outcome import Outcome, promised
+from agc_pipeline.delivery.progress import Progress
+from agc_pipeline.delivery.reading import bytes_read, check_entries, identity, open_tree
 from agc_pipeline.delivery.skim import write_skim
+from agc_pipeline.delivery.store import Store
 from agc_pipeline.errors import InputError
-from agc_pipeline.files import read_json
 from agc_pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# (file, number of the file in the batch, address to read from) to the entry
-_Backend = Callable[[InputFile, int, str], Delivered]
+_Results = Iterator[tuple[InputFile, Delivered | InputError]]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What all backends are given.
+
+    Attributes:
+        analysis: its columns and preselection.
+        selection: its cuts.
+        job: backend, format and patience.
+        store: of the skims; None without skims.
+        progress: to be told of everything that is done.
+    """
+
+    analysis: Preselection
+    selection: Settings
+    job: DeliveryJob
+    store: Store | None
+    progress: Progress
 
 
 def deliver(
     files: Sequence[InputFile],
     analysis: Preselection,
     selection: Settings,
-    settings: DeliverySettings,
-    folder: Path,
-    *,
-    allow_partial: bool,
-) -> Iterator[Delivered]:
-    """Deliver files one by one.
+    job: DeliveryJob,
+    store: Store | None,
+) -> Outcome:
+    """Deliver the files that are not there yet.
+
+    A file that cannot be delivered does not stop the others.
 
     Args:
         files: the inputs.
         analysis: its columns and preselection.
         selection: its cuts.
-        settings: backend and format.
-        folder: where skims go.
-        allow_partial: give an entry with ``error`` for a file that fails, instead of raising.
+        job: backend, format and patience.
+        store: of the skims, with those of earlier runs; None without skims.
 
     Raises:
-        InputError: for the first file that no mirror gives, or that is not as configured.
+        ServiceError: if a service that all files need does not answer.
     """
-    backend = _backend(analysis, selection, settings, folder)
-    for number, file in enumerate(files):
-        try:
-            entry = _from_mirrors(file, number, backend)
-        except InputError as error:
-            if not allow_partial:
-                raise
-            log.warning("left out: %s", error)
-            entry = _failed(file, error)
-        else:
-            log.info(
-                "%d of %d files, %d of %d events kept: %s",
-                number + 1,
-                len(files),
-                entry.after,
-                entry.before,
-                entry.source,
-            )
-        yield entry
+    delivered = {}
+    if store is not None:
+        found = {file: store.find(file) for file in files}
+        delivered = {file: entry for file, entry in found.items() if entry is not None}
+    missing = [file for file in files if file not in delivered]
+    if delivered:
+        log.info("%d of %d files are there from earlier", len(delivered), len(files))
+    counts = [promised(file)[0] for file in missing]
+    n_events = None if None in counts else sum(count or 0 for count in counts)
+    task = _Task(analysis, selection, job, store, Progress(len(missing), n_events))
+    problems = {}
+    for file, result in _backend(missing, task) if missing else ():
+        if isinstance(result, InputError):
+            log.warning("not delivered: %s", result)
+            problems[file] = result
+            continue
+        if store is not None:
+            store.keep(file, result)
+        delivered[file] = result
+    return Outcome(files, delivered, problems)
 
 
-def _backend(
-    analysis: Preselection, selection: Settings, settings: DeliverySettings, folder: Path
-) -> _Backend:
-    match settings.backend:
+def _backend(files: Sequence[InputFile], task: _Task) -> _Results:
+    match task.job.backend:
         case "local":
-            return partial(
-                _skim, analysis=analysis, selection=selection, settings=settings, folder=folder
-            )
+            return _each(files, task, _skim)
         case "none":
-            return partial(_as_is, columns=analysis.COLUMNS)
+            return _each(files, task, _as_is)
+        case "servicex":
+            return _servicex(files, task)
         case _:
-            assert_never(settings.backend)
+            assert_never(task.job.backend)
 
 
-def _from_mirrors(file: InputFile, number: int, backend: _Backend) -> Delivered:
-    """Try the addresses of a file in order; the last failure is raised, the others are told."""
-    failures: list[InputError] = []
-    for url in file.urls:
+def _each(
+    files: Sequence[InputFile], task: _Task, read: Callable[[_Task, InputFile, str], Delivered]
+) -> _Results:
+    """File by file, each from the first of its mirrors that gives it."""
+    for file in files:
+        task.progress.begin()
         try:
-            return backend(file, number, url)
+            entry, failures = from_mirrors(file, partial(read, task, file), task.job.network)
         except InputError as error:
-            failures.append(error)
-            if url != file.urls[-1]:
-                log.warning("trying the next mirror: %s", error)
-    if len(failures) == 1:
-        raise failures[0]
-    raise InputError(
-        "no mirror gives the file: "
-        + "; ".join(f"{failure.place}: {failure.problem}" for failure in failures),
-        place=file.source,
-        remedy=failures[-1].remedy,
-    )
+            yield file, error
+        else:
+            task.progress.finish()
+            yield file, entry.model_copy(update={"failures": failures})
 
 
-def _skim(
-    file: InputFile,
-    number: int,
-    url: str,
-    *,
-    analysis: Preselection,
-    selection: Settings,
-    settings: DeliverySettings,
-    folder: Path,
-) -> Delivered:
-    n_events, generated = _promised(file)
-    path = folder / f"{number:04d}.root"
-    with open_tree(url, analysis.COLUMNS) as tree:
-        check_entries(tree.num_entries, n_events, url=url)
+def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
+    """Read the file and write the events and columns that the analysis needs."""
+    if task.store is None or task.job.format is None:
+        raise TypeError("the backend local needs a store and a format")
+    path = task.store.path(file)
+    columns = task.analysis.COLUMNS
+    with open_tree(url, columns, task.job.network) as tree:
+        check_entries(tree.num_entries, promised(file)[0], url=url)
         before, after, cutflow = write_skim(
             tree,
-            analysis.COLUMNS,
-            partial(analysis.preselect, selection),
+            columns,
+            partial(task.analysis.preselect, task.selection),
             path,
             url=url,
-            kind=settings.format,
-            chunk_size=settings.chunk_size,
+            kind=task.job.format,
+            chunk_size=task.job.chunk_size,
+            advance=task.progress.advance,
         )
-    return Delivered(
-        source=file.source,
+        found, n_bytes = identity(tree), bytes_read(tree)
+    return _entry(
+        file,
         path=str(path),
         size=path.stat().st_size,
-        expected=n_events,
+        url=url,
+        identity=found,
+        bytes_read=n_bytes,
         before=before,
         after=after,
-        generated=before if generated is None else generated,
         cutflow=cutflow,
     )
 
 
-def _as_is(
-    file: InputFile,
-    number: int,  # noqa: ARG001 - no file is written that it would name
-    url: str,
-    *,
-    columns: Mapping[str, Sequence[str]],
-) -> Delivered:
-    n_events, generated = _promised(file)
-    with open_tree(url, columns) as tree:
+def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
+    """Check the file, to be read as it is."""
+    with open_tree(url, task.analysis.COLUMNS, task.job.network) as tree:
         entries = tree.num_entries
-    check_entries(entries, n_events, url=url)
-    local = Path(url)
-    return Delivered(
-        source=file.source,
-        path=url,
-        size=local.stat().st_size if local.exists() else None,
-        expected=n_events,
-        before=entries,
-        after=entries,
-        generated=entries if generated is None else generated,
-        cutflow={},
+        check_entries(entries, promised(file)[0], url=url)
+        found = identity(tree)
+    task.progress.advance(entries, 0)
+    return _entry(
+        file, path=url, size=found.size, url=url, identity=found, before=entries, after=entries
     )
 
 
-def _failed(file: InputFile, error: InputError) -> Delivered:
-    n_events, generated = _promised(file)
+def _entry(file: InputFile, *, before: int, **facts: Any) -> Delivered:
+    expected, generated = promised(file)
     return Delivered(
         source=file.source,
-        path=None,
-        size=None,
-        expected=n_events,
-        before=0,
-        after=0,
-        generated=generated or n_events or 0,
-        cutflow={},
-        error=str(error),
+        expected=expected,
+        before=before,
+        generated=before if generated is None else generated,
+        **{"cutflow": {}, **facts},
     )
-
-
-def _promised(file: InputFile) -> tuple[int | None, int | None]:
-    """Entries that the file must have, and generated events that it stands for."""
-    if file.record is None:
-        return file.n_events, file.n_events
-    record = read_json(Path(file.record))
-    return record["n_events"], record["n_generated"]

@@ -4,9 +4,28 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt
 
+from agc_pipeline.delivery.failures import Failure
+from agc_pipeline.delivery.identity import Identity
+from agc_pipeline.delivery.settings import Backend, Format
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.provenance import Provenance
 from agc_pipeline.settings import Settings
+
+
+class Transformer(Settings):
+    """The service that made a skim.
+
+    Attributes:
+        url: of the service, without credentials.
+        version: of the service.
+        image: of its code generator.
+        request: its name for the request.
+    """
+
+    url: str
+    version: str
+    image: str
+    request: str
 
 
 class Delivered(Settings):
@@ -16,22 +35,32 @@ class Delivered(Settings):
         source: address that stands for the file in configuration and errors.
         path: what the histogram stage reads; None if the file failed.
         size: of ``path`` in bytes, where it is known.
+        url: the mirror that gave the file.
+        identity: of the input file; None where a service read it.
+        transformer: None where no service was asked.
+        bytes_read: of the input file; None where a service read it.
         expected: events that the configuration promises; None if it says nothing.
         before: events found in the input file.
         after: events in ``path``.
         generated: events that the file stands for in the normalisation.
-        cutflow: events behind each cut of the preselection; empty if nothing was selected yet.
+        cutflow: events behind each cut of the preselection, as far as they were counted.
+        failures: attempts that failed, also before one that did not.
         error: why the file failed; None if it did not.
     """
 
     source: str
     path: str | None
     size: NonNegativeInt | None
+    url: str | None = None
+    identity: Identity | None = None
+    transformer: Transformer | None = None
+    bytes_read: NonNegativeInt | None = None
     expected: NonNegativeInt | None
     before: NonNegativeInt
     after: NonNegativeInt
     generated: NonNegativeInt
     cutflow: dict[str, NonNegativeInt]
+    failures: tuple[Failure, ...] = ()
     error: str | None = None
 
 
@@ -39,14 +68,15 @@ class Manifest(Settings):
     """One delivery of a batch of files of one dataset.
 
     Attributes:
+        format: of the skims; None without skims.
         selection: digest of the selection that the skims are made for; None without skims.
     """
 
     dataset: str
     process: str
     variation: str
-    backend: str
-    format: str | None
+    backend: Backend
+    format: Format | None
     selection: str | None
     files: tuple[Delivered, ...]
     provenance: Provenance

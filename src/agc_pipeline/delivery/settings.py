@@ -2,20 +2,75 @@
 
 from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from agc_pipeline.settings import Settings
+
+Backend = Literal["local", "servicex", "none"]
+Format = Literal["ttree", "rntuple", "parquet"]
+
+
+class NetworkSettings(Settings):
+    """How patient reading from servers is; none of these changes what is delivered.
+
+    Attributes:
+        attempts: rounds over the mirrors of a file.
+        backoff: seconds before the second round; doubled before each further one, with jitter.
+        backoff_max: the most seconds between two rounds.
+        request_timeout: seconds that a connection or one request may take.
+        file_timeout: seconds that one file from one mirror may take.
+    """
+
+    attempts: PositiveInt
+    backoff: PositiveFloat
+    backoff_max: PositiveFloat
+    request_timeout: PositiveFloat
+    file_timeout: PositiveFloat
+
+
+class ServiceXSettings(Settings):
+    """What is asked of ServiceX, and how long to wait for it.
+
+    Attributes:
+        endpoint: name of the service in the client's configuration file; None is its default.
+        codegen: code generator of the service.
+        transport: "LocalCache" downloads the skims, "URLs" leaves them in the object store and
+            has the histogram stage read them there.
+        timeout: seconds that one request may take, from submission to the last file.
+        attempts: requests in total, each for the files that are still missing.
+    """
+
+    endpoint: str | None
+    codegen: str
+    transport: Literal["LocalCache", "URLs"]
+    timeout: PositiveFloat
+    attempts: PositiveInt
+
+
+class DatasetDelivery(Settings):
+    """What is different for one dataset; None is as for the others."""
+
+    backend: Literal["auto", "local", "servicex", "none"] | None = None
+    format: Format | None = None
 
 
 class DeliverySettings(Settings):
     """How events get from the input files to the histogram stage.
 
     Attributes:
-        backend: "local" writes skims with uproot, "none" reads the input files directly.
+        backend: "local" writes skims with uproot, "servicex" asks ServiceX for them, "none" reads
+            the input files directly; "auto" is ServiceX where its client is configured and the
+            files are not on this machine, else local.
         format: what the skims are written as.
         chunk_size: events that are read at a time.
+        network: for the backends "local" and "none".
+        servicex: for the backend "servicex".
+        datasets: dataset to what is different for it.
     """
 
-    backend: Literal["local", "none"]
-    format: Literal["ttree", "rntuple"]
+    backend: Literal["auto", "local", "servicex", "none"]
+    format: Format
     chunk_size: PositiveInt
+    network: NetworkSettings
+    servicex: ServiceXSettings
+    datasets: dict[str, DatasetDelivery]

@@ -28,18 +28,27 @@ _MACHINE_ERRORS = {
 def parser(description: str | None) -> argparse.ArgumentParser:
     """An argument parser with the option that every stage has: its settings as JSON."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--settings", required=True, help="this stage's part of the configuration")
+    made.add_argument(
+        "--settings",
+        required=True,
+        help="this stage's part of the configuration; - reads it from standard input, for long ones",
+    )
     return made
 
 
 def settings(model: type[Model], text: str) -> Model:
     """Validate the ``--settings`` of a stage.
 
+    Args:
+        model: what they must be.
+        text: JSON, or "-" for the JSON on standard input: a list of many files is longer than
+            an argument may be.
+
     Raises:
         ConfigurationError: naming each offending key.
     """
     try:
-        return model.model_validate_json(text)
+        return model.model_validate_json(sys.stdin.read() if text == "-" else text)
     except ValidationError as error:
         raise explain(error, model, place="--settings") from error
 

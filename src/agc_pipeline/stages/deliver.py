@@ -1,4 +1,8 @@
-"""Deliver a batch of files of one dataset: skims and their manifest."""
+"""Deliver a batch of files of one dataset: skims, their manifest, and a ledger of failures.
+
+Skims of earlier runs that are still intact are taken as they are, also those that a job wrote
+before it failed.
+"""
 
 import argparse
 from pathlib import Path
@@ -7,7 +11,9 @@ from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery import manifest
 from agc_pipeline.delivery.backends import deliver
-from agc_pipeline.delivery.settings import DeliverySettings
+from agc_pipeline.delivery.choice import DeliveryJob
+from agc_pipeline.delivery.store import packages, store_of
+from agc_pipeline.files import write_json
 from agc_pipeline.provenance import digest, provenance
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
@@ -21,40 +27,40 @@ class DeliverStage(Settings):
     variation: str
     files: tuple[InputFile, ...]
     selection: dict[str, object]
-    delivery: DeliverySettings
+    delivery: DeliveryJob
     allow_partial: bool
 
 
 def stage(arguments: argparse.Namespace) -> None:
-    """Deliver, then write the manifest."""
+    """Deliver what is not there yet, then write ledger and manifest."""
     settings = command.settings(DeliverStage, arguments.settings)
     analysis = analyses.load(settings.analysis)
+    dataset = analysis.dataset_name(settings.process, settings.variation)
     selection = analysis.selection(settings.selection)
-    arguments.skims.mkdir(parents=True, exist_ok=True)
-    delivered = tuple(
-        deliver(
-            settings.files,
-            analyses.load_preselection(settings.analysis),
-            selection,
-            settings.delivery,
-            arguments.skims,
-            allow_partial=settings.allow_partial,
-        )
+    job = settings.delivery
+    outcome = deliver(
+        settings.files,
+        analyses.load_preselection(settings.analysis),
+        selection,
+        job,
+        store_of(arguments.skims, settings.analysis, settings.selection, job),
     )
-    skims = settings.delivery.backend != "none"
+    write_json(arguments.failures, outcome.ledger(dataset))
+    if not settings.allow_partial:
+        outcome.check(dataset)
     manifest.write(
         arguments.manifest,
         manifest.Manifest(
-            dataset=analysis.dataset_name(settings.process, settings.variation),
+            dataset=dataset,
             process=settings.process,
             variation=settings.variation,
-            backend=settings.delivery.backend,
-            format=settings.delivery.format if skims else None,
-            selection=digest(selection.model_dump()) if skims else None,
-            files=delivered,
+            backend=job.backend,
+            format=job.format,
+            selection=digest(selection.model_dump()) if job.format else None,
+            files=outcome.entries(),
             provenance=provenance(
                 "deliver",
-                packages=("awkward", "uproot"),
+                packages=packages(job),
                 settings=settings.model_dump(),
                 inputs=[Path(file.record) for file in settings.files if file.record is not None],
             ),
@@ -66,7 +72,8 @@ def main() -> None:
     """Command line of the stage."""
     options = command.parser(__doc__)
     options.add_argument("--manifest", type=Path, required=True, help="manifest to write")
-    options.add_argument("--skims", type=Path, required=True, help="folder for the skims")
+    options.add_argument("--failures", type=Path, required=True, help="ledger to write")
+    options.add_argument("--skims", type=Path, required=True, help="folder of the dataset's skims")
     command.run(stage, options)
 
 

@@ -1,0 +1,126 @@
+"""Which backend delivers a dataset, from configuration, input and what is configured here."""
+
+from typing import NamedTuple
+
+from agc_pipeline.datasets import Dataset
+from agc_pipeline.delivery.settings import (
+    Backend,
+    DatasetDelivery,
+    DeliverySettings,
+    Format,
+    NetworkSettings,
+    ServiceXSettings,
+)
+from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.settings import Settings
+
+
+class Endpoint(NamedTuple):
+    """A ServiceX service that the client is configured for."""
+
+    name: str
+    url: str
+
+
+class ServiceXJob(ServiceXSettings):
+    """The service's settings, with its address: another service makes another delivery."""
+
+    endpoint: str
+    url: str
+
+
+class DeliveryJob(Settings):
+    """What a delivery job is given: how its files are delivered.
+
+    Attributes:
+        format: of the skims; None without skims.
+        servicex: None with the other backends.
+    """
+
+    backend: Backend
+    format: Format | None
+    chunk_size: int
+    network: NetworkSettings
+    servicex: ServiceXJob | None
+
+    def what(self) -> dict[str, object]:
+        """The part that decides what the skims are, without how patiently they are asked for."""
+        service = None
+        if self.servicex is not None:
+            service = self.servicex.model_dump(include={"url", "codegen", "transport"})
+        return {"backend": self.backend, "format": self.format, "servicex": service}
+
+
+def choose(
+    dataset: Dataset, settings: DeliverySettings, endpoint: Endpoint | None
+) -> tuple[DeliveryJob, str]:
+    """How a dataset is delivered, and why.
+
+    Args:
+        dataset: with its files.
+        settings: for all datasets.
+        endpoint: the service of the client's configuration; None if there is none.
+
+    Raises:
+        ConfigurationError: if ServiceX is asked for and cannot deliver this dataset.
+    """
+    own = settings.datasets.get(dataset.name, DatasetDelivery())
+    asked = own.backend or settings.backend
+    here = any(_on_this_machine(file.source) for file in dataset.files)
+    if asked != "auto":
+        backend, reason = asked, "as configured"
+    elif here:
+        backend, reason = "local", "the files are on this machine"
+    elif endpoint is None:
+        backend, reason = "local", "no configuration of a ServiceX client here"
+    else:
+        backend, reason = "servicex", "its client is configured here"
+    job = None
+    if backend == "servicex":
+        job = _servicex(dataset, settings.servicex, endpoint, here=here)
+    return (
+        DeliveryJob(
+            backend=backend,
+            format=None if backend == "none" else own.format or settings.format,
+            chunk_size=settings.chunk_size,
+            network=settings.network,
+            servicex=job,
+        ),
+        reason,
+    )
+
+
+def needs_endpoint(settings: DeliverySettings) -> bool:
+    """Whether some dataset may be delivered by ServiceX."""
+    asked = {settings.backend, *(own.backend for own in settings.datasets.values())}
+    return bool(asked & {"auto", "servicex"})
+
+
+def _servicex(
+    dataset: Dataset, settings: ServiceXSettings, endpoint: Endpoint | None, *, here: bool
+) -> ServiceXJob:
+    if endpoint is None:
+        raise ConfigurationError(
+            "the backend is servicex, and its client is not configured",
+            place="delivery.backend",
+            remedy="put the servicex.yaml of your service into this folder, one above it or your "
+            "home folder, or choose the backend local",
+        )
+    if here:
+        raise ConfigurationError(
+            f"ServiceX cannot read files of this machine: {dataset.files[0].source}",
+            place=f"delivery of {dataset.name}",
+            remedy="choose the backend local for this dataset in `delivery.datasets`, or auto",
+        )
+    unknown = [file.source for file in dataset.files if file.n_events is None]
+    if unknown:
+        raise ConfigurationError(
+            f"ServiceX does not tell how many events a file has: {unknown[0]}",
+            place=f"delivery of {dataset.name}",
+            remedy="give the number of events of each file in the list of inputs",
+        )
+    return ServiceXJob(**settings.model_dump() | {"endpoint": endpoint.name, "url": endpoint.url})
+
+
+def _on_this_machine(address: str) -> bool:
+    return "://" not in address or address.startswith("file://")

@@ -1,0 +1,99 @@
+"""What went wrong while files were read, in a form that manifests keep."""
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from agc_pipeline.errors import InputError
+from agc_pipeline.settings import Settings
+
+
+class Failure(Settings):
+    """One thing that went wrong with one address of a file.
+
+    Attributes:
+        url: the address.
+        events: first entry of the range that was being read, and the entry behind its last; None
+            if the file was being opened.
+        error: "Type: message", one line.
+        attempts: how often it went wrong in this way.
+    """
+
+    url: str
+    events: tuple[NonNegativeInt, NonNegativeInt] | None
+    error: str
+    attempts: PositiveInt
+
+
+class ReadError(InputError):
+    """Reading from one address of a file failed.
+
+    Args:
+        problem: what is wrong, with the offending value.
+        place: address of the file.
+        remedy: what the user can do about it.
+        error: what the library raised, "Type: message".
+        transient: another attempt at the same address may succeed.
+        events: range of entries that was being read; None for opening.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        place: str,
+        remedy: str,
+        error: str,
+        transient: bool,
+        events: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(problem, place=place, remedy=remedy)
+        self.error = error
+        self.transient = transient
+        self.events = events
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_read_error, (*self.args, self.error, self.transient, self.events))
+
+
+class Undelivered(InputError):
+    """No address gives the file.
+
+    Args:
+        problem: what is wrong.
+        place: address that stands for the file.
+        remedy: what the user can do about it.
+        failures: all that went wrong.
+    """
+
+    def __init__(
+        self, problem: str, *, place: str, remedy: str, failures: tuple[Failure, ...]
+    ) -> None:
+        super().__init__(problem, place=place, remedy=remedy)
+        self.failures = failures
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_undelivered, (*self.args, self.failures))
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of what a library raised, on one line of bounded length."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+
+
+def _read_error(
+    problem: str,
+    place: str,
+    remedy: str,
+    error: str,
+    transient: bool,  # noqa: FBT001 - arguments of a pickle have no names
+    events: tuple[int, int] | None,
+) -> ReadError:
+    return ReadError(
+        problem, place=place, remedy=remedy, error=error, transient=transient, events=events
+    )
+
+
+def _undelivered(
+    problem: str, place: str, remedy: str, failures: tuple[Failure, ...]
+) -> Undelivered:
+    return Undelivered(problem, place=place, remedy=remedy, failures=failures)

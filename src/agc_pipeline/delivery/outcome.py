@@ -1,0 +1,93 @@
+"""What came of delivering some files: entries of the manifest, problems, and their ledger."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery.failures import Failure, Undelivered
+from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.errors import InputError
+from agc_pipeline.files import read_json
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was delivered, and what was not and why.
+
+    Attributes:
+        files: all that were asked for.
+        delivered: the entry of each file that is there.
+        problems: the error of each other file.
+    """
+
+    files: Sequence[InputFile]
+    delivered: dict[InputFile, Delivered]
+    problems: dict[InputFile, InputError]
+
+    def entries(self) -> tuple[Delivered, ...]:
+        """An entry for each file, in order; those of files that failed have an error."""
+        return tuple(
+            self.delivered[file] if file in self.delivered else _failed(file, self.problems[file])
+            for file in self.files
+        )
+
+    def ledger(self, dataset: str) -> dict[str, Any]:
+        """Every attempt that failed, with file, entry range, exception and number, as JSON."""
+        return {
+            "dataset": dataset,
+            "files": [
+                {
+                    "source": entry.source,
+                    "delivered": entry.error is None,
+                    "failures": [failure.model_dump() for failure in entry.failures],
+                }
+                for entry in self.entries()
+                if entry.failures or entry.error is not None
+            ],
+        }
+
+    def check(self, dataset: str) -> None:
+        """Raise if a file is not there.
+
+        Raises:
+            InputError: the only problem, or one that lists all of them.
+        """
+        if len(self.problems) == 1:
+            raise next(iter(self.problems.values()))
+        if self.problems:
+            listed = "; ".join(
+                f"{file.source}: {error.problem}" for file, error in self.problems.items()
+            )
+            raise InputError(
+                f"{len(self.problems)} of {len(self.files)} files are not delivered: {listed}",
+                place=f"dataset {dataset}",
+                remedy="mend or remove these files and run again, the others are kept; or leave "
+                "them out with `allow_partial: true`",
+            )
+
+
+def promised(file: InputFile) -> tuple[int | None, int | None]:
+    """Entries that the file must have, and generated events that it stands for."""
+    if file.record is None:
+        return file.n_events, file.n_events
+    record = read_json(Path(file.record))
+    return record["n_events"], record["n_generated"]
+
+
+def _failed(file: InputFile, error: InputError) -> Delivered:
+    n_events, generated = promised(file)
+    failures: tuple[Failure, ...] = error.failures if isinstance(error, Undelivered) else ()
+    return Delivered(
+        source=file.source,
+        path=None,
+        size=None,
+        expected=n_events,
+        before=0,
+        after=0,
+        generated=generated or n_events or 0,
+        cutflow={},
+        failures=failures,
+        error=str(error),
+    )

@@ -1,0 +1,63 @@
+"""Skims as Parquet files: flat NanoAOD columns, written in pieces."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import awkward as ak
+from pyarrow import parquet
+
+from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, unreadable
+from agc_pipeline.errors import InputError
+
+
+class ParquetSkim:
+    """Writes a skim chunk by chunk, so that memory stays bounded.
+
+    Args:
+        path: of the file.
+        columns: what to write.
+    """
+
+    def __init__(self, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+        self._path = path
+        self._names = branch_names(columns)
+        self._writer: parquet.ParquetWriter | None = None
+
+    def extend(self, content: Mapping[str, ak.Array]) -> None:
+        """Add events; the first call, also with none, fixes the schema.
+
+        Args:
+            content: name of each branch, counters too, to ``events * type``.
+        """
+        arrays = ak.zip({name: content[name] for name in self._names}, depth_limit=1)
+        table = ak.to_arrow_table(arrays, list_to32=True, extensionarray=False)
+        if self._writer is None:
+            self._writer = parquet.ParquetWriter(self._path, table.schema, compression="zstd")
+        if table.num_rows:
+            self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Write the end of the file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def entries(path: str, columns: Mapping[str, Sequence[str]]) -> int:
+    """The number of events of a Parquet file that has all the columns.
+
+    Raises:
+        InputError: if the file cannot be read or lacks a column.
+    """
+    try:
+        with parquet.ParquetFile(path) as file:
+            present, rows = set(file.schema_arrow.names), file.metadata.num_rows
+    except READ_ERRORS as error:
+        raise unreadable(path, error) from error
+    missing = [name for name in branch_names(columns) if name not in present]
+    if missing:
+        raise InputError(
+            f"columns missing: {', '.join(missing)}",
+            place=path,
+            remedy="delete it and run again: it is delivered anew",
+        )
+    return int(rows)

@@ -1,0 +1,128 @@
+"""Tell what would be delivered: how, from where, and how many bytes. Nothing is delivered.
+
+The first file that is missing of each dataset is opened to see how large the needed columns are.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from tabulate import tabulate
+
+from agc_pipeline import analyses
+from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery.choice import DeliveryJob
+from agc_pipeline.delivery.outcome import promised
+from agc_pipeline.delivery.progress import amount
+from agc_pipeline.delivery.reading import needed_bytes, open_tree
+from agc_pipeline.delivery.store import Store, store_of
+from agc_pipeline.errors import InputError
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages import command
+
+_HEADERS = ("dataset", "backend", "because", "from", "files", "there", "events", "bytes to read")
+
+
+class PlannedDataset(Settings):
+    """A dataset with how it would be delivered, and why so."""
+
+    process: str
+    variation: str
+    files: tuple[InputFile, ...]
+    delivery: DeliveryJob
+    reason: str
+
+
+class DeliveryPlanStage(Settings):
+    """All datasets of a run."""
+
+    analysis: str
+    selection: dict[str, object]
+    datasets: tuple[PlannedDataset, ...]
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """Print a table, and below it what could not be found out."""
+    settings = command.settings(DeliveryPlanStage, arguments.settings)
+    rows, notes = [], []
+    columns = analyses.load_preselection(settings.analysis).COLUMNS
+    for dataset in settings.datasets:
+        name = analyses.load(settings.analysis).dataset_name(dataset.process, dataset.variation)
+        store = store_of(
+            arguments.skims / name, settings.analysis, settings.selection, dataset.delivery
+        )
+        missing = [file for file in dataset.files if not _is_there(file, store)]
+        try:
+            size = _bytes(missing, columns, dataset.delivery)
+        except InputError as error:
+            size = "unknown"
+            notes.append(f"{name}: {error}")
+        rows.append(
+            (
+                name,
+                dataset.delivery.backend,
+                dataset.reason,
+                _origin(dataset),
+                len(dataset.files),
+                len(dataset.files) - len(missing),
+                _events(missing),
+                size,
+            )
+        )
+    print(tabulate(rows, headers=_HEADERS, disable_numparse=True))
+    for note in notes:
+        print(f"\n{note}")
+
+
+def _origin(dataset: PlannedDataset) -> str:
+    first = dataset.files[0]
+    service = dataset.delivery.servicex
+    through = f"{service.endpoint} ({service.url}), " if service else ""
+    return f"{through}{first.source}" + (
+        f" and {len(first.urls) - 1} more mirrors" if len(first.urls) > 1 else ""
+    )
+
+
+def _is_there(file: InputFile, store: Store | None) -> bool:
+    return store is not None and not _to_be_made(file) and store.find(file) is not None
+
+
+def _to_be_made(file: InputFile) -> bool:
+    return file.record is not None and not Path(file.record).exists()
+
+
+def _events(files: list[InputFile]) -> str:
+    counts = [None if _to_be_made(file) else promised(file)[0] for file in files]
+    known = sum(count for count in counts if count is not None)
+    return f"{known:,}" if None not in counts else f"{known:,} or more"
+
+
+def _bytes(
+    files: list[InputFile], columns: Mapping[str, tuple[str, ...]], job: DeliveryJob
+) -> str:
+    """Compressed bytes of the needed columns of all files, from those of the first.
+
+    Raises:
+        InputError: if it cannot be read.
+    """
+    if not files:
+        return amount(0)
+    if any(_to_be_made(file) for file in files):
+        return "known when the files are simulated"
+    with open_tree(files[0].source, columns, job.network) as tree:
+        size, entries = needed_bytes(tree, columns), tree.num_entries
+    if size is None:
+        return "unknown for RNTuple"
+    counts = [promised(file)[0] or entries for file in files]
+    return f"about {amount(size * sum(counts) / entries)}"
+
+
+def main() -> None:
+    """Command line of the stage."""
+    options = command.parser(__doc__)
+    options.add_argument("--skims", type=Path, required=True, help="folder of all skims")
+    command.run(stage, options)
+
+
+if __name__ == "__main__":
+    main()
