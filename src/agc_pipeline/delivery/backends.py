@@ -9,8 +9,9 @@ from typing import assert_never
 from agc_pipeline.analyses.base import Preselection
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.delivery.reading import check_entries, open_tree
-from agc_pipeline.delivery.settings import DeliverySettings
+from agc_pipeline.delivery.settings import DeliverySettings, NetworkSettings
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import InputError
 from agc_pipeline.files import read_json
@@ -47,7 +48,7 @@ def deliver(
     backend = _backend(analysis, selection, settings, folder)
     for number, file in enumerate(files):
         try:
-            entry = _from_mirrors(file, number, backend)
+            entry, _ = from_mirrors(file, partial(backend, file, number), settings.network)
         except InputError as error:
             if not allow_partial:
                 raise
@@ -74,29 +75,9 @@ def _backend(
                 _skim, analysis=analysis, selection=selection, settings=settings, folder=folder
             )
         case "none":
-            return partial(_as_is, columns=analysis.COLUMNS)
+            return partial(_as_is, columns=analysis.COLUMNS, network=settings.network)
         case _:
             assert_never(settings.backend)
-
-
-def _from_mirrors(file: InputFile, number: int, backend: _Backend) -> Delivered:
-    """Try the addresses of a file in order; the last failure is raised, the others are told."""
-    failures: list[InputError] = []
-    for url in file.urls:
-        try:
-            return backend(file, number, url)
-        except InputError as error:
-            failures.append(error)
-            if url != file.urls[-1]:
-                log.warning("trying the next mirror: %s", error)
-    if len(failures) == 1:
-        raise failures[0]
-    raise InputError(
-        "no mirror gives the file: "
-        + "; ".join(f"{failure.place}: {failure.problem}" for failure in failures),
-        place=file.source,
-        remedy=failures[-1].remedy,
-    )
 
 
 def _skim(
@@ -111,7 +92,7 @@ def _skim(
 ) -> Delivered:
     n_events, generated = _promised(file)
     path = folder / f"{number:04d}.root"
-    with open_tree(url, analysis.COLUMNS) as tree:
+    with open_tree(url, analysis.COLUMNS, settings.network) as tree:
         check_entries(tree.num_entries, n_events, url=url)
         before, after, cutflow = write_skim(
             tree,
@@ -140,9 +121,10 @@ def _as_is(
     url: str,
     *,
     columns: Mapping[str, Sequence[str]],
+    network: NetworkSettings,
 ) -> Delivered:
     n_events, generated = _promised(file)
-    with open_tree(url, columns) as tree:
+    with open_tree(url, columns, network) as tree:
         entries = tree.num_entries
     check_entries(entries, n_events, url=url)
     local = Path(url)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,8 @@ from agc_pipeline.datasets import TREE
 from agc_pipeline.delivery.reading import (
     READ_ERRORS,
     branch_names,
+    bytes_read,
+    entry_ranges,
     present_branches,
     unreadable,
 )
@@ -96,6 +98,10 @@ class SkimWriter:
             )
 
 
+def _no_progress(events: int, n_bytes: int) -> None:
+    """Progress that nobody watches."""
+
+
 def write_skim(
     tree: Any,
     columns: Columns,
@@ -105,6 +111,7 @@ def write_skim(
     url: str,
     kind: Format,
     chunk_size: int,
+    advance: Callable[[int, int], None] = _no_progress,
 ) -> tuple[int, int, dict[str, int]]:
     """Write the preselected events of a tree to a file, atomically.
 
@@ -115,16 +122,18 @@ def write_skim(
         path: of the skim.
         url: of the input, for errors.
         kind: TTree or RNTuple.
-        chunk_size: events to read at a time.
+        chunk_size: events to read at a time, at most.
+        advance: told the events and bytes that were read since the last call; events that were
+            read in vain are taken back.
 
     Returns:
         Events read, events written, and the cutflow. A skim without events has its schema.
 
     Raises:
-        InputError: if the input turns out to be damaged.
+        ReadError: with the range of entries that could not be read.
     """
     names = present_branches(tree, columns)
-    read = written = 0
+    read = written = n_bytes = 0
     cutflow: dict[str, int] = {}
     told = time.monotonic()
     with (
@@ -132,16 +141,19 @@ def write_skim(
         uproot.recreate(temporary, compression=_COMPRESSION) as out,
     ):
         writer = SkimWriter(out, columns, kind)
-        for start in range(0, tree.num_entries, chunk_size):
+        for start, stop in entry_ranges(tree, names, chunk_size):
             try:
-                arrays = tree.arrays(names, entry_start=start, entry_stop=start + chunk_size)
+                arrays = tree.arrays(names, entry_start=start, entry_stop=stop)
             except READ_ERRORS as error:
-                raise unreadable(url, error) from error
+                advance(-read, 0)
+                raise unreadable(url, error, (start, stop)) from error
             mask, counts = preselect(collections(arrays, columns))
             cutflow = {cut: cutflow.get(cut, 0) + count for cut, count in counts.items()}
             writer.extend(arrays[mask])
             read += len(arrays)
             written += int(np.count_nonzero(mask))
+            advance(len(arrays), bytes_read(tree) - n_bytes)
+            n_bytes = bytes_read(tree)
             if time.monotonic() - told > _SECONDS_BETWEEN_LINES:
                 told = time.monotonic()
                 log.info("%d of %d events, %d kept: %s", read, tree.num_entries, written, url)

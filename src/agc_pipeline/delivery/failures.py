@@ -1,0 +1,91 @@
+"""What went wrong while files were read, in a form that manifests keep."""
+
+from functools import partial
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from agc_pipeline.errors import InputError
+from agc_pipeline.settings import Settings
+
+
+class Failure(Settings):
+    """One thing that went wrong with one address of a file.
+
+    Attributes:
+        url: the address.
+        events: first entry of the range that was being read, and the entry behind its last; None
+            if the file was being opened.
+        error: "Type: message", one line.
+        attempts: how often it went wrong in this way.
+    """
+
+    url: str
+    events: tuple[NonNegativeInt, NonNegativeInt] | None
+    error: str
+    attempts: PositiveInt
+
+
+class ReadError(InputError):
+    """Reading from one address of a file failed.
+
+    Args:
+        problem: what is wrong, with the offending value.
+        place: address of the file.
+        remedy: what the user can do about it.
+        error: what the library raised, "Type: message".
+        transient: another attempt at the same address may succeed.
+        events: range of entries that was being read; None for opening.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        place: str,
+        remedy: str,
+        error: str,
+        transient: bool,
+        events: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(problem, place=place, remedy=remedy)
+        self.error = error
+        self.transient = transient
+        self.events = events
+
+    def __reduce__(self) -> tuple[object, ...]:
+        rebuild = partial(
+            ReadError,
+            place=self.place,
+            remedy=self.remedy,
+            error=self.error,
+            transient=self.transient,
+            events=self.events,
+        )
+        return (rebuild, (self.problem,))
+
+
+class Undelivered(InputError):  # noqa: N818 - what it is about, not that it is an error
+    """No address gives the file.
+
+    Args:
+        problem: what is wrong.
+        place: address that stands for the file.
+        remedy: what the user can do about it.
+        failures: all that went wrong.
+    """
+
+    def __init__(
+        self, problem: str, *, place: str, remedy: str, failures: tuple[Failure, ...]
+    ) -> None:
+        super().__init__(problem, place=place, remedy=remedy)
+        self.failures = failures
+
+    def __reduce__(self) -> tuple[object, ...]:
+        rebuild = partial(Undelivered, place=self.place, remedy=self.remedy, failures=self.failures)
+        return (rebuild, (self.problem,))
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of what a library raised, on one line of bounded length."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
