@@ -155,6 +155,7 @@ def test_the_next_mirror_is_tried_and_all_failures_are_told(
     assert entry["source"] == str(missing)
     assert entry["before"] == 50
 
+    chain.folder = tmp_path / "again"
     message = chain.deliver([{"urls": [str(missing), str(broken)]}])
     assert message is not None
     assert "no mirror gives the file" in message
@@ -253,7 +254,7 @@ def test_full_disk(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "skim"))
 
-    monkeypatch.setattr("agc_pipeline.delivery.skim.SkimWriter.extend", full)
+    monkeypatch.setattr("uproot.WritableTree.extend", full)
     message = chain.deliver([good])
     assert message is not None
     assert "No space left on device" in message

@@ -93,7 +93,7 @@ def _backend(files: Sequence[InputFile], task: _Task) -> _Results:
         case "none":
             return _each(files, task, _as_is)
         case "servicex":
-            return _servicex(files, task)
+            raise NotImplementedError
         case _:
             assert_never(task.job.backend)
 

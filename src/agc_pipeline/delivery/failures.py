@@ -1,5 +1,7 @@
 """What went wrong while files were read, in a form that manifests keep."""
 
+from functools import partial
+
 from pydantic import NonNegativeInt, PositiveInt
 
 from agc_pipeline.errors import InputError
@@ -51,10 +53,18 @@ class ReadError(InputError):
         self.events = events
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_read_error, (*self.args, self.error, self.transient, self.events))
+        rebuild = partial(
+            ReadError,
+            place=self.place,
+            remedy=self.remedy,
+            error=self.error,
+            transient=self.transient,
+            events=self.events,
+        )
+        return (rebuild, (self.problem,))
 
 
-class Undelivered(InputError):
+class Undelivered(InputError):  # noqa: N818 - what it is about, not that it is an error
     """No address gives the file.
 
     Args:
@@ -71,29 +81,11 @@ class Undelivered(InputError):
         self.failures = failures
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_undelivered, (*self.args, self.failures))
+        rebuild = partial(Undelivered, place=self.place, remedy=self.remedy, failures=self.failures)
+        return (rebuild, (self.problem,))
 
 
 def one_line(error: BaseException) -> str:
     """Type and message of what a library raised, on one line of bounded length."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
-
-
-def _read_error(
-    problem: str,
-    place: str,
-    remedy: str,
-    error: str,
-    transient: bool,  # noqa: FBT001 - arguments of a pickle have no names
-    events: tuple[int, int] | None,
-) -> ReadError:
-    return ReadError(
-        problem, place=place, remedy=remedy, error=error, transient=transient, events=events
-    )
-
-
-def _undelivered(
-    problem: str, place: str, remedy: str, failures: tuple[Failure, ...]
-) -> Undelivered:
-    return Undelivered(problem, place=place, remedy=remedy, failures=failures)

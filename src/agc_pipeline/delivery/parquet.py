@@ -10,26 +10,19 @@ from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, unreadable
 from agc_pipeline.errors import InputError
 
 
-class ParquetSkim:
-    """Writes a skim chunk by chunk, so that memory stays bounded.
+class ParquetWriter:
+    """Writes a table chunk by chunk, so that memory stays bounded.
 
     Args:
         path: of the file.
-        columns: what to write.
     """
 
-    def __init__(self, path: Path, columns: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._names = branch_names(columns)
         self._writer: parquet.ParquetWriter | None = None
 
-    def extend(self, content: Mapping[str, ak.Array]) -> None:
-        """Add events; the first call, also with none, fixes the schema.
-
-        Args:
-            content: name of each branch, counters too, to ``events * type``.
-        """
-        arrays = ak.zip({name: content[name] for name in self._names}, depth_limit=1)
+    def extend(self, arrays: ak.Array) -> None:
+        """Add rows; the first call, also with none, fixes the schema."""
         table = ak.to_arrow_table(arrays, list_to32=True, extensionarray=False)
         if self._writer is None:
             self._writer = parquet.ParquetWriter(self._path, table.schema, compression="zstd")

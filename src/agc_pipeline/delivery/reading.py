@@ -1,9 +1,11 @@
 """Opening input files with checks: everything that can be wrong is said before events are read."""
 
 import lzma
+import re
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -11,6 +13,10 @@ import cramjam
 import uproot
 
 from agc_pipeline.datasets import TREE
+from agc_pipeline.delivery.failures import ReadError, one_line
+from agc_pipeline.delivery.identity import Identity
+from agc_pipeline.delivery.settings import NetworkSettings
+from agc_pipeline.delivery.sources import RemoteSource, is_remote
 from agc_pipeline.errors import InputError
 
 # What uproot and the libraries below it raise for files that are missing, unreachable, cut off
@@ -27,6 +33,14 @@ READ_ERRORS = (
     uproot.DeserializationError,
     aiohttp.ClientError,
 )
+
+# Answers of servers that another attempt does not change: no permission, no such file, not
+# supported, not a file, TLS needed, authentication failed
+# (XProtocol.hh of XRootD; all other numbers may be a matter of time).
+_XROOTD_FINAL = {3010, 3011, 3013, 3015, 3016, 3028, 3030}
+# HTTP: time-out, too early, too many requests; and all that are the server's fault.
+_HTTP_AGAIN = {408, 425, 429}
+_HTTP_SERVER_ERROR = 500
 
 
 def branch_names(columns: Mapping[str, Sequence[str]]) -> list[str]:
@@ -49,18 +63,23 @@ def present_branches(tree: Any, columns: Mapping[str, Sequence[str]]) -> list[st
     return [name for name in branch_names(columns) if name in present]
 
 
-def open_tree(url: str, columns: Mapping[str, Sequence[str]]) -> Any:
+def open_tree(
+    url: str, columns: Mapping[str, Sequence[str]], network: NetworkSettings | None = None
+) -> Any:
     """Open a TTree or RNTuple that has all the columns.
 
     Args:
         url: path or address of the file.
         columns: what must be there.
+        network: time-outs for remote files; None leaves them to uproot.
 
     Raises:
-        InputError: if the file cannot be read, holds no such tree, or lacks a column.
+        ReadError: if the file cannot be read.
+        InputError: if it holds no such tree, or lacks a column.
     """
+    options = {} if network is None or not is_remote(url) else remote_options(network)
     try:
-        file = uproot.open({url: None}, array_cache=None, object_cache=None)
+        file = uproot.open({url: None}, array_cache=None, object_cache=None, **options)
         size, full_size = file.file.source.num_bytes, file.file.fEND
         if size < full_size:
             raise InputError(
@@ -94,6 +113,55 @@ def open_tree(url: str, columns: Mapping[str, Sequence[str]]) -> Any:
     return opened
 
 
+def remote_options(network: NetworkSettings) -> dict[str, Any]:
+    """Options of ``uproot.open`` for a remote file."""
+    return {"handler": RemoteSource, "network": network}
+
+
+def identity(tree: Any) -> Identity:
+    """What tells the file of an open tree from another that has its name.
+
+    Raises:
+        OSError: if the time for the file is over.
+    """
+    source = tree.file.source
+    checksum = None
+    if isinstance(source, RemoteSource):
+        checksum = source.info.get("ETag") or source.checksum()
+    return Identity(size=source.num_bytes, uuid=str(tree.file.uuid), checksum=checksum)
+
+
+def bytes_read(tree: Any) -> int:
+    """Bytes that were read so far from the file of an open tree: for remote files, transferred."""
+    source = tree.file.source
+    return int(source.received if isinstance(source, RemoteSource) else source.num_requested_bytes)
+
+
+def entry_ranges(tree: Any, names: Sequence[str], chunk_size: int) -> Iterator[tuple[int, int]]:
+    """Ranges of entries to read one after the other.
+
+    A range ends where baskets of all branches, or a cluster, end if that leaves it any entries:
+    nothing is decompressed twice then.
+
+    Args:
+        tree: TTree or RNTuple.
+        names: branches that will be read.
+        chunk_size: most entries of a range.
+    """
+    if isinstance(tree, uproot.TTree):
+        borders = sorted(set.intersection(*(set(tree[name].entry_offsets) for name in names)))
+    else:
+        borders = [cluster.num_first_entry for cluster in tree.ntuple.cluster_summaries]
+    start = 0
+    while start < tree.num_entries:
+        stop = min(start + chunk_size, tree.num_entries)
+        if stop < tree.num_entries:
+            border = borders[bisect_right(borders, stop) - 1]
+            stop = border if border > start else stop
+        yield start, stop
+        start = stop
+
+
 def check_entries(found: int, expected: int | None, *, url: str) -> None:
     """Compare the number of entries of a file with the configured one.
 
@@ -112,26 +180,55 @@ def check_entries(found: int, expected: int | None, *, url: str) -> None:
         )
 
 
-def unreadable(url: str, error: BaseException) -> InputError:
-    """The error for a file that could not be read, from what a library raised."""
-    text = " ".join(str(error).split())
-    if isinstance(error, FileNotFoundError):
-        return InputError("file not found", place=url, remedy="check the path or the mirror")
-    if isinstance(error, ConnectionError | TimeoutError | aiohttp.ClientConnectionError):
-        return InputError(
-            f"the server does not answer: {type(error).__name__}: {text[:300]}",
-            place=url,
-            remedy="try again later, or another mirror (`input.mirror_order`)",
+def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = None) -> ReadError:
+    """The error for a file that could not be read, from what a library raised.
+
+    Args:
+        url: of the file.
+        error: what was raised.
+        events: range of entries that was being read; None for opening.
+    """
+    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, READ_ERRORS):
+        # fsspec says so for whatever an HTTP server answers.
+        error = error.__cause__
+    if isinstance(error, FileNotFoundError) or _code(error) in {404, 3011}:
+        problem, remedy = "file not found", "check the path or the mirror"
+    elif _transient(error) and is_remote(url):
+        problem = f"the server does not answer: {one_line(error)}"
+        remedy = "try again later, or another mirror (`input.mirror_order`)"
+    elif isinstance(error, ImportError):
+        problem = f"cannot read this kind of address: {one_line(error)}"
+        remedy = "install the package that it names"
+    elif _code(error) is not None:
+        problem = f"the server refuses to give the file: {one_line(error)}"
+        remedy = "check the address and the permission to read it"
+    else:
+        problem = (
+            f"cannot read the file, it may be cut off, damaged or no ROOT file: {one_line(error)}"
         )
-    if isinstance(error, ImportError):
-        return InputError(
-            f"cannot read this kind of address: {text}",
-            place=url,
-            remedy="install the package that it names",
-        )
-    return InputError(
-        f"cannot read the file, it may be cut off, damaged or no ROOT file: "
-        f"{type(error).__name__}: {text[:300]}",
+        remedy = "get an intact copy of the file, or take it out of the list"
+    return ReadError(
+        problem,
         place=url,
-        remedy="get an intact copy of the file, or take it out of the list",
+        remedy=remedy,
+        error=one_line(error),
+        transient=is_remote(url) and _transient(error),
+        events=events,
     )
+
+
+def _code(error: BaseException) -> int | None:
+    """Number in the answer of an HTTP or XRootD server."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.status
+    answer = re.search(r"Server responded with an error: \[(\d+)\]", str(error))
+    return int(answer[1]) if answer else None
+
+
+def _transient(error: BaseException) -> bool:
+    """Whether reading from a server failed for a reason that may go away."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.status >= _HTTP_SERVER_ERROR or error.status in _HTTP_AGAIN
+    if isinstance(error, aiohttp.InvalidURL | FileNotFoundError | PermissionError):
+        return False
+    return isinstance(error, OSError | aiohttp.ClientError) and _code(error) not in _XROOTD_FINAL

@@ -35,6 +35,7 @@ def stage(arguments: argparse.Namespace) -> None:
             ),
             analyses.load_preselection(settings.analysis).COLUMNS,
             made,
+            kind=delivered.format,
             chunk_size=settings.histograms.chunk_size,
             allow_partial=settings.allow_partial,
         )
