@@ -14,6 +14,7 @@ from agc_pipeline.analyses.base import Analysis
 from agc_pipeline.config import Configuration
 from agc_pipeline.datasets import Dataset, InputFile, batches, take
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
+from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.inputs import (
     FilesetInput,
     FilesInput,

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from agc_pipeline.datasets import Dataset, InputFile
-from agc_pipeline.delivery.choice import Endpoint, choose, needs_endpoint
+from agc_pipeline.delivery.choice import choose, needs_endpoint
+from agc_pipeline.delivery.servicex.configuration import Endpoint
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import ConfigurationError
 from conftest import read_config
 
-SERVICE = Endpoint("site", "https://servicex.example.org")
+SERVICE = Endpoint(name="site", url="https://servicex.example.org", file="servicex.yaml")
 
 
 def settings(**changes: Any) -> DeliverySettings:
@@ -55,7 +56,7 @@ def test_without_skims_there_is_no_format() -> None:
 
 def test_another_service_or_format_makes_other_skims_and_patience_does_not() -> None:
     job, _ = choose(dataset(), settings(backend="servicex"), SERVICE)
-    elsewhere, _ = choose(dataset(), settings(backend="servicex"), Endpoint("site", "https://b"))
+    elsewhere, _ = choose(dataset(), settings(backend="servicex"), SERVICE.model_copy(update={"url": "https://b"}))
     network = read_config()["delivery"]["network"] | {"attempts": 9}
     patient, _ = choose(dataset(), settings(backend="servicex", network=network), SERVICE)
     rntuple, _ = choose(dataset(), settings(backend="servicex", format="rntuple"), SERVICE)

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import cast
 
-from agc_pipeline.analyses.base import Analysis, Histogramming, Preselection
+from agc_pipeline.analyses.base import Analysis, Histogramming, Preselection, Querying
 
 
 def load(name: str) -> Analysis:
@@ -15,6 +15,11 @@ def load(name: str) -> Analysis:
 def load_preselection(name: str) -> Preselection:
     """The module ``agc_pipeline.analyses.NAME.preselection``."""
     return cast(Preselection, import_module(f"agc_pipeline.analyses.{name}.preselection"))
+
+
+def load_query(name: str) -> Querying:
+    """The module ``agc_pipeline.analyses.NAME.query``."""
+    return cast(Querying, import_module(f"agc_pipeline.analyses.{name}.query"))
 
 
 def load_processor(name: str) -> Histogramming:

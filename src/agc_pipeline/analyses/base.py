@@ -177,6 +177,26 @@ class Preselection(Protocol):
         """Mask of the events that some variation may select, and the cutflow up to there."""
 
 
+class Query(Settings):
+    """What a transformation service is asked for: the same for every input file.
+
+    Attributes:
+        cut: condition for an event, in uproot's expression language with awkward's functions;
+            a reducer has an explicit ``axis``.
+        columns: collection (or "" for event columns) to the names of the fields.
+    """
+
+    cut: str
+    columns: dict[str, tuple[str, ...]]
+
+
+class Querying(Protocol):
+    """The module ``agc_pipeline.analyses.NAME.query``: the preselection for a service."""
+
+    def query(self, selection: Any) -> Query:
+        """A query that keeps at least the events that ``preselect`` keeps."""
+
+
 class Histogramming(Protocol):
     """The module ``agc_pipeline.analyses.NAME.processor``: from events to histograms."""
 

@@ -93,7 +93,7 @@ def _backend(files: Sequence[InputFile], task: _Task) -> _Results:
         case "none":
             return _each(files, task, _as_is)
         case "servicex":
-            raise NotImplementedError
+            return _servicex(files, task)
         case _:
             assert_never(task.job.backend)
 
@@ -155,6 +155,32 @@ def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
     return _entry(
         file, path=url, size=found.size, url=url, identity=found, before=entries, after=entries
     )
+
+
+def _servicex(files: Sequence[InputFile], task: _Task) -> _Results:
+    """All files in one request, those that are missing from their next mirror in another."""
+    # The client is an optional dependency, and slow to import.
+    from agc_pipeline.delivery.servicex.transform import (  # noqa: PLC0415
+        IncompleteDeliveryError,
+        TransformedFile,
+        transform,
+    )
+
+    job, store = task.job, task.store
+    if job.servicex is None or job.format is None or store is None:
+        raise TypeError("the backend servicex needs its settings, a format and a store")
+    left = list(files)
+    failures: dict[InputFile, list[Failure]] = {file: [] for file in files}
+    for mirror in range(max(len(file.urls) for file in files)):
+        by_url = {file.urls[mirror]: file for file in left if mirror < len(file.urls)}
+        if not by_url:
+            break
+        cache = store.folder / ".servicex" / digest(sorted(by_url))[:12]
+        made: Sequence[TransformedFile]
+        try:
+            made, missing = transform(...), {}
+        except IncompleteDeliveryError as error:
+            made, missing = error.delivered, error.missing
 
 
 def _entry(file: InputFile, *, before: int, **facts: Any) -> Delivered:

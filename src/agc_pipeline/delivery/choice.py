@@ -1,8 +1,7 @@
 """Which backend delivers a dataset, from configuration, input and what is configured here."""
 
-from typing import NamedTuple
-
 from agc_pipeline.datasets import Dataset
+from agc_pipeline.delivery.servicex.configuration import Endpoint
 from agc_pipeline.delivery.settings import (
     Backend,
     DatasetDelivery,
@@ -13,13 +12,6 @@ from agc_pipeline.delivery.settings import (
 )
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import Settings
-
-
-class Endpoint(NamedTuple):
-    """A ServiceX service that the client is configured for."""
-
-    name: str
-    url: str
 
 
 class ServiceXJob(ServiceXSettings):

@@ -16,16 +16,27 @@ class Transformer(Settings):
     """The service that made a skim.
 
     Attributes:
+        endpoint: name of the service in its client's configuration.
         url: of the service, without credentials.
-        version: of the service.
-        image: of its code generator.
-        request: its name for the request.
+        request_id: of the request there.
+        app_version: of the service, when it took the request.
+        codegen_image: container that turned the query into code; None if the service names none.
+        image: container that read the events.
+        client_version: of its client.
     """
 
+    endpoint: str
     url: str
-    version: str
+    request_id: str
+    app_version: str
+    codegen_image: str | None
     image: str
-    request: str
+    client_version: str
+
+    @property
+    def versions(self) -> tuple[str | None, ...]:
+        """What decides what it makes."""
+        return (self.url, self.app_version, self.codegen_image, self.image, self.client_version)
 
 
 class Delivered(Settings):

@@ -1,0 +1,1 @@
+"""Delivery with ServiceX: a service selects events and columns near the data."""

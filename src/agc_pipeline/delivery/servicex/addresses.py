@@ -1,0 +1,125 @@
+"""Addresses of files that stay in ServiceX's object store: safe to keep, resolved when read.
+
+What the client gives are presigned addresses: whoever has one can read the file, so they are
+never stored. ``servicex://ENDPOINT/REQUEST/OBJECT`` names the file and gives access to nobody.
+"""
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+from botocore.exceptions import ClientError
+from servicex.minio_adapter import MinioAdapter
+from servicex.servicex_client import ServiceXClient
+
+from agc_pipeline.delivery.servicex import client
+from agc_pipeline.delivery.servicex.configuration import Endpoint, required
+from agc_pipeline.delivery.servicex.failures import CLIENT_ERRORS, explained
+from agc_pipeline.errors import InputError
+
+SCHEME = "servicex"
+
+
+class Address(NamedTuple):
+    """Name of a delivered object.
+
+    Attributes:
+        endpoint: name of the server in the client's configuration.
+        request_id: of the request that made it.
+        object_name: in the object store.
+    """
+
+    endpoint: str
+    request_id: str
+    object_name: str
+
+    def __str__(self) -> str:
+        parts = (quote(part, safe="") for part in self)
+        return f"{SCHEME}://{'/'.join(parts)}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """The address from its text.
+
+        Raises:
+            InputError: if it is something else.
+        """
+        scheme, _, rest = text.partition("://")
+        parts = [unquote(part) for part in rest.split("/")]
+        if scheme != SCHEME or len(parts) != 3 or not all(parts):
+            raise InputError(
+                "not the address of a file at ServiceX", place=text, remedy="deliver the file again"
+            )
+        return cls(*parts)
+
+
+def object_of(presigned: str, request_id: str) -> str:
+    """The name of the object that a presigned address of a request leads to."""
+    return unquote(urlsplit(presigned).path.removeprefix(f"/{request_id}/"))
+
+
+def presigned(addresses: Iterable[str]) -> dict[str, str]:
+    """Fresh presigned addresses, to be read from now and never to be stored or told.
+
+    Args:
+        addresses: texts of ``Address``.
+
+    Returns:
+        Address to presigned address.
+
+    Raises:
+        InputError: if the service no longer has a request or a file of it.
+        ServiceError: if the service or its object store do not answer.
+        ConfigurationError: if the client's configuration no longer has the endpoint.
+    """
+    requests: dict[tuple[str, str], list[Address]] = {}
+    for address in map(Address.parse, addresses):
+        requests.setdefault((address.endpoint, address.request_id), []).append(address)
+    found: dict[str, str] = {}
+    for (name, request_id), wanted in requests.items():
+        found |= _of_request(required(name), request_id, wanted)
+    return found
+
+
+def _of_request(endpoint: Endpoint, request_id: str, wanted: Sequence[Address]) -> dict[str, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        opened: ServiceXClient | None = None
+        try:
+            opened = client.open_client(endpoint, Path(folder))
+            return client.run(_sign(opened, request_id, wanted))
+        except CLIENT_ERRORS as error:
+            held = client.secrets_of(opened) if opened is not None else ()
+            raise explained(error, endpoint, secrets=held, submitted=False) from None
+        finally:
+            if opened is not None:
+                opened.query_cache.close()
+
+
+async def _sign(
+    opened: ServiceXClient, request_id: str, wanted: Sequence[Address]
+) -> dict[str, str]:
+    try:
+        status = await opened.servicex.get_transform_status(request_id)
+    except ValueError:
+        raise _expired(wanted[0], f"the service no longer knows request {request_id}") from None
+    store = MinioAdapter.for_transform(status)
+    try:
+        present = {file.filename for file in await store.list_bucket()}
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "NoSuchBucket":
+            raise
+        present = set()
+    for address in wanted:
+        if address.object_name not in present:
+            raise _expired(address, "the file is no longer in the object store of the service")
+    return {str(address): await store.get_signed_url(address.object_name) for address in wanted}
+
+
+def _expired(address: Address, problem: str) -> InputError:
+    return InputError(
+        problem,
+        place=str(address),
+        remedy="delete the manifest of its delivery and run again for a new request",
+    )

@@ -1,0 +1,82 @@
+"""The unmodified ServiceX client, opened for one endpoint and kept from writing to our logs."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from rich import get_console
+from servicex.query_core import Query
+from servicex.servicex_client import ServiceXClient
+
+from agc_pipeline.delivery.servicex.configuration import Endpoint
+
+Result = TypeVar("Result")
+
+# Loggers that tell each poll, presigned addresses, or a traceback of what is raised anyway.
+_NOISY = ("servicex", "httpx", "httpcore", "httpx_retries", "botocore", "aiobotocore", "boto3")
+
+_SILENT = logging.CRITICAL + 1
+
+
+def open_client(endpoint: Endpoint, cache: Path) -> ServiceXClient:
+    """The client for an endpoint, with its cache and its database in ``cache``."""
+    return ServiceXClient(
+        backend=endpoint.name, config_path=endpoint.file, cache_dir=str(cache.absolute())
+    )
+
+
+def secrets_of(client: ServiceXClient, query: Query | None = None) -> set[str]:
+    """What the client holds that must not be told."""
+    status = query.current_status if query is not None else None
+    held = [
+        client.servicex.refresh_token,
+        client.servicex.token,
+        *((status.minio_access_key, status.minio_secret_key) if status is not None else ()),
+    ]
+    # A key of a few characters is a test server's, and part of any text.
+    return {secret for secret in held if secret and len(secret) > 3}
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run the client's coroutine to its end, and everything that it started."""
+    with _quiet():
+        return asyncio.run(_supervised(work))
+
+
+async def _supervised(work: Coroutine[Any, Any, Result]) -> Result:
+    # The client raises in callbacks of tasks what it also tells in another way, or what
+    # the caller finds out from the number of files.
+    asyncio.get_running_loop().set_exception_handler(_ignore)
+    try:
+        return await work
+    finally:
+        # The client swallows a single cancellation in several places, and goes on.
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=0.2)
+
+
+def _ignore(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    pass
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the client and the libraries below it from writing to logs and to the terminal."""
+    loggers = [logging.getLogger(name) for name in _NOISY]
+    levels = [logger.level for logger in loggers]
+    console = get_console()
+    quiet = console.quiet
+    for logger in loggers:
+        logger.setLevel(_SILENT)
+    console.quiet = True
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        console.quiet = quiet

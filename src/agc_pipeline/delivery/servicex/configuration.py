@@ -1,0 +1,154 @@
+"""The ServiceX client's own configuration file: which endpoint it would use, without its token."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+
+from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.secrets import without_secrets
+from agc_pipeline.settings import Settings
+
+# In this order in each folder.
+_NAMES = (".servicex", "servicex.yaml")
+
+
+class Endpoint(Settings):
+    """A ServiceX server.
+
+    Attributes:
+        name: in the client's configuration file.
+        url: of its web interface.
+        file: the configuration file, absolute.
+    """
+
+    name: str
+    url: str
+    file: str
+
+    @property
+    def place(self) -> str:
+        """How errors call it."""
+        return f"ServiceX endpoint {self.name!r} at {self.url}"
+
+
+class _Entry(BaseModel):
+    endpoint: str
+    name: str
+    token: SecretStr | None = None
+
+
+class _File(BaseModel):
+    """The part of the file that matters here; the client may know more keys."""
+
+    api_endpoints: list[_Entry] = Field(min_length=1)
+    default: str | None = Field(alias="default-endpoint", default=None)
+    default_endpoint: str | None = None
+
+
+def configured(name: str | None, *, folder: Path | None = None) -> Endpoint | None:
+    """The endpoint that the unmodified client would use. Makes no folder and contacts no server.
+
+    The client looks for ``.servicex``, then ``servicex.yaml``, in the working directory and in
+    those above it, then in the home directory.
+
+    Args:
+        name: of the endpoint; None takes the file's default, or else its first.
+        folder: where to start looking; None is the working directory.
+
+    Returns:
+        The endpoint; None where there is no configuration file.
+
+    Raises:
+        ConfigurationError: if the file is damaged, if it has no such endpoint, or if the client
+            is not installed.
+    """
+    found = _find(folder or Path.cwd())
+    if found is None:
+        return None
+    path, content = found
+    if find_spec("servicex") is None:
+        raise ConfigurationError(
+            "the ServiceX client is not installed",
+            place=str(path),
+            remedy="install it (`pip install 'agc-pipeline[servicex]'`), or set "
+            "`delivery.backend: local`",
+        )
+    file = _validated(path, content)
+    chosen = name or file.default or file.default_endpoint or file.api_endpoints[0].name
+    # Of two with the same name the client takes the last.
+    urls = {entry.name: entry.endpoint for entry in file.api_endpoints}
+    if chosen not in urls:
+        raise ConfigurationError(
+            f"no ServiceX endpoint {chosen!r}",
+            place=str(path),
+            remedy=f"set `delivery.servicex.endpoint` to one of {', '.join(urls)}",
+        )
+    return Endpoint(name=chosen, url=without_secrets(urls[chosen]), file=str(path))
+
+
+def required(name: str | None) -> Endpoint:
+    """The same as ``configured``, where there must be a configuration file.
+
+    Raises:
+        ConfigurationError: also if there is none.
+    """
+    endpoint = configured(name)
+    if endpoint is None:
+        raise ConfigurationError(
+            "no configuration file of the ServiceX client",
+            place=str(Path.cwd()),
+            remedy=f"put `{_NAMES[1]}`, which the profile page of your ServiceX server offers, "
+            "there, in a folder above, or in your home directory; or set `delivery.backend: local`",
+        )
+    return endpoint
+
+
+def _find(start: Path) -> tuple[Path, Any] | None:
+    first = next(_existing(start.absolute(), *start.absolute().parents), None)
+    # An empty file ends the search upwards, but the home directory has its turn.
+    for path in ([first] if first else []) + list(_existing(Path.home())):
+        content = _content(path)
+        if content is not None:
+            return path, content
+    return None
+
+
+def _existing(*folders: Path) -> Iterator[Path]:
+    for folder in folders:
+        yield from (folder / name for name in _NAMES if (folder / name).exists())
+
+
+def _content(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, f"cannot be read: {type(error).__name__}") from None
+    except yaml.YAMLError as error:
+        # The error's own text quotes the line, which may hold the token.
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        raise _damaged(path, f"is not valid YAML{where}") from None
+
+
+def _validated(path: Path, content: Any) -> _File:
+    try:
+        return _File.model_validate(content)
+    except ValidationError as error:
+        # Not the values: one of them is the token.
+        problems = [
+            f"`{'.'.join(map(str, item['loc']))}`: {item['msg']}"
+            for item in error.errors(include_url=False, include_input=False)
+        ]
+        raise _damaged(path, f"is not as expected: {'; '.join(problems)}") from None
+
+
+def _damaged(path: Path, problem: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the configuration file of the ServiceX client {problem}",
+        place=str(path),
+        remedy="get a new file from the profile page of your ServiceX server, or move it away",
+    )

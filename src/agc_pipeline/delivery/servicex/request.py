@@ -1,0 +1,274 @@
+"""One request to ServiceX: submitted or taken up again, watched, and stopped when it is late."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+from servicex.dataset_identifier import FileListDataset
+from servicex.minio_adapter import init_s3_config
+from servicex.models import ResultFormat, Status, TransformStatus
+from servicex.query_core import Query as ClientQuery
+from servicex.servicex_client import ServiceXClient
+from servicex.uproot_raw.uproot_raw import TreeSubQuery, UprootRawQuery
+
+from agc_pipeline.analyses.base import Query
+from agc_pipeline.datasets import TREE
+from agc_pipeline.delivery.manifest import Transformer
+from agc_pipeline.delivery.reading import branch_names
+from agc_pipeline.delivery.servicex import client
+from agc_pipeline.delivery.servicex.configuration import Endpoint
+from agc_pipeline.delivery.servicex.failures import (
+    CLIENT_ERRORS,
+    InterruptedRequestError,
+    explained,
+)
+from agc_pipeline.delivery.settings import Format, ServiceXSettings
+from agc_pipeline.errors import InputError, ServiceError
+
+log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LINES = 10.0
+_FORMATS = {
+    "ttree": ResultFormat.root_ttree,
+    "rntuple": ResultFormat.root_rntuple,
+    "parquet": ResultFormat.parquet,
+}
+
+
+class Answer(NamedTuple):
+    """What came of a request.
+
+    Attributes:
+        transformer: what made the files.
+        outputs: paths or presigned addresses, in the order of completion.
+        problem: why files may be missing; None if the service says nothing.
+    """
+
+    transformer: Transformer
+    outputs: tuple[str, ...]
+    problem: str | None
+
+
+def ask(
+    sources: Sequence[str],
+    query: Query,
+    kind: Format,
+    *,
+    settings: ServiceXSettings,
+    endpoint: Endpoint,
+    cache: Path,
+) -> Answer:
+    """Make one request and wait for its files. They may be fewer than asked for.
+
+    With the same cache, a request that was cut short on this side is taken up again.
+
+    Args:
+        sources: addresses of the inputs, none twice.
+        query: what to select.
+        kind: format of the outputs.
+        settings: transport, code generator, time-out.
+        endpoint: the server.
+        cache: folder of the client for this server.
+
+    Raises:
+        InterruptedRequestError: if another request may have more luck.
+        ServiceError: if the service refuses, or is late.
+        InputError: if the service cannot use the list of inputs.
+        ConfigurationError: if the service has no such code generator.
+    """
+    opened: ServiceXClient | None = None
+    made: ClientQuery | None = None
+    try:
+        opened = client.open_client(endpoint, cache)
+        made = opened.generic_query(
+            # The client sorts the list that it is given.
+            FileListDataset(list(sources)),
+            UprootRawQuery([_sub_query(query)]),
+            codegen=settings.codegen,
+            title=f"agc-pipeline: {len(sources)} files",
+            result_format=_FORMATS[kind],
+            # An incomplete result must not stay in the client's cache.
+            fail_if_incomplete=True,
+        )
+        return client.run(_answer(opened, made, len(sources), settings, endpoint))
+    except CLIENT_ERRORS as error:
+        raise explained(
+            error,
+            endpoint,
+            secrets=client.secrets_of(opened, made) if opened is not None else (),
+            submitted=made is not None and made.request_id is not None,
+        ) from None
+    finally:
+        if opened is not None:
+            opened.query_cache.close()
+
+
+def forget(request_id: str, endpoint: Endpoint, cache: Path) -> None:
+    """Make the client submit anew what it has a record of; downloaded files stay."""
+    opened = client.open_client(endpoint, cache)
+    opened.query_cache.delete_record_by_request_id(request_id)
+    opened.query_cache.close()
+
+
+def _sub_query(query: Query) -> TreeSubQuery:
+    return TreeSubQuery(
+        treename=TREE,
+        cut=query.cut,
+        filter_name=branch_names(query.columns),
+        fail_on_missing_trees=True,
+    )
+
+
+async def _answer(
+    opened: ServiceXClient,
+    query: ClientQuery,
+    n_files: int,
+    settings: ServiceXSettings,
+    endpoint: Endpoint,
+) -> Answer:
+    # Its semaphores belong to the event loop that first waited for them.
+    init_s3_config()
+    _drop_stale_record(opened, query)
+    local = settings.transport == "LocalCache"
+    deliver = query.as_files_async if local else query.as_signed_urls_async
+    work = asyncio.ensure_future(deliver(display_progress=False))
+    watch = asyncio.ensure_future(_tell(query, n_files))
+    await asyncio.wait({work}, timeout=settings.timeout)
+    watch.cancel()
+    if not work.done():
+        raise _late(query, n_files, settings.timeout, endpoint)
+    error = work.exception()
+    if error is None:
+        result = work.result()
+        status = query.current_status or await _status(opened, result.request_id, endpoint)
+        if not local:
+            # The client's database must not keep addresses that give access.
+            opened.query_cache.delete_record_by_request_id(result.request_id)
+        outputs = result.file_list if local else result.signed_url_list
+        return Answer(await _transformer(opened, status, settings, endpoint), tuple(outputs), None)
+    status = query.current_status
+    if status is not None:
+        _refuse(status, endpoint)
+    if status is None or status.status != Status.complete or not local:
+        raise error
+    # The service is done, but a download fails: the others are there, some of them in part.
+    told = explained(error, endpoint, secrets=client.secrets_of(opened, query), submitted=True)
+    outputs = sorted(map(str, query.download_path.iterdir()))
+    transformer = await _transformer(opened, status, settings, endpoint)
+    return Answer(transformer, tuple(outputs), told.problem)
+
+
+async def _status(opened: ServiceXClient, request_id: str, endpoint: Endpoint) -> TransformStatus:
+    """Status of a request of which the client has the results."""
+    try:
+        return await opened.servicex.get_transform_status(request_id)
+    except ValueError:
+        opened.query_cache.delete_record_by_request_id(request_id)
+        raise InterruptedRequestError(
+            f"the service no longer knows request {request_id}",
+            place=endpoint.place,
+            remedy="run again for a new request",
+        ) from None
+
+
+def _drop_stale_record(opened: ServiceXClient, query: ClientQuery) -> None:
+    """Forget results whose files are gone: the client would return their paths."""
+    cache = opened.query_cache
+    record = cache.get_transform_by_hash(query.transform_request.compute_hash())
+    if record is not None and not all(Path(path).exists() for path in record.file_list):
+        log.info("files of ServiceX request %s are gone, asking again", record.request_id)
+        cache.delete_record_by_request_id(record.request_id)
+
+
+async def _transformer(
+    opened: ServiceXClient,
+    status: TransformStatus,
+    settings: ServiceXSettings,
+    endpoint: Endpoint,
+) -> Transformer:
+    generators = await opened.servicex.get_code_generators_async()
+    return Transformer(
+        endpoint=endpoint.name,
+        url=endpoint.url,
+        request_id=status.request_id,
+        app_version=status.app_version,
+        codegen_image=generators.get(settings.codegen),
+        image=status.image,
+        client_version=version("servicex"),
+    )
+
+
+def _refuse(status: TransformStatus, endpoint: Endpoint) -> None:
+    """Raise the error for a request that the service has given up."""
+    match status.status:
+        case Status.canceled:
+            raise ServiceError(
+                f"request {status.request_id} was cancelled at the service",
+                place=endpoint.place,
+                remedy="find out who cancelled it and why, then run again for a new request",
+            )
+        case Status.bad_dataset:
+            raise InputError(
+                f"the service cannot use the list of files of request {status.request_id}",
+                place=endpoint.place,
+                remedy="check the addresses of the input files",
+            )
+        case Status.fatal:
+            raise InterruptedRequestError(
+                f"request {status.request_id} ended with a fatal error of the service",
+                place=endpoint.place,
+                remedy="run again; if it comes again, give the number of the request to the "
+                "people who run the service",
+            )
+        case _:
+            return
+
+
+def _late(query: ClientQuery, n_files: int, timeout: float, endpoint: Endpoint) -> ServiceError:
+    status = query.current_status
+    if query.request_id is None or status is None:
+        problem = f"no answer within {timeout:g} s"
+        remedy = "try again later, or raise `delivery.servicex.timeout`"
+    else:
+        problem = (
+            f"request {query.request_id} is not finished after {timeout:g} s: "
+            f"{status.status.value}, {status.files_completed} of {n_files} files"
+        )
+        remedy = (
+            "run again to go on waiting for the same request, or raise `delivery.servicex.timeout`"
+        )
+    return ServiceError(problem, place=endpoint.place, remedy=remedy)
+
+
+async def _tell(query: ClientQuery, n_files: int) -> None:
+    """Log the progress of a request until cancelled."""
+    start = time.monotonic()
+    while True:
+        await asyncio.sleep(_SECONDS_BETWEEN_LINES)
+        status = query.current_status
+        if status is not None:
+            log.info(_progress(status, n_files, _received(query), time.monotonic() - start))
+
+
+def _progress(status: TransformStatus, n_files: int, received: int, elapsed: float) -> str:
+    done = status.files_completed + status.files_failed
+    failed = f", {status.files_failed} failed" if status.files_failed else ""
+    left = ""
+    if done:
+        left = f", about {timedelta(seconds=round(elapsed / done * (n_files - done)))} left"
+    return (
+        f"ServiceX request {status.request_id}: {status.status.value}, {done} of {n_files} files"
+        f"{failed}, {received / 1e6:.1f} MB received, {received / elapsed / 1e6:.1f} MB/s{left}"
+    )
+
+
+def _received(query: ClientQuery) -> int:
+    """Bytes on disk of the files that are being downloaded."""
+    if query.download_path is None:
+        return 0
+    return sum(path.stat().st_size for path in query.download_path.glob("*"))

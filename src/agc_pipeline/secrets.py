@@ -1,0 +1,67 @@
+"""Taking secrets out of texts: what is logged, recorded or raised never shows a credential."""
+
+import logging
+import re
+
+_HIDDEN = "***"
+
+# Names of what gives access, in query strings, headers, JSON and YAML.
+_KEYS = (
+    r"x-amz-(?:signature|credential|security-token)|awsaccesskeyid|signature|authz|sig"
+    r"|(?:access|refresh|bearer|id|session|security)[-_]?token|[\w-]*(?:access|secret|api)[-_]?key"
+    r"(?:[-_]?id)?|client[-_]?secret|password|passwd|passphrase"
+)
+
+_PATTERNS = (
+    # -----BEGIN RSA PRIVATE KEY----- ... -----END RSA PRIVATE KEY-----
+    (
+        re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [A-Z ]*-----|\Z)", re.S),
+        rf"\1{_HIDDEN}",
+    ),
+    # https://user:password@host, root://user@host
+    (re.compile(r"(?<=://)[^\s/@?#'\"]+@"), f"{_HIDDEN}@"),
+    # Authorization: Bearer ...; short words after it are prose
+    (re.compile(r"\b(bearer|basic) +(?!token\b)[\w~+/.=-]{12,}", re.I), rf"\1 {_HIDDEN}"),
+    # A JSON Web Token: three parts in base64, of which the first two are JSON objects.
+    (re.compile(r"\beyJ[\w-]{6,}\.[\w-]{4,}(?:\.[\w-]*)?"), _HIDDEN),
+    # An access key of AWS
+    (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), _HIDDEN),
+    # ?X-Amz-Signature=..., &authz=..., ?token=...
+    (re.compile(rf"([?&;](?:{_KEYS}|token)=)[^\s&;#'\"<>]+", re.I), rf"\1{_HIDDEN}"),
+    # 'minio-secret-key': '...', password: ..., "token": "..."
+    (
+        re.compile(rf"(\b(?:{_KEYS})\b['\"]?\s*[:=]\s*)(['\"])(?:(?!\2).)*\2", re.I),
+        rf"\1\2{_HIDDEN}\2",
+    ),
+    (re.compile(rf"(\b(?:{_KEYS})\b['\"]?\s*[:=]\s*)[^\s'\",;&}}\]*]+", re.I), rf"\1{_HIDDEN}"),
+    # A bare "token" is a common word: only what looks like one is taken for one.
+    (re.compile(r"(\btokens?\b['\"]?\s*[:=]\s*['\"]?)[\w~+/.=-]{16,}", re.I), rf"\1{_HIDDEN}"),
+)
+
+
+def without_secrets(text: str) -> str:
+    """The text with every credential that can be recognised replaced by ``***``.
+
+    Recognised are user names and passwords in addresses, signatures, tokens and keys in query
+    strings, ``Bearer`` headers, JSON Web Tokens, private keys, and values behind names such as
+    ``secret_key`` or ``password``. A text without them is returned unchanged.
+    """
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class WithoutSecrets(logging.Filter):
+    """Takes secrets out of log records: give it to a handler, so that it sees all loggers'."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Rewrite the record's message and traceback; every record passes."""
+        record.msg = without_secrets(record.getMessage())
+        record.args = None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = without_secrets(record.exc_text)
+        if record.stack_info:
+            record.stack_info = without_secrets(record.stack_info)
+        return True
