@@ -1,5 +1,7 @@
 """Errors that a user can act on: each names what is wrong, where, and what to do."""
 
+from agc_pipeline.secrets import without_secrets
+
 
 class PipelineError(Exception):
     """A problem with a user's input or environment, reported as one message.
@@ -21,7 +23,8 @@ class PipelineError(Exception):
         return (_rebuild, (type(self), self.problem, self.place, self.remedy))
 
     def __str__(self) -> str:
-        return f"{self.problem}\n  where: {self.place}\n  remedy: {self.remedy}"
+        # Addresses and messages of servers may hold what gives access to them.
+        return without_secrets(f"{self.problem}\n  where: {self.place}\n  remedy: {self.remedy}")
 
 
 class ConfigurationError(PipelineError):

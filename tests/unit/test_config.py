@@ -48,7 +48,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         ("physics.cross_sections_pb.ttbar", -1, "cannot be -1", "cross_sections_pb.ttbar"),
         ("physics.cross_sections_pb.ttbar", 0, "cannot be 0", "cross_sections_pb.ttbar"),
         ("physics.luminosity_per_pb", 0, "cannot be 0", "luminosity_per_pb"),
-        ("delivery.backend", "servixe", "'local' or 'none'", "delivery.backend"),
+        ("delivery.backend", "servixe", "'local', 'servicex' or 'none'", "delivery.backend"),
         ("histograms.executor", "spark", "'dask'", "histograms.executor"),
         ("files_per_job", 0, "cannot be 0", "files_per_job"),
         ("n_files_max_per_sample", 0, "0 files", "n_files_max_per_sample"),

@@ -56,7 +56,8 @@ def test_without_skims_there_is_no_format() -> None:
 
 def test_another_service_or_format_makes_other_skims_and_patience_does_not() -> None:
     job, _ = choose(dataset(), settings(backend="servicex"), SERVICE)
-    elsewhere, _ = choose(dataset(), settings(backend="servicex"), SERVICE.model_copy(update={"url": "https://b"}))
+    other = SERVICE.model_copy(update={"url": "https://other.example.org"})
+    elsewhere, _ = choose(dataset(), settings(backend="servicex"), other)
     network = read_config()["delivery"]["network"] | {"attempts": 9}
     patient, _ = choose(dataset(), settings(backend="servicex", network=network), SERVICE)
     rntuple, _ = choose(dataset(), settings(backend="servicex", format="rntuple"), SERVICE)

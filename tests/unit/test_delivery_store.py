@@ -1,4 +1,4 @@
-"""What was delivered before is found again, and only if everything that it depends on is the same."""
+"""What was delivered before is found again, if everything that it depends on is the same."""
 
 import os
 from pathlib import Path

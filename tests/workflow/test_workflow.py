@@ -276,7 +276,10 @@ def test_a_bad_file_fails_its_job_and_the_rest_goes_on(finished: Project, tmp_pa
     ("options", "messages"),
     [
         (["--config", "delivrey=none"], ["unknown configuration key `delivrey`", "`delivery`"]),
-        (["--config", 'delivery={"backend": "nnone"}'], ["'nnone'", "'local' or 'none'"]),
+        (
+            ["--config", 'delivery={"backend": "nnone"}'],
+            ["'nnone'", "'local', 'servicex' or 'none'"],
+        ),
         (["--configfile", "fileset.yaml"], ["file not found", "no.json"]),
         (["--config", "results=toy.yaml/x"], ["toy.yaml is not a folder", "`results`"]),
         (

@@ -16,6 +16,8 @@ from agc_pipeline.settings import Settings
 Kind = Literal["object", "weight", "sample", "normalisation"]
 
 NOMINAL = "nominal"
+# First entry of every cutflow.
+ALL_EVENTS = "all"
 
 
 class Physics(Settings):

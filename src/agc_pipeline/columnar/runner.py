@@ -84,7 +84,9 @@ def run(
             if file.path is not None and file.path not in failures
         }
         try:
-            output = _process(chosen, processor, columns, executor, kind, chunk_size)
+            output = _process(
+                chosen, processor, columns, executor, kind=kind, chunk_size=chunk_size
+            )
         except InputError as error:
             # Another place than one of the files would come again and again.
             if not allow_partial or error.place not in chosen:
@@ -104,6 +106,7 @@ def _process(
     processor: Any,
     columns: Mapping[str, Sequence[str]],
     executor: ExecutorBase,
+    *,
     kind: Format | None,
     chunk_size: int,
 ) -> dict[str, Any]:
@@ -146,7 +149,7 @@ def _file_facts(
 ) -> dict[str, Any]:
     """Entries and identity of a file that still has the number of events that was delivered."""
     if kind == "parquet":
-        found = parquet.entries(path, columns)
+        found, _ = parquet.inspect(path, columns)
         # Parquet has no UUID; as in coffea, the name stands for the file.
         identity = md5(path.encode(), usedforsecurity=False).digest()
     else:

@@ -1,17 +1,17 @@
 """The backends of delivery, behind one function: from input files to a manifest's entries."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, assert_never
+from typing import assert_never
 
-from agc_pipeline.analyses.base import Preselection
+from agc_pipeline.analyses import load_preselection, load_query
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.mirrors import from_mirrors
-from agc_pipeline.delivery.outcome import Outcome, promised
+from agc_pipeline.delivery.outcome import Outcome, Results, entry, promised
 from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.delivery.reading import bytes_read, check_entries, identity, open_tree
 from agc_pipeline.delivery.skim import write_skim
@@ -21,22 +21,20 @@ from agc_pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_Results = Iterator[tuple[InputFile, Delivered | InputError]]
-
 
 @dataclass(frozen=True)
 class _Task:
     """What all backends are given.
 
     Attributes:
-        analysis: its columns and preselection.
+        analysis: name of the analysis, whose columns and preselection count.
         selection: its cuts.
         job: backend, format and patience.
         store: of the skims; None without skims.
         progress: to be told of everything that is done.
     """
 
-    analysis: Preselection
+    analysis: str
     selection: Settings
     job: DeliveryJob
     store: Store | None
@@ -45,7 +43,7 @@ class _Task:
 
 def deliver(
     files: Sequence[InputFile],
-    analysis: Preselection,
+    analysis: str,
     selection: Settings,
     job: DeliveryJob,
     store: Store | None,
@@ -56,7 +54,7 @@ def deliver(
 
     Args:
         files: the inputs.
-        analysis: its columns and preselection.
+        analysis: name of the analysis, whose columns and preselection count.
         selection: its cuts.
         job: backend, format and patience.
         store: of the skims, with those of earlier runs; None without skims.
@@ -74,19 +72,40 @@ def deliver(
     counts = [promised(file)[0] for file in missing]
     n_events = None if None in counts else sum(count or 0 for count in counts)
     task = _Task(analysis, selection, job, store, Progress(len(missing), n_events))
-    problems = {}
-    for file, result in _backend(missing, task) if missing else ():
-        if isinstance(result, InputError):
-            log.warning("not delivered: %s", result)
-            problems[file] = result
-            continue
-        if store is not None:
-            store.keep(file, result)
-        delivered[file] = result
+    problems: dict[InputFile, InputError] = {}
+    # A second time only for what a service made before it changed.
+    for _ in range(2):
+        for file, result in _backend(missing, task) if missing else ():
+            if isinstance(result, InputError):
+                log.warning("not delivered: %s", result)
+                problems[file] = result
+                continue
+            if store is not None:
+                store.keep(file, result)
+            delivered[file] = result
+        missing = _outdated(delivered, since=missing)
+        if missing:
+            log.info("the service changed: %d files of before are asked for again", len(missing))
     return Outcome(files, delivered, problems)
 
 
-def _backend(files: Sequence[InputFile], task: _Task) -> _Results:
+def _outdated(
+    delivered: Mapping[InputFile, Delivered], since: Sequence[InputFile]
+) -> list[InputFile]:
+    """Files that a service made with other versions than those that it made just now."""
+    now = {
+        entry.transformer.versions
+        for file in since
+        if file in delivered and (entry := delivered[file]).transformer is not None
+    }
+    return [
+        file
+        for file, entry in delivered.items()
+        if now and entry.transformer is not None and entry.transformer.versions not in now
+    ]
+
+
+def _backend(files: Sequence[InputFile], task: _Task) -> Results:
     match task.job.backend:
         case "local":
             return _each(files, task, _skim)
@@ -100,17 +119,17 @@ def _backend(files: Sequence[InputFile], task: _Task) -> _Results:
 
 def _each(
     files: Sequence[InputFile], task: _Task, read: Callable[[_Task, InputFile, str], Delivered]
-) -> _Results:
+) -> Results:
     """File by file, each from the first of its mirrors that gives it."""
     for file in files:
         task.progress.begin()
         try:
-            entry, failures = from_mirrors(file, partial(read, task, file), task.job.network)
+            made, failures = from_mirrors(file, partial(read, task, file), task.job.network)
         except InputError as error:
             yield file, error
         else:
             task.progress.finish()
-            yield file, entry.model_copy(update={"failures": failures})
+            yield file, made.model_copy(update={"failures": failures})
 
 
 def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
@@ -118,13 +137,13 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
     if task.store is None or task.job.format is None:
         raise TypeError("the backend local needs a store and a format")
     path = task.store.path(file)
-    columns = task.analysis.COLUMNS
-    with open_tree(url, columns, task.job.network) as tree:
+    preselection = load_preselection(task.analysis)
+    with open_tree(url, preselection.COLUMNS, task.job.network) as tree:
         check_entries(tree.num_entries, promised(file)[0], url=url)
         before, after, cutflow = write_skim(
             tree,
-            columns,
-            partial(task.analysis.preselect, task.selection),
+            preselection.COLUMNS,
+            partial(preselection.preselect, task.selection),
             path,
             url=url,
             kind=task.job.format,
@@ -132,7 +151,7 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
             advance=task.progress.advance,
         )
         found, n_bytes = identity(tree), bytes_read(tree)
-    return _entry(
+    return entry(
         file,
         path=str(path),
         size=path.stat().st_size,
@@ -147,48 +166,30 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
 
 def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
     """Check the file, to be read as it is."""
-    with open_tree(url, task.analysis.COLUMNS, task.job.network) as tree:
+    columns = load_preselection(task.analysis).COLUMNS
+    with open_tree(url, columns, task.job.network) as tree:
         entries = tree.num_entries
         check_entries(entries, promised(file)[0], url=url)
         found = identity(tree)
     task.progress.advance(entries, 0)
-    return _entry(
+    return entry(
         file, path=url, size=found.size, url=url, identity=found, before=entries, after=entries
     )
 
 
-def _servicex(files: Sequence[InputFile], task: _Task) -> _Results:
-    """All files in one request, those that are missing from their next mirror in another."""
+def _servicex(files: Sequence[InputFile], task: _Task) -> Results:
+    """All files in one request, each mirror in its turn."""
     # The client is an optional dependency, and slow to import.
-    from agc_pipeline.delivery.servicex.transform import (  # noqa: PLC0415
-        IncompleteDeliveryError,
-        TransformedFile,
-        transform,
-    )
+    from agc_pipeline.delivery.servicex.backend import requested  # noqa: PLC0415
 
-    job, store = task.job, task.store
-    if job.servicex is None or job.format is None or store is None:
+    query = load_query(task.analysis).query(task.selection)
+    if task.job.servicex is None or task.job.format is None or task.store is None:
         raise TypeError("the backend servicex needs its settings, a format and a store")
-    left = list(files)
-    failures: dict[InputFile, list[Failure]] = {file: [] for file in files}
-    for mirror in range(max(len(file.urls) for file in files)):
-        by_url = {file.urls[mirror]: file for file in left if mirror < len(file.urls)}
-        if not by_url:
-            break
-        cache = store.folder / ".servicex" / digest(sorted(by_url))[:12]
-        made: Sequence[TransformedFile]
-        try:
-            made, missing = transform(...), {}
-        except IncompleteDeliveryError as error:
-            made, missing = error.delivered, error.missing
-
-
-def _entry(file: InputFile, *, before: int, **facts: Any) -> Delivered:
-    expected, generated = promised(file)
-    return Delivered(
-        source=file.source,
-        expected=expected,
-        before=before,
-        generated=before if generated is None else generated,
-        **{"cutflow": {}, **facts},
+    return requested(
+        files,
+        query,
+        task.job.format,
+        task.job.servicex,
+        store=task.store,
+        progress=task.progress,
     )

@@ -1,6 +1,6 @@
 """What came of delivering some files: entries of the manifest, problems, and their ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from agc_pipeline.delivery.failures import Failure, Undelivered
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.errors import InputError
 from agc_pipeline.files import read_json
+
+# What a backend gives for each file, as it comes.
+Results = Iterator[tuple[InputFile, Delivered | InputError]]
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,24 @@ def promised(file: InputFile) -> tuple[int | None, int | None]:
         return file.n_events, file.n_events
     record = read_json(Path(file.record))
     return record["n_events"], record["n_generated"]
+
+
+def entry(file: InputFile, *, before: int, **facts: Any) -> Delivered:
+    """The entry of a file that was delivered.
+
+    Args:
+        file: the input.
+        before: events in it.
+        facts: what else the entry holds.
+    """
+    expected, generated = promised(file)
+    return Delivered(
+        source=file.source,
+        expected=expected,
+        before=before,
+        generated=before if generated is None else generated,
+        **{"cutflow": {}, **facts},
+    )
 
 
 def _failed(file: InputFile, error: InputError) -> Delivered:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import awkward as ak
-from pyarrow import parquet
+import fsspec
+from pyarrow import ArrowException, parquet
 
 from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, unreadable
 from agc_pipeline.errors import InputError
@@ -35,22 +36,29 @@ class ParquetWriter:
             self._writer.close()
 
 
-def entries(path: str, columns: Mapping[str, Sequence[str]]) -> int:
-    """The number of events of a Parquet file that has all the columns.
+def inspect(location: str, columns: Mapping[str, Sequence[str]]) -> tuple[int, int]:
+    """Rows and bytes of a Parquet file that has all the columns.
+
+    Args:
+        location: path or address.
+        columns: what must be there.
 
     Raises:
         InputError: if the file cannot be read or lacks a column.
     """
     try:
-        with parquet.ParquetFile(path) as file:
-            present, rows = set(file.schema_arrow.names), file.metadata.num_rows
-    except READ_ERRORS as error:
-        raise unreadable(path, error) from error
+        with fsspec.open(location, "rb") as file:
+            size: int = file.seek(0, 2)
+            footer = parquet.ParquetFile(file)
+            present, rows = set(footer.schema_arrow.names), footer.metadata.num_rows
+    # Not all of pyarrow's errors are ValueError or OSError, too.
+    except (*READ_ERRORS, ArrowException) as error:
+        raise unreadable(location, error) from error
     missing = [name for name in branch_names(columns) if name not in present]
     if missing:
         raise InputError(
             f"columns missing: {', '.join(missing)}",
-            place=path,
+            place=location,
             remedy="delete it and run again: it is delivered anew",
         )
-    return int(rows)
+    return int(rows), size

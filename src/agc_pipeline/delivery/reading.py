@@ -137,6 +137,13 @@ def bytes_read(tree: Any) -> int:
     return int(source.received if isinstance(source, RemoteSource) else source.num_requested_bytes)
 
 
+def needed_bytes(tree: Any, columns: Mapping[str, Sequence[str]]) -> int | None:
+    """Compressed bytes of the columns of a TTree; None for an RNTuple: uproot does not tell."""
+    if not isinstance(tree, uproot.TTree):
+        return None
+    return sum(int(tree[name].compressed_bytes) for name in branch_names(columns))
+
+
 def entry_ranges(tree: Any, names: Sequence[str], chunk_size: int) -> Iterator[tuple[int, int]]:
     """Ranges of entries to read one after the other.
 

@@ -54,24 +54,6 @@ class DatasetDelivery(Settings):
     format: Format | None = None
 
 
-class ServiceXSettings(Settings):
-    """How ServiceX is asked.
-
-    Attributes:
-        endpoint: name in the client's configuration file; None is its default.
-        codegen: name of the code generator that understands the query.
-        transport: "LocalCache" downloads the files, "URLs" leaves them in the object store.
-        timeout: seconds for one request, from submission to the last file.
-        attempts: requests for the files that are missing, the first one included.
-    """
-
-    endpoint: str | None
-    codegen: str
-    transport: Literal["LocalCache", "URLs"]
-    timeout: PositiveFloat
-    attempts: PositiveInt
-
-
 class DeliverySettings(Settings):
     """How events get from the input files to the histogram stage.
 

@@ -6,7 +6,6 @@ find out.
 """
 
 import glob
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -52,7 +51,7 @@ class Store:
         if not record.exists():
             return None
         entry = read_record(Delivered, record, "the record of a skim")
-        if entry.path is None or not _intact(Path(entry.path), entry.size):
+        if entry.path is None or not _intact(entry.path, entry.size):
             return None
         return entry
 
@@ -85,8 +84,8 @@ def store_of(
     """
     if job.format is None:
         return None
-    preselection = f"agc_pipeline.analyses.{analysis}.preselection"
-    code = sources("agc_pipeline.stages.deliver", preselection)
+    by = "query" if job.backend == "servicex" else "preselection"
+    code = sources("agc_pipeline.stages.deliver", f"agc_pipeline.analyses.{analysis}.{by}")
     made_by = {
         "selection": selection,
         "delivery": job.what(),
@@ -112,11 +111,15 @@ def _identity(file: InputFile) -> dict[str, Any]:
     known: dict[str, Any] = {"source": file.source, "n_events": file.n_events}
     if file.record is not None:
         known["record"] = file_digest(Path(file.record))
-    if "://" not in file.source and os.path.exists(file.source):
+    if "://" not in file.source and Path(file.source).exists():
         found = Path(file.source).stat()
         known |= {"size": found.st_size, "modified": found.st_mtime_ns}
     return known
 
 
-def _intact(path: Path, size: int | None) -> bool:
+def _intact(location: str, size: int | None) -> bool:
+    if "://" in location:
+        # It is left to the service: whether it still has it shows when it is read.
+        return True
+    path = Path(location)
     return path.exists() and path.stat().st_size == size

@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agc_pipeline.errors import PipelineError
+from agc_pipeline.secrets import WithoutSecrets
 from agc_pipeline.settings import explain
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -31,7 +32,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument(
         "--settings",
         required=True,
-        help="this stage's part of the configuration; - reads it from standard input, for long ones",
+        help="this stage's part of the configuration; - reads it from standard input",
     )
     return made
 
@@ -56,8 +57,13 @@ def settings(model: type[Model], text: str) -> Model:
 def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentParser) -> None:
     """Run a stage as a process: exit 0, or print one error and exit 1."""
     arguments = options.parse_args()
+    handler = logging.StreamHandler()
+    handler.addFilter(WithoutSecrets())
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        datefmt="%H:%M:%S",
+        handlers=[handler],
     )
     try:
         stage(arguments)

@@ -40,7 +40,7 @@ def stage(arguments: argparse.Namespace) -> None:
     job = settings.delivery
     outcome = deliver(
         settings.files,
-        analyses.load_preselection(settings.analysis),
+        settings.analysis,
         selection,
         job,
         store_of(arguments.skims, settings.analysis, settings.selection, job),

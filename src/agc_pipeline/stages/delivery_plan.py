@@ -97,9 +97,7 @@ def _events(files: list[InputFile]) -> str:
     return f"{known:,}" if None not in counts else f"{known:,} or more"
 
 
-def _bytes(
-    files: list[InputFile], columns: Mapping[str, tuple[str, ...]], job: DeliveryJob
-) -> str:
+def _bytes(files: list[InputFile], columns: Mapping[str, tuple[str, ...]], job: DeliveryJob) -> str:
     """Compressed bytes of the needed columns of all files, from those of the first.
 
     Raises:

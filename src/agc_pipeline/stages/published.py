@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from agc_pipeline import analyses
-from agc_pipeline.analyses.base import Template
+from agc_pipeline.analyses.base import ALL_EVENTS, Template
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.files import write_json
 from agc_pipeline.histograms import write_root
@@ -70,7 +70,7 @@ def closure(given: PublishedSettings, made_by: Provenance) -> Closure:
             n_generated=n_generated,
             events_expected=n_generated,
             events_processed=n_generated,
-            cutflow={"all": n_generated} | selected,
+            cutflow={ALL_EVENTS: n_generated} | selected,
             files=(),
             left_out=(),
         )

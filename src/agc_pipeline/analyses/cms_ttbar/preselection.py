@@ -5,6 +5,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
+from agc_pipeline.analyses.base import ALL_EVENTS
 from agc_pipeline.analyses.cms_ttbar.objects import (
     COLUMNS,
     b_tagged,
@@ -19,7 +20,7 @@ from agc_pipeline.analyses.cms_ttbar.smearing import LIMIT
 __all__ = ["COLUMNS", "CUTS", "preselect"]
 
 # The nominal cuts of the preselection, in order.
-CUTS = ("all", "one lepton", "four jets")
+CUTS = (ALL_EVENTS, "one lepton", "four jets")
 
 
 def one_lepton(events: Any, selection: Selection) -> ak.Array:

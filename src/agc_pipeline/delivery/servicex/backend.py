@@ -1,0 +1,116 @@
+"""The backend servicex: from input files to a manifest's entries, in few requests."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from agc_pipeline.analyses.base import ALL_EVENTS, Query
+from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery.choice import ServiceXJob
+from agc_pipeline.delivery.failures import Failure, Undelivered
+from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.delivery.outcome import Results, entry, promised
+from agc_pipeline.delivery.progress import Progress
+from agc_pipeline.delivery.servicex.transform import (
+    IncompleteDeliveryError,
+    TransformedFile,
+    transform,
+)
+from agc_pipeline.delivery.settings import Format
+from agc_pipeline.delivery.store import Store
+from agc_pipeline.files import atomic_path
+from agc_pipeline.provenance import digest
+
+
+def requested(
+    files: Sequence[InputFile],
+    query: Query,
+    kind: Format,
+    job: ServiceXJob,
+    *,
+    store: Store,
+    progress: Progress,
+) -> Results:
+    """Request all files from their first mirror, and what is missing from the next ones.
+
+    Args:
+        files: the inputs.
+        query: what to select.
+        kind: format of the skims.
+        job: the service, and how to deal with it.
+        store: of the skims.
+        progress: to be told of each file.
+
+    Raises:
+        PipelineError: if the service does not answer or refuses.
+    """
+    left = list(files)
+    failures: dict[InputFile, tuple[Failure, ...]] = dict.fromkeys(files, ())
+    for mirror in range(max(len(file.urls) for file in files)):
+        by_url = {file.urls[mirror]: file for file in left if mirror < len(file.urls)}
+        if not by_url:
+            return
+        # The same files get the same folder: a request that a killed job left is taken up again.
+        cache = store.folder / ".servicex" / digest(sorted(by_url))[:12]
+        made: Sequence[TransformedFile]
+        remedy, missing = "", {}
+        try:
+            made = transform(
+                tuple(by_url),
+                query,
+                kind,
+                job,
+                cache=cache,
+                advance=lambda events, size: progress.advance(0, size),  # noqa: ARG005
+                limits={url: promised(file)[0] for url, file in by_url.items()},
+            )
+        except IncompleteDeliveryError as error:
+            made, missing, remedy = error.delivered, error.missing, error.remedy
+        for found in made:
+            file = by_url[found.source]
+            left.remove(file)
+            yield file, _kept(found, file, store, failures[file])
+        shutil.rmtree(cache)
+        for url, problem in missing.items():
+            file = by_url[url]
+            failures[file] += (Failure(url=url, events=None, error=problem, attempts=job.attempts),)
+            if mirror + 1 >= len(file.urls):
+                left.remove(file)
+                yield file, _undelivered(file, failures[file], remedy)
+
+
+def _kept(
+    found: TransformedFile, file: InputFile, store: Store, failures: tuple[Failure, ...]
+) -> Delivered:
+    """The entry of a file, which is moved from the client's cache to the other skims."""
+    location = found.location
+    if "://" not in location:
+        with atomic_path(store.path(file)) as temporary:
+            Path(location).replace(temporary)
+        location = str(store.path(file))
+    n_events, _ = promised(file)
+    if n_events is None:
+        raise TypeError("files without a number of events are refused before the first job")
+    return entry(
+        file,
+        path=location,
+        size=found.size,
+        url=found.source,
+        transformer=found.transformer,
+        before=n_events,
+        after=found.events,
+        # The service does not tell how many events its other cuts drop.
+        cutflow={ALL_EVENTS: n_events},
+        failures=failures,
+    )
+
+
+def _undelivered(file: InputFile, failures: tuple[Failure, ...], remedy: str) -> Undelivered:
+    return Undelivered(
+        "; ".join(f"{failure.url}: {failure.error}" for failure in failures)
+        if len(failures) > 1
+        else failures[0].error,
+        place=file.source,
+        remedy=remedy,
+        failures=failures,
+    )
