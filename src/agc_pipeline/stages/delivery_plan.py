@@ -94,7 +94,9 @@ def _to_be_made(file: InputFile) -> bool:
 def _events(files: list[InputFile]) -> str:
     counts = [None if _to_be_made(file) else promised(file)[0] for file in files]
     known = sum(count for count in counts if count is not None)
-    return f"{known:,}" if None not in counts else f"{known:,} or more"
+    if None not in counts:
+        return f"{known:,}"
+    return f"{known:,} or more" if known else "unknown"
 
 
 def _bytes(files: list[InputFile], columns: Mapping[str, tuple[str, ...]], job: DeliveryJob) -> str:

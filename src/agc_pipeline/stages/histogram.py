@@ -8,6 +8,7 @@ from agc_pipeline.columnar import batch, runner
 from agc_pipeline.columnar.executors import executor
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.delivery import manifest
+from agc_pipeline.delivery.readable import readable
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
@@ -29,7 +30,7 @@ def stage(arguments: argparse.Namespace) -> None:
     selection = analyses.load(settings.analysis).selection(settings.selection)
     with executor(settings.histograms) as made:
         output, ledger = runner.run(
-            delivered.files,
+            readable(delivered.files),
             analyses.load_processor(settings.analysis).processor(
                 selection, delivered.process, delivered.variation
             ),
