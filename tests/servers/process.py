@@ -41,7 +41,11 @@ class ServerProcess:
 
     def start(self) -> Self:
         self._process = subprocess.Popen(
-            self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            self.command(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # `python -m servers.NAME` finds the module there.
+            cwd=Path(__file__).resolve().parent.parent,
         )
         last = time.monotonic() + _SECONDS_TO_START
         while True:
@@ -55,7 +59,7 @@ class ServerProcess:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
             self._process = None
 
     @contextlib.contextmanager
