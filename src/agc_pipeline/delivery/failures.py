@@ -1,5 +1,6 @@
 """What went wrong while files were read, in a form that manifests keep."""
 
+import re
 from functools import partial
 
 from pydantic import NonNegativeInt, PositiveInt
@@ -87,5 +88,6 @@ class Undelivered(InputError):  # noqa: N818 - what it is about, not that it is 
 
 def one_line(error: BaseException) -> str:
     """Type and message of what a library raised, on one line of bounded length."""
-    text = " ".join(str(error).split())
+    # Addresses in memory make the same error look like another one.
+    text = re.sub(r" at 0x[0-9a-f]+", "", " ".join(str(error).split()))
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -6,6 +6,7 @@ import struct
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import aiohttp
@@ -78,38 +79,42 @@ def open_tree(
         InputError: if it holds no such tree, or lacks a column.
     """
     options = {} if network is None or not is_remote(url) else remote_options(network)
-    try:
-        file = uproot.open({url: None}, array_cache=None, object_cache=None, **options)
-        size, full_size = file.file.source.num_bytes, file.file.fEND
-        if size < full_size:
-            raise InputError(
-                f"the file is cut off: {size} of {full_size} bytes",
-                place=url,
-                remedy="get an intact copy of the file, or take it out of the list",
+    with ExitStack() as open_files:
+        try:
+            file = open_files.enter_context(
+                uproot.open({url: None}, array_cache=None, object_cache=None, **options)
             )
-        if TREE not in file:
+            size, full_size = file.file.source.num_bytes, file.file.fEND
+            if size < full_size:
+                raise InputError(
+                    f"the file is cut off: {size} of {full_size} bytes",
+                    place=url,
+                    remedy="get an intact copy of the file, or take it out of the list",
+                )
+            if TREE not in file:
+                raise InputError(
+                    f"no tree `{TREE}` in the file, only {', '.join(file.keys()) or 'nothing'}",
+                    place=url,
+                    remedy="give a NanoAOD file",
+                )
+            opened = file[TREE]
+            present = set(opened.keys())
+        except READ_ERRORS as error:
+            raise unreadable(url, error) from error
+        # RNTuple may keep a collection's size in the collection itself: no counter is needed.
+        missing = [
+            name
+            for name in branch_names(columns)
+            if name not in present and (isinstance(opened, uproot.TTree) or name[1:] not in columns)
+        ]
+        if missing:
             raise InputError(
-                f"no tree `{TREE}` in the file, only {', '.join(file.keys()) or 'nothing'}",
+                f"branches missing: {', '.join(missing)}",
                 place=url,
-                remedy="give a NanoAOD file",
+                remedy="give NanoAOD that has them (versions 5 to 9 of CMS NanoAOD do)",
             )
-        opened = file[TREE]
-        present = set(opened.keys())
-    except READ_ERRORS as error:
-        raise unreadable(url, error) from error
-    # RNTuple may keep a collection's size in the collection itself: no counter is needed there.
-    needed = [
-        name
-        for name in branch_names(columns)
-        if isinstance(opened, uproot.TTree) or name[1:] not in columns
-    ]
-    missing = [name for name in needed if name not in present]
-    if missing:
-        raise InputError(
-            f"branches missing: {', '.join(missing)}",
-            place=url,
-            remedy="give NanoAOD that has them (versions 5 to 9 of CMS NanoAOD do)",
-        )
+        # Whoever gets the tree closes the file.
+        open_files.pop_all()
     return opened
 
 

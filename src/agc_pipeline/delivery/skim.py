@@ -141,7 +141,7 @@ def write_skim(
     url: str,
     kind: Format,
     chunk_size: int,
-    advance: Callable[[int, int], None],
+    advance: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[int, int, dict[str, int]]:
     """Write the preselected events of a tree to a file, atomically.
 

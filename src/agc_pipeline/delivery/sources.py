@@ -137,20 +137,18 @@ class RemoteSource(uproot.source.chunk.Source):
 
     def chunk(self, start: int, stop: int) -> Chunk:
         """One range of bytes; shorter where the file ends before."""
-        return self._chunks([(start, min(stop, self._num_bytes))])[0]
+        there = (min(start, self._num_bytes), min(stop, self._num_bytes))
+        return Chunk(self, start, stop, TrivialFuture(self._read([there])[there]))
 
     def chunks(self, ranges: list[Range], notifications: "queue.Queue[Chunk]") -> list[Chunk]:
         """Many ranges of bytes, which are also put on the queue."""
-        chunks = self._chunks(ranges)
+        found = self._read(ranges)
+        chunks = [
+            Chunk(self, start, stop, TrivialFuture(found[start, stop])) for start, stop in ranges
+        ]
         for chunk in chunks:
             notifications.put(chunk)
         return chunks
-
-    def _chunks(self, ranges: Sequence[Range]) -> list[Chunk]:
-        found = self._read(ranges)
-        return [
-            Chunk(self, start, stop, TrivialFuture(found[start, stop])) for start, stop in ranges
-        ]
 
     def _read(self, ranges: Sequence[Range]) -> dict[Range, bytes]:
         found = {wanted: self._kept[wanted] for wanted in ranges if wanted in self._kept}
@@ -183,7 +181,11 @@ class RemoteSource(uproot.source.chunk.Source):
         read = self._fs._cat_ranges(
             paths, list(starts), list(stops), batch_size=_PARALLEL, on_error="raise"
         )
-        data: list[bytes] = self._wait(read)
+        try:
+            data: list[bytes] = self._wait(read)
+        except (OSError, aiohttp.ClientError):
+            self.close()
+            raise
         self.received += sum(map(len, data))
         return data
 
@@ -201,10 +203,8 @@ class RemoteSource(uproot.source.chunk.Source):
         if left <= 0:
             call.close()
             raise TimeoutError("the time for the file is over (`delivery.network.file_timeout`)")
-        limit = min(limit, self._request_timeout, left)
-        future = asyncio.run_coroutine_threadsafe(
-            asyncio.wait_for(call, limit), fsspec.asyn.get_loop()
-        )
+        limit = min(limit, self._request_timeout + _MARGIN, left)
+        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(call, limit), self._fs.loop)
         try:
             # The loop itself may be caught in the library: don't wait for it without end.
             return future.result(limit + _MARGIN)
@@ -226,8 +226,11 @@ class RemoteSource(uproot.source.chunk.Source):
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._closed = True
-        self._kept.clear()
+        if not self._closed:
+            self._closed = True
+            self._kept.clear()
+            # Nobody waits for a server that may be gone.
+            asyncio.run_coroutine_threadsafe(_disconnect(self._fs, self._path), self._fs.loop)
 
 
 def _file_system(url: str, request_timeout: float) -> tuple[Any, str]:
@@ -243,6 +246,14 @@ def _file_system(url: str, request_timeout: float) -> tuple[Any, str]:
         options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=request_timeout)}
     fs, path = fsspec.core.url_to_fs(url, **options)
     return fs, path
+
+
+async def _disconnect(fs: Any, path: str) -> None:
+    """Close what a file system keeps open for later use."""
+    if fs.protocol == "root":
+        await fs._readonly_filehandle_cache._close(fs.unstrip_protocol(path), fs.timeout)
+    else:
+        await (await fs.set_session()).close()
 
 
 def _bound_xrootd(request_timeout: float) -> None:

@@ -1,0 +1,73 @@
+"""What all servers of the tests share: a process on a port of its own."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+_SECONDS_TO_START = 20.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
+
+
+class ServerProcess:
+    """A server that is started, killed, frozen, and started again on the same port.
+
+    Attributes:
+        files: the folder that it serves.
+        port: where it listens.
+    """
+
+    scheme: str
+
+    def __init__(self, files: Path) -> None:
+        self.files = files
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def url(self, name: str, *, port: int | None = None) -> str:
+        raise NotImplementedError
+
+    def start(self) -> Self:
+        self._process = subprocess.Popen(
+            self.command(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # `python -m servers.NAME` finds the module there.
+            cwd=Path(__file__).resolve().parent.parent,
+        )
+        last = time.monotonic() + _SECONDS_TO_START
+        while True:
+            if self._process.poll() is not None or time.monotonic() > last:
+                self.kill()
+                raise RuntimeError(f"{self.command()} does not start")
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return self
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It takes connections, but answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)

@@ -1,0 +1,399 @@
+"""Delivery from real servers: the same bins, whatever they do, and every failure told."""
+
+import logging
+import pickle
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from test_deliver_histogram_merge import VALUES, Chain, content, write_files
+
+import toy
+from agc_pipeline import analyses
+from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery.failures import Failure, Undelivered
+from agc_pipeline.delivery.mirrors import from_mirrors
+from agc_pipeline.delivery.reading import bytes_read, check_entries, identity, open_tree
+from agc_pipeline.delivery.settings import NetworkSettings
+from agc_pipeline.delivery.skim import write_skim
+from conftest import run_command
+from oracle.strategies import write_nanoaod
+from servers.counting import CountingProxy
+from servers.process import ServerProcess, free_port
+from servers.web import WebServer
+from servers.xrootd import XRootDServer
+
+Command = Callable[..., str | None]
+ANALYSIS = analyses.load_preselection("cms_ttbar")
+SELECTION = analyses.load("cms_ttbar").selection(VALUES["physics"]["selection"])
+PRESELECT = partial(ANALYSIS.preselect, SELECTION)
+N_EVENTS = 120
+SERVERS = {"http": WebServer, "root": XRootDServer}
+# Two rounds, and little patience: the servers are near.
+NETWORK = {
+    "attempts": 2,
+    "backoff": 0.05,
+    "backoff_max": 0.2,
+    "request_timeout": 5,
+    "file_timeout": 60,
+}
+IMPATIENT = NETWORK | {"request_timeout": 1}
+
+
+@pytest.fixture(scope="module")
+def files() -> Iterator[Path]:
+    """A folder with inputs, below one that every user can read."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "files"
+        folder.mkdir()
+        folder.parent.chmod(0o755)
+        write_nanoaod(folder / "good.root", toy.events(N_EVENTS), events_per_piece=40)
+        good = (folder / "good.root").read_bytes()
+        (folder / "truncated.root").write_bytes(good[: len(good) * 2 // 3])
+        (folder / "text.root").write_text("<html>please log in</html>\n" * 100)
+        write_nanoaod(folder / "other.root", toy.events(N_EVENTS - 1))
+        lacking = toy.events(N_EVENTS)
+        del lacking["Jet_qgl"]
+        write_nanoaod(folder / "lacking.root", lacking)
+        write_files(folder)
+        yield folder
+
+
+def started(scheme: str, files: Path) -> ServerProcess:
+    if scheme == "root" and XRootDServer.program() is None:
+        pytest.skip("no `xrootd` here: install Debian's xrootd-server")
+    return SERVERS[scheme](files).start()
+
+
+@pytest.fixture(scope="module", params=["http", "root"])
+def server(request: pytest.FixtureRequest, files: Path) -> Iterator[ServerProcess]:
+    made = started(request.param, files)
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def web(files: Path) -> Iterator[ServerProcess]:
+    made = started("http", files)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def chain(command: Command, tmp_path: Path) -> Chain:
+    return Chain(command, tmp_path)
+
+
+class Skimming:
+    """Skims files from mirrors, with short time-outs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def attempt(
+        self, url: str, network: NetworkSettings, **options: Any
+    ) -> tuple[int, int, dict[str, int]]:
+        with open_tree(url, ANALYSIS.COLUMNS, network) as tree:
+            check_entries(tree.num_entries, N_EVENTS, url=url)
+            return write_skim(
+                tree,
+                ANALYSIS.COLUMNS,
+                PRESELECT,
+                self.path,
+                url=url,
+                kind="ttree",
+                chunk_size=options.pop("chunk_size", 50),
+                **options,
+            )
+
+    def __call__(
+        self, *urls: str, network: dict[str, Any] = NETWORK, **options: Any
+    ) -> tuple[Failure, ...]:
+        """Failures before the success; the skim must be right."""
+        settings = NetworkSettings(**network)
+        file = InputFile(urls=urls, n_events=N_EVENTS)
+        counts, failures = from_mirrors(
+            file, lambda url: self.attempt(url, settings, **options), settings
+        )
+        assert counts[0] == N_EVENTS
+        return failures
+
+    def content(self) -> Any:
+        with uproot.open({self.path: "Events"}) as tree:
+            return tree.arrays().to_list()
+
+
+@pytest.fixture
+def skim(tmp_path: Path) -> Skimming:
+    return Skimming(tmp_path / "skim.root")
+
+
+@pytest.fixture(scope="module")
+def expected(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Content of the skim of the file on disk."""
+    local = Skimming(tmp_path_factory.mktemp("expected") / "local.root")
+    assert local(str(files / "good.root")) == ()
+    made = local.content()
+    assert 10 < len(made) < N_EVENTS - 10
+    return made
+
+
+@pytest.fixture(scope="module")
+def reference(files: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    chain = Chain(run_command, tmp_path_factory.mktemp("reference"))
+    assert chain.deliver([files / f"{name}.root" for name in "abc"], network=NETWORK) is None
+    assert chain.histogram() is None
+    return content(chain.result())
+
+
+@pytest.mark.parametrize("backend", ["local", "none"])
+def test_whole_chain(
+    chain: Chain, server: ServerProcess, reference: dict[str, Any], backend: str
+) -> None:
+    urls = [server.url(f"{name}.root") for name in "abc"]
+    assert chain.deliver(urls, backend=backend, network=NETWORK) is None
+    assert chain.histogram() is None
+    assert content(chain.result()) == reference
+
+
+@pytest.mark.parametrize("scheme", ["http", "root"])
+def test_server_is_killed_in_the_middle_and_comes_back(
+    scheme: str, files: Path, skim: Skimming, expected: Any
+) -> None:
+    server = started(scheme, files)
+    read: list[int] = []
+    back = threading.Timer(0.3, server.start)
+
+    def kill_once(events: int, n_bytes: int) -> None:
+        read.append(events)
+        if len(read) == 2:
+            server.kill()
+            back.start()
+
+    try:
+        url = server.url("good.root")
+        failures = skim(url, network=NETWORK | {"attempts": 9}, advance=kill_once)
+        assert {failure.url for failure in failures} == {url}
+        # Baskets have 40 events: the third range was being read, then opening failed for a while.
+        assert failures[0].events == (80, 120)
+        assert {failure.events for failure in failures[1:]} <= {None}
+        assert skim.content() == expected
+        assert sum(read) == N_EVENTS
+        assert read[:3] == [40, 40, -80]
+    finally:
+        back.join()
+        server.kill()
+
+
+@pytest.mark.parametrize("scheme", ["http", "root"])
+def test_server_hangs_in_the_middle(
+    scheme: str, files: Path, web: ServerProcess, skim: Skimming, expected: Any
+) -> None:
+    server = started(scheme, files)
+    read: list[int] = []
+
+    def hang(events: int, n_bytes: int) -> None:
+        read.append(events)
+        if len(read) == 2:
+            frozen.__enter__()
+
+    frozen = server.frozen()
+    try:
+        failures = skim(
+            server.url("good.root"), web.url("good.root"), network=IMPATIENT, advance=hang
+        )
+        (failure,) = failures
+        assert failure.events == (80, 120)
+        assert "TimeoutError" in failure.error or "Operation expired" in failure.error
+        assert skim.content() == expected
+    finally:
+        frozen.__exit__(None, None, None)
+        server.kill()
+
+
+def test_mirror_refuses(
+    server: ServerProcess,
+    skim: Skimming,
+    expected: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    nobody = server.url("good.root", port=free_port())
+    caplog.set_level(logging.WARNING)
+    (failure,) = skim(nobody, server.url("good.root"))
+    assert (failure.url, failure.events, failure.attempts) == (nobody, None, 1)
+    assert "Connect" in failure.error
+    assert skim.content() == expected
+    (line,) = caplog.messages
+    assert line == f"{nobody}: {failure.error}; now trying {server.url('good.root')}"
+
+
+def test_mirror_hangs_from_the_beginning(
+    server: ServerProcess, web: ServerProcess, files: Path, skim: Skimming, expected: Any
+) -> None:
+    other = started(server.scheme, files)
+    try:
+        with other.frozen():
+            (failure,) = skim(other.url("good.root"), web.url("good.root"), network=IMPATIENT)
+    finally:
+        other.kill()
+    assert failure.events is None
+    assert skim.content() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("truncated.root", "the file is cut off"),
+        ("other.root", "the file has 119 events, the configuration says 120"),
+        ("lacking.root", "branches missing: Jet_qgl"),
+        ("text.root", "not a ROOT file"),
+        ("absent.root", ""),
+    ],
+)
+def test_mirror_has_the_wrong_file(
+    server: ServerProcess, skim: Skimming, expected: Any, name: str, error: str
+) -> None:
+    (failure,) = skim(server.url(name), server.url("good.root"))
+    assert failure.url == server.url(name)
+    assert error in failure.error
+    assert skim.content() == expected
+    # None of this becomes better: one attempt, however many are allowed.
+    with pytest.raises(Undelivered) as caught:
+        skim(server.url(name))
+    assert [failure.attempts for failure in caught.value.failures] == [1]
+
+
+@pytest.mark.parametrize(
+    ("folder", "error", "attempts"),
+    [
+        ("busy-1000", "503", 2),
+        ("halves", "ClientPayloadError", 2),
+        ("whole", "the server does not serve ranges of bytes", 1),
+        ("secret", "403", 1),
+    ],
+)
+def test_web_server_misbehaves(
+    web: ServerProcess, skim: Skimming, expected: Any, folder: str, error: str, attempts: int
+) -> None:
+    bad = web.url(f"{folder}/good.root")
+    (failure,) = skim(bad, web.url("good.root"))
+    assert error in failure.error
+    assert skim.content() == expected
+    with pytest.raises(Undelivered) as caught:
+        skim(bad)
+    assert [failure.attempts for failure in caught.value.failures] == [attempts]
+
+
+def test_web_server_is_busy_for_a_while(web: ServerProcess, skim: Skimming, expected: Any) -> None:
+    # Size and content are asked for in three requests of an attempt that fails.
+    failures = skim(web.url("busy-5/good.root"), network=NETWORK | {"attempts": 6})
+    assert failures
+    assert all("503" in failure.error for failure in failures)
+    assert skim.content() == expected
+
+
+def test_no_mirror_gives_the_file(
+    server: ServerProcess, skim: Skimming, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody, text = server.url("good.root", port=free_port()), server.url("text.root")
+    with pytest.raises(Undelivered) as caught:
+        skim(nobody, text)
+    error = pickle.loads(pickle.dumps(caught.value))  # noqa: S301 - made here
+    refused, wrong = error.failures
+    assert (refused.url, refused.attempts) == (nobody, 2)
+    assert (wrong.url, wrong.attempts) == (text, 1)
+    assert nobody in error.problem
+    assert "not a ROOT file" in error.problem
+    assert str(error) == str(caught.value)
+    assert "round 2 of 2 in" in caplog.text
+    assert "no attempt is left" in caplog.text
+    assert list(skim.path.parent.iterdir()) == []
+
+
+def test_no_mirror_fails_the_stage(chain: Chain, server: ServerProcess) -> None:
+    urls = [server.url("text.root"), server.url("truncated.root")]
+    error = chain.deliver([{"urls": urls}], network=NETWORK)
+    assert error is not None
+    assert "no mirror gives the file" in error
+    assert "the file is cut off" in error
+    assert not (chain.folder / "0.manifest.json").exists()
+
+
+def test_time_for_a_file(server: ServerProcess, skim: Skimming) -> None:
+    def slow(events: int, n_bytes: int) -> None:
+        time.sleep(0.3 if events > 0 else 0)
+
+    network = NETWORK | {"attempts": 1, "file_timeout": 0.5}
+    with pytest.raises(Undelivered, match="file_timeout") as caught:
+        skim(server.url("good.root"), network=network, advance=slow)
+    assert caught.value.failures[0].events is not None
+
+
+def test_identity(server: ServerProcess, files: Path) -> None:
+    network = NetworkSettings(**NETWORK)
+    path = files / "good.root"
+    with open_tree(server.url("good.root"), ANALYSIS.COLUMNS, network) as tree:
+        found = identity(tree)
+    with open_tree(str(path), ANALYSIS.COLUMNS, network) as tree:
+        local = identity(tree)
+    assert (found.size, found.uuid) == (local.size, local.uuid)
+    assert found.size == path.stat().st_size
+    assert local.checksum is None
+    assert found.checksum is not None
+    if server.scheme == "root":
+        import zlib  # noqa: PLC0415
+
+        assert found.checksum == f"adler32:{zlib.adler32(path.read_bytes()):08x}"
+
+
+def many_branches(path: Path, n_events: int) -> None:
+    """A file of which little is needed, in clusters whose borders the baskets of jets ignore."""
+    arrays = toy.events(n_events)
+    rng = np.random.default_rng(7)
+    for number in range(60):
+        counts = rng.integers(0, 4, n_events)
+        arrays[f"Other{number}_pt"] = ak.unflatten(
+            rng.normal(size=counts.sum()).astype(np.float32), counts
+        )
+    write_nanoaod(path, arrays, events_per_piece=2000, compression=uproot.ZLIB(1))
+
+
+@pytest.mark.parametrize("chunk_size", [5000, 1500])
+def test_only_the_needed_bytes_are_transferred(
+    server: ServerProcess, files: Path, tmp_path: Path, chunk_size: int
+) -> None:
+    path = files / "large.root"
+    n_events = 12_000
+    if not path.exists():
+        many_branches(path, n_events)
+    network = NetworkSettings(**NETWORK)
+    progress: list[tuple[int, int]] = []
+    with CountingProxy(server.port) as proxy:
+        url = server.url("large.root", port=proxy.port)
+        with open_tree(url, ANALYSIS.COLUMNS, network) as tree:
+            names = {name for name in tree.keys() if not name.startswith(("Other", "nOther"))}  # noqa: SIM118
+            needed = sum(tree[name].compressed_bytes for name in names)
+            write_skim(
+                tree,
+                ANALYSIS.COLUMNS,
+                PRESELECT,
+                tmp_path / "skim.root",
+                url=url,
+                kind="ttree",
+                chunk_size=chunk_size,
+                advance=lambda *read: progress.append(read),
+            )
+            counted = bytes_read(tree)
+        sent = proxy.sent
+    assert needed < sent <= 1.3 * needed
+    assert path.stat().st_size > 1.4 * needed
+    assert sum(events for events, _ in progress) == n_events
+    assert sum(n_bytes for _, n_bytes in progress) == counted <= sent
