@@ -1,0 +1,240 @@
+"""The whole chain with ServiceX, through the command lines: the same bins, and nothing is lost."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_deliver_histogram_merge import Chain, content
+from test_servicex import N_EVENTS, SECRETS, URLS, configure, fast, inputs, server, settings, store
+
+from agc_pipeline.delivery import manifest
+from agc_pipeline.delivery.servicex.configuration import required
+from agc_pipeline.files import read_json
+from servers import servicex as service
+
+__all__ = ["fast", "inputs", "server", "store"]
+
+Command = Callable[..., str | None]
+FILES = [{"urls": [url], "n_events": n} for url, n in zip(URLS, N_EVENTS, strict=True)]
+# What a service does not count.
+UNKNOWN = {"one lepton", "four jets"}
+
+
+@pytest.fixture
+def chain(command: Command, tmp_path: Path) -> Chain:
+    return Chain(command, tmp_path / "chain")
+
+
+def ask(chain: Chain, files: list[Any], number: int = 0, **changes: Any) -> str | None:
+    """Deliver with the service of the configuration here, as the plan of a run asks for it."""
+    kind = changes.pop("format", "ttree")
+    endpoint = required(None)
+    job = settings(**{"endpoint": endpoint.name} | changes).model_dump() | {"url": endpoint.url}
+    return chain.deliver(files, number, backend="servicex", format=kind, servicex=job)
+
+
+def bins(chain: Chain, number: int = 0) -> dict[str, Any]:
+    assert chain.histogram(number) is None
+    return content(chain.result())
+
+
+def local(command: Command, folder: Path, paths: list[Path], backend: str) -> dict[str, Any]:
+    chain = Chain(command, folder)
+    assert chain.deliver(paths, backend=backend) is None
+    return bins(chain)
+
+
+def check_equal(made: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert made["histograms"] == expected["histograms"]
+    known = {cut: n for cut, n in expected["cutflow"].items() if cut not in UNKNOWN}
+    assert made["cutflow"] == known
+
+
+@pytest.fixture
+def expected(command: Command, tmp_path: Path, inputs: dict[str, Path]) -> dict[str, Any]:
+    return local(command, tmp_path / "expected", list(inputs.values()), "none")
+
+
+@pytest.mark.parametrize(
+    ("kind", "transport"),
+    [
+        ("ttree", "LocalCache"),
+        ("rntuple", "LocalCache"),
+        ("parquet", "LocalCache"),
+        ("ttree", "URLs"),
+        ("parquet", "URLs"),
+    ],
+)
+def test_bins_are_those_of_the_inputs(
+    server: service.ServiceX, chain: Chain, expected: dict[str, Any], kind: str, transport: str
+) -> None:
+    assert ask(chain, FILES, format=kind, transport=transport) is None
+    check_equal(bins(chain), expected)
+    made = manifest.read(chain.folder / "0.manifest.json")
+    assert (made.backend, made.format) == ("servicex", kind)
+    for entry, n_events in zip(made.files, N_EVENTS, strict=True):
+        assert (entry.before, entry.expected, entry.generated) == (n_events,) * 3
+        assert 0 < entry.after <= n_events
+        assert entry.transformer is not None
+        assert entry.transformer.url == server.url
+        assert entry.path is not None
+        assert entry.path.startswith("servicex://") == (transport == "URLs")
+
+
+def test_real_events(
+    command: Command,
+    server: service.ServiceX,
+    chain: Chain,
+    tmp_path: Path,
+    sample: Callable[[str], Path],
+) -> None:
+    path = sample("ttbar2017_NanoAODv5_1000ev.root")
+    server.files["root://cms.example//real.root"] = path
+    file = {"urls": ["root://cms.example//real.root"], "n_events": 1000}
+    assert ask(chain, [file]) is None
+    made = bins(chain)
+    for backend in ("none", "local"):
+        check_equal(made, local(command, tmp_path / backend, [path], backend))
+
+
+def test_simulated_events(
+    command: Command, server: service.ServiceX, chain: Chain, tmp_path: Path
+) -> None:
+    pytest.importorskip("pythia8mc", reason="the extra `simulation` is not installed")
+    made = tmp_path / "simulated.root"
+    job = {
+        "dataset": "ttbar__nominal",
+        "seed": 20150613,
+        "muon_identification": False,
+        "first_chunk": 0,
+        "n_chunks": 1,
+        "showers": 60,
+    }
+    assert command("simulate", job, output=made, record=tmp_path / "record.json") is None
+    server.files["root://cms.example//simulated.root"] = made
+    n_events = read_json(tmp_path / "record.json")["n_events"]
+    file = {"urls": ["root://cms.example//simulated.root"], "n_events": n_events}
+    assert ask(chain, [file]) is None
+    found = bins(chain)
+    assert found["cutflow"]["4j2b"] > 5
+    for backend in ("none", "local"):
+        check_equal(found, local(command, tmp_path / backend, [made], backend))
+
+
+def test_a_second_run_asks_nobody(
+    server: service.ServiceX, chain: Chain, expected: dict[str, Any]
+) -> None:
+    assert ask(chain, FILES) is None
+    before = list(server.calls)
+    (chain.folder / "0.manifest.json").unlink()
+    assert ask(chain, FILES) is None
+    assert server.calls == before
+    check_equal(bins(chain), expected)
+
+
+def test_another_endpoint_makes_a_new_delivery(
+    server: service.ServiceX, store: service.ObjectStore, chain: Chain, inputs: dict[str, Path]
+) -> None:
+    assert ask(chain, FILES) is None
+    with service.running(store, inputs) as other:
+        configure(other)
+        assert ask(chain, FILES) is None
+        assert other.submissions() == [list(URLS)]
+    made = manifest.read(chain.folder / "0.manifest.json")
+    assert {entry.transformer and entry.transformer.url for entry in made.files} == {other.url}
+
+
+def test_a_service_that_changed_makes_all_files_anew(
+    server: service.ServiceX, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask(chain, FILES[:2]) is None
+    monkeypatch.setattr(service, "VERSION", "2.0.0")
+    assert ask(chain, FILES) is None
+    made = manifest.read(chain.folder / "0.manifest.json")
+    assert [entry.transformer and entry.transformer.app_version for entry in made.files] == [
+        "2.0.0"
+    ] * 3
+    assert [len(files) for files in server.submissions()] == [2, 1, 2]
+
+
+def test_a_file_that_fails_is_named_and_alone_asked_for_again(
+    server: service.ServiceX, chain: Chain, expected: dict[str, Any]
+) -> None:
+    server.fail[URLS[1]] = 2
+    message = ask(chain, FILES)
+    assert message is not None
+    assert URLS[1] in message
+    assert URLS[0] not in message
+    assert not (chain.folder / "0.manifest.json").exists()
+    (failed,) = read_json(chain.folder / "0.failures.json")["files"]
+    assert failed["source"] == URLS[1]
+    assert failed["failures"][0]["attempts"] == 2
+    assert ask(chain, FILES) is None
+    assert server.submissions() == [list(URLS), [URLS[1]], [URLS[1]]]
+    check_equal(bins(chain), expected)
+
+
+def test_a_file_that_fails_at_one_mirror_is_taken_from_the_next(
+    server: service.ServiceX, chain: Chain, expected: dict[str, Any]
+) -> None:
+    mirror = "root://mirror.example//store/part1.root"
+    server.files[mirror] = server.files[URLS[1]]
+    server.fail[URLS[1]] = 9
+    files = [dict(file) for file in FILES]
+    files[1]["urls"] = [URLS[1], mirror]
+    assert ask(chain, files) is None
+    entry = manifest.read(chain.folder / "0.manifest.json").files[1]
+    assert (entry.source, entry.url) == (URLS[1], mirror)
+    assert [failure.url for failure in entry.failures] == [URLS[1]]
+    check_equal(bins(chain), expected)
+
+
+def test_objects_that_the_service_forgot_are_an_error(
+    server: service.ServiceX, chain: Chain
+) -> None:
+    assert ask(chain, FILES, transport="URLs") is None
+    server.requests.clear()
+    message = chain.histogram()
+    assert message is not None
+    assert "no longer knows request" in message
+    assert "run again" in message
+
+
+def test_a_service_that_is_away_is_one_error_that_loses_nothing(
+    server: service.ServiceX, chain: Chain
+) -> None:
+    assert ask(chain, FILES[:1]) is None
+    server.stop()
+    message = ask(chain, FILES)
+    assert message is not None
+    assert server.url in message
+    assert ask(chain, FILES[:1]) is None
+
+
+@pytest.mark.parametrize("transport", ["LocalCache", "URLs"])
+def test_no_secret_is_told(
+    server: service.ServiceX, chain: Chain, caplog: pytest.LogCaptureFixture, transport: str
+) -> None:
+    server.fail[URLS[0]] = 1
+    with caplog.at_level(logging.DEBUG, logger="agc_pipeline"):
+        messages = [ask(chain, FILES, transport=transport), chain.histogram()]
+        server.unauthorized = "/servicex"
+        other = {"urls": ["root://cms.example//other.root"], "n_events": 9}
+        messages.append(ask(chain, [other], 1, transport=transport, attempts=1))
+        # The skims of the first time are there: only what is left at the service is asked for.
+        messages.append(chain.histogram())
+    # The servers of the tests log, too.
+    told = [record.getMessage() for record in caplog.records if record.name != "werkzeug"]
+    texts = [*told, *map(str, messages)]
+    texts += [
+        path.read_bytes().decode(errors="replace")
+        for path in chain.folder.rglob("*")
+        if path.is_file()
+    ]
+    assert len(told) > 3
+    assert messages[0] is None
+    assert messages[2] is not None
+    for secret in SECRETS:
+        assert not [text for text in texts if secret in text], secret
