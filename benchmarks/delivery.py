@@ -1,0 +1,215 @@
+"""Speed of the local skim, against plain uproot that reads the same columns and writes nothing.
+
+    python benchmarks/delivery.py [FILE ...] [--events 200000] [--repeat 5] [--json OUT]
+
+Without files it makes two in a temporary folder: 947 branches as in the NanoAOD of CMS, ZLIB,
+clusters of 10,000 events, objects like those of ttbar (6.8 jets an event) and of W+jets (2.7).
+Both ways read the same chunks; CPU time of one process, the median over the repetitions, which
+alternate between the two.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import uproot
+import yaml
+
+from agc_pipeline import analyses
+from agc_pipeline.delivery.reading import branch_names, open_tree
+from agc_pipeline.delivery.skim import write_skim
+from agc_pipeline.errors import PipelineError
+from agc_pipeline.simulation.nanoaod import PRECISION, reduce_mantissa
+
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+CLUSTER = 10_000
+# Mean objects in an event; for W+jets those of the real slice in config/real-slice.yaml.
+MULTIPLICITY = {
+    "ttbar": {"Jet": 6.8, "Electron": 1.05, "Muon": 0.45},
+    "wjets": {"Jet": 2.7, "Electron": 0.35, "Muon": 0.2},
+}
+
+
+def objects(name: str, mean: float, n_events: int, rng: np.random.Generator) -> ak.Array:
+    """A collection with the fields that the analysis reads, rounded as in NanoAOD."""
+    counts = rng.poisson(mean, n_events)
+    n = int(counts.sum())
+    # Half of the leptons are found inside jets.
+    inside = rng.random(n) < 0.5
+    columns: dict[str, np.ndarray] = {
+        "pt": 15 + rng.exponential(35, n) if name == "Jet" else 5 + rng.exponential(25, n),
+        "eta": rng.normal(0, 1.5, n),
+        "phi": rng.uniform(-np.pi, np.pi, n),
+        "mass": rng.exponential(9, n) if name == "Jet" else np.full(n, 0.1),
+    }
+    if name == "Jet":
+        columns["btagCSVV2"] = np.where(rng.random(n) < 0.2, 0.5, 0) + rng.uniform(0, 0.5, n)
+        columns["qgl"] = rng.uniform(0, 1, n)
+        columns["jetId"] = rng.choice([6, 6, 6, 6, 6, 6, 6, 6, 6, 2, 0], n).astype(np.int32)
+    else:
+        columns["charge"] = rng.choice([-1, 1], n).astype(np.int32)
+        columns["sip3d"] = rng.exponential(np.where(inside, 8.0, 1.2))
+    if name == "Electron":
+        columns["cutBased"] = np.where(inside, rng.integers(0, 4, n), 4).astype(np.int32)
+    if name == "Muon":
+        columns["tightId"] = rng.random(n) < 0.7
+        columns["pfRelIso04_all"] = rng.exponential(np.where(inside, 1.0, 0.05))
+    rounded = {
+        field: reduce_mantissa(values, PRECISION[name].get(field, 10))
+        if values.dtype == np.float64
+        else values
+        for field, values in columns.items()
+    }
+    return ak.zip({field: ak.unflatten(values, counts) for field, values in rounded.items()})
+
+
+def needed(process: str, first: int, rng: np.random.Generator) -> dict[str, Any]:
+    """The branches of one cluster that the analysis reads."""
+    numbers = np.arange(first, first + CLUSTER)
+    return {
+        "run": np.ones(CLUSTER, np.uint32),
+        "luminosityBlock": (1 + numbers // 1000).astype(np.uint32),
+        "event": numbers.astype(np.uint64),
+        **{name: objects(name, mean, CLUSTER, rng) for name, mean in MULTIPLICITY[process].items()},
+    }
+
+
+def others(rng: np.random.Generator) -> dict[str, Any]:
+    """The 919 branches of one cluster that nobody reads: flags, and collections of 11 fields."""
+    content: dict[str, Any] = {f"HLT_Path{i}": rng.random(CLUSTER) < 0.01 for i in range(559)}
+    for number in range(30):
+        counts = rng.poisson(1, CLUSTER)
+        values = ak.unflatten(reduce_mantissa(rng.exponential(30, counts.sum()), 10), counts)
+        content[f"Other{number}"] = ak.zip({f"field{i}": values for i in range(11)})
+    return content
+
+
+def make_file(path: Path, process: str, n_events: int) -> None:
+    """Write a file; the branches that nobody reads are the same in all clusters."""
+    rng = np.random.default_rng(1)
+    unused = others(rng)
+    with uproot.recreate(path, compression=uproot.ZLIB(1)) as file:
+        tree: Any = None
+        for first in range(0, n_events, CLUSTER):
+            content = needed(process, first, rng) | unused
+            if tree is None:
+                tree = file.mktree(
+                    "Events",
+                    {
+                        name: values.dtype
+                        if isinstance(values, np.ndarray)
+                        else values.type.content
+                        for name, values in content.items()
+                    },
+                )
+            tree.extend(content)
+
+
+def timed(call: Callable[[], Any]) -> tuple[float, Any]:
+    """CPU seconds of a call, and what it returns."""
+    start = time.process_time()
+    result = call()
+    return time.process_time() - start, result
+
+
+def read_only(path: str, columns: Any, chunk_size: int) -> int:
+    """Read the columns with plain uproot; gives the number of events."""
+    read = 0
+    with uproot.open(path, array_cache=None, object_cache=None) as file:
+        for arrays in file["Events"].iterate(branch_names(columns), step_size=chunk_size):
+            read += len(arrays)
+    return read
+
+
+def skim(path: str, folder: Path, chunk_size: int, kind: Any) -> tuple[int, int]:
+    """Skim a file as the stage does; gives events before and after."""
+    physics = yaml.safe_load((CONFIG / "cms_ttbar" / "physics.yaml").read_text())["physics"]
+    selection = analyses.load("cms_ttbar").selection(physics["selection"])
+    analysis = analyses.load_preselection("cms_ttbar")
+    with open_tree(path, analysis.COLUMNS) as tree:
+        before, after, _ = write_skim(
+            tree,
+            analysis.COLUMNS,
+            partial(analysis.preselect, selection),
+            folder / "skim.root",
+            url=path,
+            kind=kind,
+            chunk_size=chunk_size,
+        )
+    return before, after
+
+
+def measure(path: str, folder: Path, repeat: int) -> dict[str, Any]:
+    """Both ways on one file."""
+    delivery = yaml.safe_load((CONFIG / "default.yaml").read_text())["delivery"]
+    chunk_size, kind = delivery["chunk_size"], delivery["format"]
+    columns = analyses.load_preselection("cms_ttbar").COLUMNS
+    reading, skimming = [], []
+    before = after = 0
+    # The first time compiles and imports.
+    for warm in range(-1, repeat):
+        seconds, _ = timed(lambda: read_only(path, columns, chunk_size))
+        skim_seconds, (before, after) = timed(lambda: skim(path, folder, chunk_size, kind))
+        if warm >= 0:
+            reading.append(seconds)
+            skimming.append(skim_seconds)
+    read, skimmed = statistics.median(reading), statistics.median(skimming)
+    return {
+        "file": Path(path).name,
+        "events": before,
+        "kept": after,
+        "bytes": Path(path).stat().st_size,
+        "read_cpu_seconds": read,
+        "skim_cpu_seconds": skimmed,
+        "events_per_cpu_second": before / skimmed,
+        "ratio": skimmed / read,
+    }
+
+
+def main() -> None:
+    """Measure, print a table, and write JSON if asked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    rows = []
+    print("| file | events | kept | MB | read [us/event] | skim [us/event] | events/s | ratio |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = options.files
+        if not files:
+            files = [str(folder / f"{process}.root") for process in MULTIPLICITY]
+            for path in files:
+                make_file(Path(path), Path(path).stem, options.events)
+        for path in files:
+            try:
+                row = measure(path, folder, options.repeat)
+            except PipelineError as error:
+                sys.exit(f"error: {error}")
+            rows.append(row)
+            print(
+                f"| `{row['file']}` | {row['events']} | {row['kept']} | {row['bytes'] / 1e6:.1f} "
+                f"| {1e6 * row['read_cpu_seconds'] / row['events']:.2f} "
+                f"| {1e6 * row['skim_cpu_seconds'] / row['events']:.2f} "
+                f"| {row['events_per_cpu_second']:.0f} | {row['ratio']:.2f} |"
+            )
+    if options.json is not None:
+        options.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Which bytes of a remote file are asked for, and which entries are read together."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import toy
+from agc_pipeline.delivery import sources
+from agc_pipeline.delivery.reading import entry_ranges, open_tree, present_branches, unreadable
+from agc_pipeline.delivery.sources import is_remote, joined, requests
+from oracle.strategies import write_nanoaod
+
+RANGES = st.lists(
+    st.tuples(st.integers(0, 10**6), st.integers(1, 5000)).map(lambda r: (r[0], r[0] + r[1])),
+    min_size=1,
+    max_size=40,
+)
+
+
+def covered(spans: list[tuple[int, int]]) -> set[int]:
+    return {byte for start, stop in spans for byte in range(start, stop)}
+
+
+@given(RANGES)
+def test_joined_ranges_cover_all_and_little_more(ranges: list[tuple[int, int]]) -> None:
+    spans = joined(ranges)
+    needed, read = covered(ranges), covered(spans)
+    assert needed <= read
+    assert len(read) == sum(stop - start for start, stop in spans) <= 1.1 * len(needed)
+    assert all(before[1] < after[0] for before, after in pairwise(spans))
+
+
+def test_small_gaps_are_bridged_first() -> None:
+    assert joined([(0, 100), (150, 250), (260, 360)]) == [(0, 100), (150, 360)]
+    assert joined([(10, 20), (0, 10), (5, 12)]) == [(0, 20)]
+    assert joined([]) == []
+
+
+@given(RANGES, st.integers(1, 9999))
+def test_requests_are_bounded_and_complete(ranges: list[tuple[int, int]], most: int) -> None:
+    spans = joined(ranges)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "_REQUEST_BYTES", most)
+        groups = requests(spans)
+    sizes = [sum(stop - start for start, stop in group) for group in groups]
+    assert all(size == most for size in sizes[:-1])
+    assert 0 < sizes[-1] <= most
+    assert covered([piece for group in groups for piece in group]) == covered(spans)
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+@pytest.mark.parametrize(
+    ("chunk_size", "expected"),
+    [
+        (1000, [(0, 100)]),
+        (70, [(0, 60), (60, 100)]),
+        (40, [(0, 30), (30, 60), (60, 100)]),
+        # Less than a cluster: it is cut, and its borders are kept to.
+        (20, [(0, 20), (20, 30), (30, 50), (50, 60), (60, 80), (80, 100)]),
+    ],
+)
+def test_ranges_end_with_clusters(
+    tmp_path: Path, kind: str, chunk_size: int, expected: list[tuple[int, int]]
+) -> None:
+    path = tmp_path / "a.root"
+    write_nanoaod(path, toy.events(100), events_per_piece=30, kind=kind)
+    columns = {"": ("run",), "Jet": ("pt",)}
+    with open_tree(str(path), columns) as tree:
+        names = present_branches(tree, columns)
+        assert list(entry_ranges(tree, names, chunk_size)) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (ConnectionResetError("gone"), True),
+        (TimeoutError("no answer"), True),
+        (OSError("Failed to open file: [FATAL] Connection error"), True),
+        (OSError("Failed: [ERROR] Server responded with an error: [3024] Overloaded"), True),
+        (OSError("Failed: [ERROR] Server responded with an error: [3010] Denied"), False),
+        (OSError("Failed: [ERROR] Server responded with an error: [3011] No such file"), False),
+        (FileNotFoundError("a"), False),
+        (ValueError("not a ROOT file"), False),
+    ],
+)
+def test_what_may_go_away(error: Exception, transient: bool) -> None:
+    assert unreadable("root://a//b", error).transient is transient
+    # A file on disk does not become better.
+    assert unreadable("a.root", error).transient is False
+    assert ("file not found" in unreadable("root://a//b", error).problem) == (
+        "No such file" in str(error) or isinstance(error, FileNotFoundError)
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "remote"),
+    [("root://a//b", True), ("https://a/b", True), ("/a/b.root", False), ("a.root", False)],
+)
+def test_is_remote(url: str, remote: bool) -> None:
+    assert is_remote(url) is remote
