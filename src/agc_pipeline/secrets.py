@@ -20,14 +20,15 @@ _PATTERNS = (
     ),
     # https://user:password@host, root://user@host
     (re.compile(r"(?<=://)[^\s/@?#'\"]+@"), f"{_HIDDEN}@"),
-    # Authorization: Bearer ...; short words after it are prose
-    (re.compile(r"\b(bearer|basic) +(?!token\b)[\w~+/.=-]{12,}", re.I), rf"\1 {_HIDDEN}"),
+    # Authorization: Basic ..., and Bearer ... anywhere; a word without a digit is prose.
+    (re.compile(r"(\bauthorization['\"]?\s*[:=]\s*['\"]?\w+ +)[^\s'\",]+", re.I), rf"\1{_HIDDEN}"),
+    (re.compile(r"\b(bearer) +(?=\S*\d)[\w~+/.=-]{12,}", re.I), rf"\1 {_HIDDEN}"),
     # A JSON Web Token: three parts in base64, of which the first two are JSON objects.
     (re.compile(r"\beyJ[\w-]{6,}\.[\w-]{4,}(?:\.[\w-]*)?"), _HIDDEN),
     # An access key of AWS
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), _HIDDEN),
     # ?X-Amz-Signature=..., &authz=..., ?token=...
-    (re.compile(rf"([?&;](?:{_KEYS}|token)=)[^\s&;#'\"<>]+", re.I), rf"\1{_HIDDEN}"),
+    (re.compile(rf"([?&;](?:{_KEYS}|token)=)[^\s&;,#'\"<>]+", re.I), rf"\1{_HIDDEN}"),
     # 'minio-secret-key': '...', password: ..., "token": "..."
     (
         re.compile(rf"(\b(?:{_KEYS})\b['\"]?\s*[:=]\s*)(['\"])(?:(?!\2).)*\2", re.I),

@@ -134,7 +134,9 @@ class ServiceX:
         self.bodies: list[dict[str, Any]] = []
         self._server = make_server("127.0.0.1", 0, self._application(), threaded=True)
         self.url = f"http://127.0.0.1:{self._server.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -323,10 +325,16 @@ def running(store: ObjectStore, files: Mapping[str, Path]) -> Iterator[ServiceX]
         server.stop()
 
 
+def _encoded(part: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+
+
+# What every access token starts with.
+JWT = f"{_encoded({'alg': 'HS256', 'typ': 'JWT'})}."
+
+
 def _jwt(expiry: float) -> str:
-    parts = ({"alg": "HS256", "typ": "JWT"}, {"exp": expiry, "sub": "somebody"}, "unsigned")
-    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts]
-    return ".".join(part.rstrip("=") for part in encoded)
+    return f"{JWT}{_encoded({'exp': expiry, 'sub': 'somebody'})}.{_encoded('unsigned')}"
 
 
 def _expiry(token: str) -> float:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from botocore.exceptions import ClientError
 from servicex.dataset_identifier import FileListDataset
 from servicex.minio_adapter import init_s3_config
 from servicex.models import ResultFormat, Status, TransformStatus
@@ -97,12 +98,18 @@ def ask(
         )
         return client.run(_answer(opened, made, len(sources), settings, endpoint))
     except CLIENT_ERRORS as error:
-        raise explained(
+        submitted = made is not None and made.request_id is not None
+        told = explained(
             error,
             endpoint,
             secrets=client.secrets_of(opened, made) if opened is not None else (),
-            submitted=made is not None and made.request_id is not None,
-        ) from None
+            submitted=submitted,
+        )
+        # A ValueError is the answer that there is no such request.
+        if submitted and not isinstance(error, ValueError):
+            # The client forgets a request when it cannot be asked for its status.
+            opened.query_cache.cache_submitted_transform(made.transform_request, made.request_id)
+        raise told from None
     finally:
         if opened is not None:
             opened.query_cache.close()
@@ -143,24 +150,30 @@ async def _answer(
     if not work.done():
         raise _late(query, n_files, settings.timeout, endpoint)
     error = work.exception()
+    status = query.current_status
+    if status is not None:
+        # The client may have come to an empty list before it noticed how the request ended.
+        _refuse(status, opened, endpoint)
     if error is None:
         result = work.result()
-        status = query.current_status or await _status(opened, result.request_id, endpoint)
+        status = status or await _status(opened, result.request_id, endpoint)
         if not local:
             # The client's database must not keep addresses that give access.
             opened.query_cache.delete_record_by_request_id(result.request_id)
         outputs = result.file_list if local else result.signed_url_list
         return Answer(await _transformer(opened, status, settings, endpoint), tuple(outputs), None)
-    status = query.current_status
-    if status is not None:
-        _refuse(status, endpoint)
-    if status is None or status.status != Status.complete or not local:
+    if status is None or not local or not _damaged(error):
         raise error
-    # The service is done, but a download fails: the others are there, some of them in part.
+    # The other files are there, some of them in part.
     told = explained(error, endpoint, secrets=client.secrets_of(opened, query), submitted=True)
     outputs = sorted(map(str, query.download_path.iterdir()))
     transformer = await _transformer(opened, status, settings, endpoint)
     return Answer(transformer, tuple(outputs), told.problem)
+
+
+def _damaged(error: BaseException) -> bool:
+    """Whether one file in the object store is the reason: asking for all again is no remedy."""
+    return isinstance(error, ClientError) or "Download of" in str(error)
 
 
 async def _status(opened: ServiceXClient, request_id: str, endpoint: Endpoint) -> TransformStatus:
@@ -203,8 +216,10 @@ async def _transformer(
     )
 
 
-def _refuse(status: TransformStatus, endpoint: Endpoint) -> None:
-    """Raise the error for a request that the service has given up."""
+def _refuse(status: TransformStatus, opened: ServiceXClient, endpoint: Endpoint) -> None:
+    """Raise the error for a request that the service has given up; the client forgets it."""
+    if status.status in (Status.canceled, Status.bad_dataset, Status.fatal):
+        opened.query_cache.delete_record_by_request_id(status.request_id)
     match status.status:
         case Status.canceled:
             raise ServiceError(

@@ -1,0 +1,188 @@
+"""The query to a service keeps every event that the preselection keeps, and few others."""
+
+import ast
+import operator
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agc_pipeline import analyses
+from agc_pipeline.analyses.cms_ttbar.objects import COLUMNS
+from agc_pipeline.analyses.cms_ttbar.preselection import loosest_jet_pt
+from agc_pipeline.analyses.cms_ttbar.settings import Selection
+from agc_pipeline.delivery.reading import branch_names
+from agc_pipeline.delivery.skim import collections
+from conftest import read_config
+from oracle.strategies import Arrays, around, nanoaod, to_arrays
+
+_OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.BitAnd: operator.and_,
+    ast.Add: operator.add,
+}
+_REDUCERS: dict[str, Callable[[Any], Any]] = {"any": np.any, "count_nonzero": np.count_nonzero}
+
+
+def passes(  # noqa: PLR0911 - one for each kind of node
+    node: ast.AST, event: dict[str, Any], bound: type[np.floating]
+) -> Any:
+    """Evaluate an expression on one event.
+
+    Args:
+        node: of the expression's tree.
+        event: column name to numpy array or number.
+        bound: type that constants and columns of real numbers are compared in.
+    """
+    match node:
+        case ast.Expression(body=body):
+            return passes(body, event, bound)
+        case ast.Name(id=name):
+            column = event[name]
+            real = np.issubdtype(np.asarray(column).dtype, np.floating)
+            return column.astype(bound) if real else column
+        case ast.Constant(value=value):
+            return bound(value) if isinstance(value, float) else value
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -passes(operand, event, bound)
+        case ast.BinOp(left=left, op=op, right=right):
+            return _OPERATORS[type(op)](passes(left, event, bound), passes(right, event, bound))
+        case ast.Compare(left=left, ops=[op], comparators=[right]):
+            return _OPERATORS[type(op)](passes(left, event, bound), passes(right, event, bound))
+        case ast.Call(func=ast.Name(id="abs"), args=[argument], keywords=[]):
+            return np.abs(passes(argument, event, bound))
+        case ast.Call(
+            func=ast.Name(id=name),
+            args=[argument],
+            keywords=[ast.keyword(arg="axis", value=ast.Constant(value=1))],
+        ):
+            return _REDUCERS[name](passes(argument, event, bound))
+    raise ValueError(f"not in the language: {ast.dump(node)}")
+
+
+def kept(cut: str, arrays: Arrays, bound: type[np.floating]) -> list[bool]:
+    tree = ast.parse(cut, mode="eval")
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & set(arrays)
+    columns = {name: per_event(arrays[name]) for name in names}
+    return [
+        bool(passes(tree, {name: columns[name][i] for name in names}, bound))
+        for i in range(len(arrays["event"]))
+    ]
+
+
+def per_event(column: Any) -> list[np.ndarray]:
+    """The values of each event."""
+    ends = np.cumsum(ak.to_numpy(ak.num(column)))
+    return np.split(ak.to_numpy(ak.flatten(column)), ends)[:-1]
+
+
+def preselected(arrays: Any, selection: Selection) -> np.ndarray:
+    events = collections(ak.zip(dict(arrays), depth_limit=1), COLUMNS)
+    mask, _ = analyses.load_preselection("cms_ttbar").preselect(selection, events)
+    return mask
+
+
+@given(nanoaod(max_events=5), st.sampled_from([np.float32, np.float64]))
+def test_keeps_what_the_preselection_keeps(arrays: Arrays, bound: type[np.floating]) -> None:
+    cut = analyses.load_query("cms_ttbar").query(_SELECTION).cut
+    for wanted, found in zip(
+        preselected(arrays, _SELECTION), kept(cut, arrays, bound), strict=True
+    ):
+        assert found or not wanted
+
+
+_ELECTRON = (50.0, 0.5, 0.1, 0.0, 1, 4, 1.0)
+_MUON = (50.0, 0.5, 0.1, 0.1, 1, True, 1.0, 0.01)
+
+
+@st.composite
+def _at_the_bounds(draw: st.DrawFn) -> dict[str, Any]:
+    """An event with every value at a bound or clear of it."""
+
+    def near(bound: float, clear: float) -> float:
+        return draw(st.sampled_from([clear, clear, *around(bound), *around(-bound)]))
+
+    def jet() -> tuple[Any, ...]:
+        pt = near(loosest_jet_pt(_SELECTION), 50.0)
+        return (pt, near(2.4, 0.3), 0.0, 5.0, near(0.5, 0.9), 0.0, 6)
+
+    def electron() -> tuple[Any, ...]:
+        return (near(30.0, 50.0), near(2.1, 0.1), 0.0, 0.0, 1, 4, near(4.0, 1.0))
+
+    def muon() -> tuple[Any, ...]:
+        return (near(30.0, 50.0), near(2.1, 0.1), 0, 0.1, 1, True, near(4.0, 1.0), near(0.15, 0.01))
+
+    return {
+        "run": 1,
+        "luminosityBlock": 1,
+        "event": 1,
+        "Jet": [jet() for _ in range(draw(st.integers(3, 5)))],
+        "Electron": [electron() for _ in range(draw(st.integers(0, 2)))],
+        "Muon": [muon() for _ in range(draw(st.integers(0, 2)))],
+    }
+
+
+@given(_at_the_bounds(), st.sampled_from([np.float32, np.float64]))
+def test_keeps_what_the_preselection_keeps_at_the_bounds(
+    event: dict[str, Any], bound: type[np.floating]
+) -> None:
+    arrays = to_arrays([event])
+    cut = analyses.load_query("cms_ttbar").query(_SELECTION).cut
+    (found,) = kept(cut, arrays, bound)
+    (wanted,) = preselected(arrays, _SELECTION)
+    assert found or not wanted
+
+
+@pytest.mark.parametrize("name", ["ttbar2017_NanoAODv5_1000ev.root", "cms2015_wjets_200ev.root"])
+def test_keeps_no_other_real_events(
+    sample: Callable[[str], Path], selection: Selection, name: str
+) -> None:
+    # The bounds are moved by 1e-5 of their value: nothing lies in between in so few events.
+    with uproot.open({sample(name): "Events"}) as tree:
+        columns = [f"{c}_{f}" if c else f for c, fields in COLUMNS.items() for f in fields]
+        arrays = {column: tree[column].array() for column in columns}
+    query = analyses.load_query("cms_ttbar").query(selection)
+    wanted = preselected(arrays, selection)
+    assert kept(query.cut, arrays, np.float32) == wanted.tolist()
+
+
+def test_exactly_one_lepton_is_not_lost_to_a_second_at_a_bound(selection: Selection) -> None:
+    jets = [(50.0, 0.3, 0.0, 5.0, 0.9, 0.0, 6)] * 4
+    just_bad = (*_MUON[:6], around(4.0)[1], _MUON[7])
+    cases = {
+        "one": [{"Electron": [_ELECTRON]}, True],
+        "a second one at the bound": [{"Electron": [_ELECTRON], "Muon": [just_bad]}, True],
+        "two": [{"Electron": [_ELECTRON], "Muon": [_MUON]}, False],
+        "none": [{}, False],
+    }
+    cut = analyses.load_query("cms_ttbar").query(selection).cut
+    for leptons, expected in cases.values():
+        arrays = to_arrays([{"run": 1, "luminosityBlock": 1, "event": 1, "Jet": jets, **leptons}])
+        assert kept(cut, arrays, np.float32) == [expected]
+
+
+def test_has_the_columns_that_the_schema_needs(selection: Selection) -> None:
+    names = branch_names(analyses.load_query("cms_ttbar").query(selection).columns)
+    assert {"run", "luminosityBlock", "event", "nElectron", "nMuon", "nJet"} < set(names)
+    assert {"Electron_charge", "Muon_charge", "Jet_qgl", "Jet_btagCSVV2"} < set(names)
+
+
+def _selection() -> Selection:
+    # Fixtures of function scope and hypothesis do not go together.
+    chosen = analyses.load("cms_ttbar").selection(read_config()["physics"]["selection"])
+    assert isinstance(chosen, Selection)
+    return chosen
+
+
+_SELECTION = _selection()
