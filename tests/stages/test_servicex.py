@@ -34,11 +34,12 @@ from agc_pipeline import analyses
 from agc_pipeline.analyses.base import Query
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar.runner import NanoAOD
-from agc_pipeline.delivery.servicex import transform
-from agc_pipeline.delivery.servicex.checks import Format
-from agc_pipeline.delivery.servicex.transform import TransformedFile
-from agc_pipeline.delivery.settings import ServiceXSettings
+from agc_pipeline.delivery.servicex import request, transform
+from agc_pipeline.delivery.servicex.addresses import presigned
+from agc_pipeline.delivery.servicex.transform import IncompleteDeliveryError, TransformedFile
+from agc_pipeline.delivery.settings import Format, ServiceXSettings
 from agc_pipeline.delivery.skim import collections
+from agc_pipeline.errors import ConfigurationError, InputError, PipelineError, ServiceError
 from oracle.strategies import write_nanoaod
 from servers import servicex as service
 

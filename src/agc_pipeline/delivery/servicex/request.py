@@ -98,15 +98,11 @@ def ask(
         )
         return client.run(_answer(opened, made, len(sources), settings, endpoint))
     except CLIENT_ERRORS as error:
+        held = client.secrets_of(opened, made) if opened is not None else ()
         submitted = made is not None and made.request_id is not None
-        told = explained(
-            error,
-            endpoint,
-            secrets=client.secrets_of(opened, made) if opened is not None else (),
-            submitted=submitted,
-        )
+        told = explained(error, endpoint, secrets=held, submitted=submitted)
         # A ValueError is the answer that there is no such request.
-        if submitted and not isinstance(error, ValueError):
+        if opened and made and submitted and not isinstance(error, ValueError):
             # The client forgets a request when it cannot be asked for its status.
             opened.query_cache.cache_submitted_transform(made.transform_request, made.request_id)
         raise told from None
