@@ -112,6 +112,19 @@ class Plan:
             name: choose(dataset, settings, endpoint) for name, dataset in self.datasets.items()
         }
 
+    def chosen(self) -> list[str]:
+        """What the backend auto came to, in one line for each backend and reason."""
+        datasets: dict[str, list[str]] = {}
+        for name in self.datasets:
+            if self.config.delivery.asked(name) == "auto":
+                job, reason = self.deliveries[name]
+                datasets.setdefault(f"{job.backend} ({reason})", []).append(name)
+        return [
+            f"delivery.backend auto is {backend} for "
+            + ("all datasets" if len(names) == len(self.datasets) else ", ".join(names))
+            for backend, names in datasets.items()
+        ]
+
     def deliver(self, dataset: str, batch: str) -> str:
         """Settings of a delivery job."""
         return _text(

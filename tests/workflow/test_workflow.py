@@ -300,6 +300,38 @@ def test_a_wrong_configuration_is_told_before_the_first_job(
     assert "Traceback" not in done.stdout
 
 
+def test_what_would_be_delivered_is_told(restored: Project) -> None:
+    done = restored.run("--", "delivery_plan")
+    assert done.returncode == 0, done.stdout
+    table = re.findall(
+        r"^(\w+__\w+) +(\w+) \(as configured\) +data +2 +2 +0 +0 B$", done.stdout, re.M
+    )
+    assert set(table) == {(name, "local") for name in DATASETS}
+    restored.files["wjets__nominal"].append("wjets__nominal.9.root")
+    write_nanoaod(restored.folder / "data/wjets__nominal.9.root", toy.events(50))
+    restored.configure()
+    done = restored.run("--", "delivery_plan")
+    assert re.search(
+        r"^wjets__nominal .* data +3 +2 +\d* *unknown +about [\d.]+ kB$", done.stdout, re.M
+    )
+
+
+def test_auto_says_what_it_takes(finished: Project) -> None:
+    done = finished.run("--dry-run", "--config", 'delivery={"backend": "auto"}')
+    assert "delivery.backend auto is local (the files are on this machine) for all" in done.stdout
+
+
+def test_the_list_of_all_files_of_the_task_is_written(finished: Project) -> None:
+    done = finished.run(
+        *("--configfile", "config/cms-open-data.yaml"),
+        *("--config", "results=results-all", "--", "results-all/fileset.json"),
+    )
+    assert done.returncode == 0, done.stdout
+    fileset = read_json(finished.folder / "results-all/fileset.json")
+    # Source: nanoaod_inputs.json of iris-hep/analysis-grand-challenge.
+    assert sum(len(dataset["files"]) for dataset in fileset.values()) == 787
+
+
 def test_published_command_works_as_written(finished: Project) -> None:
     done = finished.run(
         *("--configfile", "config/published.yaml"),

@@ -1,3 +1,8 @@
+if workflow.is_main_process:
+    for line in PLAN.chosen():
+        logger.info(line)
+
+
 rule deliver:
     """Skims of a batch of files of a dataset, with their manifest."""
     input:

@@ -57,7 +57,7 @@ def choose(
         ConfigurationError: if ServiceX is asked for and cannot deliver this dataset.
     """
     own = settings.datasets.get(dataset.name, DatasetDelivery())
-    asked = own.backend or settings.backend
+    asked = settings.asked(dataset.name)
     here = any(_on_this_machine(file.source) for file in dataset.files)
     if asked != "auto":
         backend, reason = asked, "as configured"

@@ -7,6 +7,7 @@ from pydantic import PositiveFloat, PositiveInt
 from agc_pipeline.settings import Settings
 
 Backend = Literal["local", "servicex", "none"]
+Asked = Literal["auto", "local", "servicex", "none"]
 Format = Literal["ttree", "rntuple", "parquet"]
 
 
@@ -50,7 +51,7 @@ class ServiceXSettings(Settings):
 class DatasetDelivery(Settings):
     """What is different for one dataset; None is as for the others."""
 
-    backend: Literal["auto", "local", "servicex", "none"] | None = None
+    backend: Asked | None = None
     format: Format | None = None
 
 
@@ -68,9 +69,14 @@ class DeliverySettings(Settings):
         datasets: dataset to what is different for it.
     """
 
-    backend: Literal["auto", "local", "servicex", "none"]
+    backend: Asked
     format: Format
     chunk_size: PositiveInt
     network: NetworkSettings
     servicex: ServiceXSettings
     datasets: dict[str, DatasetDelivery]
+
+    def asked(self, dataset: str) -> Asked:
+        """The backend that is asked for, for a dataset."""
+        own = self.datasets.get(dataset)
+        return own.backend if own is not None and own.backend is not None else self.backend

@@ -6,6 +6,7 @@ The first file that is missing of each dataset is opened to see how large the ne
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tabulate import tabulate
 
@@ -17,10 +18,11 @@ from agc_pipeline.delivery.progress import amount
 from agc_pipeline.delivery.reading import needed_bytes, open_tree
 from agc_pipeline.delivery.store import Store, store_of
 from agc_pipeline.errors import InputError
+from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
 
-_HEADERS = ("dataset", "backend", "because", "from", "files", "there", "events", "bytes to read")
+_HEADERS = ("dataset", "backend", "from", "files", "there", "events to go", "bytes to read")
 
 
 class PlannedDataset(Settings):
@@ -44,7 +46,8 @@ class DeliveryPlanStage(Settings):
 def stage(arguments: argparse.Namespace) -> None:
     """Print a table, and below it what could not be found out."""
     settings = command.settings(DeliveryPlanStage, arguments.settings)
-    rows, notes = [], []
+    rows = []
+    unknown: dict[str, list[str]] = {}
     columns = analyses.load_preselection(settings.analysis).COLUMNS
     for dataset in settings.datasets:
         name = analyses.load(settings.analysis).dataset_name(dataset.process, dataset.variation)
@@ -56,12 +59,11 @@ def stage(arguments: argparse.Namespace) -> None:
             size = _bytes(missing, columns, dataset.delivery)
         except InputError as error:
             size = "unknown"
-            notes.append(f"{name}: {error}")
+            unknown.setdefault(error.problem, []).append(name)
         rows.append(
             (
                 name,
-                dataset.delivery.backend,
-                dataset.reason,
+                f"{dataset.delivery.backend} ({dataset.reason})",
                 _origin(dataset),
                 len(dataset.files),
                 len(dataset.files) - len(missing),
@@ -70,17 +72,28 @@ def stage(arguments: argparse.Namespace) -> None:
             )
         )
     print(tabulate(rows, headers=_HEADERS, disable_numparse=True))
-    for note in notes:
-        print(f"\n{note}")
+    for problem, names in unknown.items():
+        print(f"\nbytes unknown for {', '.join(names)}: {without_secrets(problem)}")
 
 
 def _origin(dataset: PlannedDataset) -> str:
-    first = dataset.files[0]
-    service = dataset.delivery.servicex
-    through = f"{service.endpoint} ({service.url}), " if service else ""
-    return f"{through}{first.source}" + (
-        f" and {len(first.urls) - 1} more mirrors" if len(first.urls) > 1 else ""
+    """Servers or folders of the files, in the order in which they are tried."""
+    places = dict.fromkeys(
+        _place(file.urls[mirror])
+        for mirror in range(max(len(file.urls) for file in dataset.files))
+        for file in dataset.files
+        if mirror < len(file.urls)
     )
+    service = dataset.delivery.servicex
+    through = f"{service.endpoint} at {service.url} from " if service else ""
+    return through + ", ".join(places)
+
+
+def _place(url: str) -> str:
+    if "://" not in url:
+        return str(Path(url).parent)
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _is_there(file: InputFile, store: Store | None) -> bool:
