@@ -6,10 +6,11 @@ from pathlib import Path
 
 from agc_pipeline.analyses.base import ALL_EVENTS, Query
 from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery import outcome
 from agc_pipeline.delivery.choice import ServiceXJob
 from agc_pipeline.delivery.failures import Failure, Undelivered
 from agc_pipeline.delivery.manifest import Delivered
-from agc_pipeline.delivery.outcome import Results, entry, promised
+from agc_pipeline.delivery.outcome import Results, promised
 from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.delivery.servicex.transform import (
     IncompleteDeliveryError,
@@ -61,7 +62,7 @@ def requested(
                 kind,
                 job,
                 cache=cache,
-                advance=lambda events, size: progress.advance(0, size),  # noqa: ARG005
+                advance=lambda *_: None,
                 limits={url: promised(file)[0] for url, file in by_url.items()},
             )
         except IncompleteDeliveryError as error:
@@ -69,7 +70,11 @@ def requested(
         for found in made:
             file = by_url[found.source]
             left.remove(file)
-            yield file, _kept(found, file, store, failures[file])
+            entry = _kept(found, file, store, failures[file])
+            progress.begin()
+            progress.advance(entry.before, found.size)
+            progress.finish()
+            yield file, entry
         shutil.rmtree(cache)
         for url, problem in missing.items():
             file = by_url[url]
@@ -91,7 +96,7 @@ def _kept(
     n_events, _ = promised(file)
     if n_events is None:
         raise TypeError("files without a number of events are refused before the first job")
-    return entry(
+    return outcome.entry(
         file,
         path=location,
         size=found.size,
