@@ -1,8 +1,11 @@
 """Which bytes of a remote file are asked for, and which entries are read together."""
 
+import threading
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 import toy
 from agc_pipeline.delivery import sources
 from agc_pipeline.delivery.reading import entry_ranges, open_tree, present_branches, unreadable
+from agc_pipeline.delivery.settings import NetworkSettings
 from agc_pipeline.delivery.sources import is_remote, joined, requests
 from oracle.strategies import write_nanoaod
 
@@ -93,6 +97,45 @@ def test_what_may_go_away(error: Exception, transient: bool) -> None:
     assert ("file not found" in unreadable("root://a//b", error).problem) == (
         "No such file" in str(error) or isinstance(error, FileNotFoundError)
     )
+
+
+class StuckLibrary:
+    """A file system that is caught in a native call when it reads, and with it its event loop."""
+
+    protocol = "http"
+
+    def __init__(self) -> None:
+        self.loop = fsspec.asyn.get_loop()
+        self.free = threading.Event()
+
+    async def _info(self, _path: str) -> dict[str, Any]:
+        return {"size": 100}
+
+    async def _cat_ranges(self, *_arguments: Any, **_options: Any) -> list[bytes]:
+        self.free.wait()
+        return []
+
+    async def set_session(self) -> Any:
+        return self
+
+    async def close(self) -> None:
+        """A session's, here of the same object."""
+
+
+def test_a_stuck_library_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = StuckLibrary()
+    monkeypatch.setattr(sources, "_file_system", lambda *_: (library, "path"))
+    monkeypatch.setattr(sources, "_MARGIN", 0.05)
+    network = NetworkSettings(
+        attempts=1, backoff=1, backoff_max=1, request_timeout=0.05, file_timeout=9
+    )
+    source = sources.RemoteSource("http://a/b", network=network)
+    try:
+        with pytest.raises(TimeoutError, match="no answer within"):
+            source.chunk(0, 10)
+        assert source.closed
+    finally:
+        library.free.set()
 
 
 @pytest.mark.parametrize(
