@@ -93,7 +93,7 @@ def preselected(arrays: Any, selection: Selection) -> np.ndarray:
     return mask
 
 
-@given(nanoaod(max_events=5), st.sampled_from([np.float32, np.float64]))
+@given(nanoaod(max_events=4), st.sampled_from([np.float32, np.float64]))
 def test_keeps_what_the_preselection_keeps(arrays: Arrays, bound: type[np.floating]) -> None:
     cut = analyses.load_query("cms_ttbar").query(_SELECTION).cut
     for wanted, found in zip(

@@ -85,16 +85,14 @@ def presigned(addresses: Iterable[str]) -> dict[str, str]:
 
 def _of_request(endpoint: Endpoint, request_id: str, wanted: Sequence[Address]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
-        opened: ServiceXClient | None = None
+        opened = client.open_client(endpoint, Path(folder))
         try:
-            opened = client.open_client(endpoint, Path(folder))
             return client.run(_sign(opened, request_id, wanted))
         except CLIENT_ERRORS as error:
-            held = client.secrets_of(opened) if opened is not None else ()
-            raise explained(error, endpoint, secrets=held, submitted=False) from None
+            secrets = client.secrets_of(opened)
+            raise explained(error, endpoint, secrets=secrets, submitted=False) from None
         finally:
-            if opened is not None:
-                opened.query_cache.close()
+            opened.query_cache.close()
 
 
 async def _sign(

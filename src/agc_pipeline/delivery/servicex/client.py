@@ -1,6 +1,7 @@
 """The unmodified ServiceX client, opened for one endpoint and kept from writing to our logs."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from servicex.servicex_client import ServiceXClient
 
 from agc_pipeline.delivery.servicex.configuration import Endpoint
 
+log = logging.getLogger(__name__)
+
 Result = TypeVar("Result")
 
 # Loggers that tell each poll, presigned addresses, or a traceback of what is raised anyway.
@@ -23,9 +26,24 @@ _SILENT = logging.CRITICAL + 1
 
 def open_client(endpoint: Endpoint, cache: Path) -> ServiceXClient:
     """The client for an endpoint, with its cache and its database in ``cache``."""
+    _discard_damaged(cache / ".servicex" / "db.json")
     return ServiceXClient(
         backend=endpoint.name, config_path=endpoint.file, cache_dir=str(cache.absolute())
     )
+
+
+def _discard_damaged(database: Path) -> None:
+    """Delete the client's database if it was cut off by a kill: the client would always fail."""
+    try:
+        text = database.read_text(encoding="utf-8")
+        # An empty one is a new one.
+        if text:
+            json.loads(text)
+    except FileNotFoundError:
+        return
+    except ValueError:
+        log.warning("the ServiceX client's database was cut off, starting anew: %s", database)
+        database.unlink()
 
 
 def secrets_of(client: ServiceXClient, query: Query | None = None) -> set[str]:

@@ -9,7 +9,6 @@ from google.auth.exceptions import MalformedError
 from servicex.query_cache import CacheException
 from servicex.query_core import ServiceXException
 from servicex.servicex_adapter import AuthorizationError
-from servicex.servicex_client import ReturnValueException
 
 from agc_pipeline.delivery.servicex.configuration import Endpoint
 from agc_pipeline.errors import ConfigurationError, PipelineError, ServiceError
@@ -20,7 +19,6 @@ from agc_pipeline.secrets import without_secrets
 # is not as expected.
 CLIENT_ERRORS = (
     ServiceXException,
-    ReturnValueException,
     AuthorizationError,
     CacheException,
     httpx.HTTPError,

@@ -2,17 +2,14 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from botocore.exceptions import ClientError
 from servicex.dataset_identifier import FileListDataset
 from servicex.minio_adapter import init_s3_config
-from servicex.models import ResultFormat, Status, TransformStatus
+from servicex.models import ResultFormat, TransformStatus
 from servicex.query_core import Query as ClientQuery
 from servicex.servicex_client import ServiceXClient
 from servicex.uproot_raw.uproot_raw import TreeSubQuery, UprootRawQuery
@@ -23,17 +20,17 @@ from agc_pipeline.delivery.manifest import Transformer
 from agc_pipeline.delivery.reading import branch_names
 from agc_pipeline.delivery.servicex import client
 from agc_pipeline.delivery.servicex.configuration import Endpoint
+from agc_pipeline.delivery.servicex.endings import damaged, late, refuse
 from agc_pipeline.delivery.servicex.failures import (
     CLIENT_ERRORS,
     InterruptedRequestError,
     explained,
 )
+from agc_pipeline.delivery.servicex.progress import tell
 from agc_pipeline.delivery.settings import Format, ServiceXSettings
-from agc_pipeline.errors import InputError, ServiceError
 
 log = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN_LINES = 10.0
 _FORMATS = {
     "ttree": ResultFormat.root_ttree,
     "rntuple": ResultFormat.root_rntuple,
@@ -82,33 +79,32 @@ def ask(
         InputError: if the service cannot use the list of inputs.
         ConfigurationError: if the service has no such code generator.
     """
-    opened: ServiceXClient | None = None
-    made: ClientQuery | None = None
     try:
         opened = client.open_client(endpoint, cache)
-        made = opened.generic_query(
-            # The client sorts the list that it is given.
-            FileListDataset(list(sources)),
-            UprootRawQuery([_sub_query(query)]),
-            codegen=settings.codegen,
-            title=f"agc-pipeline: {len(sources)} files",
-            result_format=_FORMATS[kind],
-            # An incomplete result must not stay in the client's cache.
-            fail_if_incomplete=True,
-        )
+    except CLIENT_ERRORS as error:
+        raise explained(error, endpoint, secrets=(), submitted=False) from None
+    made = opened.generic_query(
+        # The client sorts the list that it is given.
+        FileListDataset(list(sources)),
+        UprootRawQuery([_sub_query(query)]),
+        codegen=settings.codegen,
+        title=f"agc-pipeline: {len(sources)} files",
+        result_format=_FORMATS[kind],
+        # An incomplete result must not stay in the client's cache.
+        fail_if_incomplete=True,
+    )
+    try:
         return client.run(_answer(opened, made, len(sources), settings, endpoint))
     except CLIENT_ERRORS as error:
-        held = client.secrets_of(opened, made) if opened is not None else ()
-        submitted = made is not None and made.request_id is not None
-        told = explained(error, endpoint, secrets=held, submitted=submitted)
+        submitted = made.request_id is not None
         # A ValueError is the answer that there is no such request.
-        if opened and made and submitted and not isinstance(error, ValueError):
+        if submitted and not isinstance(error, ValueError):
             # The client forgets a request when it cannot be asked for its status.
             opened.query_cache.cache_submitted_transform(made.transform_request, made.request_id)
-        raise told from None
+        secrets = client.secrets_of(opened, made)
+        raise explained(error, endpoint, secrets=secrets, submitted=submitted) from None
     finally:
-        if opened is not None:
-            opened.query_cache.close()
+        opened.query_cache.close()
 
 
 def forget(request_id: str, endpoint: Endpoint, cache: Path) -> None:
@@ -140,16 +136,16 @@ async def _answer(
     local = settings.transport == "LocalCache"
     deliver = query.as_files_async if local else query.as_signed_urls_async
     work = asyncio.ensure_future(deliver(display_progress=False))
-    watch = asyncio.ensure_future(_tell(query, n_files))
+    watch = asyncio.ensure_future(tell(query, n_files))
     await asyncio.wait({work}, timeout=settings.timeout)
     watch.cancel()
     if not work.done():
-        raise _late(query, n_files, settings.timeout, endpoint)
+        raise late(query, n_files, settings.timeout, endpoint)
     error = work.exception()
     status = query.current_status
     if status is not None:
         # The client may have come to an empty list before it noticed how the request ended.
-        _refuse(status, opened, endpoint)
+        refuse(status, opened, endpoint)
     if error is None:
         result = work.result()
         status = status or await _status(opened, result.request_id, endpoint)
@@ -158,18 +154,15 @@ async def _answer(
             opened.query_cache.delete_record_by_request_id(result.request_id)
         outputs = result.file_list if local else result.signed_url_list
         return Answer(await _transformer(opened, status, settings, endpoint), tuple(outputs), None)
-    if status is None or not local or not _damaged(error):
+    if status is None or not local or not damaged(error):
         raise error
-    # The other files are there, some of them in part.
+    # The client gives up at the first file that it cannot download: let it finish the others.
+    if left := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(left, timeout=settings.timeout)
     told = explained(error, endpoint, secrets=client.secrets_of(opened, query), submitted=True)
     outputs = sorted(map(str, query.download_path.iterdir()))
     transformer = await _transformer(opened, status, settings, endpoint)
     return Answer(transformer, tuple(outputs), told.problem)
-
-
-def _damaged(error: BaseException) -> bool:
-    """Whether one file in the object store is the reason: asking for all again is no remedy."""
-    return isinstance(error, ClientError) or "Download of" in str(error)
 
 
 async def _status(opened: ServiceXClient, request_id: str, endpoint: Endpoint) -> TransformStatus:
@@ -210,76 +203,3 @@ async def _transformer(
         image=status.image,
         client_version=version("servicex"),
     )
-
-
-def _refuse(status: TransformStatus, opened: ServiceXClient, endpoint: Endpoint) -> None:
-    """Raise the error for a request that the service has given up; the client forgets it."""
-    if status.status in (Status.canceled, Status.bad_dataset, Status.fatal):
-        opened.query_cache.delete_record_by_request_id(status.request_id)
-    match status.status:
-        case Status.canceled:
-            raise ServiceError(
-                f"request {status.request_id} was cancelled at the service",
-                place=endpoint.place,
-                remedy="find out who cancelled it and why, then run again for a new request",
-            )
-        case Status.bad_dataset:
-            raise InputError(
-                f"the service cannot use the list of files of request {status.request_id}",
-                place=endpoint.place,
-                remedy="check the addresses of the input files",
-            )
-        case Status.fatal:
-            raise InterruptedRequestError(
-                f"request {status.request_id} ended with a fatal error of the service",
-                place=endpoint.place,
-                remedy="run again; if it comes again, give the number of the request to the "
-                "people who run the service",
-            )
-        case _:
-            return
-
-
-def _late(query: ClientQuery, n_files: int, timeout: float, endpoint: Endpoint) -> ServiceError:
-    status = query.current_status
-    if query.request_id is None or status is None:
-        problem = f"no answer within {timeout:g} s"
-        remedy = "try again later, or raise `delivery.servicex.timeout`"
-    else:
-        problem = (
-            f"request {query.request_id} is not finished after {timeout:g} s: "
-            f"{status.status.value}, {status.files_completed} of {n_files} files"
-        )
-        remedy = (
-            "run again to go on waiting for the same request, or raise `delivery.servicex.timeout`"
-        )
-    return ServiceError(problem, place=endpoint.place, remedy=remedy)
-
-
-async def _tell(query: ClientQuery, n_files: int) -> None:
-    """Log the progress of a request until cancelled."""
-    start = time.monotonic()
-    while True:
-        await asyncio.sleep(_SECONDS_BETWEEN_LINES)
-        status = query.current_status
-        if status is not None:
-            log.info(_progress(status, n_files, _received(query), time.monotonic() - start))
-
-
-def _progress(status: TransformStatus, n_files: int, received: int, elapsed: float) -> str:
-    done = status.files_completed + status.files_failed
-    failed = f", {status.files_failed} failed" if status.files_failed else ""
-    left = ""
-    if done:
-        left = f", about {timedelta(seconds=round(elapsed / done * (n_files - done)))} left"
-    return (
-        f"ServiceX request {status.request_id}: {status.status.value}, {done} of {n_files} files"
-        f"{failed}, {received / 1e6:.1f} MB received, {received / elapsed / 1e6:.1f} MB/s{left}"
-    )
-
-
-def _received(query: ClientQuery) -> int:
-    """Bytes on disk of the files that are being downloaded."""
-    if query.download_path is None:
-        return 0
-    return sum(path.stat().st_size for path in query.download_path.glob("*"))
