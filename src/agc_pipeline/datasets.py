@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from agc_pipeline.analyses.base import Analysis
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
 
 TREE = "Events"
@@ -83,8 +84,18 @@ def checked(datasets: list[Dataset], *, place: str) -> tuple[Dataset, ...]:
     """The same datasets.
 
     Raises:
-        ConfigurationError: if a dataset or a file is listed more than once.
+        ConfigurationError: if a dataset or a file is listed more than once, or if an address
+            holds what gives access to it: addresses stand in every result.
     """
+    for file in (file for dataset in datasets for file in dataset.files):
+        for url in file.urls:
+            if without_secrets(url) != url:
+                raise ConfigurationError(
+                    f"an address holds credentials: {without_secrets(url)}",
+                    place=place,
+                    remedy="leave them out; the XRootD client finds tokens and proxies in the "
+                    "environment (`BEARER_TOKEN_FILE`, `X509_USER_PROXY`)",
+                )
     names = Counter(dataset.name for dataset in datasets)
     files = Counter(file.source for dataset in datasets for file in dataset.files)
     repeated = [name for name, count in (names + files).items() if count > 1]

@@ -96,6 +96,16 @@ def test_unknown_dataset() -> None:
         _files({"ttbar__nominl": {"files": {"a.root": 1}}})
 
 
+@pytest.mark.parametrize("secret", ["https://me:word@a.example/", "https://a.example/?authz=abc"])
+def test_an_address_with_credentials_is_refused_and_not_told(secret: str) -> None:
+    dataset = Dataset(
+        process="ttbar", variation="nominal", xsec_pb=1.0, files=(InputFile(urls=(secret,)),)
+    )
+    with pytest.raises(ConfigurationError, match="holds credentials") as error:
+        datasets.checked([dataset], place="input.datasets")
+    assert secret not in str(error.value)
+
+
 def test_duplicate_files() -> None:
     with pytest.raises(ConfigurationError, match=r"more than once: data/a\.root"):
         _files(

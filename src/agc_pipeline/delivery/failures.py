@@ -3,10 +3,16 @@
 import re
 from functools import partial
 
-from pydantic import NonNegativeInt, PositiveInt
+from typing import Annotated
+
+from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 
 from agc_pipeline.errors import InputError
+from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
+
+
+_Told = Annotated[str, AfterValidator(without_secrets)]
 
 
 class Failure(Settings):
@@ -20,9 +26,9 @@ class Failure(Settings):
         attempts: how often it went wrong in this way.
     """
 
-    url: str
+    url: _Told
     events: tuple[NonNegativeInt, NonNegativeInt] | None
-    error: str
+    error: _Told
     attempts: PositiveInt
 
 
