@@ -2,7 +2,6 @@
 
 import re
 from functools import partial
-
 from typing import Annotated
 
 from pydantic import AfterValidator, NonNegativeInt, PositiveInt
@@ -10,7 +9,6 @@ from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 from agc_pipeline.errors import InputError
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
-
 
 _Told = Annotated[str, AfterValidator(without_secrets)]
 
