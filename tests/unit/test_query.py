@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agc_pipeline import analyses
@@ -93,6 +93,7 @@ def preselected(arrays: Any, selection: Selection) -> np.ndarray:
     return mask
 
 
+@settings(max_examples=30)
 @given(nanoaod(max_events=4), st.sampled_from([np.float32, np.float64]))
 def test_keeps_what_the_preselection_keeps(arrays: Arrays, bound: type[np.floating]) -> None:
     cut = analyses.load_query("cms_ttbar").query(_SELECTION).cut
@@ -133,6 +134,7 @@ def _at_the_bounds(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@settings(max_examples=30)
 @given(_at_the_bounds(), st.sampled_from([np.float32, np.float64]))
 def test_keeps_what_the_preselection_keeps_at_the_bounds(
     event: dict[str, Any], bound: type[np.floating]
