@@ -162,7 +162,7 @@ class Asked:
 
     def __init__(self, selection: Selection) -> None:
         self.query: Query = analyses.load_query("cms_ttbar").query(selection)
-        self.advanced: list[tuple[int, int]] = []
+        self.received: list[TransformedFile] = []
 
     def __call__(
         self, *urls: str, kind: Format = "ttree", limits: Any = None, **changes: Any
@@ -173,7 +173,7 @@ class Asked:
             kind,
             settings(**changes),
             cache=Path("cache"),
-            advance=lambda events, n_bytes: self.advanced.append((events, n_bytes)),
+            received=self.received.append,
             limits=limits,
         )
 
@@ -223,7 +223,7 @@ def test_delivers_every_file_in_the_order_asked_for(
     urls = [URLS[2], URLS[0], URLS[1]]
     files = asked(*urls, kind=kind, limits=dict(zip(URLS, N_EVENTS, strict=True)))
     assert [file.source for file in files] == urls
-    assert sorted(asked.advanced) == sorted((file.events, file.size) for file in files)
+    assert {file.source: file for file in asked.received} == {file.source: file for file in files}
     for file in files:
         assert Path(file.location).stat().st_size == file.size
         check_content(file, kind, inputs[file.source], asked.query, selection)
@@ -284,7 +284,7 @@ def test_a_list_of_another_type_is_not_changed(server: service.ServiceX, asked: 
         "ttree",
         settings(),
         cache=Path("cache"),
-        advance=lambda *_: None,
+        received=lambda _: None,
     )
     assert urls == [URLS[1], URLS[0]]
 
@@ -342,7 +342,7 @@ def test_files_that_fail_once_are_requested_again_alone(
     assert [file.source for file in files] == list(URLS)
     assert server.submissions() == [sorted(URLS), [URLS[1]]]
     assert len({file.transformer.request_id for file in files}) == 2
-    assert len(asked.advanced) == 3
+    assert len(asked.received) == 3
 
 
 def test_files_that_always_fail_are_named_and_the_others_kept(
@@ -605,7 +605,7 @@ from agc_pipeline.delivery.servicex.transform import transform
 from agc_pipeline.delivery.settings import ServiceXSettings
 query = Query.model_validate_json(sys.argv[1])
 settings = ServiceXSettings.model_validate_json(sys.argv[2])
-transform(sys.argv[3:], query, "ttree", settings, cache=Path("cache"), advance=print)
+transform(sys.argv[3:], query, "ttree", settings, cache=Path("cache"), received=print)
 """
 
 

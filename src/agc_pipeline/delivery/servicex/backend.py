@@ -1,7 +1,8 @@
 """The backend servicex: from input files to a manifest's entries, in few requests."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from agc_pipeline.analyses.base import ALL_EVENTS, Query
@@ -62,7 +63,7 @@ def requested(
                 kind,
                 job,
                 cache=cache,
-                advance=lambda *_: None,
+                received=partial(_tell, by_url, progress),
                 limits={url: promised(file)[0] for url, file in by_url.items()},
             )
         except IncompleteDeliveryError as error:
@@ -70,11 +71,7 @@ def requested(
         for found in made:
             file = by_url[found.source]
             left.remove(file)
-            entry = _kept(found, file, store, failures[file])
-            progress.begin()
-            progress.advance(entry.before, found.size)
-            progress.finish()
-            yield file, entry
+            yield file, _kept(found, file, store, failures[file])
         shutil.rmtree(cache)
         for url, problem in missing.items():
             file = by_url[url]
@@ -82,6 +79,12 @@ def requested(
             if mirror + 1 >= len(file.urls):
                 left.remove(file)
                 yield file, _undelivered(file, failures[file], remedy)
+
+
+def _tell(by_url: Mapping[str, InputFile], progress: Progress, found: TransformedFile) -> None:
+    progress.begin()
+    progress.advance(promised(by_url[found.source])[0] or 0, found.size)
+    progress.finish()
 
 
 def _kept(

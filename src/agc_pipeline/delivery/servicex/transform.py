@@ -80,7 +80,7 @@ class _Job(NamedTuple):
     settings: ServiceXSettings
     endpoint: Endpoint
     cache: Path
-    advance: Callable[[int, int], None]
+    received: Callable[[TransformedFile], None]
     limits: Mapping[str, int | None]
 
 
@@ -91,7 +91,7 @@ def transform(
     settings: ServiceXSettings,
     *,
     cache: Path,
-    advance: Callable[[int, int], None],
+    received: Callable[[TransformedFile], None],
     limits: Mapping[str, int | None] | None = None,
 ) -> tuple[TransformedFile, ...]:
     """Have files transformed, and check that each of them is there.
@@ -105,7 +105,7 @@ def transform(
         kind: format of the outputs.
         settings: endpoint, transport, time-out, attempts.
         cache: folder for the client's files; those given in the result are the caller's to move.
-        advance: told the events and bytes of each file that is there.
+        received: told each file that is there.
         limits: address to the number of events in the input, where it is known.
 
     Returns:
@@ -124,7 +124,7 @@ def transform(
     folder.mkdir(parents=True, exist_ok=True)
     # It keeps, for a moment, addresses that give access.
     folder.chmod(0o700)
-    job = _Job(query, kind, settings, endpoint, folder, advance, limits or {})
+    job = _Job(query, kind, settings, endpoint, folder, received, limits or {})
     done: dict[str, TransformedFile] = {}
     missing = dict.fromkeys(urls, "not requested")
     for attempt in range(1, settings.attempts + 1):
@@ -176,7 +176,7 @@ def _request(
         else:
             del missing[source]
             files[source] = file
-            job.advance(file.events, file.size)
+            job.received(file)
     if missing:
         # Or the client would give the same files again.
         forget(request_id, job.endpoint, job.cache)
