@@ -4,6 +4,7 @@ min_version("9.27")
 
 for name in (
     "default",
+    "resources",
     "cms_ttbar/physics",
     "cms_ttbar/fit",
     "cms_ttbar/validation",

@@ -13,8 +13,7 @@ rule deliver:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        **needs("deliver", PLAN.files_per_job),
     params:
         settings=lambda wildcards: PLAN.deliver(wildcards.dataset, wildcards.batch),
     shell:
