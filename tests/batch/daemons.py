@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 
-class Unavailable(Exception):
+class UnavailableError(Exception):
     """This machine cannot have the pool; the message is the reason."""
 
 

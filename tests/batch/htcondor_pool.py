@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from daemons import Unavailable, answers, ends, free_port, running, wait_until
+from daemons import UnavailableError, answers, ends, free_port, running, wait_until
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "agc_pipeline/htcondor"
 # The first suite of Debian with HTCondor 25, whose authentication suits the Python bindings.
@@ -88,13 +88,15 @@ def install() -> None:
     """Take HTCondor out of Debian's packages, unless it is there.
 
     Raises:
-        Unavailable: if this machine or the mirror cannot give it.
+        UnavailableError: if this machine or the mirror cannot give it.
     """
     if (CACHE / "root").exists():
         return
     absent = [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]
     if absent or not KEYS.exists():
-        raise Unavailable(f"no {', '.join(absent) or KEYS}: HTCondor comes from Debian's packages")
+        raise UnavailableError(
+            f"no {', '.join(absent) or KEYS}: HTCondor comes from Debian's packages"
+        )
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as name:
         folder = Path(name)
@@ -129,7 +131,7 @@ def _download(folder: Path) -> list[Path]:
     for step in (["update"], ["install", "--yes", "--download-only", "condor", "patchelf"]):
         done = subprocess.run([*apt, *step], text=True, capture_output=True, check=False)
         if done.returncode != 0:
-            raise Unavailable(f"no HTCondor from {MIRROR} {SUITE}: {done.stderr.strip()}")
+            raise UnavailableError(f"no HTCondor from {MIRROR} {SUITE}: {done.stderr.strip()}")
     return sorted((folder / "archives").glob("*.deb"))
 
 
@@ -184,7 +186,7 @@ def htcondor(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, s
     """
     reason = missing()
     if reason is not None:
-        raise Unavailable(reason)
+        raise UnavailableError(reason)
     with tempfile.TemporaryDirectory(prefix="htcondor-") as name:
         folder = Path(name)
         for part in ("bin", "run", "log", "lock", "spool", "execute", "cred"):
@@ -211,10 +213,7 @@ def htcondor(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, s
         master = [*as_user(), "condor_master", "-f"]
         with running(master, environment, folder / "master.out"):
             try:
-                wait_until(
-                    lambda: _has_slot(environment) and answers([*as_user(), "condor_q"], environment),
-                    "a slot of HTCondor",
-                )
+                wait_until(lambda: _ready(environment), "a slot of HTCondor")
             except TimeoutError as error:
                 raise RuntimeError(f"{error}\n{ends((folder / 'log').glob('*Log'))}") from error
             try:
@@ -224,10 +223,10 @@ def htcondor(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, s
                 subprocess.run(everything, env=environment, capture_output=True, check=False)
 
 
-def _has_slot(environment: Mapping[str, str]) -> bool:
-    asked = [*as_user(), "condor_status", "-af", "Name"]
-    done = subprocess.run(asked, env=environment, capture_output=True, check=False)
-    return bool(done.stdout.strip())
+def _ready(environment: Mapping[str, str]) -> bool:
+    slots = [*as_user(), "condor_status", "-autoformat", "Name"]
+    done = subprocess.run(slots, env=environment, capture_output=True, check=False)
+    return bool(done.stdout.strip()) and answers([*as_user(), "condor_q"], environment)
 
 
 def main() -> None:
@@ -246,5 +245,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except Unavailable as unavailable:
+    except UnavailableError as unavailable:
         sys.exit(f"error: {unavailable}")

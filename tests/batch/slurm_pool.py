@@ -15,9 +15,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from daemons import Unavailable, answers, ends, free_port, running, wait_until
+from daemons import UnavailableError, answers, ends, free_port, running, wait_until
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "slurm-wlm-basic-plugins")
+DAEMONS = ("munged", "slurmctld", "slurmd")
+COMMANDS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
 # Where Debian puts daemons is not on every user's path.
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
@@ -60,12 +62,12 @@ def install() -> None:
     """Install Slurm from Debian's packages.
 
     Raises:
-        Unavailable: without root or apt.
+        UnavailableError: without root or apt.
     """
     if missing() is None:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise Unavailable("Slurm is installed by root with apt only")
+        raise UnavailableError("Slurm is installed by root with apt only")
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
         subprocess.run(["apt-get", "--quiet", "--quiet", *command], env=quiet, check=True)
@@ -73,8 +75,7 @@ def install() -> None:
 
 def missing() -> str | None:
     """Why there can be no pool here; None if there can."""
-    programs = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel")
-    absent = [name for name in programs if shutil.which(name, path=PATH) is None]
+    absent = [name for name in (*DAEMONS, *COMMANDS) if shutil.which(name, path=PATH) is None]
     if not absent:
         return None
     return f"no {', '.join(absent)}: see tests/batch/slurm_pool.py install"
@@ -90,15 +91,17 @@ def slurm(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, str]
     """
     reason = missing()
     if reason is not None:
-        raise Unavailable(reason)
+        raise UnavailableError(reason)
     with tempfile.TemporaryDirectory(prefix="slurm-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         user = pwd.getpwuid(os.geteuid()).pw_name
         # Jobs of a pool must not take over the environment of one that runs around it.
         environment = {key: value for key, value in os.environ.items() if "SLURM" not in key}
-        environment |= {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": PATH}
-        for part in ("state", "spool"):
+        environment |= {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": f"{folder}/bin:{PATH}"}
+        for part in ("state", "spool", "bin"):
             (folder / part).mkdir()
+        for command in COMMANDS:
+            _wrap(command, folder)
         (folder / "slurm.conf").write_text(
             CONFIGURATION.format(
                 folder=folder,
@@ -138,6 +141,14 @@ def slurm(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, str]
             )
 
 
+def _wrap(command: str, folder: Path) -> None:
+    """A command that finds this Slurm although Snakemake's plugin drops its variables in jobs."""
+    made = folder / "bin" / command
+    program = shutil.which(command, path=PATH)
+    made.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {program} "$@"\n')
+    made.chmod(0o755)
+
+
 def main() -> None:
     """Command line."""
     match sys.argv[1:]:
@@ -153,5 +164,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except Unavailable as unavailable:
+    except UnavailableError as unavailable:
         sys.exit(f"error: {unavailable}")
