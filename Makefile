@@ -5,6 +5,8 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 ARGS ?=
 
 export PATH := $(abspath $(VENV))/bin:$(PATH)
+# The plugin for HTCondor says at every start that there is no HTCondor.
+export PYTHONWARNINGS := ignore:The environment variable CONDOR_CONFIG is unset
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help

@@ -4,6 +4,7 @@ min_version("9.27")
 
 for name in (
     "default",
+    "resources",
     "cms_ttbar/physics",
     "cms_ttbar/fit",
     "cms_ttbar/validation",
@@ -14,6 +15,7 @@ for name in (
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/code.smk"
 include: "workflow/rules/input.smk"
 include: "workflow/rules/delivery.smk"
 include: "workflow/rules/histograms.smk"

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT.parent / "shared" / "samples"
 CONFIG_FILES = (
     "default",
+    "resources",
     "cms_ttbar/physics",
     "cms_ttbar/fit",
     "cms_ttbar/validation",

@@ -1,6 +1,7 @@
 """Which source files a stage depends on, so that Snakemake reruns it when one of them changes."""
 
 import ast
+from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def _path(name: str) -> Path:
     return Path(spec.origin)
 
 
+@cache
 def _imports(name: str, path: Path) -> list[str]:
     found = []
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]

@@ -19,6 +19,7 @@ from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.inference.settings import FitSettings
 from agc_pipeline.inputs import Input
 from agc_pipeline.report.settings import ReportSettings
+from agc_pipeline.resources import ResourceSettings
 from agc_pipeline.settings import Settings, explain
 from agc_pipeline.simulation.settings import SimulationSettings
 from agc_pipeline.validation.settings import ValidationSettings
@@ -32,7 +33,8 @@ class Configuration(Settings):
         results: folder that all outputs go to.
         input: where the events come from.
         n_files_max_per_sample: take only the first N files of each dataset; -1 is all.
-        files_per_job: input files that one delivery or histogram job handles.
+        files_per_job: input files that one delivery or histogram job handles; "auto" takes it from
+            the list of files, see ``datasets.files_per_job``.
         allow_partial: leave out files that fail, renormalise, and mark the result as partial.
     """
 
@@ -40,7 +42,7 @@ class Configuration(Settings):
     results: str = Field(min_length=1)
     input: Input
     n_files_max_per_sample: int
-    files_per_job: PositiveInt
+    files_per_job: PositiveInt | Literal["auto"]
     allow_partial: bool
     simulation: SimulationSettings
     delivery: DeliverySettings
@@ -49,6 +51,7 @@ class Configuration(Settings):
     fit: FitSettings
     validation: ValidationSettings
     report: ReportSettings
+    resources: ResourceSettings
 
     @field_validator("n_files_max_per_sample")
     @classmethod

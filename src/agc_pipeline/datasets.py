@@ -1,6 +1,8 @@
 """Datasets: which files make up each of them, and how they are split over jobs."""
 
+import math
 from collections import Counter
+from collections.abc import Collection
 
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
@@ -10,6 +12,12 @@ from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
 
 TREE = "Events"
+
+# A minute of one core on local files, several over the network: much more than the few seconds
+# that a batch system takes for each job.
+EVENTS_PER_JOB = 1_000_000
+# Batch systems and Snakemake both take thousands of jobs well, and not tens of thousands.
+MAX_JOBS = 2000
 
 
 class InputFile(Settings):
@@ -51,6 +59,21 @@ def take(datasets: tuple[Dataset, ...], n_files_max: int) -> tuple[Dataset, ...]
         return datasets
     return tuple(
         dataset.model_copy(update={"files": dataset.files[:n_files_max]}) for dataset in datasets
+    )
+
+
+def files_per_job(datasets: Collection[Dataset]) -> int:
+    """A number of files for each job that suits a list of files.
+
+    A job has about ``EVENTS_PER_JOB`` events, where their numbers are known, and there are at most
+    about ``MAX_JOBS`` jobs. It is a power of two, so that a list that grows seldom changes it.
+    """
+    files = [file for dataset in datasets for file in dataset.files]
+    known = [file.n_events for file in files if file.n_events is not None]
+    by_events = EVENTS_PER_JOB * len(known) / max(sum(known), 1)
+    by_files = len(files) / MAX_JOBS
+    return max(
+        1 << math.floor(math.log2(max(by_events, 1))), 1 << math.ceil(math.log2(max(by_files, 1)))
     )
 
 

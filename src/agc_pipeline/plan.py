@@ -5,6 +5,7 @@ so that changing anything else leaves its result valid.
 """
 
 import json
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from agc_pipeline import filesets
 from agc_pipeline.analyses.base import Analysis
 from agc_pipeline.config import Configuration
-from agc_pipeline.datasets import Dataset, InputFile, batches, take
+from agc_pipeline.datasets import Dataset, InputFile, batches, files_per_job, take
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.inputs import (
@@ -22,6 +23,12 @@ from agc_pipeline.inputs import (
     SimulatedInput,
     listed,
 )
+
+# Simulated files are small, and their events are not known before: the default run has a job for
+# each dataset.
+_SIMULATED_FILES_PER_JOB = 4
+# Files that one job adds up, so that memory and command lines stay bounded.
+_FAN_IN = 100
 
 
 class Plan:
@@ -75,9 +82,22 @@ class Plan:
         parts = self.config.simulation.parts(dataset)
         return [f"{self.config.results}/simulated/{dataset}/{part:04d}" for part in range(parts)]
 
+    @cached_property
+    def files_per_job(self) -> int:
+        """Input files of one job."""
+        if self.config.files_per_job != "auto":
+            return self.config.files_per_job
+        if isinstance(self.config.input, SimulatedInput):
+            return _SIMULATED_FILES_PER_JOB
+        return files_per_job(self.datasets.values())
+
+    @cached_property
+    def _batches(self) -> dict[str, dict[str, tuple[InputFile, ...]]]:
+        return {name: batches(found, self.files_per_job) for name, found in self.datasets.items()}
+
     def batches(self, dataset: str) -> dict[str, tuple[InputFile, ...]]:
         """Files of each job of a dataset, by the job's number."""
-        return batches(self.datasets[dataset], self.config.files_per_job)
+        return self._batches[dataset]
 
     def local_inputs(self, dataset: str, batch: str) -> list[str]:
         """Files of a batch that Snakemake can watch: simulated ones, and those on this machine."""
@@ -85,7 +105,7 @@ class Plan:
         for file in self.batches(dataset)[batch]:
             if file.record is not None:
                 found += [file.source, file.record]
-            elif Path(file.source).exists():
+            elif "://" not in file.source and Path(file.source).exists():
                 found.append(file.source)
         return found
 
@@ -139,12 +159,17 @@ class Plan:
             }
         )
 
+    def reading(self) -> str:
+        """How delivery jobs read, which changes no skim: it is no reason to run one again."""
+        return _text(self.config.delivery.reading.model_dump())
+
     def delivery_plan(self) -> str:
         """Settings of the rule that tells what would be delivered."""
         return _text(
             {
                 "analysis": self.config.analysis,
                 "selection": self._physics["selection"],
+                "reading": self.config.delivery.reading.model_dump(),
                 "datasets": [
                     {
                         "process": dataset.process,
@@ -164,10 +189,34 @@ class Plan:
             {
                 "analysis": self.config.analysis,
                 "selection": self._physics["selection"],
-                "histograms": self.config.histograms.model_dump(),
                 "allow_partial": self.config.allow_partial,
             }
         )
+
+    def execution(self) -> str:
+        """How histogram jobs run, which changes no bin: it is no reason to run one again."""
+        return _text(self.config.histograms.model_dump())
+
+    @cached_property
+    def _sums(self) -> dict[str, list[list[str]]]:
+        """By dataset, names of the histogram files at each level of the tree of sums."""
+        trees = {}
+        for dataset in self.datasets:
+            levels = [list(self.batches(dataset))]
+            while len(levels[-1]) > _FAN_IN:
+                n_sums = math.ceil(len(levels[-1]) / _FAN_IN)
+                levels.append([f"sum{len(levels)}/{number:04d}" for number in range(n_sums)])
+            trees[dataset] = levels
+        return trees
+
+    def summands(self, dataset: str) -> list[str]:
+        """Names of the files whose sum is the dataset: its batches, or sums of them."""
+        return self._sums[dataset][-1]
+
+    def partial_summands(self, dataset: str, level: str, number: str) -> list[str]:
+        """Names of the files that are added up in ``sum{level}/{number}``."""
+        start = int(number) * _FAN_IN
+        return self._sums[dataset][int(level) - 1][start : start + _FAN_IN]
 
     def merge(self) -> str:
         """Settings of the rule that normalises."""
@@ -230,7 +279,7 @@ class Plan:
         if isinstance(self.config.input, PublishedInput):
             return ("published", *behind)
         simulate = ("simulate",) if isinstance(self.config.input, SimulatedInput) else ()
-        filling = ("fileset", "deliver", "histogram", "merge_dataset", "merge")
+        filling = ("fileset", "deliver", "histogram", "partial_sum", "merge_dataset", "merge")
         return (*simulate, *filling, *behind)
 
 

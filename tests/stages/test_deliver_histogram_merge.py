@@ -29,11 +29,10 @@ EXECUTION = VALUES["histograms"]
 N_EVENTS = (25, 1, 14)
 
 
-def delivery_job(**changes: Any) -> dict[str, Any]:
+def delivery_job(backend: str = "local", **changes: Any) -> dict[str, Any]:
     """Delivery as a job is given it."""
-    job = {name: VALUES["delivery"][name] for name in ("format", "chunk_size", "network")}
-    job |= {"backend": "local", "servicex": None} | changes
-    return job | ({"format": None} if job["backend"] == "none" else {})
+    kind = None if backend == "none" else VALUES["delivery"]["format"]
+    return {"backend": backend, "format": kind, "servicex": None} | changes
 
 
 class Chain:
@@ -44,6 +43,9 @@ class Chain:
         self.folder = folder
 
     def deliver(self, files: list[Any], number: int = 0, **changes: Any) -> str | None:
+        reading = {
+            name: changes.pop(name, VALUES["delivery"][name]) for name in ("chunk_size", "network")
+        }
         settings = {
             "analysis": "cms_ttbar",
             "process": changes.pop("process", "ttbar"),
@@ -57,6 +59,7 @@ class Chain:
         return self.command(
             "deliver",
             settings,
+            reading=json.dumps(reading),
             manifest=self.folder / f"{number}.manifest.json",
             failures=self.folder / f"{number}.failures.json",
             skims=self.folder / "skims",
@@ -67,11 +70,11 @@ class Chain:
             "analysis": "cms_ttbar",
             "selection": VALUES["physics"]["selection"],
             "allow_partial": changes.pop("allow_partial", False),
-            "histograms": EXECUTION | changes,
         }
         return self.command(
             "histogram",
             settings,
+            execution=json.dumps(EXECUTION | changes),
             manifest=self.folder / f"{number}.manifest.json",
             output=self.folder / f"{number}.histograms.json",
         )

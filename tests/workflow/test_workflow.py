@@ -5,114 +5,26 @@ It runs from a copy of the project, so that the tests may edit code, on toy file
 
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 import toy
-from agc_pipeline import histograms
 from agc_pipeline.files import read_json
-from conftest import ROOT
 from oracle.strategies import write_nanoaod
+from project import DATASETS, Project
 
 pytestmark = pytest.mark.workflow
 
-COPIED = ("Snakefile", "config", "environment.yml", "profiles", "src", "workflow")
-DATASETS = ("ttbar__nominal", "ttbar__ME_var", "wjets__nominal")
 # Rules behind the histograms of all datasets; the last is the target.
 BEHIND = {"merge": 1, "validate": 1, "workspace": 1, "fit": 1, "report": 1, "all": 1}
 EACH = len(DATASETS)
 # Drawing figures is most of the time of a small run.
 FIT = "results/fit.json"
-
-
-class Project:
-    """A copy of the project in a folder, with a configuration for toy input."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-        for name in COPIED:
-            source = ROOT / name
-            if source.is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(source, folder / name, ignore=ignored)
-            else:
-                shutil.copy(source, folder / name)
-        self.files = {name: [f"{name}.{i}.root" for i in range(2)] for name in DATASETS}
-        (folder / "data").mkdir()
-        for seed, (name, files) in enumerate(self.files.items()):
-            for i, file in enumerate(files):
-                n = 1500 if name.startswith("ttbar") else 400
-                write_nanoaod(folder / "data" / file, toy.events(n, seed=10 * seed + i + 1))
-        self.configure()
-
-    def configure(self) -> None:
-        content = {
-            "files_per_job": 2,
-            "input": {
-                "kind": "files",
-                "mirrors": {"disk": "data"},
-                "mirror_order": ["disk"],
-                "datasets": {
-                    name: {"files": dict.fromkeys(files)} for name, files in self.files.items()
-                },
-            },
-            # Toy events of all processes look alike: their shapes are no model of anything.
-            "physics": {"luminosity_per_pb": 100},
-            "fit": {"model": {"missing_datasets": "drop", "data": "asimov"}},
-        }
-        (self.folder / "toy.yaml").write_text(yaml.safe_dump(content))
-
-    def arguments(self, *options: str) -> list[str]:
-        return [
-            *(sys.executable, "-m", "snakemake", "--cores", "2"),
-            # The last one counts.
-            *("--configfile", "toy.yaml"),
-            # Ends the list of configuration files, so that a target may follow.
-            "--nocolor",
-            *options,
-        ]
-
-    def environment(self) -> dict[str, str]:
-        # The copy's package comes before the installed one.
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return os.environ | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
-
-    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.arguments(*options),
-            cwd=self.folder,
-            env=self.environment(),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-
-    def todo(self, *options: str) -> dict[str, int]:
-        """Rules that would run, with the number of their jobs."""
-        done = self.run(*options, "--dry-run", "--quiet", "progress")
-        assert done.returncode == 0, done.stdout
-        return dict(Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout, re.MULTILINE)))
-
-    def edit(self, path: str, old: str, new: str) -> None:
-        file = self.folder / path
-        text = file.read_text()
-        assert old in text
-        file.write_text(text.replace(old, new, 1))
-
-    def contents(self) -> dict[str, list[tuple[float, float]]]:
-        named = histograms.read_root(self.folder / "results/histograms.root")
-        return {name: h.view(flow=True).tolist() for name, h in named.items()}
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +70,14 @@ def test_a_run_makes_everything_and_then_there_is_nothing_to_do(finished: Projec
 def test_processor_code_reruns_histograms_and_what_follows(restored: Project) -> None:
     path = "src/agc_pipeline/analyses/cms_ttbar/processor.py"
     restored.edit(path, "def processor(", "# a change\ndef processor(")
-    assert restored.todo() == {"histogram": EACH, "merge_dataset": EACH, **BEHIND}
+    assert restored.todo() == {"code": 1, "histogram": EACH, "merge_dataset": EACH, **BEHIND}
 
 
 def test_preselection_code_reruns_delivery_too(restored: Project) -> None:
     path = "src/agc_pipeline/analyses/cms_ttbar/preselection.py"
     restored.edit(path, "CUTS = ", "# a change\nCUTS = ")
     assert restored.todo() == {
-        **{"deliver": EACH, "histogram": EACH, "merge_dataset": EACH},
+        **{"code": 2, "deliver": EACH, "histogram": EACH, "merge_dataset": EACH},
         **BEHIND,
     }
 
@@ -173,12 +85,45 @@ def test_preselection_code_reruns_delivery_too(restored: Project) -> None:
 def test_a_plot_reruns_only_plots(restored: Project) -> None:
     path = "src/agc_pipeline/report/distributions.py"
     restored.edit(path, '"""', '"""Changed. ')
-    assert restored.todo() == {"report": 1, "all": 1}
+    assert restored.todo() == {"code": 1, "report": 1, "all": 1}
 
 
 def test_the_minimiser_reruns_the_fit(restored: Project) -> None:
     restored.edit("config/cms_ttbar/fit.yaml", "max_iterations: 200", "max_iterations: 201")
     assert restored.todo() == {"fit": 1, "report": 1, "all": 1}
+
+
+def test_how_histograms_are_filled_reruns_none(restored: Project) -> None:
+    histograms = {"executor": "dask", "workers": 2, "chunk_size": 500}
+    restored.configure(histograms=histograms, resources={"histogram": {"mem_mb": 5000}})
+    # The report shows the configuration.
+    assert restored.todo() == {"report": 1, "all": 1}
+
+
+def test_more_batches_than_one_job_adds(finished: Project, tmp_path: Path) -> None:
+    project = Project(tmp_path / "tree")
+    project.configure(files_per_job=1)
+    project.edit("src/agc_pipeline/plan.py", "_FAN_IN = 100", "_FAN_IN = 2")
+    wjets = project.files["wjets__nominal"]
+    for _ in range(3):
+        added = f"wjets__nominal.{len(wjets)}.root"
+        write_nanoaod(project.folder / "data" / added, toy.events(60, seed=len(wjets)))
+        wjets.append(added)
+    project.configure(files_per_job=1)
+    # Five files are three sums of up to two, and these two sums.
+    assert project.todo("results/histograms/wjets__nominal.json")["partial_sum"] == 5
+    done = project.run("results/histograms/wjets__nominal.json")
+    assert done.returncode == 0, done.stdout
+    summed = read_json(project.folder / "results/histograms/wjets__nominal.json")
+    assert [Path(file["source"]).name for file in summed["files"]] == wjets
+    # Without the tree, and with other batches.
+    project.edit("src/agc_pipeline/plan.py", "_FAN_IN = 2", "_FAN_IN = 100")
+    project.configure(files_per_job=5)
+    done = project.run("results/histograms/wjets__nominal.json")
+    assert done.returncode == 0, done.stdout
+    at_once = read_json(project.folder / "results/histograms/wjets__nominal.json")
+    for part in ("histograms", "cutflow", "files"):
+        assert at_once[part] == summed[part]
 
 
 def test_a_cross_section_fills_no_histogram_again(restored: Project) -> None:

@@ -21,17 +21,40 @@ except PipelineError as error:
 RESULTS = CONFIG.results.rstrip("/")
 
 
+# Source files behind each stage, filled by `code`.
+SOURCES = {}
+
+
 def code(stage, *analysis_modules):
-    """Source files of a stage, of the analysis, and of the analysis' modules that it loads."""
+    """File that changes with the code of a stage, and of the analysis' modules that it loads.
+
+    One file for each stage: with all source files as inputs of all jobs, large runs take minutes
+    to plan.
+    """
     analysis = f"agc_pipeline.analyses.{CONFIG.analysis}"
     loaded = [f"{analysis}.{module}" for module in analysis_modules]
-    return sources(f"agc_pipeline.stages.{stage}", analysis, *loaded)
+    SOURCES[stage] = sources(f"agc_pipeline.stages.{stage}", analysis, *loaded)
+    return f"{RESULTS}/code/{stage}.sha256"
 
 
 def data(*patterns):
     """Files of the package that are not code."""
     package = Path(agc_pipeline.__file__).parent
     return sorted(str(path) for pattern in patterns for path in package.glob(pattern))
+
+
+def needs(rule, files=1):
+    """Resources of a rule's jobs, each larger at every retry.
+
+    The numbers stand in `config/resources.yaml`.
+    """
+
+    def at(name):
+        return lambda wildcards, attempt: CONFIG.resources.of(rule).at(
+            attempt, files=files
+        )[name]
+
+    return {name: at(name) for name in CONFIG.resources.of(rule).at(1)}
 
 
 PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
@@ -43,3 +66,6 @@ wildcard_constraints:
     dataset="[A-Za-z0-9_]+",
     batch="[0-9]+",
     part="[0-9]+",
+    level="[0-9]+",
+    number="[0-9]+",
+    stage="[a-z_]+",

@@ -18,14 +18,16 @@ rule deliver:
     conda:
         "../../environment.yml"
     resources:
-        mem_mb=2000,
-        runtime=60,
+        **needs("deliver", PLAN.files_per_job),
+        # Unlike parameters, resources are no reason to run a job again.
+        reading=PLAN.reading(),
     params:
         settings=lambda wildcards: PLAN.deliver(wildcards.dataset, wildcards.batch),
         # No output of Snakemake's: it would be removed before the job, with all that is intact.
         skims=f"{RESULTS}/skims/{{dataset}}",
     shell:
         "printf %s {params.settings:q} | python -m agc_pipeline.stages.deliver --settings -"
+        " --reading {resources.reading:q}"
         " --manifest {output} --skims {params.skims} --failures {log.failures}"
         " 2>&1 | tee {log.text}"
 
@@ -36,8 +38,11 @@ rule delivery_plan:
         code=code("delivery_plan", "preselection"),
     log:
         f"{RESULTS}/logs/delivery_plan.log",
+    localrule: True
     conda:
         "../../environment.yml"
+    resources:
+        **needs("delivery_plan"),
     params:
         settings=lambda wildcards: PLAN.delivery_plan(),
         skims=f"{RESULTS}/skims",

@@ -11,23 +11,49 @@ rule histogram:
         f"{RESULTS}/benchmarks/histogram/{{dataset}}/{{batch}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1 if CONFIG.histograms.executor == "iterative" else CONFIG.histograms.workers
+    threads: CONFIG.histograms.threads
     resources:
-        mem_mb=2000,
-        runtime=60,
+        **needs("histogram", PLAN.files_per_job),
+        # Unlike parameters, resources are no reason to run a job again.
+        execution=PLAN.execution(),
     params:
         settings=PLAN.histogram(),
     shell:
         "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
+        " --execution {resources.execution:q}"
         " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
+
+
+rule partial_sum:
+    """Sum of some of the histograms of a dataset that has too many for one job."""
+    input:
+        batches=lambda wildcards: [
+            f"{RESULTS}/histograms/{wildcards.dataset}/{name}.json"
+            for name in PLAN.partial_summands(**wildcards)
+        ],
+        code=code("merge_dataset"),
+    output:
+        f"{RESULTS}/histograms/{{dataset}}/sum{{level}}/{{number}}.json",
+    log:
+        f"{RESULTS}/logs/partial_sum/{{dataset}}/{{level}}/{{number}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/partial_sum/{{dataset}}/{{level}}/{{number}}.tsv"
+    localrule: True
+    conda:
+        "../../environment.yml"
+    resources:
+        **needs("partial_sum"),
+    shell:
+        "python -m agc_pipeline.stages.merge_dataset --settings '{{}}'"
+        " --batches {input.batches} --output {output} 2>&1 | tee {log}"
 
 
 rule merge_dataset:
     """Sum of the histograms of a dataset."""
     input:
         batches=lambda wildcards: [
-            f"{RESULTS}/histograms/{wildcards.dataset}/{batch}.json"
-            for batch in PLAN.batches(wildcards.dataset)
+            f"{RESULTS}/histograms/{wildcards.dataset}/{name}.json"
+            for name in PLAN.summands(wildcards.dataset)
         ],
         code=code("merge_dataset"),
     output:
@@ -36,8 +62,11 @@ rule merge_dataset:
         f"{RESULTS}/logs/merge_dataset/{{dataset}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/merge_dataset/{{dataset}}.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
+    resources:
+        **needs("merge_dataset"),
     shell:
         "python -m agc_pipeline.stages.merge_dataset --settings '{{}}'"
         " --batches {input.batches} --output {output} 2>&1 | tee {log}"
@@ -57,8 +86,11 @@ if CONFIG.input.kind == "published":
             f"{RESULTS}/logs/published.log",
         benchmark:
             f"{RESULTS}/benchmarks/published.tsv"
+        localrule: True
         conda:
             "../../environment.yml"
+        resources:
+            **needs("published"),
         params:
             settings=PLAN.published(),
         shell:
@@ -80,8 +112,11 @@ else:
             f"{RESULTS}/logs/merge.log",
         benchmark:
             f"{RESULTS}/benchmarks/merge.tsv"
+        localrule: True
         conda:
             "../../environment.yml"
+        resources:
+            **needs("merge"),
         params:
             settings=PLAN.merge(),
         shell:

@@ -11,8 +11,11 @@ rule workspace:
         f"{RESULTS}/logs/workspace.log",
     benchmark:
         f"{RESULTS}/benchmarks/workspace.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
+    resources:
+        **needs("workspace"),
     params:
         settings=PLAN.workspace(),
     shell:
@@ -35,6 +38,8 @@ rule fit:
         f"{RESULTS}/benchmarks/fit.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        **needs("fit"),
     params:
         settings=PLAN.fit(),
     shell:

@@ -14,8 +14,7 @@ if CONFIG.input.kind == "simulated":
         conda:
             "../../environment.yml"
         resources:
-            mem_mb=1500,
-            runtime=20,
+            **needs("simulate"),
         params:
             settings=lambda wildcards: PLAN.simulate(wildcards.dataset, wildcards.part),
         shell:
@@ -33,8 +32,11 @@ rule fileset:
         f"{RESULTS}/logs/fileset.log",
     benchmark:
         f"{RESULTS}/benchmarks/fileset.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
+    resources:
+        **needs("fileset"),
     params:
         settings=PLAN.fileset(),
     shell:

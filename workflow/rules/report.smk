@@ -13,8 +13,11 @@ rule validate:
         f"{RESULTS}/logs/validate.log",
     benchmark:
         f"{RESULTS}/benchmarks/validate.tsv"
+    localrule: True
     conda:
         "../../environment.yml"
+    resources:
+        **needs("validate"),
     params:
         settings=PLAN.validate(),
     shell:
@@ -42,6 +45,8 @@ rule report:
         f"{RESULTS}/benchmarks/report.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        **needs("report"),
     params:
         settings=PLAN.report(),
         benchmarks=f"{RESULTS}/benchmarks",

@@ -24,3 +24,8 @@ class HistogramSettings(Settings):
     scheduler: str | None
     scheduler_timeout: PositiveFloat
     chunk_size: PositiveInt
+
+    @property
+    def threads(self) -> int:
+        """Cores that a job uses on its machine."""
+        return 1 if self.executor == "iterative" else self.workers

@@ -14,6 +14,7 @@ from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.delivery.outcome import Outcome, Results, entry, promised
 from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.delivery.reading import bytes_read, check_entries, identity, open_tree
+from agc_pipeline.delivery.settings import ReadingSettings
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.delivery.store import Store
 from agc_pipeline.errors import InputError
@@ -29,7 +30,8 @@ class _Task:
     Attributes:
         analysis: name of the analysis, whose columns and preselection count.
         selection: its cuts.
-        job: backend, format and patience.
+        job: backend and format.
+        reading: chunks and patience.
         store: of the skims; None without skims.
         progress: to be told of everything that is done.
     """
@@ -37,6 +39,7 @@ class _Task:
     analysis: str
     selection: Settings
     job: DeliveryJob
+    reading: ReadingSettings
     store: Store | None
     progress: Progress
 
@@ -46,6 +49,8 @@ def deliver(
     analysis: str,
     selection: Settings,
     job: DeliveryJob,
+    *,
+    reading: ReadingSettings,
     store: Store | None,
 ) -> Outcome:
     """Deliver the files that are not there yet.
@@ -56,7 +61,8 @@ def deliver(
         files: the inputs.
         analysis: name of the analysis, whose columns and preselection count.
         selection: its cuts.
-        job: backend, format and patience.
+        job: backend and format.
+        reading: chunks and patience.
         store: of the skims, with those of earlier runs; None without skims.
 
     Raises:
@@ -71,7 +77,7 @@ def deliver(
         log.info("%d of %d files are there from earlier", len(delivered), len(files))
     counts = [promised(file)[0] for file in missing]
     n_events = None if None in counts else sum(count or 0 for count in counts)
-    task = _Task(analysis, selection, job, store, Progress(len(missing), n_events))
+    task = _Task(analysis, selection, job, reading, store, Progress(len(missing), n_events))
     problems: dict[InputFile, InputError] = {}
     # A second time only for what a service made before it changed.
     for _ in range(2):
@@ -124,7 +130,7 @@ def _each(
     for file in files:
         task.progress.begin()
         try:
-            made, failures = from_mirrors(file, partial(read, task, file), task.job.network)
+            made, failures = from_mirrors(file, partial(read, task, file), task.reading.network)
         except InputError as error:
             yield file, error
         else:
@@ -138,7 +144,7 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
         raise TypeError("the backend local needs a store and a format")
     path = task.store.path(file)
     preselection = load_preselection(task.analysis)
-    with open_tree(url, preselection.COLUMNS, task.job.network) as tree:
+    with open_tree(url, preselection.COLUMNS, task.reading.network) as tree:
         check_entries(tree.num_entries, promised(file)[0], url=url)
         before, after, cutflow = write_skim(
             tree,
@@ -147,7 +153,7 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
             path,
             url=url,
             kind=task.job.format,
-            chunk_size=task.job.chunk_size,
+            chunk_size=task.reading.chunk_size,
             advance=task.progress.advance,
         )
         found, n_bytes = identity(tree), bytes_read(tree)
@@ -167,7 +173,7 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
 def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
     """Check the file, to be read as it is."""
     columns = load_preselection(task.analysis).COLUMNS
-    with open_tree(url, columns, task.job.network) as tree:
+    with open_tree(url, columns, task.reading.network) as tree:
         entries = tree.num_entries
         check_entries(entries, promised(file)[0], url=url)
         found = identity(tree)

@@ -7,7 +7,6 @@ from agc_pipeline.delivery.settings import (
     DatasetDelivery,
     DeliverySettings,
     Format,
-    NetworkSettings,
     ServiceXSettings,
 )
 from agc_pipeline.errors import ConfigurationError
@@ -31,8 +30,6 @@ class DeliveryJob(Settings):
 
     backend: Backend
     format: Format | None
-    chunk_size: int
-    network: NetworkSettings
     servicex: ServiceXJob | None
 
     def what(self) -> dict[str, object]:
@@ -74,8 +71,6 @@ def choose(
         DeliveryJob(
             backend=backend,
             format=None if backend == "none" else own.format or settings.format,
-            chunk_size=settings.chunk_size,
-            network=settings.network,
             servicex=job,
         ),
         reason,

@@ -29,6 +29,18 @@ class NetworkSettings(Settings):
     file_timeout: PositiveFloat
 
 
+class ReadingSettings(Settings):
+    """How input files are read; none of this changes what is delivered.
+
+    Attributes:
+        chunk_size: events that are read at a time.
+        network: for files on servers.
+    """
+
+    chunk_size: PositiveInt
+    network: NetworkSettings
+
+
 class ServiceXSettings(Settings):
     """What is asked of ServiceX, and how long to wait for it.
 
@@ -75,6 +87,11 @@ class DeliverySettings(Settings):
     network: NetworkSettings
     servicex: ServiceXSettings
     datasets: dict[str, DatasetDelivery]
+
+    @property
+    def reading(self) -> ReadingSettings:
+        """The part that changes nothing of what is delivered."""
+        return ReadingSettings(chunk_size=self.chunk_size, network=self.network)
 
     def asked(self, dataset: str) -> Asked:
         """The backend that is asked for, for a dataset."""

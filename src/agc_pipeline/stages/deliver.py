@@ -12,6 +12,7 @@ from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery import manifest
 from agc_pipeline.delivery.backends import deliver
 from agc_pipeline.delivery.choice import DeliveryJob
+from agc_pipeline.delivery.settings import ReadingSettings
 from agc_pipeline.delivery.store import packages, store_of
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import digest, provenance
@@ -43,7 +44,8 @@ def stage(arguments: argparse.Namespace) -> None:
         settings.analysis,
         selection,
         job,
-        store_of(arguments.skims, settings.analysis, settings.selection, job),
+        reading=command.settings(ReadingSettings, arguments.reading),
+        store=store_of(arguments.skims, settings.analysis, settings.selection, job),
     )
     write_json(arguments.failures, outcome.ledger(dataset))
     if not settings.allow_partial:
@@ -71,6 +73,7 @@ def stage(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Command line of the stage."""
     options = command.parser(__doc__)
+    options.add_argument("--reading", required=True, help="how to read, which changes no skim")
     options.add_argument("--manifest", type=Path, required=True, help="manifest to write")
     options.add_argument("--failures", type=Path, required=True, help="ledger to write")
     options.add_argument("--skims", type=Path, required=True, help="folder of the dataset's skims")

@@ -16,6 +16,7 @@ from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.outcome import promised
 from agc_pipeline.delivery.progress import amount
 from agc_pipeline.delivery.reading import needed_bytes, open_tree
+from agc_pipeline.delivery.settings import NetworkSettings, ReadingSettings
 from agc_pipeline.delivery.store import Store, store_of
 from agc_pipeline.errors import InputError
 from agc_pipeline.secrets import without_secrets
@@ -40,6 +41,7 @@ class DeliveryPlanStage(Settings):
 
     analysis: str
     selection: dict[str, object]
+    reading: ReadingSettings
     datasets: tuple[PlannedDataset, ...]
 
 
@@ -56,7 +58,7 @@ def stage(arguments: argparse.Namespace) -> None:
         )
         missing = [file for file in dataset.files if not _is_there(file, store)]
         try:
-            size = _bytes(missing, columns, dataset.delivery)
+            size = _bytes(missing, columns, settings.reading.network)
         except InputError as error:
             size = "unknown"
             unknown.setdefault(error.problem, []).append(name)
@@ -112,7 +114,9 @@ def _events(files: list[InputFile]) -> str:
     return f"{known:,} or more" if known else "unknown"
 
 
-def _bytes(files: list[InputFile], columns: Mapping[str, tuple[str, ...]], job: DeliveryJob) -> str:
+def _bytes(
+    files: list[InputFile], columns: Mapping[str, tuple[str, ...]], network: NetworkSettings
+) -> str:
     """Compressed bytes of the needed columns of all files, from those of the first.
 
     Raises:
@@ -122,7 +126,7 @@ def _bytes(files: list[InputFile], columns: Mapping[str, tuple[str, ...]], job: 
         return amount(0)
     if any(_to_be_made(file) for file in files):
         return "known when the files are simulated"
-    with open_tree(files[0].source, columns, job.network) as tree:
+    with open_tree(files[0].source, columns, network) as tree:
         size, entries = needed_bytes(tree, columns), tree.num_entries
     if size is None:
         return "unknown for RNTuple"

@@ -19,16 +19,16 @@ class HistogramStage(Settings):
 
     analysis: str
     selection: dict[str, object]
-    histograms: HistogramSettings
     allow_partial: bool
 
 
 def stage(arguments: argparse.Namespace) -> None:
     """Fill the histograms of all variations and account for every event."""
     settings = command.settings(HistogramStage, arguments.settings)
+    execution = command.settings(HistogramSettings, arguments.execution)
     delivered = manifest.read(arguments.manifest)
     selection = analyses.load(settings.analysis).selection(settings.selection)
-    with executor(settings.histograms) as made:
+    with executor(execution) as made:
         output, ledger = runner.run(
             readable(delivered.files),
             analyses.load_processor(settings.analysis).processor(
@@ -37,7 +37,7 @@ def stage(arguments: argparse.Namespace) -> None:
             analyses.load_preselection(settings.analysis).COLUMNS,
             made,
             kind=delivered.format,
-            chunk_size=settings.histograms.chunk_size,
+            chunk_size=execution.chunk_size,
             allow_partial=settings.allow_partial,
         )
     # A skim no longer has the events that the first cuts drop: delivery counted those.
@@ -70,6 +70,7 @@ def stage(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Command line of the stage."""
     options = command.parser(__doc__)
+    options.add_argument("--execution", required=True, help="how to run, which changes no bin")
     options.add_argument("--manifest", type=Path, required=True, help="what was delivered")
     options.add_argument("--output", type=Path, required=True, help="histograms to write")
     command.run(stage, options)

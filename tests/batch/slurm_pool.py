@@ -1,0 +1,168 @@
+"""A real Slurm on one machine, on the loopback interface, in one folder.
+
+python tests/batch/slurm_pool.py install    installs Debian's packages, as root
+python tests/batch/slurm_pool.py run CMD    runs a command beside a pool that ends with it
+"""
+
+import contextlib
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from daemons import UnavailableError, answers, ends, free_port, running, wait_until
+
+PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "slurm-wlm-basic-plugins")
+DAEMONS = ("munged", "slurmctld", "slurmd")
+COMMANDS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
+# Where Debian puts daemons is not on every user's path.
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+
+CONFIGURATION = """
+ClusterName=loopback
+SlurmctldHost=localhost(127.0.0.1)
+SlurmctldPort={controller_port}
+SlurmdPort={node_port}
+SlurmUser={user}
+SlurmdUser={user}
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/pgid
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerParameters=batch_sched_delay=0,sched_interval=2,sched_min_interval=0
+AccountingStorageType=accounting_storage/none
+# Without control groups it is the accounting that ends jobs over their memory.
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
+KillWait=1
+MinJobAge=3600
+ReturnToService=2
+NodeName=localhost NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb}
+PartitionName=all Nodes=localhost Default=YES MaxTime=INFINITE State=UP
+"""
+
+
+def install() -> None:
+    """Install Slurm from Debian's packages.
+
+    Raises:
+        UnavailableError: without root or apt.
+    """
+    if missing() is None:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise UnavailableError("Slurm is installed by root with apt only")
+    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
+        subprocess.run(["apt-get", "--quiet", "--quiet", *command], env=quiet, check=True)
+
+
+def missing() -> str | None:
+    """Why there can be no pool here; None if there can."""
+    absent = [name for name in (*DAEMONS, *COMMANDS) if shutil.which(name, path=PATH) is None]
+    if not absent:
+        return None
+    return f"no {', '.join(absent)}: see tests/batch/slurm_pool.py install"
+
+
+@contextlib.contextmanager
+def slurm(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, str]]:
+    """A pool of one node; gives the environment in which the commands of Slurm use it.
+
+    Args:
+        cpus: that the node says it has, whatever the machine has.
+        memory_mb: likewise.
+    """
+    reason = missing()
+    if reason is not None:
+        raise UnavailableError(reason)
+    with tempfile.TemporaryDirectory(prefix="slurm-") as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        # Jobs of a pool must not take over the environment of one that runs around it.
+        environment = {key: value for key, value in os.environ.items() if "SLURM" not in key}
+        environment |= {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": f"{folder}/bin:{PATH}"}
+        for part in ("state", "spool", "bin"):
+            (folder / part).mkdir()
+        for command in COMMANDS:
+            _wrap(command, folder)
+        (folder / "slurm.conf").write_text(
+            CONFIGURATION.format(
+                folder=folder,
+                user=user,
+                controller_port=free_port(),
+                node_port=free_port(),
+                cpus=cpus,
+                memory_mb=memory_mb,
+            )
+        )
+        key = folder / "munge.key"
+        key.write_bytes(secrets.token_bytes(128))
+        key.chmod(0o600)
+        munged = [
+            *("munged", "--foreground", "--force", f"--key-file={key}"),
+            *(f"--{kind}-file={folder}/munge.{kind}" for kind in ("pid", "log", "seed")),
+            f"--socket={folder}/munge.socket",
+        ]
+        stack.enter_context(running(munged, environment, folder / "munged.out"))
+        wait_until((folder / "munge.socket").exists, "munged")
+        for daemon in (["slurmctld", "-D"], ["slurmd", "-D", "-N", "localhost"]):
+            stack.enter_context(running(daemon, environment, folder / f"{daemon[0]}.log"))
+        try:
+            wait_until(
+                lambda: answers(["srun", "--immediate=5", "true"], environment), "a node of Slurm"
+            )
+        except TimeoutError as error:
+            raise RuntimeError(f"{error}\n{ends(folder.glob('slurm*.log'))}") from error
+        try:
+            yield environment
+        finally:
+            # Jobs are no children of the daemons.
+            subprocess.run(["scancel", f"--user={user}"], env=environment, check=False)
+            wait_until(
+                lambda: not subprocess.check_output(["squeue", "--noheader"], env=environment),
+                "the end of all jobs",
+            )
+
+
+def _wrap(command: str, folder: Path) -> None:
+    """A command that finds this Slurm although Snakemake's plugin drops its variables in jobs."""
+    made = folder / "bin" / command
+    program = shutil.which(command, path=PATH)
+    made.write_text(f'#!/bin/sh\nSLURM_CONF={folder}/slurm.conf exec {program} "$@"\n')
+    made.chmod(0o755)
+
+
+def main() -> None:
+    """Command line."""
+    match sys.argv[1:]:
+        case ["install"]:
+            install()
+        case ["run", *command] if command:
+            with slurm() as environment:
+                sys.exit(subprocess.run(command, env=environment, check=False).returncode)
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UnavailableError as unavailable:
+        sys.exit(f"error: {unavailable}")

@@ -1,0 +1,103 @@
+"""A copy of the project in a folder, in which tests run the workflow and edit what they like."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import toy
+from agc_pipeline import histograms
+from conftest import ROOT
+from oracle.strategies import write_nanoaod
+
+COPIED = ("Snakefile", "config", "environment.yml", "profiles", "src", "workflow")
+DATASETS = ("ttbar__nominal", "ttbar__ME_var", "wjets__nominal")
+
+
+class Project:
+    """A copy of the project in a folder, with a configuration for toy input."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("__pycache__")
+                shutil.copytree(source, folder / name, ignore=ignored)
+            else:
+                shutil.copy(source, folder / name)
+        self.files = {name: [f"{name}.{i}.root" for i in range(2)] for name in DATASETS}
+        (folder / "data").mkdir()
+        for seed, (name, files) in enumerate(self.files.items()):
+            for i, file in enumerate(files):
+                n = 1500 if name.startswith("ttbar") else 400
+                write_nanoaod(folder / "data" / file, toy.events(n, seed=10 * seed + i + 1))
+        self.configure()
+
+    def configure(self, **changes: Any) -> None:
+        """Write the configuration, with changes of its top keys."""
+        content = {
+            "files_per_job": 2,
+            "input": {
+                "kind": "files",
+                "mirrors": {"disk": "data"},
+                "mirror_order": ["disk"],
+                "datasets": {
+                    name: {"files": dict.fromkeys(files)} for name, files in self.files.items()
+                },
+            },
+            # Toy events of all processes look alike: their shapes are no model of anything.
+            "physics": {"luminosity_per_pb": 100},
+            "fit": {"model": {"missing_datasets": "drop", "data": "asimov"}},
+            **changes,
+        }
+        (self.folder / "toy.yaml").write_text(yaml.safe_dump(content))
+
+    def arguments(self, *options: str) -> list[str]:
+        return [
+            *(sys.executable, "-m", "snakemake", "--cores", "2"),
+            # The last one counts.
+            *("--configfile", "toy.yaml"),
+            # Ends the list of configuration files, so that a target may follow.
+            "--nocolor",
+            *options,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        # The copy's package comes before the installed one.
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return os.environ | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.arguments(*options),
+            cwd=self.folder,
+            env=self.environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+
+    def todo(self, *options: str) -> dict[str, int]:
+        """Rules that would run, with the number of their jobs."""
+        done = self.run(*options, "--dry-run", "--quiet", "progress")
+        assert done.returncode == 0, done.stdout
+        return dict(Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout, re.MULTILINE)))
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+
+    def contents(self) -> dict[str, list[tuple[float, float]]]:
+        named = histograms.read_root(self.folder / "results/histograms.root")
+        return {name: h.view(flow=True).tolist() for name, h in named.items()}

@@ -1,0 +1,13 @@
+rule code:
+    """Digests of the source files of a stage: jobs run again when one of them changes."""
+    input:
+        lambda wildcards: SOURCES[wildcards.stage],
+    output:
+        f"{RESULTS}/code/{{stage}}.sha256",
+    log:
+        f"{RESULTS}/logs/code/{{stage}}.log",
+    localrule: True
+    conda:
+        "../../environment.yml"
+    shell:
+        "sha256sum {input} > {output} 2> {log}"
