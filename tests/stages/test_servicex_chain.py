@@ -176,6 +176,19 @@ def test_a_file_that_fails_is_named_and_alone_asked_for_again(
     check_equal(bins(chain), expected)
 
 
+def test_attempts_that_failed_stand_in_manifest_and_ledger(
+    server: service.ServiceX, chain: Chain
+) -> None:
+    server.fail[URLS[1]] = 1
+    assert ask(chain, FILES) is None
+    entry = manifest.read(chain.folder / "0.manifest.json").files[1]
+    (failure,) = entry.failures
+    assert "failed at the service" in failure.error
+    (failed,) = read_json(chain.folder / "0.failures.json")["files"]
+    assert (failed["source"], failed["delivered"]) == (URLS[1], True)
+    assert failed["failures"] == [failure.model_dump(mode="json")]
+
+
 def test_a_file_that_fails_at_one_mirror_is_taken_from_the_next(
     server: service.ServiceX, chain: Chain, expected: dict[str, Any]
 ) -> None:

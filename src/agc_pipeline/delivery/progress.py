@@ -40,10 +40,11 @@ class Progress:
         if self._clock() - self._told >= _SECONDS_BETWEEN_LINES:
             self._tell()
 
-    def finish(self, n_files: int = 1) -> None:
-        """Files are complete."""
-        self._files += n_files
-        self._events += self._pending
+    def finish(self, events: int = 0, n_bytes: int = 0) -> None:
+        """The current file is complete, with its last events and bytes."""
+        self._files += 1
+        self._events += self._pending + events
+        self._bytes += n_bytes
         self._pending = 0
         self._tell()
 

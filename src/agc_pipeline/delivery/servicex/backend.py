@@ -82,9 +82,7 @@ def requested(
 
 
 def _tell(by_url: Mapping[str, InputFile], progress: Progress, found: TransformedFile) -> None:
-    progress.begin()
-    progress.advance(promised(by_url[found.source])[0] or 0, found.size)
-    progress.finish()
+    progress.finish(promised(by_url[found.source])[0] or 0, found.size)
 
 
 def _kept(
@@ -109,7 +107,13 @@ def _kept(
         after=found.events,
         # The service does not tell how many events its other cuts drop.
         cutflow={ALL_EVENTS: n_events},
-        failures=failures,
+        failures=(
+            *failures,
+            *(
+                Failure(url=found.source, events=None, error=problem, attempts=1)
+                for problem in found.problems
+            ),
+        ),
     )
 
 

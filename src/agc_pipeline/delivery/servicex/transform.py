@@ -35,6 +35,7 @@ class TransformedFile(Settings):
         size: bytes.
         events: events in it.
         transformer: what made it.
+        problems: why earlier requests did not give it.
     """
 
     source: str
@@ -42,6 +43,7 @@ class TransformedFile(Settings):
     size: int
     events: int
     transformer: Transformer
+    problems: tuple[str, ...] = ()
 
 
 class IncompleteDeliveryError(ServiceError):
@@ -127,6 +129,7 @@ def transform(
     job = _Job(query, kind, settings, endpoint, folder, received, limits or {})
     done: dict[str, TransformedFile] = {}
     missing = dict.fromkeys(urls, "not requested")
+    problems: dict[str, list[str]] = {url: [] for url in urls}
     for attempt in range(1, settings.attempts + 1):
         try:
             files, missing = _request(tuple(missing), job)
@@ -135,11 +138,14 @@ def transform(
                 raise _with_files(error, done, missing) from None
             log.warning("asking again: %s", error)
         else:
-            done |= files
+            for source, file in files.items():
+                done[source] = file.model_copy(update={"problems": tuple(problems[source])})
             if not missing:
                 return tuple(done[url] for url in urls)
             if attempt < settings.attempts:
                 log.warning("asking again for %s", _listed(missing))
+            for source, problem in missing.items():
+                problems[source].append(problem)
         if attempt < settings.attempts:
             time.sleep(_PAUSE_SECONDS)
     raise IncompleteDeliveryError(
