@@ -138,7 +138,7 @@ def settings(**changes: Any) -> ServiceXSettings:
         "endpoint": None,
         "codegen": "uproot-raw",
         "transport": "LocalCache",
-        "timeout": 30.0,
+        "timeout": 120.0,
         "attempts": 2,
     }
     return ServiceXSettings.model_validate(values | changes)
