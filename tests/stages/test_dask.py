@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Security
 from test_deliver_histogram_merge import Chain, content, write_files
 
 from agc_pipeline.files import read_json
@@ -91,11 +92,11 @@ def program(kind: str, folder: Path, *options: str, preload: str | None = None) 
 
 
 @contextmanager
-def scheduler(folder: Path, preload: str | None = None) -> Iterator[str]:
+def scheduler(folder: Path, preload: str | None = None, *options: str) -> Iterator[str]:
     """A scheduler on the loopback interface; gives its address."""
     found = folder / "scheduler.json"
-    place = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-    with program("scheduler", folder, *place, "--scheduler-file", str(found), preload=preload):
+    place = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(found))
+    with program("scheduler", folder, *place, *options, preload=preload):
         deadline = time.monotonic() + 60
         while not (found.exists() and found.read_text().endswith("}")):
             assert time.monotonic() < deadline
@@ -104,9 +105,9 @@ def scheduler(folder: Path, preload: str | None = None) -> Iterator[str]:
 
 
 @contextmanager
-def worker(folder: Path, address: str, preload: str | None = None) -> Iterator[None]:
-    options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
-    with program("worker", folder, address, *options, preload=preload):
+def worker(folder: Path, address: str, preload: str | None = None, *options: str) -> Iterator[None]:
+    place = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
+    with program("worker", folder, address, *place, *options, preload=preload):
         yield
 
 
@@ -148,7 +149,7 @@ def test_the_scheduler_is_lost(chain: Chain, tmp_path: Path) -> None:
 
 
 def test_workers_over_their_memory(chain: Chain, tmp_path: Path) -> None:
-    local = {"cluster": "local", "memory_limit": "100 MB"}
+    local = {"cluster": "local", "memory_limit": "200 MB"}
     message = chain.histogram(executor="dask", dask=local)
     assert message is not None
     assert "Dask worker" in message
@@ -176,7 +177,25 @@ def test_a_scheduler_without_workers(chain: Chain, tmp_path: Path) -> None:
     assert "no Dask worker within 2 s" in message
 
 
-def test_files_for_tls_that_are_not_there(chain: Chain) -> None:
-    message = chain.histogram(**running("tls://127.0.0.1:1", tls_cert="no.pem", timeout=0.5))
+def test_encrypted_as_on_a_facility(
+    chain: Chain, reference: dict[str, Any], tmp_path: Path
+) -> None:
+    made = Security.temporary()
+    tls = {"ca_file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
+    tls = {name: str(tmp_path / file) for name, file in tls.items()}
+    Path(tls["ca_file"]).write_text(made.tls_ca_file)
+    Path(tls["cert"]).write_text(made.tls_client_cert)
+    Path(tls["key"]).write_text(made.tls_client_key)
+    options = [f"--tls-{name.replace('_', '-')}={path}" for name, path in tls.items()]
+    with (
+        scheduler(tmp_path, None, "--protocol", "tls", *options) as address,
+        worker(tmp_path, address, None, *options),
+    ):
+        assert address.startswith("tls://")
+        assert chain.histogram(**running(address, tls=tls)) is None
+        Path(tls["key"]).unlink()
+        message = chain.histogram(**running(address, tls=tls))
+    assert content(chain.result()) == reference
     assert message is not None
-    assert "no.pem" in message
+    assert "No such file" in message
+    assert "the files for TLS" in message

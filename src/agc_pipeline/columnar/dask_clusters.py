@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, assert_never
 
+import dask
 from distributed import Client, KilledWorker, LocalCluster, Security, performance_report
 from distributed.comm import CommClosedError
 
@@ -24,6 +25,9 @@ from agc_pipeline.errors import ServiceError
 from agc_pipeline.files import atomic_path
 
 PLACE = "histograms.dask"
+# Histograms are small: what fills a worker's memory is work, which neither waiting nor the disk
+# makes smaller. The worker dies, and after a few of them the run, instead of waiting for ever.
+WORKERS = {f"distributed.worker.memory.{part}": False for part in ("target", "spill", "pause")}
 
 
 @contextmanager
@@ -41,6 +45,7 @@ def client(settings: HistogramSettings, report: Path | None) -> Iterator[Client]
     # It tells of every worker that comes and goes.
     logging.getLogger("distributed").setLevel(logging.ERROR)
     with ExitStack() as stack:
+        stack.enter_context(dask.config.set(WORKERS))
         connected = _connected(settings, stack)
         if not isinstance(settings.dask, LocalDask):
             _upload_package(connected)
@@ -75,7 +80,7 @@ def _connected(settings: HistogramSettings, stack: ExitStack) -> Client:
             return stack.enter_context(_scheduler(settings.dask))
         case LocalDask():
             cluster: Any = LocalCluster(
-                n_workers=0 if settings.dask.adaptive else settings.workers,
+                n_workers=0,
                 threads_per_worker=1,
                 memory_limit=settings.dask.memory_limit,
                 dashboard_address=None,
@@ -95,14 +100,15 @@ def _connected(settings: HistogramSettings, stack: ExitStack) -> Client:
 
 
 def _scheduler(settings: SchedulerDask) -> Client:
-    files = {
-        "tls_ca_file": settings.tls_ca_file,
-        "tls_client_cert": settings.tls_cert,
-        "tls_client_key": settings.tls_key,
-    }
-    given = {name: path for name, path in files.items() if path is not None}
     try:
-        security = Security(require_encryption=True, **given) if given else None
+        security = None
+        if settings.tls is not None:
+            security = Security(
+                require_encryption=True,
+                tls_ca_file=settings.tls.ca_file,
+                tls_client_cert=settings.tls.cert,
+                tls_client_key=settings.tls.key,
+            )
         return Client(settings.address, timeout=settings.timeout, security=security)
     except (OSError, ValueError, TypeError) as error:
         raise ServiceError(
@@ -121,7 +127,7 @@ def _batch(settings: BatchDask) -> Any:
         "processes": 1,
         "memory": settings.memory,
         "interface": settings.interface,
-        "job_script_prologue": list(settings.prologue),
+        "job_script_prologue": [*map(_exported, WORKERS), *settings.prologue],
         "scheduler_options": {"dashboard_address": None},
     }
     match settings.cluster:
@@ -137,6 +143,11 @@ def _batch(settings: BatchDask) -> Any:
             )
         case _:
             assert_never(settings.cluster)
+
+
+def _exported(key: str) -> str:
+    """Shell command by which a worker's process takes over a setting of ``WORKERS``."""
+    return f"export DASK_{key.replace('.', '__').upper()}={WORKERS[key]}"
 
 
 def _gateway(settings: GatewayDask) -> Any:

@@ -32,22 +32,32 @@ class LocalDask(_Dask):
     memory_limit: str = "auto"
 
 
+class Tls(Settings):
+    """Files for encrypted connections.
+
+    Attributes:
+        ca_file: certificate of the authority.
+        cert: certificate of this client.
+        key: its key.
+    """
+
+    ca_file: str
+    cert: str
+    key: str
+
+
 class SchedulerDask(_Dask):
     """A scheduler that runs already, with its workers.
 
     Attributes:
         address: for example ``tcp://10.0.0.1:8786`` or ``tls://localhost:8786``.
-        tls_ca_file: certificate of the authority, for ``tls://``.
-        tls_cert: certificate of this client.
-        tls_key: its key.
+        tls: files for an address with ``tls://``; None takes what Dask is configured for.
         adaptive: not for us to say here: must be false.
     """
 
     cluster: Literal["scheduler"]
     address: str
-    tls_ca_file: str | None = None
-    tls_cert: str | None = None
-    tls_key: str | None = None
+    tls: Tls | None = None
     adaptive: Literal[False] = False
 
 

@@ -3,6 +3,8 @@
 import argparse
 import errno
 import logging
+import os
+import socket
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,6 +16,8 @@ from agc_pipeline.settings import explain
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# Variables of jobs on Slurm and HTCondor.
+_BATCH_SYSTEMS = {"SLURM_JOB_ID", "_CONDOR_SCRATCH_DIR"}
 # Failures of the machine, not of the program: one line tells the user what to do.
 _MACHINE_ERRORS = {
     errno.ENOSPC: "free some space and run again: finished jobs are kept",
@@ -50,6 +54,9 @@ def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentP
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )
+    if _BATCH_SYSTEMS & os.environ.keys():
+        # With nothing in its log, Snakemake shows none of a killed job's logs.
+        logging.info("on %s", socket.gethostname())
     try:
         stage(arguments)
     except PipelineError as error:
