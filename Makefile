@@ -2,7 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+# A folder of profiles/ with a batch system, e.g. slurm or htcondor; empty is this machine.
+PROFILE ?=
 ARGS ?=
+
+where = $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES))
+# Jobs of a killed run would go on writing.
+cancel = $(if $(PROFILE),profiles/$(PROFILE)/cancel)
 
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 # The plugin for HTCondor says at every start that there is no HTCondor.
@@ -28,15 +34,16 @@ setup: $(VENV)/.installed ## Install the locked environment into .venv.
 
 .PHONY: run
 run: setup ## Run the default configuration: results/report.html.
-	snakemake --cores $(CORES) $(ARGS)
+	snakemake $(where) $(ARGS)
 
 .PHONY: resume
-resume: setup ## Go on after a run was killed; takes the same ARGS as run.
-	snakemake --cores $(CORES) $(ARGS) --unlock
-	snakemake --cores $(CORES) $(ARGS)
+resume: setup ## Go on after a run was killed; takes the same PROFILE and ARGS as run.
+	$(cancel)
+	snakemake $(where) $(ARGS) --unlock
+	snakemake $(where) $(ARGS)
 
 .PHONY: todo
-todo: setup ## Show what is left to do.
+todo: setup ## Show what is left to do; takes the same ARGS as run.
 	snakemake --cores $(CORES) $(ARGS) --dry-run
 
 .PHONY: test
@@ -62,5 +69,6 @@ lock: setup ## Renew requirements/lock.txt within the bounds of pyproject.toml.
 	uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-annotate --no-header --all-extras pyproject.toml --output-file requirements/lock.txt
 
 .PHONY: clean
-clean: ## Remove the results of the default configuration.
-	rm -rf results
+clean: ## Remove the results of the default configuration, and jobs of PROFILE that are left.
+	$(cancel)
+	rm -rf results .snakemake/htcondor .snakemake/slurm_logs

@@ -72,9 +72,8 @@ def files_per_job(datasets: Collection[Dataset]) -> int:
     known = [file.n_events for file in files if file.n_events is not None]
     by_events = EVENTS_PER_JOB * len(known) / max(sum(known), 1)
     by_files = len(files) / MAX_JOBS
-    return max(
-        1 << math.floor(math.log2(max(by_events, 1))), 1 << math.ceil(math.log2(max(by_files, 1)))
-    )
+    small, many = math.floor(math.log2(max(by_events, 1))), math.ceil(math.log2(max(by_files, 1)))
+    return 1 << max(small, many)
 
 
 def batches(dataset: Dataset, files_per_job: int) -> dict[str, tuple[InputFile, ...]]:

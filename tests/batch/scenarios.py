@@ -128,4 +128,20 @@ def too_little_memory_and_a_bad_file(project: PoolProject, memory_message: str) 
     assert done.stdout.count("error: the file is cut off") >= 3
     assert "where: data/wjets__nominal.0.root" in done.stdout
     assert not (project.folder / "results/histograms/wjets__nominal.json").exists()
-    assert project.cancel() is not None
+
+
+def dask_workers_as_jobs(project: PoolProject, laptop: Project) -> None:
+    """Histograms by a Dask cluster on the batch system: the bins are those of the laptop."""
+    dask = {"cluster": project.profile, "memory": "1 GB", "interface": "lo", "timeout": 300}
+    project.configure(histograms={"executor": "dask", "dask": dask, "chunk_size": 200})
+    name = "results/histograms/wjets__nominal.json"
+    run = [*project.prefix, *Project.arguments(project, name)]
+    environment = project.environment()
+    done = subprocess.run(
+        run, cwd=project.folder, env=environment, text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    made, expected = (read_json(p.folder / name) for p in (project, laptop))
+    for part in ("histograms", "cutflow", "files"):
+        assert made[part] == expected[part]
+    assert (project.folder / "results/dask/wjets__nominal/0000.html").exists()

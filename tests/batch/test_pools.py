@@ -20,6 +20,8 @@ OPTIONS = {
     "slurm": (
         *("--slurm-status-command", "squeue"),
         *("--slurm-init-seconds-before-status-checks", "2"),
+        # Snakemake waits for the output of jobs that Slurm kills.
+        *("--latency-wait", "5"),
     ),
     "htcondor": ("--seconds-between-status-checks", "2"),
 }
@@ -62,3 +64,7 @@ def test_killed_resumed_and_run_again(project: scenarios.PoolProject, laptop: Pr
 
 def test_too_little_memory_and_a_bad_file(project: scenarios.PoolProject) -> None:
     scenarios.too_little_memory_and_a_bad_file(project, MEMORY_MESSAGES[project.profile])
+
+
+def test_dask_workers_as_jobs(project: scenarios.PoolProject, laptop: Project) -> None:
+    scenarios.dask_workers_as_jobs(project, laptop)

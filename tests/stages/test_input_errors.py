@@ -262,14 +262,6 @@ def test_full_disk(
     assert not list(tmp_path.glob("skims/*"))
 
 
-def test_a_scheduler_that_does_not_answer(chain: Chain, good: Path) -> None:
-    assert chain.deliver([good]) is None
-    message = chain.histogram(executor="dask", scheduler="tcp://127.0.0.1:1", scheduler_timeout=0.5)
-    assert message is not None
-    assert "the Dask scheduler 'tcp://127.0.0.1:1' does not answer" in message
-    assert "histograms.scheduler" in message
-
-
 def test_a_manifest_that_is_none(chain: Chain, tmp_path: Path) -> None:
     (tmp_path / "0.manifest.json").write_text('{"files": 3}')
     message = chain.histogram()

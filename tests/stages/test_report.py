@@ -87,6 +87,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
     workspace.stage(Namespace(settings=given, **(paths | {"output": paths["workspace"]})))
     given = json.dumps(settings["fit"]["minimiser"])
     fit.stage(Namespace(settings=given, **(paths | {"output": paths["fit"]})))
+    (folder / "dask" / "wjets__nominal").mkdir(parents=True)
+    (folder / "dask" / "wjets__nominal" / "0000.html").write_text("a page of Dask")
     benchmark = folder / "benchmarks" / "fit.tsv"
     benchmark.parent.mkdir()
     benchmark.write_text("s\tmax_rss\tcpu_time\n123.4\t512.3\t98.7\n")
@@ -99,6 +101,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
             f"--settings={json.dumps(stage_settings(settings))}",
             *(f"--{name}={paths[name]}" for name in inputs),
             f"--benchmarks={benchmark.parent}",
+            f"--dask={folder / 'dask'}",
             f"--output={folder / 'report.html'}",
             f"--figures={folder / 'figures'}",
         ],
@@ -136,7 +139,10 @@ def test_html_is_well_formed(made: Page) -> None:
     assert len(set(identifiers)) == len(identifiers)
     targets = [attrs["href"] for tag, attrs in made.read.tags if tag == "a"]
     assert targets
-    assert {target.removeprefix("#") for target in targets if target} <= set(identifiers)
+    beside = [target for target in targets if target and not target.startswith("#")]
+    assert beside == ["dask/wjets__nominal/0000.html"]
+    inside = {target.removeprefix("#") for target in targets if target} - set(beside)
+    assert inside <= set(identifiers)
 
 
 def test_nothing_comes_from_outside(made: Page) -> None:

@@ -11,6 +11,8 @@ rule histogram:
         f"{RESULTS}/benchmarks/histogram/{{dataset}}/{{batch}}.tsv"
     conda:
         "../../environment.yml"
+    # Only from here can a cluster on a batch system be started.
+    localrule: CONFIG.histograms.elsewhere
     threads: CONFIG.histograms.threads
     resources:
         **needs("histogram", PLAN.files_per_job),
@@ -21,6 +23,7 @@ rule histogram:
     shell:
         "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
         " --execution {resources.execution:q}"
+        " --performance {RESULTS}/dask/{wildcards.dataset}/{wildcards.batch}.html"
         " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
 
 

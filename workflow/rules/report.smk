@@ -50,9 +50,10 @@ rule report:
     params:
         settings=PLAN.report(),
         benchmarks=f"{RESULTS}/benchmarks",
+        dask=f"{RESULTS}/dask",
     shell:
         "python -m agc_pipeline.stages.report --settings {params.settings:q}"
         " --histograms {input.histograms} --closure {input.closure}"
         " --workspace {input.workspace} --fit {input.fit} --validation {input.validation}"
-        " --benchmarks {params.benchmarks} --output {output.page} --figures {output.figures}"
+        " --benchmarks {params.benchmarks} --dask {params.dask} --output {output.page} --figures {output.figures}"
         " 2>&1 | tee {log}"

@@ -1,10 +1,105 @@
 """The ``histograms:`` part of the configuration."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from agc_pipeline.settings import Settings
+
+
+class _Dask(Settings):
+    """What all ways to Dask have in common.
+
+    Attributes:
+        timeout: seconds to wait for the scheduler, and then for the first worker.
+        adaptive: have as many workers as there is work for, ``workers`` at most.
+        performance_report: keep Dask's report of each job; its scheduler needs bokeh.
+    """
+
+    timeout: PositiveFloat = 60
+    adaptive: bool = False
+    performance_report: bool = True
+
+
+class LocalDask(_Dask):
+    """Workers on the machine of the job.
+
+    Attributes:
+        memory_limit: of each worker, for example "2 GB"; "auto" shares out the machine's.
+    """
+
+    cluster: Literal["local"]
+    memory_limit: str = "auto"
+
+
+class Tls(Settings):
+    """Files for encrypted connections.
+
+    Attributes:
+        ca_file: certificate of the authority.
+        cert: certificate of this client.
+        key: its key.
+    """
+
+    ca_file: str
+    cert: str
+    key: str
+
+
+class SchedulerDask(_Dask):
+    """A scheduler that runs already, with its workers.
+
+    Attributes:
+        address: for example ``tcp://10.0.0.1:8786`` or ``tls://localhost:8786``.
+        tls: files for an address with ``tls://``; None takes what Dask is configured for.
+        adaptive: not for us to say here: must be false.
+    """
+
+    cluster: Literal["scheduler"]
+    address: str
+    tls: Tls | None = None
+    adaptive: Literal[False] = False
+
+
+class BatchDask(_Dask):
+    """Workers as jobs of a batch system, with a shared file system.
+
+    Attributes:
+        memory: of each worker.
+        disk: of each worker; HTCondor only.
+        walltime: of each worker, ``hours:minutes:seconds``; Slurm only.
+        interface: network interface by which workers reach the scheduler, for example "eth0";
+            None lets Dask choose.
+        extra: what else a job's description has: lines for Slurm (``--partition=long``), and keys
+            with their values for HTCondor (``+JobFlavour = "longlunch"``).
+        prologue: commands before each worker.
+    """
+
+    cluster: Literal["slurm", "htcondor"]
+    memory: str = "2 GB"
+    disk: str = "1 GB"
+    walltime: str = "04:00:00"
+    interface: str | None = None
+    extra: tuple[str, ...] = ()
+    prologue: tuple[str, ...] = ()
+
+
+class GatewayDask(_Dask):
+    """A new cluster of a Dask Gateway.
+
+    Attributes:
+        address: of the gateway; None takes the one that Dask is configured for.
+        options: of the cluster, as the gateway names them.
+    """
+
+    cluster: Literal["gateway"]
+    address: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+DaskSettings = Annotated[
+    LocalDask | SchedulerDask | BatchDask | GatewayDask, Field(discriminator="cluster")
+]
 
 
 class HistogramSettings(Settings):
@@ -13,19 +108,22 @@ class HistogramSettings(Settings):
     Attributes:
         executor: coffea's executor: "iterative" (one process), "futures" (processes on this
             machine) or "dask".
-        workers: processes of a job, for "futures" and for Dask's local cluster.
-        scheduler: address of a running Dask scheduler; None starts a local cluster.
-        scheduler_timeout: seconds to wait for the scheduler to answer.
+        workers: processes of a job, for "futures" and "dask".
+        dask: where the workers of "dask" are.
         chunk_size: events that are processed at a time.
     """
 
     executor: Literal["iterative", "futures", "dask"]
     workers: PositiveInt
-    scheduler: str | None
-    scheduler_timeout: PositiveFloat
+    dask: DaskSettings
     chunk_size: PositiveInt
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the work is done by a Dask cluster that a job only connects to."""
+        return self.executor == "dask" and not isinstance(self.dask, LocalDask)
 
     @property
     def threads(self) -> int:
         """Cores that a job uses on its machine."""
-        return 1 if self.executor == "iterative" else self.workers
+        return 1 if self.executor == "iterative" or self.elsewhere else self.workers

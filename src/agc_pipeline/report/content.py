@@ -53,6 +53,7 @@ class Run:
         validation: content of ``validation.json``.
         histograms: content of ``histograms.root``.
         runtimes: of its jobs.
+        dask_reports: addresses of Dask's performance reports, relative to the page.
     """
 
     closure: Closure
@@ -60,6 +61,7 @@ class Run:
     validation: ValidationResult
     histograms: Mapping[str, hist.Hist]
     runtimes: Sequence[Runtime]
+    dask_reports: Sequence[str] = ()
 
     @property
     def partial(self) -> bool:
@@ -101,6 +103,7 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
         "validation": run.validation,
         "comparisons": _comparisons(run, analysis, figures),
         "runtimes": run.runtimes,
+        "dask_reports": run.dask_reports,
         "made_by": _made_by(run),
         "software": _software(run),
         "configuration": text(settings.configuration),

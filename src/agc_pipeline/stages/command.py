@@ -3,6 +3,8 @@
 import argparse
 import errno
 import logging
+import os
+import socket
 import sys
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,6 +17,8 @@ from agc_pipeline.settings import explain
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# Variables of jobs on Slurm and HTCondor.
+_BATCH_SYSTEMS = {"SLURM_JOB_ID", "_CONDOR_SCRATCH_DIR"}
 # Failures of the machine, not of the program: one line tells the user what to do.
 _MACHINE_ERRORS = {
     errno.ENOSPC: "free some space and run again: finished jobs are kept",
@@ -65,6 +69,9 @@ def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentP
         datefmt="%H:%M:%S",
         handlers=[handler],
     )
+    if _BATCH_SYSTEMS & os.environ.keys():
+        # With nothing in its log, Snakemake shows none of a killed job's logs.
+        logging.info("on %s", socket.gethostname())
     try:
         stage(arguments)
     except PipelineError as error:

@@ -28,7 +28,7 @@ def stage(arguments: argparse.Namespace) -> None:
     execution = command.settings(HistogramSettings, arguments.execution)
     delivered = manifest.read(arguments.manifest)
     selection = analyses.load(settings.analysis).selection(settings.selection)
-    with executor(execution) as made:
+    with executor(execution, arguments.performance) as made:
         output, ledger = runner.run(
             readable(delivered.files),
             analyses.load_processor(settings.analysis).processor(
@@ -71,6 +71,7 @@ def main() -> None:
     """Command line of the stage."""
     options = command.parser(__doc__)
     options.add_argument("--execution", required=True, help="how to run, which changes no bin")
+    options.add_argument("--performance", type=Path, required=True, help="page of Dask to write")
     options.add_argument("--manifest", type=Path, required=True, help="what was delivered")
     options.add_argument("--output", type=Path, required=True, help="histograms to write")
     command.run(stage, options)

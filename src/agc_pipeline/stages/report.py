@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 from pathlib import Path
 
 from agc_pipeline.columnar import closure
@@ -27,6 +28,11 @@ def stage(arguments: argparse.Namespace) -> None:
         validation=validation.read(arguments.validation),
         histograms=read_root(arguments.histograms),
         runtimes=runtimes.collect(arguments.benchmarks, settings.rules),
+        dask_reports=[
+            os.path.relpath(path, arguments.output.parent)
+            for folder in arguments.dask
+            for path in sorted(folder.rglob("*.html"))
+        ],
     )
     values = content.values(settings, run, arguments.figures)
     write_text(arguments.output, page.render("report.html.j2", values))
@@ -43,6 +49,9 @@ def main() -> None:
     options.add_argument("--validation", type=Path, required=True, help="record of the validation")
     options.add_argument(
         "--benchmarks", type=Path, nargs="*", default=[], help="Snakemake's benchmarks: folders"
+    )
+    options.add_argument(
+        "--dask", type=Path, nargs="*", default=[], help="Dask's performance reports: folders"
     )
     options.add_argument("--output", type=Path, required=True, help="HTML page to write")
     options.add_argument("--figures", type=Path, required=True, help="folder for the figures")

@@ -1,0 +1,153 @@
+"""What planning, many jobs, and a second core cost and give.
+
+    python benchmarks/scaling.py plan [FILES ...]       dry runs with so many input files
+    python benchmarks/scaling.py jobs NUMBER [OPTION ...]   so many dummy event loops
+    python benchmarks/scaling.py cores [SCALE]          one core and two, Snakemake and Dask
+
+Options of ``jobs`` go to Snakemake: ``--cores 2``, or ``--profile profiles/slurm``. Everything is
+made in a temporary folder. Wall time says little where others use the machine: CPU time, of all
+processes together, stands beside it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from agc_pipeline.report import runtimes
+
+ROOT = Path(__file__).resolve().parent.parent
+SNAKEMAKE = (sys.executable, "-m", "snakemake")
+# Shares of the files of the task in each dataset, in percent.
+DATASETS = {"wjets__nominal": 44, "ttbar__nominal": 31, "single_top_t_chan__nominal": 25}
+# Dummy event loops with a sum of sums behind them.
+DUMMY = """
+N = {number}
+rule all:
+    input: "total"
+rule loop:
+    output: "loops/{{i}}"
+    wildcard_constraints: i="[0-9]+"
+    resources: mem_mb=300, htcondor_request_mem_mb=300, runtime=10
+    shell: "python -c 'print(sum(range(5_000_000)))' > {{output}}"
+rule partial:
+    input: lambda w: [f"loops/{{i}}" for i in range(int(w.k) * 100, min(N, int(w.k) * 100 + 100))]
+    output: "partial/{{k}}"
+    wildcard_constraints: k="[0-9]+"
+    localrule: True
+    shell: "cat {{input}} | wc -l > {{output}}"
+rule total:
+    input: expand("partial/{{k}}", k=range((N + 99) // 100))
+    output: "total"
+    localrule: True
+    shell: "cat {{input}} | awk '{{{{ n += $1 }}}} END {{{{ print n }}}}' > {{output}}"
+"""
+
+
+class Cost(NamedTuple):
+    """Seconds of wall-clock and CPU time, and MB of the largest process."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def run(command: Sequence[str], folder: Path) -> Cost:
+    """Run a command to its end; its output is shown only if it fails."""
+    log = folder / "output.log"
+    start = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+    wall = time.monotonic() - start
+    if status != 0:
+        sys.exit(f"{' '.join(command)}\n{log.read_text()[-3000:]}")
+    return Cost(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def workflow(*options: str) -> list[str]:
+    """Command that runs this project's workflow in any folder."""
+    return [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), *options]
+
+
+def plan(folder: Path, numbers: Sequence[int]) -> None:
+    """Plan runs of the default number of files for each job, and of one."""
+    print("| files | files in a job | wall [s] | CPU [s] | memory [MB] |")
+    print("| --- | --- | --- | --- | --- |")
+    for number in numbers:
+        fileset = {
+            name: {
+                "files": {
+                    f"root://eos.example.org//{name}/{i:05d}.root": {"num_entries": 1_200_000}
+                    for i in range(number * share // 100)
+                }
+            }
+            for name, share in DATASETS.items()
+        }
+        (folder / "fileset.json").write_text(json.dumps(fileset))
+        for files_per_job in ("auto", "1"):
+            given = {"input": {"kind": "fileset", "path": "fileset.json"}}
+            given |= {"files_per_job": files_per_job if files_per_job == "auto" else 1}
+            (folder / "run.yaml").write_text(json.dumps(given))
+            options = ("--configfile", "run.yaml", "--dry-run", "--quiet", "all")
+            cost = run(workflow("--cores", "2", *options), folder)
+            row = (number, files_per_job, *(f"{value:.0f}" for value in cost))
+            print(f"| {' | '.join(map(str, row))} |", flush=True)
+
+
+def jobs(folder: Path, number: int, options: Sequence[str]) -> None:
+    """Run dummy event loops and add them up."""
+    (folder / "Snakefile").write_text(DUMMY.format(number=number))
+    where = [str(ROOT / part) if part.startswith("profiles/") else part for part in options]
+    cost = run([*SNAKEMAKE, *where, "--scheduler", "greedy"], folder)
+    total = int((folder / "total").read_text())
+    print(f"{number} jobs, {total} added up: {cost.wall:.0f} s wall, {cost.cpu:.0f} s CPU here")
+
+
+def cores(folder: Path, scale: float) -> None:
+    """Deliver and histogram simulated events with one core and with two."""
+    simulation = f"simulation={{'scale': {scale}}}"
+    target = "results/histograms.root"
+    run(workflow("--cores", "2", "--config", simulation, "--", target), folder)
+    dask = {"executor": "dask", "dask": {"cluster": "local", "performance_report": False}}
+    ways = {
+        "Snakemake": [(n, ["--cores", str(n)], {}) for n in (1, 2)],
+        "Dask": [(n, ["--cores", str(n)], {"histograms": dask | {"workers": n}}) for n in (1, 2)],
+    }
+    print("| histograms by | cores | wall [s] | CPU [s] | in stages [s] | efficiency |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, runs in ways.items():
+        alone = None
+        for n, where, changes in runs:
+            (folder / "run.yaml").write_text(json.dumps(changes))
+            given = ("--configfile", "run.yaml", "--config", simulation)
+            options = (*where, "--forcerun", "histogram", *given, "--", target)
+            cost = run(workflow(*options), folder)
+            found = runtimes.collect([folder / "results/benchmarks"], {"histogram", "merge"})
+            alone = alone or cost.wall
+            row = (name, n, f"{cost.wall:.0f}", f"{cost.cpu:.0f}")
+            stages = sum(time.wall for time in found)
+            print(f"| {' | '.join(map(str, row))} | {stages:.0f} | {alone / n / cost.wall:.2f} |")
+
+
+def main() -> None:
+    """Command line."""
+    with tempfile.TemporaryDirectory() as name:
+        match sys.argv[1:]:
+            case ["plan", *numbers]:
+                plan(Path(name), [int(number) for number in numbers] or [787, 20_000])
+            case ["jobs", number, *options]:
+                jobs(Path(name), int(number), options or ["--cores", "2"])
+            case ["cores", *scale]:
+                cores(Path(name), float(scale[0]) if scale else 1)
+            case _:
+                sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Dask clusters for the histogram stage: their start, their workers' code, and their failures."""
+
+import logging
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, assert_never
+
+import dask
+from distributed import Client, KilledWorker, LocalCluster, Security, performance_report
+from distributed.comm import CommClosedError
+
+import agc_pipeline
+from agc_pipeline.columnar.settings import (
+    BatchDask,
+    GatewayDask,
+    HistogramSettings,
+    LocalDask,
+    SchedulerDask,
+)
+from agc_pipeline.errors import ServiceError
+from agc_pipeline.files import atomic_path
+
+PLACE = "histograms.dask"
+# Histograms are small: what fills a worker's memory is work, which neither waiting nor the disk
+# makes smaller. The worker dies, and after a few of them the run, instead of waiting for ever.
+WORKERS = {f"distributed.worker.memory.{part}": False for part in ("target", "spill", "pause")}
+
+
+@contextmanager
+def client(settings: HistogramSettings, report: Path | None) -> Iterator[Client]:
+    """Connect to the cluster that the settings name, or start it; it has at least one worker.
+
+    Args:
+        settings: of the stage.
+        report: where the performance report of what is done inside goes; None for none.
+
+    Raises:
+        ServiceError: if there is no scheduler or no worker in time, a worker dies again and again,
+            or the scheduler is lost.
+    """
+    # It tells of every worker that comes and goes.
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(WORKERS))
+        connected = _connected(settings, stack)
+        if not isinstance(settings.dask, LocalDask):
+            _upload_package(connected)
+        try:
+            connected.wait_for_workers(1, timeout=settings.dask.timeout)
+        except TimeoutError as error:
+            raise ServiceError(
+                f"no Dask worker within {settings.dask.timeout:g} s",
+                place=PLACE,
+                remedy="look at the workers' logs, ask for less memory or time for each of them, "
+                "or wait longer with `histograms.dask.timeout`",
+            ) from error
+        try:
+            if report is None:
+                yield connected
+            else:
+                with atomic_path(report) as unfinished:
+                    measured = performance_report(filename=str(unfinished))
+                    measured.__enter__()
+                    yield connected
+                    # Only if all is well: it asks the scheduler.
+                    measured.__exit__(None, None, None)
+        except Exception as error:
+            # coffea wraps what happens in a bare Exception: find Dask's inside.
+            raise _explained(error) from error
+
+
+def _connected(settings: HistogramSettings, stack: ExitStack) -> Client:
+    """A client of the cluster; both end with the stack."""
+    match settings.dask:
+        case SchedulerDask():
+            return stack.enter_context(_scheduler(settings.dask))
+        case LocalDask():
+            cluster: Any = LocalCluster(
+                n_workers=0,
+                threads_per_worker=1,
+                memory_limit=settings.dask.memory_limit,
+                dashboard_address=None,
+            )
+        case BatchDask():
+            cluster = _batch(settings.dask)
+        case GatewayDask():
+            cluster = _gateway(settings.dask)
+        case _:
+            assert_never(settings.dask)
+    stack.enter_context(cluster)
+    if settings.dask.adaptive:
+        cluster.adapt(minimum=1, maximum=settings.workers)
+    else:
+        cluster.scale(settings.workers)
+    return stack.enter_context(Client(cluster))
+
+
+def _scheduler(settings: SchedulerDask) -> Client:
+    try:
+        security = None
+        if settings.tls is not None:
+            security = Security(
+                require_encryption=True,
+                tls_ca_file=settings.tls.ca_file,
+                tls_client_cert=settings.tls.cert,
+                tls_client_key=settings.tls.key,
+            )
+        return Client(settings.address, timeout=settings.timeout, security=security)
+    except (OSError, ValueError, TypeError) as error:
+        raise ServiceError(
+            f"the Dask scheduler {settings.address!r} does not answer: {error}",
+            place=f"{PLACE}.address",
+            remedy="start the scheduler, correct the address or the files for TLS, or use a "
+            "cluster on this machine with `histograms.dask.cluster: local`",
+        ) from error
+
+
+def _batch(settings: BatchDask) -> Any:
+    from dask_jobqueue import HTCondorCluster, SLURMCluster  # noqa: PLC0415
+
+    common = {
+        "cores": 1,
+        "processes": 1,
+        "memory": settings.memory,
+        "interface": settings.interface,
+        "job_script_prologue": [*map(_exported, WORKERS), *settings.prologue],
+        "scheduler_options": {"dashboard_address": None},
+    }
+    match settings.cluster:
+        case "slurm":
+            return SLURMCluster(
+                **common, walltime=settings.walltime, job_extra_directives=list(settings.extra)
+            )
+        case "htcondor":
+            lines = [line.partition("=") for line in settings.extra]
+            extra = {key.strip(): value.strip() for key, _, value in lines}
+            return HTCondorCluster(
+                **common, disk=settings.disk, job_extra_directives={"getenv": "True", **extra}
+            )
+        case _:
+            assert_never(settings.cluster)
+
+
+def _exported(key: str) -> str:
+    """Shell command by which a worker's process takes over a setting of ``WORKERS``."""
+    return f"export DASK_{key.replace('.', '__').upper()}={WORKERS[key]}"
+
+
+def _gateway(settings: GatewayDask) -> Any:
+    from dask_gateway import Gateway, GatewayClusterError, GatewayServerError  # noqa: PLC0415
+
+    try:
+        return Gateway(address=settings.address).new_cluster(**settings.options)
+    except (OSError, ValueError, GatewayClusterError, GatewayServerError) as error:
+        raise ServiceError(
+            f"no cluster from the Dask Gateway: {error}",
+            place=PLACE,
+            remedy="correct `histograms.dask.address` and `options`, or ask who runs the gateway",
+        ) from error
+
+
+def _upload_package(connected: Client) -> None:
+    """Give this package, as it is here, to the workers that are there and to those to come."""
+    source = Path(agc_pipeline.__file__).parent
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "agc_pipeline.zip"
+        with zipfile.ZipFile(archive, "w") as packed:
+            for path in sorted(source.rglob("*.py")):
+                packed.write(path, path.relative_to(source.parent))
+        connected.upload_file(str(archive))
+
+
+def _explained(error: Exception) -> Exception:
+    """The error to raise: one that says what happened to the cluster, or the same."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KilledWorker):
+            return ServiceError(
+                f"Dask workers died again and again: {cause}",
+                place=PLACE,
+                remedy="they are mostly killed for their memory: give each of them more, or make "
+                "`histograms.chunk_size` smaller",
+            )
+        if isinstance(cause, CommClosedError | CancelledError):
+            return ServiceError(
+                f"the Dask scheduler was lost: {cause}",
+                place=PLACE,
+                remedy="start it anew and run again: finished jobs are kept",
+            )
+        cause = cause.__cause__ or cause.__context__
+    return error

@@ -1,0 +1,201 @@
+"""Histograms with Dask clusters that run, grow, break down or are not there."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import Security
+from test_deliver_histogram_merge import Chain, content, write_files
+
+from agc_pipeline.files import read_json
+
+# Programs of Dask that do not see this package, as on a facility that never heard of it.
+PROGRAM = """
+import sys
+from pathlib import Path
+sys.path = [p for p in sys.path if not (Path(p) / "agc_pipeline").exists()]
+from distributed.cli.dask_{0} import main
+main()
+"""
+# A worker that is killed when it starts its third chunk.
+KILLED_WORKER = """
+import os, signal
+from distributed import WorkerPlugin
+
+class Killer(WorkerPlugin):
+    started = 0
+
+    def transition(self, key, start, finish, **kwargs):
+        self.started += finish == "executing"
+        if self.started == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+async def dask_setup(worker):
+    await worker.plugin_add(Killer())
+"""
+# A scheduler that is killed when three chunks are done.
+KILLED_SCHEDULER = """
+import os, signal
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+class Killer(SchedulerPlugin):
+    done = 0
+
+    def transition(self, key, start, finish, *args, **kwargs):
+        self.done += finish == "memory"
+        if self.done == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def dask_setup(scheduler):
+    scheduler.add_plugin(Killer())
+"""
+
+
+@pytest.fixture
+def chain(command: Callable[..., str | None], tmp_path: Path) -> Chain:
+    made = Chain(command, tmp_path)
+    assert made.deliver(write_files(tmp_path), backend="none") is None
+    return made
+
+
+@pytest.fixture
+def reference(chain: Chain) -> dict[str, Any]:
+    assert chain.histogram(chunk_size=3) is None
+    return content(chain.result())
+
+
+@contextmanager
+def program(kind: str, folder: Path, *options: str, preload: str | None = None) -> Iterator[None]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if preload is not None:
+        script = folder / f"killed_{kind}.py"
+        script.write_text(preload)
+        options = (*options, "--preload", str(script))
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(kind), *options],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def scheduler(folder: Path, preload: str | None = None, *options: str) -> Iterator[str]:
+    """A scheduler on the loopback interface; gives its address."""
+    found = folder / "scheduler.json"
+    place = ("--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(found))
+    with program("scheduler", folder, *place, *options, preload=preload):
+        deadline = time.monotonic() + 60
+        while not (found.exists() and found.read_text().endswith("}")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield read_json(found)["address"]
+
+
+@contextmanager
+def worker(folder: Path, address: str, preload: str | None = None, *options: str) -> Iterator[None]:
+    place = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1")
+    with program("worker", folder, address, *place, *options, preload=preload):
+        yield
+
+
+def running(address: str, **changes: Any) -> dict[str, Any]:
+    return {"executor": "dask", "chunk_size": 3} | {
+        "dask": {"cluster": "scheduler", "address": address} | changes
+    }
+
+
+def test_a_cluster_without_our_package(
+    chain: Chain, reference: dict[str, Any], tmp_path: Path
+) -> None:
+    with scheduler(tmp_path) as address, worker(tmp_path, address):
+        assert chain.histogram(**running(address)) is None
+    assert content(chain.result()) == reference
+    assert "bokeh" in (tmp_path / "0.html").read_text()
+
+
+def test_a_worker_is_killed_in_the_middle(
+    chain: Chain, reference: dict[str, Any], tmp_path: Path
+) -> None:
+    with (
+        scheduler(tmp_path) as address,
+        worker(tmp_path, address, KILLED_WORKER),
+        worker(tmp_path, address),
+    ):
+        assert chain.histogram(**running(address, performance_report=False)) is None
+    assert content(chain.result()) == reference
+    assert not (tmp_path / "0.html").exists()
+
+
+def test_the_scheduler_is_lost(chain: Chain, tmp_path: Path) -> None:
+    with scheduler(tmp_path, KILLED_SCHEDULER) as address, worker(tmp_path, address):
+        message = chain.histogram(**running(address))
+    assert message is not None
+    assert "the Dask scheduler was lost" in message
+    assert not list(tmp_path.glob("0.histograms*"))
+    assert not list(tmp_path.glob("*.html"))
+
+
+def test_workers_over_their_memory(chain: Chain, tmp_path: Path) -> None:
+    local = {"cluster": "local", "memory_limit": "200 MB"}
+    message = chain.histogram(executor="dask", dask=local)
+    assert message is not None
+    assert "Dask worker" in message
+    assert "memory" in message
+    assert not list(tmp_path.glob("0.histograms*"))
+
+
+def test_as_many_workers_as_there_is_work_for(chain: Chain, reference: dict[str, Any]) -> None:
+    local = {"cluster": "local", "adaptive": True, "performance_report": False}
+    assert chain.histogram(executor="dask", workers=2, chunk_size=3, dask=local) is None
+    assert content(chain.result()) == reference
+
+
+def test_a_scheduler_that_does_not_answer(chain: Chain) -> None:
+    message = chain.histogram(**running("tcp://127.0.0.1:1", timeout=0.5))
+    assert message is not None
+    assert "the Dask scheduler 'tcp://127.0.0.1:1' does not answer" in message
+    assert "histograms.dask.address" in message
+
+
+def test_a_scheduler_without_workers(chain: Chain, tmp_path: Path) -> None:
+    with scheduler(tmp_path) as address:
+        message = chain.histogram(**running(address, timeout=2))
+    assert message is not None
+    assert "no Dask worker within 2 s" in message
+
+
+def test_encrypted_as_on_a_facility(
+    chain: Chain, reference: dict[str, Any], tmp_path: Path
+) -> None:
+    made = Security.temporary()
+    tls = {"ca_file": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
+    tls = {name: str(tmp_path / file) for name, file in tls.items()}
+    Path(tls["ca_file"]).write_text(made.tls_ca_file)
+    Path(tls["cert"]).write_text(made.tls_client_cert)
+    Path(tls["key"]).write_text(made.tls_client_key)
+    options = [f"--tls-{name.replace('_', '-')}={path}" for name, path in tls.items()]
+    with (
+        scheduler(tmp_path, None, "--protocol", "tls", *options) as address,
+        worker(tmp_path, address, None, *options),
+    ):
+        assert address.startswith("tls://")
+        assert chain.histogram(**running(address, tls=tls)) is None
+        Path(tls["key"]).unlink()
+        message = chain.histogram(**running(address, tls=tls))
+    assert content(chain.result()) == reference
+    assert message is not None
+    assert "No such file" in message
+    assert "the files for TLS" in message
