@@ -9,10 +9,10 @@ rule histogram:
         f"{RESULTS}/logs/histogram/{{dataset}}/{{batch}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/histogram/{{dataset}}/{{batch}}.tsv"
-    conda:
-        "../../environment.yml"
     # Only from here can a cluster on a batch system be started.
     localrule: CONFIG.histograms.elsewhere
+    conda:
+        "../../environment.yml"
     threads: CONFIG.histograms.threads
     resources:
         **needs("histogram", PLAN.files_per_job),
@@ -20,10 +20,11 @@ rule histogram:
         execution=PLAN.execution(),
     params:
         settings=PLAN.histogram(),
+        performance=f"{RESULTS}/dask/{{dataset}}/{{batch}}.html",
     shell:
         "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
         " --execution {resources.execution:q}"
-        " --performance {RESULTS}/dask/{wildcards.dataset}/{wildcards.batch}.html"
+        " --performance {params.performance}"
         " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
 
 
