@@ -161,9 +161,9 @@ def problem(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -
 def _require_prediction(model: pyhf.Model, made: Problem) -> None:
     """Refuse data in a bin in which the model expects nothing: no parameter could explain them."""
     likelihood = made.likelihood
-    # A factor that starts at zero may grow.
-    start = np.where(made.start == 0, 1e-3, made.start)
-    start = np.where(made.likelihood.constraints.widths() > 0, made.start, start)
+    # A free factor that starts at zero may grow.
+    free = likelihood.constraints.widths() == 0
+    start = np.where(free & (made.start == 0), 1e-3, made.start)
     impossible = (likelihood.rates(start) <= 0) & (likelihood.data > 0)
     bins = [
         f"{channel} bin {number}"
