@@ -24,7 +24,8 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
-    """The report, and with it everything else."""
+    """The report, and with it everything else; results in formats for others."""
     default_target: True
     input:
         f"{RESULTS}/report.html",
+        f"{RESULTS}/preservation.json",

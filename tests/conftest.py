@@ -1,11 +1,16 @@
 """What many tests need: the repository, its configuration, real samples, stages as commands."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+# As in the jobs of the workflow: with matrices as small as these, threads only wait for each other.
+# Set before the first import of numpy.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 import yaml

@@ -55,7 +55,10 @@ class Project:
             },
             # Toy events of all processes look alike: their shapes are no model of anything.
             "physics": {"luminosity_per_pb": 100},
-            "fit": {"model": {"missing_datasets": "drop", "data": "asimov"}},
+            "fit": {
+                "model": {"missing_datasets": "drop", "data": "asimov"},
+                "toys": {"count": 3},
+            },
             **changes,
         }
         (self.folder / "toy.yaml").write_text(yaml.safe_dump(content))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from agc_pipeline.analyses.base import Analysis
 from agc_pipeline.datasets import Dataset, InputFile, checked, identity
@@ -76,8 +76,38 @@ class PublishedInput(Settings):
     kind: Literal["published"]
 
 
+class WorkspaceInput(Settings):
+    """No histograms either: start from a workspace of pyhf, or a published likelihood.
+
+    Attributes:
+        path: JSON file of the workspace, or archive (``.zip``, ``.tar.gz``) that has it.
+        member: file of the archive that is the workspace.
+        patchset: JSON file, or file of the archive, with signals to be patched in.
+        patch: name of the signal.
+        measurement: name of the one to use; None is the first.
+        poi: parameter of interest; None is that of the measurement.
+        groups: names of groups of systematics, to patterns of the names of these (``jet_*``).
+    """
+
+    kind: Literal["workspace"]
+    path: str
+    member: str | None = None
+    patchset: str | None = None
+    patch: str | None = None
+    measurement: str | None = None
+    poi: str | None = None
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _both(self) -> "WorkspaceInput":
+        if (self.patchset is None) != (self.patch is None):
+            raise ValueError("a patch needs both `patchset` and `patch`")
+        return self
+
+
 Input = Annotated[
-    SimulatedInput | FilesInput | FilesetInput | PublishedInput, Field(discriminator="kind")
+    SimulatedInput | FilesInput | FilesetInput | PublishedInput | WorkspaceInput,
+    Field(discriminator="kind"),
 ]
 
 

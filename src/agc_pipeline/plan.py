@@ -16,11 +16,13 @@ from agc_pipeline.config import Configuration
 from agc_pipeline.datasets import Dataset, InputFile, batches, files_per_job, take
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
+from agc_pipeline.errors import InputError
 from agc_pipeline.inputs import (
     FilesetInput,
     FilesInput,
     PublishedInput,
     SimulatedInput,
+    WorkspaceInput,
     listed,
 )
 
@@ -45,7 +47,9 @@ class Plan:
 
     @cached_property
     def datasets(self) -> dict[str, Dataset]:
-        """The datasets of the run by name, with the files that it takes; none if published.
+        """The datasets of the run by name, with the files that it takes.
+
+        There are none if it starts behind them.
 
         Raises:
             PipelineError: if the input is not described correctly.
@@ -61,8 +65,19 @@ class Plan:
                 found = filesets.read(Path(source.path), self.analysis, xsec)
             case PublishedInput():
                 found = ()
+            case WorkspaceInput():
+                if not Path(source.path).is_file():
+                    raise InputError(
+                        "file not found", place=source.path, remedy="correct `input.path`"
+                    )
+                found = ()
         taken = take(found, self.config.n_files_max_per_sample)
         return {dataset.name: dataset for dataset in taken}
+
+    @property
+    def given(self) -> bool:
+        """Whether the run starts from a workspace, without histograms."""
+        return isinstance(self.config.input, WorkspaceInput)
 
     def _simulated(self) -> tuple[Dataset, ...]:
         return tuple(
@@ -247,9 +262,41 @@ class Plan:
             {"analysis": self.config.analysis, "model": self.config.fit.model.model_dump()}
         )
 
+    def reproduce(self) -> str:
+        """Settings of the rule that takes a workspace in place of histograms."""
+        return _text({"input": self.config.input.model_dump()})
+
     def fit(self) -> str:
         """Settings of the rule that fits."""
-        return _text(self.config.fit.minimiser.model_dump())
+        return self._inference("compare")
+
+    def ranking(self) -> str:
+        """Settings of the rule that ranks the parameters."""
+        return self._inference()
+
+    def scan(self) -> str:
+        """Settings of the rule that scans the likelihood."""
+        return self._inference("scan")
+
+    def toys(self) -> str:
+        """Settings of the rule that makes pseudo-experiments."""
+        return self._inference("toys")
+
+    def limit(self) -> str:
+        """Settings of the rule that sets an upper limit."""
+        return self._inference("limit")
+
+    def propagate(self) -> str:
+        """Settings of the rule that propagates the fit to other distributions."""
+        return self.workspace()
+
+    def preserve(self) -> str:
+        """Settings of the rule that writes formats for others."""
+        return _text({"report": self.config.report.model_dump()})
+
+    def _inference(self, *parts: str) -> str:
+        """The minimiser and other parts of the fit's configuration."""
+        return _text(self.config.fit.model_dump(include={"minimiser", *parts}))
 
     def validate(self) -> str:
         """Settings of the rule that compares with the published histograms."""
@@ -264,7 +311,7 @@ class Plan:
         """Settings of the rule that draws the report, which shows the whole configuration."""
         return _text(
             {
-                "analysis": self.config.analysis,
+                "analysis": None if self.given else self.config.analysis,
                 "measured": self.config.fit.model.poi.process,
                 "luminosity_per_pb": self.config.physics.luminosity_per_pb,
                 "rules": self._rules(),
@@ -275,7 +322,10 @@ class Plan:
 
     def _rules(self) -> tuple[str, ...]:
         """Names of the rules that this input needs, as far as the report."""
-        behind = ("validate", "workspace", "fit", "report")
+        of_fit = ("fit", "ranking", "scan", "toys", "limit", "preserve", "report")
+        if self.given:
+            return ("reproduce", *of_fit)
+        behind = ("validate", "workspace", "propagate", *of_fit)
         if isinstance(self.config.input, PublishedInput):
             return ("published", *behind)
         simulate = ("simulate",) if isinstance(self.config.input, SimulatedInput) else ()

@@ -44,9 +44,14 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return paths | {"output": tmp_path / "fit.json"}
 
 
+def stage_settings(config_values: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    fit = config_values["fit"]
+    return {"minimiser": fit["minimiser"] | changes, "compare": fit["compare"]}
+
+
 def test_fit_as_a_process(files: dict[str, Path], config_values: dict[str, Any]) -> None:
     options = [text for name, path in files.items() for text in (f"--{name}", str(path))]
-    settings = json.dumps(config_values["fit"]["minimiser"])
+    settings = json.dumps(stage_settings(config_values))
     result = subprocess.run(
         [sys.executable, "-m", "agc_pipeline.stages.fit", "--settings", settings, *options],
         capture_output=True,
@@ -66,6 +71,9 @@ def test_fit_as_a_process(files: dict[str, Path], config_values: dict[str, Any])
     assert len(content["bestfit"]) == len(content["uncertainty"]) == n_parameters
     assert [len(row) for row in content["correlation"]] == [n_parameters] * n_parameters
     assert content["goodness_of_fit"] > 0.99
+    assert content["comparison"]["method"] == "cabinetry"
+    assert 1e-9 < content["comparison"]["distance"] < 1e-2
+    assert content["breakdown"]["total"] == pytest.approx(content["poi"]["uncertainty"], rel=1e-12)
     assert set(content["yields"]) == {"prefit", "postfit"}
     about = json.loads(files["model"].read_text())
     for key in ("workspace_digest", "left_out", "partial", "channels", "analysis", "data"):
@@ -80,7 +88,7 @@ def test_record_of_another_workspace(
     content = json.loads(files["workspace"].read_text())
     content["observations"][0]["data"][0] += 1
     write_json(files["workspace"], content)
-    error = command("fit", config_values["fit"]["minimiser"], **files)
+    error = command("fit", stage_settings(config_values), **files)
     assert error is not None
     assert error.startswith("error: belongs to the workspace")
     assert str(files["model"]) in error
@@ -91,7 +99,7 @@ def test_workspace_that_is_none(
     command: Command, files: dict[str, Path], config_values: dict[str, Any]
 ) -> None:
     write_json(files["workspace"], {"channels": []})
-    error = command("fit", config_values["fit"]["minimiser"], **files)
+    error = command("fit", stage_settings(config_values), **files)
     assert error is not None
     assert error.startswith("error: not a valid workspace")
 
@@ -100,7 +108,7 @@ def test_workspace_that_is_none(
     ("change", "message"),
     [
         ({"max_iterations": 2}, "has not converged after 2 steps"),
-        ({"max_distance": 1.0}, "`max_distance` cannot be 1.0"),
+        ({"max_distance": 1.0}, "`minimiser.max_distance` cannot be 1.0"),
         ({"max_iteration": 2}, "did you mean `max_iterations`?"),
     ],
 )
@@ -111,7 +119,7 @@ def test_wrong_settings(
     change: dict[str, Any],
     message: str,
 ) -> None:
-    error = command("fit", config_values["fit"]["minimiser"] | change, **files)
+    error = command("fit", stage_settings(config_values, **change), **files)
     assert error is not None
     assert message in error
     assert not files["output"].exists()

@@ -13,10 +13,23 @@ from typing import Any
 import pytest
 import yaml
 
-from agc_pipeline.stages import fit, published, report, validate, workspace
+from agc_pipeline.stages import (
+    fit,
+    limit,
+    propagate,
+    published,
+    ranking,
+    report,
+    scan,
+    toys,
+    validate,
+    workspace,
+)
 
 CONFIG = Path(__file__).parents[2] / "config" / "cms_ttbar"
 HOSTILE = 'root://host//<script>alert("{{ title }}")</script>&f.root'
+OF_FIT = ("ranking", "scan", "toys", "limit")
+BESIDE = (*OF_FIT, "checks", "propagated")
 VOID = {"meta", "link", "img", "br"}
 
 
@@ -56,7 +69,13 @@ def configuration() -> dict[str, Any]:
     merged: dict[str, Any] = {"analysis": "cms_ttbar", "input": {"kind": "simulated"}}
     for name in ("fit", "validation", "report"):
         merged |= yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
+    merged["fit"]["toys"]["count"] = 10
     return merged
+
+
+def arguments(paths: dict[str, Path], output: str, settings: Any) -> Namespace:
+    """Arguments of a stage that writes one of the files."""
+    return Namespace(settings=json.dumps(settings), **(paths | {"output": paths[output]}))
 
 
 def stage_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -74,25 +93,29 @@ def stage_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
     folder = tmp_path_factory.mktemp("results")
     settings = configuration()
-    paths = {
-        name: folder / f"{name}.json"
-        for name in ("closure", "validation", "workspace", "model", "fit")
-    } | {"histograms": folder / "histograms.root", "page": folder / "validation.html"}
-    given = json.dumps({"analysis": "cms_ttbar", "n_files": 1})
-    published.stage(Namespace(settings=given, **paths))
+    names = ("closure", "validation", "workspace", "model", "checks", "fit", *OF_FIT, "propagated")
+    paths = {name: folder / f"{name}.json" for name in names} | {
+        "histograms": folder / "histograms.root",
+        "page": folder / "validation.html",
+    }
+    published.stage(arguments(paths, "histograms", {"analysis": "cms_ttbar", "n_files": 1}))
     _make_partial(paths["closure"])
-    given = json.dumps({"analysis": "cms_ttbar", "validation": settings["validation"]})
-    validate.stage(Namespace(settings=given, **(paths | {"output": paths["validation"]})))
-    given = json.dumps({"analysis": "cms_ttbar", "model": settings["fit"]["model"]})
-    workspace.stage(Namespace(settings=given, **(paths | {"output": paths["workspace"]})))
-    given = json.dumps(settings["fit"]["minimiser"])
-    fit.stage(Namespace(settings=given, **(paths | {"output": paths["fit"]})))
+    given = {"analysis": "cms_ttbar", "validation": settings["validation"]}
+    validate.stage(arguments(paths, "validation", given))
+    model = {"analysis": "cms_ttbar", "model": settings["fit"]["model"]}
+    workspace.stage(arguments(paths, "workspace", model))
+    of_fit = {"minimiser": settings["fit"]["minimiser"]}
+    fit.stage(arguments(paths, "fit", of_fit | {"compare": True}))
+    ranking.stage(arguments(paths, "ranking", of_fit))
+    for stage, name in ((scan, "scan"), (toys, "toys"), (limit, "limit")):
+        stage.stage(arguments(paths, name, of_fit | {name: settings["fit"][name]}))
+    propagate.stage(arguments(paths, "propagated", model))
     (folder / "dask" / "wjets__nominal").mkdir(parents=True)
     (folder / "dask" / "wjets__nominal" / "0000.html").write_text("a page of Dask")
     benchmark = folder / "benchmarks" / "fit.tsv"
     benchmark.parent.mkdir()
     benchmark.write_text("s\tmax_rss\tcpu_time\n123.4\t512.3\t98.7\n")
-    inputs = ("histograms", "closure", "workspace", "fit", "validation")
+    inputs = ("histograms", "closure", "workspace", "fit", "validation", *BESIDE)
     result = subprocess.run(
         [
             sys.executable,
@@ -200,9 +223,11 @@ def test_figures(made: Page) -> None:
     expected = {
         f"{region}_{what}"
         for region in ("4j1b", "4j2b")
-        for what in ("prefit", "postfit", "systematics", "published")
-    } | {"pulls", "correlations"}
+        for what in ("prefit", "postfit", "propagated", "systematics", "published")
+    } | {"pulls", "correlations", "overview", "ranking", "scan", "toys"}
     assert names == expected
+    files = {path.name for path in (made.folder / "figures").iterdir()}
+    assert files == {f"{name}.{kind}" for name in names for kind in ("pdf", "png", "json")}
     images = [attrs for tag, attrs in made.read.tags if tag == "img"]
     assert len(images) == len(expected)
     assert all(attrs["alt"] for attrs in images)
@@ -236,6 +261,7 @@ def test_fit_of_another_workspace_is_refused(made: Page, monkeypatch: pytest.Mon
             f"--workspace={made.folder / 'workspace.json'}",
             f"--fit={other}",
             f"--validation={made.folder / 'validation.json'}",
+            *(f"--{name}={made.folder / name}.json" for name in BESIDE),
             f"--output={made.folder / 'none.html'}",
             f"--figures={made.folder / 'none'}",
         ],

@@ -36,7 +36,11 @@ def files(tmp_path: Path, command: Command) -> dict[str, Path]:
     """Options of the stage, with published histograms as its input."""
     options = {"histograms": tmp_path / "histograms.root", "closure": tmp_path / "closure.json"}
     assert command("published", {"analysis": "cms_ttbar", "n_files": 5}, **options) is None
-    return options | {"output": tmp_path / "workspace.json", "model": tmp_path / "model.json"}
+    return (
+        options
+        | {"output": tmp_path / "workspace.json", "model": tmp_path / "model.json"}
+        | {"checks": tmp_path / "checks.json"}
+    )
 
 
 def test_writes_workspace_and_record(
@@ -55,9 +59,19 @@ def test_writes_workspace_and_record(
     assert set(about["provenance"]["inputs"]) == {str(files["histograms"]), str(files["closure"])}
     # A few lines, none from the libraries.
     assert caplog.messages == [
-        f"{channel}: single top s-channel, single top tW, single top t-channel, W+jets, ttbar"
-        for channel in ("4j1b CR", "4j2b SR")
+        *(
+            f"{channel}: single top s-channel, single top tW, single top t-channel, W+jets, ttbar"
+            for channel in ("4j1b CR", "4j2b SR")
+        ),
+        "4j1b CR, W+jets, Jet energy scale: down: negative content in bin 0, by mirroring a shift "
+        "of more than the content",
     ]
+    checks = json.loads(files["checks"].read_text())
+    assert checks["workspace_digest"] == about["workspace_digest"]
+    # Of each region: five samples; of ttbar nine systematics with shapes, W+jets seven, others six.
+    assert len(checks["origins"]) == 2 * (5 + 9 + 7 + 3 * 6)
+    assert all(origin["deviation"] < 1e-12 for origin in checks["origins"])
+    assert checks["pruned"] == []
 
 
 def test_same_input_same_bytes(

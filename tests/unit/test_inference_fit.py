@@ -14,8 +14,10 @@ import scipy.optimize
 from agc_pipeline import analyses
 from agc_pipeline.errors import InputError, ModelError
 from agc_pipeline.files import write_json
-from agc_pipeline.inference import fit, likelihood, results, templates, workspace
+from agc_pipeline.inference import fit, results, templates, workspace
 from agc_pipeline.inference.fit import Fit
+from agc_pipeline.inference.minimum import minimise
+from agc_pipeline.inference.reading import from_model
 from agc_pipeline.inference.records import FitRecord, ModelRecord
 from agc_pipeline.inference.settings import MinimiserSettings, ModelSettings
 from agc_pipeline.provenance import provenance
@@ -55,7 +57,9 @@ def fitted(n_files: int, data: str = "pseudodata") -> tuple[pyhf.Model, list[flo
 def record(n_files: int) -> FitRecord:
     model, _, found = fitted(n_files)
     made_by = provenance("fit", packages=("pyhf",), settings={})
-    return results.describe_fit(built(n_files)[1], model, found, made_by=made_by)
+    return results.describe_fit(
+        built(n_files)[1], model, found, breakdown=None, comparison=None, made_by=made_by
+    )
 
 
 def measured(n_files: int, data: str = "pseudodata") -> tuple[float, float]:
@@ -114,7 +118,7 @@ def test_every_published_number_converges(n_files: int) -> None:
     assert 1e4 < found.diagnostics.condition_number < 2e4
     assert found.diagnostics.at_bounds == ()
     # Another method, from another start, finds no other minimum.
-    function = likelihood.from_model(model, data)
+    function = from_model(model, data)
     start = np.array(model.config.suggested_init())
     other = scipy.optimize.minimize(
         lambda at: function.expand(at).value,
@@ -195,12 +199,12 @@ def test_uncertainty_is_that_of_the_profile() -> None:
     rises = []
     for sign in (-1, 1):
         model_, data_ = workspace.load(held_at(value + sign * uncertainty), place="test")
-        function = likelihood.from_model(model_, data_)
+        function = from_model(model_, data_)
         fixed = np.zeros(len(found.results.labels), dtype=bool)
         fixed[poi] = True
         start = found.results.bestfit.copy()
         start[poi] = value + sign * uncertainty
-        minimum = fit.minimise(
+        minimum = minimise(
             function,
             start,
             bounds=np.array(model_.config.suggested_bounds(), dtype=float),
@@ -324,7 +328,10 @@ def test_left_out_samples_have_no_yields() -> None:
         ANALYSIS, selected, spec, data=settings.data, partial=True, made_by=made_by
     )
     model, data = workspace.load(spec, place="test")
-    made = results.describe_fit(about, model, fit.fit(model, data, minimiser()), made_by=made_by)
+    found = fit.fit(model, data, minimiser())
+    made = results.describe_fit(
+        about, model, found, breakdown=None, comparison=None, made_by=made_by
+    )
     assert "W+jets" not in made.yields.postfit["4j1b CR"].samples
     assert "W+jets" in made.yields.postfit["4j2b SR"].samples
     assert [entry.describe() for entry in made.left_out] == [

@@ -1,19 +1,28 @@
 """What each job is given is what its stage accepts, and nothing that it does not depend on."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agc_pipeline import config
-from agc_pipeline.inference.settings import MinimiserSettings
+from agc_pipeline.errors import InputError
 from agc_pipeline.plan import Plan
 from agc_pipeline.report.content import ReportStage
 from agc_pipeline.simulation.settings import SimulationJob
 from agc_pipeline.stages.deliver import DeliverStage
 from agc_pipeline.stages.fileset import FilesetStage
+from agc_pipeline.stages.fit import FitStage
 from agc_pipeline.stages.histogram import HistogramStage
+from agc_pipeline.stages.limit import LimitStage
 from agc_pipeline.stages.merge import MergeStage
+from agc_pipeline.stages.preserve import PreserveStage
+from agc_pipeline.stages.propagate import PropagateStage
 from agc_pipeline.stages.published import PublishedSettings
+from agc_pipeline.stages.ranking import RankingStage
+from agc_pipeline.stages.reproduce import ReproduceStage
+from agc_pipeline.stages.scan import ScanStage
+from agc_pipeline.stages.toys import ToyStage
 from agc_pipeline.stages.validate import ValidateStage
 from agc_pipeline.stages.workspace import WorkspaceStage
 from conftest import merged, read_config
@@ -33,7 +42,13 @@ def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
     HistogramStage.model_validate_json(made.histogram())
     MergeStage.model_validate_json(made.merge())
     WorkspaceStage.model_validate_json(made.workspace())
-    MinimiserSettings.model_validate_json(made.fit())
+    FitStage.model_validate_json(made.fit())
+    RankingStage.model_validate_json(made.ranking())
+    ScanStage.model_validate_json(made.scan())
+    ToyStage.model_validate_json(made.toys())
+    LimitStage.model_validate_json(made.limit())
+    PropagateStage.model_validate_json(made.propagate())
+    PreserveStage.model_validate_json(made.preserve())
     ValidateStage.model_validate_json(made.validate())
     ReportStage.model_validate_json(made.report())
 
@@ -45,6 +60,20 @@ def test_simulated_and_published_input() -> None:
     published = plan("published", n_files_max_per_sample=20)
     assert published.datasets == {}
     assert PublishedSettings.model_validate_json(published.published()).n_files == 20
+
+
+def test_workspace_as_input(tmp_path: Path) -> None:
+    path = tmp_path / "workspace.json"
+    source = {"path": str(path)}
+    with pytest.raises(InputError, match="file not found"):
+        _ = plan("reproduce", input=source).datasets
+    path.write_text("{}")
+    made = plan("reproduce", input=source)
+    assert made.datasets == {}
+    assert ReproduceStage.model_validate_json(made.reproduce()).input.path == str(path)
+    report = ReportStage.model_validate_json(made.report())
+    assert report.analysis is None
+    assert report.rules[:2] == ("reproduce", "fit")
 
 
 def test_more_simulated_events_leave_whole_batches_alone() -> None:

@@ -1,6 +1,7 @@
 """Figures of the report, and what of a fit and a closure record ends up in it."""
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -74,6 +75,7 @@ def fit(**changes: Any) -> FitRecord:
         "data": "pseudodata",
         "partial": False,
         "left_out": (),
+        "groups": {},
         "channels": {
             "4j2b SR": Channel(
                 region="4j2b", label="$m$ [GeV]", edges=(110, 150, 190), observed=(44, 18)
@@ -93,8 +95,13 @@ def fit(**changes: Any) -> FitRecord:
             "smallest_eigenvalue": 1.0,
             "condition_number": 1.0,
             "iterations": 3,
+            "starts": 1,
+            "minima": 1,
             "at_bounds": [],
         },
+        "method": "exact",
+        "breakdown": None,
+        "comparison": None,
         "yields": Yields(prefit=yields(1.0), postfit=yields(1.05)),
     }
     return FitRecord.model_validate(given | changes)
@@ -105,6 +112,7 @@ def check(picture: style.Picture | None, folder: Path) -> str:
     assert picture is not None
     assert (folder / f"{picture.name}.pdf").read_bytes().startswith(b"%PDF")
     assert (folder / f"{picture.name}.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / f"{picture.name}.json").read_text())
     header, _, encoded = picture.source.partition(",")
     assert header == "data:image/svg+xml;base64"
     text = base64.b64decode(encoded).decode()
@@ -114,9 +122,14 @@ def check(picture: style.Picture | None, folder: Path) -> str:
     return text
 
 
+def expectations() -> list[prediction.Expectation]:
+    made = fit()
+    return prediction.expectations(ANALYSIS, made.channels, made.yields)
+
+
 def draw(folder: Path, moment: int, **options: Any) -> style.Picture:
     return distributions.draw(
-        prediction.expectations(ANALYSIS, fit())[moment],
+        expectations()[moment],
         ANALYSIS,
         folder,
         **{"label": "13 TeV", "data_label": "Pseudodata", "highest": 50.0, "partial": False}
@@ -125,7 +138,7 @@ def draw(folder: Path, moment: int, **options: Any) -> style.Picture:
 
 
 def test_expectations_follow_the_record() -> None:
-    before, after = prediction.expectations(ANALYSIS, fit())
+    before, after = expectations()
     assert (before.moment, after.moment) == ("pre-fit", "post-fit")
     # From the bottom of the stack, as the analysis declares it; samples without events are absent.
     assert list(before.samples) == ["W+jets", "ttbar"]
@@ -161,7 +174,8 @@ def test_partial_figures_say_so(tmp_path: Path) -> None:
 
 
 def test_pulls(tmp_path: Path) -> None:
-    picture = parameters.draw_pulls(results(), LABELS[:2], tmp_path, partial=False)
+    pulls = {"Jet energy scale": (0.3, 0.2), "Luminosity": (-0.1, 0.98)}
+    picture = parameters.draw_pulls(pulls, tmp_path, partial=False)
     check(picture, tmp_path)
     assert "Jet energy scale +0.30 \u00b1 0.20" in picture.alternative
 

@@ -21,7 +21,8 @@ from project import DATASETS, Project
 pytestmark = pytest.mark.workflow
 
 # Rules behind the histograms of all datasets; the last is the target.
-BEHIND = {"merge": 1, "validate": 1, "workspace": 1, "fit": 1, "report": 1, "all": 1}
+OF_FIT = {"ranking": 1, "scan": 1, "toys": 1, "limit": 1, "propagate": 1, "preserve": 1}
+BEHIND = {"merge": 1, "validate": 1, "workspace": 1, "fit": 1, **OF_FIT, "report": 1, "all": 1}
 EACH = len(DATASETS)
 # Drawing figures is most of the time of a small run.
 FIT = "results/fit.json"
@@ -90,7 +91,12 @@ def test_a_plot_reruns_only_plots(restored: Project) -> None:
 
 def test_the_minimiser_reruns_the_fit(restored: Project) -> None:
     restored.edit("config/cms_ttbar/fit.yaml", "max_iterations: 200", "max_iterations: 201")
-    assert restored.todo() == {"fit": 1, "report": 1, "all": 1}
+    assert restored.todo() == {"fit": 1, **OF_FIT, "report": 1, "all": 1}
+
+
+def test_a_longer_scan_fits_nothing_again(restored: Project) -> None:
+    restored.edit("config/cms_ttbar/fit.yaml", "reach: 3", "reach: 4")
+    assert restored.todo() == {"scan": 1, "preserve": 1, "report": 1, "all": 1}
 
 
 def test_how_histograms_are_filled_reruns_none(restored: Project) -> None:

@@ -29,11 +29,18 @@ rule validate:
 rule report:
     """One page with everything, and its figures as files."""
     input:
-        histograms=f"{RESULTS}/histograms.root",
-        closure=f"{RESULTS}/closure.json",
-        workspace=rules.workspace.output.workspace,
+        # A run from a workspace has nothing of what comes before it.
+        histograms=[] if PLAN.given else f"{RESULTS}/histograms.root",
+        closure=[] if PLAN.given else f"{RESULTS}/closure.json",
+        validation=[] if PLAN.given else rules.validate.output.record,
+        propagated=[] if PLAN.given else f"{RESULTS}/propagated.json",
+        workspace=f"{RESULTS}/workspace.json",
+        checks=f"{RESULTS}/checks.json",
         fit=rules.fit.output,
-        validation=rules.validate.output.record,
+        ranking=rules.ranking.output,
+        scan=rules.scan.output,
+        toys=rules.toys.output,
+        limit=rules.limit.output,
         templates=PAGE_TEMPLATES,
         code=code("report"),
     output:
@@ -54,6 +61,9 @@ rule report:
     shell:
         "python -m agc_pipeline.stages.report --settings {params.settings:q}"
         " --histograms {input.histograms} --closure {input.closure}"
-        " --workspace {input.workspace} --fit {input.fit} --validation {input.validation}"
-        " --benchmarks {params.benchmarks} --dask {params.dask} --output {output.page} --figures {output.figures}"
+        " --validation {input.validation} --propagated {input.propagated}"
+        " --workspace {input.workspace} --checks {input.checks} --fit {input.fit}"
+        " --ranking {input.ranking} --scan {input.scan} --toys {input.toys} --limit {input.limit}"
+        " --benchmarks {params.benchmarks} --dask {params.dask}"
+        " --output {output.page} --figures {output.figures}"
         " 2>&1 | tee {log}"

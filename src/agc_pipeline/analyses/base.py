@@ -42,6 +42,7 @@ class Region:
         observable: name of the observable.
         label: axis label with unit, in matplotlib's mathtext.
         edges: bin edges in GeV; under- and overflow are kept as well.
+        fitted: whether it is a channel of the fit; the fit is propagated to the others.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Region:
     observable: str
     label: str
     edges: tuple[float, ...]
+    fitted: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Systematic:
         up: variation shifted up; None for kind "normalisation".
         down: variation shifted down; None means that ``up`` is mirrored about the nominal.
         relative: size of a normalisation uncertainty; None for the other kinds.
+        group: of sources whose contributions to the uncertainty are given together; None is a
+            group of its own.
     """
 
     name: str
@@ -79,6 +83,7 @@ class Systematic:
     up: str | None
     down: str | None = None
     relative: float | None = None
+    group: str | None = None
 
     @property
     def variations(self) -> tuple[str, ...]:

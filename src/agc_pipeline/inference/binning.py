@@ -8,12 +8,12 @@ from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.settings import Rebinning
 
 
-def rebin(histogram: hist.Hist, rebinning: Rebinning, *, name: str) -> Histogram:
+def rebin(histogram: hist.Hist, rebinning: Rebinning | None, *, name: str) -> Histogram:
     """Drop the bins below the lowest edge, the under- and the overflow, and merge the rest.
 
     Args:
         histogram: one-dimensional with ``Weight`` storage.
-        rebinning: lowest edge and number of bins to merge.
+        rebinning: lowest edge and number of bins to merge; None keeps the bins.
         name: of the histogram, for errors.
 
     Returns:
@@ -23,6 +23,7 @@ def rebin(histogram: hist.Hist, rebinning: Rebinning, *, name: str) -> Histogram
         ModelError: if an edge is not on a boundary of bins, or a content is not finite.
     """
     edges = histogram.axes[0].edges
+    rebinning = rebinning or Rebinning(lowest_edge=edges[0], merge=1)
     first = int(np.argmin(np.abs(edges - rebinning.lowest_edge)))
     if not np.isclose(edges[first], rebinning.lowest_edge):
         raise ModelError(

@@ -5,6 +5,8 @@ uncertainties are off by several per cent, it fails on some of the published his
 leaves pyhf's global optimizer changed. It stays available, and pyhf is left as it was.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -17,13 +19,10 @@ from cabinetry.model_utils import unconstrained_parameter_count
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.interpolation import Array
-from agc_pipeline.inference.likelihood import Likelihood, from_model
-from agc_pipeline.inference.minimum import Minimum, Modes, minimise, modes_at
+from agc_pipeline.inference.minimum import Minimum, Modes, modes_at
+from agc_pipeline.inference.problem import Found, Problem, problem
 from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.settings import Settings
-
-# Factors may not vanish: the likelihood differentiates their logarithm.
-_SMALLEST_FACTOR = 1e-10
 
 
 class Diagnostics(Settings):
@@ -32,17 +31,21 @@ class Diagnostics(Settings):
     Attributes:
         gradient_norm: of -2 ln L by the free parameters.
         distance: estimated height of -2 ln L above its minimum.
-        smallest_eigenvalue: of the Hessian scaled to a diagonal of one.
-        condition_number: largest over smallest eigenvalue of the same.
+        smallest_eigenvalue: of the Hessian scaled to a diagonal of one; None without parameters.
+        condition_number: largest over smallest eigenvalue of the same; None likewise.
         iterations: Newton steps taken; None for cabinetry's fit.
+        starts: places that fits were started from.
+        minima: different minima that they found, of which the lowest is kept.
         at_bounds: names of parameters that a bound holds; their uncertainty is given as zero.
     """
 
     gradient_norm: float
     distance: float
-    smallest_eigenvalue: float
-    condition_number: float
+    smallest_eigenvalue: float | None
+    condition_number: float | None
     iterations: int | None
+    starts: int
+    minima: int
     at_bounds: tuple[str, ...]
 
 
@@ -69,121 +72,123 @@ def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fi
     Raises:
         ModelError: if the model is not supported or has no minimum within its bounds.
     """
-    likelihood = from_model(model, data)
-    start = np.array(model.config.suggested_init(), dtype=np.float64)
-    _require_prediction(model, likelihood, start)
+    made = problem(model, data, settings)
     match settings.method:
         case "exact":
-            return _exact(model, data, likelihood, start, settings)
+            return _exact(model, data, made)
         case "cabinetry":
-            return _plain(model, data, likelihood)
+            return _plain(model, data, made)
         case _:
             assert_never(settings.method)
 
 
-def _exact(
-    model: pyhf.Model,
-    data: list[float],
-    likelihood: Likelihood,
-    start: Array,
-    settings: MinimiserSettings,
-) -> Fit:
-    bounds = np.array(model.config.suggested_bounds(), dtype=np.float64)
-    factors = likelihood.linear.any(axis=(1, 2)) & (bounds[:, 0] == 0)
-    bounds[factors, 0] = _SMALLEST_FACTOR
-    minimum = minimise(
-        likelihood,
-        start,
-        bounds=bounds,
-        fixed=np.array(model.config.suggested_fixed(), dtype=np.bool_),
-        names=model.config.par_names,
-        settings=settings,
-    )
-    poi = model.config.poi_index
-    if not minimum.free[poi]:
+def minimum(made: Problem) -> Found:
+    """The lowest minimum of a fit.
+
+    Raises:
+        ModelError: if there is none, or the parameter of interest is at a bound other than zero.
+    """
+    found = made.lowest(made.starts())
+    best, poi = found.minimum, made.poi
+    # No signal is a result; any other bound was chosen too narrow.
+    at_bound = not (best.free[poi] or made.fixed[poi])
+    if at_bound and best.parameters[poi] != 0:
         raise ModelError(
-            f"the fit drives {model.config.poi_name} to its bound {minimum.parameters[poi]:.3g}",
-            place="fit.model.poi.bounds",
+            f"the fit drives {made.names[poi]} to its bound {best.parameters[poi]:.3g}",
+            place="bounds of the parameter of interest, `fit.model.poi.bounds`",
             remedy="widen the bounds, and check that data and templates belong together",
         )
-    held = zip(model.config.par_names, minimum.free, model.config.suggested_fixed(), strict=True)
+    return found
+
+
+def _exact(model: pyhf.Model, data: list[float], made: Problem) -> Fit:
+    found = minimum(made)
+    best = found.minimum
+    held = zip(made.names, best.free, made.fixed, strict=True)
     return Fit(
-        _results(model, data, minimum),
+        _results(model, data, best),
         _diagnostics(
-            minimum.expansion.gradient[minimum.free],
-            minimum.modes,
-            iterations=minimum.iterations,
+            best.expansion.gradient[best.free],
+            best.modes,
+            iterations=best.iterations,
+            starts=found.starts,
+            minima=found.minima,
             at_bounds=tuple(name for name, free, fixed in held if not (free or fixed)),
         ),
     )
 
 
-def _plain(model: pyhf.Model, data: list[float], likelihood: Likelihood) -> Fit:
+def _plain(model: pyhf.Model, data: list[float], made: Problem) -> Fit:
     """Run cabinetry's fit, with the exact derivatives where it ends as diagnostics."""
-    backend = pyhf.get_backend()
-    try:
-        results = cabinetry.fit.fit(model, data, goodness_of_fit=True)
-    except (pyhf.exceptions.FailedMinimization, ValueError) as error:
-        raise ModelError(
-            f"cabinetry's fit fails: {error}",
-            place="fit.minimiser.method",
-            remedy="fit with `fit.minimiser.method: exact`",
-        ) from error
-    finally:
-        pyhf.set_backend(*backend)
-    free = ~np.array(model.config.suggested_fixed(), dtype=np.bool_)
-    here = likelihood.expand(results.bestfit)
+    with backend_kept():
+        try:
+            results = cabinetry.fit.fit(model, data, goodness_of_fit=True)
+        except (pyhf.exceptions.FailedMinimization, ValueError) as error:
+            raise ModelError(
+                f"cabinetry's fit fails: {error}",
+                place="fit.minimiser.method",
+                remedy="fit with `fit.minimiser.method: exact`",
+            ) from error
+    free = ~made.fixed
+    here = made.likelihood.expand(results.bestfit)
     return Fit(
         results,
-        _diagnostics(here.gradient[free], modes_at(here, free), iterations=None, at_bounds=()),
+        _diagnostics(
+            here.gradient[free],
+            modes_at(here, free),
+            iterations=None,
+            starts=1,
+            minima=1,
+            at_bounds=(),
+        ),
     )
 
 
-def _results(model: pyhf.Model, data: list[float], minimum: Minimum) -> FitResults:
-    uncertainty = np.zeros(model.config.npars)
-    correlation = np.zeros((model.config.npars, model.config.npars))
-    covariance = minimum.modes.covariance()
-    widths = np.sqrt(np.diag(covariance))
-    uncertainty[minimum.free] = widths
-    correlation[np.ix_(minimum.free, minimum.free)] = covariance / np.outer(widths, widths)
+@contextmanager
+def backend_kept() -> Iterator[None]:
+    """Leave pyhf's backend and optimizer as they were, whatever happens inside."""
+    backend = pyhf.get_backend()
+    try:
+        yield
+    finally:
+        pyhf.set_backend(*backend)
+
+
+def _results(model: pyhf.Model, data: list[float], best: Minimum) -> FitResults:
+    covariance = best.covariance
+    uncertainty = np.sqrt(np.diag(covariance))
+    scale = np.where(uncertainty > 0, uncertainty, 1.0)
     n_dof = model.config.nmaindata - unconstrained_parameter_count(model)
     return FitResults(
-        bestfit=minimum.parameters,
+        bestfit=best.parameters,
         uncertainty=uncertainty,
         labels=model.config.par_names,
-        corr_mat=correlation,
-        best_twice_nll=-2 * float(model.logpdf(minimum.parameters.tolist(), data)[0]),
+        corr_mat=covariance / np.outer(scale, scale),
+        best_twice_nll=-2 * float(model.logpdf(best.parameters.tolist(), data)[0]),
         # cabinetry's default, -1, where there is nothing to test.
         goodness_of_fit=(
-            float(scipy.stats.chi2.sf(minimum.expansion.value, n_dof)) if n_dof > 0 else -1.0
+            float(scipy.stats.chi2.sf(best.expansion.value, n_dof)) if n_dof > 0 else -1.0
         ),
     )
 
 
 def _diagnostics(
-    gradient: Array, modes: Modes, *, iterations: int | None, at_bounds: tuple[str, ...]
+    gradient: Array,
+    modes: Modes,
+    *,
+    iterations: int | None,
+    starts: int,
+    minima: int,
+    at_bounds: tuple[str, ...],
 ) -> Diagnostics:
+    eigenvalues = modes.eigenvalues
     return Diagnostics(
         gradient_norm=float(np.linalg.norm(gradient)),
-        distance=modes.distance(),
-        smallest_eigenvalue=float(modes.eigenvalues[0]),
-        condition_number=float(modes.eigenvalues[-1] / modes.eigenvalues[0]),
+        distance=modes.distance() if eigenvalues.size else 0.0,
+        smallest_eigenvalue=float(eigenvalues[0]) if eigenvalues.size else None,
+        condition_number=float(eigenvalues[-1] / eigenvalues[0]) if eigenvalues.size else None,
         iterations=iterations,
+        starts=starts,
+        minima=minima,
         at_bounds=at_bounds,
     )
-
-
-def _require_prediction(model: pyhf.Model, likelihood: Likelihood, start: Array) -> None:
-    """Refuse data in a bin in which the model expects nothing: no parameter could explain them."""
-    impossible = (likelihood.rates(start).sum(axis=0) <= 0) & (likelihood.data > 0)
-    bins = [
-        f"{channel} bin {number}"
-        for channel, where in model.config.channel_slices.items()
-        for number in np.flatnonzero(impossible[where])
-    ]
-    if bins:
-        raise ModelError(
-            f"data but no expected events in {', '.join(bins)} (counted from 0)",
-            place="workspace",
-            remedy="use more simulated events, or merge bins with `fit.model.rebinning`",
-        )

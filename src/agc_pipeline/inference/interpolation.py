@@ -4,6 +4,7 @@ Source: HistFactory, CERN-OPEN-2012-016, in the numbering of pyhf 0.7
 (https://pyhf.readthedocs.io, interpolation codes 4 and 4p). Both are twice differentiable.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -41,35 +42,49 @@ def shift(at: Array, up: Array, down: Array) -> Interpolated:
     )
 
 
-def factor(at: Array, up: Array, down: Array) -> Interpolated:
-    """Code 4: what a bin is multiplied by.
+@dataclass(frozen=True)
+class Factors:
+    """Code 4: what bins are multiplied by.
 
     Exponential beyond one sigma; in between a polynomial of sixth order that continues value,
     slope and curvature.
 
-    Args:
-        at: parameter in units of its pre-fit uncertainty; broadcasts with the others.
-        up: factor at +1, positive.
-        down: factor at -1, positive.
+    Attributes:
+        rate_up: logarithm of the factors at +1.
+        rate_down: minus the logarithm of the factors at -1.
+        coefficients: of the powers 1 to 6 in between, first axis.
     """
-    rate_up, rate_down = np.log(up), -np.log(down)
-    ends = (up - 1, rate_up * up, rate_up**2 * up, down - 1, rate_down * down, rate_down**2 * down)
-    coefficients = np.tensordot(_FROM_ENDS, np.stack(ends), axes=1)
-    inside = np.abs(at) < 1
-    a = np.clip(at, -1, 1)
-    value, first, second = np.ones_like(up), np.zeros_like(up), np.zeros_like(up)
-    for n, coefficient in enumerate(coefficients, 1):
-        value = value + coefficient * a**n
-        first = first + n * coefficient * a ** (n - 1)
-        second = second + n * (n - 1) * coefficient * a ** max(n - 2, 0)
-    rate = np.where(at > 0, rate_up, rate_down)
-    # The exponential is not needed inside, where `at` can make it neither large nor small.
-    beyond = np.exp(rate * at)
-    return Interpolated(
-        np.where(inside, value, beyond),
-        np.where(inside, first, rate * beyond),
-        np.where(inside, second, rate**2 * beyond),
-    )
+
+    rate_up: Array
+    rate_down: Array
+    coefficients: Array
+
+    @classmethod
+    def between(cls, up: Array, down: Array) -> "Factors":
+        """Interpolation between factors at +1 and at -1, all positive."""
+        a, b = np.log(up), -np.log(down)
+        ends = (up - 1, a * up, a**2 * up, down - 1, b * down, b**2 * down)
+        return cls(a, b, np.tensordot(_FROM_ENDS, np.stack(ends), axes=1))
+
+    def at(self, at: Array) -> Interpolated:
+        """The factors for parameters in units of their pre-fit uncertainty."""
+        inside = np.abs(at) < 1
+        a = np.clip(at, -1, 1)
+        value, first, second = np.zeros_like(a), np.zeros_like(a), np.zeros_like(a)
+        # Horner's scheme; the lowest power is the first.
+        for n, coefficient in zip(range(6, 0, -1), self.coefficients[::-1], strict=True):
+            value = (value + coefficient) * a
+            first = first * a + n * coefficient
+            if n > 1:
+                second = second * a + n * (n - 1) * coefficient
+        rate = np.where(at > 0, self.rate_up, self.rate_down)
+        # The exponential is not needed inside, where `at` can make it neither large nor small.
+        beyond = np.exp(rate * at)
+        return Interpolated(
+            np.where(inside, 1 + value, beyond),
+            np.where(inside, first, rate * beyond),
+            np.where(inside, second, rate**2 * beyond),
+        )
 
 
 def _from_ends() -> Array:

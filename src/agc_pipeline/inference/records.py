@@ -9,8 +9,12 @@ import numpy as np
 from cabinetry.fit import FitResults
 
 from agc_pipeline.inference.fit import Diagnostics
+from agc_pipeline.inference.impacts import Breakdown
 from agc_pipeline.inference.templates import LeftOut
 from agc_pipeline.settings import Settings
+
+# What is fitted: "observed" are the data of a workspace that was given.
+DataKind = Literal["pseudodata", "asimov", "observed"]
 
 
 class Channel(Settings):
@@ -29,26 +33,36 @@ class Channel(Settings):
     observed: tuple[float, ...]
 
 
-class ModelRecord(Settings):
-    """What is known about a workspace and has no room in it.
+class WorkspaceRecord(Settings):
+    """What every record about a workspace has.
 
     Attributes:
         workspace_digest: SHA-256 of the workspace's canonical JSON.
-        analysis: name of the analysis.
-        data: kind of data in the workspace.
-        partial: whether files are missing from the histograms.
-        left_out: what the analysis declares and the model lacks.
-        channels: by title.
         provenance: of the file that holds the record.
     """
 
     workspace_digest: str
+    provenance: dict[str, Any]
+
+
+class ModelRecord(WorkspaceRecord):
+    """What is known about a workspace and has no room in it.
+
+    Attributes:
+        analysis: name of the analysis, or of the measurement of a workspace that was given.
+        data: kind of data in the workspace.
+        partial: whether files are missing from the histograms.
+        left_out: what the analysis declares and the model lacks.
+        channels: by title.
+        groups: of systematics, by name.
+    """
+
     analysis: str
-    data: Literal["pseudodata", "asimov"]
+    data: DataKind
     partial: bool
     left_out: tuple[LeftOut, ...]
     channels: dict[str, Channel]
-    provenance: dict[str, Any]
+    groups: dict[str, str]
 
 
 class Parameter(Settings):
@@ -82,6 +96,25 @@ class Yields(Settings):
     postfit: dict[str, ChannelYields]
 
 
+class Comparison(Settings):
+    """The fit by the other method: "cabinetry" for an exact fit, "exact" for cabinetry's.
+
+    Attributes:
+        method: which.
+        poi: the parameter of interest; None if the fit failed.
+        distance: height above the minimum of -2 ln L at which it ended; None likewise.
+        largest: parameter whose uncertainty differs most, and the other uncertainty over this one;
+            None likewise.
+        failure: why it failed.
+    """
+
+    method: Literal["exact", "cabinetry"]
+    poi: Parameter | None = None
+    distance: float | None = None
+    largest: tuple[str, float] | None = None
+    failure: str | None = None
+
+
 class FitRecord(ModelRecord):
     """A fit, complete enough for every figure and table; keys as in cabinetry's FitResults.
 
@@ -93,7 +126,11 @@ class FitRecord(ModelRecord):
         best_twice_nll: -2 ln L at the minimum.
         goodness_of_fit: p-value against a saturated model; None without degrees of freedom.
         poi: the parameter of interest.
+        method: of the fit.
         diagnostics: how good the minimum is.
+        breakdown: contributions to the uncertainty of the parameter of interest; None where it has
+            none.
+        comparison: with the other method; None if that was not asked for.
         yields: before and after the fit.
     """
 
@@ -104,7 +141,10 @@ class FitRecord(ModelRecord):
     best_twice_nll: float
     goodness_of_fit: float | None
     poi: Parameter
+    method: Literal["exact", "cabinetry"]
     diagnostics: Diagnostics
+    breakdown: Breakdown | None
+    comparison: Comparison | None
     yields: Yields
 
     def results(self) -> FitResults:

@@ -1,7 +1,7 @@
 """Making and reading the records of a model and of a fit."""
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyhf
@@ -11,13 +11,18 @@ from cabinetry.model_utils import prediction
 from agc_pipeline.analyses.base import Analysis
 from agc_pipeline.errors import ModelError
 from agc_pipeline.files import read_record
+from agc_pipeline.inference import groups
 from agc_pipeline.inference.fit import Fit
+from agc_pipeline.inference.impacts import Breakdown
 from agc_pipeline.inference.records import (
     Channel,
     ChannelYields,
+    Comparison,
+    DataKind,
     FitRecord,
     ModelRecord,
     Parameter,
+    WorkspaceRecord,
     Yield,
     Yields,
 )
@@ -25,7 +30,7 @@ from agc_pipeline.inference.templates import Templates
 from agc_pipeline.inference.workspace import Workspace
 from agc_pipeline.provenance import Provenance, digest
 
-Record = TypeVar("Record", bound=ModelRecord)
+Record = TypeVar("Record", bound=WorkspaceRecord)
 
 
 def describe_model(
@@ -33,7 +38,7 @@ def describe_model(
     templates: Templates,
     workspace: Workspace,
     *,
-    data: Literal["pseudodata", "asimov"],
+    data: DataKind,
     partial: bool,
     made_by: Provenance,
 ) -> ModelRecord:
@@ -54,16 +59,22 @@ def describe_model(
             for region in analysis.regions
             if region.name in templates.data
         },
+        groups=groups.declared(analysis),
         provenance=dict(made_by),
     )
 
 
 def describe_fit(
-    record: ModelRecord, model: pyhf.Model, fit: Fit, *, made_by: Provenance
+    record: ModelRecord,
+    model: pyhf.Model,
+    fit: Fit,
+    *,
+    breakdown: Breakdown | None,
+    comparison: Comparison | None,
+    made_by: Provenance,
 ) -> FitRecord:
     """The record of a fit: what the record of its model says, and the results."""
     results = fit.results
-    poi = model.config.poi_index
     return FitRecord(
         **record.model_dump(exclude={"provenance"}),
         labels=results.labels,
@@ -72,15 +83,51 @@ def describe_fit(
         correlation=results.corr_mat.tolist(),
         best_twice_nll=results.best_twice_nll,
         goodness_of_fit=None if results.goodness_of_fit < 0 else results.goodness_of_fit,
-        poi=Parameter(
-            name=model.config.poi_name,
-            bestfit=results.bestfit[poi],
-            uncertainty=results.uncertainty[poi],
-        ),
+        poi=_poi(model, results),
+        method="cabinetry" if fit.diagnostics.iterations is None else "exact",
         diagnostics=fit.diagnostics,
-        yields=Yields(prefit=_yields(model, None), postfit=_yields(model, results)),
+        breakdown=breakdown,
+        comparison=comparison,
+        yields=yields(model, results),
         provenance=dict(made_by),
     )
+
+
+def compare(model: pyhf.Model, fit: Fit, other: Fit | ModelError) -> Comparison:
+    """What the other method gives.
+
+    Args:
+        model: of both fits.
+        fit: the one that counts.
+        other: by the other method, or why it failed.
+    """
+    method: Any = "exact" if fit.diagnostics.iterations is None else "cabinetry"
+    if isinstance(other, ModelError):
+        return Comparison(method=method, failure=other.problem)
+    ours, theirs = fit.results.uncertainty, other.results.uncertainty
+    both = (ours > 0) & (theirs > 0)
+    ratio = np.where(both, theirs / np.where(both, ours, 1.0), 1.0)
+    worst = int(np.argmax(np.abs(np.log(ratio))))
+    return Comparison(
+        method=method,
+        poi=_poi(model, other.results),
+        distance=other.diagnostics.distance,
+        largest=(fit.results.labels[worst], float(ratio[worst])),
+    )
+
+
+def _poi(model: pyhf.Model, results: FitResults) -> Parameter:
+    position = model.config.poi_index
+    return Parameter(
+        name=model.config.poi_name,
+        bestfit=results.bestfit[position],
+        uncertainty=results.uncertainty[position],
+    )
+
+
+def yields(model: pyhf.Model, results: FitResults) -> Yields:
+    """Expected events before and after a fit, whose parameters are those of the model."""
+    return Yields(prefit=_yields(model, None), postfit=_yields(model, results))
 
 
 def read(kind: type[Record], path: Path, workspace: Workspace) -> Record:
@@ -113,7 +160,7 @@ def _yields(model: pyhf.Model, results: FitResults | None) -> dict[str, ChannelY
         channel["name"]: {sample["name"] for sample in channel["samples"]}
         for channel in model.spec["channels"]
     }
-    yields = {}
+    found = {}
     for c, channel in enumerate(model.config.channels):
         bins = np.array(expected.model_yields[c])
         # The last row of cabinetry's uncertainties is that of all samples together.
@@ -127,8 +174,8 @@ def _yields(model: pyhf.Model, results: FitResults | None) -> dict[str, ChannelY
             for s, content in enumerate([*bins, bins.sum(axis=0)])
         ]
         samples = zip(model.config.samples, rows, strict=False)
-        yields[channel] = ChannelYields(
+        found[channel] = ChannelYields(
             samples={name: row for name, row in samples if name in in_channel[channel]},
             all=rows[-1],
         )
-    return yields
+    return found

@@ -1,6 +1,6 @@
 """The ``fit:`` part of the configuration.
 
-It has two halves, because they serve two rules: a change in how the minimum is found makes a new
+It has parts, because they serve different rules: a change in how the minimum is found makes a new
 fit, a change in the model makes a new workspace.
 """
 
@@ -46,23 +46,38 @@ class Rebinning(Settings):
     merge: PositiveInt
 
 
+class Pruning(Settings):
+    """Modifiers that are left out of the model because they do next to nothing.
+
+    Attributes:
+        normalisation: relative change of a sample's yield under which its normalisation is not
+            varied; zero keeps everything.
+        shape: relative change under which, if no bin has a larger one, the shape is not varied.
+    """
+
+    normalisation: float = Field(ge=0, lt=1)
+    shape: float = Field(ge=0, lt=1)
+
+
 class ModelSettings(Settings):
     """What the workspace holds; systematics come from the declaration of the analysis.
 
     Attributes:
         poi: the parameter of interest.
-        rebinning: bins of the fit.
+        rebinning: bins of the fit; None keeps those of the histograms.
         data: what is fitted: the "pseudodata" histograms, or "asimov" data, the sum of the nominal
             templates.
         missing_datasets: "error" refuses a run without all datasets of the analysis, and
             variations that too few events cannot describe; "drop" leaves out the samples and
             systematics concerned, and lists them in the result.
+        pruning: what is too small to be kept.
     """
 
     poi: ParameterOfInterest
-    rebinning: Rebinning
+    rebinning: Rebinning | None
     data: Literal["pseudodata", "asimov"]
     missing_datasets: Literal["error", "drop"]
+    pruning: Pruning
 
 
 class MinimiserSettings(Settings):
@@ -73,15 +88,72 @@ class MinimiserSettings(Settings):
             fit at its defaults, to which the other settings do not apply.
         max_distance: largest estimated distance to the minimum of -2 ln L, dimensionless.
         max_iterations: steps after which the fit gives up.
+        starts: places to start from, of which the first is that of the model and the others are
+            random; the lowest minimum counts.
     """
 
     method: Literal["exact", "cabinetry"]
     max_distance: float = Field(gt=0, le=1e-14)
     max_iterations: PositiveInt
+    starts: PositiveInt
+
+
+class ScanSettings(Settings):
+    """Profile of the likelihood.
+
+    Attributes:
+        reach: of the scan of the parameter of interest, in units of its uncertainty.
+        points: of the scan.
+        minos: asymmetric uncertainties of "all" parameters or of the one of interest, "poi".
+    """
+
+    reach: float = Field(gt=0)
+    points: int = Field(ge=3)
+    minos: Literal["all", "poi"]
+
+
+class ToySettings(Settings):
+    """Pseudo-experiments.
+
+    Attributes:
+        count: number of them; 0 is none.
+        seed: of their random numbers.
+    """
+
+    count: int = Field(ge=0)
+    seed: int = Field(ge=0)
+
+
+class LimitSettings(Settings):
+    """Upper limit.
+
+    Attributes:
+        confidence: level of it.
+        points: strengths at which CLs is listed.
+        max_significance: standard deviations of the observed signal from which on an upper limit
+            makes no sense.
+    """
+
+    confidence: float = Field(gt=0, lt=1)
+    points: int = Field(ge=3)
+    max_significance: float = Field(gt=0)
 
 
 class FitSettings(Settings):
-    """The statistical model and its fit."""
+    """The statistical model, its fit, and what else is made of it.
+
+    Attributes:
+        model: what the workspace holds.
+        minimiser: how the minimum is found.
+        compare: fit with the other method as well, and say what differs.
+        scan: profile of the likelihood.
+        toys: pseudo-experiments.
+        limit: upper limit.
+    """
 
     model: ModelSettings
     minimiser: MinimiserSettings
+    compare: bool
+    scan: ScanSettings
+    toys: ToySettings
+    limit: LimitSettings

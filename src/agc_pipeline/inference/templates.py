@@ -81,7 +81,8 @@ def select(
         return rebin(histograms[name], settings.rebinning, name=name)
 
     nominal = {}
-    for region in analysis.regions:
+    regions = [region for region in analysis.regions if region.fitted]
+    for region in regions:
         for process in analysis.processes:
             if (process.name, NOMINAL) in missing:
                 continue
@@ -125,7 +126,7 @@ def select(
     _require_events(settings.poi.process, nominal)
     data = {
         region.name: _data(analysis, region.name, histograms, nominal, settings)
-        for region in analysis.regions
+        for region in regions
         if any(region_name == region.name for region_name, _ in nominal)
     }
     left_out = (*lacking, *empty, *_without_samples(analysis, nominal))

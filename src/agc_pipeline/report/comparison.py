@@ -94,6 +94,16 @@ def draw(
             alternative=f"Distributions of {region.observable} in {region.title} in this run and "
             f"as published, for {', '.join(title for title, _, _ in panels)}.",
             partial=partial,
+            numbers={
+                "edges": region.edges,
+                "processes": {
+                    title: {
+                        name: {"fraction": values, "uncertainty": errors}
+                        for name, (values, errors) in (("run", ours), ("published", theirs))
+                    }
+                    for title, ours, theirs in panels
+                },
+            },
         )
 
 

@@ -12,9 +12,26 @@ from agc_pipeline import analyses
 from agc_pipeline.analyses.base import NOMINAL, Analysis
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.errors import InputError
+from agc_pipeline.inference import declaration
+from agc_pipeline.inference.outcomes import (
+    CheckRecord,
+    LimitRecord,
+    PropagationRecord,
+    RankingRecord,
+    ScanRecord,
+    ToyRecord,
+)
 from agc_pipeline.inference.records import FitRecord
 from agc_pipeline.provenance import digest
-from agc_pipeline.report import comparison, distributions, page, parameters, systematics, tables
+from agc_pipeline.report import (
+    comparison,
+    distributions,
+    page,
+    parameters,
+    statistics,
+    systematics,
+    tables,
+)
 from agc_pipeline.report.prediction import expectations
 from agc_pipeline.report.runtimes import Runtime
 from agc_pipeline.report.settings import ReportSettings
@@ -27,7 +44,8 @@ class ReportStage(Settings):
     """What the report needs of the configuration.
 
     Attributes:
-        analysis: name of the package in ``agc_pipeline.analyses``.
+        analysis: name of the package in ``agc_pipeline.analyses``; None if the run starts from a
+            workspace.
         report: words and looks.
         measured: process whose cross section the parameter of interest multiplies.
         luminosity_per_pb: integrated luminosity, 1/pb.
@@ -35,7 +53,7 @@ class ReportStage(Settings):
         configuration: the whole of it, to be shown.
     """
 
-    analysis: str
+    analysis: str | None
     report: ReportSettings
     measured: str
     luminosity_per_pb: float
@@ -48,25 +66,38 @@ class Run:
     """The results of a run.
 
     Attributes:
-        closure: content of ``closure.json``.
+        checks: content of ``checks.json``.
         fit: content of ``fit.json``.
-        validation: content of ``validation.json``.
-        histograms: content of ``histograms.root``.
+        ranking: content of ``ranking.json``.
+        scan: content of ``scan.json``.
+        toys: content of ``toys.json``.
+        limit: content of ``limit.json``.
         runtimes: of its jobs.
         dask_reports: addresses of Dask's performance reports, relative to the page.
+        closure: content of ``closure.json``; None, as those below, if the run starts from a
+            workspace.
+        validation: content of ``validation.json``.
+        propagated: content of ``propagated.json``.
+        histograms: content of ``histograms.root``.
     """
 
-    closure: Closure
+    checks: CheckRecord
     fit: FitRecord
-    validation: ValidationResult
-    histograms: Mapping[str, hist.Hist]
+    ranking: RankingRecord
+    scan: ScanRecord
+    toys: ToyRecord
+    limit: LimitRecord
     runtimes: Sequence[Runtime]
     dask_reports: Sequence[str] = ()
+    closure: Closure | None = None
+    validation: ValidationResult | None = None
+    propagated: PropagationRecord | None = None
+    histograms: Mapping[str, hist.Hist] | None = None
 
     @property
     def partial(self) -> bool:
         """Whether files were left out."""
-        return self.closure.partial or self.fit.partial
+        return self.fit.partial or (self.closure is not None and self.closure.partial)
 
 
 def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
@@ -80,19 +111,34 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
     Raises:
         InputError: if the closure record does not have the dataset whose cross section is measured.
     """
-    analysis = analyses.load(settings.analysis)
-    data_label = {"pseudodata": "Pseudodata", "asimov": "Asimov data"}[run.fit.data]
-    datasets = tables.accounts(analysis, run.closure)
+    if settings.analysis is None:
+        analysis = declaration.analysis(run.fit)
+    else:
+        analysis = analyses.load(settings.analysis)
+    names = {"pseudodata": "Pseudodata", "asimov": "Asimov data", "observed": "Data"}
+    data_label = names[run.fit.data]
+    datasets = {} if run.closure is None else tables.accounts(analysis, run.closure)
     return {
         "title": settings.report.title,
-        "subtitle": _subtitle(settings, datasets),
+        "subtitle": _subtitle(settings, run, datasets),
         "partial": run.partial,
-        "left_out": run.closure.left_out,
+        "left_out": () if run.closure is None else run.closure.left_out,
         "report": settings.report,
         "data_label": data_label,
         "poi": run.fit.poi,
         "reference_pb": _reference(analysis, settings.measured, run.closure),
         "fit": run.fit,
+        "checks": run.checks,
+        "breakdown": tables.breakdown_rows(run.fit),
+        "minos": {entry.parameter: entry for entry in run.scan.intervals},
+        "ranking": run.ranking,
+        "toys": run.toys,
+        "limit": run.limit,
+        "statistics": _statistics(settings, run, figures),
+        "overview": distributions.draw_overview(
+            expectations(analysis, run.fit.channels, run.fit.yields), figures, partial=run.partial
+        ),
+        "propagated": _propagated(settings, run, analysis, figures, data_label),
         "distributions": _distributions(settings, run, analysis, figures, data_label),
         "systematics": _systematics(run, analysis, figures),
         "pulls": _pulls(run, analysis, figures),
@@ -111,7 +157,10 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
     }
 
 
-def _subtitle(settings: ReportStage, datasets: Mapping[str, DatasetAccount]) -> str:
+def _subtitle(settings: ReportStage, run: Run, datasets: Mapping[str, DatasetAccount]) -> str:
+    if run.closure is None:
+        path = settings.configuration.get("input", {}).get("path", "unknown")
+        return f"Workspace {path}: {len(run.fit.channels)} channels"
     kind = settings.configuration.get("input", {}).get("kind", "unknown")
     words = {
         "simulated": "Simulated input",
@@ -123,8 +172,10 @@ def _subtitle(settings: ReportStage, datasets: Mapping[str, DatasetAccount]) -> 
     return f"{words.get(kind, kind)}: {page.count(events)} events of {len(datasets)} datasets"
 
 
-def _reference(analysis: Analysis, process: str, closure: Closure) -> float:
-    """Cross section that the normalisation of 1 stands for, pb."""
+def _reference(analysis: Analysis, process: str, closure: Closure | None) -> float | None:
+    """Cross section that the normalisation of 1 stands for, pb; None if that is not known."""
+    if closure is None:
+        return None
     name = analysis.dataset_name(process, NOMINAL)
     if name not in closure.datasets:
         raise InputError(
@@ -133,6 +184,23 @@ def _reference(analysis: Analysis, process: str, closure: Closure) -> float:
             remedy="add it to the input, or measure another process with `fit.model.poi.process`",
         )
     return closure.datasets[name].xsec_pb
+
+
+def _statistics(settings: ReportStage, run: Run, folder: Path) -> dict[str, Picture | None]:
+    """Figures of ranking, scan, pseudo-experiments and limit, as far as there is something."""
+    largest = sorted(run.ranking.rows, key=lambda row: -row.size)[: settings.report.ranked]
+    return {
+        "ranking": statistics.draw_ranking(largest, run.ranking.poi, folder, partial=run.partial)
+        if largest
+        else None,
+        "scan": statistics.draw_scan(run.scan, folder, partial=run.partial)
+        if run.fit.poi.uncertainty > 0
+        else None,
+        "toys": statistics.draw_toys(run.toys, folder, partial=run.partial)
+        if any(pull.parameter == run.toys.poi.name for pull in run.toys.pulls)
+        else None,
+        "limit": statistics.draw_limit(run.limit, folder, partial=run.partial),
+    }
 
 
 def _nuisances(run: Run, analysis: Analysis) -> list[str]:
@@ -145,14 +213,13 @@ def _nuisances(run: Run, analysis: Analysis) -> list[str]:
 def _distributions(
     settings: ReportStage, run: Run, analysis: Analysis, folder: Path, data_label: str
 ) -> list[Picture]:
-    luminosity = settings.luminosity_per_pb / 1000
-    found = expectations(analysis, run.fit)
+    found = expectations(analysis, run.fit.channels, run.fit.yields)
     return [
         distributions.draw(
             expectation,
             analysis,
             folder,
-            label=rf"{luminosity:.3g} fb$^{{-1}}$ ({settings.report.energy})",
+            label=_corner(settings),
             data_label=data_label,
             highest=max(
                 max((other.total + other.uncertainty).max(), other.data.max())
@@ -165,9 +232,44 @@ def _distributions(
     ]
 
 
+def _propagated(
+    settings: ReportStage, run: Run, analysis: Analysis, folder: Path, data_label: str
+) -> list[Picture]:
+    """Other distributions after the fit."""
+    if run.propagated is None:
+        return []
+    return [
+        distributions.draw(
+            expectation,
+            analysis,
+            folder,
+            label=_corner(settings),
+            data_label=data_label,
+            highest=max(
+                (expectation.total + expectation.uncertainty).max(), expectation.data.max()
+            ),
+            partial=run.partial,
+            name=f"{expectation.region}_propagated",
+        )
+        for expectation in expectations(analysis, run.propagated.channels, run.propagated.yields)
+        if expectation.moment == "post-fit"
+    ]
+
+
+def _corner(settings: ReportStage) -> str:
+    """Luminosity and energy; nothing for a workspace, which does not say."""
+    if settings.analysis is None:
+        return settings.report.energy
+    luminosity = settings.luminosity_per_pb / 1000
+    return rf"{luminosity:.3g} fb$^{{-1}}$ ({settings.report.energy})"
+
+
 def _systematics(run: Run, analysis: Analysis, folder: Path) -> list[Picture]:
+    histograms = run.histograms
+    if histograms is None:
+        return []
     drawn = [
-        systematics.draw(region, analysis, run.histograms, folder, partial=run.partial)
+        systematics.draw(region, analysis, histograms, folder, partial=run.partial)
         for region in analysis.regions
     ]
     return [picture for picture in drawn if picture is not None]
@@ -175,16 +277,19 @@ def _systematics(run: Run, analysis: Analysis, folder: Path) -> list[Picture]:
 
 def _comparisons(run: Run, analysis: Analysis, folder: Path) -> list[Picture]:
     """Published and own histograms; where these are of the same events, there is no difference."""
-    if run.validation.mode.same_events:
+    validation, closure, histograms = run.validation, run.closure, run.histograms
+    if validation is None or closure is None or histograms is None:
+        return []
+    if validation.mode.same_events:
         return []
     drawn = [
         comparison.draw(
             region,
             analysis,
-            run.histograms,
-            run.closure,
+            histograms,
+            closure,
             folder,
-            n_files=run.validation.mode.n_files,
+            n_files=validation.mode.n_files,
             partial=run.partial,
         )
         for region in analysis.regions
@@ -193,10 +298,13 @@ def _comparisons(run: Run, analysis: Analysis, folder: Path) -> list[Picture]:
 
 
 def _pulls(run: Run, analysis: Analysis, folder: Path) -> Picture | None:
-    names = _nuisances(run, analysis)
-    if not names:
+    rows = {row.parameter: row.pull for row in run.ranking.rows}
+    pulls = {
+        name: pull for name in _nuisances(run, analysis) if (pull := rows.get(name)) is not None
+    }
+    if not pulls:
         return None
-    return parameters.draw_pulls(run.fit.results(), names, folder, partial=run.partial)
+    return parameters.draw_pulls(pulls, folder, partial=run.partial)
 
 
 def _correlations(settings: ReportStage, run: Run, analysis: Analysis, folder: Path) -> Picture:
@@ -209,11 +317,18 @@ def _correlations(settings: ReportStage, run: Run, analysis: Analysis, folder: P
 
 def _made_by(run: Run) -> list[Mapping[str, Any]]:
     """Records of making, in the order of the workflow."""
-    return [
-        record
-        for record in (run.closure.provenance, run.validation.provenance, run.fit.provenance)
-        if record
-    ]
+    records = (
+        run.closure,
+        run.validation,
+        run.checks,
+        run.fit,
+        run.ranking,
+        run.scan,
+        run.toys,
+        run.limit,
+        run.propagated,
+    )
+    return [record.provenance for record in records if record is not None and record.provenance]
 
 
 def _software(run: Run) -> dict[str, str]:

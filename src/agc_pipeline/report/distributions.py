@@ -10,6 +10,8 @@ from agc_pipeline.analyses.base import Analysis
 from agc_pipeline.report.prediction import Expectation
 from agc_pipeline.report.style import COLOURS, SOFT, Picture, canvas, publish
 
+_OVERVIEW_COLUMNS = 2
+
 
 def draw(
     expectation: Expectation,
@@ -20,6 +22,7 @@ def draw(
     data_label: str,
     highest: float,
     partial: bool,
+    name: str | None = None,
 ) -> Picture:
     """One region, before or after the fit.
 
@@ -31,6 +34,7 @@ def draw(
         data_label: what the data are.
         highest: largest bin of this and related figures, which get the same axis; events.
         partial: mark the figure as partial.
+        name: of its files; None is that of region and moment.
     """
     with canvas(5.2, 4.7, ConstrainedLayoutEngine(hspace=0, h_pad=0.02)) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -38,7 +42,8 @@ def draw(
         _data(upper, expectation, np.ones_like(expectation.data), data_label)
         widths = np.diff(expectation.edges)
         upper.set_ylim(0, 1.42 * highest)
-        upper.set_ylabel(f"Events / {widths[0]:g} GeV")
+        in_gev = "[GeV]" in expectation.label
+        upper.set_ylabel(f"Events / {widths[0]:g} GeV" if in_gev else "Events / bin")
         upper.text(
             0.03,
             0.96,
@@ -70,13 +75,20 @@ def draw(
         return publish(
             figure,
             folder,
-            f"{expectation.region}_{moment}",
+            name or f"{expectation.region}_{moment}",
             caption=f"{expectation.title}, {expectation.moment}. Bands: total uncertainty of the "
             "expectation.",
             alternative=f"Distribution of {expectation.observable} in {expectation.title}, "
             f"{expectation.moment}: {observed:.0f} events of {data_label}, {total:.0f} "
             "expected, as a stack of processes with the ratio of the two below.",
             partial=partial,
+            numbers={
+                "edges": expectation.edges,
+                "samples": expectation.samples,
+                "expected": expectation.total,
+                "uncertainty": expectation.uncertainty,
+                "data": expectation.data,
+            },
         )
 
 
@@ -143,3 +155,88 @@ def _ratio(axes: Axes, expectation: Expectation) -> None:
     reach = min(max(1.15 * reach, 0.01), 1)
     axes.set_ylim(1 - reach, 1 + reach)
     axes.set_ylabel("Data / exp.")
+
+
+def draw_overview(found: list[Expectation], folder: Path, *, partial: bool) -> Picture:
+    """Data over expectation in every region, before and after the fit.
+
+    Args:
+        found: expectations of each region before and after the fit.
+        folder: where the files go.
+        partial: mark the figure as partial.
+    """
+    before = {entry.title: entry for entry in found if entry.moment == "pre-fit"}
+    after = {entry.title: entry for entry in found if entry.moment == "post-fit"}
+    columns = min(len(before), _OVERVIEW_COLUMNS)
+    rows = -(-len(before) // columns)
+    with canvas(9.8, 0.5 + 2.3 * rows) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes, title in zip(grid.flat, before, strict=False):
+            first, second = before[title], after[title]
+            for entry, colour, alpha, marker in (
+                (first, COLOURS[0], 0.35, "o"),
+                (second, COLOURS[4], 0.45, "s"),
+            ):
+                _overlay(axes, entry, colour, alpha, marker)
+            axes.axhline(1, color="black", linewidth=0.8)
+            axes.set_title(title, size=9.5, loc="left")
+            axes.set_xlabel(first.label)
+            axes.set_xlim(first.edges[0], first.edges[-1])
+            ratios = np.concatenate(
+                [_over(entry.data, entry.total) for entry in (first, second)]
+                + [_over(first.uncertainty, first.total) + 1]
+            )
+            reach = min(max(1.15 * float(np.nanmax(np.abs(ratios - 1), initial=0)), 0.02), 1)
+            axes.set_ylim(1 - reach, 1 + reach)
+        for axes in grid.flat[len(before) :]:
+            axes.set_visible(False)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("Data / exp.")
+        grid[0, -1].legend(loc="upper right", ncols=2)
+        return publish(
+            figure,
+            folder,
+            "overview",
+            caption="Data over expectation in the bins of the fit, before (grey) and after it "
+            "(blue). Bands: total uncertainty of the expectation.",
+            alternative=f"Ratios of data to expectation before and after the fit in "
+            f"{', '.join(before)}.",
+            partial=partial,
+            numbers={
+                title: {
+                    entry.moment: {
+                        "ratio": _over(entry.data, entry.total),
+                        "uncertainty": _over(entry.uncertainty, entry.total),
+                    }
+                    for entry in (before[title], after[title])
+                }
+                for title in before
+            },
+        )
+
+
+def _overlay(axes: Axes, entry: Expectation, colour: str, alpha: float, marker: str) -> None:
+    band = _over(entry.uncertainty, entry.total)
+    axes.stairs(
+        np.nan_to_num(1 + band, nan=1),
+        entry.edges,
+        baseline=np.nan_to_num(1 - band, nan=1),
+        fill=True,
+        color=colour,
+        alpha=alpha,
+        linewidth=0,
+    )
+    axes.plot(
+        (entry.edges[:-1] + entry.edges[1:]) / 2,
+        _over(entry.data, entry.total),
+        marker,
+        color=colour,
+        markeredgecolor="black",
+        markersize=4,
+        label=entry.moment,
+    )
+
+
+def _over(values: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Ratio to the expectation, NaN where nothing is expected."""
+    return values / np.where(total > 0, total, np.nan)

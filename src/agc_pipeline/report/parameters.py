@@ -1,6 +1,6 @@
 """Figures of the fitted parameters: pulls and correlations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +11,22 @@ from agc_pipeline.report.style import INK, Picture, canvas, publish
 # Smaller correlations are drawn, but not written.
 _WRITTEN = 0.1
 
-# More parameters in one matrix cannot be read.
+# Statistical factors are added up to so many parameters in a matrix; more than the other number
+# cannot be read.
 _MOST = 20
+_LEGIBLE = 40
 
 
-def draw_pulls(fitted: FitResults, names: Sequence[str], folder: Path, *, partial: bool) -> Picture:
+def draw_pulls(pulls: Mapping[str, tuple[float, float]], folder: Path, *, partial: bool) -> Picture:
     """Best fit and uncertainty of nuisance parameters, in units of their pre-fit uncertainty.
 
     Args:
-        fitted: result of the fit.
-        names: the parameters to draw, from the top; centred at zero with unit width before the
-            fit.
+        pulls: by parameter, from the top: deviation from the value before the fit, and uncertainty.
         folder: where the files go.
         partial: mark the figure as partial.
     """
-    positions = [fitted.labels.index(name) for name in names]
-    values, widths = fitted.bestfit[positions], fitted.uncertainty[positions]
+    names = list(pulls)
+    values, widths = np.array(list(pulls.values())).T
     rows = np.arange(len(names))[::-1]
     with canvas(6.4, 1.1 + 0.3 * len(names)) as figure:
         axes = figure.subplots()
@@ -62,6 +62,10 @@ def draw_pulls(fitted: FitResults, names: Sequence[str], folder: Path, *, partia
             "data constrain a parameter.",
             alternative=f"Fitted nuisance parameters: {listed}.",
             partial=partial,
+            numbers={
+                name: {"pull": value, "uncertainty": width}
+                for name, value, width in zip(names, values, widths, strict=True)
+            },
         )
 
 
@@ -70,12 +74,16 @@ def correlated(fitted: FitResults, names: Sequence[str], smallest: float) -> lis
 
     Args:
         fitted: result of the fit.
-        names: parameters that are always part of it.
+        names: parameters that are always part of it, but for the least correlated of more than can
+            be read; the first is the one of interest.
         smallest: others are, if their correlation with any parameter reaches this, and there are
             not too many of them.
     """
     others = np.abs(np.asarray(fitted.corr_mat) - np.diag(np.diag(fitted.corr_mat)))
     reach = dict(zip(fitted.labels, others.max(axis=1, initial=0), strict=True))
+    if len(names) > _LEGIBLE:
+        kept = sorted(names[1:], key=lambda label: -reach[label])[: _LEGIBLE - 1]
+        names = [names[0], *(name for name in names[1:] if name in kept)]
     candidates = [label for label in fitted.labels if label not in names]
     strongest = sorted(candidates, key=lambda label: -reach[label])[: max(_MOST - len(names), 0)]
     return [
@@ -128,4 +136,5 @@ def draw_correlations(
             alternative=f"Correlation matrix of {len(names)} parameters; the largest is "
             f"{matrix[row, column]:.2f} between {names[row]} and {names[column]}.",
             partial=partial,
+            numbers={"parameters": names, "correlations": matrix},
         )

@@ -1,5 +1,6 @@
 """What the model expects in each region, before and after the fit."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agc_pipeline.analyses.base import Analysis
-from agc_pipeline.inference.records import ChannelYields, FitRecord
+from agc_pipeline.inference.records import Channel, ChannelYields, Yields
 
 Floats = NDArray[np.float64]
 Moment = Literal["pre-fit", "post-fit"]
@@ -42,35 +43,39 @@ class Expectation:
     data: Floats
 
 
-def expectations(analysis: Analysis, fit: FitRecord) -> list[Expectation]:
-    """Expectations of every channel of a fit, pre-fit and post-fit in turn.
+def expectations(
+    analysis: Analysis, channels: Mapping[str, Channel], yields: Yields
+) -> list[Expectation]:
+    """Expectations of channels, pre-fit and post-fit in turn.
 
     Args:
         analysis: gives the order of regions and samples.
-        fit: the fit.
+        channels: by title.
+        yields: before and after the fit.
     """
+    regions = {region.name: region for region in analysis.regions}
+    order = sorted(channels.items(), key=lambda item: list(regions).index(item[1].region))
     return [
         Expectation(
-            region=region.name,
-            title=region.title,
-            observable=region.observable,
+            region=channel.region,
+            title=title,
+            observable=regions[channel.region].observable,
             moment=moment,
             label=channel.label,
             edges=np.array(channel.edges),
             samples={
-                process.title: np.array(yields[region.title].samples[process.title].bins)
+                process.title: np.array(events[title].samples[process.title].bins)
                 for process in analysis.processes
-                if process.title in yields[region.title].samples
+                if process.title in events[title].samples
             },
-            total=np.array(yields[region.title].all.bins),
-            uncertainty=np.array(yields[region.title].all.uncertainty),
+            total=np.array(events[title].all.bins),
+            uncertainty=np.array(events[title].all.uncertainty),
             data=np.array(channel.observed),
         )
-        for region in analysis.regions
-        if (channel := fit.channels.get(region.title)) is not None
-        for moment, yields in _moments(fit)
+        for title, channel in order
+        for moment, events in _moments(yields)
     ]
 
 
-def _moments(fit: FitRecord) -> list[tuple[Moment, dict[str, ChannelYields]]]:
-    return [("pre-fit", fit.yields.prefit), ("post-fit", fit.yields.postfit)]
+def _moments(yields: Yields) -> list[tuple[Moment, dict[str, ChannelYields]]]:
+    return [("pre-fit", yields.prefit), ("post-fit", yields.postfit)]

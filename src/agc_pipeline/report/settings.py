@@ -1,6 +1,6 @@
 """The ``report:`` part of the configuration."""
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from agc_pipeline.settings import Settings
 
@@ -15,6 +15,8 @@ class ReportSettings(Settings):
         energy: centre-of-mass energy, on figures.
         correlation_min: statistical factors of single bins are left out of the correlation
             matrix, unless one of their correlations is as large as this.
+        ranked: number of parameters in the figure of the ranking.
+        keywords: of tables for HEPData, in its vocabulary.
     """
 
     title: str
@@ -22,3 +24,5 @@ class ReportSettings(Settings):
     quantity: str
     energy: str
     correlation_min: float = Field(ge=0, lt=1)
+    ranked: PositiveInt
+    keywords: dict[str, tuple[str | float, ...]]

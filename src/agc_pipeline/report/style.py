@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine, LayoutEngine
 
-from agc_pipeline.files import atomic_path
+from agc_pipeline.files import atomic_path, write_json
 
 # M. A. Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270.
 COLOURS = ("#9c9ca1", "#964a8b", "#e42536", "#f89c20", "#5790fc", "#7a21dd", "#92dadd", "#a96b59")
@@ -75,9 +76,16 @@ def canvas(width: float, height: float, layout: LayoutEngine | None = None) -> I
 
 
 def publish(
-    figure: Figure, folder: Path, name: str, *, caption: str, alternative: str, partial: bool
+    figure: Figure,
+    folder: Path,
+    name: str,
+    *,
+    caption: str,
+    alternative: str,
+    partial: bool,
+    numbers: Any,
 ) -> Picture:
-    """Save a figure as PDF and PNG, and make it part of the page.
+    """Save a figure as PDF and PNG and its numbers as JSON, and make it part of the page.
 
     Must be called within the ``canvas`` block of the figure, whose style it needs.
 
@@ -88,7 +96,9 @@ def publish(
         caption: below the figure.
         alternative: what it shows, for those who cannot see it.
         partial: mark the figure as made from a part of the input.
+        numbers: what is drawn; arrays become lists, and what is not finite null.
     """
+    write_json(folder / f"{name}.json", plain(numbers))
     if partial:
         figure.text(
             *(0.5, 0.5),
@@ -124,3 +134,18 @@ def publish(
         width=round(96 * width),
         height=round(96 * height),
     )
+
+
+def plain(numbers: Any) -> Any:
+    """Numbers as JSON has them: lists for arrays, null for what is not finite."""
+    match numbers:
+        case dict():
+            return {str(key): plain(value) for key, value in numbers.items()}
+        case list() | tuple() | np.ndarray():
+            return [plain(value) for value in numbers]
+        case float() | np.floating():
+            return float(numbers) if np.isfinite(numbers) else None
+        case np.integer():
+            return int(numbers)
+        case _:
+            return numbers

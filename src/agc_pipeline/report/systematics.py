@@ -68,6 +68,7 @@ def draw(
             alternative=f"Relative change of {region.observable} in {region.title} by "
             f"{', '.join(changes)}.",
             partial=partial,
+            numbers={"edges": region.edges, "relative_changes": changes},
         )
 
 

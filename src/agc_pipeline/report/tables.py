@@ -1,5 +1,6 @@
 """Tables of the report: yields and accounts of events."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,6 +40,32 @@ def yield_rows(analysis: Analysis, fit: FitRecord) -> dict[str, list[YieldRow]]:
         rows.append(YieldRow("observed", None, None, observed))
         tables[region.title] = rows
     return tables
+
+
+@dataclass(frozen=True)
+class BreakdownRow:
+    """A group of sources of uncertainty; ``share`` is its part of the variance.
+
+    Both are negative for a part that makes the variance smaller.
+    """
+
+    title: str
+    uncertainty: float
+    share: float
+
+
+def breakdown_rows(fit: FitRecord) -> list[BreakdownRow]:
+    """Contributions to the uncertainty, the largest first, and the total; none if it has none."""
+    if fit.breakdown is None:
+        return []
+    total = fit.breakdown.total
+    parts = fit.breakdown.groups | {"Data statistics": fit.breakdown.data}
+    variances = sorted(((title, size**2) for title, size in parts.items()), key=lambda i: -i[1])
+    curvature = ("Curvature of the model", fit.breakdown.curvature)
+    return [
+        BreakdownRow(title, math.copysign(math.sqrt(abs(part)), part), part / total**2)
+        for title, part in [*variances, curvature, ("Total", total**2)]
+    ]
 
 
 def accounts(analysis: Analysis, closure: Closure) -> dict[str, DatasetAccount]:

@@ -9,6 +9,14 @@ from agc_pipeline.columnar import closure
 from agc_pipeline.files import read_json, write_text
 from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import results
+from agc_pipeline.inference.outcomes import (
+    CheckRecord,
+    LimitRecord,
+    PropagationRecord,
+    RankingRecord,
+    ScanRecord,
+    ToyRecord,
+)
 from agc_pipeline.inference.records import FitRecord
 from agc_pipeline.report import content, page, runtimes
 from agc_pipeline.stages import command
@@ -18,21 +26,31 @@ log = logging.getLogger(__name__)
 
 
 def stage(arguments: argparse.Namespace) -> None:
-    """Write one self-contained HTML file, and the figures in it as PDF and PNG."""
+    """Write one self-contained HTML file; its figures as PDF and PNG, their numbers as JSON."""
     # It tells of every font table that it leaves out of a PDF.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     settings = command.settings(content.ReportStage, arguments.settings)
+    workspace = read_json(arguments.workspace)
+    propagated = None
+    if arguments.propagated is not None:
+        propagated = results.read(PropagationRecord, arguments.propagated, workspace)
     run = content.Run(
-        closure=closure.read(arguments.closure),
-        fit=results.read(FitRecord, arguments.fit, read_json(arguments.workspace)),
-        validation=validation.read(arguments.validation),
-        histograms=read_root(arguments.histograms),
+        checks=results.read(CheckRecord, arguments.checks, workspace),
+        fit=results.read(FitRecord, arguments.fit, workspace),
+        ranking=results.read(RankingRecord, arguments.ranking, workspace),
+        scan=results.read(ScanRecord, arguments.scan, workspace),
+        toys=results.read(ToyRecord, arguments.toys, workspace),
+        limit=results.read(LimitRecord, arguments.limit, workspace),
         runtimes=runtimes.collect(arguments.benchmarks, settings.rules),
         dask_reports=[
             os.path.relpath(path, arguments.output.parent)
             for folder in arguments.dask
             for path in sorted(folder.rglob("*.html"))
         ],
+        closure=None if arguments.closure is None else closure.read(arguments.closure),
+        validation=None if arguments.validation is None else validation.read(arguments.validation),
+        propagated=propagated,
+        histograms=None if arguments.histograms is None else read_root(arguments.histograms),
     )
     values = content.values(settings, run, arguments.figures)
     write_text(arguments.output, page.render("report.html.j2", values))
@@ -42,11 +60,12 @@ def stage(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Command line of the stage."""
     options = command.parser(__doc__)
-    options.add_argument("--histograms", type=Path, required=True, help="histogram file")
-    options.add_argument("--closure", type=Path, required=True, help="closure record")
+    # A run that starts from a workspace has none of these.
+    for name in ("histograms", "closure", "validation", "propagated"):
+        options.add_argument(f"--{name}", type=Path, nargs="?", help=f"{name} of the run, if any")
     options.add_argument("--workspace", type=Path, required=True, help="pyhf workspace")
-    options.add_argument("--fit", type=Path, required=True, help="record of the fit")
-    options.add_argument("--validation", type=Path, required=True, help="record of the validation")
+    for name in ("checks", "fit", "ranking", "scan", "toys", "limit"):
+        options.add_argument(f"--{name}", type=Path, required=True, help=f"record of the {name}")
     options.add_argument(
         "--benchmarks", type=Path, nargs="*", default=[], help="Snakemake's benchmarks: folders"
     )

@@ -8,7 +8,9 @@ from agc_pipeline import analyses
 from agc_pipeline.columnar import closure
 from agc_pipeline.files import write_json
 from agc_pipeline.histograms import read_root
-from agc_pipeline.inference import results, templates, workspace
+from agc_pipeline.inference import audit, checks, results, templates, workspace
+from agc_pipeline.inference.outcomes import CheckRecord
+from agc_pipeline.inference.pruning import prune
 from agc_pipeline.inference.settings import ModelSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
@@ -30,12 +32,22 @@ class WorkspaceStage(Settings):
 
 
 def stage(arguments: argparse.Namespace) -> None:
-    """Write the workspace, and beside it what has no room in it."""
+    """Write the workspace, and beside it what has no room in it.
+
+    Raises:
+        PipelineError: if it cannot be built, or the checks find an error.
+    """
     workspace.quieten()
     settings = command.settings(WorkspaceStage, arguments.settings)
     analysis = analyses.load(settings.analysis)
-    selected = templates.select(analysis, read_root(arguments.histograms), settings.model)
-    built = workspace.build(analysis, selected, settings.model.poi)
+    histograms = read_root(arguments.histograms)
+    selected = templates.select(analysis, histograms, settings.model)
+    full = workspace.build(analysis, selected, settings.model.poi)
+    origins = audit.audit(full, analysis, histograms, settings.model.rebinning)
+    mirrored = {known.name for known in analysis.systematics if known.down is None}
+    findings = (*checks.check(full, mirrored), *audit.findings(origins))
+    checks.refuse(findings, place=str(arguments.histograms))
+    built, pruned = prune(full, settings.model.pruning)
     record = results.describe_model(
         analysis,
         selected,
@@ -51,10 +63,23 @@ def stage(arguments: argparse.Namespace) -> None:
     )
     write_json(arguments.output, built)
     write_json(arguments.model, record.model_dump())
+    checked = CheckRecord(
+        workspace_digest=record.workspace_digest,
+        findings=findings,
+        pruned=pruned,
+        origins=origins,
+        provenance=record.provenance,
+    )
+    write_json(arguments.checks, checked.model_dump())
     for channel in built["channels"]:
         log.info("%s: %s", channel["name"], ", ".join(s["name"] for s in channel["samples"]))
     for entry in record.left_out:
         log.info("left out: %s", entry.describe())
+    for finding in findings:
+        if finding.severity == "warning":
+            log.info("%s: %s", finding.where, finding.message)
+    if pruned:
+        log.info("pruned: %d modifiers", len(pruned))
 
 
 def main() -> None:
@@ -64,6 +89,7 @@ def main() -> None:
     options.add_argument("--closure", type=Path, required=True, help="closure record of the merge")
     options.add_argument("--output", type=Path, required=True, help="pyhf workspace to write")
     options.add_argument("--model", type=Path, required=True, help="record of the model to write")
+    options.add_argument("--checks", type=Path, required=True, help="record of checks to write")
     command.run(stage, options)
 
 

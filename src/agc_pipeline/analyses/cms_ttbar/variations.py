@@ -35,12 +35,23 @@ def btag_variation(jet: int, direction: str) -> str:
     return f"btag_var_{jet}_{direction}"
 
 
+# Groups of systematics whose contributions to the uncertainty are given together.
+_MODELLING = "ttbar modelling"
+_JETS = "Jet energy"
+
 SYSTEMATICS = (
-    Systematic("ME variation", "sample", ("ttbar",), up="ME_var"),
-    Systematic("PS variation", "sample", ("ttbar",), up="PS_var"),
-    Systematic("ttbar scale variation", "sample", ("ttbar",), up="scaleup", down="scaledown"),
-    Systematic("Jet energy scale", "object", _ALL, up=PT_SCALE),
-    Systematic("Jet energy resolution", "object", _ALL, up=PT_RESOLUTION),
+    Systematic("ME variation", "sample", ("ttbar",), up="ME_var", group=_MODELLING),
+    Systematic("PS variation", "sample", ("ttbar",), up="PS_var", group=_MODELLING),
+    Systematic(
+        "ttbar scale variation",
+        "sample",
+        ("ttbar",),
+        up="scaleup",
+        down="scaledown",
+        group=_MODELLING,
+    ),
+    Systematic("Jet energy scale", "object", _ALL, up=PT_SCALE, group=_JETS),
+    Systematic("Jet energy resolution", "object", _ALL, up=PT_RESOLUTION, group=_JETS),
     *(
         Systematic(
             f"b-tag NP {jet + 1}",
@@ -48,11 +59,17 @@ SYSTEMATICS = (
             _ALL,
             up=btag_variation(jet, "up"),
             down=btag_variation(jet, "down"),
+            group="b-tagging",
         )
         for jet in range(BTAG_PARAMETERS)
     ),
     Systematic(
-        "W+jets scale variation", "weight", ("wjets",), up=WJETS_SCALE[0], down=WJETS_SCALE[1]
+        "W+jets scale variation",
+        "weight",
+        ("wjets",),
+        up=WJETS_SCALE[0],
+        down=WJETS_SCALE[1],
+        group="W+jets modelling",
     ),
     Systematic("Luminosity", "normalisation", _ALL, up=None, relative=0.03),
 )

@@ -1,0 +1,155 @@
+"""What may be wrong with a model, looked for before it is fitted."""
+
+from collections.abc import Collection, Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+from agc_pipeline.errors import ModelError
+from agc_pipeline.inference.interpolation import Array
+from agc_pipeline.settings import Settings
+
+Workspace = dict[str, Any]
+
+
+class Finding(Settings):
+    """Something that the checks of a model found.
+
+    Attributes:
+        severity: "error" makes a fit impossible or wrong, "warning" is to be looked at, "note"
+            is no harm.
+        where: channel, sample and modifier, as far as they matter.
+        message: what it is.
+    """
+
+    severity: Literal["error", "warning", "note"]
+    where: str
+    message: str
+
+
+def check(workspace: Workspace, mirrored: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Look through a workspace.
+
+    Args:
+        workspace: any.
+        mirrored: names of the systematics whose shift down is that up mirrored.
+    """
+    observed = {entry["name"]: np.array(entry["data"]) for entry in workspace["observations"]}
+    findings: list[Finding] = []
+    for channel in workspace["channels"]:
+        findings += _channel(channel, observed[channel["name"]])
+        for sample in channel["samples"]:
+            findings += _sample(sample, f"{channel['name']}, {sample['name']}", mirrored)
+    return tuple(findings)
+
+
+def refuse(findings: Collection[Finding], *, place: str) -> None:
+    """End here if there are errors.
+
+    Raises:
+        ModelError: naming all of them.
+    """
+    errors = [f"{found.where}: {found.message}" for found in findings if found.severity == "error"]
+    if errors:
+        raise ModelError(
+            "; ".join(errors),
+            place=place,
+            remedy="use more events, merge bins with `fit.model.rebinning`, or leave the sample or "
+            "the systematic out",
+        )
+
+
+def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
+    total = np.sum([sample["data"] for sample in channel["samples"]], axis=0)
+    name = channel["name"]
+    if not np.all(np.isfinite(total)) or not np.all(np.isfinite(observed)):
+        yield Finding(severity="error", where=name, message="contents that are not finite")
+        return
+    if bins := _bins(total < 0):
+        yield Finding(
+            severity="error", where=name, message=f"fewer than no expected events in {bins}"
+        )
+    if bins := _bins(observed < 0):
+        yield Finding(severity="error", where=name, message=f"fewer than no events in {bins}")
+    if bins := _bins((total == 0) & (observed > 0)):
+        yield Finding(
+            severity="error", where=name, message=f"data but no expected events in {bins}"
+        )
+    if bins := _bins((total == 0) & (observed == 0)):
+        yield Finding(severity="note", where=name, message=f"nothing in {bins}")
+    if not observed.any():
+        yield Finding(severity="warning", where=name, message="no data at all")
+
+
+def _sample(sample: Any, where: str, mirrored: Collection[str]) -> Iterator[Finding]:
+    nominal = np.array(sample["data"])
+    if bins := _bins(nominal < 0):
+        yield Finding(severity="warning", where=where, message=f"negative content in {bins}")
+    for modifier in sample["modifiers"]:
+        name, values = modifier["name"], modifier["data"]
+        match modifier["type"]:
+            case "normsys":
+                yield from _norm(values, f"{where}, {name}")
+            case "histosys":
+                yield from _shape(values, nominal, f"{where}, {name}", name in mirrored)
+            case "staterror" | "shapesys":
+                if bins := _bins((nominal > 0) & (np.array(values) == 0)):
+                    yield Finding(
+                        severity="warning",
+                        where=f"{where}, {name}",
+                        message=f"events without a statistical uncertainty in {bins}",
+                    )
+    yield from _twins(sample, where)
+
+
+def _norm(values: Any, where: str) -> Iterator[Finding]:
+    low, high = values["lo"], values["hi"]
+    if not (np.isfinite([low, high]).all() and min(low, high) > 0):
+        yield Finding(
+            severity="error",
+            where=where,
+            message=f"factors {low:g} and {high:g} of 100 % or more make the yield negative",
+        )
+    elif max(abs(low - 1), abs(high - 1)) >= 1:
+        yield Finding(
+            severity="warning", where=where, message=f"a factor of {max(low, high):g}: over 100 %"
+        )
+
+
+def _shape(values: Any, nominal: Array, where: str, mirrored: bool) -> Iterator[Finding]:
+    for key, direction in (("hi_data", "up"), ("lo_data", "down")):
+        content = np.array(values[key])
+        if not np.all(np.isfinite(content)):
+            yield Finding(severity="error", where=where, message=f"{direction}: not finite")
+        elif bins := _bins((content < 0) & (nominal >= 0)):
+            how = ", by mirroring a shift of more than the content" if mirrored else ""
+            yield Finding(
+                severity="warning",
+                where=where,
+                message=f"{direction}: negative content in {bins}{how}",
+            )
+
+
+def _twins(sample: Any, where: str) -> Iterator[Finding]:
+    """Systematics that do the same to a sample: one may have been copied from the other."""
+    effects: dict[str, list[Any]] = {}
+    for modifier in sample["modifiers"]:
+        if modifier["type"] in ("normsys", "histosys"):
+            effects.setdefault(modifier["name"], []).append(modifier["data"])
+    nothing = [{"hi": 1.0, "lo": 1.0}, {"hi_data": sample["data"], "lo_data": sample["data"]}]
+    shaped = [name for name, data in effects.items() if any("hi_data" in part for part in data)]
+    for number, first in enumerate(shaped):
+        for second in shaped[number + 1 :]:
+            same = effects[first] == effects[second]
+            if same and not all(part in nothing for part in effects[first]):
+                yield Finding(
+                    severity="warning",
+                    where=where,
+                    message=f"{first} and {second} have the same templates",
+                )
+
+
+def _bins(mask: Any) -> str:
+    """Numbers of bins, counted from 0, for people; empty if there are none."""
+    numbers = [str(number) for number in np.flatnonzero(mask)]
+    return f"bin{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""

@@ -1,0 +1,61 @@
+"""Auxiliary measurements: what is known of the parameters before the data.
+
+A Gaussian one adds ((t - a) / sigma)^2 to -2 ln L, for a parameter t measured as a +- sigma; a
+Poisson one adds that of a events where rate * t are expected, relative to its minimum.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import xlogy
+
+from agc_pipeline.inference.interpolation import Array, Interpolated
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Auxiliary measurements of the parameters (p); free parameters have none.
+
+    Attributes:
+        centre: of Gaussian measurements; zero where there is none.
+        weight: inverse squared width of Gaussian measurements; zero where there is none.
+        counts: events of Poisson measurements; zero where there is none.
+        rate: events that a Poisson measurement expects at 1; zero where there is none.
+    """
+
+    centre: Array
+    weight: Array
+    counts: Array
+    rate: Array
+
+    def expand(self, parameters: Array) -> Interpolated:
+        """Contribution of each parameter to the statistic, with its first two derivatives.
+
+        Infinite, with NaN, where a Poisson measurement expects no events.
+        """
+        pull = parameters - self.centre
+        value, first = self.weight * pull**2, 2 * self.weight * pull
+        second = 2 * self.weight
+        poisson = self.rate > 0
+        if not poisson.any():
+            return Interpolated(value, first, second)
+        t, n, rate = parameters[poisson], self.counts[poisson], self.rate[poisson]
+        good = t > 0
+        t = np.where(good, t, 1.0)
+        nothing = np.full_like(t, np.nan)
+        value[poisson] = np.where(
+            good, 2 * (rate * t - n + xlogy(n, np.where(n > 0, n, 1.0) / (rate * t))), np.inf
+        )
+        first[poisson] = np.where(good, 2 * (rate - n / t), nothing)
+        second[poisson] = np.where(good, 2 * n / t**2, nothing)
+        return Interpolated(value, first, second)
+
+    def information(self, parameters: Array) -> Array:
+        """Inverse squared uncertainty that each auxiliary measurement alone leaves, (p)."""
+        information: Array = self.expand(parameters).second / 2
+        return information
+
+    def widths(self) -> Array:
+        """Uncertainty of the parameters before the fit, (p); zero for free parameters."""
+        precision = self.weight + self.rate
+        return np.where(precision > 0, 1 / np.sqrt(np.where(precision > 0, precision, 1)), 0.0)

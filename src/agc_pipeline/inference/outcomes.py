@@ -1,0 +1,179 @@
+"""Records of what is made of a fit, written as JSON beside it."""
+
+import numpy as np
+from cabinetry.fit import LimitResults, RankingResults, ScanResults
+
+from agc_pipeline.inference.audit import Origin
+from agc_pipeline.inference.checks import Finding
+from agc_pipeline.inference.profile import Interval
+from agc_pipeline.inference.pruning import Pruned
+from agc_pipeline.inference.ranking import Rank
+from agc_pipeline.inference.records import Channel, Parameter, WorkspaceRecord, Yields
+from agc_pipeline.settings import Settings
+
+
+class CheckRecord(WorkspaceRecord):
+    """What the checks of a model found.
+
+    Attributes:
+        findings: of the checks.
+        pruned: modifiers that were left out.
+        origins: histograms that samples and systematics come from; empty for a workspace that was
+            given.
+    """
+
+    findings: tuple[Finding, ...]
+    pruned: tuple[Pruned, ...]
+    origins: tuple[Origin, ...]
+
+
+class RankingRecord(WorkspaceRecord):
+    """Impacts of all parameters.
+
+    Attributes:
+        poi: name of the parameter of interest.
+        rows: of the other parameters, in the order of the model.
+        n_fits: number of fits.
+        n_failed: how many of them failed.
+    """
+
+    poi: str
+    rows: tuple[Rank, ...]
+    n_fits: int
+    n_failed: int
+
+    def results(self) -> RankingResults:
+        """What cabinetry's plot takes, without the rows with a failed fit."""
+        rows = [row for row in self.rows if not row.failures]
+        return RankingResults(
+            bestfit=np.array([row.bestfit for row in rows]),
+            uncertainty=np.array([row.uncertainty for row in rows]),
+            labels=[row.parameter for row in rows],
+            prefit_up=np.array([row.prefit_up for row in rows]),
+            prefit_down=np.array([row.prefit_down for row in rows]),
+            postfit_up=np.array([row.postfit_up for row in rows]),
+            postfit_down=np.array([row.postfit_down for row in rows]),
+        )
+
+
+class ScanRecord(WorkspaceRecord):
+    """Profile of the likelihood.
+
+    Attributes:
+        poi: the parameter that is scanned.
+        values: of it.
+        heights: of -2 ln L above its minimum; None where a fit failed.
+        intervals: asymmetric uncertainties (MINOS).
+    """
+
+    poi: Parameter
+    values: tuple[float, ...]
+    heights: tuple[float | None, ...]
+    intervals: tuple[Interval, ...]
+
+    def results(self) -> ScanResults:
+        """What cabinetry's plot takes."""
+        return ScanResults(
+            name=self.poi.name,
+            bestfit=self.poi.bestfit,
+            uncertainty=self.poi.uncertainty,
+            parameter_values=np.array(self.values),
+            delta_nlls=np.array(self.heights, dtype=np.float64),
+        )
+
+
+class Pull(Settings):
+    """Mean and width of the pulls of a parameter in pseudo-experiments, with uncertainties."""
+
+    parameter: str
+    mean: float
+    mean_error: float
+    width: float
+    width_error: float
+
+
+class ToyRecord(WorkspaceRecord):
+    """Pseudo-experiments.
+
+    Attributes:
+        poi: the parameter of interest that they were thrown with, and its uncertainty.
+        count: number of pseudo-experiments.
+        seed: of their random numbers.
+        failures: why fits failed, by number of the pseudo-experiment.
+        bestfit: of the parameter of interest, in each that converged.
+        uncertainty: likewise.
+        pulls: of all parameters that are free.
+        coverage: fraction whose interval of one standard deviation holds the truth; None without
+            pseudo-experiments.
+        statistic: of the goodness of fit, in each that converged.
+        observed: the same for the data.
+        goodness_of_fit: fraction whose statistic is as large as that of the data; None likewise.
+    """
+
+    poi: Parameter
+    count: int
+    seed: int
+    failures: dict[int, str]
+    bestfit: tuple[float, ...]
+    uncertainty: tuple[float, ...]
+    pulls: tuple[Pull, ...]
+    coverage: float | None
+    statistic: tuple[float, ...]
+    observed: float
+    goodness_of_fit: float | None
+
+
+class Expected(Settings):
+    """An observed number, and those expected without signal, from -2 to +2 standard deviations."""
+
+    observed: float
+    expected: tuple[float, float, float, float, float]
+
+
+class LimitRecord(WorkspaceRecord):
+    """Upper limit and significance; None, and the reason, where they make no sense.
+
+    Attributes:
+        poi: name of the parameter of interest.
+        confidence: level of the limit.
+        limit: upper limit with CLs.
+        significance: standard deviations by which no signal is excluded.
+        expected_significance: the same, expected for a strength of 1.
+        strengths: at which CLs is listed.
+        cls: CLs at these.
+        failures: why something is missing.
+    """
+
+    poi: str
+    confidence: float
+    limit: Expected | None
+    significance: float | None
+    expected_significance: float | None
+    strengths: tuple[float, ...]
+    cls: tuple[Expected, ...]
+    failures: tuple[str, ...]
+
+    def results(self) -> LimitResults | None:
+        """What cabinetry's plot takes; None without a limit."""
+        if self.limit is None:
+            return None
+        return LimitResults(
+            observed_limit=self.limit.observed,
+            expected_limit=np.array(self.limit.expected),
+            observed_CLs=np.array([entry.observed for entry in self.cls]),
+            expected_CLs=np.array([entry.expected for entry in self.cls]),
+            poi_values=np.array(self.strengths),
+            confidence_level=self.confidence,
+        )
+
+
+class PropagationRecord(WorkspaceRecord):
+    """The fit in other distributions.
+
+    Attributes:
+        channels: by title.
+        yields: before and after the fit.
+    """
+
+    channels: dict[str, Channel]
+    yields: Yields

@@ -1,0 +1,151 @@
+"""The profile likelihood of single parameters: scans, and uncertainties from it (MINOS)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from agc_pipeline.errors import ModelError
+from agc_pipeline.inference.interpolation import Array
+from agc_pipeline.inference.minimum import Minimum
+from agc_pipeline.inference.problem import Problem
+from agc_pipeline.settings import Settings
+
+_CLOSE = 1e-7
+_STEPS = 40
+
+
+class Interval(Settings):
+    """Where the profile of -2 ln L is one above its minimum, relative to the best fit.
+
+    Attributes:
+        parameter: its name.
+        bestfit: its value.
+        hesse: symmetric uncertainty from the Hessian.
+        down: distance below; None if a bound or a failing fit is in the way.
+        up: distance above; None likewise.
+        failures: what is in the way.
+    """
+
+    parameter: str
+    bestfit: float
+    hesse: float
+    down: float | None
+    up: float | None
+    failures: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Best fit and uncertainties in one line."""
+        down = "?" if self.down is None else f"{self.down:.4f}"
+        up = "?" if self.up is None else f"{self.up:.4f}"
+        return f"{self.bestfit:.4f} -{down} +{up}"
+
+
+class Scan(NamedTuple):
+    """Profile of a parameter: values, and -2 ln L above the minimum, NaN where a fit failed."""
+
+    values: Array
+    heights: Array
+
+
+def interval(problem: Problem, best: Minimum, position: int) -> Interval:
+    """MINOS uncertainties of a parameter that is free at the minimum."""
+    failures = []
+    distances: list[float | None] = []
+    for sign in (-1, 1):
+        try:
+            distances.append(abs(crossing(problem, best, position, sign, height=1.0)))
+        except ModelError as error:
+            distances.append(None)
+            failures.append(error.problem)
+    return Interval(
+        parameter=problem.names[position],
+        bestfit=float(best.parameters[position]),
+        hesse=float(np.sqrt(best.covariance[position, position])),
+        down=distances[0],
+        up=distances[1],
+        failures=tuple(failures),
+    )
+
+
+def crossing(problem: Problem, best: Minimum, position: int, sign: int, *, height: float) -> float:
+    """Distance from the best fit at which the profile of -2 ln L has risen by ``height``.
+
+    Newton steps on the square root of the profile, which is linear if it is a parabola; its slope
+    is the derivative of the likelihood at the conditional minimum.
+
+    Raises:
+        ModelError: if it does not rise so far within the bounds, or a fit fails.
+    """
+    name = problem.names[position]
+    centre = float(best.parameters[position])
+    reach = abs(float(problem.bounds[position][(sign + 1) // 2]) - centre)
+    target = float(np.sqrt(height))
+    at = min(float(np.sqrt(height * best.covariance[position, position])), reach)
+    low, high = 0.0, reach
+    near: tuple[Array, ...] = ()
+    for _ in range(_STEPS):
+        there = problem.conditional(best, {position: centre + sign * at}, *near)
+        near = (there.parameters,)
+        rise = there.expansion.value - best.expansion.value
+        if rise < -_CLOSE:
+            raise ModelError(
+                f"holding {name} at {centre + sign * at:.4g} finds a minimum that is "
+                f"{-rise:.2g} lower than that of the fit",
+                place="fit.minimiser.starts",
+                remedy="fit from more starts",
+            )
+        root = float(np.sqrt(max(rise, 0.0)))
+        if abs(root - target) < _CLOSE:
+            return sign * at
+        if root < target:
+            if at >= reach:
+                raise ModelError(
+                    f"the bound {centre + sign * reach:.4g} of {name} is in the way",
+                    place="bounds of the parameter",
+                    remedy="widen them, if they are not physical",
+                )
+            low = at
+        else:
+            high = at
+        slope = sign * float(there.expansion.gradient[position])
+        step = (target - root) * 2 * root / slope if slope > 0 and root > 0 else np.inf
+        at = at + step
+        if not low < at < high:
+            at = high if high == reach and root < target else (low + high) / 2
+    raise ModelError(
+        f"the profile of {name} does not settle",
+        place="workspace",
+        remedy="look at its scan; templates with few events can make steps in it",
+    )
+
+
+def scan(problem: Problem, best: Minimum, position: int, *, reach: float, points: int) -> Scan:
+    """Profile of a parameter at equal distances around the best fit.
+
+    Args:
+        problem: the fit.
+        best: its minimum; the parameter is free there.
+        position: of the parameter.
+        reach: distance to the first and last point, in units of the uncertainty; less at a bound.
+        points: number of them; the best fit is one more, if it is not among them.
+    """
+    centre = best.parameters[position]
+    sigma = np.sqrt(best.covariance[position, position])
+    lowest, highest = np.clip(
+        [centre - reach * sigma, centre + reach * sigma], *problem.bounds[position]
+    )
+    values = np.union1d(np.linspace(lowest, highest, points), [centre])
+    heights = np.zeros(len(values))
+    middle = int(np.searchsorted(values, centre))
+    # Outwards from the minimum, so that each point starts from its neighbour.
+    for indices in (range(middle + 1, len(values)), range(middle - 1, -1, -1)):
+        near: tuple[Array, ...] = ()
+        for index in indices:
+            try:
+                there = problem.conditional(best, {position: values[index]}, *near)
+            except ModelError:
+                heights[index] = np.nan
+            else:
+                near = (there.parameters,)
+                heights[index] = there.expansion.value - best.expansion.value
+    return Scan(values, heights)

@@ -1,0 +1,1 @@
+"""Formats in which results are kept for others: HistFactory XML and HEPData."""

@@ -1,0 +1,166 @@
+"""A submission to HEPData: tables as YAML, with the workspace beside them.
+
+Figures and ROOT files are left to the report: for these, the library wants ImageMagick and ROOT.
+
+Source: https://hepdata-submission.readthedocs.io
+"""
+
+import contextlib
+import gzip
+import tarfile
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hepdata_lib import Submission, Table, Uncertainty, Variable
+from hepdata_validator.full_submission_validator import FullSubmissionValidator
+
+from agc_pipeline.errors import PipelineError
+
+# As good as exact, and short.
+_DIGITS = 10
+_LONGEST_NAME = 64
+
+
+def variable(
+    name: str,
+    values: Sequence[Any],
+    errors: Mapping[str, Sequence[Any]] | None = None,
+    *,
+    units: str = "",
+) -> Variable:
+    """A column of measured numbers.
+
+    Args:
+        name: of the column.
+        values: numbers; None where there is none.
+        errors: label to uncertainties: numbers, or pairs of down (negative) and up.
+        units: of the numbers.
+    """
+    shown = ["-" if value is None else value for value in values]
+    made = Variable(
+        name,
+        is_independent=False,
+        is_binned=False,
+        units=units,
+        values=shown,
+        zero_uncertainties_warning=False,
+    )
+    made.digits = _DIGITS
+    for label, sizes in (errors or {}).items():
+        symmetric = not any(isinstance(size, tuple) for size in sizes)
+        uncertainty = Uncertainty(label, is_symmetric=symmetric)
+        uncertainty.values = list(sizes)
+        made.add_uncertainty(uncertainty)
+    return made
+
+
+def axis(name: str, values: Sequence[Any], *, units: str = "") -> Variable:
+    """The column that the others depend on: names, numbers, or pairs of bin edges."""
+    binned = bool(values) and isinstance(values[0], tuple)
+    made = Variable(name, is_independent=True, is_binned=binned, units=units, values=list(values))
+    made.digits = _DIGITS
+    return made
+
+
+def table(
+    name: str,
+    description: str,
+    columns: Sequence[Variable],
+    keywords: Mapping[str, Sequence[Any]],
+) -> Table:
+    """A table; its name becomes that of a file."""
+    plain = "".join(letter if letter.isalnum() or letter in " -" else " " for letter in name)
+    made = Table(" ".join(plain.split())[:_LONGEST_NAME])
+    made.description = description
+    made.location = "Report of the run"
+    made.keywords = {key: list(values) for key, values in keywords.items()}
+    for column in columns:
+        made.add_variable(column)
+    return made
+
+
+def write(
+    tables: Sequence[Table], folder: Path, archive: Path, *, comment: str, workspace: Path
+) -> None:
+    """Write a submission, and prove that it is valid.
+
+    Args:
+        tables: in their order.
+        folder: an empty one, for the files.
+        archive: the same as one file, for the upload.
+        comment: abstract of the record.
+        workspace: that is part of the record.
+
+    Raises:
+        PipelineError: if HEPData would not accept it.
+    """
+    submission = Submission()
+    submission.comment = comment
+    submission.add_additional_resource(
+        "Statistical model with data as a workspace of pyhf",
+        str(workspace.absolute()),
+        copy_file=True,
+        file_type="HistFactory",
+    )
+    for made in tables:
+        submission.add_table(made)
+    place = folder.absolute()
+    # The library leaves an archive in the working directory, with the time of day in it.
+    with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
+        submission.create_files(str(place), validate=False)
+    validate(folder)
+    _pack(folder, archive)
+
+
+def validate(folder: Path) -> None:
+    """Check a submission as HEPData does.
+
+    Raises:
+        PipelineError: with everything that is wrong.
+    """
+    validator = FullSubmissionValidator()
+    with warnings.catch_warnings():
+        # It leaves files to be closed by the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        valid = validator.validate(directory=str(folder))
+    if not valid:
+        problems = [
+            message.message for messages in validator.messages.values() for message in messages
+        ]
+        raise PipelineError(
+            f"not a valid submission: {'; '.join(problems)}",
+            place=str(folder),
+            remedy="report it, with the workspace",
+        )
+
+
+def read(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """The tables of a submission: name to columns, name of a column to its values."""
+    documents = list(yaml.safe_load_all((folder / "submission.yaml").read_text(encoding="utf-8")))
+    found = {}
+    for document in documents:
+        if "data_file" in document:
+            content = yaml.safe_load((folder / document["data_file"]).read_text(encoding="utf-8"))
+            columns = content["independent_variables"] + content["dependent_variables"]
+            found[document["name"]] = {
+                column["header"]["name"]: column["values"] for column in columns
+            }
+    return found
+
+
+def _pack(folder: Path, archive: Path) -> None:
+    """One file with the same bytes for the same content."""
+    with (
+        archive.open("wb") as raw,
+        gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        for path in sorted(folder.iterdir()):
+            entry = tarfile.TarInfo(path.name)
+            entry.size = path.stat().st_size
+            with path.open("rb") as file:
+                tar.addfile(entry, file)

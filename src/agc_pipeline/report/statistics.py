@@ -1,0 +1,211 @@
+"""Figures of what is made of the fit: ranking, scan, pseudo-experiments, limit."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from scipy.stats import norm
+
+from agc_pipeline.inference.outcomes import LimitRecord, ScanRecord, ToyRecord
+from agc_pipeline.inference.ranking import Rank
+from agc_pipeline.report.style import COLOURS, INK, SOFT, Picture, canvas, publish
+
+_UP, _DOWN = COLOURS[4], COLOURS[3]
+
+
+def draw_ranking(rows: Sequence[Rank], poi: str, folder: Path, *, partial: bool) -> Picture:
+    """Impacts on the parameter of interest, and pulls, of the parameters that matter most.
+
+    Args:
+        rows: the parameters to draw, from the top.
+        poi: name of the parameter of interest.
+        folder: where the files go.
+        partial: mark the figure as partial.
+    """
+    heights = np.arange(len(rows), dtype=np.float64)[::-1]
+    with canvas(7.2, 1.6 + 0.27 * len(rows)) as figure:
+        impacts = figure.subplots()
+        for label, colour, keys in (
+            ("up", _UP, ("prefit_up", "postfit_up")),
+            ("down", _DOWN, ("prefit_down", "postfit_down")),
+        ):
+            before, after = ([getattr(row, key) or 0.0 for row in rows] for key in keys)
+            impacts.barh(
+                heights, before, 0.78, facecolor="none", edgecolor=colour, label=f"pre-fit {label}"
+            )
+            impacts.barh(heights, after, 0.78, color=colour, alpha=0.75, label=f"post-fit {label}")
+        sizes = [abs(getattr(row, key) or 0.0) for row in rows for key in _IMPACTS]
+        reach = 1.08 * max(sizes, default=0.0) or 1.0
+        impacts.set_xlim(-reach, reach)
+        impacts.set_ylim(-0.7, len(rows) - 0.3)
+        impacts.set_yticks(heights, [row.parameter for row in rows])
+        impacts.tick_params(axis="y", which="both", left=False, right=False)
+        impacts.set_xlabel(f"change of {poi}")
+        _pulls(impacts.twiny(), rows, heights)
+        impacts.xaxis.set_label_position("top")
+        impacts.tick_params(axis="x", labeltop=True, labelbottom=False, top=True, bottom=False)
+        figure.legend(
+            *impacts.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8
+        )
+        worst = rows[0] if rows else None
+        return publish(
+            figure,
+            folder,
+            "ranking",
+            caption=f"Impacts on {poi} of the {len(rows)} parameters with the largest ones: its "
+            "change (upper axis) when a parameter is held shifted by its uncertainty before (open "
+            "bars) and after the fit (filled). Points: best fit in units of the uncertainty before "
+            "the fit (lower axis).",
+            alternative="Ranking of parameters"
+            + (f"; the first is {worst.parameter} with {worst.size:.3g}." if worst else "."),
+            partial=partial,
+            numbers=[row.model_dump() for row in rows],
+        )
+
+
+_IMPACTS = ("prefit_up", "prefit_down", "postfit_up", "postfit_down")
+
+
+def _pulls(axes: Axes, rows: Sequence[Rank], heights: np.ndarray) -> None:
+    shown = [
+        (height, *row.pull)
+        for height, row in zip(heights, rows, strict=True)
+        if row.pull is not None
+    ]
+    reach = max(2.0, *(1.1 * (abs(value) + width) for _, value, width in shown), 0.0)
+    axes.set_xlim(-reach, reach)
+    for edge in (-1, 1):
+        axes.axvline(edge, color=SOFT, linewidth=0.7, linestyle=":")
+    for height, value, width in shown:
+        axes.errorbar(value, height, xerr=width, fmt="o", color=INK, markersize=3.6, linewidth=1.1)
+    axes.xaxis.set_label_position("bottom")
+    axes.tick_params(axis="x", labeltop=False, labelbottom=True, top=False, bottom=True)
+    axes.set_xlabel(r"$(\hat{\theta} - \theta_0)\;/\;\Delta\theta$")
+
+
+def draw_scan(record: ScanRecord, folder: Path, *, partial: bool) -> Picture:
+    """Profile of the likelihood, with the parabola of the Hessian.
+
+    Args:
+        record: the scan.
+        folder: where the files go.
+        partial: mark the figure as partial.
+    """
+    poi = record.poi
+    values = np.array(record.values)
+    heights = np.array(record.heights, dtype=np.float64)
+    (interval,) = [entry for entry in record.intervals if entry.parameter == poi.name]
+    with canvas(6.4, 3.9) as figure:
+        axes = figure.subplots()
+        parabola = ((values - poi.bestfit) / poi.uncertainty) ** 2
+        axes.plot(values, heights, color=COLOURS[4], linewidth=1.6, label="profile likelihood")
+        axes.plot(values, parabola, color=SOFT, linestyle="--", linewidth=1.1, label="Hessian")
+        for height in (1, 4):
+            axes.axhline(height, color=INK, linewidth=0.6, linestyle=":")
+        for side, sign in ((interval.down, -1), (interval.up, 1)):
+            if side is not None:
+                axes.plot([poi.bestfit + sign * side] * 2, [0, 1], color=COLOURS[4], linewidth=0.9)
+        axes.set_xlim(values[0], values[-1])
+        axes.set_ylim(0, max(1.05 * float(np.nanmax(heights)), 1.2))
+        axes.set_xlabel(poi.name)
+        axes.set_ylabel(r"$-2\,\Delta\ln L$")
+        axes.legend(loc="upper center")
+        return publish(
+            figure,
+            folder,
+            "scan",
+            caption=f"Profile of the likelihood of {poi.name}, and the parabola with the curvature "
+            f"at the minimum. {poi.name} = {interval.describe()} where it has risen by one.",
+            alternative=f"-2 Delta ln L against {poi.name}, with its minimum at {poi.bestfit:.4g}.",
+            partial=partial,
+            numbers={"values": values, "heights": heights, "interval": interval.model_dump()},
+        )
+
+
+def draw_toys(record: ToyRecord, folder: Path, *, partial: bool) -> Picture:
+    """Pulls of the parameter of interest, and the goodness-of-fit statistic.
+
+    Args:
+        record: the pseudo-experiments, two or more of which converged.
+        folder: where the files go.
+        partial: mark the figure as partial.
+    """
+    widths = np.array(record.uncertainty)
+    pulls = (np.array(record.bestfit) - record.poi.bestfit)[widths > 0] / widths[widths > 0]
+    with canvas(9.8, 3.6) as figure:
+        left, right = figure.subplots(1, 2)
+        edges = np.linspace(-4, 4, 17)
+        counts, _ = np.histogram(pulls, edges)
+        left.stairs(counts, edges, fill=True, color=COLOURS[4], alpha=0.5, label="pulls")
+        at = np.linspace(-4, 4, 200)
+        left.plot(
+            at, len(pulls) * 0.5 * norm.pdf(at), color=INK, linewidth=1.1, label="unit Gaussian"
+        )
+        left.set_xlabel(f"pull of {record.poi.name}")
+        left.set_ylabel("pseudo-experiments")
+        left.legend(loc="upper right")
+        right.hist(record.statistic, bins=20, color=COLOURS[0], alpha=0.6)
+        right.axvline(record.observed, color=COLOURS[2], linewidth=1.4, label="data")
+        right.set_xlabel(r"$-2\ln L$ relative to a perfect fit")
+        right.legend(loc="upper right")
+        return publish(
+            figure,
+            folder,
+            "toys",
+            caption=f"{len(record.bestfit)} pseudo-experiments, thrown from the fitted model: "
+            f"pulls of {record.poi.name} with mean {np.mean(pulls):.2f} and width "
+            f"{np.std(pulls):.2f}, and the goodness-of-fit statistic.",
+            alternative=f"Histogram of {len(pulls)} pulls beside a unit Gaussian, and of the "
+            f"goodness-of-fit statistic with that of the data, {record.observed:.3g}.",
+            partial=partial,
+            numbers={
+                "edges": edges,
+                "counts": counts,
+                "pulls": pulls,
+                "statistic": record.statistic,
+                "observed": record.observed,
+            },
+        )
+
+
+def draw_limit(record: LimitRecord, folder: Path, *, partial: bool) -> Picture | None:
+    """CLs against the strength of the signal.
+
+    Args:
+        record: the limit.
+        folder: where the files go.
+        partial: mark the figure as partial.
+
+    Returns:
+        None if there is no limit.
+    """
+    if record.limit is None:
+        return None
+    strengths = np.array(record.strengths)
+    observed = np.array([entry.observed for entry in record.cls])
+    bands = np.array([entry.expected for entry in record.cls]).T
+    with canvas(6.4, 3.9) as figure:
+        axes = figure.subplots()
+        axes.fill_between(strengths, bands[0], bands[4], color="#f5bb54", label=r"$\pm 2\sigma$")
+        axes.fill_between(strengths, bands[1], bands[3], color="#607641", label=r"$\pm 1\sigma$")
+        axes.plot(strengths, bands[2], "--", color=INK, linewidth=1.1, label="expected")
+        axes.plot(strengths, observed, color=INK, linewidth=1.5, label="observed")
+        axes.axhline(1 - record.confidence, color=COLOURS[2], linewidth=0.9)
+        axes.set_xlim(0, strengths[-1])
+        axes.set_ylim(0, 1)
+        axes.set_xlabel(record.poi)
+        axes.set_ylabel("CLs")
+        axes.legend(loc="upper right")
+        return publish(
+            figure,
+            folder,
+            "limit",
+            caption=f"CLs against {record.poi}, observed and expected without signal: "
+            f"{record.poi} < {record.limit.observed:.4g} at {record.confidence:.0%} confidence, "
+            f"{record.limit.expected[2]:.4g} expected.",
+            alternative=f"CLs falls below {1 - record.confidence:.2g} at {record.poi} = "
+            f"{record.limit.observed:.4g}.",
+            partial=partial,
+            numbers={"strengths": strengths, "observed": observed, "expected": bands},
+        )

@@ -1,0 +1,89 @@
+"""Upper limit on the parameter of interest, and significance, where they make sense."""
+
+import argparse
+import logging
+
+import numpy as np
+
+from agc_pipeline.errors import ModelError
+from agc_pipeline.files import write_json
+from agc_pipeline.inference.limits import Signal
+from agc_pipeline.inference.outcomes import Expected, LimitRecord
+from agc_pipeline.inference.settings import LimitSettings, MinimiserSettings
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages import command, fitted
+
+log = logging.getLogger(__name__)
+
+
+class LimitStage(Settings):
+    """What the stage needs of the configuration."""
+
+    minimiser: MinimiserSettings
+    limit: LimitSettings
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """Write limit and significance, or why there is none."""
+    settings = command.settings(LimitStage, arguments.settings)
+    found = fitted.load(arguments, settings.minimiser)
+    limit, strengths, failures = None, np.zeros(0), []
+    cls: tuple[Expected, ...] = ()
+    significance: tuple[float | None, float | None] = None, None
+    try:
+        signal = Signal(found.problem)
+    except ModelError as error:
+        failures.append(error.problem)
+    else:
+        try:
+            significance = signal.significance()
+        except ModelError as error:
+            failures.append(f"No significance: {error.problem}")
+        try:
+            _require_no_signal(significance[0], settings.limit)
+            limit = _expected(*signal.limits(settings.limit.confidence))
+            highest = 1.2 * max(limit.observed, *limit.expected)
+            strengths = np.linspace(0, highest, settings.limit.points)[1:]
+            cls = tuple(_expected(*signal.cls(strength)) for strength in strengths)
+        except ModelError as error:
+            limit, cls, strengths = None, (), np.zeros(0)
+            failures.append(f"No limit: {error.problem}")
+    record = LimitRecord(
+        workspace_digest=found.record.workspace_digest,
+        poi=found.record.poi.name,
+        confidence=settings.limit.confidence,
+        limit=limit,
+        significance=significance[0],
+        expected_significance=significance[1],
+        strengths=strengths.tolist(),
+        cls=cls,
+        failures=tuple(failures),
+        provenance=dict(fitted.made_by("limit", arguments, settings)),
+    )
+    write_json(arguments.output, record.model_dump())
+    if limit is not None:
+        log.info("%s < %.4g at %g", record.poi, limit.observed, record.confidence)
+    for failure in failures:
+        log.info("%s", failure)
+
+
+def _require_no_signal(significance: float | None, settings: LimitSettings) -> None:
+    if significance is not None and significance >= settings.max_significance:
+        raise ModelError(
+            f"the signal is there, by more than {settings.max_significance:g} standard deviations",
+            place="fit.limit.max_significance",
+            remedy="raise it if a limit is wanted all the same",
+        )
+
+
+def _expected(observed: float, expected: np.ndarray) -> Expected:
+    return Expected(observed=observed, expected=tuple(expected.tolist()))
+
+
+def main() -> None:
+    """Command line of the stage."""
+    command.run(stage, fitted.options(__doc__))
+
+
+if __name__ == "__main__":
+    main()

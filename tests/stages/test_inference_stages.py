@@ -1,0 +1,366 @@
+"""The stages behind the fit, and those that start from a workspace that was given."""
+
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agc_pipeline.files import read_json, write_json
+from agc_pipeline.inference.outcomes import (
+    LimitRecord,
+    RankingRecord,
+    ScanRecord,
+    ToyRecord,
+)
+from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.preservation import hepdata
+from agc_pipeline.provenance import digest
+from conftest import read_config, run_command
+from models import EVERYTHING, TWO_BINS
+
+Command = Callable[..., str | None]
+MINIMISER = read_config()["fit"]["minimiser"]
+WANTED: dict[str, Any] = {
+    "ranking": {},
+    "scan": {"scan": {"reach": 2, "points": 5, "minos": "all"}},
+    "toys": {"toys": {"count": 4, "seed": 1}},
+    "limit": {"limit": {"confidence": 0.95, "points": 5, "max_significance": 5}},
+}
+
+
+def reproduce(folder: Path, content: Any, **source: Any) -> str | None:
+    """Take a workspace; gives the error."""
+    path = folder / "given.json"
+    write_json(path, content)
+    return run_command(
+        "reproduce",
+        {"input": {"kind": "workspace", "path": str(path)} | source},
+        output=folder / "workspace.json",
+        model=folder / "model.json",
+        checks=folder / "checks.json",
+    )
+
+
+def fit(folder: Path) -> str | None:
+    return run_command(
+        "fit",
+        {"minimiser": MINIMISER, "compare": True},
+        workspace=folder / "workspace.json",
+        model=folder / "model.json",
+        output=folder / "fit.json",
+    )
+
+
+def behind(folder: Path, stage: str, **changes: Any) -> str | None:
+    """A stage that works on the fit."""
+    return run_command(
+        stage,
+        {"minimiser": MINIMISER} | WANTED[stage] | changes,
+        workspace=folder / "workspace.json",
+        fit=folder / "fit.json",
+        output=folder / f"{stage}.json",
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All records of a workspace that was given."""
+    folder = tmp_path_factory.mktemp("given")
+    assert reproduce(folder, EVERYTHING, groups={"Shapes": ["shape"]}) is None
+    assert fit(folder) is None
+    for stage in WANTED:
+        assert behind(folder, stage) is None
+    return folder
+
+
+def test_the_workspace_is_what_was_given(made: Path) -> None:
+    content = read_json(made / "workspace.json")
+    assert content["channels"] == EVERYTHING["channels"]
+    model = read_json(made / "model.json")
+    assert model["workspace_digest"] == digest(content)
+    assert model["data"] == "observed"
+    assert model["groups"] == {
+        "lumi": "Other systematics",
+        "scale": "Other systematics",
+        "shape": "Shapes",
+    }
+    assert model["channels"]["a"]["edges"] == [0.5, 1.5, 2.5, 3.5]
+    (finding,) = read_json(made / "checks.json")["findings"]
+    assert finding["message"] == "events without a statistical uncertainty in bin 2"
+
+
+def test_records_belong_together(made: Path) -> None:
+    record = FitRecord.model_validate(read_json(made / "fit.json"))
+    kinds = {
+        "ranking": RankingRecord,
+        "scan": ScanRecord,
+        "toys": ToyRecord,
+        "limit": LimitRecord,
+    }
+    for name, kind in kinds.items():
+        found = kind.model_validate(read_json(made / f"{name}.json"))
+        assert found.workspace_digest == record.workspace_digest
+        assert found.provenance["stage"] == name
+    assert record.breakdown is not None
+    assert set(record.breakdown.groups) == {"Shapes", "Other systematics", "Simulation statistics"}
+    assert record.comparison is not None
+    assert record.comparison.method == "cabinetry"
+
+
+def test_ranking_works_in_cabinetry(made: Path) -> None:
+    record = RankingRecord.model_validate(read_json(made / "ranking.json"))
+    assert (record.n_failed, len(record.rows)) == (0, 15)
+    assert record.n_fits == 2 * sum((row.width > 0) + (row.uncertainty > 0) for row in record.rows)
+    assert record.results().labels == [row.parameter for row in record.rows]
+
+
+def test_scan_has_its_minimum_at_the_fit(made: Path) -> None:
+    record = ScanRecord.model_validate(read_json(made / "scan.json"))
+    heights = np.array(record.heights, dtype=float)
+    assert record.values[int(np.argmin(heights))] == pytest.approx(record.poi.bestfit, abs=1e-6)
+    assert record.results().name == "mu"
+    (interval,) = [entry for entry in record.intervals if entry.parameter == "mu"]
+    assert interval.hesse == pytest.approx(record.poi.uncertainty, rel=1e-6)
+    # All parameters but the fixed one.
+    assert len(record.intervals) == 15
+
+
+def test_pseudo_experiments(made: Path) -> None:
+    record = ToyRecord.model_validate(read_json(made / "toys.json"))
+    assert len(record.bestfit) + len(record.failures) == 4
+    assert behind(made, "toys", toys={"count": 0, "seed": 1}) is None
+    none = ToyRecord.model_validate(read_json(made / "toys.json"))
+    assert (none.coverage, none.goodness_of_fit, none.pulls) == (None, None, ())
+    assert behind(made, "toys") is None
+
+
+def test_limit(made: Path) -> None:
+    record = LimitRecord.model_validate(read_json(made / "limit.json"))
+    assert record.limit is not None
+    assert record.failures == ()
+    assert len(record.cls) == len(record.strengths) == 4
+    results = record.results()
+    assert results is not None
+    assert results.observed_limit == record.limit.observed
+    strong = {"confidence": 0.95, "points": 5, "max_significance": 1e-9}
+    assert behind(made, "limit", limit=strong) is None
+    none = LimitRecord.model_validate(read_json(made / "limit.json"))
+    assert none.results() is None
+    assert none.failures[0].startswith("No limit: the signal is there")
+    assert none.significance == record.significance
+    assert behind(made, "limit") is None
+
+
+def test_fit_of_another_workspace_is_refused(made: Path, tmp_path: Path) -> None:
+    assert reproduce(tmp_path, TWO_BINS) is None
+    (tmp_path / "fit.json").write_bytes((made / "fit.json").read_bytes())
+    error = behind(tmp_path, "ranking")
+    assert error is not None
+    assert "belongs to the workspace" in error
+
+
+def preserve(folder: Path) -> str | None:
+    records = {name: folder / f"{name}.json" for name in ("workspace", "fit", "ranking", "scan")}
+    return run_command(
+        "preserve",
+        {"report": read_config()["report"]},
+        **records,
+        histfactory=folder / "histfactory",
+        hepdata=folder / "hepdata",
+        archive=folder / "hepdata.tar.gz",
+        output=folder / "preservation.json",
+    )
+
+
+def test_preservation(made: Path) -> None:
+    assert preserve(made) is None
+    record = read_json(made / "preservation.json")
+    assert record["lost_in_xml"] == []
+    tables = hepdata.read(made / "hepdata")
+    assert set(tables) == {
+        *("Distribution a", "Distribution b", "Parameters", "Covariance", "Impacts"),
+        *("Uncertainty breakdown", "Likelihood scan"),
+    }
+    fitted = FitRecord.model_validate(read_json(made / "fit.json"))
+    covariance = np.array(fitted.correlation) * np.outer(fitted.uncertainty, fitted.uncertainty)
+    found = [entry["value"] for entry in tables["Covariance"]["Covariance"]]
+    np.testing.assert_allclose(found, covariance.ravel(), rtol=1e-9, atol=1e-15)
+    variances = [entry["value"] for entry in tables["Uncertainty breakdown"]["Variance"]]
+    assert sum(variances[:-1]) == pytest.approx(variances[-1])
+    with tarfile.open(made / "hepdata.tar.gz") as tar:
+        assert set(tar.getnames()) == {path.name for path in (made / "hepdata").iterdir()}
+    # Again, over what is there.
+    before = (made / "hepdata.tar.gz").read_bytes()
+    assert preserve(made) is None
+    assert (made / "hepdata.tar.gz").read_bytes() == before
+
+
+def test_report_of_a_workspace(made: Path) -> None:
+    """Without events, histograms and validation."""
+    settings = {
+        "analysis": None,
+        "report": read_config("reproduce")["report"],
+        "measured": "signal",
+        "luminosity_per_pb": 1,
+        "rules": [],
+        "configuration": {"input": {"kind": "workspace", "path": "given.json"}},
+    }
+    names = ("workspace", "checks", "fit", *WANTED)
+    error = run_command(
+        "report",
+        settings,
+        **{name: made / f"{name}.json" for name in names},
+        output=made / "report.html",
+        figures=made / "figures",
+    )
+    assert error is None
+    text = (made / "report.html").read_text()
+    assert "Workspace given.json: 2 channels" in text
+    assert 'href="#events"' not in text
+    assert "pb</span>" not in text
+    assert "events without a statistical uncertainty" in text
+    figures = {path.stem for path in (made / "figures").iterdir()}
+    assert {"00_a_postfit", "01_b_prefit", "limit", "ranking", "scan", "toys"} <= figures
+
+
+def test_without_a_signal_everything_works(tmp_path: Path) -> None:
+    """The strength ends at zero, its physical bound."""
+    content = json.loads(json.dumps(TWO_BINS))
+    content["observations"][0]["data"] = [80.0, 130.0]
+    assert reproduce(tmp_path, content) is None
+    assert fit(tmp_path) is None
+    record = FitRecord.model_validate(read_json(tmp_path / "fit.json"))
+    assert record.diagnostics.at_bounds == ("mu",)
+    assert (record.poi.bestfit, record.poi.uncertainty, record.breakdown) == (0, 0, None)
+    for stage in WANTED:
+        assert behind(tmp_path, stage) is None
+    limit = LimitRecord.model_validate(read_json(tmp_path / "limit.json"))
+    assert limit.limit is not None
+    assert limit.limit.observed < limit.limit.expected[2]
+    assert limit.significance == 0
+    assert preserve(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "source", "message"),
+    [
+        ({"channels": []}, {}, "not a valid workspace"),
+        ({}, {"measurement": "other"}, "no measurement 'other'"),
+        ({}, {"poi": "lumi"}, "no free normalisation 'lumi'"),
+        ({}, {"patchset": "p.json"}, "a patch needs both"),
+        ({}, {"member": "x.json"}, "cannot read 'x.json'"),
+    ],
+)
+def test_wrong_workspaces(
+    tmp_path: Path, change: dict[str, Any], source: dict[str, Any], message: str
+) -> None:
+    error = reproduce(tmp_path, EVERYTHING | change, **source)
+    assert error is not None
+    assert message in error
+    assert not (tmp_path / "workspace.json").exists()
+
+
+def test_errors_of_the_checks_end_the_run(tmp_path: Path) -> None:
+    content = json.loads(json.dumps(TWO_BINS))
+    content["channels"][0]["samples"][1]["data"][0] = -500.0
+    error = reproduce(tmp_path, content)
+    assert error is not None
+    assert "singlechannel: fewer than no expected events in bin 0" in error
+
+
+def patchset(workspace: Any) -> Any:
+    """A published set of signals, for a workspace without one."""
+    return {
+        "metadata": {
+            "name": "signals",
+            "description": "of the test",
+            "digests": {"sha256": _digest(workspace)},
+            "labels": ["mass"],
+            "references": {"hepdata": "ins1"},
+        },
+        "patches": [
+            {
+                "metadata": {"name": f"mass_{mass}", "values": [mass]},
+                "patch": [
+                    {
+                        "op": "add",
+                        "path": "/channels/0/samples/0",
+                        "value": TWO_BINS["channels"][0]["samples"][0] | {"data": [mass, mass]},
+                    }
+                ],
+            }
+            for mass in (30, 40)
+        ],
+        "version": "1.0.0",
+    }
+
+
+def _digest(workspace: Any) -> str:
+    import pyhf  # noqa: PLC0415 used here only
+
+    return str(pyhf.utils.digest(workspace))
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_published_likelihood(tmp_path: Path, kind: str) -> None:
+    background = json.loads(json.dumps(TWO_BINS))
+    background["channels"][0]["samples"].pop(0)
+    files = {"SR/BkgOnly.json": background, "SR/patchset.json": patchset(background)}
+    archive = tmp_path / f"likelihoods.{kind}"
+    for name, content in files.items():
+        write_json(tmp_path / name, content)
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w") as target:
+            for name in files:
+                target.write(tmp_path / name, name)
+    else:
+        with tarfile.open(archive, "w") as tar:
+            for name in files:
+                tar.add(tmp_path / name, name)
+    source = {
+        "path": str(archive),
+        "member": "SR/BkgOnly.json",
+        "patchset": "SR/patchset.json",
+        "patch": "mass_40",
+    }
+    assert reproduce(tmp_path, {}, **source) is None
+    content = read_json(tmp_path / "workspace.json")
+    assert content["channels"][0]["samples"][0]["data"] == [40.0, 40.0]
+    error = reproduce(tmp_path, {}, **source | {"patch": "mass_50"})
+    assert error is not None
+    assert "cannot apply patch 'mass_50'" in error
+    assert "mass_30.0, mass_40" in error
+    error = reproduce(tmp_path, {}, **source | {"member": "SR/none.json"})
+    assert error is not None
+    assert "no file 'SR/none.json' in the archive" in error
+
+
+def test_propagation(tmp_path: Path) -> None:
+    config = read_config()
+    model = {"analysis": "cms_ttbar", "model": config["fit"]["model"]}
+    histograms, closure = tmp_path / "histograms.root", tmp_path / "closure.json"
+    given = {"analysis": "cms_ttbar", "n_files": 1}
+    assert run_command("published", given, histograms=histograms, closure=closure) is None
+    records = {name: tmp_path / f"{name}.json" for name in ("workspace", "model", "checks", "fit")}
+    files = {"histograms": histograms, "closure": closure}
+    outputs = {"output": records["workspace"], "model": records["model"]}
+    checks = {"checks": records["checks"]}
+    assert run_command("workspace", model, **files, **outputs, **checks) is None
+    assert fit(tmp_path) is None
+    output = tmp_path / "propagated.json"
+    inputs = {name: records[name] for name in ("workspace", "fit")}
+    assert run_command("propagate", model, histograms=histograms, **inputs, output=output) is None
+    found, fitted = read_json(output), read_json(records["fit"])
+    for title, channel in found["channels"].items():
+        assert len(channel["observed"]) == 25
+        # The same events in finer bins: without the statistical factors, nearly the same sum.
+        fine = np.array(found["yields"]["postfit"][title]["all"]["bins"])
+        merged = fine[3:].reshape(11, 2).sum(axis=1)
+        coarse = np.array(fitted["yields"]["postfit"][title]["all"]["bins"])
+        np.testing.assert_allclose(merged.sum(), coarse.sum(), rtol=0.02)
+        np.testing.assert_allclose(merged[2:], coarse[2:], rtol=0.05)
