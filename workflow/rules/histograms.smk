@@ -20,6 +20,7 @@ rule histogram:
         execution=PLAN.execution(),
     params:
         settings=PLAN.histogram(),
+        # No output: what fills the histograms may or may not write it.
         performance=f"{RESULTS}/dask/{{dataset}}/{{batch}}.html",
     shell:
         "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
