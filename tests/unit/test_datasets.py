@@ -233,3 +233,24 @@ def test_take_limits_each_dataset() -> None:
     assert [len(dataset.files) for dataset in datasets.take(everything, 5)] == [
         min(5, len(dataset.files)) for dataset in everything
     ]
+
+
+@pytest.mark.parametrize(
+    ("n_files", "n_events", "expected"),
+    [
+        (787, 1_195_000, 1),
+        # Small files: about a million events for each job.
+        (100, 30_000, 32),
+        (2000, None, 1),
+        # Many files: about 2000 jobs at most.
+        (2001, None, 2),
+        (20_000, 1_200_000, 16),
+        (10, 0, 1),
+    ],
+)
+def test_files_for_each_job_suit_the_list(
+    n_files: int, n_events: int | None, expected: int
+) -> None:
+    files = tuple(InputFile(urls=(f"{i}.root",), n_events=n_events) for i in range(n_files))
+    made = Dataset(process="ttbar", variation="nominal", xsec_pb=1, files=files)
+    assert datasets.files_per_job([made]) == expected

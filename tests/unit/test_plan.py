@@ -1,11 +1,13 @@
 """What each job is given is what its stage accepts, and nothing that it does not depend on."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agc_pipeline import config
+from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.errors import InputError
 from agc_pipeline.plan import Plan
 from agc_pipeline.report.content import ReportStage
@@ -40,6 +42,7 @@ def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
             DeliverStage.model_validate_json(made.deliver(dataset, batch))
     FilesetStage.model_validate_json(made.fileset())
     HistogramStage.model_validate_json(made.histogram())
+    HistogramSettings.model_validate_json(made.execution())
     MergeStage.model_validate_json(made.merge())
     WorkspaceStage.model_validate_json(made.workspace())
     FitStage.model_validate_json(made.fit())
@@ -100,3 +103,52 @@ def test_what_one_job_is_given_does_not_depend_on_the_others() -> None:
     assert one.workspace() == other.workspace()
     assert one.merge() != other.merge()
     assert one.fit() != other.fit()
+
+
+@pytest.mark.parametrize(
+    "dask",
+    [
+        {"cluster": "local", "memory_limit": "2 GB"},
+        {"cluster": "scheduler", "address": "tls://127.0.0.1:8786"},
+        {"cluster": "slurm", "extra": ["--partition=long"]},
+        {"cluster": "gateway", "options": {"worker_cores": 2}},
+    ],
+)
+def test_how_histograms_are_filled_is_no_part_of_what_they_are(dask: dict[str, Any]) -> None:
+    one, other = plan(), plan(histograms={"executor": "dask", "workers": 7, "dask": dask})
+    assert one.histogram() == other.histogram()
+    assert one.execution() != other.execution()
+    local = dask["cluster"] == "local"
+    assert other.config.histograms.elsewhere is not local
+    assert other.config.histograms.threads == (7 if local else 1)
+
+
+def test_a_dataset_of_many_files_is_added_in_a_tree(tmp_path: Path) -> None:
+    files = {f"root://x//{i}.root": {"num_entries": 1_200_000} for i in range(20_000)}
+    (tmp_path / "many.json").write_text(json.dumps({"wjets__nominal": {"files": files}}))
+    source = {"kind": "fileset", "path": str(tmp_path / "many.json")}
+    made = plan(input=source)
+    assert made.files_per_job == 16
+    assert len(made.batches("wjets__nominal")) == 1250
+    assert made.summands("wjets__nominal") == [f"sum1/{i:04d}" for i in range(13)]
+    assert made.partial_summands("wjets__nominal", "1", "0012") == [
+        f"{i:04d}" for i in range(1200, 1250)
+    ]
+    each = plan(input=source, files_per_job=1)
+    assert each.summands("wjets__nominal") == ["sum2/0000", "sum2/0001"]
+    added: list[str] = []
+    for level_2 in each.summands("wjets__nominal"):
+        for level_1 in each.partial_summands("wjets__nominal", "2", level_2.split("/")[1]):
+            added += each.partial_summands("wjets__nominal", "1", level_1.split("/")[1])
+    assert added == list(each.batches("wjets__nominal"))
+
+
+def test_every_retry_asks_for_more() -> None:
+    resources = plan().config.resources
+    first, second = (resources.of("deliver").at(attempt, files=3) for attempt in (1, 2))
+    assert all(second[name] == 2 * value for name, value in first.items())
+    assert first["allowed_execute_duration"] == 60 * first["runtime"]
+    assert first["htcondor_request_mem_mb"] == first["mem_mb"]
+    assert resources.of("deliver").at(1, files=4)["runtime"] > first["runtime"]
+    # Also names of methods of the settings are rules.
+    assert resources.of("validate") == resources.default
