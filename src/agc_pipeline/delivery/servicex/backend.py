@@ -13,6 +13,7 @@ from agc_pipeline.delivery.failures import Failure, Undelivered
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.outcome import Results, promised
 from agc_pipeline.delivery.progress import Progress
+from agc_pipeline.delivery.servicex.configuration import required
 from agc_pipeline.delivery.servicex.transform import (
     IncompleteDeliveryError,
     TransformedFile,
@@ -20,6 +21,7 @@ from agc_pipeline.delivery.servicex.transform import (
 )
 from agc_pipeline.delivery.settings import Format
 from agc_pipeline.delivery.store import Store
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import atomic_path
 from agc_pipeline.provenance import digest
 
@@ -44,8 +46,16 @@ def requested(
         progress: to be told of each file.
 
     Raises:
+        ConfigurationError: if the client's configuration changed since the run was planned.
         PipelineError: if the service does not answer or refuses.
     """
+    endpoint = required(job.endpoint)
+    if endpoint.url != job.url:
+        raise ConfigurationError(
+            f"the client is configured for {endpoint.url}, the run was planned for {job.url}",
+            place=endpoint.file,
+            remedy="run again: the jobs are planned anew",
+        )
     left = list(files)
     failures: dict[InputFile, tuple[Failure, ...]] = dict.fromkeys(files, ())
     for mirror in range(max(len(file.urls) for file in files)):
