@@ -90,7 +90,8 @@ def _patched(content: Workspace, source: WorkspaceInput) -> Workspace:
         pyhf.exceptions.PatchSetVerificationError,
         pyhf.exceptions.InvalidSpecification,
     ) as error:
-        names = [patch["metadata"]["name"] for patch in patches.get("patches", [])]
+        known = patches.get("patches", []) if isinstance(patches, dict) else []
+        names = [patch["metadata"]["name"] for patch in known]
         raise InputError(
             f"cannot apply patch {source.patch!r}: {error}",
             place=str(source.patchset),

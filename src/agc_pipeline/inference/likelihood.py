@@ -125,7 +125,7 @@ class Likelihood:
         seen = self.data > 0
         excluded = np.any(rate < 0) or np.any(rate[seen] < _NOTHING)
         if excluded or not np.all(np.isfinite(constraint.value)):
-            return Expansion(np.inf, np.full(n, np.nan), np.full((n, n), np.nan))
+            return _impossible(n)
         ratio = np.divide(self.data, rate, out=np.zeros_like(rate), where=seen)
         deviance = 2 * np.sum(rate - self.data + xlogy(self.data, ratio))
 
@@ -156,6 +156,9 @@ class Likelihood:
         bend = (norm.second / norm.value)[self.norms.modifier]
         diagonal += np.bincount(of_norm, bend * (base * misfit)[self.norms.cell], minlength=n)
         np.fill_diagonal(hessian, diagonal)
+        if not np.all(np.isfinite(hessian)):
+            # Numbers too large for the machine: no place for a minimum.
+            return _impossible(n)
         return Expansion(float(deviance + constraint.value.sum()), gradient, hessian)
 
     def slopes(self, parameters: Array) -> Array:
@@ -195,3 +198,8 @@ class Likelihood:
     @cached_property
     def _starts(self) -> Integers:
         return np.flatnonzero(np.diff(self.bin, prepend=-1))
+
+
+def _impossible(n: int) -> Expansion:
+    """The statistic of n parameters where the model excludes the data."""
+    return Expansion(np.inf, np.full(n, np.nan), np.full((n, n), np.nan))
