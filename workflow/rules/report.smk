@@ -34,6 +34,7 @@ rule report:
         workspace=rules.workspace.output.workspace,
         fit=rules.fit.output,
         validation=rules.validate.output.record,
+        performance=PERFORMANCE,
         templates=PAGE_TEMPLATES,
         code=code("report"),
     output:
@@ -51,9 +52,10 @@ rule report:
         settings=PLAN.report(),
         benchmarks=f"{RESULTS}/benchmarks",
         dask=f"{RESULTS}/dask",
+        cost=f"--cost {PERFORMANCE[0]}" if PERFORMANCE else "",
     shell:
         "python -m agc_pipeline.stages.report --settings {params.settings:q}"
         " --histograms {input.histograms} --closure {input.closure}"
         " --workspace {input.workspace} --fit {input.fit} --validation {input.validation}"
-        " --benchmarks {params.benchmarks} --dask {params.dask} --output {output.page} --figures {output.figures}"
+        " {params.cost} --benchmarks {params.benchmarks} --dask {params.dask} --output {output.page} --figures {output.figures}"
         " 2>&1 | tee {log}"

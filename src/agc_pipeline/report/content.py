@@ -11,6 +11,7 @@ import yaml
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import NOMINAL, Analysis
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
+from agc_pipeline.columnar.performance import PARTS, PerformanceRecord
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference.records import FitRecord
 from agc_pipeline.provenance import digest
@@ -53,6 +54,7 @@ class Run:
         validation: content of ``validation.json``.
         histograms: content of ``histograms.root``.
         runtimes: of its jobs.
+        performance: cost of its histograms; None if they were not filled.
         dask_reports: addresses of Dask's performance reports, relative to the page.
     """
 
@@ -61,6 +63,7 @@ class Run:
     validation: ValidationResult
     histograms: Mapping[str, hist.Hist]
     runtimes: Sequence[Runtime]
+    performance: PerformanceRecord | None
     dask_reports: Sequence[str] = ()
 
     @property
@@ -104,6 +107,8 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
         "comparisons": _comparisons(run, analysis, figures),
         "runtimes": run.runtimes,
         "dask_reports": run.dask_reports,
+        "performance": run.performance,
+        "parts": PARTS,
         "made_by": _made_by(run),
         "software": _software(run),
         "configuration": text(settings.configuration),

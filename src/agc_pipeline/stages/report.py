@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from agc_pipeline.columnar import closure
+from agc_pipeline.columnar import closure, performance
 from agc_pipeline.files import read_json, write_text
 from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import results
@@ -33,6 +33,7 @@ def stage(arguments: argparse.Namespace) -> None:
             for folder in arguments.dask
             for path in sorted(folder.rglob("*.html"))
         ],
+        performance=None if arguments.cost is None else performance.read(arguments.cost),
     )
     values = content.values(settings, run, arguments.figures)
     write_text(arguments.output, page.render("report.html.j2", values))
@@ -53,6 +54,7 @@ def main() -> None:
     options.add_argument(
         "--dask", type=Path, nargs="*", default=[], help="Dask's performance reports: folders"
     )
+    options.add_argument("--cost", type=Path, help="cost of the histograms, if filled")
     options.add_argument("--output", type=Path, required=True, help="HTML page to write")
     options.add_argument("--figures", type=Path, required=True, help="folder for the figures")
     command.run(stage, options)
