@@ -1,127 +1,291 @@
-"""Speed of the histogram stage on your own NanoAOD files, split into its parts.
+"""Speed of the histogram stage, against a plain coffea processor and against decompression alone.
 
-    python benchmarks/histograms.py FILE [FILE ...] [--process ttbar] [--repeat 3] [--json OUT]
+    python benchmarks/histograms.py [--events 400000] [--repeat 3] [--json results/benchmark.json]
+    python benchmarks/histograms.py FILE ... --process ttbar
 
-For each part it takes the CPU time of one process, the median over the repetitions:
+Without files it makes its own, of two kinds: ttbar, and W+jets with twice as many events (see
+``nanoaod.py``). It counts the CPU time of this process for each of
 
-    read     decompress and interpret the needed columns
-    select   the preselection, on all events
-    physics  selection, observables and weights of all variations, on preselected events
-    fill     filling of all histograms
+    plain       a textbook's coffea processor (see ``textbook.py``)
+    coffea      the coffea processor of the package
+    fast        its compiled processor, which reads baskets; headers of files are known
+    skim        the same on skims, counted in events of the inputs
+    decompress  nothing but decompressing, with libdeflate, the baskets that "fast" reads
 
-Bytes are the compressed sizes of the needed columns. A file that fits into one chunk is read
-once; the operating system may keep it in memory between repetitions.
+in turn, several times, and keeps the best of each. All but the first give the same histograms to
+the bit, and the first the same entries in the nominal ones: that is checked.
 """
 
 import argparse
-import json
-import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import uproot
 import yaml
+from coffea.processor import IterativeExecutor, Runner
 
+import nanoaod
 from agc_pipeline import analyses
-from agc_pipeline.columnar import filling
-from agc_pipeline.delivery.reading import open_tree, present_branches
-from agc_pipeline.delivery.skim import collections
+from agc_pipeline.columnar import baskets, runner
+from agc_pipeline.columnar.executors import executor
+from agc_pipeline.columnar.facts import facts
+from agc_pipeline.columnar.performance import PARTS, Performance
+from agc_pipeline.columnar.pieces import pieces
+from agc_pipeline.columnar.settings import HistogramSettings
+from agc_pipeline.columnar.tasks import NanoAOD
+from agc_pipeline.datasets import TREE, InputFile
+from agc_pipeline.delivery.backends import deliver
+from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import PipelineError
+from agc_pipeline.files import write_json
+from textbook import TextbookProcessor
 
-PHYSICS = Path(__file__).resolve().parent.parent / "config" / "cms_ttbar" / "physics.yaml"
-PARTS = ("read", "select", "physics", "fill")
-
-
-class Clock:
-    """CPU seconds of named parts."""
-
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(PARTS, 0.0)
-
-    def timed(self, part: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, its CPU time added to a part."""
-
-        def run(*arguments: Any, **options: Any) -> Any:
-            start = time.process_time()
-            try:
-                return call(*arguments, **options)
-            finally:
-                self.seconds[part] += time.process_time() - start
-
-        return run
+CONFIG = Path(__file__).resolve().parent.parent / "config"
+ANALYSIS = "cms_ttbar"
+PATHS = ("plain", "coffea", "fast", "skim", "decompress")
+# How often "fast" goes through the files where processes are compared.
+ROUNDS = 4
 
 
-def measure(path: str, process: str, chunk_size: int) -> tuple[int, int, dict[str, float]]:
-    """Histogram one file in memory: its events, compressed bytes, and seconds of each part."""
-    physics = yaml.safe_load(PHYSICS.read_text())["physics"]
-    selection = analyses.load("cms_ttbar").selection(physics["selection"])
-    preselection = analyses.load_preselection("cms_ttbar")
-    processor = analyses.load_processor("cms_ttbar").processor(selection, process, "nominal")
-    clock = Clock()
-    with open_tree(path, preselection.COLUMNS) as tree:
-        names = present_branches(tree, preselection.COLUMNS)
-        n_bytes = sum(_compressed(tree[name]) for name in names)
-        for start in range(0, tree.num_entries, chunk_size):
-            arrays = clock.timed("read", tree.arrays)(
-                names, entry_start=start, entry_stop=start + chunk_size
+class Bench:
+    """Files of one process, and the ways to histogram them.
+
+    Args:
+        process: name of the physics process.
+        paths: NanoAOD files.
+        folder: for skims and for what is known of files.
+        settings: of the histogram stage.
+    """
+
+    def __init__(
+        self, process: str, paths: Sequence[Path], folder: Path, settings: HistogramSettings
+    ) -> None:
+        physics = yaml.safe_load((CONFIG / ANALYSIS / "physics.yaml").read_text())["physics"]
+        values = yaml.safe_load((CONFIG / "default.yaml").read_text())
+        self.process = process
+        self.selection = analyses.load(ANALYSIS).selection(physics["selection"])
+        self.preselection = analyses.load_preselection(ANALYSIS)
+        self.folder = folder
+        self.settings = settings
+        inputs = [InputFile(urls=(str(path),)) for path in paths]
+
+        def delivered(backend: str) -> list[Delivered]:
+            delivery = DeliverySettings(**{**values["delivery"], "backend": backend})
+            skims = folder / f"{process}.skims"
+            skims.mkdir(exist_ok=True)
+            return list(
+                deliver(
+                    inputs, self.preselection, self.selection, delivery, skims, allow_partial=False
+                )
             )
-            events = collections(arrays, preselection.COLUMNS)
-            clock.timed("select", preselection.preselect)(selection, events)
-            fill = filling.fill
-            filling.fill = clock.timed("fill", fill)
-            try:
-                clock.timed("physics", processor.process)(events)
-            finally:
-                filling.fill = fill
-        n_events = tree.num_entries
-    # The processor preselects again and fills inside.
-    clock.seconds["physics"] -= clock.seconds["select"] + clock.seconds["fill"]
-    return n_events, n_bytes, clock.seconds
+
+        self.files = {"none": delivered("none"), "local": delivered("local")}
+        self.n_events = sum(file.before for file in self.files["none"])
+        self.stored: list[tuple[Any, int, int]] = []
+
+    def work(self, *, compiled: bool = True) -> runner.Work:
+        """What the histogram stage does."""
+        dataset = (self.selection, self.process, "nominal")
+        fast = analyses.load_compiled(ANALYSIS)
+        if fast is None:
+            raise SystemExit(f"{ANALYSIS} has no compiled processor")
+        return runner.Work(
+            coffea=analyses.load_processor(ANALYSIS).processor(*dataset),
+            columns=self.preselection.COLUMNS,
+            compiled=fast.processor(*dataset) if compiled else None,
+            chunk_size=self.settings.chunk_size,
+            chunk_bytes=self.settings.chunk_bytes,
+            kept=self.folder / "known",
+        )
+
+    def run(self, backend: str, *, compiled: bool = True, made: Any = None) -> runner.Done:
+        """The histogram stage, without its start."""
+        chosen = made or IterativeExecutor(status=False, retries=0)
+        work = self.work(compiled=compiled)
+        return runner.run(self.files[backend], work, chosen, allow_partial=False)
+
+    def plain(self) -> Any:
+        """A textbook's processor with coffea's runner."""
+        plain = Runner(
+            executor=IterativeExecutor(status=False, retries=0),
+            schema=NanoAOD,
+            chunksize=self.settings.chunk_size,
+            metadata_cache={},
+        )
+        paths = [file.path for file in self.files["none"]]
+        return plain(
+            {self.process: {"treename": TREE, "files": paths}},
+            processor_instance=TextbookProcessor(self.process),
+        )
+
+    def keep_baskets(self) -> None:
+        """Read the baskets that the compiled processor reads into memory, compressed."""
+        inner = baskets._content
+
+        def keeping(data: bytes, *facts: int) -> Any:
+            content = inner(data, *facts)
+            self.stored.append((data, *facts))
+            return content
+
+        baskets._content = keeping
+        try:
+            self.run("none")
+        finally:
+            baskets._content = inner
+
+    def decompress(self) -> None:
+        """Decompress these baskets."""
+        for basket in self.stored:
+            baskets._content(*basket)
+
+    def ways(self) -> dict[str, Callable[[], Any]]:
+        """What is measured, in the order of ``PATHS``."""
+        return {
+            "plain": self.plain,
+            "coffea": lambda: self.run("none", compiled=False),
+            "fast": lambda: self.run("none"),
+            "skim": lambda: self.run("local"),
+            "decompress": self.decompress,
+        }
+
+    def check(self) -> None:
+        """Check that all ways give the same."""
+        done = {name: way() for name, way in self.ways().items() if name != "decompress"}
+        histograms = done["coffea"].output["histograms"]
+        for name in ("fast", "skim"):
+            if done[name].output["histograms"] != histograms:
+                sys.exit(f"error: {name} gives other histograms than coffea")
+        for region, histogram in histograms.items():
+            expected = histogram[{"variation": "nominal"}].view(flow=True)["value"]
+            found = done["plain"][region][{"variation": "nominal"}].view(flow=True)["value"]
+            # Single and double precision differ at the edges of bins.
+            if abs(found - expected).sum() > 2 + 1e-3 * expected.sum():
+                sys.exit(f"error: plain gives other entries in {region} than coffea")
+
+    def measure(self, repeat: int) -> tuple[list[dict[str, Any]], Performance]:
+        """The rows of the result, and the parts of the best run of "fast"."""
+        self.check()
+        self.keep_baskets()
+        best: dict[str, tuple[float, Any]] = {}
+        for _ in range(repeat):
+            for name, way in self.ways().items():
+                start = time.process_time()
+                done = way()
+                seconds = time.process_time() - start
+                if name not in best or seconds < best[name][0]:
+                    best[name] = seconds, done
+        rates = {name: self.n_events / seconds for name, (seconds, _) in best.items()}
+        rows = [
+            {
+                "dataset": self.process,
+                "path": name,
+                "events_per_cpu_second": rates[name],
+                "factor_over_plain": rates[name] / rates["plain"],
+            }
+            for name in PATHS
+        ]
+        (cost,) = best["fast"][1].performance.values()
+        return rows, cost
+
+    def scaling(self) -> dict[str, float]:
+        """Two processes against one, and a Dask worker against a process, in CPU time.
+
+        CPU time leaves out what other programs take, but not what processes take from each other.
+        """
+        work = self.work()
+        items = [
+            piece
+            for file in self.files["none"]
+            for piece in pieces(
+                facts(str(file.path), work.columns, work.names, work.kept),
+                chunk_size=self.n_events // 8,
+                chunk_bytes=work.chunk_bytes,
+            )
+        ]
+        cpu = {}
+        for workers in (1, 2):
+            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+                list(pool.map(work.task, items))
+                done = list(pool.map(work.task, items * ROUNDS))
+            cpu[f"{workers}"] = sum(map(_task_seconds, done))
+        for name in ("iterative", "dask"):
+            settings = self.settings.model_copy(update={"executor": name, "workers": 1})
+            with executor(settings) as made:
+                costs = [self.run("none", made=made).performance["baskets"] for _ in range(ROUNDS)]
+            cpu[name] = min(
+                sum(cost.seconds[part].cpu for part in PARTS if part not in ("open", "merge"))
+                for cost in costs
+            )
+        return {
+            "two_processes_over_one": 2 * cpu["1"] / cpu["2"],
+            "dask_worker_over_process": cpu["dask"] / cpu["iterative"],
+        }
 
 
-def _compressed(branch: Any) -> int:
-    return int(branch.compressed_bytes) if isinstance(branch, uproot.TBranch) else 0
+def _task_seconds(output: dict[str, Any]) -> float:
+    seconds = output["performance"]["baskets"]["seconds"]
+    return sum(float(part["cpu"]) for part in seconds.values())
+
+
+def made_files(folder: Path, n_events: int) -> dict[str, list[Path]]:
+    """The benchmark's own files by process; those of an earlier run are taken again."""
+    files = {}
+    for process, n in (("ttbar", n_events), ("wjets", 2 * n_events)):
+        path = folder / f"{process}_{n}.root"
+        if not path.exists():
+            print(f"making {path}", file=sys.stderr)
+            nanoaod.write(path, process, n)
+        files[process] = [path]
+    return files
 
 
 def main() -> None:
-    """Measure, print a table, and write JSON if asked."""
+    """Measure, print tables, and write JSON if asked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", nargs="+")
-    parser.add_argument("--process", default="ttbar")
-    parser.add_argument("--chunk-size", type=int, default=100_000)
+    parser.add_argument("files", nargs="*", type=Path, help="your own, of one process")
+    parser.add_argument("--process", default="ttbar", help="process of your own files")
+    parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path("results/benchmark"))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows = []
-    print(f"{'file':40}{'events':>9}{'MB':>8}{'events/s':>10}  " + " ".join(PARTS) + " [us/event]")
-    for path in options.files:
+    values = yaml.safe_load((CONFIG / "default.yaml").read_text())
+    settings = HistogramSettings(**values["histograms"])
+    options.folder.mkdir(parents=True, exist_ok=True)
+    if options.files:
+        files = {options.process: options.files}
+    else:
+        files = made_files(options.folder, options.events)
+    rows: list[dict[str, Any]] = []
+    print("| dataset | path | events per CPU second | factor over plain |")
+    print("| --- | --- | --- | --- |")
+    parts = {}
+    for process, paths in files.items():
         try:
-            runs = [
-                measure(path, options.process, options.chunk_size) for _ in range(options.repeat)
-            ]
+            bench = Bench(process, paths, options.folder, settings)
+            made, cost = bench.measure(options.repeat)
+            if process == "ttbar":
+                scaling = bench.scaling()
         except PipelineError as error:
             sys.exit(f"error: {error}")
-        n_events, n_bytes, _ = runs[0]
-        seconds = {part: statistics.median(run[2][part] for run in runs) for part in PARTS}
-        rate = n_events / sum(seconds.values())
-        parts = " ".join(f"{1e6 * seconds[part] / n_events:.2f}" for part in PARTS)
-        print(f"{path[-40:]:40}{n_events:9d}{n_bytes / 1e6:8.1f}{rate:10.0f}  {parts}")
-        rows.append(
-            {
-                "file": path,
-                "events": n_events,
-                "bytes": n_bytes,
-                "events_per_cpu_second": rate,
-                "cpu_seconds": seconds,
-            }
-        )
+        parts[process] = {part: 1e9 * cost.seconds[part].cpu / cost.events for part in PARTS}
+        for row in made:
+            rate, factor = row["events_per_cpu_second"], row["factor_over_plain"]
+            print(f"| {process} | {row['path']} | {rate:,.0f} | {factor:.1f} |")
+        rows += made
+    print("\nparts of fast, CPU ns per event:")
+    for process, times in parts.items():
+        print(f"  {process}: " + ", ".join(f"{part} {time:.0f}" for part, time in times.items()))
+    print("\n" + ", ".join(f"{name} {value:.2f}" for name, value in scaling.items()))
     if options.json is not None:
-        options.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+        write_json(options.json, {"rows": rows, "fast_ns_per_event": parts, "scaling": scaling})
 
 
 if __name__ == "__main__":

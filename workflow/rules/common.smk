@@ -3,7 +3,7 @@ from pathlib import Path
 import agc_pipeline
 from snakemake.exceptions import WorkflowError
 
-from agc_pipeline import config as configuration
+from agc_pipeline import analyses, config as configuration
 from agc_pipeline.code import sources
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import check_folder
@@ -57,7 +57,13 @@ def needs(rule, files=1):
     return {name: at(name) for name in CONFIG.resources.of(rule).at(1)}
 
 
+# An analysis may do without a compiled processor.
+COMPILED = ["compiled"] if analyses.has_compiled(CONFIG.analysis) else []
 PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
+# Published histograms are not filled here.
+PERFORMANCE = (
+    [] if CONFIG.input.kind == "published" else [f"{RESULTS}/performance.json"]
+)
 PAGE_TEMPLATES = data("report/templates/*")
 
 

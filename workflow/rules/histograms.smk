@@ -2,7 +2,7 @@ rule histogram:
     """Histograms of a delivered batch, relative weights only."""
     input:
         manifest=f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
-        code=code("histogram", "preselection", "processor"),
+        code=code("histogram", "preselection", "processor", *COMPILED),
     output:
         f"{RESULTS}/histograms/{{dataset}}/{{batch}}.json",
     log:
@@ -22,10 +22,11 @@ rule histogram:
         settings=PLAN.histogram(),
         # No output: what fills the histograms may or may not write it.
         performance=f"{RESULTS}/dask/{{dataset}}/{{batch}}.html",
+        known=f"{RESULTS}/known",
     shell:
         "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
         " --execution {resources.execution:q}"
-        " --performance {params.performance}"
+        " --performance {params.performance} --known {params.known}"
         " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
 
 
@@ -105,7 +106,7 @@ if CONFIG.input.kind == "published":
 else:
 
     rule merge:
-        """Closure check, normalisation, and the histogram file of all datasets."""
+        """Closure check, normalisation, the histogram file of all datasets, and their cost."""
         input:
             datasets=[f"{RESULTS}/histograms/{dataset}.json" for dataset in DATASETS],
             fileset=rules.fileset.output,
@@ -113,6 +114,7 @@ else:
         output:
             histograms=f"{RESULTS}/histograms.root",
             closure=f"{RESULTS}/closure.json",
+            performance=f"{RESULTS}/performance.json",
         log:
             f"{RESULTS}/logs/merge.log",
         benchmark:
@@ -127,4 +129,5 @@ else:
         shell:
             "python -m agc_pipeline.stages.merge --settings {params.settings:q}"
             " --datasets {input.datasets} --histograms {output.histograms}"
-            " --closure {output.closure} 2>&1 | tee {log}"
+            " --closure {output.closure}"
+            " --performance {output.performance} 2>&1 | tee {log}"

@@ -41,6 +41,7 @@ rule report:
         scan=rules.scan.output,
         toys=rules.toys.output,
         limit=rules.limit.output,
+        performance=PERFORMANCE,
         templates=PAGE_TEMPLATES,
         code=code("report"),
     output:
@@ -58,12 +59,13 @@ rule report:
         settings=PLAN.report(),
         benchmarks=f"{RESULTS}/benchmarks",
         dask=f"{RESULTS}/dask",
+        cost=f"--cost {PERFORMANCE[0]}" if PERFORMANCE else "",
     shell:
         "python -m agc_pipeline.stages.report --settings {params.settings:q}"
         " --histograms {input.histograms} --closure {input.closure}"
         " --validation {input.validation} --propagated {input.propagated}"
         " --workspace {input.workspace} --checks {input.checks} --fit {input.fit}"
         " --ranking {input.ranking} --scan {input.scan} --toys {input.toys} --limit {input.limit}"
-        " --benchmarks {params.benchmarks} --dask {params.dask}"
+        " {params.cost} --benchmarks {params.benchmarks} --dask {params.dask}"
         " --output {output.page} --figures {output.figures}"
         " 2>&1 | tee {log}"

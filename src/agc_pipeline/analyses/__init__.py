@@ -1,9 +1,10 @@
 """Analyses: the physics, one package each."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import cast
 
-from agc_pipeline.analyses.base import Analysis, Histogramming, Preselection, Querying
+from agc_pipeline.analyses.base import Analysis, Compiled, Histogramming, Preselection, Querying
 
 
 def load(name: str) -> Analysis:
@@ -25,3 +26,15 @@ def load_query(name: str) -> Querying:
 def load_processor(name: str) -> Histogramming:
     """The module ``agc_pipeline.analyses.NAME.processor``."""
     return cast(Histogramming, import_module(f"agc_pipeline.analyses.{name}.processor"))
+
+
+def has_compiled(name: str) -> bool:
+    """Whether the analysis has a compiled processor."""
+    return find_spec(f"agc_pipeline.analyses.{name}.compiled") is not None
+
+
+def load_compiled(name: str) -> Compiled | None:
+    """The module ``agc_pipeline.analyses.NAME.compiled``; None if the analysis has none."""
+    if not has_compiled(name):
+        return None
+    return cast(Compiled, import_module(f"agc_pipeline.analyses.{name}.compiled"))

@@ -214,3 +214,23 @@ class Histogramming(Protocol):
         ``columnar.filling``), ``preselection`` and ``selected`` (cut to number of events); its
         method ``empty()`` gives the output for no events.
         """
+
+
+class CompiledProcessor(Protocol):
+    """A processor that reads columns as it needs them, and gives what the coffea processor gives.
+
+    Its histograms have the same bits. It is sent to other processes, with its settings only.
+    """
+
+    def process(self, columns: Any) -> dict[str, Any]:
+        """Histograms and cutflow of a range of events, given as ``columnar.columns.Columns``."""
+
+
+class Compiled(Protocol):
+    """The module ``agc_pipeline.analyses.NAME.compiled``, which an analysis need not have.
+
+    It reads some of the columns of the preselection.
+    """
+
+    def processor(self, selection: Any, process: str, variation: str) -> CompiledProcessor:
+        """The processor for a dataset of this process and variation."""

@@ -10,6 +10,7 @@ from pydantic import NonNegativeInt
 
 from agc_pipeline import histograms
 from agc_pipeline.columnar.ledger import LedgerEntry
+from agc_pipeline.columnar.performance import Performance, merged
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.provenance import Provenance
 from agc_pipeline.settings import Settings
@@ -22,6 +23,7 @@ class Batch(Settings):
         histograms: region to a histogram of variation and observable, in UHI's JSON form.
         cutflow: events behind each cut of the nominal selection, in order.
         files: account of each file.
+        performance: what each way of processing cost.
     """
 
     dataset: str
@@ -30,6 +32,7 @@ class Batch(Settings):
     histograms: dict[str, Any]
     cutflow: dict[str, NonNegativeInt]
     files: tuple[LedgerEntry, ...]
+    performance: dict[str, Performance]
     provenance: Provenance
 
 
@@ -48,6 +51,7 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
             },
             "cutflow": total([batch.cutflow for batch in batches]),
             "files": tuple(file for batch in batches for file in batch.files),
+            "performance": merged([batch.performance for batch in batches]),
             "provenance": made_by,
         }
     )

@@ -1,77 +1,98 @@
-"""Runs a processor over delivered files with coffea, and accounts for every event."""
+"""Runs processors over delivered files on coffea's executors, and accounts for every event."""
 
+import logging
 from collections.abc import Mapping, Sequence
-from hashlib import md5
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from coffea.nanoevents import NanoAODSchema
-from coffea.processor import ProcessorABC, Runner
-from coffea.processor.executor import ExecutorBase, FileMeta
+from coffea.processor import IterativeExecutor, accumulate
+from coffea.processor.executor import ExecutorBase
 
+from agc_pipeline.analyses.base import CompiledProcessor
+from agc_pipeline.columnar.facts import FileFacts, facts, parquet_facts
 from agc_pipeline.columnar.ledger import LedgerEntry, account
-from agc_pipeline.datasets import TREE
-from agc_pipeline.delivery import parquet
+from agc_pipeline.columnar.performance import Performance, Seconds, Stopwatch, performance
+from agc_pipeline.columnar.pieces import pieces
+from agc_pipeline.columnar.tasks import CoffeaTask, CompiledTask
 from agc_pipeline.delivery.manifest import Delivered
-from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, open_tree, unreadable
 from agc_pipeline.delivery.settings import Format
 from agc_pipeline.errors import InputError
 
-# All files of a run are of one dataset: coffea's own grouping by dataset is not needed.
-_BATCH = "batch"
+log = logging.getLogger(__name__)
+
+Fields = Mapping[str, Sequence[str]]
 
 
-class NanoAOD(NanoAODSchema):
-    """coffea's NanoAOD schema, silent about the collections that are not read."""
+@dataclass(frozen=True)
+class Work:
+    """What is done with the files of a batch.
 
-    warn_missing_crossrefs = False
-
-
-class Accounting(ProcessorABC):
-    """Adds the events processed of each file to what another processor returns.
-
-    A file that cannot be read raises ``InputError`` with its path, from whatever process.
+    Attributes:
+        coffea: coffea processor with ``empty()`` for its output without events.
+        columns: what it reads; every file must have them.
+        compiled: compiled processor that is taken instead; None if there is none.
+        chunk_size: most events to process at a time.
+        chunk_bytes: most bytes of columns in memory to process at a time.
+        kept: folder where what is learned of files is kept; None keeps nothing.
+        kind: format of the files; None is that of the inputs, ROOT.
     """
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
+    coffea: Any
+    columns: Fields
+    compiled: CompiledProcessor | None
+    chunk_size: int
+    chunk_bytes: int
+    kept: Path | None
+    kind: Format | None = None
 
-    def process(self, events: Any) -> dict[str, Any]:
-        """Output of the inner processor, and ``processed``: path to number of events."""
-        path = events.metadata["filename"]
-        try:
-            output: dict[str, Any] = self.inner.process(events)
-        except READ_ERRORS as error:
-            raise unreadable(path, error) from error
-        return {**output, "processed": {path: len(events)}}
+    @property
+    def task(self) -> CoffeaTask | CompiledTask:
+        """What an executor runs."""
+        if self.compiled is None or self.kind == "parquet":
+            return CoffeaTask(self.coffea, self.columns, self.kind)
+        return CompiledTask(self.compiled, self.columns)
 
-    def postprocess(self, accumulator: Any) -> Any:
-        """Nothing to do after accumulation."""
-        return accumulator
+    def way(self, file: FileFacts) -> str:
+        """How a file is processed, as the ledger of performance names it."""
+        if self.compiled is None or self.kind == "parquet":
+            return "coffea"
+        return "uproot" if file.branches is None else "baskets"
+
+    @property
+    def names(self) -> list[str]:
+        """Branches that may be read, without counters; the same for every way."""
+        return [
+            f"{collection}_{field}" if collection else field
+            for collection, fields in self.columns.items()
+            for field in fields
+        ]
+
+
+class Done(NamedTuple):
+    """What came of a batch.
+
+    Attributes:
+        output: of the processor, summed.
+        ledger: account of each file.
+        performance: way of processing ("baskets", "uproot" or "coffea") to its cost.
+    """
+
+    output: dict[str, Any]
+    ledger: list[LedgerEntry]
+    performance: dict[str, Performance]
 
 
 def run(
-    files: Sequence[Delivered],
-    processor: Any,
-    columns: Mapping[str, Sequence[str]],
-    executor: ExecutorBase,
-    *,
-    kind: Format | None,
-    chunk_size: int,
-    allow_partial: bool,
-) -> tuple[dict[str, Any], list[LedgerEntry]]:
+    files: Sequence[Delivered], work: Work, executor: ExecutorBase, *, allow_partial: bool
+) -> Done:
     """Process delivered files.
 
     Args:
         files: entries of a manifest.
-        processor: coffea processor with ``empty()`` for its output without events.
-        columns: what the processor reads; nothing else of the files is looked at.
+        work: what is done with them.
         executor: coffea's.
-        kind: format of the files; None is that of the inputs, ROOT.
-        chunk_size: events to process at a time.
         allow_partial: leave out files that cannot be read, instead of raising.
-
-    Returns:
-        The processor's output and the account of each file.
 
     Raises:
         InputError: naming the file that could not be read.
@@ -84,9 +105,7 @@ def run(
             if file.path is not None and file.path not in failures
         }
         try:
-            output = _process(
-                chosen, processor, columns, executor, kind=kind, chunk_size=chunk_size
-            )
+            output, costs = _process(chosen, work, executor)
         except InputError as error:
             # Another place than one of the files would come again and again.
             if not allow_partial or error.place not in chosen:
@@ -98,67 +117,61 @@ def run(
     ledger = [
         account(file, processed.get(file.path, 0), failures.get(file.path or "")) for file in files
     ]
-    return output, ledger
+    return Done(output, ledger, costs)
 
 
 def _process(
-    entries: Mapping[str, int],
-    processor: Any,
-    columns: Mapping[str, Sequence[str]],
-    executor: ExecutorBase,
-    *,
-    kind: Format | None,
-    chunk_size: int,
-) -> dict[str, Any]:
-    # Given what it would find out itself, the runner opens no file twice; its own memory of files
-    # outlives their content.
-    known = {
-        FileMeta(_BATCH, path, TREE): _file_facts(path, n, columns, kind)
-        for path, n in entries.items()
-    }
-    filled = [path for path, n in entries.items() if n > 0]
-    if not filled:
-        return {**processor.empty(), "processed": {}}
-    runner = Runner(
-        executor=executor,
-        schema=NanoAOD,
-        chunksize=chunk_size,
-        metadata_cache=known,
-        format="parquet" if kind == "parquet" else "root",
-    )
-    try:
-        output: dict[str, Any] = runner(
-            {_BATCH: {"treename": TREE, "files": filled}},
-            processor_instance=Accounting(processor),
-            # A Parquet skim has these columns only.
-            iteritems_options=None if kind == "parquet" else {"filter_name": branch_names(columns)},
-        )
-    except Exception as error:
-        # coffea wraps what a chunk raises in a bare Exception: find ours inside.
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, InputError):
-                raise cause from error
-            cause = cause.__cause__
-        raise
-    return output
-
-
-def _file_facts(
-    path: str, n_events: int, columns: Mapping[str, Sequence[str]], kind: Format | None
-) -> dict[str, Any]:
-    """Entries and identity of a file that still has the number of events that was delivered."""
-    if kind == "parquet":
-        found, _ = parquet.inspect(path, columns)
-        # Parquet has no UUID; as in coffea, the name stands for the file.
-        identity = md5(path.encode(), usedforsecurity=False).digest()
+    entries: Mapping[str, int], work: Work, executor: ExecutorBase
+) -> tuple[dict[str, Any], dict[str, Performance]]:
+    clock = Stopwatch()
+    known: dict[str, list[FileFacts]] = {}
+    opening: dict[str, Seconds] = {}
+    for path, n_events in entries.items():
+        if work.kind == "parquet":
+            file = parquet_facts(path, work.columns)
+        else:
+            file = facts(path, work.columns, work.names, work.kept)
+        _check_events(file, n_events)
+        way = work.way(file)
+        known.setdefault(way, []).append(file)
+        opening[way] = opening.get(way, Seconds()) + clock.lap()
+    items = [
+        piece
+        for files in known.values()
+        for file in files
+        for piece in pieces(file, chunk_size=work.chunk_size, chunk_bytes=work.chunk_bytes)
+    ]
+    if not items:
+        return {**work.coffea.empty(), "processed": {}}, {}
+    if isinstance(executor, IterativeExecutor):
+        # The same without its progress bar, which takes time even where it is not shown.
+        output = accumulate(map(work.task, items))
     else:
-        with open_tree(path, columns) as tree:
-            found, identity = tree.num_entries, tree.file.uuid.bytes
-    if found != n_events:
+        output, _ = executor(items, work.task, None)
+    costs = {
+        way: performance(cost, files=len(known[way]))
+        for way, cost in output.pop("performance").items()
+    }
+    merging = clock.lap()
+    if isinstance(executor, IterativeExecutor):
+        # Its chunks ran in this process.
+        spent = sum((cost.total for cost in costs.values()), Seconds())
+        merging = merging.without(spent)
+    else:
+        # While others work, this process waits.
+        merging = Seconds(cpu=merging.cpu, wall=merging.cpu)
+    n_events = sum(cost.events for cost in costs.values())
+    for way, cost in costs.items():
+        log.info("%d files, %d events by way of %s", cost.files, cost.events, way)
+        share = merging.scaled(cost.events / n_events)
+        costs[way] = cost + Performance(seconds={"open": opening[way], "merge": share})
+    return output, costs
+
+
+def _check_events(file: FileFacts, n_events: int) -> None:
+    if file.n_events != n_events:
         raise InputError(
-            f"the file has {found} events, {n_events} were delivered",
-            place=path,
+            f"the file has {file.n_events} events, {n_events} were delivered",
+            place=file.path,
             remedy="delete its manifest and run again",
         )
-    return {"numentries": found, "uuid": identity}

@@ -110,13 +110,18 @@ class HistogramSettings(Settings):
             machine) or "dask".
         workers: processes of a job, for "futures" and "dask".
         dask: where the workers of "dask" are.
-        chunk_size: events that are processed at a time.
+        path: "auto" takes the compiled processor of the analysis if it has one; "coffea" always
+            takes the coffea processor.
+        chunk_size: most events that are processed at a time.
+        chunk_bytes: most bytes of columns, decompressed, that are processed at a time.
     """
 
     executor: Literal["iterative", "futures", "dask"]
     workers: PositiveInt
     dask: DaskSettings
+    path: Literal["auto", "coffea"]
     chunk_size: PositiveInt
+    chunk_bytes: PositiveInt
 
     @property
     def elsewhere(self) -> bool:

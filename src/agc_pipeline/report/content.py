@@ -11,6 +11,7 @@ import yaml
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import NOMINAL, Analysis
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
+from agc_pipeline.columnar.performance import PARTS, PerformanceRecord
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference import declaration
 from agc_pipeline.inference.outcomes import (
@@ -73,6 +74,7 @@ class Run:
         toys: content of ``toys.json``.
         limit: content of ``limit.json``.
         runtimes: of its jobs.
+        performance: cost of its histograms; None if they were not filled.
         dask_reports: addresses of Dask's performance reports, relative to the page.
         closure: content of ``closure.json``; None, as those below, if the run starts from a
             workspace.
@@ -88,6 +90,7 @@ class Run:
     toys: ToyRecord
     limit: LimitRecord
     runtimes: Sequence[Runtime]
+    performance: PerformanceRecord | None
     dask_reports: Sequence[str] = ()
     closure: Closure | None = None
     validation: ValidationResult | None = None
@@ -150,6 +153,8 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
         "comparisons": _comparisons(run, analysis, figures),
         "runtimes": run.runtimes,
         "dask_reports": run.dask_reports,
+        "performance": run.performance,
+        "parts": PARTS,
         "made_by": _made_by(run),
         "software": _software(run),
         "configuration": text(settings.configuration),

@@ -28,17 +28,22 @@ def stage(arguments: argparse.Namespace) -> None:
     execution = command.settings(HistogramSettings, arguments.execution)
     delivered = manifest.read(arguments.manifest)
     selection = analyses.load(settings.analysis).selection(settings.selection)
+    processed = (selection, delivered.process, delivered.variation)
+    compiled = None
+    if execution.path == "auto":
+        compiled = analyses.load_compiled(settings.analysis)
+    work = runner.Work(
+        coffea=analyses.load_processor(settings.analysis).processor(*processed),
+        columns=analyses.load_preselection(settings.analysis).COLUMNS,
+        compiled=None if compiled is None else compiled.processor(*processed),
+        chunk_size=execution.chunk_size,
+        chunk_bytes=execution.chunk_bytes,
+        kept=arguments.known,
+        kind=delivered.format,
+    )
     with executor(execution, arguments.performance) as made:
-        output, ledger = runner.run(
-            readable(delivered.files),
-            analyses.load_processor(settings.analysis).processor(
-                selection, delivered.process, delivered.variation
-            ),
-            analyses.load_preselection(settings.analysis).COLUMNS,
-            made,
-            kind=delivered.format,
-            chunk_size=execution.chunk_size,
-            allow_partial=settings.allow_partial,
+        output, ledger, costs = runner.run(
+            readable(delivered.files), work, made, allow_partial=settings.allow_partial
         )
     # A skim no longer has the events that the first cuts drop: delivery counted those.
     counted = [file.cutflow for file in delivered.files if file.cutflow]
@@ -57,9 +62,10 @@ def stage(arguments: argparse.Namespace) -> None:
                 **output["selected"],
             },
             files=tuple(ledger),
+            performance=costs,
             provenance=provenance(
                 "histogram",
-                packages=("awkward", "coffea", "correctionlib", "hist", "numpy", "uproot"),
+                packages=("awkward", "coffea", "correctionlib", "hist", "numba", "numpy", "uproot"),
                 settings=settings.model_dump(),
                 inputs=[arguments.manifest],
             ),
@@ -74,6 +80,7 @@ def main() -> None:
     options.add_argument("--performance", type=Path, required=True, help="page of Dask to write")
     options.add_argument("--manifest", type=Path, required=True, help="what was delivered")
     options.add_argument("--output", type=Path, required=True, help="histograms to write")
+    options.add_argument("--known", type=Path, help="folder to keep what is learned of files in")
     command.run(stage, options)
 
 

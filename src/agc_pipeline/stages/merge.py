@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import PositiveFloat, PositiveInt
 
 from agc_pipeline import analyses, histograms
-from agc_pipeline.columnar import batch, ledger, merge
+from agc_pipeline.columnar import batch, ledger, merge, performance
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
@@ -75,6 +75,9 @@ def stage(arguments: argparse.Namespace) -> None:
         arguments.histograms, made, provenance=made_by, closure=closure.model_dump(mode="json")
     )
     write_json(arguments.closure, closure.model_dump())
+    if arguments.performance is not None:
+        costs = {name: summed.performance for name, (summed, _) in weighted.items()}
+        performance.write(arguments.performance, performance.PerformanceRecord(datasets=costs))
     log.info("%d histograms%s", len(made), ", PARTIAL: some files were left out" * partial)
 
 
@@ -84,6 +87,7 @@ def main() -> None:
     options.add_argument("--datasets", type=Path, nargs="+", required=True, help="summed datasets")
     options.add_argument("--histograms", type=Path, required=True, help="ROOT file to write")
     options.add_argument("--closure", type=Path, required=True, help="closure record to write")
+    options.add_argument("--performance", type=Path, help="cost of the histograms, to write")
     command.run(stage, options)
 
 

@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from agc_pipeline.columnar import closure
+from agc_pipeline.columnar import closure, performance
 from agc_pipeline.files import read_json, write_text
 from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import results
@@ -51,6 +51,7 @@ def stage(arguments: argparse.Namespace) -> None:
         validation=None if arguments.validation is None else validation.read(arguments.validation),
         propagated=propagated,
         histograms=None if arguments.histograms is None else read_root(arguments.histograms),
+        performance=None if arguments.cost is None else performance.read(arguments.cost),
     )
     values = content.values(settings, run, arguments.figures)
     write_text(arguments.output, page.render("report.html.j2", values))
@@ -72,6 +73,7 @@ def main() -> None:
     options.add_argument(
         "--dask", type=Path, nargs="*", default=[], help="Dask's performance reports: folders"
     )
+    options.add_argument("--cost", type=Path, help="cost of the histograms, if filled")
     options.add_argument("--output", type=Path, required=True, help="HTML page to write")
     options.add_argument("--figures", type=Path, required=True, help="folder for the figures")
     command.run(stage, options)

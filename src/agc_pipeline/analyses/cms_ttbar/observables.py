@@ -3,8 +3,10 @@
 import awkward as ak
 import numpy as np
 
+from agc_pipeline.analyses.cms_ttbar.kernels import JetArrays, trijet_masses
 from agc_pipeline.analyses.cms_ttbar.objects import b_tagged
 from agc_pipeline.analyses.cms_ttbar.settings import JetCuts
+from agc_pipeline.columnar.columns import offsets_of
 
 
 def ht(jets: ak.Array, cuts: JetCuts) -> ak.Array:  # noqa: ARG001 - observables share a signature
@@ -22,25 +24,19 @@ def trijet_mass(jets: ak.Array, cuts: JetCuts) -> ak.Array:
     Returns:
         ``events * float64`` in GeV; the first triplet wins if several have the same pt.
     """
-    momenta = ak.zip(
-        {
-            "x": jets.pt * np.cos(jets.phi),
-            "y": jets.pt * np.sin(jets.phi),
-            "z": jets.pt * np.sinh(jets.eta),
-            "energy": np.sqrt((jets.pt * np.cosh(jets.eta)) ** 2 + jets.mass**2),
-            "tagged": b_tagged(jets, cuts),
-        }
+    flat = {name: ak.to_numpy(ak.flatten(jets[name])) for name in ("pt", "eta", "phi", "mass")}
+    return trijet_masses(
+        JetArrays(
+            offsets=offsets_of(ak.to_numpy(ak.num(jets.pt))),
+            pt=flat["pt"],
+            tagged=ak.to_numpy(ak.flatten(b_tagged(jets, cuts))),
+            cos_phi=np.cos(flat["phi"]),
+            sin_phi=np.sin(flat["phi"]),
+            sinh_eta=np.sinh(flat["eta"]),
+            cosh_eta=np.cosh(flat["eta"]),
+            mass=flat["mass"],
+        )
     )
-    triplets = ak.combinations(momenta, 3, fields=["first", "second", "third"])
-    triplets = triplets[triplets.first.tagged | triplets.second.tagged | triplets.third.tagged]
-
-    def total(component: str) -> ak.Array:
-        return triplets.first[component] + triplets.second[component] + triplets.third[component]
-
-    x, y = total("x"), total("y")
-    largest = ak.argmax(x**2 + y**2, axis=1, keepdims=True)
-    mass_squared = (total("energy") ** 2 - x**2 - y**2 - total("z") ** 2)[largest]
-    return np.sqrt(np.maximum(ak.flatten(mass_squared), 0.0))
 
 
 OBSERVABLES = {"ht": ht, "trijet_mass": trijet_mass}

@@ -1,0 +1,90 @@
+"""The analysis as a plain coffea processor, the way a textbook would write it.
+
+Each variation of the jets selects anew, combinations and four-vectors are awkward's and coffea's.
+The benchmark takes it as the measure: it gives the entries of the histograms of the package.
+"""
+
+from typing import Any
+
+import awkward as ak
+import hist
+import numpy as np
+from coffea.processor import ProcessorABC
+
+from agc_pipeline.analyses.cms_ttbar.smearing import standard_normal
+
+
+class TextbookProcessor(ProcessorABC):
+    """Histograms of the nominal dataset of a process, in both regions."""
+
+    def __init__(self, process: str) -> None:
+        self.process_name = process
+
+    def process(self, events: Any) -> dict[str, hist.Hist]:
+        """Histograms of one chunk, by region."""
+        histograms = {
+            region: hist.Hist.new.StrCat([], name="variation", growth=True)
+            .Reg(25, 50, 550, name="observable")
+            .Weight()
+            for region in ("4j1b", "4j2b")
+        }
+        for variation in ("nominal", "pt_scale_up", "pt_res_up"):
+            electrons = events.Electron
+            electrons = electrons[
+                (electrons.pt > 30)
+                & (abs(electrons.eta) < 2.1)
+                & (electrons.cutBased == 4)
+                & (electrons.sip3d < 4)
+            ]
+            muons = events.Muon
+            muons = muons[
+                (muons.pt > 30)
+                & (abs(muons.eta) < 2.1)
+                & muons.tightId
+                & (muons.sip3d < 4)
+                & (muons.pfRelIso04_all < 0.15)
+            ]
+            jets = events.Jet
+            if variation == "pt_scale_up":
+                jets = ak.with_field(jets, jets.pt * 1.03, "pt")
+            elif variation == "pt_res_up":
+                normal = standard_normal(events, jets, seed=1)
+                jets = ak.with_field(jets, jets.pt * (1 + 0.05 * normal), "pt")
+            jets = jets[(jets.pt > 30) & (abs(jets.eta) < 2.4) & (jets.jetId == 6)]
+            lepton = ak.num(electrons) + ak.num(muons) == 1
+            tagged = ak.sum(jets.btagCSVV2 > 0.5, axis=1)
+            enough = lepton & (ak.num(jets) >= 4)
+            for region, mask in (("4j1b", tagged == 1), ("4j2b", tagged >= 2)):
+                chosen = jets[enough & mask]
+                values = ak.sum(chosen.pt, axis=1) if region == "4j1b" else _trijet_mass(chosen)
+                self._fill(histograms[region], variation, values, chosen)
+        return histograms
+
+    def _fill(self, histogram: hist.Hist, variation: str, values: Any, jets: Any) -> None:
+        observable = np.asarray(values)
+        histogram.fill(variation=variation, observable=observable)
+        if variation != "nominal":
+            return
+        for i in range(4):
+            shift = np.asarray(0.075 * jets.pt[:, i] / 50)
+            for name, weight in (("up", 1 + shift), ("down", 1 - shift)):
+                histogram.fill(
+                    variation=f"btag_var_{i}_{name}", observable=observable, weight=weight
+                )
+        if self.process_name == "wjets":
+            for name, weight in (("up", 1.025), ("down", 0.975)):
+                histogram.fill(variation=f"scale_var_{name}", observable=observable, weight=weight)
+
+    def postprocess(self, accumulator: Any) -> Any:
+        """Nothing to do after accumulation."""
+        return accumulator
+
+
+def _trijet_mass(jets: Any) -> Any:
+    triplets = ak.combinations(jets, 3, fields=["a", "b", "c"])
+    largest_tag = np.maximum(
+        triplets.a.btagCSVV2, np.maximum(triplets.b.btagCSVV2, triplets.c.btagCSVV2)
+    )
+    sums = triplets.a + triplets.b + triplets.c
+    sums = sums[largest_tag > 0.5]
+    return ak.flatten(sums.mass[ak.argmax(sums.pt, axis=1, keepdims=True)])

@@ -1,0 +1,159 @@
+"""Cuts and observables as compiled loops over packed objects.
+
+Objects of all events stand one after the other; those of event ``i`` are
+``offsets[i]:offsets[i + 1]``. Cuts compare stored single-precision values, widened, with bounds in
+double precision, as in ``objects``. Momenta are in GeV.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from agc_pipeline.columnar.compiling import kernel
+
+Array = npt.NDArray[Any]
+
+
+class JetArrays(NamedTuple):
+    """Jets of some events, as the kernels take them.
+
+    Attributes:
+        offsets: ``events + 1``.
+        pt: GeV.
+        tagged: b-tagged.
+        cos_phi: cosine of the azimuth.
+        sin_phi: sine of the azimuth.
+        sinh_eta: pz over pt.
+        cosh_eta: momentum over pt.
+        mass: GeV.
+    """
+
+    offsets: Array
+    pt: Array
+    tagged: Array
+    cos_phi: Array
+    sin_phi: Array
+    sinh_eta: Array
+    cosh_eta: Array
+    mass: Array
+
+
+@kernel
+def count_electrons(
+    offsets: Array,
+    pt: Array,
+    eta: Array,
+    cut_based: Array,
+    sip3d: Array,
+    pt_min: float,
+    abs_eta_max: float,
+    cut_based_equal: int,
+    sip3d_max: float,
+) -> Array:
+    """Number of good electrons of each event: ``int64``."""
+    counts = np.zeros(len(offsets) - 1, np.int64)
+    for event in range(len(counts)):
+        for i in range(offsets[event], offsets[event + 1]):
+            if (
+                cut_based[i] == cut_based_equal
+                and np.float64(pt[i]) > pt_min
+                and abs(np.float64(eta[i])) < abs_eta_max
+                and np.float64(sip3d[i]) < sip3d_max
+            ):
+                counts[event] += 1
+    return counts
+
+
+@kernel
+def count_muons(
+    offsets: Array,
+    pt: Array,
+    eta: Array,
+    tight: Array,
+    sip3d: Array,
+    isolation: Array,
+    pt_min: float,
+    abs_eta_max: float,
+    sip3d_max: float,
+    isolation_max: float,
+) -> Array:
+    """Number of good muons of each event: ``int64``."""
+    counts = np.zeros(len(offsets) - 1, np.int64)
+    for event in range(len(counts)):
+        for i in range(offsets[event], offsets[event + 1]):
+            if (
+                tight[i]
+                and np.float64(pt[i]) > pt_min
+                and abs(np.float64(eta[i])) < abs_eta_max
+                and np.float64(sip3d[i]) < sip3d_max
+                and np.float64(isolation[i]) < isolation_max
+            ):
+                counts[event] += 1
+    return counts
+
+
+@kernel
+def good_jets(
+    pt: Array, eta: Array, jet_id: Array, pt_min: float, abs_eta_max: float, jet_id_equal: int
+) -> Array:
+    """Mask of the good jets: ``jets * bool``."""
+    good = np.empty(len(pt), np.bool_)
+    for i in range(len(pt)):
+        good[i] = (
+            np.float64(pt[i]) > pt_min
+            and abs(np.float64(eta[i])) < abs_eta_max
+            and jet_id[i] == jet_id_equal
+        )
+    return good
+
+
+@kernel
+def scalar_sums(offsets: Array, values: Array) -> Array:
+    """Sum of the values of each event, added in order: ``float64``."""
+    sums = np.zeros(len(offsets) - 1, np.float64)
+    for event in range(len(sums)):
+        for i in range(offsets[event], offsets[event + 1]):
+            sums[event] += values[i]
+    return sums
+
+
+@kernel
+def trijet_masses(jets: JetArrays) -> Array:
+    """Mass of the three-jet system of the largest pt among those with a b-tagged jet.
+
+    All triplets of jets ``i < j < k`` are tried; of several with the same pt the first counts.
+
+    Args:
+        jets: of events with at least three, one of them b-tagged.
+
+    Returns:
+        ``events * float64`` in GeV; NaN for an event without such a triplet.
+    """
+    x = jets.pt * jets.cos_phi
+    y = jets.pt * jets.sin_phi
+    z = jets.pt * jets.sinh_eta
+    momentum = jets.pt * jets.cosh_eta
+    energy = np.sqrt(momentum * momentum + jets.mass * jets.mass)
+    tagged = jets.tagged
+    masses = np.full(len(jets.offsets) - 1, np.nan)
+    for event in range(len(masses)):
+        stop = jets.offsets[event + 1]
+        found, largest = False, 0.0
+        for i in range(jets.offsets[event], stop):
+            for j in range(i + 1, stop):
+                x_pair, y_pair = x[i] + x[j], y[i] + y[j]
+                for k in range(j + 1, stop):
+                    if not (tagged[i] or tagged[j] or tagged[k]):
+                        continue
+                    x_sum, y_sum = x_pair + x[k], y_pair + y[k]
+                    pt_squared = x_sum * x_sum + y_sum * y_sum
+                    if not found or pt_squared > largest:
+                        found, largest = True, pt_squared
+                        z_sum = z[i] + z[j] + z[k]
+                        e_sum = energy[i] + energy[j] + energy[k]
+                        squared = e_sum * e_sum - x_sum * x_sum - y_sum * y_sum - z_sum * z_sum
+                        # Rounding can leave collinear massless jets with a negative square.
+                        masses[event] = math.sqrt(max(squared, 0.0))
+    return masses

@@ -1,0 +1,208 @@
+"""What must be known of a file to read it, learned once and kept for the next run.
+
+Reading the header of a tree with a thousand branches takes as long as processing the events of a
+small file. What is kept is used only while size, time of modification and UUID of the file are the
+same.
+"""
+
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uproot
+from pydantic import NonNegativeFloat, NonNegativeInt
+
+from agc_pipeline.delivery import parquet
+from agc_pipeline.delivery.reading import READ_ERRORS, open_tree, unreadable
+from agc_pipeline.files import read_record, write_json
+from agc_pipeline.settings import Settings
+
+# ROOT file headers up to the UUID, for files below and above 2 GB.
+_SMALL_HEADER = struct.Struct(">4siiiiiiiBiiiH16s")
+_LARGE_HEADER = struct.Struct(">4siiqqiiiBiqiH16s")
+_FIRST_LARGE_VERSION = 1_000_000
+
+
+class BranchFacts(Settings):
+    """Where the baskets of a branch are.
+
+    Attributes:
+        dtype: of its values, as numpy writes it, big-endian.
+        jagged: lists of values, not one an event.
+        entries: first event of each basket, and the number of events behind the last.
+        seeks: position of each basket in the file.
+        sizes: compressed bytes of each basket with its key.
+    """
+
+    dtype: str
+    jagged: bool
+    entries: tuple[NonNegativeInt, ...]
+    seeks: tuple[NonNegativeInt, ...]
+    sizes: tuple[NonNegativeInt, ...]
+
+
+class FileFacts(Settings):
+    """What is known of a file.
+
+    Attributes:
+        path: of the file, or its address.
+        identity: size, time of modification in ns and UUID; None for files that are not local.
+        uuid: of the file, hexadecimal.
+        n_events: in its tree.
+        columns: names of the branches that were looked at.
+        event_bytes: of these branches in memory, for one event.
+        edges: first event of each cluster, and the number of events behind the last.
+        branches: where their baskets are; None if these must be read with uproot.
+    """
+
+    path: str
+    identity: tuple[int, int, str] | None
+    uuid: str
+    n_events: NonNegativeInt
+    columns: tuple[str, ...]
+    event_bytes: NonNegativeFloat
+    edges: tuple[NonNegativeInt, ...]
+    branches: dict[str, BranchFacts] | None
+
+
+def facts(
+    path: str, columns: Mapping[str, Sequence[str]], names: Sequence[str], kept: Path | None
+) -> FileFacts:
+    """What must be known of a file, kept from an earlier run or learned now.
+
+    Args:
+        path: of the file, or its address.
+        columns: what must be there.
+        names: the branches that will be read.
+        kept: folder where facts of local files are kept; None keeps nothing.
+
+    Raises:
+        InputError: if the file cannot be read, holds no such tree, or lacks a column.
+    """
+    identity = _identity(path)
+    record = None
+    if kept is not None and identity is not None:
+        name = hashlib.sha256(str(Path(path).absolute()).encode()).hexdigest()
+        record = kept / f"{name[:32]}.json"
+        if record.exists():
+            known = read_record(FileFacts, record, "what is known of an input file")
+            if known.identity == identity and known.columns == tuple(names):
+                return known.model_copy(update={"path": path})
+    learned = _learn(path, columns, names, identity)
+    if record is not None:
+        write_json(record, learned.model_dump())
+    return learned
+
+
+def parquet_facts(path: str, columns: Mapping[str, Sequence[str]]) -> FileFacts:
+    """What must be known of a Parquet file; its footer is read in no time.
+
+    Raises:
+        InputError: if the file cannot be read or lacks a column.
+    """
+    n_events, size = parquet.inspect(path, columns)
+    return FileFacts(
+        path=path,
+        identity=None,
+        uuid="",
+        n_events=n_events,
+        columns=(),
+        event_bytes=size / max(n_events, 1),
+        edges=tuple(np.unique([0, n_events]).tolist()),
+        branches=None,
+    )
+
+
+def _identity(path: str) -> tuple[int, int, str] | None:
+    """Size, time of modification and UUID of a local file; None for any other."""
+    if "://" in path:
+        return None
+    try:
+        with Path(path).open("rb") as file:
+            header = file.read(_LARGE_HEADER.size)
+        status = Path(path).stat()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if len(header) < _LARGE_HEADER.size:
+        # Too short for a ROOT file: opening will say so.
+        return None
+    large = struct.unpack_from(">i", header, 4)[0] >= _FIRST_LARGE_VERSION
+    uuid: bytes = (_LARGE_HEADER if large else _SMALL_HEADER).unpack_from(header)[-1]
+    return status.st_size, status.st_mtime_ns, uuid.hex()
+
+
+def _learn(
+    path: str,
+    columns: Mapping[str, Sequence[str]],
+    names: Sequence[str],
+    identity: tuple[int, int, str] | None,
+) -> FileFacts:
+    with open_tree(path, columns) as tree:
+        try:
+            opened = [tree[name] for name in names]
+            covered = identity is not None and all(_has_free_baskets(field) for field in opened)
+            branches = {field.name: _branch(field) for field in opened} if covered else None
+            return FileFacts(
+                path=path,
+                identity=identity,
+                uuid=tree.file.uuid.hex,
+                n_events=tree.num_entries,
+                columns=tuple(names),
+                event_bytes=_size(tree, opened) / max(tree.num_entries, 1),
+                edges=_edges(tree, opened),
+                branches=branches,
+            )
+        except READ_ERRORS as error:
+            raise unreadable(path, error) from error
+
+
+def _has_free_baskets(branch: Any) -> bool:
+    """Whether all baskets of a branch lie in the file by themselves, as plain numbers or lists."""
+    if not isinstance(branch, uproot.TBranch):
+        return False
+    kind = branch.interpretation
+    jagged = isinstance(kind, uproot.AsJagged)
+    content = kind.content if jagged else kind
+    return (
+        isinstance(content, uproot.AsDtype)
+        and content.inner_shape == ()
+        and content.from_dtype.names is None
+        # Lists whose offsets are not stored cannot be found in a basket alone.
+        and (not jagged or (kind.header_bytes == 0 and branch.member("fEntryOffsetLen") > 0))
+        and not branch.embedded_baskets
+        and branch.entry_offsets[-1] == branch.num_entries
+    )
+
+
+def _branch(branch: Any) -> BranchFacts:
+    kind = branch.interpretation
+    jagged = isinstance(kind, uproot.AsJagged)
+    n = branch.num_baskets
+    return BranchFacts(
+        dtype=(kind.content if jagged else kind).from_dtype.str,
+        jagged=jagged,
+        entries=tuple(branch.entry_offsets),
+        seeks=tuple(branch.member("fBasketSeek")[:n].tolist()),
+        sizes=tuple(branch.member("fBasketBytes")[:n].tolist()),
+    )
+
+
+def _size(tree: Any, opened: Sequence[Any]) -> int:
+    """Bytes of the columns in memory; for an RNTuple, which does not tell, of the file."""
+    if isinstance(tree, uproot.TTree):
+        return sum(branch.uncompressed_bytes for branch in opened)
+    return int(tree.file.source.num_bytes)
+
+
+def _edges(tree: Any, opened: Sequence[Any]) -> tuple[int, ...]:
+    """Events where all columns start a new basket or cluster."""
+    if isinstance(tree, uproot.TTree):
+        common = set(opened[0].entry_offsets)
+        for branch in opened[1:]:
+            common &= set(branch.entry_offsets)
+    else:
+        common = {cluster.num_first_entry for cluster in tree.cluster_summaries}
+    return tuple(np.unique([0, tree.num_entries, *common]).tolist())

@@ -1,0 +1,170 @@
+"""The ledger of time and bytes: what was read, and where the time went."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
+
+from agc_pipeline.files import read_record, write_json
+from agc_pipeline.settings import Settings
+
+# open: file headers and what is kept of them; read: bytes from the file, and columns made of what
+# decompress gives; physics: selection and observables; merge: adding up the chunks.
+PARTS = ("open", "read", "decompress", "physics", "fill", "merge")
+
+
+class Seconds(Settings):
+    """CPU and wall time of a part, in seconds, summed over processes."""
+
+    cpu: NonNegativeFloat = 0.0
+    wall: NonNegativeFloat = 0.0
+
+    def __add__(self, other: "Seconds") -> "Seconds":
+        return Seconds(cpu=self.cpu + other.cpu, wall=self.wall + other.wall)
+
+    def without(self, part: "Seconds") -> "Seconds":
+        """What is left when a part is taken away, not less than nothing."""
+        return Seconds(cpu=max(0.0, self.cpu - part.cpu), wall=max(0.0, self.wall - part.wall))
+
+    def scaled(self, share: float) -> "Seconds":
+        """A share of the time."""
+        return Seconds(cpu=share * self.cpu, wall=share * self.wall)
+
+
+class Performance(Settings):
+    """What the files that went one way cost.
+
+    Attributes:
+        files: number of files; a file counts once.
+        events: number of events processed.
+        bytes: compressed bytes of the baskets or clusters that were read.
+        seconds: of each of ``PARTS``.
+    """
+
+    files: NonNegativeInt = 0
+    events: NonNegativeInt = 0
+    bytes: NonNegativeInt = 0
+    seconds: dict[str, Seconds] = Field(default_factory=dict)
+
+    def __add__(self, other: "Performance") -> "Performance":
+        return Performance(
+            files=self.files + other.files,
+            events=self.events + other.events,
+            bytes=self.bytes + other.bytes,
+            seconds={
+                part: self.seconds.get(part, Seconds()) + other.seconds.get(part, Seconds())
+                for part in PARTS
+            },
+        )
+
+    @property
+    def rate(self) -> float:
+        """Events per second of CPU time; 0 if none was used."""
+        cpu = self.total.cpu
+        return self.events / cpu if cpu else 0.0
+
+    @property
+    def total(self) -> Seconds:
+        """The time of all parts."""
+        return sum(self.seconds.values(), Seconds())
+
+
+class PerformanceRecord(Settings):
+    """``performance.json`` of a run, or of one job.
+
+    Attributes:
+        datasets: dataset to way of processing ("baskets", "uproot" or "coffea") to its cost.
+    """
+
+    datasets: dict[str, dict[str, Performance]]
+
+    @property
+    def ways(self) -> dict[str, Performance]:
+        """Cost of each way, summed over the datasets."""
+        return merged(list(self.datasets.values()))
+
+
+class Stopwatch:
+    """CPU and wall time of this process since it was last asked."""
+
+    def __init__(self) -> None:
+        self._since = _now()
+
+    def lap(self) -> Seconds:
+        """The time since the last lap."""
+        now, since = _now(), self._since
+        self._since = now
+        return Seconds(cpu=now[0] - since[0], wall=now[1] - since[1])
+
+
+def _now() -> tuple[float, float]:
+    return time.process_time(), time.perf_counter()
+
+
+class Clock:
+    """CPU and wall seconds of named parts of a process; a part inside another is not its."""
+
+    def __init__(self) -> None:
+        self.seconds = {part: [0.0, 0.0] for part in PARTS}
+        self.bytes = 0
+        self._outer: list[str] = []
+        self._since = (0.0, 0.0)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the time until the block ends to a part."""
+        self._switch()
+        self._outer.append(name)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._outer.pop()
+
+    def _switch(self) -> None:
+        now = _now()
+        if self._outer:
+            spent = self.seconds[self._outer[-1]]
+            spent[0] += now[0] - self._since[0]
+            spent[1] += now[1] - self._since[1]
+        self._since = now
+
+    def report(self, way: str, events: int) -> dict[str, Any]:
+        """What was counted, as numbers that coffea can add up; ``performance`` reads the sum."""
+        return {way: {"events": events, "bytes": self.bytes, "seconds": _nested(self.seconds)}}
+
+
+def _nested(seconds: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    return {part: {"cpu": cpu, "wall": wall} for part, (cpu, wall) in seconds.items()}
+
+
+def performance(reported: Mapping[str, Any], files: int) -> Performance:
+    """The cost of one way, from the sum of the reports of its chunks."""
+    return Performance.model_validate({**reported, "files": files})
+
+
+def merged(costs: Sequence[Mapping[str, Performance]]) -> dict[str, Performance]:
+    """The sum of costs, way by way."""
+    ways = dict.fromkeys(way for cost in costs for way in cost)
+    return {
+        way: reduce(Performance.__add__, [cost[way] for cost in costs if way in cost])
+        for way in ways
+    }
+
+
+def write(path: Path, record: PerformanceRecord) -> None:
+    """Write a record as JSON, atomically."""
+    write_json(path, record.model_dump())
+
+
+def read(path: Path) -> PerformanceRecord:
+    """Read a record.
+
+    Raises:
+        InputError: if the file is missing or is something else.
+    """
+    return read_record(PerformanceRecord, path, "a record of performance")

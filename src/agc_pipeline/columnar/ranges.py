@@ -1,0 +1,124 @@
+"""Reads columns with uproot: RNTuple, files that are not local, and unusual TTrees.
+
+Columns are read in ranges of events between the edges of clusters, and only ranges with an event
+that is wanted.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from agc_pipeline.columnar.columns import Array, Collection, offsets_of
+from agc_pipeline.columnar.performance import Clock
+from agc_pipeline.delivery.reading import open_tree
+
+
+class Timed:
+    """Runs what uproot submits at once, and takes the time of a part."""
+
+    def __init__(self, clock: Clock, part: str) -> None:
+        self._clock = clock
+        self._part = part
+        self._inner = uproot.source.futures.TrivialExecutor()
+
+    def submit(self, task: Callable[..., Any], /, *arguments: Any) -> Any:
+        """Run a task."""
+        with self._clock.part(self._part):
+            return self._inner.submit(task, *arguments)
+
+
+class RangeColumns:
+    """A range of events of a TTree or RNTuple, read with uproot.
+
+    Args:
+        path: of the file, or its address.
+        needed: collection (or "") to fields that must be there.
+        edges: first event of each cluster of the range, and the event behind the last.
+        clock: takes the time, and counts the bytes.
+    """
+
+    def __init__(
+        self, path: str, needed: Mapping[str, Sequence[str]], edges: Sequence[int], clock: Clock
+    ) -> None:
+        self.n_events = edges[-1] - edges[0]
+        self.clock = clock
+        self._path = path
+        self._needed = needed
+        self._edges = np.array(edges)
+        self._tree: Any = None
+
+    @contextmanager
+    def opened(self) -> Iterator["RangeColumns"]:
+        """Keep the file open until the block ends."""
+        with self.clock.part("open"):
+            tree = open_tree(self._path, self._needed)
+        with tree:
+            self._tree = tree
+            yield self
+
+    def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
+        """See ``Columns``."""
+        with self.clock.part("read"):
+            arrays = self._arrays(names, events)
+            return {name: ak.to_numpy(arrays[name]) for name in names}
+
+    def collection(
+        self, name: str, fields: Sequence[str], events: Array | None = None
+    ) -> Collection:
+        """See ``Columns``."""
+        with self.clock.part("read"):
+            arrays = self._arrays([f"{name}_{field}" for field in fields], events)
+            counts = ak.to_numpy(ak.num(arrays[f"{name}_{fields[0]}"]))
+            return Collection(
+                offsets_of(counts),
+                {field: ak.to_numpy(ak.flatten(arrays[f"{name}_{field}"])) for field in fields},
+            )
+
+    def _arrays(self, names: Sequence[str], events: Array | None) -> ak.Array:
+        if events is None:
+            return self._read(names, 0, self.n_events)
+        parts = []
+        for start, stop in self._runs(events):
+            inside = events[np.searchsorted(events, start) : np.searchsorted(events, stop)]
+            parts.append(self._read(names, start, stop)[inside - start])
+        return ak.concatenate(parts) if parts else self._read(names, 0, 0)
+
+    def _runs(self, events: Array) -> Iterator[tuple[int, int]]:
+        """Ranges of events, as long as can be, of the clusters with wanted events."""
+        edges = self._edges - self._edges[0]
+        wanted = np.diff(np.searchsorted(events, edges)) > 0
+        changes = np.flatnonzero(np.diff(np.concatenate(([False], wanted, [False]))))
+        for first, behind in changes.reshape(-1, 2):
+            yield int(edges[first]), int(edges[behind])
+
+    def _read(self, names: Sequence[str], start: int, stop: int) -> ak.Array:
+        first = int(self._edges[0])
+        start, stop = first + start, first + stop
+        requested = self._tree.file.source.num_requested_bytes
+        arrays = self._tree.arrays(
+            list(names),
+            entry_start=start,
+            entry_stop=stop,
+            decompression_executor=Timed(self.clock, "decompress"),
+        )
+        self.clock.bytes += stored_bytes(self._tree, names, start, stop) or (
+            self._tree.file.source.num_requested_bytes - requested
+        )
+        return arrays
+
+
+def stored_bytes(tree: Any, names: Iterable[str], start: int, stop: int) -> int:
+    """Compressed bytes of the baskets of a TTree's branches in a range; 0 for an RNTuple."""
+    if not isinstance(tree, uproot.TTree):
+        return 0
+    return sum(
+        branch.basket_compressed_bytes(number)
+        for branch in map(tree.__getitem__, names)
+        for number, (first, behind) in enumerate(pairwise(branch.entry_offsets))
+        if first < stop and start < behind
+    )

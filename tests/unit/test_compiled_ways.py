@@ -1,0 +1,319 @@
+"""Every way from file to histograms gives the bits of the coffea processor; costs are counted."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import correctionlib.schemav2 as schema
+import numpy as np
+import pytest
+import uproot
+from coffea.processor import IterativeExecutor
+from hypothesis import HealthCheck, given, settings
+
+import toy
+from agc_pipeline import analyses
+from agc_pipeline.analyses.cms_ttbar import compiled, kernels
+from agc_pipeline.analyses.cms_ttbar.hashing import standard_normals
+from agc_pipeline.analyses.cms_ttbar.settings import Selection
+from agc_pipeline.columnar import facts, pieces, runner
+from agc_pipeline.columnar.baskets import BasketColumns
+from agc_pipeline.columnar.performance import Clock
+from agc_pipeline.columnar.ranges import RangeColumns
+from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.errors import InputError
+from conftest import read_config
+from oracle import analysis as oracle
+from oracle.events import Jet, events_from_arrays
+from oracle.strategies import Arrays, nanoaod, to_arrays, write_nanoaod
+
+COLUMNS = analyses.load_preselection("cms_ttbar").COLUMNS
+EXECUTOR = IterativeExecutor(status=False, retries=0)
+NAMES = [f"{c}_{f}" if c else f for c, fields in COLUMNS.items() for f in fields]
+
+
+def selection() -> Selection:
+    chosen = analyses.load("cms_ttbar").selection(read_config()["physics"]["selection"])
+    assert isinstance(chosen, Selection)
+    return chosen
+
+
+def run(
+    path: Path,
+    n_events: int,
+    way: str,
+    *,
+    dataset: tuple[str, str] = ("ttbar", "nominal"),
+    chunk_size: int = 1000,
+    kept: Path | None = None,
+) -> runner.Done:
+    """Process a file by "auto" or "coffea"."""
+    delivered = Delivered(
+        source=str(path),
+        path=str(path),
+        size=None,
+        expected=None,
+        before=n_events,
+        after=n_events,
+        generated=n_events,
+        cutflow={},
+    )
+    work = runner.Work(
+        coffea=analyses.load_processor("cms_ttbar").processor(selection(), *dataset),
+        columns=COLUMNS,
+        compiled=compiled.processor(selection(), *dataset) if way == "auto" else None,
+        chunk_size=chunk_size,
+        chunk_bytes=10**9,
+        kept=kept,
+    )
+    return runner.run([delivered], work, EXECUTOR, allow_partial=False)
+
+
+N = 70
+CODECS = {
+    "none": None,
+    "zlib": uproot.ZLIB(1),
+    "lzma": uproot.LZMA(1),
+    "zstd": uproot.ZSTD(3),
+    "lz4": uproot.LZ4(1),
+}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+def test_codecs_and_formats(tmp_path: Path, kind: Any, codec: str) -> None:
+    path = tmp_path / "a.root"
+    # Some events are far apart, so that whole baskets are not wanted.
+    arrays = toy.events(N, seed=3)
+    for name in ("Electron_cutBased", "Muon_tightId"):
+        counts = ak.num(arrays[name])
+        late = ak.broadcast_arrays(np.arange(N) > 40, arrays[name])[0]
+        arrays[name] = ak.values_astype(
+            arrays[name] * late, arrays[name].type.content.content.primitive
+        )
+        assert ak.all(ak.num(arrays[name]) == counts)
+    write_nanoaod(path, arrays, kind=kind, events_per_piece=9, compression=CODECS[codec])
+    reference = run(path, N, "coffea", chunk_size=31)
+    fast = run(path, N, "auto", chunk_size=31)
+    assert fast.output == reference.output
+    assert sum(fast.output["selected"].values()) >= 3
+    assert fast.ledger == reference.ledger
+    assert list(fast.performance) == ["baskets" if kind == "ttree" else "uproot"]
+    assert list(reference.performance) == ["coffea"]
+    cost = fast.performance["baskets" if kind == "ttree" else "uproot"]
+    assert (cost.files, cost.events) == (1, N)
+    assert cost.bytes > 0
+    if kind == "ttree":
+        # Jets of the first events are not needed.
+        assert cost.bytes < reference.performance["coffea"].bytes
+
+
+@pytest.mark.parametrize("dataset", [("wjets", "nominal"), ("ttbar", "PS_var")])
+def test_datasets(tmp_path: Path, dataset: tuple[str, str]) -> None:
+    path = tmp_path / "a.root"
+    write_nanoaod(path, toy.events(N, seed=5), events_per_piece=20)
+    reference = run(path, N, "coffea", dataset=dataset)
+    for chunk_size in (1, 7, 20, 33):
+        done = run(path, N, "auto", dataset=dataset, chunk_size=chunk_size)
+        assert done.output == reference.output
+
+
+def test_baskets_in_the_key_of_the_tree_are_read_with_uproot(
+    sample: Callable[[str], Path],
+) -> None:
+    path = sample("ttbar2017_NanoAODv5_1000ev.root")
+    fast, reference = run(path, 1000, "auto", chunk_size=300), run(path, 1000, "coffea")
+    assert fast.output == reference.output
+    assert fast.output["selected"] == {"4j1b": 35, "4j2b": 73}
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(nanoaod(min_events=1, max_events=8))
+def test_random_events(tmp_path_factory: pytest.TempPathFactory, arrays: Arrays) -> None:
+    path = tmp_path_factory.mktemp("random") / "a.root"
+    write_nanoaod(path, arrays, events_per_piece=3)
+    n = len(arrays["event"])
+    reference = run(path, n, "coffea")
+    assert run(path, n, "auto", chunk_size=4).output == reference.output
+    expected = oracle.cutflow(events_from_arrays(arrays))
+    done = {**reference.output["preselection"], **reference.output["selected"]}
+    assert done == expected
+
+
+@pytest.mark.parametrize(
+    "wanted", [None, [], [0], [69], [3, 4, 5, 30, 68], list(range(9, 18)), list(range(N))]
+)
+def test_columns_are_those_of_uproot(tmp_path: Path, wanted: list[int] | None) -> None:
+    path = tmp_path / "a.root"
+    arrays = toy.events(N)
+    write_nanoaod(path, arrays, events_per_piece=9)
+    known = facts.facts(str(path), COLUMNS, NAMES, None)
+    assert known.branches is not None
+    start, stop = (0, N) if wanted else (5, 67)
+    events = None if wanted is None else np.array(wanted, np.int64)
+    baskets = BasketColumns(str(path), known.branches, start, stop, Clock())
+    edges = (start, *(edge for edge in known.edges if start < edge < stop), stop)
+    ranges = RangeColumns(str(path), COLUMNS, edges, Clock())
+    for columns in (baskets, ranges):
+        with columns.opened():
+            for name in ("Jet", "Muon"):
+                fields = COLUMNS[name]
+                found = columns.collection(name, fields, events)
+                for field in fields:
+                    expected = arrays[f"{name}_{field}"][start:stop]
+                    expected = expected if events is None else expected[events]
+                    assert np.diff(found.offsets).tolist() == ak.num(expected).tolist()
+                    assert found[field].tolist() == ak.flatten(expected).tolist()
+                    assert found[field].dtype.isnative
+            if events is not None:
+                flat = columns.flat(("event",), events)
+                assert flat["event"].tolist() == arrays["event"][start:stop][events].tolist()
+
+
+def test_random_numbers_are_those_of_correctionlib() -> None:
+    inputs = ("seed", "run", "luminosityBlock", "event", "jet")
+    correction = schema.Correction(
+        name="reference",
+        version=1,
+        inputs=[schema.Variable(name=name, type="int") for name in inputs],
+        output=schema.Variable(name="normal", type="real"),
+        data=schema.HashPRNG(nodetype="hashprng", inputs=list(inputs), distribution="normal"),
+    ).to_evaluator()
+    rng = np.random.default_rng(1)
+    n = 50_000
+    run_number, block = rng.integers(0, 2**32, (2, n), np.uint32)
+    event = rng.integers(0, 2**64, n, np.uint64)
+    event[:3] = 0, 2**64 - 1, 2**63
+    counts = rng.integers(0, 5, n)
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    jet = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+    for seed in (0, 2015, 2**31 - 1):
+        found = standard_normals(seed, run_number, block, event, offsets, jet, 6.0)
+        identity = [
+            np.repeat(column.astype(np.int64), counts) for column in (run_number, block, event)
+        ]
+        assert (found == correction.evaluate(seed, *identity, jet)).all()
+
+
+def test_numbers_are_cut_off() -> None:
+    arrays = [np.arange(1000, dtype=np.uint64)] * 3
+    offsets = np.arange(1001)
+    limited = standard_normals(1, *arrays, offsets, np.zeros(1000, np.int64), 0.5)
+    assert limited.max() == 0.5
+    assert limited.min() == -0.5
+
+
+@settings(max_examples=30)
+@given(nanoaod(min_events=1, max_events=4))
+def test_trijet_is_that_of_three_nested_loops(arrays: Arrays) -> None:
+    events = [
+        event
+        for event in events_from_arrays(arrays)
+        if len(event.jets) >= 3 and any(oracle.b_tagged(jet) for jet in event.jets)
+    ]
+    jets: list[Jet] = [jet for event in events for jet in event.jets]
+    columns = {
+        "pt": np.array([jet.pt for jet in jets], np.float64),
+        "tagged": np.array([oracle.b_tagged(jet) for jet in jets], bool),
+        "cos_phi": np.cos(np.array([jet.phi for jet in jets], np.float64)),
+        "sin_phi": np.sin(np.array([jet.phi for jet in jets], np.float64)),
+        "sinh_eta": np.sinh(np.array([jet.eta for jet in jets], np.float64)),
+        "cosh_eta": np.cosh(np.array([jet.eta for jet in jets], np.float64)),
+        "mass": np.array([jet.mass for jet in jets], np.float64),
+    }
+    offsets = np.cumsum([0, *(len(event.jets) for event in events)])
+    masses = kernels.trijet_masses(kernels.JetArrays(offsets=offsets, **columns))
+    for event, mass in zip(events, masses, strict=True):
+        best = oracle.leading_trijet(list(event.jets)).pt
+        # Triplets of the same pt are as good as each other to rounding.
+        equal = [t.mass for t in oracle.trijets(list(event.jets)) if t.pt >= best * (1 - 1e-9)]
+        assert any(mass == pytest.approx(other, rel=1e-6, abs=1e-3) for other in equal)
+
+
+def test_facts_are_kept_until_the_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, kept = tmp_path / "a.root", tmp_path / "known"
+    write_nanoaod(path, toy.events(30), events_per_piece=10)
+    first = facts.facts(str(path), COLUMNS, NAMES, kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(facts, "open_tree", lambda *_: pytest.fail("the file was opened again"))
+        assert facts.facts(str(path), COLUMNS, NAMES, kept) == first
+    write_nanoaod(path, toy.events(31), events_per_piece=10)
+    assert facts.facts(str(path), COLUMNS, NAMES, kept).n_events == 31
+
+    # The same size and time, but another file.
+    status = path.stat()
+    data = path.read_bytes()
+    uuid = bytes.fromhex(facts.facts(str(path), COLUMNS, NAMES, kept).uuid)
+    assert data.count(uuid) >= 1
+    path.write_bytes(data.replace(uuid, uuid[::-1]))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert facts.facts(str(path), COLUMNS, NAMES, kept).uuid == uuid[::-1].hex()
+    assert run(path, 31, "auto", kept=kept).output == run(path, 31, "coffea").output
+
+
+def test_pieces_are_cut_between_clusters_and_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    write_nanoaod(path, toy.events(100), events_per_piece=30)
+    known = facts.facts(str(path), COLUMNS, NAMES, None)
+
+    def cut(chunk_size: int, chunk_bytes: int = 10**9) -> list[tuple[int, int]]:
+        made = pieces.pieces(known, chunk_size=chunk_size, chunk_bytes=chunk_bytes)
+        return [(piece.start, piece.stop) for piece in made]
+
+    assert cut(1000) == [(0, 100)]
+    assert cut(70) == [(0, 60), (60, 100)]
+    assert cut(20) == [(0, 20), (20, 30), (30, 50), (50, 60), (60, 80), (80, 100)]
+    by_size = cut(1000, int(known.event_bytes * 35))
+    assert by_size == [(0, 30), (30, 60), (60, 90), (90, 100)]
+    assert len(cut(1000, 1)) == 100
+
+
+def test_damaged_baskets_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    write_nanoaod(path, toy.events(200), events_per_piece=50, compression=uproot.ZLIB(1))
+    known = facts.facts(str(path), COLUMNS, NAMES, None)
+    assert known.branches is not None
+    branch = known.branches["Electron_cutBased"]
+    data = bytearray(path.read_bytes())
+    middle = branch.seeks[2] + branch.sizes[2] - 8
+    data[middle : middle + 8] = bytes(8)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="damaged") as caught:
+        run(path, 200, "auto")
+    assert caught.value.place == str(path)
+
+    # The key of a basket that is none of this branch.
+    data[branch.seeks[1] : branch.seeks[1] + 4] = bytes(4)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="a basket of"):
+        run(path, 200, "auto")
+
+
+def test_costs_close(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    write_nanoaod(path, toy.events(60), events_per_piece=20, compression=uproot.ZLIB(1))
+    for way, parts in (("auto", {"open", "read", "decompress", "physics", "fill", "merge"}),):
+        (cost,) = run(path, 60, way).performance.values()
+        assert set(cost.seconds) == parts
+        assert cost.total.wall == pytest.approx(sum(s.wall for s in cost.seconds.values()))
+    # All baskets of the columns that the compiled processor needs, once each.
+    known = facts.facts(str(path), COLUMNS, NAMES, None)
+    assert known.branches is not None
+    unused = {"Jet_qgl"} | {
+        f"{lepton}_{field}"
+        for lepton in ("Electron", "Muon")
+        for field in ("phi", "mass", "charge")
+    }
+    used = [branch for name, branch in known.branches.items() if name not in unused]
+    assert cost.bytes == sum(sum(branch.sizes) for branch in used)
+
+
+def test_empty_collections(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    event = {"run": 1, "luminosityBlock": 1, "event": 1}
+    write_nanoaod(path, to_arrays([event] * 5), events_per_piece=2, compression=uproot.ZLIB(1))
+    assert run(path, 5, "auto").output == run(path, 5, "coffea").output
