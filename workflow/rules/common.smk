@@ -60,10 +60,9 @@ def needs(rule, files=1):
 # An analysis may do without a compiled processor.
 COMPILED = ["compiled"] if analyses.has_compiled(CONFIG.analysis) else []
 PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
-# Published histograms are not filled here.
-PERFORMANCE = (
-    [] if CONFIG.input.kind == "published" else [f"{RESULTS}/performance.json"]
-)
+# Published histograms are not filled here, and a given workspace has none.
+FILLED = CONFIG.input.kind not in ("published", "workspace")
+PERFORMANCE = [f"{RESULTS}/performance.json"] if FILLED else []
 PAGE_TEMPLATES = data("report/templates/*")
 
 
