@@ -1,0 +1,202 @@
+"""The file that describes a matrix: environments, axes, and which of their cells to run."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.settings import Settings, explain
+
+ENVIRONMENT = "environment"
+
+# They become parts of file names.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+
+
+class Verdict(StrEnum):
+    """What became of a cell, from best to worst; UNTESTED stands outside of this order."""
+
+    WORKS = "works"
+    SLOWER = "slower"
+    DIFFERENT = "different"
+    BROKEN = "broken"
+    UNTESTED = "untested"
+
+
+class EnvironmentSettings(Settings):
+    """One environment, as what differs from the lock file.
+
+    Attributes:
+        requirements: what replaces the locked versions, as pip reads it: ``coffea==2026.7.0``,
+            ``coffea`` (the newest), a path of a wheel or a checkout, ``coffea @ git+https://...``.
+            What cannot stay as locked beside it moves, and nothing else.
+        python: version of Python, or path of an interpreter; None is the one of the workflow.
+        prerelease: take pre-releases where the requirements allow them.
+        expect: verdict that is no surprise, e.g. of a release that is known to be broken.
+    """
+
+    requirements: tuple[str, ...] = ()
+    python: str | None = None
+    prerelease: bool = False
+    expect: Verdict = Verdict.WORKS
+
+
+class InputSettings(Settings):
+    """The events of the matrix, simulated once.
+
+    Attributes:
+        datasets: ``process__variation``.
+        showers: events that are showered for each dataset.
+        seed: master seed.
+    """
+
+    datasets: tuple[str, ...] = Field(min_length=1)
+    showers: PositiveInt
+    seed: int = Field(ge=0, lt=2**31)
+
+
+class CellsSettings(Settings):
+    """Which cells to run, as in the matrices of continuous integration.
+
+    Attributes:
+        matrix: axis to its values: all combinations are cells. An axis that is not named stays
+            at the baseline; without ``environment`` all environments are taken.
+        exclude: cells that have all of the given values are left out.
+        include: further cells; what is not given is that of the baseline.
+    """
+
+    matrix: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    exclude: tuple[dict[str, str], ...] = ()
+    include: tuple[dict[str, str], ...] = ()
+
+
+class ToleranceSettings(Settings):
+    """How far results may be from the baseline's.
+
+    Attributes:
+        histograms: relative difference of a bin's content or variance.
+        fit: difference of a parameter or its uncertainty, relative to the uncertainty.
+    """
+
+    histograms: NonNegativeFloat
+    fit: NonNegativeFloat
+
+
+class TimingSettings(Settings):
+    """How stages are timed against the baseline.
+
+    Attributes:
+        stages: whose longest job is repeated.
+        repeats: number of pairs of cell and baseline.
+        slower: a median ratio above one plus this is a regression, if the whole spread is above
+            one.
+    """
+
+    stages: tuple[str, ...]
+    repeats: PositiveInt
+    slower: PositiveFloat
+
+
+class MatrixSettings(Settings):
+    """A matrix.
+
+    Attributes:
+        folder: for environments, which are kept by the digest of what is in them, and the history.
+        extras: of the package, installed into each environment.
+        inputs: the events.
+        target: file in the results that a cell makes.
+        timeout: seconds that resolving, installing and running may each take.
+        run: configuration of all cells, on top of the one that the workflow was given.
+        environments: by name.
+        axes: axis to the names of its values to the configuration that each stands for.
+            ``{inputs}`` in a text is replaced by the folder of the events.
+        baseline: the cell that the others are compared with.
+        cells: which to run.
+        tolerance: of results.
+        timing: of stages.
+        fail_on: verdicts that, where they are not expected, end ``snakemake matrix`` with an error.
+    """
+
+    folder: str = Field(min_length=1)
+    extras: tuple[str, ...]
+    inputs: InputSettings
+    target: str
+    timeout: PositiveFloat
+    run: dict[str, Any]
+    environments: dict[Name, EnvironmentSettings] = Field(min_length=1)
+    axes: dict[Name, dict[Name, dict[str, Any]]]
+    baseline: dict[str, str]
+    cells: CellsSettings
+    tolerance: ToleranceSettings
+    timing: TimingSettings
+    fail_on: tuple[Verdict, ...]
+
+    @model_validator(mode="after")
+    def _known_values(self) -> Self:
+        if ENVIRONMENT in self.axes:
+            raise ValueError(f"`axes.{ENVIRONMENT}`: environments stand in `environments`")
+        missing = self.values_of.keys() - self.baseline.keys()
+        if missing:
+            raise ValueError(f"`baseline` does not say which {', '.join(sorted(missing))}")
+        self._check("baseline", self.baseline)
+        for axis, names in self.cells.matrix.items():
+            for name in names:
+                self._check("cells.matrix", {axis: name})
+        for key in ("exclude", "include"):
+            for entry in getattr(self.cells, key):
+                self._check(f"cells.{key}", entry)
+        return self
+
+    def _check(self, place: str, chosen: dict[str, str]) -> None:
+        for axis, name in chosen.items():
+            if axis not in self.values_of:
+                raise ValueError(
+                    f"`{place}`: no axis {axis!r}, there are {', '.join(self.values_of)}"
+                )
+            if name not in self.values_of[axis]:
+                known = ", ".join(self.values_of[axis])
+                raise ValueError(f"`{place}`: no {axis} {name!r}, there are {known}")
+
+    @property
+    def values_of(self) -> dict[str, tuple[str, ...]]:
+        """The names of the values of each axis; environments are the first axis."""
+        return {ENVIRONMENT: tuple(self.environments)} | {
+            axis: tuple(values) for axis, values in self.axes.items()
+        }
+
+
+def read(path: Path) -> MatrixSettings:
+    """Read a matrix.
+
+    Raises:
+        ConfigurationError: if the file is missing, is not YAML, or is no matrix.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the matrix: {error.strerror}",
+            place=str(path),
+            remedy="correct `matrix`, the path of the file",
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(
+            f"not valid YAML: {' '.join(str(error).split())}",
+            place=str(path),
+            remedy="correct the file",
+        ) from error
+    try:
+        return MatrixSettings.model_validate(content)
+    except ValidationError as error:
+        raise explain(error, MatrixSettings, place=str(path)) from error
