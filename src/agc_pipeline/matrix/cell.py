@@ -277,7 +277,7 @@ def _timings(
                 continue
             theirs = None if reference is None else timing.matching(ours, reference.stages)
             pair = None if there is None or theirs is None else (there, theirs)
-            found.append(timing.time_stage(job.timing, (here, ours), pair))
+            found.append(timing.time_stage(job.timing.repeats, (here, ours), pair))
     return tuple(found)
 
 

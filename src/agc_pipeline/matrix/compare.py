@@ -39,9 +39,7 @@ def histograms(
         if not same and not close.all():
             differences.append(Difference(name=name, what=_bins(a.value, b.value, ~close)))
     further = sorted(ours.keys() - theirs.keys())
-    return _equality(
-        "histograms", len(theirs), differences, exact=exact, further=len(further)
-    )
+    return _equality("histograms", len(theirs), differences, exact=exact, further=len(further))
 
 
 def _bins(ours: Any, theirs: Any, differing: Any) -> str:
@@ -72,7 +70,10 @@ def fit(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, tolerance: float)
             differences.append(Difference(name=name, what="missing"))
             continue
         scale = uncertainty or 1.0
-        shifts = [abs(values[name][0] - bestfit) / scale, abs(values[name][1] - uncertainty) / scale]
+        shifts = [
+            abs(values[name][0] - bestfit) / scale,
+            abs(values[name][1] - uncertainty) / scale,
+        ]
         if max(shifts) > tolerance:
             what = (
                 f"{values[name][0]:.6g} \u00b1 {values[name][1]:.4g} instead of "

@@ -62,9 +62,7 @@ def make(wish: Wish, folder: Path, logs: Path, *, timeout: float) -> Environment
         logs: folder for the output of the commands.
         timeout: seconds for each command.
     """
-    record = EnvironmentRecord(
-        name=wish.name, requirements=wish.requirements, python=wish.python
-    )
+    record = EnvironmentRecord(name=wish.name, requirements=wish.requirements, python=wish.python)
     version = _python_version(wish.python, logs / "python.log", timeout)
     if version is None:
         return record.model_copy(

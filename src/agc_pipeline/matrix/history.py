@@ -155,7 +155,9 @@ def changes(history: History, good: Entry, bad: Entry) -> tuple[Change, ...]:
         pairs += [(name, theirs.get(name), ours.get(name)) for name in sorted({*ours, *theirs})]
         if ours == theirs and good.environment != bad.environment:
             # Another wheel or checkout of the same version.
-            pairs.append(("content of the environment", good.environment[:12], bad.environment[:12]))
+            pairs.append(
+                ("content of the environment", good.environment[:12], bad.environment[:12])
+            )
     pairs.append(("python", good.python, bad.python))
     pairs += [(axis, good.axes.get(axis), name) for axis, name in bad.axes.items()]
     pairs.append(("agc-pipeline", good.package[:12], bad.package[:12]))

@@ -1,14 +1,22 @@
 """From what happened in a cell to its verdict."""
 
-from agc_pipeline.matrix.records import CellRecord, Equality, Ratio, Timing
+from typing import Literal
+
+from agc_pipeline.matrix.records import CellRecord, Equality, Ratio
 from agc_pipeline.matrix.settings import Verdict
 
+Speed = Literal["slower", "unclear", "same", "faster"]
 
-def judge(record: CellRecord) -> tuple[Verdict, str]:
+
+def judge(record: CellRecord, slower: float) -> tuple[Verdict, str]:
     """The verdict on a cell, and why.
 
     A cell that differs in more than the environment is not called slower: another executor or
     backend may well be, and the page shows by how much.
+
+    Args:
+        record: of the cell.
+        slower: what a ratio of times must exceed one by to be called a regression.
     """
     failed = record.failed
     if failed is not None:
@@ -21,33 +29,36 @@ def judge(record: CellRecord) -> tuple[Verdict, str]:
     summaries = "; ".join(part.summary for part in compared)
     if any(part.grade == "different" for part in compared):
         return Verdict.DIFFERENT, f"{summaries}{_first(compared)}"
-    slower = [text for item in record.timings for text in _slower(item)]
-    if slower and record.same_axes:
-        return Verdict.SLOWER, "; ".join([*slower, summaries])
-    return Verdict.WORKS, "; ".join([summaries, *slower, *_faster(record)])
+    told: dict[Speed, list[str]] = {"slower": [], "unclear": [], "faster": [], "same": []}
+    for item in record.timings:
+        for ratio, clock in ((item.cpu, "CPU time"), (item.wall, "wall-clock time")):
+            if ratio is not None:
+                told[speed(ratio, slower)].append(f"{item.stage} {words(ratio)} times the {clock}")
+    if told["slower"] and record.same_axes:
+        return Verdict.SLOWER, "; ".join([*told["slower"], summaries])
+    # What waiting alone makes faster or unclear says nothing about the cell.
+    notes = [text for text in told["slower"] + told["faster"] if text.endswith("CPU time")]
+    return Verdict.WORKS, "; ".join([summaries, *notes])
 
 
-def _first(compared: list[Equality]) -> str:
-    first = next(part.differences[0] for part in compared if part.differences)
-    return f"; first: {first.name}, {first.what}"
+def speed(ratio: Ratio, slower: float) -> Speed:
+    """What a ratio of times allows to say.
 
-
-def _slower(timing: Timing) -> list[str]:
-    return [
-        f"{timing.stage} takes {words(ratio)} times the {clock}"
-        for ratio, clock in ((timing.cpu, "CPU time"), (timing.wall, "time"))
-        if ratio is not None and ratio.slower
-    ]
-
-
-def _faster(record: CellRecord) -> list[str]:
-    return [
-        f"{timing.stage} is faster: {words(timing.cpu)} times the CPU time"
-        for timing in record.timings
-        if timing.cpu is not None and timing.cpu.faster
-    ]
+    Slower or faster only if the whole interval is beyond the bound; unclear if the median is
+    beyond it, but the spread is too wide.
+    """
+    if ratio.low > 1 + slower:
+        return "slower"
+    if ratio.high < 1 / (1 + slower):
+        return "faster"
+    return "unclear" if ratio.median > 1 + slower else "same"
 
 
 def words(ratio: Ratio) -> str:
     """A ratio with its interval: ``1.23 (1.19 to 1.30)``."""
     return f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
+
+
+def _first(compared: list[Equality]) -> str:
+    first = next(part.differences[0] for part in compared if part.differences)
+    return f"; first: {first.name}, {first.what}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from agc_pipeline.matrix import history
 from agc_pipeline.matrix.history import Entry, History
+from agc_pipeline.matrix.judge import speed
 from agc_pipeline.matrix.junit import surprise
 from agc_pipeline.matrix.records import Judged
 from agc_pipeline.matrix.settings import Verdict
@@ -52,13 +53,14 @@ class Trend:
 
 
 def values(
-    judged: Sequence[Judged], past: History, fail_on: Sequence[Verdict]
+    judged: Sequence[Judged], past: History, slower: float, fail_on: Sequence[Verdict]
 ) -> dict[str, Any]:
     """What the template uses.
 
     Args:
         judged: the cells of this run; the baseline is the first.
         past: all runs, with these.
+        slower: what a ratio must exceed one by to be called a regression.
         fail_on: verdicts that are bad.
     """
     counts = Counter(item.verdict for item in judged)
@@ -84,6 +86,7 @@ def values(
         "trends": [trend(past, item.cell.name) for item in judged],
         "rates": {item.cell.name: history.rates(item.cell) for item in judged},
         "tones": TONES,
+        "speed": lambda ratio: speed(ratio, slower),
         "finished": max(item.cell.finished for item in judged),
     }
 

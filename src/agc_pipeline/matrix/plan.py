@@ -90,9 +90,7 @@ class MatrixPlan:
         return json.dumps(
             {
                 "name": name,
-                "needs": requirements.direct(
-                    self.project / "pyproject.toml", self.settings.extras
-                ),
+                "needs": requirements.direct(self.project / "pyproject.toml", self.settings.extras),
                 "requirements": asked.requirements,
                 # A wheel or checkout that changed makes another environment.
                 "contents": requirements.contents(asked.requirements),
@@ -140,6 +138,7 @@ class MatrixPlan:
                     cell.name: self.settings.environments[cell.environment].expect
                     for cell in self.cells.values()
                 },
+                "slower": self.settings.timing.slower,
                 "fail_on": self.settings.fail_on,
                 "history": f"{self.settings.folder}/history.json",
             }

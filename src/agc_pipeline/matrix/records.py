@@ -137,16 +137,12 @@ class Ratio(Settings):
         low: lower end of the interval for the median.
         high: its upper end.
         confidence: of the interval.
-        slower: whether this is a regression.
-        faster: whether this is the opposite.
     """
 
     median: float
     low: float
     high: float
     confidence: float
-    slower: bool
-    faster: bool
 
 
 class Timing(Settings):

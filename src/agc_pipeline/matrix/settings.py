@@ -99,8 +99,8 @@ class TimingSettings(Settings):
     Attributes:
         stages: whose longest job is repeated.
         repeats: number of pairs of cell and baseline.
-        slower: a median ratio above one plus this is a regression, if the whole spread is above
-            one.
+        slower: a stage is called slower only if the whole interval for the median ratio is above
+            one plus this.
     """
 
     stages: tuple[str, ...]

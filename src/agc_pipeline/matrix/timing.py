@@ -12,7 +12,6 @@ from typing import Self
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import read_json
 from agc_pipeline.matrix.records import Measured, Rates, Ratio, Timing
-from agc_pipeline.matrix.settings import TimingSettings
 
 # Intervals for a median get as close to this as the number of pairs allows.
 _CONFIDENCE = 0.95
@@ -76,14 +75,14 @@ class Worker:
 
 
 def time_stage(
-    settings: TimingSettings,
+    repeats: int,
     here: tuple[Worker, Measured],
     there: tuple[Worker, Measured] | None,
 ) -> Timing:
     """Repeat a stage in this cell and in the baseline, in turns.
 
     Args:
-        settings: number of repetitions, and what is a regression.
+        repeats: number of repetitions.
         here: worker of the cell and its job.
         there: the baseline's; None for the baseline itself.
     """
@@ -92,7 +91,7 @@ def time_stage(
     for worker, job in sides:
         worker.repeat(job)
     taken: list[list[tuple[float, float]]] = [[] for _ in sides]
-    for number in range(settings.repeats):
+    for number in range(repeats):
         order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))
         for side in order:
             worker, job = sides[side]
@@ -111,12 +110,12 @@ def time_stage(
         stage=here[1].stage,
         rates=rates[0],
         baseline=rates[1],
-        cpu=compare(rates[0].cpu, rates[1].cpu, settings.slower),
-        wall=compare(rates[0].wall, rates[1].wall, settings.slower),
+        cpu=compare(rates[0].cpu, rates[1].cpu),
+        wall=compare(rates[0].wall, rates[1].wall),
     )
 
 
-def compare(ours: Sequence[float], theirs: Sequence[float], slower: float) -> Ratio:
+def compare(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
     """Ratio of times taken in pairs.
 
     A pair shares the load of the machine, which drops out of its ratio. The interval is the one
@@ -125,20 +124,11 @@ def compare(ours: Sequence[float], theirs: Sequence[float], slower: float) -> Ra
     Args:
         ours: times of a cell.
         theirs: times of the baseline, of the same length.
-        slower: what a median ratio must exceed one by to be called a regression, and that only
-            if the whole interval is above one; and likewise for the opposite.
     """
     ratios = sorted(our / their for our, their in zip(ours, theirs, strict=True))
     rank, confidence = median_interval(len(ratios))
-    low, high = ratios[rank], ratios[-1 - rank]
-    middle = median(ratios)
     return Ratio(
-        median=middle,
-        low=low,
-        high=high,
-        confidence=confidence,
-        slower=low > 1 and middle > 1 + slower,
-        faster=high < 1 and middle < 1 / (1 + slower),
+        median=median(ratios), low=ratios[rank], high=ratios[-1 - rank], confidence=confidence
     )
 
 

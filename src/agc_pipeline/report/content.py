@@ -11,6 +11,7 @@ import yaml
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import NOMINAL, Analysis
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
+from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference import declaration
 from agc_pipeline.inference.outcomes import (
@@ -73,6 +74,7 @@ class Run:
         toys: content of ``toys.json``.
         limit: content of ``limit.json``.
         runtimes: of its jobs.
+        findings: what the machine offers of that which the run uses.
         dask_reports: addresses of Dask's performance reports, relative to the page.
         closure: content of ``closure.json``; None, as those below, if the run starts from a
             workspace.
@@ -88,6 +90,7 @@ class Run:
     toys: ToyRecord
     limit: LimitRecord
     runtimes: Sequence[Runtime]
+    findings: Sequence[Finding]
     dask_reports: Sequence[str] = ()
     closure: Closure | None = None
     validation: ValidationResult | None = None
@@ -150,6 +153,7 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
         "comparisons": _comparisons(run, analysis, figures),
         "runtimes": run.runtimes,
         "dask_reports": run.dask_reports,
+        "findings": run.findings,
         "made_by": _made_by(run),
         "software": _software(run),
         "configuration": text(settings.configuration),

@@ -28,7 +28,7 @@ def stage(arguments: argparse.Namespace) -> None:
             arguments.folder,
         )
     write_json(arguments.output, made.model_dump())
-    log.info("%s: %s: %s", job.name, *judge(made))
+    log.info("%s: %s: %s", job.name, *judge(made, job.timing.slower))
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ import argparse
 import logging
 from pathlib import Path
 
+from pydantic import PositiveFloat
+
 from agc_pipeline.files import read_record, write_json, write_text
 from agc_pipeline.matrix import history, junit, page
 from agc_pipeline.matrix.environments import locked
@@ -22,11 +24,13 @@ class PageStage(Settings):
 
     Attributes:
         expected: verdict of each cell that is no surprise.
+        slower: what a ratio must exceed one by to be called a regression.
         fail_on: verdicts that are bad.
         history: file with earlier runs.
     """
 
     expected: dict[str, Verdict]
+    slower: PositiveFloat
     fail_on: tuple[Verdict, ...]
     history: str
 
@@ -37,14 +41,14 @@ def stage(arguments: argparse.Namespace) -> None:
     judged = []
     for path in arguments.cells:
         cell = read_record(CellRecord, path, "a cell")
-        verdict, reason = judge(cell)
+        verdict, reason = judge(cell, settings.slower)
         expected = settings.expected[cell.name]
         judged.append(Judged(cell=cell, verdict=verdict, reason=reason, expected=expected))
     kept = Path(settings.history)
     with locked(kept.with_suffix(".lock")):
         past = history.add(history.read(kept), judged)
         history.write(kept, past)
-    values = page.values(judged, past, settings.fail_on)
+    values = page.values(judged, past, settings.slower, settings.fail_on)
     write_text(arguments.page, render("matrix.html.j2", values))
     junit.write(arguments.junit, judged, settings.fail_on)
     separations = [item.model_dump(mode="json") for item in values["separations"]]

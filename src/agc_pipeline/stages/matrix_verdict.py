@@ -28,9 +28,7 @@ def stage(arguments: argparse.Namespace) -> None:
     width = max(len(item.cell.name) for item in judged)
     for item in judged:
         note = "" if item.verdict is item.expected else f" ({item.expected} was expected)"
-        log.info(
-            "%-*s  %-9s  %s%s", width, item.cell.name, item.verdict, item.reason.strip(), note
-        )
+        log.info("%-*s  %-9s  %s%s", width, item.cell.name, item.verdict, item.reason.strip(), note)
     bad = [item for item in judged if surprise(item, settings.fail_on)]
     if bad:
         names = ", ".join(f"{item.cell.name} ({item.verdict})" for item in bad)
