@@ -51,12 +51,8 @@ def edited(package: str, label: str, folder: Path) -> Path:
                 content = text.replace(old, new).encode()
                 edits += 1
             if name == f"{before}.dist-info/METADATA":
-                version = f"Version: {found.version}\n"
-                content = (
-                    content.decode()
-                    .replace(version, f"Version: {found.version}+{label}\n", 1)
-                    .encode()
-                )
+                version = f"Version: {found.version}"
+                content = content.replace(version.encode(), f"{version}+{label}".encode(), 1)
             name = name.replace(f"{before}.dist-info", f"{after}.dist-info")
             archive.writestr(name, content)
             names.append(name)

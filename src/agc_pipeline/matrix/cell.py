@@ -20,8 +20,8 @@ from agc_pipeline.matrix.commands import Outcome, run
 from agc_pipeline.matrix.environments import failed
 from agc_pipeline.matrix.records import (
     CellRecord,
-    Equality,
     EnvironmentRecord,
+    Equality,
     Measured,
     PackageRecord,
     Step,

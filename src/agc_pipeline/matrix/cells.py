@@ -84,8 +84,10 @@ def override(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, A
     merged = dict(values)
     for key, value in other.items():
         old = merged.get(key)
-        both = isinstance(value, Mapping) and isinstance(old, Mapping)
-        merged[key] = override(old, value) if both else value
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            merged[key] = override(old, value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -33,7 +33,7 @@ class Outcome:
 
 
 def run(
-    arguments: Sequence[str | Path],
+    arguments: Sequence[str],
     log: Path,
     *,
     timeout: float,
@@ -53,7 +53,7 @@ def run(
     started = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - the commands are ours
-            [str(argument) for argument in arguments],
+            list(arguments),
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

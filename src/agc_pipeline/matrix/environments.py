@@ -3,7 +3,7 @@
 import fcntl
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,18 @@ class _Resolution:
     unavailable: str | None = None
 
 
+@dataclass(frozen=True)
+class _Commands:
+    """How commands are run: where their output goes, and how long they may take."""
+
+    logs: Path
+    timeout: float
+
+    def run(self, arguments: Sequence[str], log_name: str) -> Outcome:
+        """Run one, with its output in a file of this name."""
+        return run(arguments, self.logs / log_name, timeout=self.timeout)
+
+
 def make(wish: Wish, folder: Path, logs: Path, *, timeout: float) -> EnvironmentRecord:
     """Resolve an environment, and build it unless one with the same content exists.
 
@@ -63,13 +75,14 @@ def make(wish: Wish, folder: Path, logs: Path, *, timeout: float) -> Environment
         timeout: seconds for each command.
     """
     record = EnvironmentRecord(name=wish.name, requirements=wish.requirements, python=wish.python)
-    version = _python_version(wish.python, logs / "python.log", timeout)
+    commands = _Commands(logs, timeout)
+    version = _python_version(wish.python, commands)
     if version is None:
         return record.model_copy(
             update={"unavailable": f"Python {wish.python} is not at hand, and is not downloaded"}
         )
     record = record.model_copy(update={"python": version})
-    resolution = _resolve(wish, version, folder / "resolved", logs / "resolve.log", timeout)
+    resolution = _resolve(wish, version, folder / "resolved", commands)
     if resolution.step.problem is not None or resolution.unavailable is not None:
         return record.model_copy(
             update={"steps": (resolution.step,), "unavailable": resolution.unavailable}
@@ -84,7 +97,7 @@ def make(wish: Wish, folder: Path, logs: Path, *, timeout: float) -> Environment
             "steps": (resolution.step,),
         }
     )
-    return _built(record, resolution.lines, wish.python, folder / content[:16], logs, timeout)
+    return _built(record, resolution.lines, wish.python, folder / content[:16], commands)
 
 
 def moved(lock: str, found: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
@@ -100,13 +113,13 @@ def moved(lock: str, found: Mapping[str, str]) -> dict[str, tuple[str | None, st
     }
 
 
-def _python_version(python: str, logfile: Path, timeout: float) -> str | None:
+def _python_version(python: str, commands: _Commands) -> str | None:
     command = [uv(), "--no-python-downloads", "python", "find", "--show-version", python]
-    outcome = run(command, logfile, timeout=timeout)
+    outcome = commands.run(command, "python.log")
     return outcome.output.split()[-1] if outcome.well else None
 
 
-def _resolve(wish: Wish, version: str, kept: Path, logfile: Path, timeout: float) -> _Resolution:
+def _resolve(wish: Wish, version: str, kept: Path, commands: _Commands) -> _Resolution:
     lines = requirements.input_lines(wish.needs, wish.requirements)
     local = requirements.contents(wish.requirements)
     question = digest([lines, local, wish.lock, version, wish.prerelease])[:16]
@@ -121,8 +134,8 @@ def _resolve(wish: Wish, version: str, kept: Path, logfile: Path, timeout: float
     command += ["--no-python-downloads", "--python", wish.python]
     command += [f"--upgrade-package={name}" for name in names if name is not None]
     command += ["--prerelease=allow"] if wish.prerelease else []
-    outcome = run([*command, asked, "--output-file", draft], logfile, timeout=timeout)
-    step = Step(name="resolve", log=str(logfile))
+    outcome = commands.run([*command, str(asked), "--output-file", str(draft)], "resolve.log")
+    step = Step(name="resolve", log=str(commands.logs / "resolve.log"))
     if outcome.well:
         write_text(answer, draft.read_text(encoding="utf-8"))
     draft.unlink()
@@ -145,17 +158,16 @@ def _built(
     lines: tuple[str, ...],
     python: str,
     folder: Path,
-    logs: Path,
-    timeout: float,
+    commands: _Commands,
 ) -> EnvironmentRecord:
     """The record of the environment in ``folder``, built there if it is not yet."""
     # Written last: an environment without it was not finished.
     marker = folder / "built.json"
-    step = Step(name="install", log=str(logs / "install.log"))
+    step = Step(name="install", log=str(commands.logs / "install.log"))
     with locked(folder.with_suffix(".lock")):
         if not marker.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            outcome = _install(lines, python, folder, logs, timeout)
+            outcome = _install(lines, python, folder, commands)
             if not outcome.well and _index_is_missing(outcome):
                 return record.model_copy(
                     update={"unavailable": "the package index does not answer"}
@@ -174,17 +186,15 @@ def _built(
     )
 
 
-def _install(
-    lines: tuple[str, ...], python: str, folder: Path, logs: Path, timeout: float
-) -> Outcome:
+def _install(lines: tuple[str, ...], python: str, folder: Path, commands: _Commands) -> Outcome:
     wanted = folder.with_suffix(".txt")
     write_text(wanted, "\n".join(lines) + "\n")
-    create = [uv(), "--no-python-downloads", "venv", "--quiet", "--python", python, folder]
-    made = run(create, logs / "venv.log", timeout=timeout)
+    create = [uv(), "--no-python-downloads", "venv", "--quiet", "--python", python, str(folder)]
+    made = commands.run(create, "venv.log")
     if not made.well:
         return made
-    command = [uv(), "pip", "install", "--quiet", "--no-deps", "--python", folder]
-    return run([*command, "--requirements", wanted], logs / "install.log", timeout=timeout)
+    command = [uv(), "pip", "install", "--quiet", "--no-deps", "--python", str(folder)]
+    return commands.run([*command, "--requirements", str(wanted)], "install.log")
 
 
 def failed(step: Step, outcome: Outcome, problem: str) -> Step:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+from junitparser.junitparser import FinalResult
 
 from agc_pipeline.files import atomic_path
 from agc_pipeline.matrix.records import Judged
@@ -25,7 +26,7 @@ def write(path: Path, judged: Sequence[Judged], fail_on: Sequence[Verdict]) -> N
         suite.add_testcase(case)
     xml = JUnitXml()
     xml.add_testsuite(suite)
-    xml.update_statistics()
+    xml.update_statistics()  # type: ignore[no-untyped-call] # of junitparser
     with atomic_path(path) as temporary:
         xml.write(str(temporary), pretty=True)
 
@@ -35,7 +36,7 @@ def surprise(item: Judged, fail_on: Sequence[Verdict]) -> bool:
     return item.verdict in fail_on and item.verdict is not item.expected
 
 
-def _result(item: Judged, fail_on: Sequence[Verdict]) -> list[Error | Failure | Skipped]:
+def _result(item: Judged, fail_on: Sequence[Verdict]) -> list[FinalResult]:
     if surprise(item, fail_on):
         kind = Error if item.verdict is Verdict.BROKEN else Failure
         return [kind(item.reason, item.verdict.value)]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import read_json
@@ -64,14 +64,14 @@ class Worker:
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        answer = json.loads(line) if line else {"code": None}
+        answer: dict[str, Any] = json.loads(line) if line else {"code": None}
         if answer["code"] != 0:
             raise PipelineError(
                 f"the stage {stage.stage} fails when it is repeated",
                 place=str(self._log),
                 remedy="see there; `timing.stages: []` in the matrix does without",
             )
-        return answer["cpu"], answer["wall"]
+        return float(answer["cpu"]), float(answer["wall"])
 
 
 def time_stage(
@@ -167,7 +167,7 @@ def events(job: Measured) -> int | None:
     if "--manifest" not in arguments:
         return None
     manifest = read_json(Path(arguments[arguments.index("--manifest") + 1]))
-    return sum(file["before"] for file in manifest["files"])
+    return sum(int(file["before"]) for file in manifest["files"])
 
 
 def _what(job: Measured) -> str:
