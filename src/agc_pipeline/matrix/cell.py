@@ -242,11 +242,7 @@ def _compared(
         update={
             "new_warnings": tuple(sorted(set(record.warnings) - set(reference.warnings))),
             "histograms": _histograms(ours, theirs, job.tolerance),
-            "fit": compare.fit(
-                read_json(ours / "fit.json"),
-                read_json(theirs / "fit.json"),
-                tolerance=job.tolerance.fit,
-            ),
+            "fit": _fit(ours, theirs, job.tolerance),
             "timings": _timings(job, record, reference, package),
         }
     )
@@ -258,6 +254,14 @@ def _histograms(ours: Path, theirs: Path, tolerance: ToleranceSettings) -> Equal
         histograms.read_root(theirs / "histograms.root"),
         tolerance=tolerance.histograms,
     )
+
+
+def _fit(ours: Path, theirs: Path, tolerance: ToleranceSettings) -> Equality | None:
+    """None where the target of the cells is made without a fit."""
+    paths = [folder / "fit.json" for folder in (ours, theirs)]
+    if not all(path.exists() for path in paths):
+        return None
+    return compare.fit(*map(read_json, paths), tolerance=tolerance.fit)
 
 
 def _timings(

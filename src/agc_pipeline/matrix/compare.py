@@ -69,14 +69,13 @@ def fit(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, tolerance: float)
         if name not in values:
             differences.append(Difference(name=name, what="missing"))
             continue
-        scale = uncertainty or 1.0
-        shifts = [
-            abs(values[name][0] - bestfit) / scale,
-            abs(values[name][1] - uncertainty) / scale,
-        ]
-        if max(shifts) > tolerance:
+        found = values[name]
+        allowed = tolerance * (uncertainty or 1.0)
+        shifts = (abs(found[0] - bestfit), abs(found[1] - uncertainty))
+        # Not a number is no agreement either.
+        if not all(shift <= allowed for shift in shifts):
             what = (
-                f"{values[name][0]:.6g} \u00b1 {values[name][1]:.4g} instead of "
+                f"{found[0]:.6g} \u00b1 {found[1]:.4g} instead of "
                 f"{bestfit:.6g} \u00b1 {uncertainty:.4g}"
             )
             differences.append(Difference(name=name, what=what))

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
@@ -12,7 +12,6 @@ from pydantic import (
     PositiveInt,
     StringConstraints,
     ValidationError,
-    model_validator,
 )
 
 from agc_pipeline.errors import ConfigurationError
@@ -142,32 +141,6 @@ class MatrixSettings(Settings):
     timing: TimingSettings
     fail_on: tuple[Verdict, ...]
 
-    @model_validator(mode="after")
-    def _known_values(self) -> Self:
-        if ENVIRONMENT in self.axes:
-            raise ValueError(f"`axes.{ENVIRONMENT}`: environments stand in `environments`")
-        missing = self.values_of.keys() - self.baseline.keys()
-        if missing:
-            raise ValueError(f"`baseline` does not say which {', '.join(sorted(missing))}")
-        self._check("baseline", self.baseline)
-        for axis, names in self.cells.matrix.items():
-            for name in names:
-                self._check("cells.matrix", {axis: name})
-        for key in ("exclude", "include"):
-            for entry in getattr(self.cells, key):
-                self._check(f"cells.{key}", entry)
-        return self
-
-    def _check(self, place: str, chosen: dict[str, str]) -> None:
-        for axis, name in chosen.items():
-            if axis not in self.values_of:
-                raise ValueError(
-                    f"`{place}`: no axis {axis!r}, there are {', '.join(self.values_of)}"
-                )
-            if name not in self.values_of[axis]:
-                known = ", ".join(self.values_of[axis])
-                raise ValueError(f"`{place}`: no {axis} {name!r}, there are {known}")
-
     @property
     def values_of(self) -> dict[str, tuple[str, ...]]:
         """The names of the values of each axis; environments are the first axis."""
@@ -197,6 +170,38 @@ def read(path: Path) -> MatrixSettings:
             remedy="correct the file",
         ) from error
     try:
-        return MatrixSettings.model_validate(content)
+        found = MatrixSettings.model_validate(content)
     except ValidationError as error:
         raise explain(error, MatrixSettings, place=str(path)) from error
+    problem = _unknown(found)
+    if problem is not None:
+        raise ConfigurationError(problem, place=str(path), remedy="correct the name, or add it")
+    return found
+
+
+def _unknown(settings: MatrixSettings) -> str | None:
+    """What is wrong with the names of axes and values; None if nothing is."""
+    values = settings.values_of
+    if ENVIRONMENT in settings.axes:
+        return f"`axes.{ENVIRONMENT}`: environments stand in `environments`"
+    missing = sorted(values.keys() - settings.baseline.keys())
+    if missing:
+        return f"`baseline` does not say which {', '.join(missing)}"
+    chosen = [("baseline", axis, name) for axis, name in settings.baseline.items()]
+    chosen += [
+        ("cells.matrix", axis, name)
+        for axis, names in settings.cells.matrix.items()
+        for name in names
+    ]
+    chosen += [
+        (f"cells.{key}", axis, name)
+        for key in ("exclude", "include")
+        for entry in getattr(settings.cells, key)
+        for axis, name in entry.items()
+    ]
+    for place, axis, name in chosen:
+        if axis not in values:
+            return f"`{place}`: no axis {axis!r}, there are {', '.join(values)}"
+        if name not in values[axis]:
+            return f"`{place}`: no {axis} {name!r}, there are {', '.join(values[axis])}"
+    return None
