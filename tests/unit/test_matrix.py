@@ -346,10 +346,9 @@ def test_fits_are_compared(bestfit: float, uncertainty: float, grade: str) -> No
 
 
 def test_warnings_are_collected_without_lines_and_folders() -> None:
-    one = (
-        "/e1/lib/python3.11/site-packages/coffea/x.py:12: FutureWarning: <f at 0x7f1> goes\n  f()\n"
-    )
-    two = "12:00:00 text\n/e2/lib/python3.13/site-packages/coffea/x.py:99: FutureWarning: <f at 0x2> goes"
+    place = "site-packages/coffea/x.py"
+    one = f"/e1/lib/python3.11/{place}:12: FutureWarning: <f at 0x7f1> goes\n  f()\n"
+    two = f"12:00:00 text\n/e2/lib/python3.13/{place}:99: FutureWarning: <f at 0x2> goes"
     assert warned.collect([one, two, "DeprecationWarning: no place"]) == (
         "coffea/x.py: FutureWarning: <f at > goes",
     )
