@@ -52,6 +52,16 @@ def read_config(*names: str) -> dict[str, Any]:
     return values
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that build environments run only if they are asked for: they take minutes."""
+    if "matrix" in (config.option.markexpr or ""):
+        return
+    reason = "builds environments, takes minutes: run it with -m matrix"
+    for item in items:
+        if item.get_closest_marker("matrix") is not None:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture
 def config_values() -> dict[str, Any]:
     """The default configuration as Snakemake reads it."""

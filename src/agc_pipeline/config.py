@@ -36,6 +36,7 @@ class Configuration(Settings):
         files_per_job: input files that one delivery or histogram job handles; "auto" takes it from
             the list of files, see ``datasets.files_per_job``.
         allow_partial: leave out files that fail, renormalise, and mark the result as partial.
+        matrix: file that says what `snakemake matrix` tries; relative to the Snakefile.
     """
 
     analysis: Literal["cms_ttbar"]
@@ -44,6 +45,7 @@ class Configuration(Settings):
     n_files_max_per_sample: int
     files_per_job: PositiveInt | Literal["auto"]
     allow_partial: bool
+    matrix: str = Field(min_length=1)
     simulation: SimulationSettings
     delivery: DeliverySettings
     histograms: HistogramSettings

@@ -13,12 +13,17 @@ from agc_pipeline.settings import Settings, explain
 
 
 class FilesetFile(Settings):
-    """Value of one file in a coffea fileset, as coffea's preprocessing writes it."""
+    """Value of one file in a coffea fileset, as coffea's preprocessing writes it.
+
+    ``record`` is ours: the JSON beside a file of which events were dropped before, with
+    ``n_events`` and the ``n_generated`` that it stands for.
+    """
 
     object_path: Literal["Events"] = "Events"
     num_entries: NonNegativeInt | None = None
     steps: list[tuple[NonNegativeInt, NonNegativeInt]] | None = None
     uuid: str | None = None
+    record: str | None = None
 
 
 class FilesetMetadata(Settings):
@@ -66,6 +71,9 @@ def read(path: Path, analysis: Analysis, cross_sections: dict[str, float]) -> tu
             InputFile(
                 urls=(_relative_to(path.parent, url),),
                 n_events=value.num_entries if isinstance(value, FilesetFile) else None,
+                record=_relative_to(path.parent, value.record)
+                if isinstance(value, FilesetFile) and value.record is not None
+                else None,
             )
             for url, value in entry.files.items()
         )

@@ -12,6 +12,7 @@ from agc_pipeline import analyses
 from agc_pipeline.analyses.base import NOMINAL, Analysis
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.columnar.performance import PARTS, PerformanceRecord
+from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference import declaration
 from agc_pipeline.inference.outcomes import (
@@ -75,6 +76,7 @@ class Run:
         limit: content of ``limit.json``.
         runtimes: of its jobs.
         performance: cost of its histograms; None if they were not filled.
+        findings: what the machine offers of that which the run uses.
         dask_reports: addresses of Dask's performance reports, relative to the page.
         closure: content of ``closure.json``; None, as those below, if the run starts from a
             workspace.
@@ -91,6 +93,7 @@ class Run:
     limit: LimitRecord
     runtimes: Sequence[Runtime]
     performance: PerformanceRecord | None
+    findings: Sequence[Finding]
     dask_reports: Sequence[str] = ()
     closure: Closure | None = None
     validation: ValidationResult | None = None
@@ -155,6 +158,7 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
         "dask_reports": run.dask_reports,
         "performance": run.performance,
         "parts": PARTS,
+        "findings": run.findings,
         "made_by": _made_by(run),
         "software": _software(run),
         "configuration": text(settings.configuration),

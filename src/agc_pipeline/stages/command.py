@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.secrets import WithoutSecrets
 from agc_pipeline.settings import explain
+from agc_pipeline.stages.measure import measured
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -73,7 +74,8 @@ def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentP
         # With nothing in its log, Snakemake shows none of a killed job's logs.
         logging.info("on %s", socket.gethostname())
     try:
-        stage(arguments)
+        with measured():
+            stage(arguments)
     except PipelineError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

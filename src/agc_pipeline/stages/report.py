@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from agc_pipeline.columnar import closure, performance
+from agc_pipeline.doctor.examine import examine
 from agc_pipeline.files import read_json, write_text
 from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import results
@@ -23,6 +24,9 @@ from agc_pipeline.stages import command
 from agc_pipeline.validation import results as validation
 
 log = logging.getLogger(__name__)
+
+# Seconds that the machine and the services are asked for.
+_PROBES_TIMEOUT = 2.5
 
 
 def stage(arguments: argparse.Namespace) -> None:
@@ -52,6 +56,7 @@ def stage(arguments: argparse.Namespace) -> None:
         propagated=propagated,
         histograms=None if arguments.histograms is None else read_root(arguments.histograms),
         performance=None if arguments.cost is None else performance.read(arguments.cost),
+        findings=examine(settings.configuration, everything=False, timeout=_PROBES_TIMEOUT),
     )
     values = content.values(settings, run, arguments.figures)
     write_text(arguments.output, page.render("report.html.j2", values))

@@ -1,0 +1,1 @@
+"""What a machine or facility offers, probed with time-outs, and how to get what is missing."""

@@ -1,0 +1,89 @@
+"""Cores, memory, disk, and whether the packages are those of the lock file."""
+
+import os
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+import agc_pipeline
+from agc_pipeline.doctor.findings import Finding
+
+_GB = 1e9
+# A histogram job asks the workflow for 2 GB; a default run writes less than 1 GB.
+_MEMORY_GB = 2.0
+_DISK_GB = 5.0
+_SHOWN = 8
+
+
+def cores() -> Finding:
+    """Cores that this process may use."""
+    n = len(os.sched_getaffinity(0))
+    return Finding("cores", "ok", f"{n} of {os.cpu_count()}" if n != os.cpu_count() else str(n))
+
+
+def memory() -> Finding:
+    """Memory that is available now."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    free = os.sysconf("SC_AVPHYS_PAGES") * page
+    total = os.sysconf("SC_PHYS_PAGES") * page
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        # Unlike the pages above it counts caches, which the system gives up.
+        lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    detail = f"{free / _GB:.1f} of {total / _GB:.1f} GB are free"
+    if free < _MEMORY_GB * _GB:
+        remedy = f"a job needs up to {_MEMORY_GB:g} GB: end other programs, or use fewer cores"
+        return Finding("memory", "failed", detail, remedy)
+    return Finding("memory", "ok", detail)
+
+
+def disk(folder: Path) -> Finding:
+    """Space where the results go."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    detail = f"{free / _GB:.0f} GB are free at {folder}"
+    if free < _DISK_GB * _GB:
+        return Finding("disk", "failed", detail, "free some space, or set `results`")
+    return Finding("disk", "ok", detail)
+
+
+def packages() -> Finding:
+    """Installed packages against the lock file, where there is one."""
+    name = "packages"
+    lock = _lock_file()
+    if lock is None:
+        return Finding(name, "unused", "no lock file at hand to compare with")
+    different, missing, total = [], [], 0
+    for line in lock.read_text(encoding="utf-8").splitlines():
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        total += 1
+        locked = str(requirement.specifier).removeprefix("==")
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            missing.append(requirement.name)
+            continue
+        if found != locked:
+            different.append(f"{requirement.name} {found} instead of {locked}")
+    if not different and not missing:
+        return Finding(name, "ok", f"all {total} as locked")
+    parts = [f"missing: {_some(missing)}"] if missing else []
+    parts += [f"other versions: {_some(different)}"] if different else []
+    remedy = "install the locked ones with `make setup`; `snakemake matrix` tells whether others do"
+    return Finding(name, "failed" if different else "missing", "; ".join(parts), remedy)
+
+
+def _lock_file() -> Path | None:
+    """The lock file of the checkout that this package is in; None if it is in none."""
+    path = Path(agc_pipeline.__file__).parents[2] / "requirements" / "lock.txt"
+    return path if path.exists() else None
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

@@ -1,0 +1,1 @@
+"""Whether the analysis gives the same with other packages, services and executors, and how fast."""

@@ -1,0 +1,110 @@
+"""The cells of a matrix: combinations of an environment and values of the axes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from agc_pipeline.matrix.settings import ENVIRONMENT, MatrixSettings
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination.
+
+    Attributes:
+        name: of its files; the environment and what else differs from the baseline.
+        environment: name of the environment.
+        axes: the other axes to the names of their values.
+    """
+
+    name: str
+    environment: str
+    axes: dict[str, str]
+
+
+def expand(settings: MatrixSettings) -> dict[str, Cell]:
+    """All cells by name; the baseline is the first, whether it is asked for or not."""
+    asked = {ENVIRONMENT: tuple(settings.environments)} | settings.cells.matrix
+    axes = [axis for axis in settings.values_of if axis in asked]
+    crossed = [
+        settings.baseline | dict(zip(axes, names, strict=True))
+        for names in product(*(asked[axis] for axis in axes))
+    ]
+    kept = [
+        chosen
+        for chosen in crossed
+        if not any(entry.items() <= chosen.items() for entry in settings.cells.exclude)
+    ]
+    included = [settings.baseline | entry for entry in settings.cells.include]
+    cells = [_cell(settings, chosen) for chosen in (settings.baseline, *kept, *included)]
+    return {cell.name: cell for cell in cells}
+
+
+def reference(settings: MatrixSettings, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
+    """The cell that another one is compared with.
+
+    That is the one which differs only in the environment, if the matrix has it, and else the
+    baseline; the baseline itself has none.
+    """
+    same_axes = _cell(settings, {ENVIRONMENT: settings.baseline[ENVIRONMENT], **cell.axes})
+    baseline = _cell(settings, settings.baseline)
+    for found in (same_axes, baseline):
+        if found.name in cells and found.name != cell.name:
+            return found
+    return None
+
+
+def configuration(
+    settings: MatrixSettings, cell: Cell, whole: Mapping[str, Any], inputs: str
+) -> dict[str, Any]:
+    """The configuration that a cell runs with.
+
+    Args:
+        settings: the matrix.
+        cell: one of its cells.
+        whole: configuration of the workflow.
+        inputs: absolute path of the folder of the events, for ``{inputs}``.
+    """
+    layers = [settings.run]
+    layers += [settings.axes[axis][name] for axis, name in cell.axes.items()]
+    merged = dict(whole)
+    for layer in layers:
+        merged = override(merged, _replaced(layer, inputs))
+    return merged
+
+
+def override(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with those of another mapping on top.
+
+    Where a ``kind`` changes, everything beside it belonged to the old one and goes.
+    """
+    if "kind" in other and other["kind"] != values.get("kind"):
+        return dict(other)
+    merged = dict(values)
+    for key, value in other.items():
+        old = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            merged[key] = override(old, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _replaced(value: Any, inputs: str) -> Any:
+    match value:
+        case str():
+            return value.replace("{inputs}", inputs)
+        case dict():
+            return {key: _replaced(item, inputs) for key, item in value.items()}
+        case list():
+            return [_replaced(item, inputs) for item in value]
+        case _:
+            return value
+
+
+def _cell(settings: MatrixSettings, chosen: Mapping[str, str]) -> Cell:
+    axes = {axis: chosen[axis] for axis in settings.axes}
+    others = [f"{axis}-{name}" for axis, name in axes.items() if name != settings.baseline[axis]]
+    environment = chosen[ENVIRONMENT]
+    return Cell("+".join([environment, *others]), environment, axes)

@@ -1,0 +1,97 @@
+"""Commands that may fail or hang, run to their end or their time-out, with their output kept."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agc_pipeline.errors import ServiceError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a command.
+
+    Attributes:
+        code: exit status; None after a time-out.
+        output: what it wrote, both streams.
+        seconds: wall-clock time.
+    """
+
+    code: int | None
+    output: str
+    seconds: float
+
+    @property
+    def well(self) -> bool:
+        """Whether the command ended without an error."""
+        return self.code == 0
+
+
+def run(
+    arguments: Sequence[str],
+    log: Path,
+    *,
+    timeout: float,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Outcome:
+    """Run a command; at a time-out it is killed with all that it started.
+
+    Args:
+        arguments: program and arguments.
+        log: file that its output is written to.
+        timeout: seconds.
+        environment: variables, in place of those of this process.
+        folder: working directory.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - the commands are ours
+            list(arguments),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,
+        )
+        try:
+            code: int | None = process.wait(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            # Also what outlives its parent.
+            _kill(process)
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return Outcome(code, text, time.monotonic() - started)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()
+
+
+def uv() -> str:
+    """Path of uv.
+
+    Raises:
+        ServiceError: if it is not installed.
+    """
+    found = shutil.which("uv")
+    if found is None:
+        raise ServiceError(
+            "uv, which builds the environments of the matrix, is not installed",
+            place="PATH",
+            remedy="install the locked environment with `make setup`, or the extra `matrix` of "
+            "the package",
+        )
+    return found

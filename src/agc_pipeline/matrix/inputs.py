@@ -1,0 +1,85 @@
+"""The events of a matrix in the forms that its input axis knows, listed as filesets."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agc_pipeline import analyses
+from agc_pipeline.analyses.base import Preselection
+from agc_pipeline.datasets import TREE
+from agc_pipeline.delivery.reading import open_tree
+from agc_pipeline.delivery.skim import write_skim
+from agc_pipeline.files import read_json, write_json
+from agc_pipeline.provenance import file_digest
+from agc_pipeline.settings import Settings
+
+FORMS = ("ttree", "rntuple", "skim")
+_CHUNK = 100_000
+
+
+def write(
+    simulated: Mapping[str, Path], analysis: str, selection: Mapping[str, object], folder: Path
+) -> dict[str, str]:
+    """Write each form of the events, with a fileset of its name beside its files.
+
+    Args:
+        simulated: dataset to its file, which has a record beside it.
+        analysis: name of the analysis.
+        selection: its cuts.
+        folder: to write to.
+
+    Returns:
+        SHA-256 of each file, by its path in the folder.
+    """
+    preselection = analyses.load_preselection(analysis)
+    cuts = analyses.load(analysis).selection(dict(selection))
+    for form in FORMS:
+        listed = {}
+        for dataset, source in simulated.items():
+            path = folder / form / f"{dataset}.root"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            n_events = _write(form, source, path, preselection, cuts)
+            record = path.with_suffix(".json")
+            made = read_json(source.with_suffix(".json"))
+            write_json(record, made | {"n_events": n_events})
+            # Paths are relative to the fileset.
+            listed[dataset] = {
+                "files": {
+                    f"{form}/{path.name}": {
+                        "object_path": TREE,
+                        "num_entries": n_events,
+                        "record": f"{form}/{record.name}",
+                    }
+                }
+            }
+        write_json(folder / f"{form}.json", listed)
+    return {
+        str(path.relative_to(folder)): file_digest(path) for path in sorted(folder.rglob("*.root"))
+    }
+
+
+def _write(form: str, source: Path, path: Path, analysis: Preselection, cuts: Settings) -> int:
+    if form == "ttree":
+        shutil.copyfile(source, path)
+        return int(open_tree(str(path), analysis.COLUMNS).num_entries)
+
+    def everything(events: Any) -> tuple[Any, dict[str, int]]:
+        return np.ones(len(events), dtype=bool), {}
+
+    def selected(events: Any) -> tuple[Any, dict[str, int]]:
+        return analysis.preselect(cuts, events)
+
+    with open_tree(str(source), analysis.COLUMNS) as tree:
+        _, written, _ = write_skim(
+            tree,
+            analysis.COLUMNS,
+            selected if form == "skim" else everything,
+            path,
+            url=str(source),
+            kind="rntuple" if form == "rntuple" else "ttree",
+            chunk_size=_CHUNK,
+        )
+    return written

@@ -1,0 +1,178 @@
+"""Times of stages in two environments, taken in turns, and what may be concluded from them."""
+
+import json
+import math
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from types import TracebackType
+from typing import Any, Self
+
+from agc_pipeline.errors import PipelineError
+from agc_pipeline.files import read_json
+from agc_pipeline.matrix.records import Measured, Rates, Ratio, Timing
+
+# Intervals for a median get as close to this as the number of pairs allows.
+_CONFIDENCE = 0.95
+
+
+class Worker:
+    """A process in an environment that repeats stages.
+
+    Args:
+        interpreter: of the environment.
+        variables: its environment variables.
+        log: for what the stages print.
+    """
+
+    def __init__(self, interpreter: str, variables: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("wb") as errors:
+            self._process = subprocess.Popen(  # noqa: S603 - the command is ours
+                [interpreter, "-m", "agc_pipeline.matrix.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=dict(variables),
+                text=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def repeat(self, stage: Measured) -> tuple[float, float]:
+        """CPU and wall-clock time of one repetition, seconds.
+
+        Raises:
+            PipelineError: if the stage fails, although it ran before.
+        """
+        assert self._process.stdin is not None  # noqa: S101 - opened as a pipe
+        assert self._process.stdout is not None  # noqa: S101
+        request = {"module": stage.module, "arguments": stage.arguments}
+        try:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        answer: dict[str, Any] = json.loads(line) if line else {"code": None}
+        if answer["code"] != 0:
+            raise PipelineError(
+                f"the stage {stage.stage} fails when it is repeated",
+                place=str(self._log),
+                remedy="see there; `timing.stages: []` in the matrix does without",
+            )
+        return float(answer["cpu"]), float(answer["wall"])
+
+
+def time_stage(
+    repeats: int,
+    here: tuple[Worker, Measured],
+    there: tuple[Worker, Measured] | None,
+) -> Timing:
+    """Repeat a stage in this cell and in the baseline, in turns.
+
+    Args:
+        repeats: number of repetitions.
+        here: worker of the cell and its job.
+        there: the baseline's; None for the baseline itself.
+    """
+    sides = [here] if there is None else [here, there]
+    # The first of all finds nothing in the caches of the system.
+    for worker, job in sides:
+        worker.repeat(job)
+    taken: list[list[tuple[float, float]]] = [[] for _ in sides]
+    for number in range(repeats):
+        order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))
+        for side in order:
+            worker, job = sides[side]
+            taken[side].append(worker.repeat(job))
+    rates = [
+        Rates(
+            events=events(job),
+            cpu=tuple(cpu for cpu, _ in times),
+            wall=tuple(wall for _, wall in times),
+        )
+        for (_, job), times in zip(sides, taken, strict=True)
+    ]
+    if there is None:
+        return Timing(stage=here[1].stage, rates=rates[0])
+    return Timing(
+        stage=here[1].stage,
+        rates=rates[0],
+        baseline=rates[1],
+        cpu=compare(rates[0].cpu, rates[1].cpu),
+        wall=compare(rates[0].wall, rates[1].wall),
+    )
+
+
+def compare(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
+    """Ratio of times taken in pairs.
+
+    A pair shares the load of the machine, which drops out of its ratio. The interval is the one
+    for the median that assumes nothing about the distribution: between two of the sorted ratios.
+
+    Args:
+        ours: times of a cell.
+        theirs: times of the baseline, of the same length.
+    """
+    ratios = sorted(our / their for our, their in zip(ours, theirs, strict=True))
+    rank, confidence = median_interval(len(ratios))
+    return Ratio(
+        median=median(ratios), low=ratios[rank], high=ratios[-1 - rank], confidence=confidence
+    )
+
+
+def median_interval(n: int) -> tuple[int, float]:
+    """Interval for a median: from the sorted value of this rank to the one as far from the end.
+
+    Args:
+        n: number of values.
+
+    Returns:
+        The rank, counted from 0, and the probability that the interval holds the median: the
+        narrowest that reaches 95 %, or the widest there is.
+    """
+    # The median lies outside if at most `rank` of n values are on one side of it.
+    outside = [sum(math.comb(n, k) for k in range(rank + 1)) / 2 ** (n - 1) for rank in range(n)]
+    enough = [rank for rank in range((n + 1) // 2) if 1 - outside[rank] >= _CONFIDENCE]
+    rank = max(enough, default=0)
+    return rank, max(0.0, 1 - outside[rank])
+
+
+def longest(stages: Sequence[Measured], name: str) -> Measured | None:
+    """The job of a stage that took most CPU time; None if the stage did not run."""
+    jobs = [stage for stage in stages if stage.stage == name]
+    return max(jobs, key=lambda job: job.cpu_seconds, default=None)
+
+
+def matching(job: Measured, stages: Sequence[Measured]) -> Measured | None:
+    """The job of another cell that does the same as the given one; None if it has none."""
+    wanted = (job.stage, _what(job))
+    return next((other for other in stages if (other.stage, _what(other)) == wanted), None)
+
+
+def events(job: Measured) -> int | None:
+    """Input events of a job, from its manifest; None if it has none."""
+    arguments = list(job.arguments)
+    if "--manifest" not in arguments:
+        return None
+    manifest = read_json(Path(arguments[arguments.index("--manifest") + 1]))
+    return sum(int(file["before"]) for file in manifest["files"])
+
+
+def _what(job: Measured) -> str:
+    """Dataset and batch of a job: the last parts of its manifest's path."""
+    arguments = list(job.arguments)
+    if "--manifest" not in arguments:
+        return ""
+    return "/".join(Path(arguments[arguments.index("--manifest") + 1]).parts[-2:])

@@ -1,0 +1,66 @@
+"""Resolve and build an environment of the matrix; that it cannot be had is a result."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from pydantic import PositiveFloat
+
+from agc_pipeline.files import write_json
+from agc_pipeline.matrix import environments
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages import command
+
+log = logging.getLogger(__name__)
+
+
+class EnvironmentStage(Settings):
+    """What building needs; see ``environments.Wish``.
+
+    Attributes:
+        contents: digests of wheels and checkouts, so that the rule runs again if they change.
+        lock: path of the lock file.
+        folder: of the matrix.
+        timeout: seconds for each command.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    requirements: tuple[str, ...]
+    contents: dict[str, str]
+    lock: str
+    python: str
+    prerelease: bool
+    folder: str
+    timeout: PositiveFloat
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """Build, and write the record of the environment."""
+    settings = command.settings(EnvironmentStage, arguments.settings)
+    made = environments.make(
+        environments.Wish(
+            name=settings.name,
+            needs=settings.needs,
+            requirements=settings.requirements,
+            lock=Path(settings.lock).read_text(encoding="utf-8"),
+            python=settings.python,
+            prerelease=settings.prerelease,
+        ),
+        Path(settings.folder) / "environments",
+        arguments.output.with_suffix(""),
+        timeout=settings.timeout,
+    )
+    write_json(arguments.output, made.model_dump())
+    log.info("%s: %s", settings.name, environments.describe(made))
+
+
+def main() -> None:
+    """Command line of the stage."""
+    options = command.parser(__doc__)
+    options.add_argument("--output", type=Path, required=True, help="record to write")
+    command.run(stage, options)
+
+
+if __name__ == "__main__":
+    main()

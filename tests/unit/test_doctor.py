@@ -1,0 +1,289 @@
+"""The doctor against servers of its own on this machine, and against none."""
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+
+from agc_pipeline import cli
+from agc_pipeline.doctor import machine, services, tools
+from agc_pipeline.doctor.examine import examine
+from agc_pipeline.doctor.findings import Finding, Probe, ask, without_secrets
+
+# A secret of nothing.
+SECRET = "ey-not-to-be-seen"  # noqa: S105
+TIMEOUT = 10.0
+DEFAULT = {
+    "results": "results",
+    "input": {"kind": "simulated"},
+    "delivery": {"backend": "local"},
+    "histograms": {"executor": "iterative", "scheduler": None},
+}
+
+
+@contextmanager
+def web_server(answers: dict[str, tuple[int, Any]]) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, content = answers.get(self.path, (404, {}))
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def tcp_server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Answers one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                answer(connection)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home and working directory."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("DASK_SCHEDULER_ADDRESS", "TRITON_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def named(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings}
+
+
+def test_servicex_is_found_with_its_version_and_without_its_token(home: Path) -> None:
+    info = {"app-version": "1.8.1", "code-gen-image": {"uproot": "x", "python": "y"}}
+    with web_server({"/servicex": (200, info)}) as url:
+        (home / "servicex.yaml").write_text(
+            f"api_endpoints:\n- {{name: mine, endpoint: '{url}', token: {SECRET}}}\n"
+        )
+        used = DEFAULT | {"delivery": {"backend": "servicex"}}
+        found = examine(used, everything=False, timeout=TIMEOUT)
+    mine = named(found)["ServiceX mine"]
+    assert mine.state == "ok"
+    assert mine.detail == f"version 1.8.1 at {url}; generators: python, uproot"
+    assert SECRET not in str(found)
+
+
+def test_servicex_that_is_missing_or_something_else(home: Path, closed_port: int) -> None:
+    used = DEFAULT | {"delivery": {"backend": "servicex"}}
+    missing = named(examine(used, everything=False, timeout=TIMEOUT))["ServiceX"]
+    assert missing.state == "missing"
+    assert "servicex.yaml" in missing.remedy
+    url = f"http://user:{SECRET}@127.0.0.1:{closed_port}/"
+    refused = services.servicex("x", url, timeout=TIMEOUT)
+    assert refused.state == "failed"
+    assert "refused" in refused.detail
+    assert SECRET not in str(refused)
+    with web_server({"/servicex": (200, {"hello": "world"})}) as other:
+        assert "no ServiceX" in services.servicex("x", other, timeout=TIMEOUT).detail
+    assert services.servicex("x", "ftp://127.0.0.1", timeout=TIMEOUT).state == "failed"
+
+
+@pytest.mark.parametrize(
+    "content", [f"token: {SECRET}", f"- {SECRET}", f"{SECRET}: [", f"api_endpoints: {SECRET}"]
+)
+def test_a_bad_servicex_file_shows_no_token(home: Path, content: str) -> None:
+    (home / "servicex.yaml").write_text(content)
+    found = examine(
+        DEFAULT | {"delivery": {"backend": "servicex"}}, everything=False, timeout=TIMEOUT
+    )
+    assert named(found)["ServiceX"].state == "failed"
+    assert SECRET not in str(found)
+
+
+def test_triton(home: Path, closed_port: int) -> None:
+    answers = {
+        "/v2/health/ready": (200, {}),
+        "/v2": (200, {"name": "triton", "version": "2.60.0"}),
+    }
+    with web_server(answers) as url:
+        for scoring in ({"triton": {"url": url}}, {"triton_url": url}):
+            values = DEFAULT | {"jet_assignment": {"backend": "triton", **scoring}}
+            found = named(examine(values, everything=False, timeout=TIMEOUT))["Triton"]
+            assert found == Finding("Triton", "ok", f"triton 2.60.0 at {url} is ready")
+        unused = DEFAULT | {"jet_assignment": {"backend": "off", "triton": {"url": url}}}
+        assert "Triton" not in named(examine(unused, everything=False, timeout=TIMEOUT))
+    with web_server({"/v2/health/ready": (400, {})}) as url:
+        assert "not ready" in services.triton(url, timeout=TIMEOUT).detail
+    assert services.triton(f"127.0.0.1:{closed_port}", timeout=TIMEOUT).state == "failed"
+
+
+def test_dask(closed_port: int) -> None:
+    with LocalCluster(
+        n_workers=0, protocol="tcp://", host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        address = cluster.scheduler_address
+        values = {"histograms": {"executor": "dask", "scheduler": address}}
+        found = named(examine(values, everything=False, timeout=TIMEOUT))["Dask"]
+    assert found == Finding("Dask", "ok", f"scheduler at {address}")
+    refused = services.dask(f"tcp://127.0.0.1:{closed_port}", timeout=TIMEOUT)
+    assert (refused.state, "refused" in refused.detail) == ("failed", True)
+    with tcp_server(lambda connection: connection.sendall(b"220 mail")) as port:
+        found = services.dask(f"tcp://127.0.0.1:{port}", timeout=TIMEOUT)
+    assert found.detail.endswith("is no Dask scheduler")
+    assert services.dask("inproc://x", timeout=TIMEOUT).state == "unused"
+
+
+def test_xrootd(closed_port: int) -> None:
+    # The answer of a server of protocol 5.2 that holds data: XRootD's protocol specification.
+    answer = struct.pack(">2BHiii", 0, 0, 0, 8, 0x520, 1)
+
+    def door(connection: socket.socket) -> None:
+        assert connection.recv(20)[-4:] == struct.pack(">i", 2012)
+        connection.sendall(answer)
+
+    with tcp_server(door) as port:
+        found = services.xrootd(f"root://127.0.0.1:{port}//store", timeout=TIMEOUT)
+    assert found.state == "ok"
+    assert found.detail == f"data server at 127.0.0.1:{port}, protocol 520"
+    with tcp_server(lambda connection: connection.sendall(b"no")) as port:
+        found = services.xrootd(f"root://127.0.0.1:{port}//store", timeout=TIMEOUT)
+    assert found.state == "failed"
+    assert services.xrootd(f"root://127.0.0.1:{closed_port}//x", timeout=TIMEOUT).state == "failed"
+
+
+def test_mirrors_of_the_configuration(closed_port: int) -> None:
+    with web_server({"/data/set/a_0003.root": (200, {})}) as url:
+        source = {
+            "kind": "files",
+            "mirrors": {"web": f"{url}/data", "other": f"{url}/no", "disk": "/data", "off": "x"},
+            "mirror_order": ["web", "other", "disk"],
+            "xcache": None,
+            "datasets": {
+                "ttbar__nominal": {
+                    "folder": "set",
+                    "blocks": [{"stem": "a", "first": 3, "n_events": [5]}],
+                }
+            },
+        }
+        found = examine({"input": source}, everything=False, timeout=TIMEOUT)
+        mirrors = [finding for finding in found if finding.name.startswith("mirror")]
+    assert [finding.state for finding in mirrors] == ["ok", "failed"]
+    assert mirrors[1].detail == f"status 404 for {url}/no/set/a_0003.root"
+
+
+def test_the_default_run_needs_no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    found = named(examine(DEFAULT, everything=False, timeout=TIMEOUT))
+    assert found.keys() == {"cores", "memory", "disk", "packages"}
+    assert all(finding.state != "unused" for finding in found.values())
+
+
+def test_what_hangs_has_failed_and_keeps_nobody() -> None:
+    free = threading.Event()
+
+    def hang() -> Finding:
+        free.wait()
+        return Finding("slow", "ok", "")
+
+    started = time.monotonic()
+    good = Probe("fast", lambda: Finding("fast", "ok", "there"), "")
+    found = ask([Probe("slow", hang, "look"), good], timeout=0.2)
+    free.set()
+    assert found[0] == Finding("slow", "failed", "no answer within 0.2 s", "look")
+    assert found[1].state == "ok"
+    assert time.monotonic() - started < TIMEOUT
+
+
+def test_packages_against_a_lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = tmp_path / "lock.txt"
+    monkeypatch.setattr(machine, "_lock_file", lambda: lock)
+    lock.write_text("no-such-package==1\nuproot==0.1\nother==1 ; sys_platform == 'win32'\n")
+    found = machine.packages()
+    assert found.state == "failed"
+    assert "missing: no-such-package" in found.detail
+    assert "instead of 0.1" in found.detail
+    assert "other==" not in found.detail
+    lock.write_text("other==1 ; sys_platform == 'win32'\n")
+    assert machine.packages().state == "ok"
+    monkeypatch.setattr(machine, "_lock_file", lambda: None)
+    assert machine.packages().state == "unused"
+
+
+def test_batch_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    names = ("Slurm", "sinfo", "no_such_plugin")
+    assert tools.batch(*names, timeout=TIMEOUT).state == "missing"
+    program = tmp_path / "sinfo"
+    program.write_text("#!/bin/sh\necho slurm 26.05\n")
+    program.chmod(0o755)
+    found = tools.batch(*names, timeout=TIMEOUT)
+    assert found.detail == "slurm 26.05; no plugin"
+    assert found.remedy == "pip install no-such-plugin"
+    assert tools.batch("Slurm", "sinfo", "json", timeout=TIMEOUT) == Finding(
+        "Slurm", "ok", "slurm 26.05"
+    )
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert tools.batch(*names, timeout=TIMEOUT).state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"https://user:{SECRET}@host:8443/a?token={SECRET}#{SECRET}", "https://host:8443/a"),
+        ("root://host//store", "root://host//store"),
+    ],
+)
+def test_addresses_lose_their_secrets(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
+
+
+def test_command(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(home))
+    monkeypatch.setattr(machine, "_lock_file", lambda: None)
+    cli.main(["doctor"])
+    lines = capsys.readouterr().out
+    assert "no servicex.yaml" in lines
+    assert "HTCondor" in lines
+    assert "-> log in to a submit node" in lines
+    with pytest.raises(SystemExit, match=r"error: cannot read .*\n.*no\.yaml"):
+        cli.main(["doctor", "--configfile", "no.yaml"])

@@ -1,0 +1,471 @@
+"""The matrix without environments: cells, requirements, comparisons, verdicts, page."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agc_pipeline import config
+from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.matrix import (
+    cells,
+    compare,
+    environments,
+    history,
+    junit,
+    page,
+    requirements,
+    settings,
+    timing,
+    warned,
+)
+from agc_pipeline.matrix.judge import judge, speed
+from agc_pipeline.matrix.plan import MatrixPlan
+from agc_pipeline.matrix.records import (
+    CellRecord,
+    Difference,
+    EnvironmentRecord,
+    Equality,
+    Judged,
+    Measured,
+    Rates,
+    Ratio,
+    Step,
+    Timing,
+)
+from agc_pipeline.matrix.settings import Verdict
+from agc_pipeline.report.page import render
+from conftest import ROOT
+
+SLOWER = 0.1
+BIT = Equality(grade="bit", summary="all equal")
+OTHER = Equality(
+    grade="different",
+    summary="1 of 2 histograms differ",
+    differences=(Difference(name="4j1b_ttbar", what="bin 3: 1 instead of 2"),),
+)
+
+
+def matrix(**changes: Any) -> settings.MatrixSettings:
+    values = yaml.safe_load((ROOT / "config" / "matrix.yaml").read_text())
+    return settings.MatrixSettings.model_validate(values | changes)
+
+
+def ratio(low: float, median: float, high: float) -> Ratio:
+    return Ratio(low=low, median=median, high=high, confidence=0.94)
+
+
+def timed(cpu: Ratio, wall: Ratio) -> Timing:
+    rates = Rates(events=1000, cpu=(1.0, 2.0, 3.0), wall=(1.0, 2.0, 3.0))
+    return Timing(stage="histogram", rates=rates, baseline=rates, cpu=cpu, wall=wall)
+
+
+def record(
+    name: str = "cell", versions: dict[str, str] | None = None, **changes: Any
+) -> CellRecord:
+    found = {"coffea": "1", "uproot": "1"} if versions is None else versions
+    environment = EnvironmentRecord(
+        name=name.partition("+")[0],
+        requirements=(f"coffea=={found.get('coffea', '99')}",),
+        python="3.11.2",
+        versions=found,
+        digest="".join(found.values()) * 20 if found else None,
+    )
+    values: dict[str, Any] = {
+        "name": name,
+        "axes": {"input": "ttree"},
+        "reference": "lock",
+        "same_axes": True,
+        "finished": "2026-01-01T00:00:00+00:00",
+        "seconds": 12.0,
+        "environment": environment,
+        "package": "p" * 64,
+        "configuration": "c" * 64,
+        "steps": (Step(name="resolve"), Step(name="install"), Step(name="import")),
+        "histograms": BIT,
+        "fit": BIT,
+    }
+    return CellRecord.model_validate(values | changes)
+
+
+def judged(cell: CellRecord, expected: Verdict = Verdict.WORKS) -> Judged:
+    verdict, reason = judge(cell, SLOWER)
+    return Judged(cell=cell, verdict=verdict, reason=reason, expected=expected)
+
+
+def broken(name: str = "bad", **changes: Any) -> CellRecord:
+    step = Step(name="import", problem="does not import: <b>", log="x.log", tail="</pre> boom")
+    return record(name, histograms=None, fit=None, steps=(step,), **changes)
+
+
+def test_cells_are_crossed_excluded_and_included() -> None:
+    asked = matrix(
+        cells={
+            "matrix": {"environment": ["lock", "newest"], "input": ["ttree", "rntuple"]},
+            "exclude": [{"environment": "newest", "input": "rntuple"}],
+            "include": [{"executor": "futures"}, {"environment": "newest", "delivery": "direct"}],
+        }
+    )
+    found = cells.expand(asked)
+    assert list(found) == [
+        "lock",
+        "lock+input-rntuple",
+        "newest",
+        "lock+executor-futures",
+        "newest+delivery-direct",
+    ]
+    references = {name: cells.reference(asked, found, cell) for name, cell in found.items()}
+    assert references.pop("lock") is None
+    # Nothing else has newest's axes but the environment of the baseline; the last has no such.
+    assert {cell.name for cell in references.values() if cell is not None} == {"lock"}
+
+
+def test_reference_differs_only_in_the_environment_if_there_is_such_a_cell() -> None:
+    asked = matrix(
+        cells={"matrix": {"environment": ["lock", "newest"], "input": ["ttree", "rntuple"]}}
+    )
+    found = cells.expand(asked)
+    reference = cells.reference(asked, found, found["newest+input-rntuple"])
+    assert reference is not None
+    assert reference.name == "lock+input-rntuple"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"baseline": {"environment": "lock"}}, "does not say which delivery, executor, input"),
+        ({"cells": {"matrix": {"inptu": ["ttree"]}}}, "no axis 'inptu'"),
+        ({"cells": {"exclude": [{"input": "csv"}]}}, "no input 'csv', there are "),
+        ({"environments": {"a/b": {}}}, "environments.a/b"),
+    ],
+)
+def test_a_wrong_matrix_is_told(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    values = yaml.safe_load((ROOT / "config" / "matrix.yaml").read_text())
+    path = tmp_path / "matrix.yaml"
+    path.write_text(yaml.safe_dump(values | changes))
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as error:
+        settings.read(path)
+    assert error.value.place == str(path)
+
+
+def test_a_missing_matrix_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="No such file"):
+        settings.read(tmp_path / "no.yaml")
+
+
+def test_another_kind_replaces_what_belonged_to_the_old_one() -> None:
+    values = {"input": {"kind": "files", "mirrors": {}}, "delivery": {"a": 1, "b": 2}}
+    other = {"input": {"kind": "published"}, "delivery": {"b": 3}}
+    assert cells.override(values, other) == {
+        "input": {"kind": "published"},
+        "delivery": {"a": 1, "b": 3},
+    }
+    assert values["delivery"] == {"a": 1, "b": 2}
+
+
+def plan(values: dict[str, Any], **changes: Any) -> MatrixPlan:
+    return MatrixPlan(matrix(**changes), config.load(values), ROOT, "3.11")
+
+
+def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
+    config_values: dict[str, Any],
+) -> None:
+    made = plan(config_values)
+    told = {name: json.loads(made.cell(name)) for name in made.cells}
+    assert told["lock"]["reference"] is None
+    source = told["lock+input-skim"]["configuration"]["input"]
+    assert source["path"].endswith("/results/matrix/inputs/skim.json")
+    assert Path(source["path"]).is_absolute()
+    assert told["newest"]["same_axes"] is True
+    assert told["lock+input-skim"]["same_axes"] is False
+    assert all(made.uses_inputs(name) for name in made.cells)
+
+
+def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
+    axes = {"scoring": {"a": {}, "b": {"histograms": {"wrokers": 3}}}}
+    made = plan(
+        config_values,
+        axes=axes,
+        baseline={"environment": "lock", "scoring": "a"},
+        cells={"matrix": {"scoring": ["a", "b"], "environment": ["lock"]}},
+    )
+    assert not made.uses_inputs("lock")
+    with pytest.raises(ConfigurationError, match=r"unknown .* `histograms\.wrokers`"):
+        made.cell("lock+scoring-b")
+
+
+def test_requirements_are_read(tmp_path: Path) -> None:
+    wheel = tmp_path / "coffea-2026.9.0+x-py3-none-any.whl"
+    wheel.write_bytes(b"content")
+    checkout = tmp_path / "branch"
+    (checkout / ".git").mkdir(parents=True)
+    (checkout / "a.py").write_text("1")
+    assert requirements.name("Coffea[dask]>=1") == "coffea"
+    assert requirements.name(str(wheel)) == "coffea"
+    assert requirements.name(str(checkout)) is None
+    with pytest.raises(ConfigurationError, match="not a requirement: 'coffea=1'"):
+        requirements.name("coffea=1")
+    asked = (str(wheel), str(checkout), "/no/such.whl", "numpy==2")
+    before = requirements.contents(asked)
+    assert before["/no/such.whl"] == "missing"
+    assert before.keys() == set(asked[:3])
+    (checkout / ".git" / "index").write_text("not part of it")
+    assert requirements.contents(asked) == before
+    (checkout / "a.py").write_text("2")
+    assert requirements.contents(asked)[str(checkout)] != before[str(checkout)]
+
+
+def test_what_the_package_needs_has_no_bounds() -> None:
+    names = requirements.direct(ROOT / "pyproject.toml", ["xrootd"])
+    assert {"coffea", "uproot", "xrootd", "fsspec-xrootd"} <= set(names)
+    assert not any(mark in name for name in names for mark in "<>=")
+    with pytest.raises(ConfigurationError, match="no extra 'nonsense'"):
+        requirements.direct(ROOT / "pyproject.toml", ["nonsense"])
+
+
+def test_moved_packages_are_those_of_no_locked_version() -> None:
+    lock = "a==1\nb==1 ; python_version < '3.12'\nb==2 ; python_version >= '3.12'\nc==1\n"
+    found = requirements.versions(["a==1", "b==2", "c @ file:///x/c-2-py3-none-any.whl", "D_e==5"])
+    assert environments.moved(lock, found) == {
+        "c": ("1", "c-2-py3-none-any.whl"),
+        "d-e": (None, "5"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("n", "rank", "confidence"),
+    # Tables of the sign test: two-sided, 5 of 5 is 0.0625, 7 of 7 0.0156, 8 or more of 9 0.0391.
+    [(1, 0, 0.0), (5, 0, 0.9375), (7, 0, 0.984375), (9, 1, 0.9609375)],
+)
+def test_median_interval(n: int, rank: int, confidence: float) -> None:
+    assert timing.median_interval(n) == (rank, pytest.approx(confidence))
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=3, max_size=9), st.floats(0.2, 5), st.data())
+def test_a_common_load_drops_out_of_ratios(
+    load: list[float], factor: float, data: st.DataObject
+) -> None:
+    found = timing.compare([factor * x for x in load], load)
+    assert found.low == pytest.approx(found.high) == pytest.approx(factor)
+    assert found.low <= found.median * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (ratio(1.11, 1.2, 1.3), "slower"),
+        (ratio(1.05, 1.2, 1.3), "unclear"),
+        (ratio(0.7, 1.05, 3.0), "same"),
+        (ratio(0.5, 0.7, 0.8), "faster"),
+        (ratio(0.5, 0.7, 1.0), "same"),
+    ],
+)
+def test_a_regression_is_called_only_where_the_spread_allows_it(
+    found: Ratio, expected: str
+) -> None:
+    assert speed(found, SLOWER) == expected
+
+
+SAME, SLOW = ratio(0.9, 1.0, 1.1), ratio(1.4, 1.5, 1.6)
+
+
+@pytest.mark.parametrize(
+    ("cell", "verdict", "words"),
+    [
+        (record(), Verdict.WORKS, "all equal"),
+        (record(histograms=None, fit=None), Verdict.WORKS, "baseline"),
+        (record(fit=OTHER), Verdict.DIFFERENT, "4j1b_ttbar, bin 3"),
+        (record(timings=(timed(SLOW, SLOW),)), Verdict.SLOWER, "1.50 (1.40 to 1.60)"),
+        # A sleep takes no CPU time.
+        (record(timings=(timed(SAME, SLOW),)), Verdict.SLOWER, "wall-clock"),
+        (record(timings=(timed(SAME, SAME),)), Verdict.WORKS, "all equal"),
+        (record(timings=(timed(SLOW, SLOW),), same_axes=False), Verdict.WORKS, "1.50"),
+        (record(timings=(timed(SLOW, SLOW),), fit=OTHER), Verdict.DIFFERENT, "differ"),
+        (broken(), Verdict.BROKEN, "does not import"),
+        (record(untested="no Python"), Verdict.UNTESTED, "no Python"),
+    ],
+)
+def test_verdicts(cell: CellRecord, verdict: Verdict, words: str) -> None:
+    found, reason = judge(cell, SLOWER)
+    assert found is verdict
+    assert words in reason
+
+
+def histogram(contents: list[float]) -> hist.Hist:
+    made = hist.Hist(hist.axis.Regular(len(contents) - 2, 0, 1), storage=hist.storage.Weight())
+    made.view(flow=True).value = contents
+    made.view(flow=True).variance = np.abs(contents)
+    return made
+
+
+def test_histograms_are_compared() -> None:
+    base = {"a": histogram([0, 1, 2, 0]), "b": histogram([0, 5, 6, 1])}
+    same = compare.histograms(base | {"more": base["a"]}, base, tolerance=1e-9)
+    assert (same.grade, same.summary) == (
+        "bit",
+        "all 2 histograms equal to the bit; 1 further ones",
+    )
+    close = base | {"a": histogram([0, 1 + 1e-12, 2, 0])}
+    assert compare.histograms(close, base, tolerance=1e-9).grade == "tolerance"
+    other = compare.histograms({"a": histogram([0, 1, 2, 3])}, base, tolerance=1e-9)
+    assert other.grade == "different"
+    assert [(item.name, item.what) for item in other.differences] == [
+        ("a", "bin 3: 3 instead of 0"),
+        ("b", "missing"),
+    ]
+    nan = base | {"a": histogram([0, float("nan"), 2, 0])}
+    assert compare.histograms(nan, base, tolerance=1e-9).grade == "different"
+    wider = base | {"a": histogram([0, 1, 2, 3, 0])}
+    assert "edges" in compare.histograms(wider, base, tolerance=1e-9).differences[0].what
+
+
+@pytest.mark.parametrize(
+    ("bestfit", "uncertainty", "grade"),
+    [
+        (1.0, 0.1, "bit"),
+        (1.00001, 0.1, "tolerance"),
+        (1.001, 0.1, "different"),
+        (1.0, 0.11, "different"),
+        (float("nan"), 0.1, "different"),
+    ],
+)
+def test_fits_are_compared(bestfit: float, uncertainty: float, grade: str) -> None:
+    base = {"labels": ["mu"], "bestfit": [1.0], "uncertainty": [0.1]}
+    ours = {"labels": ["mu"], "bestfit": [bestfit], "uncertainty": [uncertainty]}
+    assert compare.fit(ours, base, tolerance=1e-3).grade == grade
+    assert compare.fit({**ours, "labels": ["nu"]}, base, tolerance=1e-3).grade == "different"
+
+
+def test_warnings_are_collected_without_lines_and_folders() -> None:
+    place = "site-packages/coffea/x.py"
+    one = f"/e1/lib/python3.11/{place}:12: FutureWarning: <f at 0x7f1> goes\n  f()\n"
+    two = f"12:00:00 text\n/e2/lib/python3.13/{place}:99: FutureWarning: <f at 0x2> goes"
+    assert warned.collect([one, two, "DeprecationWarning: no place"]) == (
+        "coffea/x.py: FutureWarning: <f at > goes",
+    )
+
+
+def test_history_keeps_each_run_once() -> None:
+    first = [judged(record("lock")), judged(broken())]
+    past = history.add(history.History(), first)
+    assert history.add(past, first) == past
+    later = judged(record("lock", finished="2026-01-02T00:00:00+00:00"))
+    both = history.add(past, [later])
+    assert [entry.finished[:10] for entry in both.of("lock")] == ["2026-01-01", "2026-01-02"]
+    assert len(both.environments) == 1
+
+
+def test_what_separates_is_the_smallest_difference() -> None:
+    good = judged(record("lock", {"coffea": "1", "uproot": "1", "numpy": "1"}))
+    closer = judged(record("new", {"coffea": "2", "uproot": "2", "numpy": "1"}))
+    bad = judged(broken("newest", versions={"coffea": "2", "uproot": "2", "numpy": "2"}))
+    past = history.add(history.History(), [good, closer, bad])
+    (found,) = history.separations(past, [good, closer, bad])
+    assert (found.bad, found.good) == ("newest", "new")
+    assert [change.model_dump() for change in found.changes] == [
+        {"what": "numpy", "good": "1", "bad": "2"}
+    ]
+
+
+def test_what_does_not_resolve_differs_in_what_was_asked_for() -> None:
+    good = judged(record("lock"))
+    bad = judged(broken("none", versions={}))
+    past = history.add(history.History(), [good, bad])
+    (found,) = history.separations(past, [good, bad])
+    assert [(change.what, change.bad) for change in found.changes] == [
+        ("requirements", "coffea==99")
+    ]
+
+
+def test_an_unknown_history_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "history.json"
+    assert history.read(path) == history.History()
+    path.write_text("[]")
+    with pytest.raises(Exception, match="not a history"):
+        history.read(path)
+
+
+def everything() -> list[Judged]:
+    return [
+        judged(record("lock", histograms=None, fit=None, timings=(timed(SAME, SAME),))),
+        judged(broken("bad", versions={"coffea": "3", "uproot": "1"})),
+        judged(broken("known"), Verdict.BROKEN),
+        judged(record("lock+input-rntuple", histograms=OTHER, new_warnings=("x.py: W: <i>",))),
+        judged(record("away", untested="Python 3.19 is not at hand")),
+    ]
+
+
+def test_junit(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    fail_on = (Verdict.SLOWER, Verdict.DIFFERENT, Verdict.BROKEN)
+    junit.write(path, everything(), fail_on)
+    (suite,) = ET.parse(path).getroot().findall("testsuite")  # noqa: S314
+    kinds = {
+        case.get("name"): [child.tag for child in case if child.tag != "system-out"]
+        for case in suite
+    }
+    assert kinds == {
+        "lock": [],
+        "bad": ["error"],
+        "known": ["skipped"],
+        "lock+input-rntuple": ["failure"],
+        "away": ["skipped"],
+    }
+    assert (suite.get("errors"), suite.get("failures"), suite.get("skipped")) == ("1", "1", "2")
+
+
+def test_page_shows_everything_and_runs_nothing() -> None:
+    cells_ = everything()
+    past = history.add(history.History(), cells_)
+    again = judged(
+        record("lock", finished="2026-02-01T00:00:00+00:00", timings=(timed(SAME, SAME),))
+    )
+    past = history.add(past, [again])
+    values = page.values(cells_, past, SLOWER, (Verdict.BROKEN,))
+    html = render("matrix.html.j2", values)
+    assert "does not import: &lt;b&gt;" in html
+    assert "&lt;/pre&gt; boom" in html
+    assert "x.py: W: &lt;i&gt;" in html
+    assert "coffea: 1 &rarr; 3" in html
+    assert "<polyline" in html
+    assert [item.cell.name for item in values["surprises"]] == ["bad"]
+    assert values["columns"] == ["baseline", "input rntuple"]
+    identifiers = re.findall(r'id="([^"]+)"', html)
+    assert len(identifiers) == len(set(identifiers))
+    assert set(re.findall(r'href="#([^"]+)"', html)) <= set(identifiers)
+    assert not re.search(r"<script|url\(|src=", html)
+
+
+def test_longest_and_matching_jobs(tmp_path: Path) -> None:
+    def job(root: str, dataset: str, cpu: float) -> Measured:
+        return Measured(
+            module="agc_pipeline.stages.histogram",
+            arguments=("--manifest", f"{root}/manifests/{dataset}/0000.json"),
+            cpu_seconds=cpu,
+            start_cpu_seconds=1,
+            memory_mb=1,
+        )
+
+    ours = [job("a", "x", 1), job("a", "y", 2)]
+    theirs = [job("b", "x", 3), job("b", "y", 1)]
+    longest = timing.longest(ours, "histogram")
+    assert longest == ours[1]
+    assert timing.matching(ours[1], theirs) == theirs[1]
+    assert timing.longest(ours, "deliver") is None
+
+
+def test_every_stage_of_the_matrix_is_told_by_its_command(
+    command: Callable[..., str | None],
+) -> None:
+    error = command("matrix_verdict", {}, record="no.json")
+    assert error is not None
+    assert "configuration key `expected` is missing" in error
