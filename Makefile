@@ -50,6 +50,10 @@ todo: setup ## Show what is left to do; takes the same ARGS as run.
 test: setup ## Run the tests.
 	python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
+.PHONY: benchmark
+benchmark: setup ## Take the speed of the histograms: results/benchmark.json.
+	python benchmarks/histograms.py --json results/benchmark.json $(ARGS)
+
 .PHONY: lint
 lint: setup ## Check style and types.
 	ruff check .

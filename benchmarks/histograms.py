@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,10 @@ from agc_pipeline.columnar.performance import PARTS, Performance
 from agc_pipeline.columnar.pieces import pieces
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.columnar.tasks import NanoAOD
-from agc_pipeline.datasets import TREE, InputFile
-from agc_pipeline.delivery.backends import deliver
+from agc_pipeline.datasets import TREE
 from agc_pipeline.delivery.manifest import Delivered
-from agc_pipeline.delivery.settings import DeliverySettings
+from agc_pipeline.delivery.reading import open_tree
+from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json
 from textbook import TextbookProcessor
@@ -66,25 +67,26 @@ class Bench:
         self, process: str, paths: Sequence[Path], folder: Path, settings: HistogramSettings
     ) -> None:
         physics = yaml.safe_load((CONFIG / ANALYSIS / "physics.yaml").read_text())["physics"]
-        values = yaml.safe_load((CONFIG / "default.yaml").read_text())
         self.process = process
         self.selection = analyses.load(ANALYSIS).selection(physics["selection"])
         self.preselection = analyses.load_preselection(ANALYSIS)
         self.folder = folder
         self.settings = settings
-        inputs = [InputFile(urls=(str(path),)) for path in paths]
-
-        def delivered(backend: str) -> list[Delivered]:
-            delivery = DeliverySettings(**{**values["delivery"], "backend": backend})
-            skims = folder / f"{process}.skims"
-            skims.mkdir(exist_ok=True)
-            return list(
-                deliver(
-                    inputs, self.preselection, self.selection, delivery, skims, allow_partial=False
+        self.files = {"none": [], "local": []}
+        for number, path in enumerate(paths):
+            skim = folder / f"{process}.skim{number}.root"
+            with open_tree(str(path), self.preselection.COLUMNS) as tree:
+                before, after, _ = write_skim(
+                    tree,
+                    self.preselection.COLUMNS,
+                    partial(self.preselection.preselect, self.selection),
+                    skim,
+                    url=str(path),
+                    kind="ttree",
+                    chunk_size=100_000,
                 )
-            )
-
-        self.files = {"none": delivered("none"), "local": delivered("local")}
+            self.files["none"].append(_delivered(path, before, before))
+            self.files["local"].append(_delivered(skim, before, after))
         self.n_events = sum(file.before for file in self.files["none"])
         self.stored: list[tuple[Any, int, int]] = []
 
@@ -215,7 +217,7 @@ class Bench:
             cpu[f"{workers}"] = sum(map(_task_seconds, done))
         for name in ("iterative", "dask"):
             settings = self.settings.model_copy(update={"executor": name, "workers": 1})
-            with executor(settings) as made:
+            with executor(settings, self.folder / "dask.html") as made:
                 costs = [self.run("none", made=made).performance["baskets"] for _ in range(ROUNDS)]
             cpu[name] = min(
                 sum(cost.seconds[part].cpu for part in PARTS if part not in ("open", "merge"))
@@ -225,6 +227,19 @@ class Bench:
             "two_processes_over_one": 2 * cpu["1"] / cpu["2"],
             "dask_worker_over_process": cpu["dask"] / cpu["iterative"],
         }
+
+
+def _delivered(path: Path, before: int, after: int) -> Delivered:
+    return Delivered(
+        source=str(path),
+        path=str(path),
+        size=path.stat().st_size,
+        expected=before,
+        before=before,
+        after=after,
+        generated=before,
+        cutflow={},
+    )
 
 
 def _task_seconds(output: dict[str, Any]) -> float:

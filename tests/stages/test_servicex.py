@@ -33,7 +33,7 @@ import toy
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import Query
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
-from agc_pipeline.columnar.runner import NanoAOD
+from agc_pipeline.columnar.tasks import NanoAOD
 from agc_pipeline.delivery.servicex import progress, transform
 from agc_pipeline.delivery.servicex.addresses import presigned
 from agc_pipeline.delivery.servicex.transform import IncompleteDeliveryError, TransformedFile
