@@ -17,7 +17,7 @@ from distributed import LocalCluster
 from agc_pipeline import cli
 from agc_pipeline.doctor import machine, services, tools
 from agc_pipeline.doctor.examine import examine
-from agc_pipeline.doctor.findings import Finding, Probe, ask, without_secrets
+from agc_pipeline.doctor.findings import Finding, Probe, ask, plain_address
 
 # A secret of nothing.
 SECRET = "ey-not-to-be-seen"  # noqa: S105
@@ -26,7 +26,7 @@ DEFAULT = {
     "results": "results",
     "input": {"kind": "simulated"},
     "delivery": {"backend": "local"},
-    "histograms": {"executor": "iterative", "scheduler": None},
+    "histograms": {"executor": "iterative", "dask": {"cluster": "local"}},
 }
 
 
@@ -156,7 +156,8 @@ def test_dask(closed_port: int) -> None:
         n_workers=0, protocol="tcp://", host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as cluster:
         address = cluster.scheduler_address
-        values = {"histograms": {"executor": "dask", "scheduler": address}}
+        dask = {"cluster": "scheduler", "address": address}
+        values = {"histograms": {"executor": "dask", "dask": dask}}
         found = named(examine(values, everything=False, timeout=TIMEOUT))["Dask"]
     assert found == Finding("Dask", "ok", f"scheduler at {address}")
     refused = services.dask(f"tcp://127.0.0.1:{closed_port}", timeout=TIMEOUT)
@@ -272,7 +273,7 @@ def test_batch_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_addresses_lose_their_secrets(url: str, shown: str) -> None:
-    assert without_secrets(url) == shown
+    assert plain_address(url) == shown
 
 
 def test_command(

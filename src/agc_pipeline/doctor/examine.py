@@ -73,15 +73,16 @@ def _servicex(
 
 def _dask(configuration: Mapping[str, Any], timeout: float, *, everything: bool) -> Iterator[Probe]:
     histograms = configuration.get("histograms", {})
-    address = histograms.get("scheduler") if histograms.get("executor") == "dask" else None
+    configured = histograms.get("dask", {}).get("address")
+    address = configured if histograms.get("executor") == "dask" else None
     if address is None and everything:
-        address = histograms.get("scheduler") or os.environ.get("DASK_SCHEDULER_ADDRESS")
+        address = configured or os.environ.get("DASK_SCHEDULER_ADDRESS")
     if address is not None:
         question = partial(services.dask, address, timeout=timeout)
         yield Probe("Dask", question, "see that the scheduler and the network are up")
     elif everything:
         nothing = Finding(
-            "Dask", "unused", "no `histograms.scheduler`: a cluster on this machine is started"
+            "Dask", "unused", "no `histograms.dask.address`: clusters are started when needed"
         )
         yield Probe("Dask", lambda: nothing, "")
 

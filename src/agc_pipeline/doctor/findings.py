@@ -73,7 +73,7 @@ def ask(probes: Sequence[Probe], *, timeout: float) -> list[Finding]:
     ]
 
 
-def without_secrets(url: str) -> str:
+def plain_address(url: str) -> str:
     """An address without user, password, query and fragment, where tokens may stand."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

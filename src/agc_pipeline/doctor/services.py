@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from agc_pipeline.doctor.findings import Finding, without_secrets
+from agc_pipeline.doctor.findings import Finding, plain_address
 
 _SERVICEX_FILES = (".servicex", "servicex.yaml", "servicex.yml")
 # XRootD: five 32-bit numbers open a connection, the answer has a header and two numbers.
@@ -51,13 +51,13 @@ def servicex(name: str, url: str, *, timeout: float) -> Finding:
         return _unreachable(title, url, error, remedy)
     content = _json(text)
     if status != http.client.OK or "app-version" not in content:
-        detail = f"{without_secrets(url)} answers with status {status}, which is no ServiceX"
+        detail = f"{plain_address(url)} answers with status {status}, which is no ServiceX"
         return Finding(title, "failed", detail, remedy)
     generators = ", ".join(sorted(content.get("code-gen-image", {}))) or "none"
     return Finding(
         title,
         "ok",
-        f"version {content['app-version']} at {without_secrets(url)}; generators: {generators}",
+        f"version {content['app-version']} at {plain_address(url)}; generators: {generators}",
     )
 
 
@@ -72,7 +72,7 @@ def triton(url: str, *, timeout: float) -> Finding:
         return _unreachable("Triton", address, error, remedy)
     content = _json(text)
     what = f"{content.get('name', 'unknown')} {content.get('version', '')}".strip()
-    where = without_secrets(address)
+    where = plain_address(address)
     if ready != http.client.OK:
         return Finding("Triton", "failed", f"{where} is not ready (status {ready})", remedy)
     return Finding("Triton", "ok", f"{what} at {where} is ready")
@@ -87,7 +87,7 @@ def web(url: str, *, timeout: float) -> Finding:
     except (OSError, http.client.HTTPException, ValueError) as error:
         return _unreachable(title, url, error, remedy)
     good = status < http.client.BAD_REQUEST
-    detail = f"status {status} for {without_secrets(url)}"
+    detail = f"status {status} for {plain_address(url)}"
     return Finding(title, "ok" if good else "failed", detail, "" if good else remedy)
 
 
@@ -117,10 +117,10 @@ def xrootd(url: str, *, timeout: float) -> Finding:
 def dask(address: str, *, timeout: float) -> Finding:
     """A Dask scheduler: whether something that speaks its protocol answers."""
     parts = urlsplit(address)
-    remedy = "start the scheduler, or correct `histograms.scheduler`"
+    remedy = "start the scheduler, or correct `histograms.dask.address`"
     if parts.scheme != "tcp" or parts.port is None:
         return Finding(
-            "Dask", "unused", f"{without_secrets(address)} is not probed, only tcp://host:port is"
+            "Dask", "unused", f"{plain_address(address)} is not probed, only tcp://host:port is"
         )
     try:
         with socket.create_connection((parts.hostname, parts.port), timeout=timeout) as connection:
@@ -174,4 +174,4 @@ def _unreachable(title: str, url: str, error: Exception, remedy: str) -> Finding
     words = (
         error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
     )
-    return Finding(title, "failed", f"{without_secrets(url)} does not answer: {words}", remedy)
+    return Finding(title, "failed", f"{plain_address(url)} does not answer: {words}", remedy)
