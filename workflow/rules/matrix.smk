@@ -13,28 +13,6 @@ except PipelineError as error:
     raise WorkflowError(str(error)) from None
 
 
-def cell_settings(wildcards):
-    """What a cell is told; its configuration is checked before the first job."""
-    try:
-        return MATRIX.cell(wildcards.cell)
-    except PipelineError as error:
-        raise WorkflowError(str(error)) from None
-
-
-def cell_inputs(wildcards):
-    """Records that a cell needs: its environment, the cell to compare with, the events."""
-    found = {
-        "environment": f"{MATRIX.folder}/environments/"
-        f"{MATRIX.cells[wildcards.cell].environment}.json"
-    }
-    reference = MATRIX.reference(wildcards.cell)
-    if reference is not None:
-        found["reference"] = f"{MATRIX.folder}/cells/{reference.name}.json"
-    if MATRIX.uses_inputs(wildcards.cell):
-        found["events"] = f"{MATRIX.folder}/inputs.json"
-    return found
-
-
 wildcard_constraints:
     environment="[A-Za-z0-9_.-]+",
     cell="[A-Za-z0-9_.+-]+",
@@ -120,7 +98,7 @@ rule matrix_environment:
 rule matrix_cell:
     """One cell: the small pipeline in an environment, compared with the baseline."""
     input:
-        unpack(cell_inputs),
+        unpack(lambda wildcards: MATRIX.needs(wildcards.cell)),
         package=rules.matrix_package.output,
         code=code("matrix_cell"),
     output:
@@ -130,7 +108,7 @@ rule matrix_cell:
     conda:
         "../../environment.yml"
     params:
-        settings=cell_settings,
+        settings=lambda wildcards: MATRIX.cell(wildcards.cell),
         folder=f"{MATRIX.folder}/runs/{{cell}}",
         reference=lambda wildcards, input: (
             f"--reference {input.reference}" if "reference" in input.keys() else ""
