@@ -21,7 +21,6 @@ include: "workflow/rules/delivery.smk"
 include: "workflow/rules/histograms.smk"
 include: "workflow/rules/inference.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/matrix_plan.smk"
 include: "workflow/rules/matrix.smk"
 
 

@@ -1,3 +1,23 @@
+import sys
+from pathlib import Path
+
+from agc_pipeline.matrix import settings as matrix_settings
+from agc_pipeline.matrix.plan import MatrixPlan
+
+PROJECT = Path(workflow.basedir)
+try:
+    MATRIX = MatrixPlan(
+        matrix_settings.read(PROJECT / CONFIG.matrix), CONFIG, PROJECT, sys.executable
+    )
+except PipelineError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    environment="[A-Za-z0-9_.-]+",
+    cell="[A-Za-z0-9_.+-]+",
+
+
 rule matrix_simulate:
     """Events of a dataset for the matrix."""
     input:
@@ -78,7 +98,7 @@ rule matrix_environment:
 rule matrix_cell:
     """One cell: the small pipeline in an environment, compared with the baseline."""
     input:
-        unpack(cell_inputs),
+        unpack(lambda wildcards: MATRIX.needs(wildcards.cell)),
         package=rules.matrix_package.output,
         code=code("matrix_cell"),
     output:
@@ -88,7 +108,7 @@ rule matrix_cell:
     conda:
         "../../environment.yml"
     params:
-        settings=cell_settings,
+        settings=lambda wildcards: MATRIX.cell(wildcards.cell),
         folder=f"{MATRIX.folder}/runs/{{cell}}",
         reference=lambda wildcards, input: (
             f"--reference {input.reference}" if "reference" in input.keys() else ""

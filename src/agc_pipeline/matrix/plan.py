@@ -53,6 +53,16 @@ class MatrixPlan:
         ]
         return marks[0] != marks[1]
 
+    def needs(self, cell: str) -> dict[str, str]:
+        """Records that a cell needs: its environment, the cell to compare with, the events."""
+        found = {"environment": f"{self.folder}/environments/{self.cells[cell].environment}.json"}
+        reference = self.reference(cell)
+        if reference is not None:
+            found["reference"] = f"{self.folder}/cells/{reference.name}.json"
+        if self.uses_inputs(cell):
+            found["events"] = f"{self.folder}/inputs.json"
+        return found
+
     def simulate(self, dataset: str) -> str:
         """Settings of a simulation job."""
         inputs = self.settings.inputs
