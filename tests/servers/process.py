@@ -18,6 +18,11 @@ def free_port() -> int:
     return port
 
 
+def _stopped(thread: Path) -> bool:
+    # The name in parentheses may hold anything; the state comes behind it.
+    return (thread / "stat").read_text().rpartition(") ")[2].startswith("T")
+
+
 class ServerProcess:
     """A server that is started, killed, frozen, and started again on the same port.
 
@@ -67,6 +72,9 @@ class ServerProcess:
         """It takes connections, but answers nothing."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        # A thread that is on another core may answer one more request before it stops.
+        while not all(map(_stopped, Path(f"/proc/{self._process.pid}/task").iterdir())):
+            time.sleep(0.001)
         try:
             yield
         finally:
