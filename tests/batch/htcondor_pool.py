@@ -22,7 +22,6 @@ from daemons import UnavailableError, answers, ends, free_port, running, wait_un
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "agc_pipeline/htcondor"
 # The first suite of Debian with HTCondor 25, whose authentication suits the Python bindings.
 SUITE = "forky"
-MIRROR = "http://deb.debian.org/debian"
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PROGRAMS = ("usr/bin/condor_*", "usr/sbin/condor_*", "usr/libexec/condor/*")
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -84,6 +83,20 @@ DISCARD_SESSION_KEYRING_ON_STARTUP = False
 """
 
 
+def _mirror() -> str:
+    """The mirror of Debian that this machine is set up for.
+
+    Raises:
+        UnavailableError: if it is set up for none.
+    """
+    command = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    sites = [site for site in listed if site.rstrip("/").endswith("/debian")]
+    if not sites:
+        raise UnavailableError("no mirror of Debian is set up here, see `man sources.list`")
+    return sites[0]
+
+
 def install() -> None:
     """Take HTCondor out of Debian's packages, unless it is there.
 
@@ -114,7 +127,8 @@ def _download(folder: Path) -> list[Path]:
     for part in ("lists/partial", "archives/partial"):
         (folder / part).mkdir(parents=True)
     (folder / "status").touch()
-    (folder / "sources").write_text(f"deb [signed-by={KEYS}] {MIRROR} {SUITE} main\n")
+    mirror = _mirror()
+    (folder / "sources").write_text(f"deb [signed-by={KEYS}] {mirror} {SUITE} main\n")
     options = {
         "Dir::State": folder,
         "Dir::State::status": folder / "status",
@@ -131,7 +145,7 @@ def _download(folder: Path) -> list[Path]:
     for step in (["update"], ["install", "--yes", "--download-only", "condor", "patchelf"]):
         done = subprocess.run([*apt, *step], text=True, capture_output=True, check=False)
         if done.returncode != 0:
-            raise UnavailableError(f"no HTCondor from {MIRROR} {SUITE}: {done.stderr.strip()}")
+            raise UnavailableError(f"no HTCondor from {mirror} {SUITE}: {done.stderr.strip()}")
     return sorted((folder / "archives").glob("*.deb"))
 
 
