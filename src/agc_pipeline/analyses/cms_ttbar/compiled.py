@@ -58,10 +58,10 @@ class CompiledTtbar:
                 varied = jets.extended(pt=pt)
                 for region, chosen, values in self._regions(varied, two_tags, directions):
                     with columns.clock.part("fill"):
-                        sums[region].fill(variation, values)
+                        weights: dict[str, Array | None] = {variation: None}
                         if variation == NOMINAL:
-                            for shift, weights in self._weight_variations(chosen):
-                                sums[region].fill(shift, values, weights)
+                            weights |= self._weight_variations(chosen)
+                        sums[region].fill(values, weights)
                     if variation == self.variation:
                         selected[region] = len(values)
             with columns.clock.part("fill"):

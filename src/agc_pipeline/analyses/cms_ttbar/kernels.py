@@ -140,20 +140,21 @@ def trijet_masses(jets: JetArrays) -> Array:
     masses = np.full(len(jets.offsets) - 1, np.nan)
     for event in range(len(masses)):
         stop = jets.offsets[event + 1]
-        found, largest = False, 0.0
+        found, largest, best = False, 0.0, (0, 0, 0)
         for i in range(jets.offsets[event], stop):
             for j in range(i + 1, stop):
                 x_pair, y_pair = x[i] + x[j], y[i] + y[j]
+                pair_tagged = tagged[i] or tagged[j]
                 for k in range(j + 1, stop):
-                    if not (tagged[i] or tagged[j] or tagged[k]):
-                        continue
                     x_sum, y_sum = x_pair + x[k], y_pair + y[k]
                     pt_squared = x_sum * x_sum + y_sum * y_sum
-                    if not found or pt_squared > largest:
-                        found, largest = True, pt_squared
-                        z_sum = z[i] + z[j] + z[k]
-                        e_sum = energy[i] + energy[j] + energy[k]
-                        squared = e_sum * e_sum - x_sum * x_sum - y_sum * y_sum - z_sum * z_sum
-                        # Rounding can leave collinear massless jets with a negative square.
-                        masses[event] = math.sqrt(max(squared, 0.0))
+                    if (pair_tagged or tagged[k]) and (pt_squared > largest or not found):
+                        found, largest, best = True, pt_squared, (i, j, k)
+        if found:
+            i, j, k = best
+            x_sum, y_sum, z_sum = x[i] + x[j] + x[k], y[i] + y[j] + y[k], z[i] + z[j] + z[k]
+            e_sum = energy[i] + energy[j] + energy[k]
+            squared = e_sum * e_sum - x_sum * x_sum - y_sum * y_sum - z_sum * z_sum
+            # Rounding can leave collinear massless jets with a negative square.
+            masses[event] = math.sqrt(max(squared, 0.0))
     return masses
