@@ -87,6 +87,7 @@ def record(
         "same_axes": True,
         "finished": "2026-01-01T00:00:00+00:00",
         "seconds": 12.0,
+        "cpu_seconds": 9.0,
         "environment": environment,
         "package": "p" * 64,
         "configuration": "c" * 64,

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 # What uv says when it is the index that fails, not the requirements.
 _UNREACHABLE = ("error sending request", "Failed to fetch", "Could not connect", "timed out")
-_TAIL = 30
+TAIL = 30
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def failed(step: Step, outcome: Outcome, problem: str) -> Step:
     if outcome.code is None:
         problem = f"{problem}: not ready after {outcome.seconds:.0f} s"
     return step.model_copy(
-        update={"problem": f"{problem}{_cause(lines)}", "tail": "\n".join(lines[-_TAIL:])}
+        update={"problem": f"{problem}{_cause(lines)}", "tail": "\n".join(lines[-TAIL:])}
     )
 
 
