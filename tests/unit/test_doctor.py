@@ -261,8 +261,13 @@ def test_batch_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tools.batch("Slurm", "sinfo", "json", timeout=TIMEOUT) == Finding(
         "Slurm", "ok", "slurm 26.05"
     )
+    program.write_text("#!/bin/sh\necho a >&2\necho sinfo: no source >&2\nexit 1\n")
+    failed = tools.batch(*names, timeout=TIMEOUT)
+    assert (failed.state, failed.detail) == ("failed", f"{program}: sinfo: no source")
     program.write_text("#!/bin/sh\nexit 1\n")
-    assert tools.batch(*names, timeout=TIMEOUT).state == "failed"
+    assert tools.batch(*names, timeout=TIMEOUT).detail == f"{program}: status 1"
+    program.write_text("#!/bin/sh\nexec /bin/sleep 9\n")
+    assert "no answer within" in tools.batch(*names, timeout=0.05).detail
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
 """The matrix without environments: cells, requirements, comparisons, verdicts, page."""
 
+import argparse
+import io
 import json
+import os
 import re
+import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,8 @@ from agc_pipeline.matrix.records import (
 )
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.report.page import render
+from agc_pipeline.stages import command as stages
+from agc_pipeline.stages import measure
 from conftest import ROOT
 
 SLOWER = 0.1
@@ -192,16 +198,22 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
 
 
 def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
-    axes = {"scoring": {"a": {}, "b": {"histograms": {"wrokers": 3}}}}
+    scoring = {
+        "none": {},
+        "xgboost": {"jet_assignment": "xgboost"},
+        "wrong": {"histograms": {"wrokers": 3}},
+    }
     made = plan(
         config_values,
-        axes=axes,
-        baseline={"environment": "lock", "scoring": "a"},
-        cells={"matrix": {"scoring": ["a", "b"], "environment": ["lock"]}},
+        axes={"scoring": scoring},
+        baseline={"environment": "lock", "scoring": "none"},
+        cells={"matrix": {"scoring": list(scoring), "environment": ["lock"]}},
     )
     assert not made.uses_inputs("lock")
+    for name, scorer in (("lock", "off"), ("lock+scoring-xgboost", "xgboost")):
+        assert json.loads(made.cell(name))["configuration"]["jet_assignment"] == scorer
     with pytest.raises(ConfigurationError, match=r"unknown .* `histograms\.wrokers`"):
-        made.cell("lock+scoring-b")
+        made.cell("lock+scoring-wrong")
 
 
 def test_requirements_are_read(tmp_path: Path) -> None:
@@ -444,6 +456,68 @@ def test_page_shows_everything_and_runs_nothing() -> None:
     assert len(identifiers) == len(set(identifiers))
     assert set(re.findall(r'href="#([^"]+)"', html)) <= set(identifiers)
     assert not re.search(r"<script|url\(|src=", html)
+
+
+def test_a_record_has_what_the_stage_read_from_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(measure.FOLDER, str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["stage", "--settings", "-"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"a": 1}'))
+    found: list[argparse.Namespace] = []
+    stages.run(found.append, stages.parser(None))
+    (path,) = tmp_path.glob("*.json")
+    told = json.loads(path.read_text())
+    assert found[0].settings == told["given"] == '{"a": 1}'
+    assert told["arguments"] == ["--settings", "-"]
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[timing.Worker]:
+    (tmp_path / "repeated.py").write_text(
+        "import sys, time\n"
+        "def main():\n"
+        "    text = sys.stdin.read()\n"
+        "    if text == 'hang': time.sleep(1000)\n"
+        "    if text == 'fail': sys.exit('a reason')\n"
+        "    with open(sys.argv[1], 'a') as file: file.write(text)\n"
+    )
+    variables = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    # What hangs does so for ever; what does not has time enough.
+    with timing.Worker(sys.executable, variables, tmp_path / "worker.log", 10.0) as made:
+        yield made
+
+
+def repeated(argument: str, given: str | None) -> Measured:
+    return Measured(
+        module="repeated",
+        arguments=(argument,),
+        given=given,
+        cpu_seconds=1,
+        start_cpu_seconds=1,
+        memory_mb=1,
+    )
+
+
+def test_a_worker_repeats_a_stage_with_its_input(worker: timing.Worker, tmp_path: Path) -> None:
+    path = tmp_path / "written"
+    for text in ("a", "b", None):
+        cpu, wall = worker.repeat(repeated(str(path), text))
+        assert cpu >= 0
+        assert wall > 0
+    assert path.read_text() == "ab"
+
+
+def test_a_stage_that_fails_or_hangs_when_repeated_is_told(
+    worker: timing.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(timing.RepetitionError, match="repeated ran once and fails") as failed:
+        worker.repeat(repeated("x", "fail"))
+    assert failed.value.worker is worker
+    assert "a reason" in worker.log.read_text()
+    monkeypatch.setattr(worker, "_timeout", 0.2)
+    with pytest.raises(timing.RepetitionError, match="not ready after"):
+        worker.repeat(repeated("x", "hang"))
 
 
 def test_longest_and_matching_jobs(tmp_path: Path) -> None:
