@@ -254,6 +254,24 @@ def test_moved_packages_are_those_of_no_locked_version() -> None:
     }
 
 
+def test_only_the_locked_compiler_shares_its_code() -> None:
+    def folder(name: str, numpy: str, **moved: tuple[str, str]) -> Path:
+        made = EnvironmentRecord(
+            name=name,
+            requirements=(),
+            python="3.11.2",
+            versions={"numba": "1", "llvmlite": "1", "numpy": numpy},
+            moved=moved,
+            interpreter=f"/e/{name}/bin/python",
+        )
+        return environments.compiled_code(made)
+
+    assert folder("a", "2") == folder("b", "2", coffea=("1", "2"))
+    # The lock has more than one version for more than one Python.
+    assert folder("a", "2") != folder("a", "3")
+    assert folder("a", "2", numba=("1", "1")) == Path("/e/a/numba")
+
+
 @pytest.mark.parametrize(
     ("n", "rank", "confidence"),
     # Tables of the sign test: two-sided, 5 of 5 is 0.0625, 7 of 7 0.0156, 8 or more of 9 0.0391.

@@ -15,7 +15,7 @@ import yaml
 
 from agc_pipeline import histograms
 from agc_pipeline.files import read_json, write_text
-from agc_pipeline.matrix import compare, timing, warned
+from agc_pipeline.matrix import compare, environments, timing, warned
 from agc_pipeline.matrix.commands import Outcome, run
 from agc_pipeline.matrix.environments import TAIL, failed
 from agc_pipeline.matrix.records import (
@@ -120,7 +120,7 @@ def make(
         steps=environment.steps,
     )
     if environment.interpreter is not None:
-        place = _place(environment.interpreter, package, folder)
+        place = _place(environment, package, folder)
         record = _compared(job, _ran(job, record, place), reference, package)
     return record.model_copy(
         update={
@@ -131,7 +131,8 @@ def make(
     )
 
 
-def _place(interpreter: str, package: PackageRecord, folder: Path) -> _Place:
+def _place(environment: EnvironmentRecord, package: PackageRecord, folder: Path) -> _Place:
+    interpreter = str(environment.interpreter)
     folder = folder.absolute()
     kept = {
         name: value
@@ -146,8 +147,7 @@ def _place(interpreter: str, package: PackageRecord, folder: Path) -> _Place:
             "PYTHONPATH": package.path,
             "PYTHONNOUSERSITE": "1",
             "PYTHONWARNINGS": "default",
-            # Compiled code of one environment is of no use to another one.
-            "NUMBA_CACHE_DIR": str(Path(interpreter).parents[1] / "numba"),
+            "NUMBA_CACHE_DIR": str(environments.compiled_code(environment)),
             measure.FOLDER: str(folder / "measures"),
         },
         folder,
@@ -301,7 +301,7 @@ def _worker(
     job: CellJob, record: CellRecord, package: PackageRecord, log_file: Path
 ) -> timing.Worker:
     folder = Path(str(record.results)).parent
-    place = _place(str(record.environment.interpreter), package, folder)
+    place = _place(record.environment, package, folder)
     # Repetitions are measured from outside.
     variables = {k: v for k, v in place.variables.items() if k != measure.FOLDER}
     return timing.Worker(place.interpreter, variables, log_file, job.timeout)

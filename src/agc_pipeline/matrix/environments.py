@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 # What uv says when it is the index that fails, not the requirements.
 _UNREACHABLE = ("error sending request", "Failed to fetch", "Could not connect", "timed out")
 TAIL = 30
+# What the machine code of compiled kernels depends on, besides Python and the kernels.
+_COMPILER = ("llvmlite", "numba", "numpy")
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,19 @@ def moved(lock: str, found: Mapping[str, str]) -> dict[str, tuple[str | None, st
         for package, version in found.items()
         if version not in locked.get(package, ())
     }
+
+
+def compiled_code(record: EnvironmentRecord) -> Path:
+    """Folder for the machine code of kernels; compiling them takes longer than running them.
+
+    Environments with the locked compiler share it, others have one of their own: a branch of numba
+    may have the version of a release.
+    """
+    own = Path(str(record.interpreter)).parents[1]
+    if any(package in record.moved for package in _COMPILER):
+        return own / "numba"
+    versions = {package: record.versions.get(package) for package in _COMPILER}
+    return own.parent / f"numba-{digest([record.python, versions])[:16]}"
 
 
 def _python_version(python: str, commands: _Commands) -> str | None:
