@@ -110,7 +110,7 @@ def judged(cell: CellRecord, expected: Verdict = Verdict.WORKS) -> Judged:
 
 
 def broken(name: str = "bad", **changes: Any) -> CellRecord:
-    step = Step(name="import", problem="does not import: <b>", log="x.log", tail="</pre> boom")
+    step = Step(name="import", problem="does not import: <b>", log="runs/x.log", tail="</pre> boom")
     return record(name, histograms=None, fit=None, steps=(step,), **changes)
 
 
@@ -378,10 +378,12 @@ def test_fits_are_compared(bestfit: float, uncertainty: float, grade: str) -> No
 
 def test_warnings_are_collected_without_lines_and_folders() -> None:
     place = "site-packages/coffea/x.py"
-    one = f"/e1/lib/python3.11/{place}:12: FutureWarning: <f at 0x7f1> goes\n  f()\n"
-    two = f"12:00:00 text\n/e2/lib/python3.13/{place}:99: FutureWarning: <f at 0x2> goes"
-    assert warned.collect([one, two, "DeprecationWarning: no place"]) == (
-        "coffea/x.py: FutureWarning: <f at > goes",
+    one = f"/e1/lib/python3.11/{place}:12: FutureWarning: <f at 0x7f1> in '/a/x' goes\n  f()\n"
+    two = f"12:00:00 text\n/e2/lib/python3.13/{place}:99: FutureWarning: <f at 0x2> in '/b/x' goes"
+    web = f"/e1/lib/python3.11/{place}:12: UserWarning: see https://example.org/a/b instead"
+    assert warned.collect([one, two, web, "DeprecationWarning: no place"]) == (
+        "coffea/x.py: FutureWarning: <f at > in 'x' goes",
+        "coffea/x.py: UserWarning: see https://example.org/a/b instead",
     )
 
 
@@ -454,22 +456,23 @@ def test_junit(tmp_path: Path) -> None:
     assert (suite.get("errors"), suite.get("failures"), suite.get("skipped")) == ("1", "1", "2")
 
 
-def test_page_shows_everything_and_runs_nothing() -> None:
+def test_page_shows_everything_and_runs_nothing(tmp_path: Path) -> None:
     cells_ = everything()
     past = history.add(history.History(), cells_)
     again = judged(
         record("lock", finished="2026-02-01T00:00:00+00:00", timings=(timed(SAME, SAME),))
     )
     past = history.add(past, [again])
-    values = page.values(cells_, past, SLOWER, (Verdict.BROKEN,))
+    values = page.values(cells_, past, SLOWER, (Verdict.BROKEN,), tmp_path)
     html = render("matrix.html.j2", values)
     assert "does not import: &lt;b&gt;" in html
     assert "&lt;/pre&gt; boom" in html
+    assert f'href="{os.path.relpath("runs/x.log", tmp_path)}"' in html
     assert "x.py: W: &lt;i&gt;" in html
     assert "coffea: 1 &rarr; 3" in html
     assert "<polyline" in html
     assert [item.cell.name for item in values["surprises"]] == ["bad"]
-    assert values["columns"] == ["baseline", "input rntuple"]
+    assert values["columns"] == ["as the baseline", "input rntuple"]
     identifiers = re.findall(r'id="([^"]+)"', html)
     assert len(identifiers) == len(set(identifiers))
     assert set(re.findall(r'href="#([^"]+)"', html)) <= set(identifiers)
