@@ -321,6 +321,7 @@ SAME, SLOW = ratio(0.9, 1.0, 1.1), ratio(1.4, 1.5, 1.6)
         (record(timings=(timed(SAME, SAME),)), Verdict.WORKS, "all equal"),
         (record(timings=(timed(SLOW, SLOW),), same_axes=False), Verdict.WORKS, "1.50"),
         (record(timings=(timed(SLOW, SLOW),), fit=OTHER), Verdict.DIFFERENT, "differ"),
+        (record(same_environment=True, histograms=None, fit=None), Verdict.WORKS, "not run again"),
         (broken(), Verdict.BROKEN, "does not import"),
         (record(untested="no Python"), Verdict.UNTESTED, "no Python"),
     ],

@@ -180,6 +180,7 @@ class CellRecord(Settings):
         package: digest of this package.
         configuration: digest of the configuration.
         untested: why nothing can be said; None if something can.
+        same_environment: whether it is the reference's, so that there was nothing to run.
         steps: those of the environment, then importing and running.
         results: folder of its results, if it ran.
         import_seconds: CPU time of the imports of all stages.
@@ -202,6 +203,7 @@ class CellRecord(Settings):
     package: str
     configuration: str
     untested: str | None = None
+    same_environment: bool = False
     steps: tuple[Step, ...]
     results: str | None = None
     import_seconds: float | None = None
