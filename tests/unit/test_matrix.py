@@ -5,7 +5,9 @@ import io
 import json
 import os
 import re
+import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -209,7 +211,6 @@ def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
         baseline={"environment": "lock", "scoring": "none"},
         cells={"matrix": {"scoring": list(scoring), "environment": ["lock"]}},
     )
-    assert not made.uses_inputs("lock")
     for name, scorer in (("lock", "off"), ("lock+scoring-xgboost", "xgboost")):
         assert json.loads(made.cell(name))["configuration"]["jet_assignment"] == scorer
     with pytest.raises(ConfigurationError, match=r"unknown .* `histograms\.wrokers`"):
@@ -519,6 +520,24 @@ def repeated(argument: str, given: str | None) -> Measured:
         start_cpu_seconds=1,
         memory_mb=1,
     )
+
+
+def test_what_a_job_started_ends_with_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = (
+        "from pathlib import Path; from agc_pipeline.matrix.commands import run; "
+        f"run(['sh', '-c', 'echo $$; exec sleep 1000'], Path({str(log)!r}), timeout=1000)"
+    )
+    variables = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    job = subprocess.Popen([sys.executable, "-c", code], env=variables, stderr=subprocess.PIPE)
+    while not (log.exists() and log.read_text().strip()):
+        assert job.poll() is None
+        time.sleep(0.05)
+    job.terminate()
+    _, errors = job.communicate()
+    assert errors == b"terminated\n"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
 
 
 def test_a_worker_repeats_a_stage_with_its_input(worker: timing.Worker, tmp_path: Path) -> None:
