@@ -109,9 +109,13 @@ def test_servicex_is_found_with_its_version_and_without_its_token(home: Path) ->
 
 def test_servicex_that_is_missing_or_something_else(home: Path, closed_port: int) -> None:
     used = DEFAULT | {"delivery": {"backend": "servicex"}}
-    missing = named(examine(used, everything=False, timeout=TIMEOUT))["ServiceX"]
-    assert missing.state == "missing"
-    assert "servicex.yaml" in missing.remedy
+    needed = named(examine(used, everything=False, timeout=TIMEOUT))["ServiceX"]
+    assert needed.state == "failed"
+    assert "servicex.yaml" in needed.remedy
+    one = DEFAULT | {"delivery": {"datasets": {"ttbar__nominal": {"backend": "servicex"}}}}
+    assert named(examine(one, everything=False, timeout=TIMEOUT))["ServiceX"].state == "failed"
+    unused = named(examine(DEFAULT, everything=True, timeout=TIMEOUT))["ServiceX"]
+    assert unused.state == "missing"
     url = f"http://user:{SECRET}@127.0.0.1:{closed_port}/"
     refused = services.servicex("x", url, timeout=TIMEOUT)
     assert refused.state == "failed"
