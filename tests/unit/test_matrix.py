@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -248,11 +249,55 @@ def test_what_the_package_needs_has_no_bounds() -> None:
 
 def test_moved_packages_are_those_of_no_locked_version() -> None:
     lock = "a==1\nb==1 ; python_version < '3.12'\nb==2 ; python_version >= '3.12'\nc==1\n"
-    found = requirements.versions(["a==1", "b==2", "c @ file:///x/c-2-py3-none-any.whl", "D_e==5"])
-    assert environments.moved(lock, found) == {
-        "c": ("1", "c-2-py3-none-any.whl"),
-        "d-e": (None, "5"),
+    found = requirements.versions(["a==1", "b==2", "c @ git+https://x.org/c@main", "D_e==5"])
+    assert environments.moved(lock, found) == {"c": ("1", "c@main"), "d-e": (None, "5")}
+
+
+def test_local_packages_have_a_name(tmp_path: Path) -> None:
+    checkout = tmp_path / "branch"
+    checkout.mkdir()
+    (checkout / "pyproject.toml").write_text('[project]\nname = "My_Package"\n')
+    other = tmp_path / "other"
+    lines = [f"{tmp_path}/coffea-2026.9.0+x-py3-none-any.whl", str(checkout), str(other)]
+    assert requirements.versions(lines) == {
+        "coffea": "2026.9.0+x",
+        "my-package": str(checkout),
+        "other": str(other),
     }
+
+
+def test_environments_are_built_once_and_need_no_index_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+    information = {
+        "METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny.py", "")
+        for name, text in information.items():
+            archive.writestr(f"tiny-1.0.dist-info/{name}", text)
+
+    def made(*asked: str) -> EnvironmentRecord:
+        wish = environments.Wish("mine", (), asked, "", sys.executable, prerelease=False)
+        return environments.make(wish, tmp_path / "kept", tmp_path / "logs", timeout=600)
+
+    first = made(str(wheel))
+    interpreter = str(first.interpreter)
+    subprocess.run([interpreter, "-c", "import tiny"], check=True)
+    assert made(str(wheel)) == first
+    assert first.versions == {"tiny": "1.0"}
+    assert first.moved == {"tiny": (None, "1.0")}
+    # It may well be that this is to be had elsewhere.
+    unknown = made("tiny==2.0")
+    assert unknown.unavailable == "the package index does not answer"
+    assert unknown.interpreter is None
+    gone = made(str(tmp_path / "other-1.0-py3-none-any.whl"))
+    assert gone.interpreter is None
 
 
 def test_only_the_locked_compiler_shares_its_code() -> None:
