@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -58,14 +57,6 @@ class PoolProject(SmallestRun):
         """Set in the profile what it has as examples."""
         for line in lines:
             self.edit(f"profiles/{self.profile}/config.yaml", f"# {line}", line)
-
-    def copy(self, folder: Path) -> "PoolProject":
-        """The project as it is now, with its results, in another folder."""
-        made = PoolProject(
-            folder, self.profile, self.pool, prefix=self.prefix, options=self.options
-        )
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return made
 
     def arguments(self, *options: str) -> list[str]:
         return [
@@ -137,6 +128,7 @@ def _finished(log: Path, rule: str) -> int:
 
 def run_again_at_once(project: PoolProject, laptop: Contents) -> None:
     """Right after a run, a single job and what needs it."""
+    project.configure()
     one = "results/histograms/wjets__nominal/0000.json"
     at_once = project.run(HISTOGRAMS, "--forcerun", one)
     assert at_once.returncode == 0, at_once.stdout

@@ -3,7 +3,6 @@
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
@@ -78,10 +77,10 @@ def pool(request: pytest.FixtureRequest) -> Iterator[tuple[str, Mapping[str, str
 
 
 @pytest.fixture(scope="session")
-def finished(
+def project(
     tmp_path_factory: pytest.TempPathFactory, pool: tuple[str, Mapping[str, str]], laptop: Contents
 ) -> scenarios.PoolProject:
-    """The default run at its smallest scale, killed and resumed."""
+    """The default run at its smallest scale, killed and resumed; the tests go on from there."""
     name, environment = pool
     project = scenarios.PoolProject(
         tmp_path_factory.mktemp(name) / "project",
@@ -95,14 +94,9 @@ def finished(
     return project
 
 
-@pytest.fixture
-def project(finished: scenarios.PoolProject, tmp_path: Path) -> scenarios.PoolProject:
-    return finished.copy(tmp_path / "project")
-
-
-def test_jobs_are_what_the_profile_asks_for(finished: scenarios.PoolProject) -> None:
-    name = finished.profile
-    shown = finished.output(*SHOW[name]).splitlines()
+def test_jobs_are_what_the_profile_asks_for(project: scenarios.PoolProject) -> None:
+    name = project.profile
+    shown = project.output(*SHOW[name]).splitlines()
     assert len(shown) >= 27
     assert set(shown) == {SHOWN[name]}
 
@@ -111,9 +105,9 @@ def test_run_again_at_once(project: scenarios.PoolProject, laptop: Contents) -> 
     scenarios.run_again_at_once(project, laptop)
 
 
-def test_too_little_memory_and_a_bad_file(project: scenarios.PoolProject) -> None:
-    scenarios.too_little_memory_and_a_bad_file(project, MEMORY_MESSAGES[project.profile])
-
-
 def test_dask_workers_as_jobs(project: scenarios.PoolProject) -> None:
     scenarios.dask_workers_as_jobs(project)
+
+
+def test_too_little_memory_and_a_bad_file(project: scenarios.PoolProject) -> None:
+    scenarios.too_little_memory_and_a_bad_file(project, MEMORY_MESSAGES[project.profile])

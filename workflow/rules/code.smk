@@ -1,5 +1,8 @@
 rule code:
-    """Digests of the source files of a stage: jobs run again when one of them changes."""
+    """Digest of the source files of a stage: jobs run again when one of them changes.
+
+    Not of their paths: a project or an environment that moved is the same code.
+    """
     input:
         lambda wildcards: SOURCES[wildcards.stage],
     output:
@@ -10,4 +13,4 @@ rule code:
     conda:
         "../../environment.yml"
     shell:
-        "sha256sum {input} > {output} 2> {log}"
+        "cat {input} 2> {log} | sha256sum > {output}"

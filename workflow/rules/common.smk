@@ -49,12 +49,12 @@ def needs(rule, files=1):
     The numbers stand in `config/resources.yaml`.
     """
 
-    def at(name):
-        return lambda wildcards, attempt: CONFIG.resources.of(rule).at(
-            attempt, files=files
-        )[name]
+    need = CONFIG.resources.of(rule)
 
-    return {name: at(name) for name in CONFIG.resources.of(rule).at(1)}
+    def at(name):
+        return lambda wildcards, attempt: need.at(attempt, files=files)[name]
+
+    return {name: at(name) for name in need.at(1)}
 
 
 # An analysis may do without a compiled processor.
