@@ -1,8 +1,5 @@
 rule code:
-    """Digest of the source files of a stage: jobs run again when one of them changes.
-
-    Not of their paths: a project or an environment that moved is the same code.
-    """
+    """Digests of the source files of a stage: jobs run again when one of them changes."""
     input:
         lambda wildcards: SOURCES[wildcards.stage],
     output:
@@ -13,4 +10,4 @@ rule code:
     conda:
         "../../environment.yml"
     shell:
-        "cat {input} 2> {log} | sha256sum > {output}"
+        "sha256sum {input} > {output} 2> {log}"
