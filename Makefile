@@ -42,12 +42,12 @@ run: setup ## Run the default configuration: results/report.html.
 .PHONY: resume
 resume: setup ## Go on after a run was killed; takes the same PROFILE and ARGS as run.
 	$(cancel)
-	snakemake $(where) $(ARGS) --unlock
+	snakemake $(where) --unlock $(ARGS)
 	snakemake $(where) $(ARGS)
 
 .PHONY: todo
 todo: setup ## Show what is left to do; takes the same ARGS as run.
-	snakemake --cores $(CORES) $(ARGS) --dry-run
+	snakemake --cores $(CORES) --dry-run $(ARGS)
 
 .PHONY: test
 test: setup ## Run the tests.

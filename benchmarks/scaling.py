@@ -85,6 +85,12 @@ def workflow(*options: str) -> list[str]:
     return [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), *options]
 
 
+def placed(options: Sequence[str]) -> list[str]:
+    """Options in which files of this project are found from any folder."""
+    ours = ("profiles/", "config/")
+    return [str(ROOT / part) if part.startswith(ours) else part for part in options]
+
+
 def plan(folder: Path, numbers: Sequence[int]) -> None:
     """Plan runs of the default number of files for each job, and of one."""
     print("| files | files in a job | wall [s] | CPU [s] | memory [MB] |")
@@ -113,10 +119,12 @@ def plan(folder: Path, numbers: Sequence[int]) -> None:
 def jobs(folder: Path, number: int, options: Sequence[str]) -> None:
     """Run dummy event loops and add them up."""
     (folder / "Snakefile").write_text(DUMMY.format(number=number))
-    where = [str(ROOT / part) if part.startswith("profiles/") else part for part in options]
-    cost = run([*SNAKEMAKE, *where, "--scheduler", "greedy"], folder)
+    cost = run([*SNAKEMAKE, *placed(options), "--scheduler", "greedy"], folder)
     total = int((folder / "total").read_text())
-    print(f"{number} jobs, {total} added up: {cost.wall:.0f} s wall, {cost.cpu:.0f} s CPU here")
+    print(
+        f"{number} jobs, {total} added up: {cost.wall:.0f} s wall; of Snakemake and of all that it"
+    )
+    print(f"it started here: {cost.cpu:.0f} s CPU, at most {cost.memory:.0f} MB in a process")
 
 
 def cores(folder: Path, number: int, record: Path | None) -> None:
@@ -175,7 +183,7 @@ def manifests(files_per_job: int, number: int) -> list[str]:
 
 def overhead(folder: Path, options: Sequence[str]) -> None:
     """Run the workflow, and compare its time with that of its stages."""
-    cost = run(workflow(*options), folder)
+    cost = run(workflow(*placed(options)), folder)
     found = runtimes.collect(sorted(folder.glob("results/**/benchmarks")))
     stages, jobs = sum(time.wall for time in found), sum(time.jobs for time in found)
     print(f"{jobs} jobs: {cost.wall:.0f} s wall, {stages:.0f} s in stages, {cost.cpu:.0f} s CPU")
