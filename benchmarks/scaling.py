@@ -121,10 +121,8 @@ def jobs(folder: Path, number: int, options: Sequence[str]) -> None:
     (folder / "Snakefile").write_text(DUMMY.format(number=number))
     cost = run([*SNAKEMAKE, *placed(options), "--scheduler", "greedy"], folder)
     total = int((folder / "total").read_text())
-    print(
-        f"{number} jobs, {total} added up: {cost.wall:.0f} s wall; of Snakemake and of all that it"
-    )
-    print(f"it started here: {cost.cpu:.0f} s CPU, at most {cost.memory:.0f} MB in a process")
+    print(f"{number} jobs, {total} added up: {cost.wall:.0f} s wall")
+    print(f"Snakemake and what it started here: {cost.cpu:.0f} s CPU, {cost.memory:.0f} MB")
 
 
 def cores(folder: Path, number: int, record: Path | None) -> None:
