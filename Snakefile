@@ -6,6 +6,7 @@ for name in (
     "default",
     "resources",
     "cms_ttbar/physics",
+    "cms_ttbar/learning",
     "cms_ttbar/fit",
     "cms_ttbar/validation",
     "cms_ttbar/report",

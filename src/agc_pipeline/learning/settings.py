@@ -1,0 +1,92 @@
+"""The ``learning:`` part of the configuration: how models are trained, where they are scored."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from agc_pipeline.settings import Settings
+
+# Where jets are assigned by a model, and what computes its scores.
+Scorer = Literal["off", "xgboost", "triton"]
+
+
+class TrainingSettings(Settings):
+    """How the two models are trained.
+
+    Attributes:
+        n_files_max: input files that are read at most.
+        n_events_max: matched events that are used at most, of each parity.
+        seed: of everything that is random.
+        n_trees_max: trees at most.
+        early_stopping: trees without an improvement after which training stops.
+        validation_fraction: of the events that a model is trained on, those that only tell when to
+            stop.
+        hyperparameters: of xgboost, passed on as they are.
+        tracking: address of an MLflow server or store that keeps trainings; None keeps none.
+    """
+
+    n_files_max: PositiveInt
+    n_events_max: PositiveInt
+    seed: int = Field(ge=0, lt=2**31)
+    n_trees_max: PositiveInt
+    early_stopping: PositiveInt
+    validation_fraction: float = Field(gt=0, lt=1)
+    hyperparameters: dict[str, float | int | str]
+    tracking: str | None
+
+
+class Tls(Settings):
+    """Files for an encrypted connection, in PEM.
+
+    Attributes:
+        ca_file: certificates of the authorities; None takes the system's.
+        cert: certificate of this client; None sends none.
+        key: its key.
+    """
+
+    ca_file: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+class Versions(Settings):
+    """Versions of the served model, by the parity of the events that it was trained on."""
+
+    even: str
+    odd: str
+
+
+class TritonSettings(Settings):
+    """A server that scores, by the KServe protocol, version 2, over gRPC.
+
+    Attributes:
+        url: host and port.
+        model: name of the served model.
+        versions: its versions.
+        batch_size: rows of one request at most.
+        timeout: seconds that one request may take.
+        attempts: requests in total for a batch that fails.
+        tls: files for an encrypted connection; None does not encrypt.
+    """
+
+    url: str
+    model: str
+    versions: Versions
+    batch_size: PositiveInt
+    timeout: PositiveFloat
+    attempts: PositiveInt
+    tls: Tls | None
+
+
+class LearningSettings(Settings):
+    """How models are trained, and where they are scored.
+
+    Attributes:
+        models: folder of models that are there already; None trains them in this run.
+        training: how.
+        triton: server for `jet_assignment: triton`.
+    """
+
+    models: str | None
+    training: TrainingSettings
+    triton: TritonSettings
