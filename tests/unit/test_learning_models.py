@@ -35,7 +35,7 @@ def _describe(parity: str, content: bytes) -> dict[str, Any]:
     }
 
 
-def _write(folder: Path, even: bytes, odd: bytes, **changes: Any) -> None:
+def _write(folder: Path, even: bytes, odd: bytes, /, **changes: Any) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "even.json").write_bytes(even)
     (folder / "odd.json").write_bytes(odd)
