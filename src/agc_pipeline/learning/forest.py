@@ -8,60 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from agc_pipeline.errors import InputError
+from agc_pipeline.learning import trees as kernels
+from agc_pipeline.learning.trees import LEAVES_MAX, Array, Nodes, Tests
 
-Array = npt.NDArray[Any]
-
-# Leaves that a mask has bits for.
-LEAVES_MAX = 64
 _ALL = 2**LEAVES_MAX - 1
 
 # Objectives whose score is the sigmoid of the sum of leaves.
 _LOGISTIC = ("binary:logistic", "reg:logistic")
-
-
-class Tests(NamedTuple):
-    """The tests ``value < threshold`` of all trees, for scoring with masks of leaves.
-
-    A test that fails rules out the leaves below its left branch: of those that no test rules out,
-    the first is where the row ends (Lucchese et al., QuickScorer, SIGIR 2015).
-
-    Attributes:
-        column: position of the tested feature in its group.
-        threshold: single precision.
-        mask: bits of the leaves that stay if the test fails.
-        starts: ``trees * groups + 1``; the tests of tree ``t`` on features of group ``g`` are
-            ``starts[t * groups + g]`` to the next.
-        leaves: ``trees * 64`` values of leaves, from left to right.
-    """
-
-    column: Array
-    threshold: Array
-    mask: Array
-    starts: Array
-    leaves: Array
-
-
-class Nodes(NamedTuple):
-    """The nodes of all trees, for going down from the root.
-
-    Attributes:
-        roots: of the trees.
-        feature: that is tested; -1 for a leaf.
-        threshold: single precision; the value of a leaf.
-        left: node where ``value < threshold``.
-        right: node where not.
-        missing: node where there is no value.
-    """
-
-    roots: Array
-    feature: Array
-    threshold: Array
-    left: Array
-    right: Array
-    missing: Array
 
 
 class Forest(NamedTuple):
@@ -82,14 +37,14 @@ class Forest(NamedTuple):
     nodes: Nodes
 
 
-def parse(content: bytes, *, groups: Sequence[Sequence[int]], place: str) -> Forest:
+def parse(content: bytes, *, place: str, groups: Sequence[Sequence[int]] = ()) -> Forest:
     """Read a forest.
 
     Args:
         content: a model in xgboost's JSON, of any version.
-        groups: the features, each once; those that change together from row to row in one group,
-            the group that changes in every row last. They change no score, but the time it takes.
         place: where the content is from, for errors.
+        groups: the features, each once; those that change together from row to row in one group,
+            the group that changes most often last. They change no score, but the time it takes.
 
     Raises:
         InputError: if it is not a forest of that kind, or its features are not those of the groups.
@@ -111,12 +66,40 @@ def parse(content: bytes, *, groups: Sequence[Sequence[int]], place: str) -> For
         base = _base(parameters["base_score"], refuse)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise refuse(f"not a model in xgboost's JSON: {type(error).__name__} {error}") from error
+    groups = groups or [range(n_features)]
     if sorted(feature for group in groups for feature in group) != list(range(n_features)):
         raise refuse(f"it takes {n_features} features, not {sum(map(len, groups))}")
     table = np.full((len(groups), max(map(len, groups))), -1, np.int64)
     for row, group in zip(table, groups, strict=True):
         row[: len(group)] = group
     return Forest(n_features, base, table, _tests(trees, groups), _nodes(trees))
+
+
+def scores(
+    forest: Forest, rows: Array, offsets: Array | None = None, events: Array | None = None
+) -> Array:
+    """Scores of rows, which are those of xgboost's ``Booster.predict``.
+
+    Args:
+        forest: the model.
+        rows: ``rows * features``, single precision; NaN is a missing value.
+        offsets: of the events' rows, ``events + 1``; None takes all rows for those of one event.
+        events: positions of the events that are wanted, in rising order; None is all.
+
+    Returns:
+        One score for each row of these events, single precision.
+    """
+    if offsets is None:
+        offsets = np.array([0, len(rows)])
+    if events is None:
+        events = np.arange(len(offsets) - 1)
+    sums = np.full((offsets[events + 1] - offsets[events]).sum(), forest.base, np.float32)
+    if forest.tests is None or np.isnan(rows).any():
+        kernels.go_down(forest.nodes, rows, offsets, events, sums)
+    else:
+        kernels.rule_out(forest.tests, forest.groups, rows, offsets, events, sums)
+    kernels.to_probabilities(sums)
+    return sums
 
 
 class _Refusing:
@@ -156,10 +139,14 @@ class _Tree:
             raise refuse(f"it tests feature {self.feature.max()} of {n_features}")
         self.is_leaf = self.left == -1
         self.leaves = np.zeros((len(self.left), 2), np.int64)
+        self._seen = np.zeros(len(self.left), bool)
         self.n_leaves = self._number(0, 0)
 
     def _number(self, node: int, first: int) -> int:
         """Number the leaves below a node; gives the number for the next leaf."""
+        if self._seen[node]:
+            raise ValueError("its nodes are in a loop")
+        self._seen[node] = True
         if self.is_leaf[node]:
             stop = first + 1
         else:
@@ -218,4 +205,5 @@ def _nodes(trees: Sequence[_Tree]) -> Nodes:
         left=np.concatenate([tree.left for tree in trees]) + shift,
         right=np.concatenate([tree.right for tree in trees]) + shift,
         missing=np.concatenate([tree.missing for tree in trees]) + shift,
+        value=np.where(feature < 0, threshold, np.float32(0.0)),
     )

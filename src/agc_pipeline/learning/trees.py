@@ -1,18 +1,24 @@
-"""Scores of a forest: the numbers of xgboost to the bit, some times faster, in two kernels.
+"""Kernels that score rows by decision trees: the numbers of xgboost to the bit, and faster.
 
-The fast one uses that rows which follow each other share most of their values, as the assignments of
-one event do: a test is made once for each distinct value, and a row then only looks up which leaves
-its values rule out. The other one goes down from the root, for every kind of tree and for values
-that are missing. Both add the leaves in single precision in the order of the trees, as xgboost does.
+``rule_out`` uses that rows which follow each other share most of their values, as the assignments
+of one event do: a test is made once for each distinct value, and a row then only looks up which
+leaves its values rule out. ``go_down`` goes down from the root, for every kind of tree and for
+values that are missing. Both add the leaves in single precision in the order of the trees, as
+xgboost does.
 """
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from agc_pipeline.columnar.compiling import kernel
-from agc_pipeline.learning.forest import Array, Forest, Nodes, Tests
 
+Array = npt.NDArray[Any]
+
+# Leaves that a mask has bits for.
+LEAVES_MAX = 64
 # Rows that are scored together: what is kept of them stays in the processor's nearest cache.
 _BLOCK = 1024
 
@@ -27,30 +33,52 @@ for _bit in range(64):
     _POSITIONS[(0x03F79D71B4CB0A89 << _bit & 2**64 - 1) >> 58] = _bit
 
 
-def scores(forest: Forest, rows: Array, offsets: Array, events: Array) -> Array:
-    """Scores of the rows of some events, which are those of xgboost's ``Booster.predict``.
+class Tests(NamedTuple):
+    """The tests ``value < threshold`` of all trees, for scoring with masks of leaves.
 
-    Args:
-        forest: the model.
-        rows: ``rows * features``, single precision, of all events; NaN is a missing value.
-        offsets: of the events' rows, ``events + 1``.
-        events: positions of the events that are wanted, in rising order.
+    A test that fails rules out the leaves below its left branch: of those that no test rules out,
+    the first is where the row ends (Lucchese et al., QuickScorer, SIGIR 2015).
 
-    Returns:
-        One score for each row of these events, single precision.
+    Attributes:
+        column: position of the tested feature in its group.
+        threshold: single precision.
+        mask: bits of the leaves that stay if the test fails.
+        starts: ``trees * groups + 1``; the tests of tree ``t`` on features of group ``g`` are
+            ``starts[t * groups + g]`` to the next.
+        leaves: ``trees * 64`` values of leaves, from left to right.
     """
-    counts = offsets[events + 1] - offsets[events]
-    sums = np.full(counts.sum(), forest.base, np.float32)
-    if forest.tests is None or np.isnan(rows).any():
-        _go_down(forest.nodes, rows, offsets, events, sums)
-    else:
-        _rule_out(forest.tests, forest.groups, rows, offsets, events, sums)
-    _to_probabilities(sums)
-    return sums
+
+    column: Array
+    threshold: Array
+    mask: Array
+    starts: Array
+    leaves: Array
+
+
+class Nodes(NamedTuple):
+    """The nodes of all trees, for going down from the root.
+
+    Attributes:
+        roots: of the trees.
+        feature: that is tested; -1 for a leaf.
+        threshold: single precision.
+        left: node where ``value < threshold``.
+        right: node where not.
+        missing: node where there is no value.
+        value: of a leaf, single precision.
+    """
+
+    roots: Array
+    feature: Array
+    threshold: Array
+    left: Array
+    right: Array
+    missing: Array
+    value: Array
 
 
 @kernel
-def _to_probabilities(sums: Array) -> None:
+def to_probabilities(sums: Array) -> None:
     """The sigmoid in single precision, in place, with the constants of xgboost."""
     one, nearly_nothing, largest = np.float32(1.0), np.float32(1e-16), np.float32(88.7)
     for i in range(len(sums)):
@@ -59,7 +87,8 @@ def _to_probabilities(sums: Array) -> None:
 
 
 @kernel
-def _go_down(nodes: Nodes, rows: Array, offsets: Array, events: Array, sums: Array) -> None:
+def go_down(nodes: Nodes, rows: Array, offsets: Array, events: Array, sums: Array) -> None:
+    """Add the leaves of all trees to the sum of each row of some events."""
     n = 0
     for event in events:
         for row in range(offsets[event], offsets[event + 1]):
@@ -73,14 +102,15 @@ def _go_down(nodes: Nodes, rows: Array, offsets: Array, events: Array, sums: Arr
                         node = nodes.missing[node]
                     else:
                         node = nodes.right[node]
-                sums[n] += nodes.threshold[node]
+                sums[n] += nodes.value[node]
             n += 1
 
 
 @kernel
-def _rule_out(
+def rule_out(
     tests: Tests, groups: Array, rows: Array, offsets: Array, events: Array, sums: Array
 ) -> None:
+    """The same, for rows without missing values; ``groups`` as in ``forest.Forest``."""
     n_groups, width = groups.shape
     # Of a block of rows: the row, and whether its event begins there.
     chosen = np.empty(_BLOCK, np.int64)
@@ -148,7 +178,7 @@ def _find_kinds(
         found = -1
         # Most often it is that of the row before.
         if i > 0 and first < n and _is_kind(values, kinds[i - 1], rows, row, group):
-            found = np.int64(kinds[i - 1])
+            found = int(kinds[i - 1])
         else:
             for kind in range(first, n):
                 if _is_kind(values, kind, rows, row, group):
@@ -224,3 +254,24 @@ def _add_leaves(
         left = run_masks[run_of[i]] & masks[kinds[i]]
         lowest = left & (~left + _ONE)
         sums[i] += leaves[_POSITIONS[(lowest * _DE_BRUIJN) >> _TOP]]
+
+
+@kernel
+def first_highest(found: Array, offsets: Array, events: Array) -> Array:
+    """Row of the highest score of each event, the first of equal ones: ``int64``.
+
+    Args:
+        found: scores of the rows of ``events``, as ``scores`` gives them.
+        offsets: of the rows of all events.
+        events: positions of the events; each has a row.
+    """
+    best = np.empty(len(events), np.int64)
+    n = 0
+    for i in range(len(events)):
+        first, stop = offsets[events[i]], offsets[events[i] + 1]
+        best[i] = first
+        for row in range(first + 1, stop):
+            if found[n + row - first] > found[n + best[i] - first]:
+                best[i] = row
+        n += stop - first
+    return best
