@@ -77,6 +77,18 @@ class TritonSettings(Settings):
     tls: Tls | None
 
 
+class ScoringSettings(Settings):
+    """What computes the scores of a histogram job. No bin depends on it.
+
+    Attributes:
+        scorer: "xgboost" scores in the job, "triton" has a server score.
+        triton: the server.
+    """
+
+    scorer: Literal["xgboost", "triton"]
+    triton: TritonSettings
+
+
 class LearningSettings(Settings):
     """How models are trained, and where they are scored.
 
