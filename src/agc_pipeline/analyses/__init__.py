@@ -4,7 +4,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import cast
 
-from agc_pipeline.analyses.base import Analysis, Compiled, Histogramming, Preselection, Querying
+from agc_pipeline.analyses.base import (
+    Analysis,
+    Compiled,
+    Histogramming,
+    Preselection,
+    Querying,
+    Training,
+)
 
 
 def load(name: str) -> Analysis:
@@ -38,3 +45,9 @@ def load_compiled(name: str) -> Compiled | None:
     if not has_compiled(name):
         return None
     return cast(Compiled, import_module(f"agc_pipeline.analyses.{name}.compiled"))
+
+
+def load_training(name: str) -> Training:
+    """The module ``agc_pipeline.analyses.NAME.jet_assignment.training``."""
+    module = f"agc_pipeline.analyses.{name}.jet_assignment.training"
+    return cast(Training, import_module(module))
