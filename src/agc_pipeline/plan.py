@@ -6,6 +6,7 @@ so that changing anything else leaves its result valid.
 
 import json
 import math
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from agc_pipeline.config import Configuration
 from agc_pipeline.datasets import Dataset, InputFile, batches, files_per_job, take
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
-from agc_pipeline.errors import InputError
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.inputs import (
     FilesetInput,
     FilesInput,
@@ -25,6 +26,9 @@ from agc_pipeline.inputs import (
     WorkspaceInput,
     listed,
 )
+from agc_pipeline.learning import repository
+from agc_pipeline.learning.models import CARD, PARITIES
+from agc_pipeline.learning.settings import Served
 
 # Simulated files are small, and their events are not known before: the default run has a job for
 # each dataset.
@@ -116,13 +120,7 @@ class Plan:
 
     def local_inputs(self, dataset: str, batch: str) -> list[str]:
         """Files of a batch that Snakemake can watch: simulated ones, and those on this machine."""
-        found = []
-        for file in self.batches(dataset)[batch]:
-            if file.record is not None:
-                found += [file.source, file.record]
-            elif "://" not in file.source and Path(file.source).exists():
-                found.append(file.source)
-        return found
+        return _watched(self.batches(dataset)[batch])
 
     def simulate(self, dataset: str, part: str) -> str:
         """Settings of a simulation job."""
@@ -197,6 +195,81 @@ class Plan:
                 ],
             }
         )
+
+    @cached_property
+    def assigns(self) -> bool:
+        """Whether a model assigns jets to partons in this run."""
+        filled = not isinstance(self.config.input, PublishedInput | WorkspaceInput)
+        return filled and self.config.jet_assignment != "off"
+
+    @property
+    def trains(self) -> bool:
+        """Whether that model is trained in this run."""
+        return self.assigns and self.config.learning.models is None
+
+    @property
+    def models(self) -> list[str]:
+        """Files of the models that assign jets: none if they are not assigned."""
+        folder = self.config.learning.models or f"{self.config.results.rstrip('/')}/models"
+        names = (*(f"{parity}.json" for parity in PARITIES), CARD)
+        return [f"{folder}/{name}" for name in names] if self.assigns else []
+
+    @property
+    def exported(self) -> list[str]:
+        """Files of the repository of these models for a Triton server."""
+        paths = repository.files(Path(self.repository), self.config.learning.triton)
+        return [str(path) for path in paths] if self.assigns else []
+
+    @property
+    def repository(self) -> str:
+        """Folder of that repository."""
+        return f"{self.config.results.rstrip('/')}/models/triton"
+
+    def export_models(self) -> str:
+        """Settings of the rule that writes it."""
+        served = set(Served.model_fields)
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "served": self.config.learning.triton.model_dump(include=served),
+            }
+        )
+
+    @cached_property
+    def training_files(self) -> tuple[InputFile, ...]:
+        """Files that models are trained on at most.
+
+        Raises:
+            ConfigurationError: if the run does not have it.
+        """
+        if self.analysis.trained_on is None:
+            raise TypeError(f"{self.analysis.name} has no models")
+        name = self.analysis.dataset_name(*self.analysis.trained_on)
+        if name not in self.datasets:
+            raise ConfigurationError(
+                f"the input has no {name}, which the models are trained on",
+                place="jet_assignment",
+                remedy="add it to the input, give the folder of an earlier training as "
+                "`learning.models`, or set `jet_assignment: off`",
+            )
+        (taken,) = take((self.datasets[name],), self.config.learning.training.n_files_max)
+        return taken.files
+
+    def train(self) -> str:
+        """Settings of the rule that trains the models."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "selection": self._physics["selection"],
+                "jet_assignment": self._physics["jet_assignment"],
+                "training": self.config.learning.training.model_dump(exclude={"tracking"}),
+                "files": [file.model_dump() for file in self.training_files],
+            }
+        )
+
+    def training_inputs(self) -> list[str]:
+        """Files that the models are trained on and that Snakemake can watch."""
+        return _watched(self.training_files)
 
     def histogram(self) -> str:
         """Settings of a histogram job."""
@@ -331,6 +404,16 @@ class Plan:
         simulate = ("simulate",) if isinstance(self.config.input, SimulatedInput) else ()
         filling = ("fileset", "deliver", "histogram", "partial_sum", "merge_dataset", "merge")
         return (*simulate, *filling, *behind)
+
+
+def _watched(files: Iterable[InputFile]) -> list[str]:
+    found = []
+    for file in files:
+        if file.record is not None:
+            found += [file.source, file.record]
+        elif "://" not in file.source and Path(file.source).exists():
+            found.append(file.source)
+    return found
 
 
 def _text(content: Any) -> str:

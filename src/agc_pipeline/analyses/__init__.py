@@ -11,6 +11,7 @@ from agc_pipeline.analyses.base import (
     Histogramming,
     Preselection,
     Querying,
+    Training,
 )
 
 
@@ -55,3 +56,9 @@ def load_compiled(name: str) -> Compiled | None:
     if not has_compiled(name):
         return None
     return cast(Compiled, import_module(f"agc_pipeline.analyses.{name}.compiled"))
+
+
+def load_training(name: str) -> Training:
+    """The module ``agc_pipeline.analyses.NAME.jet_assignment.training``."""
+    module = f"agc_pipeline.analyses.{name}.jet_assignment.training"
+    return cast(Training, import_module(module))

@@ -119,6 +119,8 @@ class Analysis:
         systematics: every source of uncertainty.
         pseudodata: for the pseudodata, the weight of each dataset in the sum.
         optional: regions that only some runs have, by what they have them for.
+        trained_on: process and variation of the dataset that models are trained on; None if the
+            analysis has no models.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Analysis:
     systematics: tuple[Systematic, ...]
     pseudodata: Mapping[tuple[str, str], float]
     optional: Mapping[str, tuple[Region, ...]] = field(default_factory=dict)
+    trained_on: tuple[str, str] | None = None
 
     def extended(self, parts: Iterable[str]) -> "Analysis":
         """The same with the optional regions of ``parts``, behind the others."""
@@ -137,9 +140,16 @@ class Analysis:
 
     def selection(self, values: Mapping[str, object]) -> Settings:
         """The ``physics.selection`` of the configuration, validated."""
-        model = self.settings.model_fields["selection"].annotation
+        return self._part("selection", values)
+
+    def assignment(self, values: Mapping[str, object]) -> Settings:
+        """The ``physics.jet_assignment`` of the configuration, validated."""
+        return self._part("jet_assignment", values)
+
+    def _part(self, name: str, values: Mapping[str, object]) -> Settings:
+        model = self.settings.model_fields[name].annotation
         if not (isinstance(model, type) and issubclass(model, Settings)):
-            raise TypeError(f"{self.settings.__name__}.selection must be a Settings model")
+            raise TypeError(f"{self.settings.__name__}.{name} must be a Settings model")
         return model.model_validate(values)
 
     def dataset_name(self, process: str, variation: str) -> str:
@@ -284,3 +294,20 @@ class Assigning(Protocol):
         Raises:
             InputError: if a model is missing, or not the right one.
         """
+
+
+class Training(Protocol):
+    """The module ``agc_pipeline.analyses.NAME.jet_assignment.training``: what models learn from.
+
+    Attributes:
+        COLUMNS: collection (or "" for event columns) to the names of the fields that are read.
+        FEATURES: names of what the models are given.
+        WORDING: what their answers are called.
+    """
+
+    COLUMNS: Mapping[str, tuple[str, ...]]
+    FEATURES: tuple[str, ...]
+    WORDING: Any
+
+    def examples(self, selection: Any, assignment: Any, events: Any) -> Any:
+        """The events whose truth is known, as ``learning.examples.Examples``."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from agc_pipeline.columnar.compiling import kernel
 from agc_pipeline.learning.models import PARITIES, Parity
 
 Array = npt.NDArray[Any]
@@ -83,14 +84,23 @@ class Examples:
         Args:
             scores: one for each row.
         """
-        counts = np.diff(self.offsets)
-        largest = np.maximum.reduceat(scores, self.offsets[:-1]) if len(self) else scores[:0]
-        rows = np.flatnonzero(scores == np.repeat(largest, counts))
-        events, first = np.unique(self.event[rows], return_index=True)
-        if len(events) != len(self):
-            raise ValueError("events without a candidate, or scores that are no numbers")
-        found: Array = rows[first]
-        return found
+        return best(scores, self.offsets)
+
+
+@kernel
+def best(scores: Array, offsets: Array) -> Array:
+    """Row of the largest score of each event, the first of several: ``events * int64``.
+
+    Args:
+        scores: one for each row, numbers.
+        offsets: ``events + 1``; every event has rows.
+    """
+    found = offsets[:-1].copy()
+    for event in range(len(found)):
+        for row in range(offsets[event] + 1, offsets[event + 1]):
+            if scores[row] > scores[found[event]]:
+                found[event] = row
+    return found
 
 
 def append(parts: Sequence[Examples]) -> Examples:

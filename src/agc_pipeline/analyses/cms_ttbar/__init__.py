@@ -3,7 +3,7 @@
 Source: task of the IRIS-HEP Analysis Grand Challenge, version 2.
 """
 
-from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.analyses.base import NOMINAL, Analysis
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import ASSIGNED_REGIONS
 from agc_pipeline.analyses.cms_ttbar.settings import TtbarPhysics
 from agc_pipeline.analyses.cms_ttbar.variations import (
@@ -23,4 +23,5 @@ ANALYSIS = Analysis(
     datasets=DATASETS,
     systematics=SYSTEMATICS,
     pseudodata=PSEUDODATA,
+    trained_on=("ttbar", NOMINAL),
 )
