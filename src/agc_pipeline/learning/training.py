@@ -13,14 +13,12 @@ import numpy as np
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.learning.examples import Array, Examples
 from agc_pipeline.learning.models import PARITIES, TRAINED_ON, Parity
+from agc_pipeline.learning.records import LOSS, TRAINING, VALIDATION, WRONG
 from agc_pipeline.learning.settings import TrainingSettings
 
 log = logging.getLogger(__name__)
 
 _TREES_BETWEEN_LINES = 50
-# What is told of each number of trees: the loss that is minimised, and events that go wrong.
-LOSS, WRONG = "logloss", "wrong"
-TRAINING, VALIDATION = "training", "validation"
 
 
 @dataclass(frozen=True)
