@@ -402,7 +402,16 @@ class Plan:
         if isinstance(self.config.input, PublishedInput):
             return ("published", *behind)
         simulate = ("simulate",) if isinstance(self.config.input, SimulatedInput) else ()
-        filling = ("fileset", "deliver", "histogram", "partial_sum", "merge_dataset", "merge")
+        train = ("train",) if self.trains else ()
+        filling = (
+            "fileset",
+            "deliver",
+            *train,
+            "histogram",
+            "partial_sum",
+            "merge_dataset",
+            "merge",
+        )
         return (*simulate, *filling, *behind)
 
 

@@ -63,6 +63,7 @@ PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
 # Published histograms are not filled here, and a given workspace has none.
 FILLED = CONFIG.input.kind not in ("published", "workspace")
 PERFORMANCE = [f"{RESULTS}/performance.json"] if FILLED else []
+TRAINING = [f"{RESULTS}/training.json"] if PLAN.trains else []
 PAGE_TEMPLATES = data("report/templates/*")
 
 

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import packages_distributions
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,13 @@ import numpy as np
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.learning.examples import Array, Examples
 from agc_pipeline.learning.models import PARITIES, TRAINED_ON, Parity
+from agc_pipeline.learning.records import LOSS, TRAINING, VALIDATION, WRONG
 from agc_pipeline.learning.settings import TrainingSettings
+from agc_pipeline.provenance import distribution
 
 log = logging.getLogger(__name__)
 
 _TREES_BETWEEN_LINES = 50
-# What is told of each number of trees: the loss that is minimised, and events that go wrong.
-LOSS, WRONG = "logloss", "wrong"
-TRAINING, VALIDATION = "training", "validation"
 
 
 @dataclass(frozen=True)
@@ -49,15 +47,15 @@ def installed() -> str:
     Raises:
         ConfigurationError: if none has.
     """
-    names = packages_distributions().get("xgboost")
-    if not names:
+    name = distribution("xgboost")
+    if name is None:
         raise ConfigurationError(
             "xgboost is not installed: models cannot be trained",
             place="jet_assignment",
             remedy="install it (`pip install 'agc-pipeline[jet-assignment]'`), give the folder of "
             "an earlier training as `learning.models`, or set `jet_assignment: off`",
         )
-    return names[0]
+    return name
 
 
 def check_hyperparameters(settings: TrainingSettings) -> None:

@@ -24,17 +24,19 @@ from agc_pipeline.inference.outcomes import (
     ToyRecord,
 )
 from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.learning.records import TrainingRecord
 from agc_pipeline.provenance import digest
 from agc_pipeline.report import (
     comparison,
     distributions,
+    learning,
     page,
     parameters,
     statistics,
     systematics,
     tables,
 )
-from agc_pipeline.report.prediction import expectations
+from agc_pipeline.report.prediction import Expectation, expectations
 from agc_pipeline.report.runtimes import Runtime
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.report.style import Picture
@@ -83,6 +85,7 @@ class Run:
         validation: content of ``validation.json``.
         propagated: content of ``propagated.json``.
         histograms: content of ``histograms.root``.
+        training: content of ``training.json``; None if no models were trained.
     """
 
     checks: CheckRecord
@@ -99,6 +102,7 @@ class Run:
     validation: ValidationResult | None = None
     propagated: PropagationRecord | None = None
     histograms: Mapping[str, hist.Hist] | None = None
+    training: TrainingRecord | None = None
 
     @property
     def partial(self) -> bool:
@@ -154,6 +158,7 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
         "cuts": tables.cuts(datasets),
         "validation": run.validation,
         "comparisons": _comparisons(run, analysis, figures),
+        "training": _training(run, figures),
         "runtimes": run.runtimes,
         "dask_reports": run.dask_reports,
         "performance": run.performance,
@@ -222,20 +227,11 @@ def _nuisances(run: Run, analysis: Analysis) -> list[str]:
 def _distributions(
     settings: ReportStage, run: Run, analysis: Analysis, folder: Path, data_label: str
 ) -> list[Picture]:
+    """The fitted distributions before and after the fit, on one scale."""
     found = expectations(analysis, run.fit.channels, run.fit.yields)
     return [
-        distributions.draw(
-            expectation,
-            analysis,
-            folder,
-            label=_corner(settings),
-            data_label=data_label,
-            highest=max(
-                max((other.total + other.uncertainty).max(), other.data.max())
-                for other in found
-                if other.region == expectation.region
-            ),
-            partial=run.partial,
+        _distribution(
+            settings, run, analysis, folder, data_label, expectation=expectation, beside=found
         )
         for expectation in found
     ]
@@ -248,21 +244,59 @@ def _propagated(
     if run.propagated is None:
         return []
     return [
-        distributions.draw(
-            expectation,
+        _distribution(
+            settings,
+            run,
             analysis,
             folder,
-            label=_corner(settings),
-            data_label=data_label,
-            highest=max(
-                (expectation.total + expectation.uncertainty).max(), expectation.data.max()
-            ),
-            partial=run.partial,
+            data_label,
+            expectation=expectation,
+            beside=[expectation],
             name=f"{expectation.region}_propagated",
         )
         for expectation in expectations(analysis, run.propagated.channels, run.propagated.yields)
         if expectation.moment == "post-fit"
     ]
+
+
+def _training(run: Run, folder: Path) -> dict[str, Any] | None:
+    """The record of the training, names of its rows, and its figures."""
+    record = run.training
+    if record is None:
+        return None
+    return {
+        "record": record,
+        "names": [learning.size_name(row, record.rows, record.words.size) for row in record.rows],
+        "pictures": learning.draw(record, folder, partial=run.partial),
+    }
+
+
+def _distribution(
+    settings: ReportStage,
+    run: Run,
+    analysis: Analysis,
+    folder: Path,
+    data_label: str,
+    *,
+    expectation: Expectation,
+    beside: Sequence[Expectation],
+    name: str | None = None,
+) -> Picture:
+    """One figure, with room for the largest bin of its region among those that stand beside it."""
+    return distributions.draw(
+        expectation,
+        analysis,
+        folder,
+        label=_corner(settings),
+        data_label=data_label,
+        highest=max(
+            max((other.total + other.uncertainty).max(), other.data.max())
+            for other in beside
+            if other.region == expectation.region
+        ),
+        partial=run.partial,
+        name=name,
+    )
 
 
 def _corner(settings: ReportStage) -> str:
@@ -336,6 +370,7 @@ def _made_by(run: Run) -> list[Mapping[str, Any]]:
         run.toys,
         run.limit,
         run.propagated,
+        run.training,
     )
     return [record.provenance for record in records if record is not None and record.provenance]
 

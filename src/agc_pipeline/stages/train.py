@@ -9,7 +9,7 @@ from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.settings import ReadingSettings
 from agc_pipeline.files import write_bytes, write_json
-from agc_pipeline.learning import evaluation, models, reading, training
+from agc_pipeline.learning import evaluation, models, reading, records, training
 from agc_pipeline.learning.settings import TrainingSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
@@ -62,7 +62,7 @@ def stage(arguments: argparse.Namespace) -> None:
     trained = training.train_both(
         examples, physics.FEATURES, settings.training, threads=arguments.threads
     )
-    rows, records = evaluation.judge(examples, physics.FEATURES, trained)
+    rows, judged = evaluation.judge(examples, physics.FEATURES, trained)
     made_by = provenance(
         "train",
         packages=("awkward", "numba", "numpy", "uproot", xgboost),
@@ -76,7 +76,7 @@ def stage(arguments: argparse.Namespace) -> None:
             best_iteration=model.n_trees - 1,
             n_events=model.n_events,
             n_events_validation=model.n_events_validation,
-            metrics=records[parity].metrics,
+            metrics=judged[parity].metrics,
         )
         for parity, model in trained.items()
     }
@@ -91,12 +91,12 @@ def stage(arguments: argparse.Namespace) -> None:
     for parity, model in trained.items():
         write_bytes(models.path(arguments.models, parity), model.content)
     write_json(arguments.models / models.CARD, card.model_dump())
-    record = evaluation.TrainingRecord(
+    record = records.TrainingRecord(
         words=evaluation.words(physics.WORDING),
         edges=evaluation.edges(),
         rows=rows,
-        even=records["even"],
-        odd=records["odd"],
+        even=judged["even"],
+        odd=judged["odd"],
         models={parity: described.sha256 for parity, described in cards.items()},
         provenance=dict(made_by),
     )
