@@ -41,6 +41,10 @@ class ServerProcess:
     def command(self) -> list[str]:
         raise NotImplementedError
 
+    def environment(self) -> dict[str, str] | None:
+        """Variables of the process; None are those of this one."""
+        return None
+
     def url(self, name: str, *, port: int | None = None) -> str:
         raise NotImplementedError
 
@@ -49,6 +53,7 @@ class ServerProcess:
             self.command(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=self.environment(),
             # `python -m servers.NAME` finds the module there.
             cwd=Path(__file__).resolve().parent.parent,
         )

@@ -6,6 +6,7 @@ from typing import cast
 
 from agc_pipeline.analyses.base import (
     Analysis,
+    Assigning,
     Compiled,
     Histogramming,
     Preselection,
@@ -14,10 +15,15 @@ from agc_pipeline.analyses.base import (
 )
 
 
-def load(name: str) -> Analysis:
-    """The declaration of the analysis in ``agc_pipeline.analyses.NAME``."""
+def load(name: str, *parts: str) -> Analysis:
+    """The declaration of the analysis in ``agc_pipeline.analyses.NAME``.
+
+    Args:
+        name: of the analysis.
+        parts: those of its optional regions that the run has.
+    """
     analysis: Analysis = import_module(f"agc_pipeline.analyses.{name}").ANALYSIS
-    return analysis
+    return analysis.extended(parts)
 
 
 def load_preselection(name: str) -> Preselection:
@@ -33,6 +39,11 @@ def load_query(name: str) -> Querying:
 def load_processor(name: str) -> Histogramming:
     """The module ``agc_pipeline.analyses.NAME.processor``."""
     return cast(Histogramming, import_module(f"agc_pipeline.analyses.{name}.processor"))
+
+
+def load_assignment(name: str) -> Assigning:
+    """The module ``agc_pipeline.analyses.NAME.jet_assignment.assign``."""
+    return cast(Assigning, import_module(f"agc_pipeline.analyses.{name}.jet_assignment.assign"))
 
 
 def has_compiled(name: str) -> bool:

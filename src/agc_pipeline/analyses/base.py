@@ -5,8 +5,8 @@ inference, validation and the report; the modules that work on events serve deli
 histograms, and are loaded only there.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from pydantic import PositiveFloat
@@ -120,6 +120,7 @@ class Analysis:
         pseudodata: for the pseudodata, the weight of each dataset in the sum.
         trained_on: process and variation of the dataset that models are trained on; None if the
             analysis has no models.
+        optional: regions that only some runs have, by what they have them for.
     """
 
     name: str
@@ -130,6 +131,12 @@ class Analysis:
     systematics: tuple[Systematic, ...]
     pseudodata: Mapping[tuple[str, str], float]
     trained_on: tuple[str, str] | None = None
+    optional: Mapping[str, tuple[Region, ...]] = field(default_factory=dict)
+
+    def extended(self, parts: Iterable[str]) -> "Analysis":
+        """The same with the optional regions of ``parts``, behind the others."""
+        more = tuple(region for part in parts for region in self.optional[part])
+        return replace(self, regions=self.regions + more)
 
     def selection(self, values: Mapping[str, object]) -> Settings:
         """The ``physics.selection`` of the configuration, validated."""
@@ -217,8 +224,12 @@ class Querying(Protocol):
 class Histogramming(Protocol):
     """The module ``agc_pipeline.analyses.NAME.processor``: from events to histograms."""
 
-    def processor(self, selection: Any, process: str, variation: str) -> Any:
+    def processor(
+        self, selection: Any, process: str, variation: str, assignment: Any = None
+    ) -> Any:
         """A coffea processor for a dataset of this process and variation.
+
+        Where an ``Assignment`` is given, it fills the regions of that, too.
 
         Its output has ``histograms`` (region to histogram of variation and observable, see
         ``columnar.filling``), ``preselection`` and ``selected`` (cut to number of events); its
@@ -242,7 +253,9 @@ class Compiled(Protocol):
     It reads some of the columns of the preselection.
     """
 
-    def processor(self, selection: Any, process: str, variation: str) -> CompiledProcessor:
+    def processor(
+        self, selection: Any, process: str, variation: str, assignment: Any = None
+    ) -> CompiledProcessor:
         """The processor for a dataset of this process and variation."""
 
 
@@ -261,3 +274,40 @@ class Training(Protocol):
 
     def examples(self, selection: Any, assignment: Any, events: Any) -> Any:
         """The events whose truth is known, as ``learning.examples.Examples``."""
+
+
+class Assignment(Protocol):
+    """Assigns jets to partons by a model. It is sent to other processes, as processors are.
+
+    Attributes:
+        regions: one for each observable.
+        digest: of the model.
+    """
+
+    regions: tuple[Region, ...]
+    digest: str
+
+    def observables(self, jets: Any, leptons: Any, numbers: Any) -> Any:
+        """The observables of some events: ``regions * events``, double precision.
+
+        Args:
+            jets: good jets, packed; what they are, the analysis knows.
+            leptons: one for each event.
+            numbers: of the events.
+        """
+
+
+class Assigning(Protocol):
+    """The module ``agc_pipeline.analyses.NAME.jet_assignment.assign``, if it has one."""
+
+    def assignment(self, settings: Any, models: Any, scoring: Any) -> Assignment:
+        """The assignment by a pair of models.
+
+        Args:
+            settings: ``physics.jet_assignment``.
+            models: folder of the models.
+            scoring: ``learning.settings.ScoringSettings``.
+
+        Raises:
+            InputError: if a model is missing, or not the right one.
+        """

@@ -1,10 +1,10 @@
 """The ``learning:`` part of the configuration: how models are trained, where they are scored."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import Settings, Tls
 
 # Where jets are assigned by a model, and what computes its scores.
 Scorer = Literal["off", "xgboost", "triton"]
@@ -69,29 +69,25 @@ class TrackedTraining(TrainingSettings):
     tracking: str | None
 
 
-class Tls(Settings):
-    """Files for an encrypted connection, in PEM.
-
-    Attributes:
-        ca_file: certificates of the authorities; None takes the system's.
-        cert: certificate of this client; None sends none.
-        key: its key.
-    """
-
-    ca_file: str | None = None
-    cert: str | None = None
-    key: str | None = None
-
-
 class Versions(Settings):
     """Versions of the served model, by the parity of the events that it was trained on."""
 
-    even: str
-    odd: str
+    even: str = Field(min_length=1)
+    odd: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if self.even == self.odd:
+            raise ValueError(f"{self.even} cannot be the version of both models")
+        return self
+
+    def of(self, parity: Literal["even", "odd"]) -> str:
+        """Version of the model that was trained on events of this parity."""
+        return self.even if parity == "even" else self.odd
 
 
 class TritonSettings(Settings):
-    """A server that scores, by the KServe protocol, version 2, over gRPC.
+    """A server that scores, by the KServe protocol, version 2, over gRPC. No bin depends on it.
 
     Attributes:
         url: host and port.
@@ -100,16 +96,31 @@ class TritonSettings(Settings):
         batch_size: rows of one request at most.
         timeout: seconds that one request may take.
         attempts: requests in total for a batch that fails.
+        backoff: seconds before the second request for a batch; doubled before each further one,
+            with jitter.
         tls: files for an encrypted connection; None does not encrypt.
     """
 
-    url: str
-    model: str
+    url: str = Field(pattern=r"^[^\s/@]+:[0-9]+$")
+    model: str = Field(min_length=1)
     versions: Versions
     batch_size: PositiveInt
     timeout: PositiveFloat
     attempts: PositiveInt
+    backoff: PositiveFloat
     tls: Tls | None
+
+
+class ScoringSettings(Settings):
+    """What computes the scores of a histogram job. No bin depends on it.
+
+    Attributes:
+        scorer: "xgboost" scores in the job, "triton" has a server score.
+        triton: the server.
+    """
+
+    scorer: Literal["xgboost", "triton"]
+    triton: TritonSettings
 
 
 class LearningSettings(Settings):

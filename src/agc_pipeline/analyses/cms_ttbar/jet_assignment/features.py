@@ -9,35 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import FEATURES
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import n_permutations
 from agc_pipeline.columnar.columns import offsets_of
 from agc_pipeline.columnar.compiling import kernel
 
+__all__ = ["FEATURES", "GROUPS", "Jets", "Leptons", "features"]
+
 Array = npt.NDArray[Any]
 
-FEATURES = (
-    "deltar_leptonbtoplep",
-    "deltar_w1w2",
-    "deltar_w1btophad",
-    "deltar_w2btophad",
-    "mass_leptonbtoplep",
-    "mass_w1w2",
-    "mass_w1w2btophad",
-    "pt_w1w2btophad",
-    "pt_w1",
-    "pt_w2",
-    "pt_btophad",
-    "pt_btoplep",
-    "btag_w1",
-    "btag_w2",
-    "btag_btophad",
-    "btag_btoplep",
-    "qgl_w1",
-    "qgl_w2",
-    "qgl_btophad",
-    "qgl_btoplep",
-)
-"""Names of the features, in the order of the models' columns; GeV where they have a unit."""
+# Features that change together from one assignment to the next, the quickest last: what depends on
+# the jets of the W, on the b of the hadronic top, on both, and on the b of the leptonic top. It is
+# told to the forests, which are faster for it.
+GROUPS = ((1, 5, 8, 9, 12, 13, 16, 17), (10, 14, 18), (2, 3, 6, 7), (0, 4, 11, 15, 19))
 
 
 class Jets(NamedTuple):
@@ -68,6 +52,14 @@ class Jets(NamedTuple):
         first = position < n_max
         return Jets(offsets_of(np.minimum(counts, n_max)), *(values[first] for values in self[1:]))
 
+    def events(self, start: int, stop: int) -> "Jets":
+        """The jets of a range of events."""
+        jets = slice(self.offsets[start], self.offsets[stop])
+        return Jets(
+            self.offsets[start : stop + 1] - self.offsets[start],
+            *(values[jets] for values in self[1:]),
+        )
+
 
 class Leptons(NamedTuple):
     """The one lepton of each event, ``events`` values each, in double precision.
@@ -83,6 +75,14 @@ class Leptons(NamedTuple):
     eta: Array
     phi: Array
     mass: Array
+
+    def events(self, start: int, stop: int) -> "Leptons":
+        """The leptons of a range of events."""
+        return Leptons(*(values[start:stop] for values in self))
+
+    def take(self, events: Array) -> "Leptons":
+        """The leptons of some events, by their positions or a mask."""
+        return Leptons(*(values[events] for values in self))
 
 
 def features(jets: Jets, leptons: Leptons, *, wrapped: bool) -> tuple[Array, Array]:
