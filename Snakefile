@@ -32,3 +32,4 @@ rule all:
     input:
         f"{RESULTS}/report.html",
         f"{RESULTS}/preservation.json",
+        TRACKED,
