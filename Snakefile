@@ -33,3 +33,4 @@ rule all:
         f"{RESULTS}/report.html",
         f"{RESULTS}/preservation.json",
         TRACKED,
+        PLAN.exported,

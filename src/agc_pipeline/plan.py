@@ -26,7 +26,9 @@ from agc_pipeline.inputs import (
     WorkspaceInput,
     listed,
 )
+from agc_pipeline.learning import repository
 from agc_pipeline.learning.models import CARD, PARITIES
+from agc_pipeline.learning.settings import Served
 
 # Simulated files are small, and their events are not known before: the default run has a job for
 # each dataset.
@@ -216,6 +218,27 @@ class Plan:
         folder = self.config.learning.models or f"{self.config.results.rstrip('/')}/models"
         names = (*(f"{parity}.json" for parity in PARITIES), CARD)
         return [f"{folder}/{name}" for name in names] if self.assigns else []
+
+    @property
+    def exported(self) -> list[str]:
+        """Files of the repository of these models for a Triton server."""
+        paths = repository.files(Path(self.repository), self.config.learning.triton)
+        return [str(path) for path in paths] if self.assigns else []
+
+    @property
+    def repository(self) -> str:
+        """Folder of that repository."""
+        return f"{self.config.results.rstrip('/')}/models/triton"
+
+    def export_models(self) -> str:
+        """Settings of the rule that writes it."""
+        served = set(Served.model_fields)
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "served": self.config.learning.triton.model_dump(include=served),
+            }
+        )
 
     @cached_property
     def training_files(self) -> tuple[InputFile, ...]:

@@ -1,11 +1,24 @@
 """Assignments of jets to partons and their features, one after the other."""
 
 import math
+from collections.abc import Callable, Iterable
 from itertools import permutations as ordered
 from typing import Any
 
-from oracle.analysis import four_momentum
-from oracle.events import Electron, Jet, Muon
+from oracle.analysis import (
+    Entry,
+    Smear,
+    four_momentum,
+    good_electron,
+    good_jet,
+    good_muon,
+    one_lepton,
+    region,
+    variations,
+    varied_jets,
+    weight,
+)
+from oracle.events import Electron, Event, Jet, Muon
 
 
 def assignments(n_jets: int) -> list[tuple[int, int, int, int]]:
@@ -53,3 +66,41 @@ def features(
         *(jet.btag for jet in in_order),
         *(jet.qgl for jet in in_order),
     ]
+
+
+Score = Callable[[int, list[list[float]]], list[float]]
+"""Scores of all assignments of an event with this number, from their features."""
+
+
+def best_features(
+    event: Event, jets: list[Jet], *, score: Score, wrapped: bool = True
+) -> list[float]:
+    """Features of the assignment of up to six leading jets that scores highest."""
+    (lepton,) = [
+        *(electron for electron in event.electrons if good_electron(electron)),
+        *(muon for muon in event.muons if good_muon(muon)),
+    ]
+    leading = jets[:6]
+    rows = [
+        features(leading, lepton, chosen, wrapped=wrapped) for chosen in assignments(len(leading))
+    ]
+    scores = score(event.number, rows)
+    return rows[scores.index(max(scores))]
+
+
+def filled(
+    events: Iterable[Event], process: str, variation: str, *, smear: Smear, score: Score
+) -> dict[tuple[int, str], list[Entry]]:
+    """What the histogram of each feature and variation is filled with."""
+    shifts = variations(process, variation)
+    found: dict[tuple[int, str], list[Entry]] = {
+        (feature, shift): [] for feature in range(20) for shift in shifts
+    }
+    for event in events:
+        for shift in shifts if one_lepton(event) else ():
+            jets = [jet for jet in varied_jets(event, shift, smear) if good_jet(jet)]
+            if region(jets) != "4j2b":
+                continue
+            for feature, value in enumerate(best_features(event, jets, score=score)):
+                found[feature, shift].append(Entry(value, weight(jets, shift)))
+    return found

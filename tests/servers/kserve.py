@@ -33,7 +33,8 @@ class Behaviour:
         failures: status for each of the next requests for scores, before they are well again.
         delay: seconds before each answer to a request for scores.
         requests: version and rows of each request for scores.
-        repository: whether it knows Triton's calls.
+        extensions: whether it knows Triton's calls.
+        parameters: of the model's configuration.
     """
 
     scores: Mapping[str, Callable[[Array], Array]]
@@ -48,6 +49,7 @@ class Behaviour:
     delay: float = 0
     requests: list[tuple[str, int]] = field(default_factory=list)
     extensions: bool = True
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Servicer(service.GRPCInferenceServiceServicer):  # type: ignore[misc]
@@ -86,6 +88,8 @@ class _Servicer(service.GRPCInferenceServiceServicer):  # type: ignore[misc]
             context.abort(Status.UNIMPLEMENTED, "no such call")
         answer = messages.ModelConfigResponse()
         answer.config.max_batch_size = self._is.rows_max or 0
+        for name, value in self._is.parameters.items():
+            answer.config.parameters[name].string_value = value
         return answer
 
     def RepositoryIndex(self, request: Any, context: grpc.ServicerContext) -> Any:

@@ -1,6 +1,7 @@
 """What all servers of the tests share: a process on a port of its own."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -54,6 +55,7 @@ class ServerProcess:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=self.environment(),
+            process_group=0,
             # `python -m servers.NAME` finds the module there.
             cwd=Path(__file__).resolve().parent.parent,
         )
@@ -68,7 +70,9 @@ class ServerProcess:
 
     def kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            # With all that it started.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 

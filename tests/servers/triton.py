@@ -81,8 +81,6 @@ class TritonServer(ServerProcess):
         self._installed = lib / "site-packages"
         self._server = self._installed / "pytriton" / "tritonserver"
         self._make_backends(lib.name.removeprefix("python"))
-        # Blocks of shared memory that a killed server leaves behind.
-        self._shared = f"agc-pipeline-tests-{os.getpid()}-{self.port}-"
 
     def _make_backends(self, python: str) -> None:
         folder = self._work / "backends"
@@ -96,7 +94,6 @@ class TritonServer(ServerProcess):
             str(self._server / "bin" / "tritonserver"),
             f"--model-repository={self.files}",
             f"--backend-directory={self._work / 'backends'}",
-            f"--backend-config=fil,shm-region-prefix-name={self._shared}",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={self.port}",
             "--allow-http=false",
@@ -117,6 +114,15 @@ class TritonServer(ServerProcess):
         return f"127.0.0.1:{port or self.port}{name}"
 
     def kill(self) -> None:
+        # Killed, it leaves its shared memory behind.
+        shared = set() if self._process is None else _shared(self._process.pid)
         super().kill()
-        for block in Path("/dev/shm").glob(f"{self._shared}*"):  # noqa: S108 - the system's name
+        for block in shared:
             block.unlink(missing_ok=True)
+
+
+def _shared(process: int) -> set[Path]:
+    """Blocks of shared memory that a process has mapped and others can open."""
+    maps = Path(f"/proc/{process}/maps").read_text(encoding="utf-8").splitlines()
+    names = (line.split(maxsplit=5)[-1] for line in maps)
+    return {Path(name) for name in names if name.startswith("/dev/shm/")}  # noqa: S108

@@ -9,6 +9,7 @@ import pytest
 from agc_pipeline import config
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.errors import InputError
+from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.plan import Plan
 from agc_pipeline.report.content import ReportStage
 from agc_pipeline.simulation.settings import SimulationJob
@@ -19,14 +20,12 @@ from agc_pipeline.stages.histogram import HistogramStage
 from agc_pipeline.stages.limit import LimitStage
 from agc_pipeline.stages.merge import MergeStage
 from agc_pipeline.stages.preserve import PreserveStage
-from agc_pipeline.stages.propagate import PropagateStage
 from agc_pipeline.stages.published import PublishedSettings
 from agc_pipeline.stages.ranking import RankingStage
 from agc_pipeline.stages.reproduce import ReproduceStage
 from agc_pipeline.stages.scan import ScanStage
 from agc_pipeline.stages.toys import ToyStage
 from agc_pipeline.stages.validate import ValidateStage
-from agc_pipeline.stages.workspace import WorkspaceStage
 from conftest import merged, read_config
 
 
@@ -44,13 +43,13 @@ def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
     HistogramStage.model_validate_json(made.histogram())
     HistogramSettings.model_validate_json(made.execution())
     MergeStage.model_validate_json(made.merge())
-    WorkspaceStage.model_validate_json(made.workspace())
+    ModelStage.model_validate_json(made.workspace())
     FitStage.model_validate_json(made.fit())
     RankingStage.model_validate_json(made.ranking())
     ScanStage.model_validate_json(made.scan())
     ToyStage.model_validate_json(made.toys())
     LimitStage.model_validate_json(made.limit())
-    PropagateStage.model_validate_json(made.propagate())
+    ModelStage.model_validate_json(made.propagate())
     PreserveStage.model_validate_json(made.preserve())
     ValidateStage.model_validate_json(made.validate())
     ReportStage.model_validate_json(made.report())

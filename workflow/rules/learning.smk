@@ -29,6 +29,33 @@ if PLAN.trains:
             " --models {params.models} --record {output.record} 2>&1 | tee {log}"
 
 
+if PLAN.assigns:
+
+    rule export_models:
+        """The models in the layout that a Triton server loads."""
+        input:
+            models=PLAN.models,
+            code=code("export_models", "jet_assignment.training"),
+        output:
+            PLAN.exported,
+        log:
+            f"{RESULTS}/logs/export_models.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/export_models.tsv"
+        localrule: True
+        conda:
+            "../../environment.yml"
+        resources:
+            **needs("export_models"),
+        params:
+            settings=PLAN.export_models(),
+            models=lambda wildcards, input: Path(input.models[0]).parent,
+            repository=PLAN.repository,
+        shell:
+            "python -m agc_pipeline.stages.export_models --settings {params.settings:q}"
+            " --models {params.models:q} --output {params.repository:q} 2>&1 | tee {log}"
+
+
 if PLAN.tracks:
 
     rule track:

@@ -118,9 +118,9 @@ class Analysis:
         datasets: the pairs of process and variation that have input of their own.
         systematics: every source of uncertainty.
         pseudodata: for the pseudodata, the weight of each dataset in the sum.
+        optional: regions that only some runs have, by what they have them for.
         trained_on: process and variation of the dataset that models are trained on; None if the
             analysis has no models.
-        optional: regions that only some runs have, by what they have them for.
     """
 
     name: str
@@ -130,8 +130,8 @@ class Analysis:
     datasets: tuple[tuple[str, str], ...]
     systematics: tuple[Systematic, ...]
     pseudodata: Mapping[tuple[str, str], float]
-    trained_on: tuple[str, str] | None = None
     optional: Mapping[str, tuple[Region, ...]] = field(default_factory=dict)
+    trained_on: tuple[str, str] | None = None
 
     def extended(self, parts: Iterable[str]) -> "Analysis":
         """The same with the optional regions of ``parts``, behind the others."""
@@ -259,23 +259,6 @@ class Compiled(Protocol):
         """The processor for a dataset of this process and variation."""
 
 
-class Training(Protocol):
-    """The module ``agc_pipeline.analyses.NAME.jet_assignment.training``: what models learn from.
-
-    Attributes:
-        COLUMNS: collection (or "" for event columns) to the names of the fields that are read.
-        FEATURES: names of what the models are given.
-        WORDING: what their answers are called.
-    """
-
-    COLUMNS: Mapping[str, tuple[str, ...]]
-    FEATURES: tuple[str, ...]
-    WORDING: Any
-
-    def examples(self, selection: Any, assignment: Any, events: Any) -> Any:
-        """The events whose truth is known, as ``learning.examples.Examples``."""
-
-
 class Assignment(Protocol):
     """Assigns jets to partons by a model. It is sent to other processes, as processors are.
 
@@ -311,3 +294,20 @@ class Assigning(Protocol):
         Raises:
             InputError: if a model is missing, or not the right one.
         """
+
+
+class Training(Protocol):
+    """The module ``agc_pipeline.analyses.NAME.jet_assignment.training``: what models learn from.
+
+    Attributes:
+        COLUMNS: collection (or "" for event columns) to the names of the fields that are read.
+        FEATURES: names of what the models are given.
+        WORDING: what their answers are called.
+    """
+
+    COLUMNS: Mapping[str, tuple[str, ...]]
+    FEATURES: tuple[str, ...]
+    WORDING: Any
+
+    def examples(self, selection: Any, assignment: Any, events: Any) -> Any:
+        """The events whose truth is known, as ``learning.examples.Examples``."""

@@ -4,8 +4,8 @@ It knows requests, retries and what servers answer, and nothing of what is score
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -57,11 +57,13 @@ class Signature:
         input: name of its input, rows of single precision.
         output: name of its output, one or two columns of single precision.
         rows_max: rows that it takes in a request; None is any number.
+        parameters: of its configuration on the server, by name.
     """
 
     input: str
     output: str
-    rows_max: int | None
+    rows_max: int | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 class Server:
@@ -155,7 +157,19 @@ class Server:
                 f"gives {_described(found.outputs)}, not scores: [-1, 2] probabilities, or one "
                 f"score for each row, {_FLOAT32}",
             )
-        return Signature(found.inputs[0].name, found.outputs[0].name, self._rows_max(version))
+        signature = Signature(found.inputs[0].name, found.outputs[0].name)
+        known = self._extension(
+            self._client.get_model_config, self._settings.model, version=version
+        )
+        if known is None:
+            return signature
+        return replace(
+            signature,
+            rows_max=known.config.max_batch_size or None,
+            parameters={
+                name: value.string_value for name, value in known.config.parameters.items()
+            },
+        )
 
     def _refuse(self, version: str, problem: str) -> None:
         raise PipelineError(
@@ -164,12 +178,6 @@ class Server:
             remedy="serve the models of this run, as {results}/models/triton has them, or correct "
             "`learning.triton.model` and `versions`",
         )
-
-    def _rows_max(self, version: str) -> int | None:
-        found = self._extension(
-            self._client.get_model_config, self._settings.model, version=version
-        )
-        return None if found is None else found.config.max_batch_size or None
 
     def _served(self) -> str:
         """Models and versions of the server, for an error."""

@@ -3,20 +3,17 @@
 Sources: documentation of Triton's model repository and of the FIL backend's model configuration.
 """
 
-import string
 from pathlib import Path
 
-from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.files import atomic_path, write_json, write_text
+from agc_pipeline.files import write_bytes, write_json, write_text
 from agc_pipeline.learning.models import CARD, PARITIES, Models
-from agc_pipeline.learning.settings import TritonSettings
+from agc_pipeline.learning.settings import Served
 
 # Under this name the backend looks for a model in xgboost's JSON.
 MODEL = "xgboost.json"
 CONFIGURATION = "config.pbtxt"
 # Parameter of the server's configuration with `Models.digest`.
 DIGEST = "agc_models_sha256"
-_NAME = frozenset(string.ascii_letters + string.digits + "_-.")
 
 # The backend calls a model whose scores are wanted as they are, one for each row, no classifier; so
 # it was before 25.09, too, when the parameter was called output_class. A classifier has one or two
@@ -41,13 +38,8 @@ parameters [
 """
 
 
-def files(folder: Path, settings: TritonSettings) -> tuple[Path, ...]:
-    """What ``write`` writes.
-
-    Raises:
-        ConfigurationError: if the names of model or versions cannot be those of a repository.
-    """
-    _check(settings)
+def files(folder: Path, settings: Served) -> tuple[Path, ...]:
+    """What ``write`` writes: the server's configuration, the card, and the model of each parity."""
     model = folder / settings.model
     versions = (settings.versions.of(parity) for parity in PARITIES)
     return (
@@ -57,21 +49,17 @@ def files(folder: Path, settings: TritonSettings) -> tuple[Path, ...]:
     )
 
 
-def write(models: Models, folder: Path, settings: TritonSettings) -> None:
+def write(models: Models, folder: Path, settings: Served) -> None:
     """Write the repository of a pair of models; the card goes with them.
 
     Args:
         models: to be served.
         folder: of the repository.
         settings: names of model and versions, and how many rows a request may have.
-
-    Raises:
-        ConfigurationError: if the names of model or versions cannot be those of a repository.
     """
     configuration, card, *contents = files(folder, settings)
     for parity, path in zip(PARITIES, contents, strict=True):
-        with atomic_path(path) as unfinished:
-            unfinished.write_bytes(models.contents[parity])
+        write_bytes(path, models.contents[parity])
     write_json(card, models.card.model_dump(mode="json"))
     # Last, since a server that watches the folder looks for it first.
     text = _TEMPLATE.format(
@@ -85,20 +73,3 @@ def write(models: Models, folder: Path, settings: TritonSettings) -> None:
         digest=models.digest,
     )
     write_text(configuration, text)
-
-
-def _check(settings: TritonSettings) -> None:
-    if not set(settings.model) <= _NAME or settings.model.startswith("."):
-        raise ConfigurationError(
-            f"{settings.model!r} cannot be the name of a model for Triton",
-            place="learning.triton.model",
-            remedy="use letters, digits, `_`, `-` and `.` only",
-        )
-    for parity in PARITIES:
-        version = settings.versions.of(parity)
-        if not version.isdecimal() or version.startswith("0"):
-            raise ConfigurationError(
-                f"{version!r} cannot be the version of a model for Triton",
-                place=f"learning.triton.versions.{parity}",
-                remedy="use numbers from 1 on",
-            )

@@ -35,6 +35,10 @@ class Rounding:
         distance: Array = np.expm1(self.margin) * exact * (1.0 - exact) + _SIGMOID * _UNIT
         return distance
 
+    def differ(self, scores: Array, others: Array) -> Array:
+        """Where two computations differ by more: truth values."""
+        return ~(np.abs(scores.astype(np.float64) - others) <= self.of(scores))
+
 
 def of_sum(largest: Array) -> Rounding:
     """Of a sum in any order.
@@ -44,18 +48,6 @@ def of_sum(largest: Array) -> Rounding:
     """
     # Each of the two sums may be wrong by as much.
     return Rounding(2.0 * len(largest) * _UNIT * float(np.sum(np.abs(largest), dtype=np.float64)))
-
-
-def best(scores: Array, offsets: Array) -> Array:
-    """Row of the highest score of each event, the first of equal ones.
-
-    Args:
-        scores: ``rows``.
-        offsets: of the events' rows, ``events + 1``; each event has some.
-    """
-    highest = np.maximum.reduceat(scores, offsets[:-1])
-    rows = np.flatnonzero(scores == np.repeat(highest, np.diff(offsets)))
-    return rows[np.searchsorted(rows, offsets[:-1])]
 
 
 def undecided(scores: Array, offsets: Array, rounding: Rounding) -> Array:

@@ -81,10 +81,13 @@ class TrackedTraining(TrainingSettings):
 
 
 class Versions(Settings):
-    """Versions of the served model, by the parity of the events that it was trained on."""
+    """Versions of the served model, by the parity of the events that it was trained on.
 
-    even: str = Field(min_length=1)
-    odd: str = Field(min_length=1)
+    Triton's are numbers from 1 on.
+    """
+
+    even: str = Field(pattern=r"^[1-9][0-9]*$")
+    odd: str = Field(pattern=r"^[1-9][0-9]*$")
 
     @model_validator(mode="after")
     def _different(self) -> Self:
@@ -97,14 +100,25 @@ class Versions(Settings):
         return self.even if parity == "even" else self.odd
 
 
-class TritonSettings(Settings):
+class Served(Settings):
+    """What a server has.
+
+    Attributes:
+        model: name of the served model.
+        versions: its versions.
+        batch_size: rows of one request at most.
+    """
+
+    model: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
+    versions: Versions
+    batch_size: PositiveInt
+
+
+class TritonSettings(Served):
     """A server that scores, by the KServe protocol, version 2, over gRPC. No bin depends on it.
 
     Attributes:
         url: host and port.
-        model: name of the served model.
-        versions: its versions.
-        batch_size: rows of one request at most.
         timeout: seconds that one request may take.
         attempts: requests in total for a batch that fails.
         backoff: seconds before the second request for a batch; doubled before each further one,
@@ -113,9 +127,6 @@ class TritonSettings(Settings):
     """
 
     url: str = Field(pattern=r"^[^\s/@]+:[0-9]+$")
-    model: str = Field(min_length=1)
-    versions: Versions
-    batch_size: PositiveInt
     timeout: PositiveFloat
     attempts: PositiveInt
     backoff: PositiveFloat

@@ -36,7 +36,7 @@ from agc_pipeline.report import (
     systematics,
     tables,
 )
-from agc_pipeline.report.prediction import expectations
+from agc_pipeline.report.prediction import Expectation, expectations
 from agc_pipeline.report.runtimes import Runtime
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.report.style import Picture
@@ -227,20 +227,11 @@ def _nuisances(run: Run, analysis: Analysis) -> list[str]:
 def _distributions(
     settings: ReportStage, run: Run, analysis: Analysis, folder: Path, data_label: str
 ) -> list[Picture]:
+    """The fitted distributions before and after the fit, on one scale."""
     found = expectations(analysis, run.fit.channels, run.fit.yields)
     return [
-        distributions.draw(
-            expectation,
-            analysis,
-            folder,
-            label=_corner(settings),
-            data_label=data_label,
-            highest=max(
-                max((other.total + other.uncertainty).max(), other.data.max())
-                for other in found
-                if other.region == expectation.region
-            ),
-            partial=run.partial,
+        _distribution(
+            settings, run, analysis, folder, data_label, expectation=expectation, beside=found
         )
         for expectation in found
     ]
@@ -253,16 +244,14 @@ def _propagated(
     if run.propagated is None:
         return []
     return [
-        distributions.draw(
-            expectation,
+        _distribution(
+            settings,
+            run,
             analysis,
             folder,
-            label=_corner(settings),
-            data_label=data_label,
-            highest=max(
-                (expectation.total + expectation.uncertainty).max(), expectation.data.max()
-            ),
-            partial=run.partial,
+            data_label,
+            expectation=expectation,
+            beside=[expectation],
             name=f"{expectation.region}_propagated",
         )
         for expectation in expectations(analysis, run.propagated.channels, run.propagated.yields)
@@ -280,6 +269,34 @@ def _training(run: Run, folder: Path) -> dict[str, Any] | None:
         "names": [learning.size_name(row, record.rows, record.words.size) for row in record.rows],
         "pictures": learning.draw(record, folder, partial=run.partial),
     }
+
+
+def _distribution(
+    settings: ReportStage,
+    run: Run,
+    analysis: Analysis,
+    folder: Path,
+    data_label: str,
+    *,
+    expectation: Expectation,
+    beside: Sequence[Expectation],
+    name: str | None = None,
+) -> Picture:
+    """One figure, with room for the largest bin of its region among those that stand beside it."""
+    return distributions.draw(
+        expectation,
+        analysis,
+        folder,
+        label=_corner(settings),
+        data_label=data_label,
+        highest=max(
+            max((other.total + other.uncertainty).max(), other.data.max())
+            for other in beside
+            if other.region == expectation.region
+        ),
+        partial=run.partial,
+        name=name,
+    )
 
 
 def _corner(settings: ReportStage) -> str:

@@ -14,24 +14,11 @@ from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import results, templates, workspace
 from agc_pipeline.inference.outcomes import PropagationRecord
 from agc_pipeline.inference.records import Channel, FitRecord, Yields
-from agc_pipeline.inference.settings import ModelSettings
+from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.provenance import provenance
-from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
 
 log = logging.getLogger(__name__)
-
-
-class PropagateStage(Settings):
-    """What the stage needs of the configuration.
-
-    Attributes:
-        analysis: name of the package in ``agc_pipeline.analyses``.
-        model: ``fit.model``.
-    """
-
-    analysis: str
-    model: ModelSettings
 
 
 def stage(arguments: argparse.Namespace) -> None:
@@ -41,7 +28,7 @@ def stage(arguments: argparse.Namespace) -> None:
     factors of the bins are not those of the fit: they have their uncertainty before it.
     """
     workspace.quieten()
-    settings = command.settings(PropagateStage, arguments.settings)
+    settings = command.settings(ModelStage, arguments.settings)
     fit = results.read(FitRecord, arguments.fit, read_json(arguments.workspace))
     declared = analyses.load(settings.analysis)
     analysis = _all_regions(declared)

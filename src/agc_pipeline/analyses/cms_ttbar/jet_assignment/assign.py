@@ -72,7 +72,20 @@ def assignment(settings: JetAssignment, models: Path, scoring: ScoringSettings) 
 
     Raises:
         InputError: if a model is missing, or not the right one.
+        ServiceError: if a server that is to score does not answer, or does not have the models.
+        PipelineError: if it has other models under their names.
     """
     pair = pairs.read(models, features=FEATURES)
-    scorer: Scorer = ForestScorer(pair, GROUPS)
-    return ModelAssignment(settings, scorer, pair.digest)
+    here = ForestScorer(pair, GROUPS)
+    return ModelAssignment(settings, _scorer(pair, here, scoring), pair.digest)
+
+
+def _scorer(pair: pairs.Models, here: ForestScorer, scoring: ScoringSettings) -> Scorer:
+    if scoring.scorer == "xgboost":
+        return here
+    # Its client takes long to import, and need not be installed otherwise.
+    from agc_pipeline.learning.triton import TritonScorer  # noqa: PLC0415
+
+    scorer = TritonScorer(pair, here, scoring.triton)
+    scorer.check()
+    return scorer
