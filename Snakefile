@@ -32,4 +32,5 @@ rule all:
     input:
         f"{RESULTS}/report.html",
         f"{RESULTS}/preservation.json",
+        TRACKED,
         PLAN.exported,

@@ -213,6 +213,11 @@ class Plan:
         return self.assigns and self.config.learning.models is None
 
     @property
+    def tracks(self) -> bool:
+        """Whether the training of this run is kept by MLflow."""
+        return self.trains and self.config.learning.training.tracking is not None
+
+    @property
     def models(self) -> list[str]:
         """Files of the models that assign jets: none if they are not assigned."""
         folder = self.config.learning.models or f"{self.config.results.rstrip('/')}/models"
@@ -269,6 +274,15 @@ class Plan:
                 "jet_assignment": self._physics["jet_assignment"],
                 "training": self.config.learning.training.model_dump(exclude={"tracking"}),
                 "files": [file.model_dump() for file in self.training_files],
+            }
+        )
+
+    def track(self) -> str:
+        """Settings of the rule that keeps the training by MLflow."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "tracking": self.config.learning.training.tracking,
             }
         )
 

@@ -66,6 +66,7 @@ PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
 FILLED = CONFIG.input.kind not in ("published", "workspace")
 PERFORMANCE = [f"{RESULTS}/performance.json"] if FILLED else []
 TRAINING = [f"{RESULTS}/training.json"] if PLAN.trains else []
+TRACKED = [f"{RESULTS}/tracked.json"] if PLAN.tracks else []
 PAGE_TEMPLATES = data("report/templates/*")
 
 

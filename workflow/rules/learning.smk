@@ -54,3 +54,33 @@ if PLAN.assigns:
         shell:
             "python -m agc_pipeline.stages.export_models --settings {params.settings:q}"
             " --models {params.models:q} --output {params.repository:q} 2>&1 | tee {log}"
+
+
+if PLAN.tracks:
+
+    rule track:
+        """The training kept by MLflow: the last job, so that a server that fails stops nothing."""
+        input:
+            models=PLAN.models,
+            record=f"{RESULTS}/training.json",
+            page=f"{RESULTS}/report.html",
+            figures=f"{RESULTS}/figures",
+            code=code("track", "jet_assignment.training"),
+        output:
+            f"{RESULTS}/tracked.json",
+        log:
+            f"{RESULTS}/logs/track.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/track.tsv"
+        localrule: True
+        conda:
+            "../../environment.yml"
+        resources:
+            **needs("track"),
+        params:
+            settings=PLAN.track(),
+            models=f"{RESULTS}/models",
+        shell:
+            "python -m agc_pipeline.stages.track --settings {params.settings:q}"
+            " --models {params.models} --record {input.record} --figures {input.figures}"
+            " --output {output} 2>&1 | tee {log}"

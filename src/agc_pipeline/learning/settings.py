@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings, Tls
 
 # Where jets are assigned by a model, and what computes its scores.
@@ -66,7 +67,17 @@ class TrackedTraining(TrainingSettings):
         tracking: address of an MLflow server or store that keeps trainings; None keeps none.
     """
 
-    tracking: str | None
+    tracking: str | None = Field(min_length=1)
+
+    @field_validator("tracking")
+    @classmethod
+    def _no_credentials(cls, value: str | None) -> str | None:
+        if value is not None and without_secrets(value) != value:
+            raise ValueError(
+                "an address with credentials would stand in every result; MLflow finds them in "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            )
+        return value
 
 
 class Versions(Settings):

@@ -23,11 +23,13 @@ _MODELS = "models"
 
 # Of its REST interface.
 _METRICS_AT_A_TIME = 1000
-# MLflow's own defaults try for a quarter of an hour.
-_PATIENCE = {
+# MLflow's own defaults try for a quarter of an hour. What the environment says wins.
+_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # It would tell its makers of every use.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
 
@@ -113,7 +115,7 @@ def _check_installed(address: str) -> None:
 def _environment() -> Iterator[None]:
     """MLflow with patience that suits a job, and with folders as stores."""
     before = dict(os.environ)
-    for name, value in _PATIENCE.items():
+    for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     # It refuses folders, which it no longer develops; whoever configures one wants it.
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
