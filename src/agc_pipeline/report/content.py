@@ -24,10 +24,12 @@ from agc_pipeline.inference.outcomes import (
     ToyRecord,
 )
 from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.learning.records import TrainingRecord
 from agc_pipeline.provenance import digest
 from agc_pipeline.report import (
     comparison,
     distributions,
+    learning,
     page,
     parameters,
     statistics,
@@ -83,6 +85,7 @@ class Run:
         validation: content of ``validation.json``.
         propagated: content of ``propagated.json``.
         histograms: content of ``histograms.root``.
+        training: content of ``training.json``; None if no models were trained.
     """
 
     checks: CheckRecord
@@ -99,6 +102,7 @@ class Run:
     validation: ValidationResult | None = None
     propagated: PropagationRecord | None = None
     histograms: Mapping[str, hist.Hist] | None = None
+    training: TrainingRecord | None = None
 
     @property
     def partial(self) -> bool:
@@ -154,6 +158,7 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
         "cuts": tables.cuts(datasets),
         "validation": run.validation,
         "comparisons": _comparisons(run, analysis, figures),
+        "training": _training(run, figures),
         "runtimes": run.runtimes,
         "dask_reports": run.dask_reports,
         "performance": run.performance,
@@ -252,6 +257,18 @@ def _propagated(
         for expectation in expectations(analysis, run.propagated.channels, run.propagated.yields)
         if expectation.moment == "post-fit"
     ]
+
+
+def _training(run: Run, folder: Path) -> dict[str, Any] | None:
+    """The record of the training, names of its rows, and its figures."""
+    record = run.training
+    if record is None:
+        return None
+    return {
+        "record": record,
+        "names": [learning.size_name(row, record.rows, record.words.size) for row in record.rows],
+        "pictures": learning.draw(record, folder, partial=run.partial),
+    }
 
 
 def _distribution(
@@ -353,6 +370,7 @@ def _made_by(run: Run) -> list[Mapping[str, Any]]:
         run.toys,
         run.limit,
         run.propagated,
+        run.training,
     )
     return [record.provenance for record in records if record is not None and record.provenance]
 
