@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agc_pipeline import filesets
-from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.analyses.base import JET_ASSIGNMENT, Analysis
 from agc_pipeline.config import Configuration
 from agc_pipeline.datasets import Dataset, InputFile, batches, files_per_job, take
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
@@ -203,6 +203,11 @@ class Plan:
         return filled and self.config.jet_assignment != "off"
 
     @property
+    def parts(self) -> list[str]:
+        """Optional regions of the analysis that this run has."""
+        return [JET_ASSIGNMENT] if self.assigns else []
+
+    @property
     def trains(self) -> bool:
         """Whether that model is trained in this run."""
         return self.assigns and self.config.learning.models is None
@@ -291,9 +296,15 @@ class Plan:
             {
                 "analysis": self.config.analysis,
                 "selection": self._physics["selection"],
+                "jet_assignment": self._physics["jet_assignment"] if self.assigns else None,
                 "allow_partial": self.config.allow_partial,
             }
         )
+
+    def scoring(self) -> str:
+        """What computes scores, which changes no bin: it is no reason to run a job again."""
+        learning = self.config.learning
+        return _text({"scorer": self.config.jet_assignment, "triton": learning.triton.model_dump()})
 
     def execution(self) -> str:
         """How histogram jobs run, which changes no bin: it is no reason to run one again."""
@@ -325,6 +336,7 @@ class Plan:
         return _text(
             {
                 "analysis": self.config.analysis,
+                "parts": self.parts,
                 "luminosity_per_pb": self.config.physics.luminosity_per_pb,
                 "datasets": {
                     dataset.name: {"xsec_pb": dataset.xsec_pb, "n_files": len(dataset.files)}
@@ -375,7 +387,13 @@ class Plan:
 
     def propagate(self) -> str:
         """Settings of the rule that propagates the fit to other distributions."""
-        return self.workspace()
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "parts": self.parts,
+                "model": self.config.fit.model.model_dump(),
+            }
+        )
 
     def preserve(self) -> str:
         """Settings of the rule that writes formats for others."""
@@ -399,6 +417,7 @@ class Plan:
         return _text(
             {
                 "analysis": None if self.given else self.config.analysis,
+                "parts": self.parts,
                 "measured": self.config.fit.model.poi.process,
                 "luminosity_per_pb": self.config.physics.luminosity_per_pb,
                 "rules": self._rules(),

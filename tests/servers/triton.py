@@ -1,18 +1,19 @@
 """A real Triton server, from the package nvidia-pytriton, in an environment of its own.
 
 Its binary and its Python backend are used as they are; ``triton_backends/fil`` takes the place of
-the FIL backend. The environment is built once, and kept in the user's cache.
+the FIL backend. The environment is built once, and kept in the user's cache. Run as a program, it
+serves the repository ``argv[1]`` on port ``argv[2]`` until it is interrupted.
 """
 
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from agc_pipeline.matrix import environments
 from servers.process import ServerProcess
@@ -25,18 +26,26 @@ _SECONDS_TO_BUILD = 300.0
 _BACKENDS = Path(__file__).resolve().parent / "triton_backends"
 
 
+class UnavailableError(Exception):
+    """The environment cannot be had here; says why."""
+
+
 def environment(logs: Path) -> Path:
-    """Interpreter of the environment; skips where it cannot be had."""
+    """Interpreter of the environment.
+
+    Raises:
+        UnavailableError: without a suitable Python, or without the package index.
+    """
     python = _python()
     if python is None:
-        pytest.skip("no Python with a shared library that Triton's Python backend knows")
+        raise UnavailableError("no Python with a shared library that Triton's backend knows")
     wish = environments.Wish("triton", REQUIREMENTS, (), "", python, prerelease=False)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     made = environments.make(
         wish, cache / "agc_pipeline" / "triton", logs, timeout=_SECONDS_TO_BUILD
     )
     if made.unavailable is not None:
-        pytest.skip(f"no environment for Triton: {made.unavailable}")
+        raise UnavailableError(made.unavailable)
     assert made.interpreter is not None, environments.describe(made)
     return Path(made.interpreter)
 
@@ -61,21 +70,21 @@ def _suits(python: str) -> bool:
 class TritonServer(ServerProcess):
     """Serves a repository of models on 127.0.0.1, by gRPC only.
 
+    Attributes:
+        options: more of its command line.
+
     Args:
         files: the repository.
         interpreter: of the server's environment.
         work: folder for logs and backends.
-        options: more of its command line.
     """
 
     scheme = ""
 
-    def __init__(
-        self, files: Path, interpreter: Path, work: Path, options: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, files: Path, interpreter: Path, work: Path) -> None:
         super().__init__(files)
         self._interpreter = interpreter
-        self._options = options
+        self.options: Sequence[str] = ()
         self._work = work
         lib = next((interpreter.parent.parent / "lib").glob("python3.*"))
         self._installed = lib / "site-packages"
@@ -99,7 +108,7 @@ class TritonServer(ServerProcess):
             "--allow-http=false",
             "--allow-metrics=false",
             f"--log-file={self._work / 'triton.log'}",
-            *self._options,
+            *self.options,
         ]
 
     def environment(self) -> dict[str, str]:
@@ -126,3 +135,21 @@ def _shared(process: int) -> set[Path]:
     maps = Path(f"/proc/{process}/maps").read_text(encoding="utf-8").splitlines()
     names = (line.split(maxsplit=5)[-1] for line in maps)
     return {Path(name) for name in names if name.startswith("/dev/shm/")}  # noqa: S108
+
+
+def main() -> None:
+    files, port = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        server = TritonServer(Path(files).absolute(), environment(work / "logs"), work)
+        server.port = int(port)
+        server.start()
+        print(f"serving {files} at {server.url()}; end with Ctrl-C", flush=True)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            server.kill()
+
+
+if __name__ == "__main__":
+    main()

@@ -11,25 +11,11 @@ import pytest
 
 from agc_pipeline.errors import PipelineError, ServiceError
 from agc_pipeline.learning.kserve import Server, Signature
-from agc_pipeline.learning.settings import TritonSettings
+from scoring import settings
 from servers.kserve import Behaviour, serving
 
 Status = grpc.StatusCode
 ROWS = np.arange(60, dtype=np.float32).reshape(3, 20) / 100
-
-
-def settings(url: str, **changes: Any) -> TritonSettings:
-    values = {
-        "url": url,
-        "model": "jet_assignment",
-        "versions": {"even": "1", "odd": "2"},
-        "batch_size": 1000,
-        "timeout": 10,
-        "attempts": 3,
-        "backoff": 0.001,
-        "tls": None,
-    }
-    return TritonSettings.model_validate(values | changes)
 
 
 def behaviour(**changes: Any) -> Behaviour:

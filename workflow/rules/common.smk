@@ -59,6 +59,8 @@ def needs(rule, files=1):
 
 # An analysis may do without a compiled processor.
 COMPILED = ["compiled"] if analyses.has_compiled(CONFIG.analysis) else []
+# What assigns jets to partons is loaded only where it is asked for.
+ASSIGNMENT = ["jet_assignment.assign"] if PLAN.assigns else []
 PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
 # Published histograms are not filled here, and a given workspace has none.
 FILLED = CONFIG.input.kind not in ("published", "workspace")

@@ -7,6 +7,7 @@ histograms, and are loaded only there.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pydantic import PositiveFloat
@@ -16,6 +17,8 @@ from agc_pipeline.settings import Settings
 Kind = Literal["object", "weight", "sample", "normalisation"]
 
 NOMINAL = "nominal"
+# Name of the optional regions of assigned jets.
+JET_ASSIGNMENT = "jet_assignment"
 # First entry of every cutflow.
 ALL_EVENTS = "all"
 
@@ -265,10 +268,17 @@ class Assignment(Protocol):
     Attributes:
         regions: one for each observable.
         digest: of the model.
+        files: of the model.
     """
 
-    regions: tuple[Region, ...]
-    digest: str
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+
+    @property
+    def files(self) -> tuple[Path, ...]: ...  # noqa: D102
+
+    @property
+    def regions(self) -> tuple[Region, ...]: ...  # noqa: D102
 
     def observables(self, jets: Any, leptons: Any, numbers: Any) -> Any:
         """The observables of some events: ``regions * events``, double precision.

@@ -6,8 +6,10 @@ It knows requests, retries and what servers answer, and nothing of what is score
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
+import grpc
 import numpy as np
 import numpy.typing as npt
 import tenacity
@@ -16,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from agc_pipeline.errors import PipelineError, ServiceError
 from agc_pipeline.learning.settings import TritonSettings
+from agc_pipeline.settings import Tls
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -83,23 +86,8 @@ class Server:
 
     def _connected(self) -> InferenceServerClient:
         tls = self._settings.tls
-        files = {}
-        if tls is not None:
-            files = {
-                "root_certificates": tls.ca_file,
-                "private_key": tls.key,
-                "certificate_chain": tls.cert,
-            }
-        try:
-            return InferenceServerClient(
-                self._settings.url, ssl=tls is not None, **files, channel_args=_CHANNEL
-            )
-        except OSError as error:
-            raise ServiceError(
-                f"cannot read a file for TLS: {error}",
-                place="learning.triton.tls",
-                remedy="correct the path or its permissions",
-            ) from error
+        creds = None if tls is None else _credentials(tls)
+        return InferenceServerClient(self._settings.url, creds=creds, channel_args=_CHANNEL)
 
     def describe(self) -> str:
         """Name and version of the server, once it is live and ready.
@@ -265,7 +253,7 @@ class Server:
         log.warning(
             "%s: %s; attempt %d of %d in %.1f s",
             self._settings.url,
-            error.message() if isinstance(error, InferenceServerException) else error,
+            _told(error),
             state.attempt_number + 1,
             self._settings.attempts,
             state.upcoming_sleep,
@@ -282,10 +270,10 @@ class Server:
                     "`learning.triton.batch_size`, `timeout`"
                 )
             case status if status in _FINAL:
-                problem = f"the server refuses: {error.message()}"
+                problem = f"the server refuses: {_told(error)}"
                 remedy = "correct `learning.triton`, or what the server serves"
             case _:
-                problem = f"no success{times}: {error.message()}"
+                problem = f"no success{times}: {_told(error)}"
                 remedy = (
                     "start the server or see its log, correct `learning.triton`, or try more often "
                     "with `attempts`; then run again: finished jobs are kept"
@@ -297,6 +285,26 @@ class Server:
         settings = self._settings
         about = "" if version is None else f", model {settings.model}, version {version}"
         return f"Triton server {settings.url}{about}"
+
+
+def _credentials(tls: Tls) -> grpc.ChannelCredentials:
+    """Credentials for a connection.
+
+    Raises:
+        ServiceError: if a file cannot be read.
+    """
+    try:
+        root, key, chain = (
+            None if name is None else Path(name).read_bytes()
+            for name in (tls.ca_file, tls.key, tls.cert)
+        )
+    except OSError as error:
+        raise ServiceError(
+            f"cannot read a file for TLS: {error}",
+            place="learning.triton.tls",
+            remedy="correct the path or its permissions",
+        ) from error
+    return grpc.ssl_channel_credentials(root, key, chain)
 
 
 def _true(ask: Callable[..., bool], problem: str) -> Callable[..., None]:
@@ -311,6 +319,12 @@ def _true(ask: Callable[..., bool], problem: str) -> Callable[..., None]:
 
 def _may_pass(error: BaseException) -> bool:
     return isinstance(error, InferenceServerException) and error.status() not in _FINAL
+
+
+def _told(error: object) -> str:
+    """What an answer says, without what gRPC has around it."""
+    text = error.message() if isinstance(error, InferenceServerException) else str(error)
+    return str(text).rpartition("last error: ")[2].removeprefix("UNKNOWN: ")
 
 
 def _described(tensors: Any) -> str:

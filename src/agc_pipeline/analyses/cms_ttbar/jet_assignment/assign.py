@@ -31,11 +31,13 @@ class ModelAssignment:
         settings: which jets are considered, and how.
         scorer: of all assignments.
         digest: of the models.
+        files: of the models.
     """
 
     settings: JetAssignment
     scorer: Scorer
     digest: str
+    files: tuple[Path, ...]
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -77,7 +79,9 @@ def assignment(settings: JetAssignment, models: Path, scoring: ScoringSettings) 
     """
     pair = pairs.read(models, features=FEATURES)
     here = ForestScorer(pair, GROUPS)
-    return ModelAssignment(settings, _scorer(pair, here, scoring), pair.digest)
+    return ModelAssignment(
+        settings, _scorer(pair, here, scoring), pair.digest, tuple(pair.paths.values())
+    )
 
 
 def _scorer(pair: pairs.Models, here: ForestScorer, scoring: ScoringSettings) -> Scorer:

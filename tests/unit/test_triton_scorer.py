@@ -3,7 +3,6 @@
 import contextlib
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -12,17 +11,15 @@ import numpy.typing as npt
 import pytest
 
 import boosters
-from agc_pipeline.columnar.columns import offsets_of
 from agc_pipeline.errors import PipelineError, ServiceError
 from agc_pipeline.learning import repository
 from agc_pipeline.learning.models import Models
 from agc_pipeline.learning.scoring import ForestScorer
 from agc_pipeline.learning.triton import TritonScorer
+from scoring import FEATURES, Events, events, settings
 from servers.kserve import Behaviour, serving
-from unit.test_kserve import settings
 
 Array = npt.NDArray[Any]
-FEATURES = tuple(f"feature{number}" for number in range(20))
 VERSIONS = {"1": "even", "2": "odd"}
 
 
@@ -39,33 +36,12 @@ def served(models: Models, change: Callable[[Array], Array] = lambda scores: sco
     }
 
 
-@dataclass(frozen=True)
-class Events:
-    features: Array
-    offsets: Array
-    numbers: Array
-    arguments: tuple[Array, Array, Array] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "arguments", (self.features, self.offsets, self.numbers))
-
-
-def events(n: int, *, seed: int = 5) -> Events:
-    random = np.random.default_rng(seed)
-    offsets = offsets_of(random.choice([1, 12, 60], n))
-    features = boosters.rows(int(offsets[-1]), len(FEATURES), seed=seed)
-    # Rows that come twice have the same score: the first of them is the best.
-    last = offsets[1:] - 1
-    features[last[::3]] = features[offsets[:-1][::3]]
-    return Events(features, offsets, random.integers(0, 2**40, n))
-
-
 def scorer_of(models: Models, url: str, **changes: Any) -> TritonScorer:
     return TritonScorer(models, ForestScorer(models), settings(url, **changes))
 
 
 @contextlib.contextmanager
-def scoring(models: Models, does: Behaviour, **changes: Any) -> Iterator[TritonScorer]:
+def served_by(models: Models, does: Behaviour, **changes: Any) -> Iterator[TritonScorer]:
     with (
         serving(does) as url,
         contextlib.closing(scorer_of(models, url, **changes)) as scorer,
@@ -77,7 +53,7 @@ def test_the_choices_are_those_of_this_process(models: Models) -> None:
     given = events(300)
     expected = ForestScorer(models).best(*given.arguments)
     does = Behaviour(served(models), rows_max=700)
-    with scoring(models, does) as scorer:
+    with served_by(models, does) as scorer:
         found = scorer.best(*given.arguments)
     assert found.tolist() == expected.tolist()
     # Even events are scored by the odd model, the others by the even one, each row once: after the
@@ -111,12 +87,12 @@ def test_another_rounding_changes_no_choice(models: Models) -> None:
     features[::7, 19] += 1e-6
     given = Events(features, given.offsets, given.numbers)
     expected = ForestScorer(models).best(*given.arguments)
-    with scoring(models, Behaviour(served(models, rounded_otherwise))) as scorer:
+    with served_by(models, Behaviour(served(models, rounded_otherwise))) as scorer:
         assert scorer.best(*given.arguments).tolist() == expected.tolist()
 
 
 def test_no_events(models: Models) -> None:
-    with scoring(models, Behaviour(served(models))) as scorer:
+    with served_by(models, Behaviour(served(models))) as scorer:
         none = (
             np.empty((0, len(FEATURES)), np.float32),
             np.zeros(1, np.int64),
@@ -128,7 +104,7 @@ def test_no_events(models: Models) -> None:
 @pytest.mark.parametrize("columns", [0, 2])
 def test_a_server_that_answers_in_another_shape(models: Models, columns: int) -> None:
     given = events(20)
-    with scoring(models, Behaviour(served(models), columns=columns)) as scorer:
+    with served_by(models, Behaviour(served(models), columns=columns)) as scorer:
         found = scorer.best(*given.arguments)
     assert found.tolist() == ForestScorer(models).best(*given.arguments).tolist()
 
@@ -140,7 +116,7 @@ def test_other_models_are_refused_before_any_event(
     parameters = {repository.DIGEST: others.digest}
     does = Behaviour(served(others), parameters=parameters)
     message = r"another model: \d+ of 512 scores"
-    with scoring(models, does) as scorer, pytest.raises(PipelineError, match=message) as caught:
+    with served_by(models, does) as scorer, pytest.raises(PipelineError, match=message) as caught:
         scorer.check()
     assert f"exported with models {others.digest[:12]}" in caught.value.problem
     assert "version 1" in caught.value.place
@@ -152,7 +128,7 @@ def test_a_model_with_one_tree_less_is_another_one(
 ) -> None:
     less = boosters.pair(tmp_path_factory.mktemp("less"), FEATURES, n_trees=29)
     does = Behaviour(served(less))
-    with scoring(models, does) as scorer, pytest.raises(PipelineError, match="another model"):
+    with served_by(models, does) as scorer, pytest.raises(PipelineError, match="another model"):
         scorer.check()
 
 
@@ -160,7 +136,7 @@ def test_swapped_versions_are_told(models: Models) -> None:
     swapped = served(models)
     does = Behaviour({"1": swapped["2"], "2": swapped["1"]})
     message = "it is the model of the other parity"
-    with scoring(models, does) as scorer, pytest.raises(PipelineError, match=message):
+    with served_by(models, does) as scorer, pytest.raises(PipelineError, match=message):
         scorer.check()
 
 
@@ -176,7 +152,7 @@ def test_the_check_before_any_event(
     models: Models, changes: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
     does = Behaviour(**{"scores": served(models), **changes})
-    with scoring(models, does) as scorer, pytest.raises(kind, match=message):
+    with served_by(models, does) as scorer, pytest.raises(kind, match=message):
         scorer.check()
     assert does.requests == []
 
@@ -186,7 +162,7 @@ def test_models_that_are_exchanged_while_events_are_scored(
 ) -> None:
     given = events(20)
     does = Behaviour(served(models))
-    with scoring(models, does) as scorer:
+    with served_by(models, does) as scorer:
         scorer.best(*given.arguments)
         does.scores = served(boosters.pair(tmp_path_factory.mktemp("new"), FEATURES, seed=1))
         with pytest.raises(PipelineError, match="another model"):
@@ -212,7 +188,7 @@ def test_a_server_that_goes_and_comes(models: Models) -> None:
 def test_requests_that_fail_are_repeated(models: Models) -> None:
     given = events(30)
     does = Behaviour(served(models))
-    with scoring(models, does) as scorer:
+    with served_by(models, does) as scorer:
         scorer.check()
         does.failures = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL]
         found = scorer.best(*given.arguments)
@@ -221,7 +197,7 @@ def test_requests_that_fail_are_repeated(models: Models) -> None:
 
 def test_it_can_be_sent_to_other_processes(models: Models) -> None:
     given = events(10)
-    with scoring(models, Behaviour(served(models))) as scorer:
+    with served_by(models, Behaviour(served(models))) as scorer:
         found = scorer.best(*given.arguments)
         with contextlib.closing(pickle.loads(pickle.dumps(scorer))) as other:  # noqa: S301
             assert other.best(*given.arguments).tolist() == found.tolist()
