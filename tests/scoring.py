@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 import boosters
+from agc_pipeline import analyses
 from agc_pipeline.columnar.columns import offsets_of
 from agc_pipeline.learning.settings import TritonSettings
 
 Array = npt.NDArray[Any]
 
-FEATURES = tuple(f"feature{number}" for number in range(20))
+FEATURES = analyses.load_training("cms_ttbar").FEATURES
 
 
 def settings(url: str, **changes: Any) -> TritonSettings:

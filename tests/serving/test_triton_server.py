@@ -1,6 +1,7 @@
 """A real Triton server with the exported models: the choices of this process, or a clear error."""
 
 import contextlib
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,14 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_deliver_histogram_merge import Chain
 
 import boosters
+import toy
 from agc_pipeline.doctor import services
 from agc_pipeline.errors import PipelineError, ServiceError
+from agc_pipeline.files import read_json
 from agc_pipeline.learning import kserve, repository
 from agc_pipeline.learning.models import Models
 from agc_pipeline.learning.scoring import ForestScorer
 from agc_pipeline.learning.triton import TritonScorer
+from conftest import read_config, run_command
+from oracle.strategies import write_nanoaod
 from scoring import FEATURES, events, settings
 from servers import certificates
 from servers.triton import TritonServer, UnavailableError, environment
@@ -140,6 +146,74 @@ def test_it_is_killed_in_the_middle(serving: Serving, monkeypatch: pytest.Monkey
     # And so does one that was not, in its next run.
     with contextlib.closing(serving.scorer()) as scorer:
         assert scorer.best(*GIVEN.arguments).tolist() == serving.expected
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that is read where it is, many of whose events have jets to assign."""
+    folder = tmp_path_factory.mktemp("delivered")
+    arrays = toy.events(90, seed=5)
+    arrays["Jet_btagCSVV2"] = arrays["Jet_btagCSVV2"] + 0.4
+    write_nanoaod(folder / "a.root", arrays, events_per_piece=20)
+    assert Chain(run_command, folder).deliver([folder / "a.root"], backend="none") is None
+    return folder / "0.manifest.json"
+
+
+def histograms(serving: Serving, manifest: Path, scorer: str, **changes: Any) -> Any:
+    """Histograms of a job; its error if there is one."""
+    values = read_config()
+    execution = {name: changes.pop(name) for name in ("executor", "workers") if name in changes}
+    output = manifest.with_name(f"{scorer}.json")
+    output.unlink(missing_ok=True)
+    physics = values["physics"]
+    message = run_command(
+        "histogram",
+        {
+            "analysis": "cms_ttbar",
+            "selection": physics["selection"],
+            "jet_assignment": physics["jet_assignment"],
+            "allow_partial": False,
+        },
+        execution=json.dumps(values["histograms"] | execution),
+        models=serving.models.folder,
+        scoring=json.dumps({"scorer": scorer, "triton": serving.settings(**changes).model_dump()}),
+        performance=manifest.with_name("dask.html"),
+        manifest=manifest,
+        output=output,
+    )
+    assert output.exists() == (message is None)
+    return message or read_json(output)["histograms"]
+
+
+def test_histograms_are_the_same_to_the_bit(serving: Serving, manifest: Path) -> None:
+    expected = histograms(serving, manifest, "xgboost")
+    # The scorer is sent to other processes.
+    assert histograms(serving, manifest, "triton", executor="futures", workers=2) == expected
+
+
+def test_a_job_whose_server_is_killed_is_done_again(
+    serving: Serving, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = histograms(serving, manifest, "xgboost")
+    calls = []
+    score = kserve.Server.score
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        # Two are the check before any event.
+        if len(calls) == 3:
+            serving.server.kill()
+        return score(*arguments)
+
+    monkeypatch.setattr(kserve.Server, "score", counted)
+    message = histograms(serving, manifest, "triton")
+    assert "no success, 3 times" in message
+    assert f"Triton server {serving.server.url()}, model jet_assignment, version" in message
+    monkeypatch.undo()
+    # Nor is it begun without a server.
+    assert "Connection refused" in histograms(serving, manifest, "triton")
+    serving.server.start()
+    assert histograms(serving, manifest, "triton") == expected
 
 
 def test_encrypted_connections(serving: Serving, tmp_path: Path) -> None:
