@@ -29,6 +29,7 @@ CONFIG_FILES = (
     "default",
     "resources",
     "cms_ttbar/physics",
+    "cms_ttbar/learning",
     "cms_ttbar/fit",
     "cms_ttbar/validation",
     "cms_ttbar/report",

@@ -18,6 +18,7 @@ from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.inference.settings import FitSettings
 from agc_pipeline.inputs import Input
+from agc_pipeline.learning.settings import LearningSettings, Scorer
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.resources import ResourceSettings
 from agc_pipeline.settings import Settings, explain
@@ -36,6 +37,7 @@ class Configuration(Settings):
         files_per_job: input files that one delivery or histogram job handles; "auto" takes it from
             the list of files, see ``datasets.files_per_job``.
         allow_partial: leave out files that fail, renormalise, and mark the result as partial.
+        jet_assignment: what scores the model that assigns jets to partons; "off" assigns none.
         matrix: file that says what `snakemake matrix` tries; relative to the Snakefile.
     """
 
@@ -45,11 +47,13 @@ class Configuration(Settings):
     n_files_max_per_sample: int
     files_per_job: PositiveInt | Literal["auto"]
     allow_partial: bool
+    jet_assignment: Scorer
     matrix: str = Field(min_length=1)
     simulation: SimulationSettings
     delivery: DeliverySettings
     histograms: HistogramSettings
     physics: Physics
+    learning: LearningSettings
     fit: FitSettings
     validation: ValidationSettings
     report: ReportSettings
@@ -61,6 +65,12 @@ class Configuration(Settings):
         if value != -1 and value < 1:
             raise ValueError(f"{value} files are none; give 1 or more, or -1 for all")
         return value
+
+    @field_validator("jet_assignment", mode="before")
+    @classmethod
+    def _unquoted_off(cls, value: object) -> object:
+        # YAML reads an unquoted off as false.
+        return "off" if value is False else value
 
     @model_validator(mode="after")
     def _complete_cross_sections(self) -> "Configuration":

@@ -684,7 +684,7 @@ def test_progress_is_told(
     asked()
     (request_id, _) = server.requests
     lines = [line for line in caplog.messages if f"ServiceX request {request_id}" in line]
-    assert any("Running, 0 of 3 files, 0.0 MB received" in line for line in lines)
+    assert any("Running, 0 of 3 files, 0 B received" in line for line in lines)
     assert any("of 3 files, 1 failed" in line and " left" in line for line in lines)
 
 

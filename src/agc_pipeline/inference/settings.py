@@ -80,6 +80,18 @@ class ModelSettings(Settings):
     pruning: Pruning
 
 
+class ModelStage(Settings):
+    """What a stage that builds a model needs of the configuration.
+
+    Attributes:
+        analysis: name of the package in ``agc_pipeline.analyses``.
+        model: ``fit.model``.
+    """
+
+    analysis: str
+    model: ModelSettings
+
+
 class MinimiserSettings(Settings):
     """How the minimum is found.
 

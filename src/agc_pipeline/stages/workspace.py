@@ -11,24 +11,11 @@ from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import audit, checks, results, templates, workspace
 from agc_pipeline.inference.outcomes import CheckRecord
 from agc_pipeline.inference.pruning import prune
-from agc_pipeline.inference.settings import ModelSettings
+from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.provenance import provenance
-from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
 
 log = logging.getLogger(__name__)
-
-
-class WorkspaceStage(Settings):
-    """What the stage needs of the configuration.
-
-    Attributes:
-        analysis: name of the package in ``agc_pipeline.analyses``.
-        model: ``fit.model``.
-    """
-
-    analysis: str
-    model: ModelSettings
 
 
 def stage(arguments: argparse.Namespace) -> None:
@@ -38,7 +25,7 @@ def stage(arguments: argparse.Namespace) -> None:
         PipelineError: if it cannot be built, or the checks find an error.
     """
     workspace.quieten()
-    settings = command.settings(WorkspaceStage, arguments.settings)
+    settings = command.settings(ModelStage, arguments.settings)
     analysis = analyses.load(settings.analysis)
     histograms = read_root(arguments.histograms)
     selected = templates.select(analysis, histograms, settings.model)

@@ -1,5 +1,7 @@
 """The ``physics:`` part of the configuration of this analysis."""
 
+from typing import Literal
+
 from pydantic import Field, PositiveFloat
 
 from agc_pipeline.analyses.base import Physics
@@ -54,7 +56,23 @@ class Selection(Settings):
     variations: Variations
 
 
+class JetAssignment(Settings):
+    """Which jets are assigned to partons, and how their features are computed.
+
+    Attributes:
+        n_jets_max: leading good jets that are considered.
+        azimuth: "wrapped" takes differences in azimuth the short way round; "reference" takes them
+            as they are, as the reference implementation does.
+        matching_delta_r: exclusive upper bound on the distance of a jet to its quark in training.
+    """
+
+    n_jets_max: int = Field(ge=4, le=6)
+    azimuth: Literal["wrapped", "reference"]
+    matching_delta_r: PositiveFloat
+
+
 class TtbarPhysics(Physics):
     """Physics of the CMS 2015 Open Data ttbar analysis."""
 
     selection: Selection
+    jet_assignment: JetAssignment

@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import time
-from datetime import timedelta
 
 from servicex.models import TransformStatus
 from servicex.query_core import Query as ClientQuery
+
+from agc_pipeline.delivery.progress import amount, duration
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +29,10 @@ def _progress(status: TransformStatus, n_files: int, received: int, elapsed: flo
     failed = f", {status.files_failed} failed" if status.files_failed else ""
     left = ""
     if done:
-        left = f", about {timedelta(seconds=round(elapsed / done * (n_files - done)))} left"
+        left = f", about {duration(elapsed / done * (n_files - done))} left"
     return (
         f"ServiceX request {status.request_id}: {status.status.value}, {done} of {n_files} files"
-        f"{failed}, {received / 1e6:.1f} MB received, {received / elapsed / 1e6:.1f} MB/s{left}"
+        f"{failed}, {amount(received)} received, {amount(received / elapsed)}/s{left}"
     )
 
 

@@ -1,0 +1,1 @@
+"""Models that are trained on events: training, cards, scores, servers. Knows no physics."""
