@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-_SECONDS_TO_START = 20.0
+SECONDS_TO_START = 20.0
 
 
 def free_port() -> int:
@@ -59,7 +59,7 @@ class ServerProcess:
             # `python -m servers.NAME` finds the module there.
             cwd=Path(__file__).resolve().parent.parent,
         )
-        last = time.monotonic() + _SECONDS_TO_START
+        last = time.monotonic() + SECONDS_TO_START
         while True:
             if self._process.poll() is not None or time.monotonic() > last:
                 self.kill()
