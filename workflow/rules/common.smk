@@ -69,10 +69,14 @@ def needs(rule, files=1):
 
 # An analysis may do without a compiled processor.
 COMPILED = ["compiled"] if analyses.has_compiled(CONFIG.analysis) else []
+# What assigns jets to partons is loaded only where it is asked for.
+ASSIGNMENT = ["jet_assignment.assign"] if PLAN.assigns else []
 PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
 # Published histograms are not filled here, and a given workspace has none.
 FILLED = CONFIG.input.kind not in ("published", "workspace")
 PERFORMANCE = [f"{RESULTS}/performance.json"] if FILLED else []
+TRAINING = [f"{RESULTS}/training.json"] if PLAN.trains else []
+TRACKED = [f"{RESULTS}/tracked.json"] if PLAN.tracks else []
 PAGE_TEMPLATES = data("report/templates/*")
 
 
