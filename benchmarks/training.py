@@ -32,16 +32,11 @@ ANALYSIS = "cms_ttbar"
 
 def sets() -> Iterator[dict[str, Any]]:
     """The hyperparameters that are tried."""
-    for depth, weight, penalty in product((3, 4, 5, 6), (1, 10), (1, 10)):
-        yield {
-            "learning_rate": 0.05,
-            "max_depth": depth,
-            "min_child_weight": weight,
-            "reg_lambda": penalty,
-            "subsample": 0.7,
-            "colsample_bytree": 0.7,
-        }
+    sampled = {"subsample": 0.7, "colsample_bytree": 0.7}
+    for depth, penalty in product((3, 4, 5, 6), (1, 10)):
+        yield {"learning_rate": 0.1, "max_depth": depth, "reg_lambda": penalty, **sampled}
     yield {"learning_rate": 0.1, "max_depth": 6}
+    yield {"learning_rate": 0.05, "max_depth": 4, "reg_lambda": 10, **sampled}
 
 
 def read(paths: list[Path]) -> Examples:

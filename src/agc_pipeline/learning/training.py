@@ -61,6 +61,8 @@ def installed() -> str:
 def check_hyperparameters(settings: TrainingSettings) -> None:
     """Check that xgboost knows the hyperparameters, on two candidates.
 
+    For the main thread: xgboost warns only in the thread that imported it.
+
     Raises:
         ConfigurationError: if it does not know one, or does not take its value.
     """
