@@ -46,6 +46,7 @@ class Region:
         label: axis label with unit, in matplotlib's mathtext.
         edges: bin edges in GeV; under- and overflow are kept as well.
         fitted: whether it is a channel of the fit; the fit is propagated to the others.
+        rival: region with the same quantity, found in another way; None if there is none.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Region:
     label: str
     edges: tuple[float, ...]
     fitted: bool = True
+    rival: str | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from agc_pipeline.inference.records import FitRecord
 from agc_pipeline.learning.records import TrainingRecord
 from agc_pipeline.provenance import digest
 from agc_pipeline.report import (
+    assigned,
     comparison,
     distributions,
     learning,
@@ -50,6 +51,7 @@ class ReportStage(Settings):
     Attributes:
         analysis: name of the package in ``agc_pipeline.analyses``; None if the run starts from a
             workspace.
+        parts: optional regions that the run has.
         report: words and looks.
         measured: process whose cross section the parameter of interest multiplies.
         luminosity_per_pb: integrated luminosity, 1/pb.
@@ -58,6 +60,7 @@ class ReportStage(Settings):
     """
 
     analysis: str | None
+    parts: tuple[str, ...] = ()
     report: ReportSettings
     measured: str
     luminosity_per_pb: float
@@ -149,6 +152,7 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
             expectations(analysis, run.fit.channels, run.fit.yields), figures, partial=run.partial
         ),
         "propagated": _propagated(settings, run, analysis, figures, data_label),
+        "assigned": _assigned(settings, run, analysis, figures, data_label),
         "distributions": _distributions(settings, run, analysis, figures, data_label),
         "systematics": _systematics(run, analysis, figures),
         "pulls": _pulls(run, analysis, figures),
@@ -243,6 +247,13 @@ def _propagated(
     """Other distributions after the fit."""
     if run.propagated is None:
         return []
+    # The optional ones have a figure of their own.
+    names = {region.name for region in analysis.regions}
+    channels = {
+        title: channel
+        for title, channel in run.propagated.channels.items()
+        if channel.region in names
+    }
     return [
         _distribution(
             settings,
@@ -254,9 +265,43 @@ def _propagated(
             beside=[expectation],
             name=f"{expectation.region}_propagated",
         )
-        for expectation in expectations(analysis, run.propagated.channels, run.propagated.yields)
+        for expectation in expectations(analysis, channels, run.propagated.yields)
         if expectation.moment == "post-fit"
     ]
+
+
+def _assigned(
+    settings: ReportStage, run: Run, analysis: Analysis, folder: Path, data_label: str
+) -> list[Picture]:
+    """The optional regions, beside their rivals and at a glance."""
+    if run.propagated is None or not settings.parts:
+        return []
+    extended = analysis.extended(settings.parts)
+    found = expectations(extended, run.propagated.channels, run.propagated.yields)
+    optional = extended.regions[len(analysis.regions) :]
+    names = {region.name for region in optional}
+    shown = [entry for entry in found if entry.region in names]
+    (measured,) = (p.title for p in analysis.processes if p.name == settings.measured)
+    rivals = [
+        assigned.draw_rivals(
+            region, found, measured, folder, label=_corner(settings), partial=run.partial
+        )
+        for region in optional
+        if region.rival is not None
+    ]
+    pictures = [picture for picture in rivals if picture is not None]
+    if shown:
+        pictures.append(
+            assigned.draw_grid(
+                shown,
+                analysis,
+                folder,
+                label=_corner(settings),
+                data_label=data_label,
+                partial=run.partial,
+            )
+        )
+    return pictures
 
 
 def _training(run: Run, folder: Path) -> dict[str, Any] | None:

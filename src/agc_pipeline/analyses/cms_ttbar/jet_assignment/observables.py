@@ -52,7 +52,16 @@ def _edges(low: float, high: float) -> tuple[float, ...]:
 
 
 ASSIGNED_REGIONS = tuple(
-    Region(name, f"{_TITLE}, {name}", name, label, _edges(*span), fitted=False)
+    Region(
+        name,
+        f"{_TITLE}, {name}",
+        name,
+        label,
+        _edges(*span),
+        fitted=False,
+        # Its own observable is the mass of the trijet.
+        rival=SIGNAL_REGION if name == "mass_w1w2btophad" else None,
+    )
     for name, label, span in _OBSERVABLES
 )
 """A region for each feature: the signal region, and the feature of the assignment there."""
