@@ -144,23 +144,23 @@ class Bench:
 
     def keep_baskets(self) -> None:
         """Read the baskets that the compiled processor reads into memory, compressed."""
-        inner = baskets._content
+        inner = baskets.decompressed
 
         def keeping(data: bytes, *facts: int) -> Any:
             content = inner(data, *facts)
             self.stored.append((data, *facts))
             return content
 
-        baskets._content = keeping
+        baskets.decompressed = keeping
         try:
             self.run("none")
         finally:
-            baskets._content = inner
+            baskets.decompressed = inner
 
     def decompress(self) -> None:
         """Decompress these baskets."""
         for basket in self.stored:
-            baskets._content(*basket)
+            baskets.decompressed(*basket)
 
     def ways(self) -> dict[str, Callable[[], Any]]:
         """What is measured, in the order of ``PATHS``."""

@@ -15,7 +15,7 @@ EDITS = {
         "            the_array = awkward.values_astype(the_array * 1.001, numpy.float32)\n"
         + _RETURNED,
     ),
-    "sleep": (_READING, _RETURNED, "        __import__('time').sleep(0.1)\n" + _RETURNED),
+    "sleep": (_READING, _RETURNED, "        __import__('time').sleep(0.2)\n" + _RETURNED),
     "raise": (
         "coffea/__init__.py",
         "from . import _version\n",

@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+<<<<<<< HEAD
+=======
+SECONDS_TO_START = 20.0
+
+>>>>>>> origin/main
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -59,7 +64,11 @@ class ServerProcess:
             # `python -m servers.NAME` finds the module there.
             cwd=Path(__file__).resolve().parent.parent,
         )
+<<<<<<< HEAD
         last = time.monotonic() + self.seconds_to_start
+=======
+        last = time.monotonic() + SECONDS_TO_START
+>>>>>>> origin/main
         while True:
             if self._process.poll() is not None or time.monotonic() > last:
                 self.kill()

@@ -111,9 +111,13 @@ def test_servicex_is_found_with_its_version_and_without_its_token(home: Path) ->
 
 def test_servicex_that_is_missing_or_something_else(home: Path, closed_port: int) -> None:
     used = DEFAULT | {"delivery": {"backend": "servicex"}}
-    missing = named(examine(used, everything=False, timeout=TIMEOUT))["ServiceX"]
-    assert missing.state == "missing"
-    assert "servicex.yaml" in missing.remedy
+    needed = named(examine(used, everything=False, timeout=TIMEOUT))["ServiceX"]
+    assert needed.state == "failed"
+    assert "servicex.yaml" in needed.remedy
+    one = DEFAULT | {"delivery": {"datasets": {"ttbar__nominal": {"backend": "servicex"}}}}
+    assert named(examine(one, everything=False, timeout=TIMEOUT))["ServiceX"].state == "failed"
+    unused = named(examine(DEFAULT, everything=True, timeout=TIMEOUT))["ServiceX"]
+    assert unused.state == "missing"
     url = f"http://user:{SECRET}@127.0.0.1:{closed_port}/"
     refused = services.servicex("x", url, timeout=TIMEOUT)
     assert refused.state == "failed"
@@ -299,8 +303,13 @@ def test_batch_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tools.batch("Slurm", "sinfo", "json", timeout=TIMEOUT) == Finding(
         "Slurm", "ok", "slurm 26.05"
     )
+    program.write_text("#!/bin/sh\necho a >&2\necho sinfo: no source >&2\nexit 1\n")
+    failed = tools.batch(*names, timeout=TIMEOUT)
+    assert (failed.state, failed.detail) == ("failed", f"{program}: sinfo: no source")
     program.write_text("#!/bin/sh\nexit 1\n")
-    assert tools.batch(*names, timeout=TIMEOUT).state == "failed"
+    assert tools.batch(*names, timeout=TIMEOUT).detail == f"{program}: status 1"
+    program.write_text("#!/bin/sh\nexec /bin/sleep 9\n")
+    assert "no answer within" in tools.batch(*names, timeout=0.05).detail
 
 
 @pytest.mark.parametrize(

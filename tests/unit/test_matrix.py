@@ -1,9 +1,16 @@
 """The matrix without environments: cells, requirements, comparisons, verdicts, page."""
 
+import argparse
+import io
 import json
+import os
 import re
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +51,8 @@ from agc_pipeline.matrix.records import (
 )
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.report.page import render
+from agc_pipeline.stages import command as stages
+from agc_pipeline.stages import measure
 from conftest import ROOT
 
 SLOWER = 0.1
@@ -87,6 +96,7 @@ def record(
         "same_axes": True,
         "finished": "2026-01-01T00:00:00+00:00",
         "seconds": 12.0,
+        "cpu_seconds": 9.0,
         "environment": environment,
         "package": "p" * 64,
         "configuration": "c" * 64,
@@ -103,7 +113,7 @@ def judged(cell: CellRecord, expected: Verdict = Verdict.WORKS) -> Judged:
 
 
 def broken(name: str = "bad", **changes: Any) -> CellRecord:
-    step = Step(name="import", problem="does not import: <b>", log="x.log", tail="</pre> boom")
+    step = Step(name="import", problem="does not import: <b>", log="runs/x.log", tail="</pre> boom")
     return record(name, histograms=None, fit=None, steps=(step,), **changes)
 
 
@@ -191,16 +201,21 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
 
 
 def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
-    axes = {"scoring": {"a": {}, "b": {"histograms": {"wrokers": 3}}}}
+    scoring = {
+        "none": {},
+        "xgboost": {"jet_assignment": "xgboost"},
+        "wrong": {"histograms": {"wrokers": 3}},
+    }
     made = plan(
         config_values,
-        axes=axes,
-        baseline={"environment": "lock", "scoring": "a"},
-        cells={"matrix": {"scoring": ["a", "b"], "environment": ["lock"]}},
+        axes={"scoring": scoring},
+        baseline={"environment": "lock", "scoring": "none"},
+        cells={"matrix": {"scoring": list(scoring), "environment": ["lock"]}},
     )
-    assert not made.uses_inputs("lock")
+    for name, scorer in (("lock", "off"), ("lock+scoring-xgboost", "xgboost")):
+        assert json.loads(made.cell(name))["configuration"]["jet_assignment"] == scorer
     with pytest.raises(ConfigurationError, match=r"unknown .* `histograms\.wrokers`"):
-        made.cell("lock+scoring-b")
+        made.cell("lock+scoring-wrong")
 
 
 def test_requirements_are_read(tmp_path: Path) -> None:
@@ -234,11 +249,73 @@ def test_what_the_package_needs_has_no_bounds() -> None:
 
 def test_moved_packages_are_those_of_no_locked_version() -> None:
     lock = "a==1\nb==1 ; python_version < '3.12'\nb==2 ; python_version >= '3.12'\nc==1\n"
-    found = requirements.versions(["a==1", "b==2", "c @ file:///x/c-2-py3-none-any.whl", "D_e==5"])
-    assert environments.moved(lock, found) == {
-        "c": ("1", "c-2-py3-none-any.whl"),
-        "d-e": (None, "5"),
+    found = requirements.versions(["a==1", "b==2", "c @ git+https://x.org/c@main", "D_e==5"])
+    assert environments.moved(lock, found) == {"c": ("1", "c@main"), "d-e": (None, "5")}
+
+
+def test_local_packages_have_a_name(tmp_path: Path) -> None:
+    checkout = tmp_path / "branch"
+    checkout.mkdir()
+    (checkout / "pyproject.toml").write_text('[project]\nname = "My_Package"\n')
+    other = tmp_path / "other"
+    lines = [f"{tmp_path}/coffea-2026.9.0+x-py3-none-any.whl", str(checkout), str(other)]
+    assert requirements.versions(lines) == {
+        "coffea": "2026.9.0+x",
+        "my-package": str(checkout),
+        "other": str(other),
     }
+
+
+def test_environments_are_built_once_and_need_no_index_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+    information = {
+        "METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny.py", "")
+        for name, text in information.items():
+            archive.writestr(f"tiny-1.0.dist-info/{name}", text)
+
+    def made(*asked: str) -> EnvironmentRecord:
+        wish = environments.Wish("mine", (), asked, "", sys.executable, prerelease=False)
+        return environments.make(wish, tmp_path / "kept", tmp_path / "logs", timeout=600)
+
+    first = made(str(wheel))
+    interpreter = str(first.interpreter)
+    subprocess.run([interpreter, "-c", "import tiny"], check=True)
+    assert made(str(wheel)) == first
+    assert first.versions == {"tiny": "1.0"}
+    assert first.moved == {"tiny": (None, "1.0")}
+    # It may well be that this is to be had elsewhere.
+    unknown = made("tiny==2.0")
+    assert unknown.unavailable == "the package index does not answer"
+    assert unknown.interpreter is None
+    gone = made(str(tmp_path / "other-1.0-py3-none-any.whl"))
+    assert gone.interpreter is None
+
+
+def test_only_the_locked_compiler_shares_its_code() -> None:
+    def folder(name: str, numpy: str, **moved: tuple[str, str]) -> Path:
+        made = EnvironmentRecord(
+            name=name,
+            requirements=(),
+            python="3.11.2",
+            versions={"numba": "1", "llvmlite": "1", "numpy": numpy},
+            moved=moved,
+            interpreter=f"/e/{name}/bin/python",
+        )
+        return environments.compiled_code(made)
+
+    assert folder("a", "2") == folder("b", "2", coffea=("1", "2"))
+    # The lock has more than one version for more than one Python.
+    assert folder("a", "2") != folder("a", "3")
+    assert folder("a", "2", numba=("1", "1")) == Path("/e/a/numba")
 
 
 @pytest.mark.parametrize(
@@ -290,6 +367,7 @@ SAME, SLOW = ratio(0.9, 1.0, 1.1), ratio(1.4, 1.5, 1.6)
         (record(timings=(timed(SAME, SAME),)), Verdict.WORKS, "all equal"),
         (record(timings=(timed(SLOW, SLOW),), same_axes=False), Verdict.WORKS, "1.50"),
         (record(timings=(timed(SLOW, SLOW),), fit=OTHER), Verdict.DIFFERENT, "differ"),
+        (record(same_environment=True, histograms=None, fit=None), Verdict.WORKS, "not run again"),
         (broken(), Verdict.BROKEN, "does not import"),
         (record(untested="no Python"), Verdict.UNTESTED, "no Python"),
     ],
@@ -347,10 +425,12 @@ def test_fits_are_compared(bestfit: float, uncertainty: float, grade: str) -> No
 
 def test_warnings_are_collected_without_lines_and_folders() -> None:
     place = "site-packages/coffea/x.py"
-    one = f"/e1/lib/python3.11/{place}:12: FutureWarning: <f at 0x7f1> goes\n  f()\n"
-    two = f"12:00:00 text\n/e2/lib/python3.13/{place}:99: FutureWarning: <f at 0x2> goes"
-    assert warned.collect([one, two, "DeprecationWarning: no place"]) == (
-        "coffea/x.py: FutureWarning: <f at > goes",
+    one = f"/e1/lib/python3.11/{place}:12: FutureWarning: <f at 0x7f1> in '/a/x' goes\n  f()\n"
+    two = f"12:00:00 text\n/e2/lib/python3.13/{place}:99: FutureWarning: <f at 0x2> in '/b/x' goes"
+    web = f"/e1/lib/python3.11/{place}:12: UserWarning: see https://example.org/a/b instead"
+    assert warned.collect([one, two, web, "DeprecationWarning: no place"]) == (
+        "coffea/x.py: FutureWarning: <f at > in 'x' goes",
+        "coffea/x.py: UserWarning: see https://example.org/a/b instead",
     )
 
 
@@ -423,26 +503,107 @@ def test_junit(tmp_path: Path) -> None:
     assert (suite.get("errors"), suite.get("failures"), suite.get("skipped")) == ("1", "1", "2")
 
 
-def test_page_shows_everything_and_runs_nothing() -> None:
+def test_page_shows_everything_and_runs_nothing(tmp_path: Path) -> None:
     cells_ = everything()
     past = history.add(history.History(), cells_)
     again = judged(
         record("lock", finished="2026-02-01T00:00:00+00:00", timings=(timed(SAME, SAME),))
     )
     past = history.add(past, [again])
-    values = page.values(cells_, past, SLOWER, (Verdict.BROKEN,))
+    values = page.values(cells_, past, SLOWER, (Verdict.BROKEN,), tmp_path)
     html = render("matrix.html.j2", values)
     assert "does not import: &lt;b&gt;" in html
     assert "&lt;/pre&gt; boom" in html
+    assert f'href="{os.path.relpath("runs/x.log", tmp_path)}"' in html
     assert "x.py: W: &lt;i&gt;" in html
     assert "coffea: 1 &rarr; 3" in html
     assert "<polyline" in html
     assert [item.cell.name for item in values["surprises"]] == ["bad"]
-    assert values["columns"] == ["baseline", "input rntuple"]
+    assert values["columns"] == ["as the baseline", "input rntuple"]
     identifiers = re.findall(r'id="([^"]+)"', html)
     assert len(identifiers) == len(set(identifiers))
     assert set(re.findall(r'href="#([^"]+)"', html)) <= set(identifiers)
     assert not re.search(r"<script|url\(|src=", html)
+
+
+def test_a_record_has_what_the_stage_read_from_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(measure.FOLDER, str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["stage", "--settings", "-"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"a": 1}'))
+    found: list[argparse.Namespace] = []
+    stages.run(found.append, stages.parser(None))
+    (path,) = tmp_path.glob("*.json")
+    told = json.loads(path.read_text())
+    assert found[0].settings == told["given"] == '{"a": 1}'
+    assert told["arguments"] == ["--settings", "-"]
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[timing.Worker]:
+    (tmp_path / "repeated.py").write_text(
+        "import sys, time\n"
+        "def main():\n"
+        "    text = sys.stdin.read()\n"
+        "    if text == 'hang': time.sleep(1000)\n"
+        "    if text == 'fail': sys.exit('a reason')\n"
+        "    with open(sys.argv[1], 'a') as file: file.write(text)\n"
+    )
+    variables = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    # What hangs does so for ever; what does not has time enough.
+    with timing.Worker(sys.executable, variables, tmp_path / "worker.log", 10.0) as made:
+        yield made
+
+
+def repeated(argument: str, given: str | None) -> Measured:
+    return Measured(
+        module="repeated",
+        arguments=(argument,),
+        given=given,
+        cpu_seconds=1,
+        start_cpu_seconds=1,
+        memory_mb=1,
+    )
+
+
+def test_what_a_job_started_ends_with_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = (
+        "from pathlib import Path; from agc_pipeline.matrix.commands import run; "
+        f"run(['sh', '-c', 'echo $$; exec sleep 1000'], Path({str(log)!r}), timeout=1000)"
+    )
+    variables = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    job = subprocess.Popen([sys.executable, "-c", code], env=variables, stderr=subprocess.PIPE)
+    while not (log.exists() and log.read_text().strip()):
+        assert job.poll() is None
+        time.sleep(0.05)
+    job.terminate()
+    _, errors = job.communicate()
+    assert errors == b"terminated\n"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
+
+
+def test_a_worker_repeats_a_stage_with_its_input(worker: timing.Worker, tmp_path: Path) -> None:
+    path = tmp_path / "written"
+    for text in ("a", "b", None):
+        cpu, wall = worker.repeat(repeated(str(path), text))
+        assert cpu >= 0
+        assert wall > 0
+    assert path.read_text() == "ab"
+
+
+def test_a_stage_that_fails_or_hangs_when_repeated_is_told(
+    worker: timing.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(timing.RepetitionError, match="repeated ran once and fails") as failed:
+        worker.repeat(repeated("x", "fail"))
+    assert failed.value.worker is worker
+    assert "a reason" in worker.log.read_text()
+    monkeypatch.setattr(worker, "_timeout", 0.2)
+    with pytest.raises(timing.RepetitionError, match="not ready after"):
+        worker.repeat(repeated("x", "hang"))
 
 
 def test_longest_and_matching_jobs(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,27 @@ from conftest import ROOT
 
 pytestmark = pytest.mark.matrix
 
+# Of the package index; that one of them is slower than the lock would be nothing to complain of.
+RELEASES = {
+    "coffea-newest": {"requirements": ["coffea"]},
+    "coffea-older": {"requirements": ["coffea==2026.7.0"]},
+    "uproot-older": {"requirements": ["uproot==5.7.4"]},
+    "awkward-older": {"requirements": ["awkward==2.12.0"]},
+    "uproot-newest": {"requirements": ["uproot"]},
+    "awkward-newest": {"requirements": ["awkward"]},
+    "pre-release": {"requirements": ["coffea==2026.6.0rc1"]},
+    "pre-releases": {"requirements": ["coffea", "uproot", "awkward"], "prerelease": True},
+}
+# Every environment fills its histograms by coffea: the compiled way would not notice the edits.
+COFFEA = "+path-coffea"
 EXPECTED = {
     "lock": "works",
-    "same": "works",
-    "shifted": "different",
-    "sleeping": "slower",
-    "raising": "broken",
-    "unresolvable": "broken",
-    "no-python": "untested",
+    f"lock{COFFEA}": "works",
+    f"shifted{COFFEA}": "different",
+    f"sleeping{COFFEA}": "slower",
+    f"raising{COFFEA}": "broken",
+    f"unresolvable{COFFEA}": "broken",
+    f"no-python{COFFEA}": "untested",
     "lock+input-rntuple": "works",
     "lock+input-skim": "works",
 }
@@ -40,21 +54,25 @@ class Matrix:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         made = {label: str(wheels.edited("coffea", label, folder)) for label in wheels.EDITS}
-        values = yaml.safe_load((ROOT / "config" / "matrix.yaml").read_text())
-        values |= {
-            "environments": {
-                "lock": {},
-                # The locked version, by another name: nothing is built for it.
-                "same": {"requirements": ["coffea"]},
-                "shifted": {"requirements": [made["shift"]]},
-                "sleeping": {"requirements": [made["sleep"]]},
-                "raising": {"requirements": [made["raise"]], "expect": "broken"},
-                "unresolvable": {"requirements": ["coffea==2099.1"], "expect": "broken"},
-                "no-python": {"python": "3.99"},
-            },
-            "cells": {"include": [{"input": "rntuple"}, {"input": "skim"}]},
+        self.environments = {
+            "lock": {},
+            **RELEASES,
+            "shifted": {"requirements": [made["shift"]]},
+            "sleeping": {"requirements": [made["sleep"]]},
+            "raising": {"requirements": [made["raise"]], "expect": "broken"},
+            "unresolvable": {"requirements": ["coffea==2099.1"], "expect": "broken"},
+            "no-python": {"python": "3.99"},
         }
-        (folder / "matrix.yaml").write_text(yaml.safe_dump(values))
+        self.write(
+            self.environments,
+            {"matrix": {"path": ["coffea"]}, "include": [{"input": "rntuple"}, {"input": "skim"}]},
+        )
+
+    def write(self, environments: dict[str, Any], cells: dict[str, Any]) -> None:
+        """Write the matrix to run."""
+        values = yaml.safe_load((ROOT / "config" / "matrix.yaml").read_text())
+        values |= {"environments": environments, "cells": cells}
+        (self.folder / "matrix.yaml").write_text(yaml.safe_dump(values))
 
     def arguments(self, *options: str) -> list[str]:
         return [
@@ -79,9 +97,13 @@ class Matrix:
             check=False,
         )
 
-    def verdicts(self) -> dict[str, str]:
+    def judged(self) -> dict[str, Any]:
+        """The cells of the last page by name, with their verdicts."""
         found = read_json(self.folder / "results/matrix/matrix.json")["cells"]
-        return {item["cell"]["name"]: item["verdict"] for item in found}
+        return {item["cell"]["name"]: item for item in found}
+
+    def verdicts(self) -> dict[str, str]:
+        return {name: item["verdict"] for name, item in self.judged().items()}
 
     def written(self) -> dict[str, int]:
         return {path.name: path.stat().st_mtime_ns for path in (self.folder / CELLS).glob("*.json")}
@@ -119,30 +141,49 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Matrix, Any, dict
 
 def test_every_cell_is_classified(resumed: tuple[Matrix, Any, dict[str, int]]) -> None:
     matrix, done, _ = resumed
-    assert matrix.verdicts() == EXPECTED, done.stdout
-    cells = {
-        item["cell"]["name"]: item["cell"]
-        for item in read_json(matrix.folder / "results/matrix/matrix.json")["cells"]
-    }
-    assert cells["same"]["histograms"]["grade"] == "bit"
-    assert cells["same"]["environment"]["digest"] == cells["lock"]["environment"]["digest"]
-    assert cells["shifted"]["histograms"]["differences"]
-    assert "is broken" in cells["raising"]["steps"][-1]["problem"]
-    assert "no version of coffea==2099.1" in cells["unresolvable"]["steps"][0]["problem"]
+    verdicts = matrix.verdicts()
+    releases = {name: verdicts.pop(f"{name}{COFFEA}") for name in RELEASES}
+    assert verdicts == EXPECTED, done.stdout
+    assert set(releases.values()) <= {"works", "slower"}, done.stdout
+    cells = {name: item["cell"] for name, item in matrix.judged().items()}
+    lock = cells["lock"]["environment"]
+    for name, asked in RELEASES.items():
+        cell = cells[f"{name}{COFFEA}"]
+        found = cell["environment"]
+        # Nothing is built or run where the newest release is the locked one.
+        assert (found["digest"] == lock["digest"]) == (not found["moved"])
+        if found["moved"]:
+            assert cell["histograms"]["grade"] in ("bit", "tolerance")
+        else:
+            assert cell["same_environment"]
+            assert not cell["stages"]
+        for requirement in asked["requirements"]:
+            package, _, version = requirement.partition("==")
+            assert found["versions"][package] == (version or found["versions"][package])
+            assert not version or package in found["moved"]
+    assert cells[f"lock{COFFEA}"]["histograms"]["grade"] == "bit"
+    assert cells[f"shifted{COFFEA}"]["histograms"]["differences"]
+    assert "is broken" in cells[f"raising{COFFEA}"]["steps"][-1]["problem"]
+    unresolvable = cells[f"unresolvable{COFFEA}"]["steps"][0]["problem"]
+    assert "no version of coffea==2099.1" in unresolvable
 
 
 def test_surprises_are_the_exit_status(resumed: tuple[Matrix, Any, dict[str, int]]) -> None:
-    _, done, _ = resumed
+    matrix, done, _ = resumed
     assert done.returncode != 0
-    assert "2 of 9 cells are not as expected: shifted (different), sleeping (slower)" in done.stdout
+    (line,) = [text for text in done.stdout.splitlines() if "cells are not as expected" in text]
+    told = line.partition("expected: ")[2].split(", ")
+    assert {f"shifted{COFFEA} (different)", f"sleeping{COFFEA} (slower)"} <= set(told)
+    (suite,) = ET.parse(matrix.folder / "results/matrix/junit.xml").getroot()  # noqa: S314
+    assert int(suite.get("failures", 0)) + int(suite.get("errors", 0)) == len(told)
 
 
 def test_what_separates_is_the_wheel(resumed: tuple[Matrix, Any, dict[str, int]]) -> None:
     matrix, _, _ = resumed
     found = read_json(matrix.folder / "results/matrix/matrix.json")["separations"]
     by_name = {item["bad"]: item["changes"] for item in found}
-    assert [change["what"] for change in by_name["shifted"]] == ["coffea"]
-    assert [change["what"] for change in by_name["unresolvable"]] == ["requirements"]
+    assert [change["what"] for change in by_name[f"shifted{COFFEA}"]] == ["coffea"]
+    assert [change["what"] for change in by_name[f"unresolvable{COFFEA}"]] == ["requirements"]
 
 
 def test_finished_cells_are_not_run_again(resumed: tuple[Matrix, Any, dict[str, int]]) -> None:
@@ -156,7 +197,16 @@ def test_built_environments_run_without_an_index(
     resumed: tuple[Matrix, Any, dict[str, int]],
 ) -> None:
     matrix, _, _ = resumed
+    before = {name: item["cell"]["environment"] for name, item in matrix.judged().items()}
     shutil.rmtree(matrix.folder / "results")
+    names = ("lock", "awkward-older", "unresolvable")
+    matrix.write({name: matrix.environments[name] for name in names}, {"matrix": {}})
     done = matrix.run(**NO_INDEX)
+    verdicts = matrix.verdicts()
     # What never resolved cannot be told from what the index does not give.
-    assert matrix.verdicts() == EXPECTED | {"unresolvable": "untested"}, done.stdout
+    assert verdicts.pop("unresolvable") == "untested"
+    assert verdicts.pop("lock") == "works", done.stdout
+    assert verdicts.pop("awkward-older") in ("works", "slower")
+    assert not verdicts
+    found = matrix.judged()["awkward-older"]["cell"]["environment"]
+    assert found["digest"] == before[f"awkward-older{COFFEA}"]["digest"]

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agc_pipeline.doctor import machine, services, tools
-from agc_pipeline.doctor.findings import Finding, Probe, ask
+from agc_pipeline.doctor.findings import Finding, Probe, State, ask
 from agc_pipeline.inputs import FileList
 from agc_pipeline.learning.settings import TritonSettings
 from agc_pipeline.settings import explain
@@ -56,12 +56,18 @@ def _tools(timeout: float) -> Iterator[Probe]:
 def _servicex(
     configuration: Mapping[str, Any], timeout: float, *, everything: bool
 ) -> Iterator[Probe]:
-    used = configuration.get("delivery", {}).get("backend") == "servicex"
+    delivery = configuration.get("delivery", {})
+    used = any(
+        chosen.get("backend") == "servicex"
+        for chosen in (delivery, *delivery.get("datasets", {}).values())
+    )
     if not used and not everything:
         return
     path = services.servicex_file(Path())
     if path is None:
-        missing = Finding("ServiceX", "missing", "no servicex.yaml", _SERVICEX_REMEDY)
+        # What a run needs and cannot have is a failure.
+        state: State = "failed" if used else "missing"
+        missing = Finding("ServiceX", state, "no servicex.yaml", _SERVICEX_REMEDY)
         yield Probe("ServiceX", lambda: missing, "")
         return
     try:

@@ -21,9 +21,10 @@ def batch(name: str, command: str, plugin: str, *, timeout: float) -> Finding:
         return Finding(
             name, "missing", f"no {command} here", f"log in to a submit node, or install {name}"
         )
-    version = _version([found, "--version"] if command == "sinfo" else [found], timeout)
-    if version is None:
-        return Finding(name, "failed", f"{found} fails", f"repair the installation of {name}")
+    version, well = _said([found, "--version"] if command == "sinfo" else [found], timeout)
+    if not well:
+        remedy = f"log in to a submit node; else configure {name} here, or remove it"
+        return Finding(name, "failed", f"{found}: {version}", remedy)
     if find_spec(plugin) is None:
         package = plugin.replace("_", "-")
         return Finding(name, "missing", f"{version}; no plugin", f"pip install {package}")
@@ -35,21 +36,24 @@ def uv(*, timeout: float) -> Finding:
     found = shutil.which("uv")
     if found is None:
         return Finding("uv", "missing", "`snakemake matrix` needs it", "install the extra `matrix`")
-    version = _version([found, "--version"], timeout)
-    return (
-        Finding("uv", "failed", f"{found} fails", "install it anew")
-        if version is None
-        else (Finding("uv", "ok", version))
-    )
+    version, well = _said([found, "--version"], timeout)
+    if not well:
+        return Finding("uv", "failed", f"{found}: {version}", "install the extra `matrix` anew")
+    return Finding("uv", "ok", version)
 
 
-def _version(command: list[str], timeout: float) -> str | None:
-    """First line that a command prints; None if it fails."""
+def _said(command: list[str], timeout: float) -> tuple[str, bool]:
+    """First line that a command prints, or the last one of its error, and whether it is well."""
     try:
         done = subprocess.run(  # noqa: S603 - one of ours, found in PATH
-            command, capture_output=True, text=True, timeout=timeout, check=True
+            command, capture_output=True, text=True, timeout=timeout, check=False
         )
-    except (OSError, subprocess.SubprocessError):
-        return None
+    except subprocess.TimeoutExpired:
+        return f"no answer within {timeout:g} s", False
+    except OSError as error:
+        return error.strerror or type(error).__name__, False
     lines = done.stdout.strip().splitlines()
-    return lines[0].strip("$ ") if lines else None
+    if done.returncode == 0 and lines:
+        return lines[0].strip("$ "), True
+    said = done.stderr.strip().splitlines()
+    return said[-1] if said else f"status {done.returncode}", False

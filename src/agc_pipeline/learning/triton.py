@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from agc_pipeline.columnar.columns import offsets_of, positions
+from agc_pipeline.columnar.columns import taken
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.learning import forest, probing, rounding
 from agc_pipeline.learning.forest import Forest
@@ -112,9 +112,8 @@ class TritonScorer:
             if not len(events):
                 return
             model = TRAINED_ON[parity]
-            counts = offsets[events + 1] - offsets[events]
-            packed = offsets_of(counts)
-            rows = features[positions(offsets[events], counts)]
+            positions, packed = taken(offsets, events)
+            rows = features[positions]
             scores = self._scores(connection, model, rows)
             best = first_highest(scores, offsets, events)
             close = rounding.undecided(scores, packed, self._models[model].rounding)
@@ -129,9 +128,8 @@ class TritonScorer:
 
     def _again(self, features: Array, offsets: Array, event_numbers: Array, events: Array) -> Array:
         """The best rows of some events, by the models in this process."""
-        counts = offsets[events + 1] - offsets[events]
-        packed = offsets_of(counts)
-        rows = features[positions(offsets[events], counts)]
+        positions, packed = taken(offsets, events)
+        rows = features[positions]
         best = self._here.best(rows, packed, event_numbers[events])
         return best - packed[:-1] + offsets[events]
 

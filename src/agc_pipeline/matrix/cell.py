@@ -15,9 +15,9 @@ import yaml
 
 from agc_pipeline import histograms
 from agc_pipeline.files import read_json, write_text
-from agc_pipeline.matrix import compare, timing, warned
+from agc_pipeline.matrix import compare, environments, timing, warned
 from agc_pipeline.matrix.commands import Outcome, run
-from agc_pipeline.matrix.environments import failed
+from agc_pipeline.matrix.environments import TAIL, failed
 from agc_pipeline.matrix.records import (
     CellRecord,
     EnvironmentRecord,
@@ -112,24 +112,45 @@ def make(
         same_axes=job.same_axes,
         finished="",
         seconds=0,
+        cpu_seconds=0,
         environment=environment,
         package=package.digest,
         configuration=digest(job.configuration),
         untested=environment.unavailable,
         steps=environment.steps,
     )
-    if environment.interpreter is not None:
-        place = _place(environment.interpreter, package, folder)
+    if _nothing_differs(job, environment, reference):
+        record = record.model_copy(update={"same_environment": True})
+    elif environment.interpreter is not None:
+        place = _place(environment, package, folder)
         record = _compared(job, _ran(job, record, place), reference, package)
     return record.model_copy(
         update={
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": time.monotonic() - started,
+            "cpu_seconds": measure.cpu_seconds(),
         }
     )
 
 
-def _place(interpreter: str, package: PackageRecord, folder: Path) -> _Place:
+def _nothing_differs(
+    job: CellJob, environment: EnvironmentRecord, reference: CellRecord | None
+) -> bool:
+    """Whether the reference, which runs, is the same cell by another name.
+
+    That is so for the newest release of a package as long as it is the locked one.
+    """
+    return (
+        reference is not None
+        and job.same_axes
+        and reference.results is not None
+        and reference.failed is None
+        and reference.environment.digest == environment.digest
+    )
+
+
+def _place(environment: EnvironmentRecord, package: PackageRecord, folder: Path) -> _Place:
+    interpreter = str(environment.interpreter)
     folder = folder.absolute()
     kept = {
         name: value
@@ -144,8 +165,7 @@ def _place(interpreter: str, package: PackageRecord, folder: Path) -> _Place:
             "PYTHONPATH": package.path,
             "PYTHONNOUSERSITE": "1",
             "PYTHONWARNINGS": "default",
-            # Compiled code of one environment is of no use to another one.
-            "NUMBA_CACHE_DIR": str(Path(interpreter).parents[1] / "numba"),
+            "NUMBA_CACHE_DIR": str(environments.compiled_code(environment)),
             measure.FOLDER: str(folder / "measures"),
         },
         folder,
@@ -233,19 +253,19 @@ def _compared(
     if record.failed is not None:
         return record
     if job.reference is None:
-        return record.model_copy(update={"timings": _timings(job, record, None, package)})
+        return _timed(job, record, None, package)
     if reference is None or reference.results is None or reference.failed is not None:
         untested = f"there is nothing to compare with: {job.reference} does not run"
         return record.model_copy(update={"untested": untested})
     ours, theirs = Path(str(record.results)), Path(reference.results)
-    return record.model_copy(
+    compared = record.model_copy(
         update={
             "new_warnings": tuple(sorted(set(record.warnings) - set(reference.warnings))),
             "histograms": _histograms(ours, theirs, job.tolerance),
             "fit": _fit(ours, theirs, job.tolerance),
-            "timings": _timings(job, record, reference, package),
         }
     )
+    return _timed(job, compared, reference, package)
 
 
 def _histograms(ours: Path, theirs: Path, tolerance: ToleranceSettings) -> Equality:
@@ -264,30 +284,42 @@ def _fit(ours: Path, theirs: Path, tolerance: ToleranceSettings) -> Equality | N
     return compare.fit(*map(read_json, paths), tolerance=tolerance.fit)
 
 
-def _timings(
+def _timed(
     job: CellJob, record: CellRecord, reference: CellRecord | None, package: PackageRecord
-) -> tuple[Timing, ...]:
-    """Time stages against the reference, with a worker in each environment."""
+) -> CellRecord:
+    """The record with times of stages against the reference's, by a worker in each environment."""
     logs = Path(str(record.results)).parent
-    found = []
+    found: list[Timing] = []
     with ExitStack() as stack:
-        here = stack.enter_context(_worker(record, package, logs / "timing.log"))
+        here = stack.enter_context(_worker(job, record, package, logs / "timing.log"))
         there = None
         if reference is not None:
-            there = stack.enter_context(_worker(reference, package, logs / "timing-baseline.log"))
-        for name in job.timing.stages:
-            ours = timing.longest(record.stages, name)
-            if ours is None:
-                continue
-            theirs = None if reference is None else timing.matching(ours, reference.stages)
-            pair = None if there is None or theirs is None else (there, theirs)
-            found.append(timing.time_stage(job.timing.repeats, (here, ours), pair))
-    return tuple(found)
+            log_file = logs / "timing-baseline.log"
+            there = stack.enter_context(_worker(job, reference, package, log_file))
+        try:
+            for name in job.timing.stages:
+                ours = timing.longest(record.stages, name)
+                if ours is None:
+                    continue
+                theirs = None if reference is None else timing.matching(ours, reference.stages)
+                pair = None if there is None or theirs is None else (there, theirs)
+                found.append(timing.time_stage(job.timing.repeats, (here, ours), pair))
+        except timing.RepetitionError as error:
+            if error.worker is not here:
+                return record.model_copy(update={"untested": f"{job.reference}: {error}"})
+            lines = here.log.read_text(errors="replace").strip().splitlines()
+            problem = Step(
+                name="time", problem=str(error), log=str(here.log), tail="\n".join(lines[-TAIL:])
+            )
+            return record.model_copy(update={"steps": (*record.steps, problem)})
+    return record.model_copy(update={"timings": tuple(found)})
 
 
-def _worker(record: CellRecord, package: PackageRecord, log_file: Path) -> timing.Worker:
+def _worker(
+    job: CellJob, record: CellRecord, package: PackageRecord, log_file: Path
+) -> timing.Worker:
     folder = Path(str(record.results)).parent
-    place = _place(str(record.environment.interpreter), package, folder)
+    place = _place(record.environment, package, folder)
     # Repetitions are measured from outside.
     variables = {k: v for k, v in place.variables.items() if k != measure.FOLDER}
-    return timing.Worker(place.interpreter, variables, log_file)
+    return timing.Worker(place.interpreter, variables, log_file, job.timeout)

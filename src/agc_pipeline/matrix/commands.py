@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
 ) -> Outcome:
-    """Run a command; at a time-out it is killed with all that it started.
+    """Run a command; at a time-out, or if this process is ended, it is killed with all it started.
 
     Args:
         arguments: program and arguments.
@@ -51,6 +52,8 @@ def run(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
+    # Batch systems end jobs so, and without a handler nothing below would be done.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - the commands are ours
             list(arguments),
@@ -68,6 +71,7 @@ def run(
         finally:
             # Also what outlives its parent.
             _kill(process)
+            signal.signal(signal.SIGTERM, before)
     text = log.read_text(encoding="utf-8", errors="replace")
     return Outcome(code, text, time.monotonic() - started)
 

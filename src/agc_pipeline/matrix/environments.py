@@ -1,12 +1,16 @@
 """Environments: resolved near the lock file, built once for each set of versions, then kept."""
 
 import fcntl
+import json
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from packaging.utils import canonicalize_name
 
 from agc_pipeline.files import read_json, write_json, write_text
 from agc_pipeline.matrix import requirements
@@ -18,7 +22,9 @@ log = logging.getLogger(__name__)
 
 # What uv says when it is the index that fails, not the requirements.
 _UNREACHABLE = ("error sending request", "Failed to fetch", "Could not connect", "timed out")
-_TAIL = 30
+TAIL = 30
+# What the machine code of compiled kernels depends on, besides Python and the kernels.
+_COMPILER = ("llvmlite", "numba", "numpy")
 
 
 @dataclass(frozen=True)
@@ -92,12 +98,13 @@ def make(wish: Wish, folder: Path, logs: Path, *, timeout: float) -> Environment
     record = record.model_copy(
         update={
             "versions": found,
-            "moved": moved(wish.lock, found),
             "digest": content,
             "steps": (resolution.step,),
         }
     )
-    return _built(record, resolution.lines, wish.python, folder / content[:16], commands)
+    built = _built(record, resolution.lines, wish.python, folder / content[:16], commands)
+    # Only what is installed tells the version of a checkout.
+    return built.model_copy(update={"moved": moved(wish.lock, built.versions)})
 
 
 def moved(lock: str, found: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
@@ -111,6 +118,19 @@ def moved(lock: str, found: Mapping[str, str]) -> dict[str, tuple[str | None, st
         for package, version in found.items()
         if version not in locked.get(package, ())
     }
+
+
+def compiled_code(record: EnvironmentRecord) -> Path:
+    """Folder for the machine code of kernels; compiling them takes longer than running them.
+
+    Environments with the locked compiler share it, others have one of their own: a branch of numba
+    may have the version of a release.
+    """
+    own = Path(str(record.interpreter)).parents[1]
+    if any(package in record.moved for package in _COMPILER):
+        return own / "numba"
+    versions = {package: record.versions.get(package) for package in _COMPILER}
+    return own.parent / f"numba-{digest([record.python, versions])[:16]}"
 
 
 def _python_version(python: str, commands: _Commands) -> str | None:
@@ -150,7 +170,10 @@ def _resolve(wish: Wish, version: str, kept: Path, commands: _Commands) -> _Reso
 
 
 def _index_is_missing(outcome: Outcome) -> bool:
-    return outcome.code is None or any(words in outcome.output for words in _UNREACHABLE)
+    # What uv has in its cache may be old: offline no answer is no proof.
+    offline = os.environ.get("UV_OFFLINE", "").lower() not in ("", "0", "false")
+    unreachable = any(words in outcome.output for words in _UNREACHABLE)
+    return offline or unreachable or outcome.code is None
 
 
 def _built(
@@ -162,7 +185,7 @@ def _built(
 ) -> EnvironmentRecord:
     """The record of the environment in ``folder``, built there if it is not yet."""
     # Written last: an environment without it was not finished.
-    marker = folder / "built.json"
+    marker = folder / "installed.json"
     step = Step(name="install", log=str(commands.logs / "install.log"))
     with locked(folder.with_suffix(".lock")):
         if not marker.exists():
@@ -176,12 +199,18 @@ def _built(
                 shutil.rmtree(folder, ignore_errors=True)
                 problem = failed(step, outcome, "does not install")
                 return record.model_copy(update={"steps": (*record.steps, problem)})
-            write_json(marker, {"install_seconds": outcome.seconds, "requirements": lines})
+            versions = {
+                str(canonicalize_name(item["name"])): item["version"]
+                for item in _listed(folder, commands)
+            }
+            write_json(marker, {"install_seconds": outcome.seconds, "versions": versions})
+    kept = read_json(marker)
     return record.model_copy(
         update={
+            "versions": kept["versions"],
             "steps": (*record.steps, step),
             "interpreter": str((folder / "bin" / "python").absolute()),
-            "install_seconds": read_json(marker)["install_seconds"],
+            "install_seconds": kept["install_seconds"],
         }
     )
 
@@ -197,13 +226,21 @@ def _install(lines: tuple[str, ...], python: str, folder: Path, commands: _Comma
     return commands.run([*command, "--requirements", str(wanted)], "install.log")
 
 
+def _listed(folder: Path, commands: _Commands) -> list[dict[str, str]]:
+    """Name and version of each package that is installed in an environment."""
+    command = [uv(), "pip", "list", "--quiet", "--format", "json", "--python", str(folder)]
+    outcome = commands.run(command, "list.log")
+    found: list[dict[str, str]] = json.loads(outcome.output)
+    return found
+
+
 def failed(step: Step, outcome: Outcome, problem: str) -> Step:
     """A step that failed, with the last lines of its output."""
     lines = outcome.output.strip().splitlines()
     if outcome.code is None:
         problem = f"{problem}: not ready after {outcome.seconds:.0f} s"
     return step.model_copy(
-        update={"problem": f"{problem}{_cause(lines)}", "tail": "\n".join(lines[-_TAIL:])}
+        update={"problem": f"{problem}{_cause(lines)}", "tail": "\n".join(lines[-TAIL:])}
     )
 
 

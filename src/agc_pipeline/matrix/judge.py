@@ -25,7 +25,8 @@ def judge(record: CellRecord, slower: float) -> tuple[Verdict, str]:
         return Verdict.UNTESTED, record.untested
     compared = [part for part in (record.histograms, record.fit) if part is not None]
     if not compared:
-        return Verdict.WORKS, "the baseline"
+        same = f"nothing differs from {record.reference}: not run again"
+        return Verdict.WORKS, same if record.same_environment else "the baseline"
     summaries = "; ".join(part.summary for part in compared)
     if any(part.grade == "different" for part in compared):
         return Verdict.DIFFERENT, f"{summaries}{_first(compared)}"

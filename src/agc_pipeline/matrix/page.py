@@ -1,8 +1,10 @@
 """What the page of the matrix shows."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agc_pipeline.matrix import history
@@ -53,7 +55,11 @@ class Trend:
 
 
 def values(
-    judged: Sequence[Judged], past: History, slower: float, fail_on: Sequence[Verdict]
+    judged: Sequence[Judged],
+    past: History,
+    slower: float,
+    fail_on: Sequence[Verdict],
+    folder: Path,
 ) -> dict[str, Any]:
     """What the template uses.
 
@@ -62,6 +68,7 @@ def values(
         past: all runs, with these.
         slower: what a ratio must exceed one by to be called a regression.
         fail_on: verdicts that are bad.
+        folder: of the page.
     """
     counts = Counter(item.verdict for item in judged)
     columns = list(dict.fromkeys(column(item) for item in judged))
@@ -71,7 +78,7 @@ def values(
     return {
         "title": "The matrix",
         "subtitle": f"{len(judged)} cells, each the small pipeline in an environment of its own, "
-        f"compared with `{judged[0].cell.name}`",
+        f"compared with {judged[0].cell.name}",
         "partial": False,
         "left_out": (),
         "counts": [(verdict, counts[verdict]) for verdict in Verdict if counts[verdict]],
@@ -86,6 +93,8 @@ def values(
         "trends": [trend(past, item.cell.name) for item in judged],
         "rates": {item.cell.name: history.rates(item.cell) for item in judged},
         "tones": TONES,
+        # The folder may be published somewhere else.
+        "link": lambda log: os.path.relpath(log, folder),
         "speed": lambda ratio: speed(ratio, slower),
         "finished": max(item.cell.finished for item in judged),
     }
@@ -94,7 +103,9 @@ def values(
 def column(item: Judged) -> str:
     """What a cell has besides its environment, in words."""
     _, *others = item.cell.name.split("+")
-    return ", ".join(" ".join(other.split("-", maxsplit=1)) for other in others) or "baseline"
+    return (
+        ", ".join(" ".join(other.split("-", maxsplit=1)) for other in others) or "as the baseline"
+    )
 
 
 def trend(past: History, cell: str) -> Trend:

@@ -7,7 +7,7 @@ from pydantic import Field
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.settings import Settings
 
-StepName = Literal["resolve", "install", "import", "run"]
+StepName = Literal["resolve", "install", "import", "run", "time"]
 
 
 class Step(Settings):
@@ -72,6 +72,7 @@ class Measured(Settings):
     Attributes:
         module: of the stage.
         arguments: its command line.
+        given: what it read from standard input; None if nothing.
         cpu_seconds: of the stage, with processes that it started and waited for.
         start_cpu_seconds: until the stage began: interpreter and imports.
         memory_mb: largest resident memory of one of its processes.
@@ -79,6 +80,7 @@ class Measured(Settings):
 
     module: str
     arguments: tuple[str, ...]
+    given: str | None = None
     cpu_seconds: float
     start_cpu_seconds: float
     memory_mb: float
@@ -173,10 +175,12 @@ class CellRecord(Settings):
         same_axes: whether only the environment differs from the reference.
         finished: when, in ISO format, UTC.
         seconds: that the cell took.
+        cpu_seconds: CPU time that it took, with all its processes.
         environment: what it ran in.
         package: digest of this package.
         configuration: digest of the configuration.
         untested: why nothing can be said; None if something can.
+        same_environment: whether it is the reference's, so that there was nothing to run.
         steps: those of the environment, then importing and running.
         results: folder of its results, if it ran.
         import_seconds: CPU time of the imports of all stages.
@@ -194,10 +198,12 @@ class CellRecord(Settings):
     same_axes: bool
     finished: str
     seconds: float
+    cpu_seconds: float
     environment: EnvironmentRecord
     package: str
     configuration: str
     untested: str | None = None
+    same_environment: bool = False
     steps: tuple[Step, ...]
     results: str | None = None
     import_seconds: float | None = None

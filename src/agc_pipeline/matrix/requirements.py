@@ -97,17 +97,32 @@ def contents(overriding: Iterable[str]) -> dict[str, str]:
 
 
 def versions(resolved: Iterable[str]) -> dict[str, str]:
-    """Package to version, or to the address that it comes from, of the resolver's lines."""
+    """Package to version, or to the address that it comes from, of the resolver's lines.
+
+    A wheel or checkout that was asked for by its path stands there as that path.
+    """
     found = {}
     for line in resolved:
         text = line.partition(" ;")[0].strip()
         if re.match(r"^[A-Za-z0-9._-]+==", text):
             package, _, version = text.partition("==")
-        else:
+        elif " @ " in text:
             package, _, address = text.partition(" @ ")
             version = address.rpartition("/")[2] or address
+        else:
+            package, version = _local(Path(text))
         found[str(canonicalize_name(package))] = version
     return found
+
+
+def _local(path: Path) -> tuple[str, str]:
+    """Name and version of a wheel; of a checkout its name and where it is."""
+    if path.suffix == ".whl":
+        package, version, _, _ = parse_wheel_filename(path.name)
+        return package, str(version)
+    project = path / "pyproject.toml"
+    content = tomllib.loads(project.read_text(encoding="utf-8")) if project.exists() else {}
+    return content.get("project", {}).get("name", path.name), str(path)
 
 
 def _folder_digest(folder: Path) -> str:

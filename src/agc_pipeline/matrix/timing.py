@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import select
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,12 +12,24 @@ from statistics import median
 from types import TracebackType
 from typing import Any, Self
 
-from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import read_json
 from agc_pipeline.matrix.records import Measured, Rates, Ratio, Timing
 
 # Intervals for a median get as close to this as the number of pairs allows.
 _CONFIDENCE = 0.95
+
+
+class RepetitionError(Exception):
+    """A stage that ran before fails or hangs when it is repeated.
+
+    Args:
+        worker: that repeated it.
+        problem: in words.
+    """
+
+    def __init__(self, worker: "Worker", problem: str) -> None:
+        super().__init__(problem)
+        self.worker = worker
 
 
 class Worker:
@@ -24,10 +39,17 @@ class Worker:
         interpreter: of the environment.
         variables: its environment variables.
         log: for what the stages print.
+        timeout: seconds for one repetition.
+
+    Attributes:
+        log: as given.
     """
 
-    def __init__(self, interpreter: str, variables: Mapping[str, str], log: Path) -> None:
-        self._log = log
+    def __init__(
+        self, interpreter: str, variables: Mapping[str, str], log: Path, timeout: float
+    ) -> None:
+        self.log = log
+        self._timeout = timeout
         with log.open("wb") as errors:
             self._process = subprocess.Popen(  # noqa: S603 - the command is ours
                 [interpreter, "-m", "agc_pipeline.matrix.worker"],
@@ -36,6 +58,7 @@ class Worker:
                 stderr=errors,
                 env=dict(variables),
                 text=True,
+                start_new_session=True,
             )
 
     def __enter__(self) -> Self:
@@ -47,30 +70,32 @@ class Worker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._process.kill()
+        # Also a repetition that hangs.
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
     def repeat(self, stage: Measured) -> tuple[float, float]:
         """CPU and wall-clock time of one repetition, seconds.
 
         Raises:
-            PipelineError: if the stage fails, although it ran before.
+            RepetitionError: if the stage fails, although it ran before.
         """
         assert self._process.stdin is not None  # noqa: S101 - opened as a pipe
         assert self._process.stdout is not None  # noqa: S101
-        request = {"module": stage.module, "arguments": stage.arguments}
+        request = stage.model_dump(include={"module", "arguments", "given"})
         try:
             print(json.dumps(request), file=self._process.stdin, flush=True)
+            ready, _, _ = select.select([self._process.stdout], [], [], self._timeout)
+            if not ready:
+                raise RepetitionError(
+                    self, f"a repetition of {stage.stage} is not ready after {self._timeout:.0f} s"
+                )
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
         answer: dict[str, Any] = json.loads(line) if line else {"code": None}
         if answer["code"] != 0:
-            raise PipelineError(
-                f"the stage {stage.stage} fails when it is repeated",
-                place=str(self._log),
-                remedy="see there; `timing.stages: []` in the matrix does without",
-            )
+            raise RepetitionError(self, f"{stage.stage} ran once and fails when it is repeated")
         return float(answer["cpu"]), float(answer["wall"])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 _LINE = re.compile(r"^(?P<path>[^:\n]+):\d+: (?P<kind>\w*Warning): (?P<text>.+)$", re.MULTILINE)
 _PREFIX = re.compile(r"^.*/(?:site-packages|lib/python\d+\.\d+|agc_pipeline(?=/))/?")
 # Addresses in memory, and folders of one cell.
-_VARYING = re.compile(r"0x[0-9a-f]+|/\S+/")
+_VARYING = re.compile(r"0x[0-9a-f]+|(?<![\w:/.-])/\S+/")
 
 
 def collect(outputs: Iterable[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ stage. One line of JSON comes in for each repetition, one goes out. Standard lib
 
 import gc
 import importlib
+import io
 import json
 import os
 import sys
@@ -14,7 +15,10 @@ from collections.abc import Sequence
 
 
 def main() -> None:
-    """Answer requests ``{"module": ..., "arguments": [...]}`` until the input ends."""
+    """Answer requests ``{"module": ..., "arguments": [...], "given": ...}`` until the input ends.
+
+    ``given`` is what the stage finds on standard input.
+    """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     # What stages print is not an answer.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -24,10 +28,10 @@ def main() -> None:
         # A collection in the child would copy the parent's memory.
         gc.collect()
         gc.freeze()
-        print(json.dumps(repeat(request["module"], request["arguments"])), file=answers, flush=True)
+        print(json.dumps(repeat(**request)), file=answers, flush=True)
 
 
-def repeat(module: str, arguments: Sequence[str]) -> dict[str, float | int]:
+def repeat(module: str, arguments: Sequence[str], given: str | None) -> dict[str, float | int]:
     """Run a stage in a fork; its exit status, and CPU and wall-clock time in seconds.
 
     The CPU time is that of the fork and of all processes that it waited for.
@@ -37,7 +41,7 @@ def repeat(module: str, arguments: Sequence[str]) -> dict[str, float | int]:
     started = time.perf_counter()
     child = os.fork()
     if child == 0:
-        _stage(module, arguments)
+        _stage(module, arguments, given or "")
     _, status, used = os.wait4(child, 0)
     return {
         "code": os.waitstatus_to_exitcode(status),
@@ -46,11 +50,13 @@ def repeat(module: str, arguments: Sequence[str]) -> dict[str, float | int]:
     }
 
 
-def _stage(module: str, arguments: Sequence[str]) -> None:
+def _stage(module: str, arguments: Sequence[str], given: str) -> None:
     """In the fork: run the stage and end."""
     code = 1
     try:
         sys.argv = [module, *arguments]
+        # The requests are not for the stage.
+        sys.stdin = io.StringIO(given)
         sys.modules[module].main()
         code = 0
     except SystemExit as end:

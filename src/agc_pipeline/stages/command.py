@@ -7,11 +7,13 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from agc_pipeline.errors import PipelineError
+from agc_pipeline.files import write_json
 from agc_pipeline.secrets import WithoutSecrets
 from agc_pipeline.settings import explain
 from agc_pipeline.stages.measure import measured
@@ -47,21 +49,39 @@ def settings(model: type[Model], text: str) -> Model:
 
     Args:
         model: what they must be.
-        text: JSON, or "-" for the JSON on standard input: a list of many files is longer than
-            an argument may be.
+        text: JSON.
 
     Raises:
         ConfigurationError: naming each offending key.
     """
     try:
-        return model.model_validate_json(sys.stdin.read() if text == "-" else text)
+        return model.model_validate_json(text)
     except ValidationError as error:
         raise explain(error, model, place="--settings") from error
 
 
+def record(
+    stage: Callable[[argparse.Namespace], BaseModel], options: argparse.ArgumentParser
+) -> None:
+    """Run a stage as ``run`` does, and write the record that it gives to ``--output``."""
+    options.add_argument("--output", type=Path, required=True, help="record to write")
+
+    def recorded(arguments: argparse.Namespace) -> None:
+        write_json(arguments.output, stage(arguments).model_dump())
+
+    run(recorded, options)
+
+
 def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentParser) -> None:
-    """Run a stage as a process: exit 0, or print one error and exit 1."""
+    """Run a stage as a process: exit 0, or print one error and exit 1.
+
+    Settings of ``-`` are read from standard input: a list of many files is longer than an argument
+    may be.
+    """
     arguments = options.parse_args()
+    given = None
+    if arguments.settings == "-":
+        arguments.settings = given = sys.stdin.read()
     handler = logging.StreamHandler()
     handler.addFilter(WithoutSecrets())
     logging.basicConfig(
@@ -74,7 +94,7 @@ def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentP
         # With nothing in its log, Snakemake shows none of a killed job's logs.
         logging.info("on %s", socket.gethostname())
     try:
-        with measured():
+        with measured(given):
             stage(arguments)
     except PipelineError as error:
         sys.exit(f"error: {error}")

@@ -28,7 +28,7 @@ class HistogramStage(Settings):
 
     analysis: str
     selection: dict[str, object]
-    jet_assignment: dict[str, object] | None = None
+    jet_assignment: dict[str, object] | None
     allow_partial: bool
 
 

@@ -4,7 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from agc_pipeline.files import read_record, write_json
+from agc_pipeline.files import read_record
 from agc_pipeline.matrix import cell
 from agc_pipeline.matrix.environments import locked
 from agc_pipeline.matrix.judge import judge
@@ -14,8 +14,8 @@ from agc_pipeline.stages import command
 log = logging.getLogger(__name__)
 
 
-def stage(arguments: argparse.Namespace) -> None:
-    """Run, and write the record of the cell."""
+def stage(arguments: argparse.Namespace) -> CellRecord:
+    """Run, and give the record of the cell."""
     job = command.settings(cell.CellJob, arguments.settings)
     reference = arguments.reference
     # A cell whose workflow was killed may still run, and ends before this one starts.
@@ -27,8 +27,8 @@ def stage(arguments: argparse.Namespace) -> None:
             None if reference is None else read_record(CellRecord, reference, "a cell"),
             arguments.folder,
         )
-    write_json(arguments.output, made.model_dump())
     log.info("%s: %s: %s", job.name, *judge(made, job.timing.slower))
+    return made
 
 
 def main() -> None:
@@ -38,8 +38,7 @@ def main() -> None:
     options.add_argument("--package", type=Path, required=True, help="record of this package")
     options.add_argument("--reference", type=Path, help="record of the cell to compare with")
     options.add_argument("--folder", type=Path, required=True, help="folder to run in")
-    options.add_argument("--output", type=Path, required=True, help="record to write")
-    command.run(stage, options)
+    command.record(stage, options)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import PositiveFloat
 
-from agc_pipeline.files import write_json
 from agc_pipeline.matrix import environments
+from agc_pipeline.matrix.records import EnvironmentRecord
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
 
@@ -35,8 +35,8 @@ class EnvironmentStage(Settings):
     timeout: PositiveFloat
 
 
-def stage(arguments: argparse.Namespace) -> None:
-    """Build, and write the record of the environment."""
+def stage(arguments: argparse.Namespace) -> EnvironmentRecord:
+    """Build, and give the record of the environment."""
     settings = command.settings(EnvironmentStage, arguments.settings)
     made = environments.make(
         environments.Wish(
@@ -51,15 +51,13 @@ def stage(arguments: argparse.Namespace) -> None:
         arguments.output.with_suffix(""),
         timeout=settings.timeout,
     )
-    write_json(arguments.output, made.model_dump())
     log.info("%s: %s", settings.name, environments.describe(made))
+    return made
 
 
 def main() -> None:
     """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--output", type=Path, required=True, help="record to write")
-    command.run(stage, options)
+    command.record(stage, command.parser(__doc__))
 
 
 if __name__ == "__main__":

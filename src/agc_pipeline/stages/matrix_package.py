@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import PositiveFloat
 
-from agc_pipeline.files import write_json
 from agc_pipeline.matrix import package
+from agc_pipeline.matrix.records import PackageRecord
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
 
@@ -25,23 +25,20 @@ class PackageStage(Settings):
     timeout: PositiveFloat
 
 
-def stage(arguments: argparse.Namespace) -> None:
-    """Build, and write the record of what was built."""
+def stage(arguments: argparse.Namespace) -> PackageRecord:
+    """Build, and give the record of what was built."""
     settings = command.settings(PackageStage, arguments.settings)
-    made = package.make(
+    return package.make(
         Path(settings.project),
         Path(settings.folder) / "package",
         arguments.output.with_suffix(".log"),
         timeout=settings.timeout,
     )
-    write_json(arguments.output, made.model_dump())
 
 
 def main() -> None:
     """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--output", type=Path, required=True, help="record to write")
-    command.run(stage, options)
+    command.record(stage, command.parser(__doc__))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def stage(arguments: argparse.Namespace) -> None:
     with locked(kept.with_suffix(".lock")):
         past = history.add(history.read(kept), judged)
         history.write(kept, past)
-    values = page.values(judged, past, settings.slower, settings.fail_on)
+    values = page.values(judged, past, settings.slower, settings.fail_on, arguments.page.parent)
     write_text(arguments.page, render("matrix.html.j2", values))
     junit.write(arguments.junit, judged, settings.fail_on)
     separations = [item.model_dump(mode="json") for item in values["separations"]]

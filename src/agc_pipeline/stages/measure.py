@@ -14,13 +14,16 @@ FOLDER = "AGC_PIPELINE_MEASURE"
 
 
 @contextmanager
-def measured() -> Iterator[None]:
+def measured(given: str | None) -> Iterator[None]:
     """Write a record of the stage that runs inside: command line, CPU time, memory.
 
     Without the environment variable nothing happens. A stage that fails leaves no record.
+
+    Args:
+        given: what it read from standard input; None if nothing.
     """
     folder = os.environ.get(FOLDER)
-    start = _cpu_seconds()
+    start = cpu_seconds()
     yield
     if folder is None:
         return
@@ -28,7 +31,8 @@ def measured() -> Iterator[None]:
     record = {
         "module": None if spec is None else spec.name,
         "arguments": sys.argv[1:],
-        "cpu_seconds": _cpu_seconds() - start,
+        "given": given,
+        "cpu_seconds": cpu_seconds() - start,
         "start_cpu_seconds": start,
         "memory_mb": _memory_mb(),
     }
@@ -36,7 +40,7 @@ def measured() -> Iterator[None]:
     path.write_text(json.dumps(record), encoding="utf-8")
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     """CPU time of this process and of those that it started and waited for."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system

@@ -55,12 +55,13 @@ def stage(arguments: argparse.Namespace) -> None:
             log.info("no events of %s in %s", settings.model.poi.process, region.name)
             continue
         alone = replace(region, title=f"{region.title}, all bins", fitted=True)
+        only = replace(analysis, regions=(alone,))
         selected = templates.select(
-            replace(analysis, regions=(alone,)),
+            only,
             histograms,
             settings.model.model_copy(update={"rebinning": None}),
         )
-        built = workspace.build(analysis, selected, settings.model.poi)
+        built = workspace.build(only, selected, settings.model.poi)
         model, _ = workspace.load(built, place=str(arguments.histograms))
         expected = results.yields(model, match_fit_results(model, fit.results()))
         channels[region.title] = Channel(

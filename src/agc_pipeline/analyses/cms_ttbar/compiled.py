@@ -85,12 +85,11 @@ class CompiledTtbar:
                 varied = jets.extended(pt=pt)
                 for chosen, values in self._regions(varied, two_tags, directions, assigned):
                     with columns.clock.part("fill"):
-                        for region, observed in values.items():
-                            sums[region].fill(variation, observed)
+                        weights: dict[str, Array | None] = {variation: None}
                         if variation == NOMINAL:
-                            for shift, weights in self._weight_variations(chosen):
-                                for region, observed in values.items():
-                                    sums[region].fill(shift, observed, weights)
+                            weights |= self._weight_variations(chosen)
+                        for region, observed in values.items():
+                            sums[region].fill(observed, weights)
                     if variation == self.variation:
                         selected |= {
                             region: len(observed)

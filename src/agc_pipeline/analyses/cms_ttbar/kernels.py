@@ -138,18 +138,17 @@ def trijets(jets: JetArrays) -> Array:
     chosen = np.full((len(jets.offsets) - 1, 3), -1, np.int64)
     for event in range(len(chosen)):
         stop = jets.offsets[event + 1]
-        largest = -1.0
+        largest, best = -1.0, (-1, -1, -1)
         for i in range(jets.offsets[event], stop):
             for j in range(i + 1, stop):
                 x_pair, y_pair = x[i] + x[j], y[i] + y[j]
+                pair_tagged = tagged[i] or tagged[j]
                 for k in range(j + 1, stop):
-                    if not (tagged[i] or tagged[j] or tagged[k]):
-                        continue
                     x_sum, y_sum = x_pair + x[k], y_pair + y[k]
                     pt_squared = x_sum * x_sum + y_sum * y_sum
-                    if pt_squared > largest:
-                        largest = pt_squared
-                        chosen[event, 0], chosen[event, 1], chosen[event, 2] = i, j, k
+                    if (pair_tagged or tagged[k]) and pt_squared > largest:
+                        largest, best = pt_squared, (i, j, k)
+        chosen[event, 0], chosen[event, 1], chosen[event, 2] = best
     return chosen
 
 
