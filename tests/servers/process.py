@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-<<<<<<< HEAD
-=======
 SECONDS_TO_START = 20.0
 
->>>>>>> origin/main
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -37,7 +34,7 @@ class ServerProcess:
     """
 
     scheme: str
-    seconds_to_start = 20.0
+    seconds_to_start = SECONDS_TO_START
 
     def __init__(self, files: Path) -> None:
         self.files = files
@@ -64,11 +61,7 @@ class ServerProcess:
             # `python -m servers.NAME` finds the module there.
             cwd=Path(__file__).resolve().parent.parent,
         )
-<<<<<<< HEAD
         last = time.monotonic() + self.seconds_to_start
-=======
-        last = time.monotonic() + SECONDS_TO_START
->>>>>>> origin/main
         while True:
             if self._process.poll() is not None or time.monotonic() > last:
                 self.kill()
