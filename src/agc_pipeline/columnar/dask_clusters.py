@@ -87,7 +87,8 @@ def _connected(settings: HistogramSettings, stack: ExitStack) -> Client:
                 n_workers=0,
                 threads_per_worker=1,
                 memory_limit=settings.dask.memory_limit,
-                dashboard_address=None,
+                # With None it takes the default port, and warns if another job has it.
+                dashboard_address="127.0.0.1:0",
             )
         case BatchDask():
             cluster = _batch(settings.dask)
