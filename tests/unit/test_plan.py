@@ -20,6 +20,7 @@ from agc_pipeline.stages.histogram import HistogramStage
 from agc_pipeline.stages.limit import LimitStage
 from agc_pipeline.stages.merge import MergeStage
 from agc_pipeline.stages.preserve import PreserveStage
+from agc_pipeline.stages.propagate import PropagateStage
 from agc_pipeline.stages.published import PublishedSettings
 from agc_pipeline.stages.ranking import RankingStage
 from agc_pipeline.stages.reproduce import ReproduceStage
@@ -51,7 +52,7 @@ def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
     ScanStage.model_validate_json(made.scan())
     ToyStage.model_validate_json(made.toys())
     LimitStage.model_validate_json(made.limit())
-    ModelStage.model_validate_json(made.propagate())
+    PropagateStage.model_validate_json(made.propagate())
     PreserveStage.model_validate_json(made.preserve())
     ValidateStage.model_validate_json(made.validate())
     ReportStage.model_validate_json(made.report())
