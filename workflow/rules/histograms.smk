@@ -29,7 +29,7 @@ rule histogram:
         known=f"{RESULTS}/known",
     shell:
         "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
-        " --execution {resources.execution:q} --models {params.models:q}"
+        " --execution {resources.execution:q} --models={params.models:q}"
         " --scoring {resources.scoring:q}"
         " --performance {params.performance} --known {params.known}"
         " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
