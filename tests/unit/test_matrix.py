@@ -180,6 +180,9 @@ def test_another_kind_replaces_what_belonged_to_the_old_one() -> None:
         "delivery": {"a": 1, "b": 3},
     }
     assert values["delivery"] == {"a": 1, "b": 2}
+    dask = {"cluster": "local", "memory_limit": 0}
+    site = {"cluster": "scheduler", "address": "tcp://x:1"}
+    assert cells.override({"dask": dask}, {"dask": site}) == {"dask": site}
 
 
 def plan(values: dict[str, Any], **changes: Any) -> MatrixPlan:
@@ -198,6 +201,22 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
     assert told["newest"]["same_axes"] is True
     assert told["lock+input-skim"]["same_axes"] is False
     assert all(made.uses_inputs(name) for name in made.cells)
+
+
+DOCUMENTED = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "matrix.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", DOCUMENTED)
+def test_examples_of_the_documents_work_in_a_copy_of_the_shipped_file(
+    text: str, config_values: dict[str, Any]
+) -> None:
+    made = plan(config_values, **yaml.safe_load(text))
+    for name in made.cells:
+        told = json.loads(made.cell(name))["configuration"]
+        # Not the events of a whole run.
+        assert "/matrix/inputs/" in told["input"]["path"]
+    for name in made.settings.environments:
+        assert json.loads(made.environment(name))["name"] == name
 
 
 def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
