@@ -537,6 +537,7 @@ def test_page_shows_everything_and_runs_nothing(tmp_path: Path) -> None:
     assert "x.py: W: &lt;i&gt;" in html
     assert "coffea: 1 &rarr; 3" in html
     assert "<polyline" in html
+    assert re.search(r"known to be so.*#cell-known", html)
     assert [item.cell.name for item in values["surprises"]] == ["bad"]
     assert values["columns"] == ["as the baseline", "input rntuple"]
     identifiers = re.findall(r'id="([^"]+)"', html)
