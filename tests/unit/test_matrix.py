@@ -283,6 +283,12 @@ def test_local_packages_have_a_name(tmp_path: Path) -> None:
         "my-package": str(checkout),
         "other": str(other),
     }
+    asked = [lines[0], str(checkout), "uproot @ git+https://x.org/u@main", "numpy==2"]
+    assert requirements.outside(asked) == {
+        "coffea": "local",
+        "my-package": "local",
+        "uproot": "address",
+    }
 
 
 def test_environments_are_built_once_and_need_no_index_then(
@@ -309,8 +315,8 @@ def test_environments_are_built_once_and_need_no_index_then(
     interpreter = str(first.interpreter)
     subprocess.run([interpreter, "-c", "import tiny"], check=True)
     assert made(str(wheel)) == first
-    assert first.versions == {"tiny": "1.0"}
-    assert first.moved == {"tiny": (None, "1.0")}
+    assert first.versions == {"tiny": "1.0 (local)"}
+    assert first.moved == {"tiny": (None, "1.0 (local)")}
     # It may well be that this is to be had elsewhere.
     unknown = made("tiny==2.0")
     assert unknown.unavailable == "the package index does not answer"
