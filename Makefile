@@ -11,8 +11,6 @@ where = $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES))
 cancel = $(if $(PROFILE),profiles/$(PROFILE)/cancel)
 
 export PATH := $(abspath $(VENV))/bin:$(PATH)
-# The plugin for HTCondor says at every start that there is no HTCondor.
-export PYTHONWARNINGS := ignore:The environment variable CONDOR_CONFIG is unset
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -21,12 +19,17 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# Snakemake loads all plugins before it reads a profile, and the one for HTCondor warns where there is
+# no HTCondor. Python reads this line at its start.
+quiet = import warnings; warnings.filterwarnings("ignore", "The environment variable CONDOR_CONFIG is unset")
+
 # The marker is newer than the lock file exactly if the environment is up to date.
 $(VENV)/.installed: requirements/lock.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": choose one with make PYTHON=...")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --only-binary pythia8mc,fastjet --requirement requirements/lock.txt
 	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+	@echo '$(quiet)' > "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/agc_pipeline_quiet.pth"
 	@touch $@
 
 .PHONY: setup
@@ -39,12 +42,12 @@ run: setup ## Run the default configuration: results/report.html.
 .PHONY: resume
 resume: setup ## Go on after a run was killed; takes the same PROFILE and ARGS as run.
 	$(cancel)
-	snakemake $(where) $(ARGS) --unlock
+	snakemake $(where) --unlock $(ARGS)
 	snakemake $(where) $(ARGS)
 
 .PHONY: todo
 todo: setup ## Show what is left to do; takes the same ARGS as run.
-	snakemake --cores $(CORES) $(ARGS) --dry-run
+	snakemake --cores $(CORES) --dry-run $(ARGS)
 
 .PHONY: test
 test: setup ## Run the tests.

@@ -19,6 +19,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/code.smk"
 include: "workflow/rules/input.smk"
 include: "workflow/rules/delivery.smk"
+include: "workflow/rules/learning.smk"
 include: "workflow/rules/histograms.smk"
 include: "workflow/rules/inference.smk"
 include: "workflow/rules/report.smk"
@@ -31,3 +32,5 @@ rule all:
     input:
         f"{RESULTS}/report.html",
         f"{RESULTS}/preservation.json",
+        TRACKED,
+        PLAN.exported,

@@ -11,9 +11,13 @@ Without files it makes its own, of two kinds: ttbar, and W+jets with twice as ma
     fast        its compiled processor, which reads baskets; headers of files are known
     skim        the same on skims, counted in events of the inputs
     decompress  nothing but decompressing, with libdeflate, the baskets that "fast" reads
+    plain ML    the plain processor with assigned jets: xgboost's predict for every variation
+    fast ML     "fast" with assigned jets
+    skim ML     "skim" with assigned jets
 
 in turn, several times, and keeps the best of each. All but the first give the same histograms to
-the bit, and the first the same entries in the nominal ones: that is checked.
+the bit, and the first the same entries in the nominal ones: that is checked. Factors are over
+"plain", and over "plain ML" for the ways with assigned jets.
 """
 
 import argparse
@@ -44,11 +48,13 @@ from agc_pipeline.delivery.reading import open_tree
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json
+from agc_pipeline.learning.settings import ScoringSettings
+from assignment import AssigningTextbookProcessor, boosters, write_models
 from textbook import TextbookProcessor
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 ANALYSIS = "cms_ttbar"
-PATHS = ("plain", "coffea", "fast", "skim", "decompress")
+PATHS = ("plain", "coffea", "fast", "skim", "decompress", "plain ML", "fast ML", "skim ML")
 # How often "fast" goes through the files where processes are compared.
 ROUNDS = 4
 
@@ -66,9 +72,17 @@ class Bench:
     def __init__(
         self, process: str, paths: Sequence[Path], folder: Path, settings: HistogramSettings
     ) -> None:
+        write_models(folder / "models")
         physics = yaml.safe_load((CONFIG / ANALYSIS / "physics.yaml").read_text())["physics"]
         self.process = process
         self.selection = analyses.load(ANALYSIS).selection(physics["selection"])
+        values = yaml.safe_load((CONFIG / ANALYSIS / "learning.yaml").read_text())["learning"]
+        self.assignment = analyses.load_assignment(ANALYSIS).assignment(
+            analyses.load(ANALYSIS).assignment(physics["jet_assignment"]),
+            folder / "models",
+            ScoringSettings(scorer="xgboost", triton=values["triton"]),
+        )
+        self.boosters = boosters(folder / "models")
         self.preselection = analyses.load_preselection(ANALYSIS)
         self.folder = folder
         self.settings = settings
@@ -90,9 +104,10 @@ class Bench:
         self.n_events = sum(file.before for file in self.files["none"])
         self.stored: list[tuple[Any, int, int]] = []
 
-    def work(self, *, compiled: bool = True) -> runner.Work:
+    def work(self, *, compiled: bool = True, assigned: bool = False) -> runner.Work:
         """What the histogram stage does."""
-        dataset = (self.selection, self.process, "nominal")
+        assignment = self.assignment if assigned else None
+        dataset = (self.selection, self.process, "nominal", assignment)
         fast = analyses.load_compiled(ANALYSIS)
         if fast is None:
             raise SystemExit(f"{ANALYSIS} has no compiled processor")
@@ -105,13 +120,15 @@ class Bench:
             kept=self.folder / "known",
         )
 
-    def run(self, backend: str, *, compiled: bool = True, made: Any = None) -> runner.Done:
+    def run(
+        self, backend: str, *, compiled: bool = True, assigned: bool = False, made: Any = None
+    ) -> runner.Done:
         """The histogram stage, without its start."""
         chosen = made or IterativeExecutor(status=False, retries=0)
-        work = self.work(compiled=compiled)
+        work = self.work(compiled=compiled, assigned=assigned)
         return runner.run(self.files[backend], work, chosen, allow_partial=False)
 
-    def plain(self) -> Any:
+    def plain(self, processor: TextbookProcessor) -> Any:
         """A textbook's processor with coffea's runner."""
         plain = Runner(
             executor=IterativeExecutor(status=False, retries=0),
@@ -122,37 +139,40 @@ class Bench:
         paths = [file.path for file in self.files["none"]]
         return plain(
             {self.process: {"treename": TREE, "files": paths}},
-            processor_instance=TextbookProcessor(self.process),
+            processor_instance=processor,
         )
 
     def keep_baskets(self) -> None:
         """Read the baskets that the compiled processor reads into memory, compressed."""
-        inner = baskets._content
+        inner = baskets.decompressed
 
         def keeping(data: bytes, *facts: int) -> Any:
             content = inner(data, *facts)
             self.stored.append((data, *facts))
             return content
 
-        baskets._content = keeping
+        baskets.decompressed = keeping
         try:
             self.run("none")
         finally:
-            baskets._content = inner
+            baskets.decompressed = inner
 
     def decompress(self) -> None:
         """Decompress these baskets."""
         for basket in self.stored:
-            baskets._content(*basket)
+            baskets.decompressed(*basket)
 
     def ways(self) -> dict[str, Callable[[], Any]]:
         """What is measured, in the order of ``PATHS``."""
         return {
-            "plain": self.plain,
+            "plain": lambda: self.plain(TextbookProcessor(self.process)),
             "coffea": lambda: self.run("none", compiled=False),
             "fast": lambda: self.run("none"),
             "skim": lambda: self.run("local"),
             "decompress": self.decompress,
+            "plain ML": lambda: self.plain(AssigningTextbookProcessor(self.process, self.boosters)),
+            "fast ML": lambda: self.run("none", assigned=True),
+            "skim ML": lambda: self.run("local", assigned=True),
         }
 
     def check(self) -> None:
@@ -162,12 +182,18 @@ class Bench:
         for name in ("fast", "skim"):
             if done[name].output["histograms"] != histograms:
                 sys.exit(f"error: {name} gives other histograms than coffea")
-        for region, histogram in histograms.items():
-            expected = histogram[{"variation": "nominal"}].view(flow=True)["value"]
-            found = done["plain"][region][{"variation": "nominal"}].view(flow=True)["value"]
-            # Single and double precision differ at the edges of bins.
-            if abs(found - expected).sum() > 2 + 1e-3 * expected.sum():
-                sys.exit(f"error: plain gives other entries in {region} than coffea")
+        assigned = done["fast ML"].output["histograms"]
+        if done["skim ML"].output["histograms"] != assigned:
+            sys.exit("error: skim ML gives other histograms than fast ML")
+        if {region: assigned[region] for region in histograms} != histograms:
+            sys.exit("error: fast ML gives other histograms than coffea")
+        for name, given in (("plain", histograms), ("plain ML", assigned)):
+            for region, histogram in given.items():
+                expected = histogram[{"variation": "nominal"}].view(flow=True)["value"]
+                found = done[name][region][{"variation": "nominal"}].view(flow=True)["value"]
+                # Single and double precision differ at the edges of bins.
+                if abs(found - expected).sum() > 2 + 1e-3 * expected.sum():
+                    sys.exit(f"error: {name} gives other entries in {region}")
 
     def measure(self, repeat: int) -> tuple[list[dict[str, Any]], Performance]:
         """The rows of the result, and the parts of the best run of "fast"."""
@@ -187,7 +213,8 @@ class Bench:
                 "dataset": self.process,
                 "path": name,
                 "events_per_cpu_second": rates[name],
-                "factor_over_plain": rates[name] / rates["plain"],
+                "factor_over_plain": rates[name]
+                / rates["plain ML" if name.endswith("ML") else "plain"],
             }
             for name in PATHS
         ]

@@ -2,15 +2,20 @@
 
     python benchmarks/scaling.py plan [FILES ...]       dry runs with so many input files
     python benchmarks/scaling.py jobs NUMBER [OPTION ...]   so many dummy event loops
-    python benchmarks/scaling.py cores [SCALE]          one core and two, Snakemake and Dask
+    python benchmarks/scaling.py cores [FILES] [--json FILE]    one core and two, Snakemake and Dask
+    python benchmarks/scaling.py overhead [OPTION ...]  what a run takes beside its stages
 
-Options of ``jobs`` go to Snakemake: ``--cores 2``, or ``--profile profiles/slurm``. Everything is
+Options of ``jobs`` go to Snakemake: ``--cores 2``, or ``--profile profiles/slurm``; so do those of
+``overhead``, which is the default run on one core without any. ``cores`` reads so many names of one
+file of 200,000 events that it makes, each of them about a second's work, four times. Everything is
 made in a temporary folder. Wall time says little where others use the machine: CPU time, of all
 processes together, stands beside it.
 """
 
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,12 +24,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import nanoaod
+from agc_pipeline.files import write_json
 from agc_pipeline.report import runtimes
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
 # Shares of the files of the task in each dataset, in percent.
 DATASETS = {"wjets__nominal": 44, "ttbar__nominal": 31, "single_top_t_chan__nominal": 25}
+# Files of `cores`, and events in each.
+FILES = 250
+EVENTS = 200_000
 # Dummy event loops with a sum of sums behind them.
 DUMMY = """
 N = {number}
@@ -75,6 +85,12 @@ def workflow(*options: str) -> list[str]:
     return [*SNAKEMAKE, "--snakefile", str(ROOT / "Snakefile"), *options]
 
 
+def placed(options: Sequence[str]) -> list[str]:
+    """Options in which files of this project are found from any folder."""
+    ours = ("profiles/", "config/")
+    return [str(ROOT / part) if part.startswith(ours) else part for part in options]
+
+
 def plan(folder: Path, numbers: Sequence[int]) -> None:
     """Plan runs of the default number of files for each job, and of one."""
     print("| files | files in a job | wall [s] | CPU [s] | memory [MB] |")
@@ -103,36 +119,73 @@ def plan(folder: Path, numbers: Sequence[int]) -> None:
 def jobs(folder: Path, number: int, options: Sequence[str]) -> None:
     """Run dummy event loops and add them up."""
     (folder / "Snakefile").write_text(DUMMY.format(number=number))
-    where = [str(ROOT / part) if part.startswith("profiles/") else part for part in options]
-    cost = run([*SNAKEMAKE, *where, "--scheduler", "greedy"], folder)
+    cost = run([*SNAKEMAKE, *placed(options), "--scheduler", "greedy"], folder)
     total = int((folder / "total").read_text())
-    print(f"{number} jobs, {total} added up: {cost.wall:.0f} s wall, {cost.cpu:.0f} s CPU here")
+    print(f"{number} jobs, {total} added up: {cost.wall:.0f} s wall")
+    print(f"Snakemake and what it started here: {cost.cpu:.0f} s CPU, {cost.memory:.0f} MB")
 
 
-def cores(folder: Path, scale: float) -> None:
-    """Deliver and histogram simulated events with one core and with two."""
-    simulation = f"simulation={{'scale': {scale}}}"
-    target = "results/histograms.root"
-    run(workflow("--cores", "2", "--config", simulation, "--", target), folder)
+def cores(folder: Path, number: int, record: Path | None) -> None:
+    """Histogram so many files with one core and with two."""
+    (folder / "data").mkdir()
+    first = folder / "data/0000.root"
+    nanoaod.write(first, "ttbar", EVENTS)
+    for i in range(1, number):
+        os.link(first, folder / f"data/{i:04d}.root")
+    files = {str(path): "Events" for path in sorted((folder / "data").iterdir())}
+    (folder / "fileset.json").write_text(json.dumps({"ttbar__nominal": {"files": files}}))
+    common = {"input": {"kind": "fileset", "path": "fileset.json"}, "delivery": {"backend": "none"}}
     dask = {"executor": "dask", "dask": {"cluster": "local", "performance_report": False}}
     ways = {
-        "Snakemake": [(n, ["--cores", str(n)], {}) for n in (1, 2)],
-        "Dask": [(n, ["--cores", str(n)], {"histograms": dask | {"workers": n}}) for n in (1, 2)],
+        # A job on each core, several times over.
+        "Snakemake": {"files_per_job": math.ceil(number / 10)},
+        # Each job is a cluster, on all cores.
+        "Dask": {"files_per_job": math.ceil(number / 2), "histograms": dask},
     }
     print("| histograms by | cores | wall [s] | CPU [s] | in stages [s] | efficiency |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for name, runs in ways.items():
+    print("| --- | --- | --- | --- | --- | --- |", flush=True)
+    rows = []
+    for name, way in ways.items():
         alone = None
-        for n, where, changes in runs:
-            (folder / "run.yaml").write_text(json.dumps(changes))
-            given = ("--configfile", "run.yaml", "--config", simulation)
-            options = (*where, "--forcerun", "histogram", *given, "--", target)
-            cost = run(workflow(*options), folder)
+        for n in (1, 2):
+            given = common | way
+            if "histograms" in given:
+                given = given | {"histograms": dask | {"workers": n}}
+            (folder / "run.yaml").write_text(json.dumps(given))
+            shutil.rmtree(folder / "results", ignore_errors=True)
+            options = ("--cores", str(n), "--configfile", "run.yaml", "--")
+            run(workflow(*options, *manifests(given["files_per_job"], number)), folder)
+            cost = run(workflow(*options, "results/histograms.root"), folder)
             found = runtimes.collect([folder / "results/benchmarks"], {"histogram", "merge"})
             alone = alone or cost.wall
-            row = (name, n, f"{cost.wall:.0f}", f"{cost.cpu:.0f}")
-            stages = sum(time.wall for time in found)
-            print(f"| {' | '.join(map(str, row))} | {stages:.0f} | {alone / n / cost.wall:.2f} |")
+            row = {
+                "histograms by": name,
+                "cores": n,
+                "wall": cost.wall,
+                "cpu": cost.cpu,
+                "stages": sum(time.wall for time in found),
+                "efficiency": alone / n / cost.wall,
+            }
+            rows.append(row)
+            shown = (f"{row[key]:.0f}" for key in ("wall", "cpu", "stages"))
+            print(f"| {name} | {n} | {' | '.join(shown)} | {row['efficiency']:.2f} |", flush=True)
+    if record is not None:
+        write_json(record, {"events": number * EVENTS, "rows": rows})
+
+
+def manifests(files_per_job: int, number: int) -> list[str]:
+    """What the histograms of the files need, made before the time is taken."""
+    batches = math.ceil(number / files_per_job)
+    return [f"results/manifests/ttbar__nominal/{i:04d}.json" for i in range(batches)]
+
+
+def overhead(folder: Path, options: Sequence[str]) -> None:
+    """Run the workflow, and compare its time with that of its stages."""
+    cost = run(workflow(*placed(options)), folder)
+    found = runtimes.collect(sorted(folder.glob("results/**/benchmarks")))
+    stages, jobs = sum(time.wall for time in found), sum(time.jobs for time in found)
+    print(f"{jobs} jobs: {cost.wall:.0f} s wall, {stages:.0f} s in stages, {cost.cpu:.0f} s CPU")
+    print(f"overhead {cost.wall / stages - 1:.1%}, {(cost.wall - stages) / jobs:.2f} s a job")
 
 
 def main() -> None:
@@ -143,8 +196,14 @@ def main() -> None:
                 plan(Path(name), [int(number) for number in numbers] or [787, 20_000])
             case ["jobs", number, *options]:
                 jobs(Path(name), int(number), options or ["--cores", "2"])
-            case ["cores", *scale]:
-                cores(Path(name), float(scale[0]) if scale else 1)
+            case ["cores", "--json", record]:
+                cores(Path(name), FILES, Path(record))
+            case ["cores", number, "--json", record]:
+                cores(Path(name), int(number), Path(record))
+            case ["cores", *number] if len(number) < 2:
+                cores(Path(name), int(number[0]) if number else FILES, None)
+            case ["overhead", *options]:
+                overhead(Path(name), options or ["--cores", "1"])
             case _:
                 sys.exit(__doc__)
 

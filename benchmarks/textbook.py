@@ -4,7 +4,8 @@ Each variation of the jets selects anew, combinations and four-vectors are awkwa
 The benchmark takes it as the measure: it gives the entries of the histograms of the package.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import awkward as ak
 import hist
@@ -12,6 +13,15 @@ import numpy as np
 from coffea.processor import ProcessorABC
 
 from agc_pipeline.analyses.cms_ttbar.smearing import standard_normal
+
+
+class Selected(NamedTuple):
+    """Objects of the events of a region, and their numbers."""
+
+    jets: Any
+    electrons: Any
+    muons: Any
+    numbers: Any
 
 
 class TextbookProcessor(ProcessorABC):
@@ -22,12 +32,7 @@ class TextbookProcessor(ProcessorABC):
 
     def process(self, events: Any) -> dict[str, hist.Hist]:
         """Histograms of one chunk, by region."""
-        histograms = {
-            region: hist.Hist.new.StrCat([], name="variation", growth=True)
-            .Reg(25, 50, 550, name="observable")
-            .Weight()
-            for region in ("4j1b", "4j2b")
-        }
+        histograms = self.empty()
         for variation in ("nominal", "pt_scale_up", "pt_res_up"):
             electrons = events.Electron
             electrons = electrons[
@@ -55,29 +60,53 @@ class TextbookProcessor(ProcessorABC):
             tagged = ak.sum(jets.btagCSVV2 > 0.5, axis=1)
             enough = lepton & (ak.num(jets) >= 4)
             for region, mask in (("4j1b", tagged == 1), ("4j2b", tagged >= 2)):
-                chosen = jets[enough & mask]
-                values = ak.sum(chosen.pt, axis=1) if region == "4j1b" else _trijet_mass(chosen)
-                self._fill(histograms[region], variation, values, chosen)
+                chosen = enough & mask
+                event = Selected(
+                    jets[chosen], electrons[chosen], muons[chosen], events.event[chosen]
+                )
+                values = self.observables(region, event)
+                _fill(histograms, variation, values)
+                if variation == "nominal":
+                    for shift, weight in self._weights(event.jets):
+                        _fill(histograms, shift, self.weighted(region, event, values), weight)
         return histograms
 
-    def _fill(self, histogram: hist.Hist, variation: str, values: Any, jets: Any) -> None:
-        observable = np.asarray(values)
-        histogram.fill(variation=variation, observable=observable)
-        if variation != "nominal":
-            return
+    def empty(self) -> dict[str, hist.Hist]:
+        """Histograms of both regions."""
+        return {
+            region: hist.Hist.new.StrCat([], name="variation", growth=True)
+            .Reg(25, 50, 550, name="observable")
+            .Weight()
+            for region in ("4j1b", "4j2b")
+        }
+
+    def observables(self, region: str, event: Selected) -> dict[str, Any]:
+        """Values by the histogram that they fill."""
+        jets = event.jets
+        values = ak.sum(jets.pt, axis=1) if region == "4j1b" else _trijet_mass(jets)
+        return {region: np.asarray(values)}
+
+    def weighted(self, region: str, event: Selected, values: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002
+        """The same for a variation of the weights, which leaves them as they are."""
+        return values
+
+    def _weights(self, jets: Any) -> Iterator[tuple[str, Any]]:
         for i in range(4):
             shift = np.asarray(0.075 * jets.pt[:, i] / 50)
-            for name, weight in (("up", 1 + shift), ("down", 1 - shift)):
-                histogram.fill(
-                    variation=f"btag_var_{i}_{name}", observable=observable, weight=weight
-                )
+            yield f"btag_var_{i}_up", 1 + shift
+            yield f"btag_var_{i}_down", 1 - shift
         if self.process_name == "wjets":
-            for name, weight in (("up", 1.025), ("down", 0.975)):
-                histogram.fill(variation=f"scale_var_{name}", observable=observable, weight=weight)
+            yield "scale_var_up", 1.025
+            yield "scale_var_down", 0.975
 
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing to do after accumulation."""
         return accumulator
+
+
+def _fill(histograms: Any, name: str, values: dict[str, Any], weight: Any = 1.0) -> None:
+    for region, observable in values.items():
+        histograms[region].fill(variation=name, observable=observable, weight=weight)
 
 
 def _trijet_mass(jets: Any) -> Any:

@@ -18,6 +18,14 @@ from oracle.strategies import write_nanoaod
 
 COPIED = ("Snakefile", "config", "environment.yml", "profiles", "src", "workflow")
 DATASETS = ("ttbar__nominal", "ttbar__ME_var", "wjets__nominal")
+# Value and variance of every bin of every histogram.
+Contents = dict[str, list[tuple[float, float]]]
+
+
+def contents(folder: Path) -> Contents:
+    """The histograms of a project."""
+    named = histograms.read_root(folder / "results/histograms.root")
+    return {name: h.view(flow=True).tolist() for name, h in named.items()}
 
 
 class Project:
@@ -33,17 +41,26 @@ class Project:
                 shutil.copytree(source, folder / name, ignore=ignored)
             else:
                 shutil.copy(source, folder / name)
+        self.write_input()
+        self.configure()
+
+    def write_input(self) -> None:
+        """Write the files that the run reads."""
         self.files = {name: [f"{name}.{i}.root" for i in range(2)] for name in DATASETS}
-        (folder / "data").mkdir()
+        (self.folder / "data").mkdir()
         for seed, (name, files) in enumerate(self.files.items()):
             for i, file in enumerate(files):
                 n = 1500 if name.startswith("ttbar") else 400
-                write_nanoaod(folder / "data" / file, toy.events(n, seed=10 * seed + i + 1))
-        self.configure()
+                write_nanoaod(self.folder / "data" / file, toy.events(n, seed=10 * seed + i + 1))
 
     def configure(self, **changes: Any) -> None:
         """Write the configuration, with changes of its top keys."""
-        content = {
+        content = self.configuration() | changes
+        (self.folder / "toy.yaml").write_text(yaml.safe_dump(content))
+
+    def configuration(self) -> dict[str, Any]:
+        """What differs from the default configuration."""
+        return {
             "files_per_job": 2,
             "input": {
                 "kind": "files",
@@ -59,9 +76,7 @@ class Project:
                 "model": {"missing_datasets": "drop", "data": "asimov"},
                 "toys": {"count": 3},
             },
-            **changes,
         }
-        (self.folder / "toy.yaml").write_text(yaml.safe_dump(content))
 
     def arguments(self, *options: str) -> list[str]:
         return [
@@ -101,6 +116,5 @@ class Project:
         assert old in text
         file.write_text(text.replace(old, new, 1))
 
-    def contents(self) -> dict[str, list[tuple[float, float]]]:
-        named = histograms.read_root(self.folder / "results/histograms.root")
-        return {name: h.view(flow=True).tolist() for name, h in named.items()}
+    def contents(self) -> Contents:
+        return contents(self.folder)

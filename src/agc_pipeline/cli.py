@@ -14,7 +14,8 @@ from agc_pipeline.errors import ConfigurationError, PipelineError
 from agc_pipeline.matrix.cells import override
 
 _TIMEOUT = 10.0
-_CONFIGURATION = Path("config/default.yaml")
+# Of what a run reads, the files that name services.
+_CONFIGURATION = (Path("config/default.yaml"), Path("config/cms_ttbar/learning.yaml"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     chosen = options.parse_args(arguments)
     try:
-        configuration = _read([_CONFIGURATION] * _CONFIGURATION.exists() + chosen.configfile)
+        known = [path for path in _CONFIGURATION if path.exists()]
+        configuration = _read([*known, *chosen.configfile])
     except PipelineError as error:
         sys.exit(f"error: {error}")
     findings = examine(configuration, everything=True, timeout=chosen.timeout)

@@ -6,17 +6,18 @@ so that changing anything else leaves its result valid.
 
 import json
 import math
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from agc_pipeline import filesets
-from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.analyses.base import JET_ASSIGNMENT, Analysis
 from agc_pipeline.config import Configuration
 from agc_pipeline.datasets import Dataset, InputFile, batches, files_per_job, take
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
-from agc_pipeline.errors import InputError
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.inputs import (
     FilesetInput,
     FilesInput,
@@ -25,6 +26,9 @@ from agc_pipeline.inputs import (
     WorkspaceInput,
     listed,
 )
+from agc_pipeline.learning import repository
+from agc_pipeline.learning.models import CARD, PARITIES
+from agc_pipeline.learning.settings import Served
 
 # Simulated files are small, and their events are not known before: the default run has a job for
 # each dataset.
@@ -116,13 +120,7 @@ class Plan:
 
     def local_inputs(self, dataset: str, batch: str) -> list[str]:
         """Files of a batch that Snakemake can watch: simulated ones, and those on this machine."""
-        found = []
-        for file in self.batches(dataset)[batch]:
-            if file.record is not None:
-                found += [file.source, file.record]
-            elif "://" not in file.source and Path(file.source).exists():
-                found.append(file.source)
-        return found
+        return _watched(self.batches(dataset)[batch])
 
     def simulate(self, dataset: str, part: str) -> str:
         """Settings of a simulation job."""
@@ -198,15 +196,115 @@ class Plan:
             }
         )
 
+    @cached_property
+    def assigns(self) -> bool:
+        """Whether a model assigns jets to partons in this run."""
+        filled = not isinstance(self.config.input, PublishedInput | WorkspaceInput)
+        return filled and self.config.jet_assignment != "off"
+
+    @property
+    def parts(self) -> list[str]:
+        """Optional regions of the analysis that this run has."""
+        return [JET_ASSIGNMENT] if self.assigns else []
+
+    @property
+    def trains(self) -> bool:
+        """Whether that model is trained in this run."""
+        return self.assigns and self.config.learning.models is None
+
+    @property
+    def tracks(self) -> bool:
+        """Whether the training of this run is kept by MLflow."""
+        return self.trains and self.config.learning.training.tracking is not None
+
+    @property
+    def models(self) -> list[str]:
+        """Files of the models that assign jets: none if they are not assigned."""
+        folder = self.config.learning.models or f"{self.config.results.rstrip('/')}/models"
+        names = (*(f"{parity}.json" for parity in PARITIES), CARD)
+        return [f"{folder}/{name}" for name in names] if self.assigns else []
+
+    @property
+    def exported(self) -> list[str]:
+        """Files of the repository of these models for a Triton server."""
+        paths = repository.files(Path(self.repository), self.config.learning.triton)
+        return [str(path) for path in paths] if self.assigns else []
+
+    @property
+    def repository(self) -> str:
+        """Folder of that repository."""
+        return f"{self.config.results.rstrip('/')}/models/triton"
+
+    def export_models(self) -> str:
+        """Settings of the rule that writes it."""
+        served = set(Served.model_fields)
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "served": self.config.learning.triton.model_dump(include=served),
+            }
+        )
+
+    @cached_property
+    def training_files(self) -> tuple[InputFile, ...]:
+        """Files that models are trained on at most.
+
+        Raises:
+            ConfigurationError: if the run does not have it.
+        """
+        if self.analysis.trained_on is None:
+            raise TypeError(f"{self.analysis.name} has no models")
+        name = self.analysis.dataset_name(*self.analysis.trained_on)
+        if name not in self.datasets:
+            raise ConfigurationError(
+                f"the input has no {name}, which the models are trained on",
+                place="jet_assignment",
+                remedy="add it to the input, give the folder of an earlier training as "
+                "`learning.models`, or set `jet_assignment: off`",
+            )
+        (taken,) = take((self.datasets[name],), self.config.learning.training.n_files_max)
+        return taken.files
+
+    def train(self) -> str:
+        """Settings of the rule that trains the models."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "selection": self._physics["selection"],
+                "jet_assignment": self._physics["jet_assignment"],
+                "training": self.config.learning.training.model_dump(exclude={"tracking"}),
+                "files": [file.model_dump() for file in self.training_files],
+            }
+        )
+
+    def track(self) -> str:
+        """Settings of the rule that keeps the training by MLflow."""
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "tracking": self.config.learning.training.tracking,
+            }
+        )
+
+    def training_inputs(self) -> list[str]:
+        """Files that the models are trained on and that Snakemake can watch."""
+        return _watched(self.training_files)
+
     def histogram(self) -> str:
         """Settings of a histogram job."""
         return _text(
             {
                 "analysis": self.config.analysis,
                 "selection": self._physics["selection"],
+                "jet_assignment": self._physics["jet_assignment"] if self.assigns else None,
                 "allow_partial": self.config.allow_partial,
             }
         )
+
+    def scoring(self) -> str:
+        """What computes scores, which changes no bin: it is no reason to run a job again."""
+        learning = self.config.learning
+        return _text({"scorer": self.config.jet_assignment, "triton": learning.triton.model_dump()})
 
     def execution(self) -> str:
         """How histogram jobs run, which changes no bin: it is no reason to run one again."""
@@ -238,6 +336,7 @@ class Plan:
         return _text(
             {
                 "analysis": self.config.analysis,
+                "parts": self.parts,
                 "luminosity_per_pb": self.config.physics.luminosity_per_pb,
                 "datasets": {
                     dataset.name: {"xsec_pb": dataset.xsec_pb, "n_files": len(dataset.files)}
@@ -288,7 +387,13 @@ class Plan:
 
     def propagate(self) -> str:
         """Settings of the rule that propagates the fit to other distributions."""
-        return self.workspace()
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "parts": self.parts,
+                "model": self.config.fit.model.model_dump(),
+            }
+        )
 
     def preserve(self) -> str:
         """Settings of the rule that writes formats for others."""
@@ -312,6 +417,7 @@ class Plan:
         return _text(
             {
                 "analysis": None if self.given else self.config.analysis,
+                "parts": self.parts,
                 "measured": self.config.fit.model.poi.process,
                 "luminosity_per_pb": self.config.physics.luminosity_per_pb,
                 "rules": self._rules(),
@@ -329,8 +435,27 @@ class Plan:
         if isinstance(self.config.input, PublishedInput):
             return ("published", *behind)
         simulate = ("simulate",) if isinstance(self.config.input, SimulatedInput) else ()
-        filling = ("fileset", "deliver", "histogram", "partial_sum", "merge_dataset", "merge")
+        train = ("train",) if self.trains else ()
+        filling = (
+            "fileset",
+            "deliver",
+            *train,
+            "histogram",
+            "partial_sum",
+            "merge_dataset",
+            "merge",
+        )
         return (*simulate, *filling, *behind)
+
+
+def _watched(files: Iterable[InputFile]) -> list[str]:
+    found = []
+    for file in files:
+        if file.record is not None:
+            found += [file.source, file.record]
+        elif "://" not in file.source and Path(file.source).exists():
+            found.append(file.source)
+    return found
 
 
 def _text(content: Any) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,15 @@ def file_digest(path: Path) -> str:
     """SHA-256 of the bytes of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def distribution(module: str) -> str | None:
+    """Name of an installed distribution that has a module; None if none has.
+
+    Some packages come under several names.
+    """
+    names = packages_distributions().get(module)
+    return names[0] if names else None
 
 
 def provenance(

@@ -55,6 +55,7 @@ class ResourceSettings(Settings):
     simulate: Need
     deliver: Need
     histogram: Need
+    train: Need
     report: Need
     default: Need
 

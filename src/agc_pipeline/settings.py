@@ -1,9 +1,9 @@
 """What all configuration models share: frozen, unknown keys refused, errors for people."""
 
 import difflib
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from agc_pipeline.errors import ConfigurationError
 
@@ -14,6 +14,26 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
+
+
+class Tls(Settings):
+    """Files for encrypted connections, in PEM.
+
+    Attributes:
+        ca_file: certificates of the authorities; None takes those that the client knows.
+        cert: certificate of this client; None sends none.
+        key: its key.
+    """
+
+    ca_file: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("`cert` and `key` are of use only together")
+        return self
 
 
 def explain(error: ValidationError, model: type[BaseModel], *, place: str) -> ConfigurationError:

@@ -1,12 +1,15 @@
 """Starting daemons in the foreground, waiting until they answer, and leaving none behind."""
 
+import argparse
 import contextlib
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 
@@ -76,3 +79,38 @@ def running(
             process.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def command_line(
+    about: str,
+    install: Callable[[], None],
+    pool: Callable[..., AbstractContextManager[Mapping[str, str]]],
+    *,
+    prefix: Callable[[], Sequence[str]] = tuple,
+) -> None:
+    """What the module of a pool does as a program: install it, or run a command beside it.
+
+    Args:
+        about: what ``--help`` says.
+        install: gets the programs.
+        pool: takes the number of ``cpus``, and gives the environment of commands.
+        prefix: gives what to put before commands.
+    """
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("install")
+    run = actions.add_parser("run")
+    run.add_argument("--cpus", type=int, default=2, help="that the node says it has")
+    run.add_argument("command", nargs=argparse.REMAINDER)
+    given = parser.parse_args()
+    try:
+        if given.action == "install":
+            install()
+            return
+        with pool(cpus=given.cpus) as environment:
+            done = subprocess.run([*prefix(), *given.command], env=environment, check=False)
+    except UnavailableError as error:
+        sys.exit(f"error: {error}")
+    sys.exit(done.returncode)

@@ -12,12 +12,19 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from daemons import UnavailableError, answers, ends, free_port, running, wait_until
+from daemons import (
+    UnavailableError,
+    answers,
+    command_line,
+    ends,
+    free_port,
+    running,
+    wait_until,
+)
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "agc_pipeline/htcondor"
 # The first suite of Debian with HTCondor 25, whose authentication suits the Python bindings.
@@ -243,21 +250,5 @@ def _ready(environment: Mapping[str, str]) -> bool:
     return bool(done.stdout.strip()) and answers([*as_user(), "condor_q"], environment)
 
 
-def main() -> None:
-    """Command line."""
-    match sys.argv[1:]:
-        case ["install"]:
-            install()
-        case ["run", *command] if command:
-            with htcondor() as environment:
-                done = subprocess.run([*as_user(), *command], env=environment, check=False)
-                sys.exit(done.returncode)
-        case _:
-            sys.exit(__doc__)
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except UnavailableError as unavailable:
-        sys.exit(f"error: {unavailable}")
+    command_line(__doc__, install, htcondor, prefix=as_user)

@@ -10,12 +10,19 @@ import pwd
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from daemons import UnavailableError, answers, ends, free_port, running, wait_until
+from daemons import (
+    UnavailableError,
+    answers,
+    command_line,
+    ends,
+    free_port,
+    running,
+    wait_until,
+)
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "slurm-wlm-basic-plugins")
 DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -38,6 +45,8 @@ StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
+# The node has what is said below, whatever the machine has.
+SlurmdParameters=config_overrides
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SwitchType=switch/none
@@ -55,6 +64,7 @@ MinJobAge=3600
 ReturnToService=2
 NodeName=localhost NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb}
 PartitionName=all Nodes=localhost Default=YES MaxTime=INFINITE State=UP
+PartitionName=long Nodes=localhost MaxTime=INFINITE State=UP
 """
 
 
@@ -149,20 +159,5 @@ def _wrap(command: str, folder: Path) -> None:
     made.chmod(0o755)
 
 
-def main() -> None:
-    """Command line."""
-    match sys.argv[1:]:
-        case ["install"]:
-            install()
-        case ["run", *command] if command:
-            with slurm() as environment:
-                sys.exit(subprocess.run(command, env=environment, check=False).returncode)
-        case _:
-            sys.exit(__doc__)
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except UnavailableError as unavailable:
-        sys.exit(f"error: {unavailable}")
+    command_line(__doc__, install, slurm)

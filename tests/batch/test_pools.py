@@ -1,14 +1,15 @@
 """profiles/slurm and profiles/htcondor on a real Slurm and a real HTCondor."""
 
+import fcntl
+import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
 import scenarios
 from daemons import UnavailableError
 from htcondor_pool import as_user, htcondor
-from project import Project
+from project import Contents, contents
 from slurm_pool import slurm
 
 pytestmark = pytest.mark.batch
@@ -25,16 +26,41 @@ OPTIONS = {
     ),
     "htcondor": ("--seconds-between-status-checks", "2"),
 }
+# What the profiles have as examples, and what jobs then are.
+EXAMPLES = {
+    "slurm": ("default-resources:", "  slurm_partition: \"'long'\""),
+    "htcondor": (
+        "classad_JobFlavour: \"'longlunch'\"",
+        "classad_AccountingGroup: \"'group_u_CMS.u_zh.users'\"",
+    ),
+}
+SHOW = {
+    "slurm": (
+        *("sh", "-c"),
+        "squeue --states=all --noheader --format='%j %P' | sed -n 's/^agc_[^ ]* //p'",
+    ),
+    "htcondor": (
+        *("condor_history", "-constraint", "AgcPipeline isnt undefined"),
+        *("-autoformat", "JobFlavour", "AccountingGroup"),
+    ),
+}
+SHOWN = {"slurm": "long", "htcondor": "longlunch group_u_CMS.u_zh.users"}
 MEMORY_MESSAGES = {"slurm": "exceeded memory limit", "htcondor": "is held"}
 
 
 @pytest.fixture(scope="session")
-def laptop(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The run on one machine that all others must agree with."""
-    project = Project(tmp_path_factory.mktemp("laptop") / "project")
-    done = project.run(scenarios.HISTOGRAMS)
-    assert done.returncode == 0, done.stdout
-    return project
+def laptop(tmp_path_factory: pytest.TempPathFactory) -> Contents:
+    """Histograms of the run on one machine that all others must agree with; it is done once."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "laptop"
+    with (shared / "laptop.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            done = scenarios.SmallestRun(folder).run(scenarios.HISTOGRAMS)
+            assert done.returncode == 0, done.stdout
+    return contents(folder)
 
 
 @pytest.fixture(
@@ -50,21 +76,38 @@ def pool(request: pytest.FixtureRequest) -> Iterator[tuple[str, Mapping[str, str
         pytest.skip(str(error))
 
 
-@pytest.fixture
-def project(tmp_path: Path, pool: tuple[str, Mapping[str, str]]) -> scenarios.PoolProject:
+@pytest.fixture(scope="session")
+def project(
+    tmp_path_factory: pytest.TempPathFactory, pool: tuple[str, Mapping[str, str]], laptop: Contents
+) -> scenarios.PoolProject:
+    """The default run at its smallest scale, killed and resumed; the tests go on from there."""
     name, environment = pool
-    return scenarios.PoolProject(
-        tmp_path / "project", name, environment, prefix=PREFIXES[name], options=OPTIONS[name]
+    project = scenarios.PoolProject(
+        tmp_path_factory.mktemp(name) / "project",
+        name,
+        environment,
+        prefix=PREFIXES[name],
+        options=OPTIONS[name],
     )
+    project.uncomment(*EXAMPLES[name])
+    scenarios.killed_and_resumed(project, laptop)
+    return project
 
 
-def test_killed_resumed_and_run_again(project: scenarios.PoolProject, laptop: Project) -> None:
-    scenarios.killed_resumed_and_run_again(project, laptop)
+def test_jobs_are_what_the_profile_asks_for(project: scenarios.PoolProject) -> None:
+    name = project.profile
+    shown = project.output(*SHOW[name]).splitlines()
+    assert len(shown) >= 27
+    assert set(shown) == {SHOWN[name]}
+
+
+def test_run_again_at_once(project: scenarios.PoolProject, laptop: Contents) -> None:
+    scenarios.run_again_at_once(project, laptop)
+
+
+def test_dask_workers_as_jobs(project: scenarios.PoolProject) -> None:
+    scenarios.dask_workers_as_jobs(project)
 
 
 def test_too_little_memory_and_a_bad_file(project: scenarios.PoolProject) -> None:
     scenarios.too_little_memory_and_a_bad_file(project, MEMORY_MESSAGES[project.profile])
-
-
-def test_dask_workers_as_jobs(project: scenarios.PoolProject, laptop: Project) -> None:
-    scenarios.dask_workers_as_jobs(project, laptop)

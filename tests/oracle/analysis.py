@@ -7,6 +7,7 @@ shared between variations: each of them starts again from the stored event.
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 from oracle.events import Electron, Event, Jet, Muon
@@ -84,7 +85,7 @@ def varied_jets(event: Event, variation: str, smear: Smear) -> list[Jet]:
             pt = jet.pt * 1.03
         elif variation == "pt_res_up":
             pt = jet.pt * (1.0 + 0.05 * smear(event.run, event.lumi, event.number, jet.index))
-        jets.append(Jet(jet.index, pt, jet.eta, jet.phi, jet.mass, jet.btag, jet.jet_id))
+        jets.append(replace(jet, pt=pt))
     return jets
 
 

@@ -19,6 +19,8 @@ class Electron:
     eta: float
     cut_based: int
     sip3d: float
+    phi: float = 0.0
+    mass: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Muon:
     tight_id: bool
     sip3d: float
     relative_isolation: float
+    phi: float = 0.0
+    mass: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Jet:
     mass: float
     btag: float
     jet_id: int
+    qgl: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -57,9 +62,15 @@ class Event:
     jets: tuple[Jet, ...] = ()
 
 
-ELECTRON_COLUMNS = ("Electron_pt", "Electron_eta", "Electron_cutBased", "Electron_sip3d")
-MUON_COLUMNS = ("Muon_pt", "Muon_eta", "Muon_tightId", "Muon_sip3d", "Muon_pfRelIso04_all")
-JET_COLUMNS = ("Jet_pt", "Jet_eta", "Jet_phi", "Jet_mass", "Jet_btagCSVV2", "Jet_jetId")
+ELECTRON_COLUMNS = tuple(
+    f"Electron_{name}" for name in ("pt", "eta", "cutBased", "sip3d", "phi", "mass")
+)
+MUON_COLUMNS = tuple(
+    f"Muon_{name}" for name in ("pt", "eta", "tightId", "sip3d", "pfRelIso04_all", "phi", "mass")
+)
+JET_COLUMNS = tuple(
+    f"Jet_{name}" for name in ("pt", "eta", "phi", "mass", "btagCSVV2", "jetId", "qgl")
+)
 COLUMNS = ("run", "luminosityBlock", "event", *ELECTRON_COLUMNS, *MUON_COLUMNS, *JET_COLUMNS)
 
 

@@ -1,6 +1,7 @@
 """What all servers of the tests share: a process on a port of its own."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-_SECONDS_TO_START = 20.0
+SECONDS_TO_START = 20.0
 
 
 def free_port() -> int:
@@ -41,6 +42,10 @@ class ServerProcess:
     def command(self) -> list[str]:
         raise NotImplementedError
 
+    def environment(self) -> dict[str, str] | None:
+        """Variables of the process; None are those of this one."""
+        return None
+
     def url(self, name: str, *, port: int | None = None) -> str:
         raise NotImplementedError
 
@@ -49,10 +54,12 @@ class ServerProcess:
             self.command(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=self.environment(),
+            process_group=0,
             # `python -m servers.NAME` finds the module there.
             cwd=Path(__file__).resolve().parent.parent,
         )
-        last = time.monotonic() + _SECONDS_TO_START
+        last = time.monotonic() + SECONDS_TO_START
         while True:
             if self._process.poll() is not None or time.monotonic() > last:
                 self.kill()
@@ -63,7 +70,9 @@ class ServerProcess:
 
     def kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            # With all that it started.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 

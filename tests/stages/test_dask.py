@@ -14,15 +14,8 @@ from distributed import Security
 from test_deliver_histogram_merge import Chain, content, write_files
 
 from agc_pipeline.files import read_json
+from servers.gateway import PROGRAM, Gateway
 
-# Programs of Dask that do not see this package, as on a facility that never heard of it.
-PROGRAM = """
-import sys
-from pathlib import Path
-sys.path = [p for p in sys.path if not (Path(p) / "agc_pipeline").exists()]
-from distributed.cli.dask_{0} import main
-main()
-"""
 # A worker that is killed when it starts its third chunk.
 KILLED_WORKER = """
 import os, signal
@@ -199,3 +192,23 @@ def test_encrypted_as_on_a_facility(
     assert message is not None
     assert "No such file" in message
     assert "the files for TLS" in message
+
+
+def test_a_cluster_of_a_gateway(chain: Chain, reference: dict[str, Any], tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path).start()
+    asked = {"cluster": "gateway", "address": gateway.url(), "timeout": 120}
+    try:
+        assert chain.histogram(executor="dask", chunk_size=3, dask=asked) is None
+        again = chain.histogram(executor="dask", dask=asked | {"options": {"cores": 1}})
+    finally:
+        gateway.kill()
+    assert content(chain.result()) == reference
+    assert "bokeh" in (tmp_path / "0.html").read_text()
+    # This one leaves no choice.
+    assert again is not None
+    assert "no cluster from the Dask Gateway" in again
+    assert "cores" in again
+    gone = chain.histogram(executor="dask", dask=asked)
+    assert gone is not None
+    assert "no cluster from the Dask Gateway" in gone
+    assert "histograms.dask.address" in gone

@@ -66,14 +66,19 @@ class Chain:
         )
 
     def histogram(self, number: int = 0, **changes: Any) -> str | None:
+        models = changes.pop("models", None)
         settings = {
             "analysis": "cms_ttbar",
             "selection": VALUES["physics"]["selection"],
+            "jet_assignment": None if models is None else VALUES["physics"]["jet_assignment"],
             "allow_partial": changes.pop("allow_partial", False),
         }
+        scoring = {"scorer": "xgboost", "triton": VALUES["learning"]["triton"]}
         return self.command(
             "histogram",
             settings,
+            models=models or "",
+            scoring=json.dumps(scoring),
             execution=json.dumps(EXECUTION | changes),
             performance=self.folder / f"{number}.html",
             manifest=self.folder / f"{number}.manifest.json",

@@ -125,6 +125,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
             *(f"--{name}={paths[name]}" for name in inputs),
             f"--benchmarks={benchmark.parent}",
             f"--dask={folder / 'dask'}",
+            f"--training={_training(folder / 'training.json')}",
             f"--output={folder / 'report.html'}",
             f"--figures={folder / 'figures'}",
         ],
@@ -138,6 +139,54 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
     reader.feed(html)
     reader.close()
     return Page(folder, html, reader, json.loads(paths["fit"].read_text()), result.stderr)
+
+
+def _training(path: Path) -> Path:
+    """The record of a training, as it might be."""
+    scores = {"right": [1, 2, 5], "wrong": [50, 2, 0]}
+    curves = {"logloss": [0.3, 0.2, 0.1], "wrong": [0.5, 0.4, 0.2]}
+    model = {
+        "n_trees": 2,
+        "n_events": 1234,
+        "n_events_validation": 300,
+        "curves": {"training": curves, "validation": curves},
+        "trained": scores,
+        "tested": scores,
+        "importance": {"mass_w1w2": 0.75, "pt_w1": 0.25},
+        "metrics": {"log_loss": 0.0654, "area_under_curve": 0.9703},
+    }
+
+    def row(size: int | None, part: float) -> dict[str, Any]:
+        fractions = {"whole": part - 0.1, "part": part, "baseline": 0.5, "gain": part - 0.5}
+        return {
+            "size": size,
+            "n_events": 1500,
+            **{name: {"value": v, "uncertainty": 0.0123} for name, v in fractions.items()},
+            "random_whole": 0.0625,
+            "random_part": 0.2125,
+        }
+
+    record = {
+        "words": {
+            "whole": "all four jets",
+            "part": "the three jets of the hadronic top",
+            "baseline": "trijet with the largest pt",
+            "size": "jets",
+        },
+        "edges": [0, 0.2, 0.5, 1],
+        "rows": [row(None, 0.8), row(4, 0.84), row(6, 0.61)],
+        "even": model,
+        "odd": model,
+        "models": {"even": "e" * 64, "odd": "0" * 64},
+        "provenance": {
+            "stage": "train",
+            "software": {"xgboost-cpu": "3.2.0"},
+            "settings": "5" * 64,
+            "inputs": {},
+        },
+    }
+    path.write_text(json.dumps(record))
+    return path
 
 
 def _make_partial(path: Path) -> None:
@@ -269,3 +318,24 @@ def test_fit_of_another_workspace_is_refused(made: Page, monkeypatch: pytest.Mon
     with pytest.raises(SystemExit, match="belongs to the workspace 000000000000"):
         report.main()
     assert not (made.folder / "none.html").exists()
+
+
+def test_training_is_shown(made: Page) -> None:
+    part = made.html[made.html.index('<h2 id="training">') :]
+    rows = re.findall(r'<tr><th scope="row">([^<]*jets|all)</th>(.*)</tr>', part)
+    assert [name for name, _ in rows] == ["all", "4 jets", "6 or more jets"]
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", rows[0][1])
+    assert cells == [
+        "1\u2009500",
+        "70.0 &plusmn; 1.2",
+        "80.0 &plusmn; 1.2",
+        "50.0 &plusmn; 1.2",
+        "30.0 &plusmn; 1.2",
+        "21.2",
+    ]
+    assert "xgboost-cpu" in made.html
+    for name in ("fractions", "scores", "curves", "importance"):
+        numbers = json.loads((made.folder / "figures" / f"training_{name}.json").read_text())
+        assert numbers
+    importance = json.loads((made.folder / "figures" / "training_importance.json").read_text())
+    assert importance["even"] == {"mass_w1w2": 0.75, "pt_w1": 0.25}

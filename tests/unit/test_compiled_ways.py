@@ -10,66 +10,20 @@ import correctionlib.schemav2 as schema
 import numpy as np
 import pytest
 import uproot
-from coffea.processor import IterativeExecutor
 from hypothesis import HealthCheck, given, settings
 
 import toy
-from agc_pipeline import analyses
-from agc_pipeline.analyses.cms_ttbar import compiled, kernels
+from agc_pipeline.analyses.cms_ttbar import kernels
 from agc_pipeline.analyses.cms_ttbar.hashing import standard_normals
-from agc_pipeline.analyses.cms_ttbar.settings import Selection
-from agc_pipeline.columnar import facts, pieces, runner
+from agc_pipeline.columnar import facts, pieces
 from agc_pipeline.columnar.baskets import BasketColumns
 from agc_pipeline.columnar.performance import Clock
 from agc_pipeline.columnar.ranges import RangeColumns
-from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.errors import InputError
-from conftest import read_config
 from oracle import analysis as oracle
 from oracle.events import Jet, events_from_arrays
 from oracle.strategies import Arrays, nanoaod, to_arrays, write_nanoaod
-
-COLUMNS = analyses.load_preselection("cms_ttbar").COLUMNS
-EXECUTOR = IterativeExecutor(status=False, retries=0)
-NAMES = [f"{c}_{f}" if c else f for c, fields in COLUMNS.items() for f in fields]
-
-
-def selection() -> Selection:
-    chosen = analyses.load("cms_ttbar").selection(read_config()["physics"]["selection"])
-    assert isinstance(chosen, Selection)
-    return chosen
-
-
-def run(
-    path: Path,
-    n_events: int,
-    way: str,
-    *,
-    dataset: tuple[str, str] = ("ttbar", "nominal"),
-    chunk_size: int = 1000,
-    kept: Path | None = None,
-) -> runner.Done:
-    """Process a file by "auto" or "coffea"."""
-    delivered = Delivered(
-        source=str(path),
-        path=str(path),
-        size=None,
-        expected=None,
-        before=n_events,
-        after=n_events,
-        generated=n_events,
-        cutflow={},
-    )
-    work = runner.Work(
-        coffea=analyses.load_processor("cms_ttbar").processor(selection(), *dataset),
-        columns=COLUMNS,
-        compiled=compiled.processor(selection(), *dataset) if way == "auto" else None,
-        chunk_size=chunk_size,
-        chunk_bytes=10**9,
-        kept=kept,
-    )
-    return runner.run([delivered], work, EXECUTOR, allow_partial=False)
-
+from ways import COLUMNS, NAMES, run
 
 N = 70
 CODECS = {

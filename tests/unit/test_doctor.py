@@ -18,6 +18,8 @@ from agc_pipeline import cli
 from agc_pipeline.doctor import machine, services, tools
 from agc_pipeline.doctor.examine import examine
 from agc_pipeline.doctor.findings import Finding, Probe, ask, plain_address
+from conftest import read_config
+from servers.kserve import Behaviour, serving
 
 # A secret of nothing.
 SECRET = "ey-not-to-be-seen"  # noqa: S105
@@ -138,21 +140,57 @@ def test_a_bad_servicex_file_shows_no_token(home: Path, content: str) -> None:
     assert SECRET not in str(found)
 
 
-def test_triton(home: Path, closed_port: int) -> None:
-    answers = {
-        "/v2/health/ready": (200, {}),
-        "/v2": (200, {"name": "triton", "version": "2.60.0"}),
-    }
-    with web_server(answers) as url:
-        for scoring in ({"triton": {"url": url}}, {"triton_url": url}):
-            values = DEFAULT | {"jet_assignment": {"backend": "triton", **scoring}}
-            found = named(examine(values, everything=False, timeout=TIMEOUT))["Triton"]
-            assert found == Finding("Triton", "ok", f"triton 2.60.0 at {url} is ready")
-        unused = DEFAULT | {"jet_assignment": {"backend": "off", "triton": {"url": url}}}
-        assert "Triton" not in named(examine(unused, everything=False, timeout=TIMEOUT))
-    with web_server({"/v2/health/ready": (400, {})}) as url:
-        assert "not ready" in services.triton(url, timeout=TIMEOUT).detail
-    assert services.triton(f"127.0.0.1:{closed_port}", timeout=TIMEOUT).state == "failed"
+def triton(url: str, **changes: Any) -> dict[str, Any]:
+    """A configuration that scores there."""
+    values = read_config()["learning"]["triton"] | {"url": url} | changes
+    return DEFAULT | {"jet_assignment": "triton", "learning": {"triton": values}}
+
+
+def found_triton(values: dict[str, Any], *, everything: bool = False) -> Finding | None:
+    return named(examine(values, everything=everything, timeout=TIMEOUT)).get("Triton")
+
+
+def test_triton_is_asked_for_the_models_of_the_run(home: Path, closed_port: int) -> None:
+    scores = {version: lambda rows: rows[:, 0] for version in ("1", "2")}
+    with serving(Behaviour(scores)) as url:
+        detail = f"pretended 1.2 at {url}; jet_assignment 1 and 2 are ready"
+        assert found_triton(triton(url)) == Finding("Triton", "ok", detail)
+        missing = found_triton(triton(url, versions={"even": "1", "odd": "3"}))
+        assert missing is not None
+        assert missing.state == "failed"
+        assert "it has jet_assignment 1 READY" in missing.detail
+        assert missing.detail.startswith(f"Triton server {url}, model jet_assignment, version 3")
+        assert "learning.triton.model" in missing.remedy
+    with serving(Behaviour(scores, ready=False)) as url:
+        loading = found_triton(triton(url))
+        assert loading is not None
+        assert (loading.state, "is not ready" in loading.detail) == ("failed", True)
+    silent = found_triton(triton(f"127.0.0.1:{closed_port}"))
+    assert silent is not None
+    assert (silent.state, "refused" in silent.detail) == ("failed", True)
+    assert "start the server" in silent.remedy
+    bad = found_triton(triton("http://localhost"))
+    assert bad is not None
+    assert (bad.state, "url" in bad.remedy) == ("failed", True)
+
+
+def test_triton_that_is_not_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unused = triton("127.0.0.1:1") | {"jet_assignment": False}
+    assert found_triton(unused) is None
+    found = found_triton(unused, everything=True)
+    assert found is not None
+    assert found.state == "unused"
+    with serving(Behaviour({})) as url:
+        monkeypatch.setenv("TRITON_URL", url)
+        expected = Finding("Triton", "ok", f"pretended 1.2 at {url}")
+        assert found_triton(unused, everything=True) == expected
+
+
+def test_triton_without_its_client(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "find_spec", lambda _: None)
+    found = found_triton(triton("127.0.0.1:1"))
+    assert found is not None
+    assert (found.state, found.remedy) == ("missing", "install the extra `jet-assignment`")
 
 
 def test_dask(closed_port: int) -> None:

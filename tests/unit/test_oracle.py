@@ -382,13 +382,15 @@ def test_columns_become_the_fields_of_the_same_name() -> None:
         )
     )
     assert (event.run, event.lumi, event.number) == (1, 2, 2**64 - 1)
-    assert event.electrons == (Electron(pt=40.5, eta=0.25, cut_based=4, sip3d=3.5),)
+    assert event.electrons == (
+        Electron(pt=40.5, eta=0.25, cut_based=4, sip3d=3.5, phi=1.25, mass=0.0),
+    )
     assert event.muons == (
-        Muon(pt=50.5, eta=0.75, tight_id=True, sip3d=2.5, relative_isolation=0.5),
+        Muon(50.5, 0.75, tight_id=True, sip3d=2.5, relative_isolation=0.5, phi=1.75, mass=0.125),
     )
     # 0.1 is stored as float32, and that value is kept to the last bit.
     pt = float(np.float32(0.1))
-    assert event.jets[1] == Jet(1, pt=pt, eta=1.5, phi=2.5, mass=3.5, btag=0.75, jet_id=6)
+    assert event.jets[1] == Jet(1, pt=pt, eta=1.5, phi=2.5, mass=3.5, btag=0.75, jet_id=6, qgl=0.25)
     assert pt != 0.1
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from agc_pipeline import config
 from agc_pipeline.columnar.settings import HistogramSettings
-from agc_pipeline.errors import InputError
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.plan import Plan
 from agc_pipeline.report.content import ReportStage
@@ -25,6 +25,8 @@ from agc_pipeline.stages.ranking import RankingStage
 from agc_pipeline.stages.reproduce import ReproduceStage
 from agc_pipeline.stages.scan import ScanStage
 from agc_pipeline.stages.toys import ToyStage
+from agc_pipeline.stages.track import TrackStage
+from agc_pipeline.stages.train import TrainStage
 from agc_pipeline.stages.validate import ValidateStage
 from conftest import merged, read_config
 
@@ -151,3 +153,42 @@ def test_every_retry_asks_for_more() -> None:
     assert resources.of("deliver").at(1, files=4)["runtime"] > first["runtime"]
     # Also names of methods of the settings are rules.
     assert resources.of("validate") == resources.default
+
+
+def test_models_are_trained_only_where_they_are_used() -> None:
+    assert not plan().trains
+    assert not plan(input={"kind": "published"}, jet_assignment="xgboost").trains
+    made = plan("jet-assignment")
+    assert made.trains
+    assert not made.tracks
+    assert made.models[0] == "results/models/even.json"
+    given = TrainStage.model_validate_json(made.train())
+    assert given.files == made.datasets["ttbar__nominal"].files
+    assert len(made.training_inputs()) == 2 * len(given.files)
+    earlier = plan("jet-assignment", learning={"models": "mine"})
+    assert not earlier.trains
+    assert earlier.models[0] == "mine/even.json"
+    few = plan("cms-open-data", jet_assignment="xgboost", learning={"training": {"n_files_max": 2}})
+    assert len(TrainStage.model_validate_json(few.train()).files) == 2
+
+
+def test_where_a_training_is_kept_changes_no_model() -> None:
+    kept = plan("jet-assignment", learning={"training": {"tracking": "runs"}})
+    assert kept.tracks
+    assert TrackStage.model_validate_json(kept.track()).tracking == "runs"
+    assert kept.train() == plan("jet-assignment").train()
+    with pytest.raises(ConfigurationError, match="MLFLOW_TRACKING_PASSWORD"):
+        plan(learning={"training": {"tracking": "https://me:secret@mlflow.example.org"}})
+
+
+def test_training_needs_its_dataset(tmp_path: Path) -> None:
+    fileset = tmp_path / "fileset.json"
+    metadata = {"n_events": 7}
+    content = {"wjets__nominal": {"files": {"a.root": "Events"}, "metadata": metadata}}
+    fileset.write_text(json.dumps(content))
+    source = {"kind": "fileset", "path": str(fileset)}
+    made = plan(input=source, jet_assignment="xgboost")
+    with pytest.raises(ConfigurationError, match="no ttbar__nominal"):
+        made.train()
+    # With models of an earlier training it is not needed.
+    assert not plan(input=source, jet_assignment="xgboost", learning={"models": "mine"}).trains

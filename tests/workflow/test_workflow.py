@@ -68,6 +68,15 @@ def test_a_run_makes_everything_and_then_there_is_nothing_to_do(finished: Projec
     assert finished.todo() == {}
 
 
+def test_a_project_that_moved_is_finished(finished: Project, tmp_path: Path) -> None:
+    place = finished.folder
+    finished.folder = place.rename(tmp_path / "moved")
+    try:
+        assert finished.todo() == {}
+    finally:
+        finished.folder = finished.folder.rename(place)
+
+
 def test_processor_code_reruns_histograms_and_what_follows(restored: Project) -> None:
     path = "src/agc_pipeline/analyses/cms_ttbar/processor.py"
     restored.edit(path, "def processor(", "# a change\ndef processor(")

@@ -21,6 +21,15 @@ except PipelineError as error:
 RESULTS = CONFIG.results.rstrip("/")
 
 
+def near(path):
+    """A path as it is seen from the working folder, if it is in there.
+
+    Snakemake compares the names of inputs: a project that moved must not run again.
+    """
+    folder = Path.cwd()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
 # Source files behind each stage, filled by `code`.
 SOURCES = {}
 
@@ -33,14 +42,15 @@ def code(stage, *analysis_modules):
     """
     analysis = f"agc_pipeline.analyses.{CONFIG.analysis}"
     loaded = [f"{analysis}.{module}" for module in analysis_modules]
-    SOURCES[stage] = sources(f"agc_pipeline.stages.{stage}", analysis, *loaded)
+    found = sources(f"agc_pipeline.stages.{stage}", analysis, *loaded)
+    SOURCES[stage] = [near(Path(path)) for path in found]
     return f"{RESULTS}/code/{stage}.sha256"
 
 
 def data(*patterns):
     """Files of the package that are not code."""
     package = Path(agc_pipeline.__file__).parent
-    return sorted(str(path) for pattern in patterns for path in package.glob(pattern))
+    return sorted(near(path) for pattern in patterns for path in package.glob(pattern))
 
 
 def needs(rule, files=1):
@@ -49,20 +59,24 @@ def needs(rule, files=1):
     The numbers stand in `config/resources.yaml`.
     """
 
-    def at(name):
-        return lambda wildcards, attempt: CONFIG.resources.of(rule).at(
-            attempt, files=files
-        )[name]
+    need = CONFIG.resources.of(rule)
 
-    return {name: at(name) for name in CONFIG.resources.of(rule).at(1)}
+    def at(name):
+        return lambda wildcards, attempt: need.at(attempt, files=files)[name]
+
+    return {name: at(name) for name in need.at(1)}
 
 
 # An analysis may do without a compiled processor.
 COMPILED = ["compiled"] if analyses.has_compiled(CONFIG.analysis) else []
+# What assigns jets to partons is loaded only where it is asked for.
+ASSIGNMENT = ["jet_assignment.assign"] if PLAN.assigns else []
 PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
 # Published histograms are not filled here, and a given workspace has none.
 FILLED = CONFIG.input.kind not in ("published", "workspace")
 PERFORMANCE = [f"{RESULTS}/performance.json"] if FILLED else []
+TRAINING = [f"{RESULTS}/training.json"] if PLAN.trains else []
+TRACKED = [f"{RESULTS}/tracked.json"] if PLAN.tracks else []
 PAGE_TEMPLATES = data("report/templates/*")
 
 

@@ -2,7 +2,9 @@ rule histogram:
     """Histograms of a delivered batch, relative weights only."""
     input:
         manifest=f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
-        code=code("histogram", "preselection", "processor", *COMPILED),
+        # None where jets are not assigned.
+        models=PLAN.models,
+        code=code("histogram", "preselection", "processor", *COMPILED, *ASSIGNMENT),
     output:
         f"{RESULTS}/histograms/{{dataset}}/{{batch}}.json",
     log:
@@ -18,14 +20,17 @@ rule histogram:
         **needs("histogram", PLAN.files_per_job),
         # Unlike parameters, resources are no reason to run a job again.
         execution=PLAN.execution(),
+        scoring=PLAN.scoring(),
     params:
         settings=PLAN.histogram(),
+        models=lambda wildcards, input: Path(input.models[0]).parent if input.models else "",
         # No output: what fills the histograms may or may not write it.
         performance=f"{RESULTS}/dask/{{dataset}}/{{batch}}.html",
         known=f"{RESULTS}/known",
     shell:
         "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
-        " --execution {resources.execution:q}"
+        " --execution {resources.execution:q} --models {params.models:q}"
+        " --scoring {resources.scoring:q}"
         " --performance {params.performance} --known {params.known}"
         " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
 

@@ -42,6 +42,7 @@ rule report:
         toys=rules.toys.output,
         limit=rules.limit.output,
         performance=PERFORMANCE,
+        training=TRAINING,
         templates=PAGE_TEMPLATES,
         code=code("report"),
     output:
@@ -60,12 +61,13 @@ rule report:
         benchmarks=f"{RESULTS}/benchmarks",
         dask=f"{RESULTS}/dask",
         cost=f"--cost {PERFORMANCE[0]}" if PERFORMANCE else "",
+        training=f"--training {TRAINING[0]}" if TRAINING else "",
     shell:
         "python -m agc_pipeline.stages.report --settings {params.settings:q}"
         " --histograms {input.histograms} --closure {input.closure}"
         " --validation {input.validation} --propagated {input.propagated}"
         " --workspace {input.workspace} --checks {input.checks} --fit {input.fit}"
         " --ranking {input.ranking} --scan {input.scan} --toys {input.toys} --limit {input.limit}"
-        " {params.cost} --benchmarks {params.benchmarks} --dask {params.dask}"
+        " {params.cost} {params.training} --benchmarks {params.benchmarks} --dask {params.dask}"
         " --output {output.page} --figures {output.figures}"
         " 2>&1 | tee {log}"

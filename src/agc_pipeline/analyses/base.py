@@ -5,8 +5,9 @@ inference, validation and the report; the modules that work on events serve deli
 histograms, and are loaded only there.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pydantic import PositiveFloat
@@ -16,6 +17,8 @@ from agc_pipeline.settings import Settings
 Kind = Literal["object", "weight", "sample", "normalisation"]
 
 NOMINAL = "nominal"
+# Name of the optional regions of assigned jets.
+JET_ASSIGNMENT = "jet_assignment"
 # First entry of every cutflow.
 ALL_EVENTS = "all"
 
@@ -43,6 +46,7 @@ class Region:
         label: axis label with unit, in matplotlib's mathtext.
         edges: bin edges in GeV; under- and overflow are kept as well.
         fitted: whether it is a channel of the fit; the fit is propagated to the others.
+        rival: region with the same quantity, found in another way; None if there is none.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Region:
     label: str
     edges: tuple[float, ...]
     fitted: bool = True
+    rival: str | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,9 @@ class Analysis:
         datasets: the pairs of process and variation that have input of their own.
         systematics: every source of uncertainty.
         pseudodata: for the pseudodata, the weight of each dataset in the sum.
+        optional: regions that only some runs have, by what they have them for.
+        trained_on: process and variation of the dataset that models are trained on; None if the
+            analysis has no models.
     """
 
     name: str
@@ -127,12 +135,26 @@ class Analysis:
     datasets: tuple[tuple[str, str], ...]
     systematics: tuple[Systematic, ...]
     pseudodata: Mapping[tuple[str, str], float]
+    optional: Mapping[str, tuple[Region, ...]] = field(default_factory=dict)
+    trained_on: tuple[str, str] | None = None
+
+    def extended(self, parts: Iterable[str]) -> "Analysis":
+        """The same with the optional regions of ``parts``, behind the others."""
+        more = tuple(region for part in parts for region in self.optional[part])
+        return replace(self, regions=self.regions + more)
 
     def selection(self, values: Mapping[str, object]) -> Settings:
         """The ``physics.selection`` of the configuration, validated."""
-        model = self.settings.model_fields["selection"].annotation
+        return self._part("selection", values)
+
+    def assignment(self, values: Mapping[str, object]) -> Settings:
+        """The ``physics.jet_assignment`` of the configuration, validated."""
+        return self._part("jet_assignment", values)
+
+    def _part(self, name: str, values: Mapping[str, object]) -> Settings:
+        model = self.settings.model_fields[name].annotation
         if not (isinstance(model, type) and issubclass(model, Settings)):
-            raise TypeError(f"{self.settings.__name__}.selection must be a Settings model")
+            raise TypeError(f"{self.settings.__name__}.{name} must be a Settings model")
         return model.model_validate(values)
 
     def dataset_name(self, process: str, variation: str) -> str:
@@ -207,8 +229,12 @@ class Querying(Protocol):
 class Histogramming(Protocol):
     """The module ``agc_pipeline.analyses.NAME.processor``: from events to histograms."""
 
-    def processor(self, selection: Any, process: str, variation: str) -> Any:
+    def processor(
+        self, selection: Any, process: str, variation: str, assignment: Any = None
+    ) -> Any:
         """A coffea processor for a dataset of this process and variation.
+
+        Where an ``Assignment`` is given, it fills the regions of that, too.
 
         Its output has ``histograms`` (region to histogram of variation and observable, see
         ``columnar.filling``), ``preselection`` and ``selected`` (cut to number of events); its
@@ -232,5 +258,68 @@ class Compiled(Protocol):
     It reads some of the columns of the preselection.
     """
 
-    def processor(self, selection: Any, process: str, variation: str) -> CompiledProcessor:
+    def processor(
+        self, selection: Any, process: str, variation: str, assignment: Any = None
+    ) -> CompiledProcessor:
         """The processor for a dataset of this process and variation."""
+
+
+class Assignment(Protocol):
+    """Assigns jets to partons by a model. It is sent to other processes, as processors are.
+
+    Attributes:
+        regions: one for each observable.
+        digest: of the model.
+        files: of the model.
+    """
+
+    @property
+    def digest(self) -> str: ...  # noqa: D102
+
+    @property
+    def files(self) -> tuple[Path, ...]: ...  # noqa: D102
+
+    @property
+    def regions(self) -> tuple[Region, ...]: ...  # noqa: D102
+
+    def observables(self, jets: Any, leptons: Any, numbers: Any) -> Any:
+        """The observables of some events: ``regions * events``, double precision.
+
+        Args:
+            jets: good jets, packed; what they are, the analysis knows.
+            leptons: one for each event.
+            numbers: of the events.
+        """
+
+
+class Assigning(Protocol):
+    """The module ``agc_pipeline.analyses.NAME.jet_assignment.assign``, if it has one."""
+
+    def assignment(self, settings: Any, models: Any, scoring: Any) -> Assignment:
+        """The assignment by a pair of models.
+
+        Args:
+            settings: ``physics.jet_assignment``.
+            models: folder of the models.
+            scoring: ``learning.settings.ScoringSettings``.
+
+        Raises:
+            InputError: if a model is missing, or not the right one.
+        """
+
+
+class Training(Protocol):
+    """The module ``agc_pipeline.analyses.NAME.jet_assignment.training``: what models learn from.
+
+    Attributes:
+        COLUMNS: collection (or "" for event columns) to the names of the fields that are read.
+        FEATURES: names of what the models are given.
+        WORDING: what their answers are called.
+    """
+
+    COLUMNS: Mapping[str, tuple[str, ...]]
+    FEATURES: tuple[str, ...]
+    WORDING: Any
+
+    def examples(self, selection: Any, assignment: Any, events: Any) -> Any:
+        """The events whose truth is known, as ``learning.examples.Examples``."""

@@ -24,6 +24,7 @@ class Batch(Settings):
         cutflow: events behind each cut of the nominal selection, in order.
         files: account of each file.
         performance: what each way of processing cost.
+        models: digest of the models that assigned jets; None if they were not assigned.
     """
 
     dataset: str
@@ -33,6 +34,7 @@ class Batch(Settings):
     cutflow: dict[str, NonNegativeInt]
     files: tuple[LedgerEntry, ...]
     performance: dict[str, Performance]
+    models: str | None = None
     provenance: Provenance
 
 

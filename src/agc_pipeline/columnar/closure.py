@@ -49,11 +49,13 @@ class Closure(Settings):
     Attributes:
         partial: files were left out.
         datasets: by name.
+        models: digest of the models that assigned jets; None if they were not assigned.
         provenance: what made the record.
     """
 
     partial: bool
     datasets: dict[str, DatasetAccount]
+    models: str | None = None
     provenance: dict[str, Any]
 
     @property

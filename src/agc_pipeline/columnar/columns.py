@@ -36,15 +36,14 @@ class Collection:
             events: their positions, in rising order.
             mask: keep only the objects that pass, ``objects * bool``; None keeps all.
         """
-        if mask is None and len(events) == len(self.offsets) - 1:
-            return self
-        counts = self.offsets[events + 1] - self.offsets[events]
-        objects = positions(self.offsets[events], counts)
         if mask is not None:
-            objects = objects[mask[objects]]
-            counts = self.count(mask)[events]
+            objects, offsets = kept(self.offsets, events, mask)
+        elif len(events) == len(self.offsets) - 1:
+            return self
+        else:
+            objects, offsets = taken(self.offsets, events)
         return Collection(
-            offsets_of(counts), {name: values[objects] for name, values in self.fields.items()}
+            offsets, {name: values.take(objects) for name, values in self.fields.items()}
         )
 
     def extended(self, **fields: Array) -> "Collection":
@@ -106,20 +105,38 @@ def offsets_of(counts: Array) -> Array:
 
 
 @kernel
-def positions(starts: Array, counts: Array) -> Array:
-    """Positions of all objects of some events, in order: ``int64``.
+def taken(offsets: Array, events: Array) -> tuple[Array, Array]:
+    """Positions of the objects of some events, and the offsets of the events among them."""
+    found = np.empty(len(events) + 1, np.int64)
+    found[0] = 0
+    for i in range(len(events)):
+        found[i + 1] = found[i] + offsets[events[i] + 1] - offsets[events[i]]
+    objects = np.empty(found[-1], np.int64)
+    for i in range(len(events)):
+        shift = offsets[events[i]] - found[i]
+        for n in range(found[i], found[i + 1]):
+            objects[n] = n + shift
+    return objects, found
 
-    Args:
-        starts: position of the first object of each event.
-        counts: number of its objects.
-    """
-    found = np.empty(counts.sum(), np.int64)
+
+@kernel
+def kept(offsets: Array, events: Array, mask: Array) -> tuple[Array, Array]:
+    """The same for the objects that pass a mask."""
+    most = 0
+    for event in events:
+        most += offsets[event + 1] - offsets[event]
+    # One more: each object is written, and the next one overwrites it if it did not pass. That
+    # needs no branch, which the processor would guess wrong as often as not.
+    objects = np.empty(most + 1, np.int64)
+    found = np.empty(len(events) + 1, np.int64)
+    found[0] = 0
     n = 0
-    for event in range(len(starts)):
-        for position in range(starts[event], starts[event] + counts[event]):
-            found[n] = position
-            n += 1
-    return found
+    for i in range(len(events)):
+        for position in range(offsets[events[i]], offsets[events[i] + 1]):
+            objects[n] = position
+            n += mask[position]
+        found[i + 1] = n
+    return objects[:n], found
 
 
 @kernel

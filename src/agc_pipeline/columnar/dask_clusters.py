@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 import dask
+from aiohttp import ClientError
 from distributed import Client, KilledWorker, LocalCluster, Security, performance_report
 from distributed.comm import CommClosedError
 
@@ -88,7 +89,7 @@ def _connected(settings: HistogramSettings, stack: ExitStack) -> Client:
         case BatchDask():
             cluster = _batch(settings.dask)
         case GatewayDask():
-            cluster = _gateway(settings.dask)
+            cluster = _gateway(settings.dask, stack)
         case _:
             assert_never(settings.dask)
     stack.enter_context(cluster)
@@ -150,12 +151,13 @@ def _exported(key: str) -> str:
     return f"export DASK_{key.replace('.', '__').upper()}={WORKERS[key]}"
 
 
-def _gateway(settings: GatewayDask) -> Any:
+def _gateway(settings: GatewayDask, stack: ExitStack) -> Any:
     from dask_gateway import Gateway, GatewayClusterError, GatewayServerError  # noqa: PLC0415
 
     try:
-        return Gateway(address=settings.address).new_cluster(**settings.options)
-    except (OSError, ValueError, GatewayClusterError, GatewayServerError) as error:
+        gateway = stack.enter_context(Gateway(address=settings.address))
+        return gateway.new_cluster(**settings.options)
+    except (OSError, ValueError, ClientError, GatewayClusterError, GatewayServerError) as error:
         raise ServiceError(
             f"no cluster from the Dask Gateway: {error}",
             place=PLACE,

@@ -5,7 +5,7 @@ float64 adds such numbers exactly up to 5e8 in a bin, so chunks, files and execu
 give the same bits. Cross-section weights are applied once, after all sums.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -87,12 +87,22 @@ class Sums:
         self._values = np.zeros(shape)
         self._variances = np.zeros(shape)
 
-    def fill(self, variation: str, values: Array, weights: Array | None = None) -> None:
-        """Add entries to one variation, with relative weights, or 1 for each."""
-        row = self._variations.index(variation)
-        if weights is None:
-            weights = np.ones(len(values))
-        _add(self._edges, values, weights, self._values[row], self._variances[row])
+    def fill(self, values: Array, weights: Mapping[str, Array | None]) -> None:
+        """Add entries to some variations.
+
+        Args:
+            values: ``events`` numbers, in the unit of the edges.
+            weights: variation to relative weights, ``events``; None is 1 for each.
+        """
+        bins = _bins(self._edges, values)
+        for variation, factors in weights.items():
+            row = self._variations.index(variation)
+            if factors is None:
+                counts = np.bincount(bins, minlength=len(self._edges) + 1)
+                self._values[row] += counts
+                self._variances[row] += counts
+            else:
+                _add(bins, factors, self._values[row], self._variances[row])
 
     def histogram(self) -> hist.Hist:
         """The sums as ``empty`` makes histograms."""
@@ -105,8 +115,9 @@ class Sums:
 
 
 @kernel
-def _add(edges: Array, values: Array, weights: Array, sums: Array, squares: Array) -> None:
-    """Add weights and their squares on the grid to bins; NaN goes to the overflow."""
+def _bins(edges: Array, values: Array) -> Array:
+    """Number of edges that are not above each value: ``int64``; NaN goes to the overflow."""
+    bins = np.empty(len(values), np.int64)
     for i in range(len(values)):
         low, high = 0, len(edges)
         while low < high:
@@ -115,6 +126,14 @@ def _add(edges: Array, values: Array, weights: Array, sums: Array, squares: Arra
                 high = middle
             else:
                 low = middle + 1
+        bins[i] = low
+    return bins
+
+
+@kernel
+def _add(bins: Array, weights: Array, sums: Array, squares: Array) -> None:
+    """Add weights and their squares on the grid to bins."""
+    for i in range(len(bins)):
         weight = weights[i]
-        sums[low] += np.rint(weight * _GRID) / _GRID
-        squares[low] += np.rint(weight * weight * _GRID) / _GRID
+        sums[bins[i]] += np.rint(weight * _GRID) / _GRID
+        squares[bins[i]] += np.rint(weight * weight * _GRID) / _GRID

@@ -1,6 +1,6 @@
 """From relative-weight histograms of each dataset to the normalised templates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hist
@@ -28,6 +28,24 @@ def event_weight(batch: Batch, xsec_pb: float, luminosity_per_pb: float) -> floa
             remedy="correct `n_events` of its files",
         )
     return xsec_pb * luminosity_per_pb / generated
+
+
+def models(batches: Sequence[Batch]) -> str | None:
+    """Digest of the models that assigned the jets; None if they were not assigned.
+
+    Raises:
+        ClosureError: if they are not the same in all datasets.
+    """
+    found = {batch.dataset: batch.models for batch in batches}
+    different = set(found.values())
+    if len(different) > 1:
+        told = "; ".join(f"{name}: {digest or 'none'}" for name, digest in found.items())
+        raise ClosureError(
+            "the datasets were not histogrammed with the same models",
+            place=told,
+            remedy="delete the histograms of the others and run again",
+        )
+    return different.pop() if different else None
 
 
 def templates(

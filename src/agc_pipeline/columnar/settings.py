@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import Settings, Tls
 
 
 class _Dask(Settings):
@@ -32,26 +32,13 @@ class LocalDask(_Dask):
     memory_limit: str = "auto"
 
 
-class Tls(Settings):
-    """Files for encrypted connections.
-
-    Attributes:
-        ca_file: certificate of the authority.
-        cert: certificate of this client.
-        key: its key.
-    """
-
-    ca_file: str
-    cert: str
-    key: str
-
-
 class SchedulerDask(_Dask):
     """A scheduler that runs already, with its workers.
 
     Attributes:
         address: for example ``tcp://10.0.0.1:8786`` or ``tls://localhost:8786``.
-        tls: files for an address with ``tls://``; None takes what Dask is configured for.
+        tls: files for an address with ``tls://``, all three; None takes what Dask is configured
+            for.
         adaptive: not for us to say here: must be false.
     """
 
@@ -59,6 +46,13 @@ class SchedulerDask(_Dask):
     address: str
     tls: Tls | None = None
     adaptive: Literal[False] = False
+
+    @field_validator("tls")
+    @classmethod
+    def _complete(cls, value: Tls | None) -> Tls | None:
+        if value is not None and (value.ca_file is None or value.cert is None):
+            raise ValueError("Dask needs `ca_file`, `cert` and `key`")
+        return value
 
 
 class BatchDask(_Dask):

@@ -13,8 +13,9 @@ from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 from agc_pipeline.analyses.base import CompiledProcessor
 from agc_pipeline.columnar import filling
-from agc_pipeline.columnar.baskets import BasketColumns, inflated
+from agc_pipeline.columnar.baskets import BasketColumns
 from agc_pipeline.columnar.columns import Columns
+from agc_pipeline.columnar.decoding import inflated
 from agc_pipeline.columnar.performance import Clock
 from agc_pipeline.columnar.pieces import Piece
 from agc_pipeline.columnar.ranges import RangeColumns, Timed, stored_bytes
@@ -49,7 +50,7 @@ class CompiledTask:
         inflate_with_libdeflate()
         clock = Clock()
         try:
-            with self._opened(piece, clock) as columns:
+            with _without_garbage_collection(), self._opened(piece, clock) as columns:
                 output = self._processor.process(columns)
         except READ_ERRORS as error:
             raise unreadable(piece.path, error) from error
@@ -139,7 +140,10 @@ def _accounted(output: dict[str, Any], piece: Piece, clock: Clock, way: str) -> 
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """The header of a tree is ten thousand objects: do not look for garbage among them."""
+    """Do not look for garbage: nothing here makes any that refers to itself.
+
+    The header of a tree alone is ten thousand objects, all of which would be looked at.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:

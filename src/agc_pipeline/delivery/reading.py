@@ -65,7 +65,11 @@ def present_branches(tree: Any, columns: Mapping[str, Sequence[str]]) -> list[st
 
 
 def open_tree(
-    url: str, columns: Mapping[str, Sequence[str]], network: NetworkSettings | None = None
+    url: str,
+    columns: Mapping[str, Sequence[str]],
+    network: NetworkSettings | None = None,
+    *,
+    remedy: str = "give NanoAOD that has them (versions 5 to 9 of CMS NanoAOD do)",
 ) -> Any:
     """Open a TTree or RNTuple that has all the columns.
 
@@ -73,6 +77,7 @@ def open_tree(
         url: path or address of the file.
         columns: what must be there.
         network: time-outs for remote files; None leaves them to uproot.
+        remedy: for a file that lacks a column.
 
     Raises:
         ReadError: if the file cannot be read.
@@ -111,7 +116,7 @@ def open_tree(
             raise InputError(
                 f"branches missing: {', '.join(missing)}",
                 place=url,
-                remedy="give NanoAOD that has them (versions 5 to 9 of CMS NanoAOD do)",
+                remedy=remedy,
             )
         # Whoever gets the tree closes the file.
         open_files.pop_all()

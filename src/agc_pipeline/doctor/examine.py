@@ -6,9 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from agc_pipeline.doctor import machine, services, tools
 from agc_pipeline.doctor.findings import Finding, Probe, State, ask
 from agc_pipeline.inputs import FileList
+from agc_pipeline.learning.settings import TritonSettings
+from agc_pipeline.settings import explain
 
 _SERVICEX_REMEDY = (
     "get a servicex.yaml from the web page of your ServiceX, and put it into this folder or your "
@@ -125,28 +129,21 @@ def _first_file(datasets: Mapping[str, Any]) -> str:
 def _triton(
     configuration: Mapping[str, Any], timeout: float, *, everything: bool
 ) -> Iterator[Probe]:
-    """The inference server that is named anywhere in the configuration."""
-    uses = "triton" in _texts(configuration)
-    url = _find_triton(configuration) or (os.environ.get("TRITON_URL") if everything else None)
-    if url is not None and (uses or everything):
-        question = partial(services.triton, url, timeout=timeout)
-        yield Probe("Triton", question, "see that the server and the network are up")
-
-
-def _texts(value: Any) -> set[str]:
-    """All texts among the values of a nested configuration."""
-    if isinstance(value, Mapping):
-        return {text for item in value.values() for text in _texts(item)}
-    return {value} if isinstance(value, str) else set()
-
-
-def _find_triton(values: Mapping[str, Any]) -> str | None:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            url = value.get("url") if "triton" in key else None
-            found = url if isinstance(url, str) else _find_triton(value)
-        else:
-            found = value if "triton" in key and isinstance(value, str) else None
-        if found is not None:
-            return found
-    return None
+    """The inference server that scores, or one that the environment names."""
+    values = configuration.get("learning", {}).get("triton", {})
+    used = configuration.get("jet_assignment") == "triton"
+    elsewhere = os.environ.get("TRITON_URL") if everything and values else None
+    if not used and elsewhere is None:
+        if everything:
+            nothing = Finding("Triton", "unused", "only for `jet_assignment: triton`")
+            yield Probe("Triton", lambda: nothing, "")
+        return
+    try:
+        settings = TritonSettings.model_validate(values if used else {**values, "url": elsewhere})
+    except ValidationError as error:
+        told = explain(error, TritonSettings, place="learning.triton")
+        bad = Finding("Triton", "failed", f"{told.place}: {told.problem}", told.remedy)
+        yield Probe("Triton", lambda: bad, "")
+        return
+    question = partial(services.triton, settings, timeout=timeout, models=used)
+    yield Probe("Triton", question, "see that the server and the network are up")

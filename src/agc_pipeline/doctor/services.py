@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import struct
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 import yaml
 
 from agc_pipeline.doctor.findings import Finding, plain_address
+from agc_pipeline.errors import PipelineError
+from agc_pipeline.learning.settings import TritonSettings
 
 _SERVICEX_FILES = (".servicex", "servicex.yaml", "servicex.yml")
 # XRootD: five 32-bit numbers open a connection, the answer has a header and two numbers.
@@ -61,21 +64,33 @@ def servicex(name: str, url: str, *, timeout: float) -> Finding:
     )
 
 
-def triton(url: str, *, timeout: float) -> Finding:
-    """An inference server that speaks KServe's protocol: ready or not, and its version."""
-    address = url if "://" in url else f"http://{url}"
-    remedy = "start the server, or correct its address; its HTTP port is usually 8000"
+def triton(settings: TritonSettings, *, timeout: float, models: bool = True) -> Finding:
+    """An inference server, asked as a run asks it: its version, and whether it has the models.
+
+    Args:
+        settings: of the server.
+        timeout: seconds for all questions together.
+        models: also ask for the models.
+    """
+    if find_spec("tritonclient") is None:
+        detail = "the client of Triton is not installed"
+        return Finding("Triton", "missing", detail, "install the extra `jet-assignment`")
+    # It takes long to import, and may not be there.
+    from agc_pipeline.learning.kserve import Server  # noqa: PLC0415
+
+    versions = (settings.versions.even, settings.versions.odd) if models else ()
+    # As many questions, and one more if a model is not there.
+    share = timeout / (len(versions) + 4)
+    once = settings.model_copy(update={"attempts": 1, "timeout": share})
     try:
-        ready, _ = _get(address, "/v2/health/ready", timeout=timeout)
-        _, text = _get(address, "/v2", timeout=timeout)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return _unreachable("Triton", address, error, remedy)
-    content = _json(text)
-    what = f"{content.get('name', 'unknown')} {content.get('version', '')}".strip()
-    where = plain_address(address)
-    if ready != http.client.OK:
-        return Finding("Triton", "failed", f"{where} is not ready (status {ready})", remedy)
-    return Finding("Triton", "ok", f"{what} at {where} is ready")
+        with closing(Server(once)) as server:
+            what = server.describe()
+            for version in versions:
+                server.require(version)
+    except PipelineError as error:
+        return Finding("Triton", "failed", f"{error.place}: {error.problem}", error.remedy)
+    has = f"; {settings.model} {' and '.join(versions)} are ready" if models else ""
+    return Finding("Triton", "ok", f"{what} at {settings.url}{has}")
 
 
 def web(url: str, *, timeout: float) -> Finding:

@@ -1,13 +1,30 @@
 """The ``learning:`` part of the configuration: how models are trained, where they are scored."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from agc_pipeline.settings import Settings
+from agc_pipeline.secrets import without_secrets
+from agc_pipeline.settings import Settings, Tls
 
 # Where jets are assigned by a model, and what computes its scores.
 Scorer = Literal["off", "xgboost", "triton"]
+
+
+# Of xgboost, and set by the training itself: others would change what models are, or their bytes.
+_FIXED = {
+    "base_score",
+    "booster",
+    "device",
+    "eval_metric",
+    "nthread",
+    "n_jobs",
+    "num_class",
+    "objective",
+    "random_state",
+    "seed",
+    "tree_method",
+}
 
 
 class TrainingSettings(Settings):
@@ -16,66 +33,116 @@ class TrainingSettings(Settings):
     Attributes:
         n_files_max: input files that are read at most.
         n_events_max: matched events that are used at most, of each parity.
+        n_events_min: matched events of each parity that are needed.
         seed: of everything that is random.
         n_trees_max: trees at most.
         early_stopping: trees without an improvement after which training stops.
         validation_fraction: of the events that a model is trained on, those that only tell when to
             stop.
         hyperparameters: of xgboost, passed on as they are.
-        tracking: address of an MLflow server or store that keeps trainings; None keeps none.
     """
 
     n_files_max: PositiveInt
     n_events_max: PositiveInt
+    n_events_min: int = Field(ge=2)
     seed: int = Field(ge=0, lt=2**31)
     n_trees_max: PositiveInt
     early_stopping: PositiveInt
     validation_fraction: float = Field(gt=0, lt=1)
     hyperparameters: dict[str, float | int | str]
-    tracking: str | None
+
+    @field_validator("hyperparameters")
+    @classmethod
+    def _free(cls, value: dict[str, float | int | str]) -> dict[str, float | int | str]:
+        fixed = sorted(_FIXED & set(value))
+        if fixed:
+            raise ValueError(f"{', '.join(fixed)} cannot be chosen")
+        return value
 
 
-class Tls(Settings):
-    """Files for an encrypted connection, in PEM.
+class TrackedTraining(TrainingSettings):
+    """How the two models are trained, and where that is recorded.
 
     Attributes:
-        ca_file: certificates of the authorities; None takes the system's.
-        cert: certificate of this client; None sends none.
-        key: its key.
+        tracking: address of an MLflow server or store that keeps trainings; None keeps none.
     """
 
-    ca_file: str | None = None
-    cert: str | None = None
-    key: str | None = None
+    tracking: str | None = Field(min_length=1)
+
+    @field_validator("tracking")
+    @classmethod
+    def _no_credentials(cls, value: str | None) -> str | None:
+        if value is not None and without_secrets(value) != value:
+            raise ValueError(
+                "an address with credentials would stand in every result; MLflow finds them in "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            )
+        return value
 
 
 class Versions(Settings):
-    """Versions of the served model, by the parity of the events that it was trained on."""
+    """Versions of the served model, by the parity of the events that it was trained on.
 
-    even: str
-    odd: str
+    Triton's are numbers from 1 on.
+    """
+
+    even: str = Field(pattern=r"^[1-9][0-9]*$")
+    odd: str = Field(pattern=r"^[1-9][0-9]*$")
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if self.even == self.odd:
+            raise ValueError(f"{self.even} cannot be the version of both models")
+        return self
+
+    def of(self, parity: Literal["even", "odd"]) -> str:
+        """Version of the model that was trained on events of this parity."""
+        return self.even if parity == "even" else self.odd
 
 
-class TritonSettings(Settings):
-    """A server that scores, by the KServe protocol, version 2, over gRPC.
+class Served(Settings):
+    """What a server has.
 
     Attributes:
-        url: host and port.
         model: name of the served model.
         versions: its versions.
         batch_size: rows of one request at most.
+    """
+
+    model: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
+    versions: Versions
+    batch_size: PositiveInt
+
+
+class TritonSettings(Served):
+    """A server that scores, by the KServe protocol, version 2, over gRPC. No bin depends on it.
+
+    Attributes:
+        url: host and port.
         timeout: seconds that one request may take.
         attempts: requests in total for a batch that fails.
+        backoff: seconds before the second request for a batch; doubled before each further one,
+            with jitter.
         tls: files for an encrypted connection; None does not encrypt.
     """
 
-    url: str
-    model: str
-    versions: Versions
-    batch_size: PositiveInt
+    url: str = Field(pattern=r"^[^\s/@]+:[0-9]+$")
     timeout: PositiveFloat
     attempts: PositiveInt
+    backoff: PositiveFloat
     tls: Tls | None
+
+
+class ScoringSettings(Settings):
+    """What computes the scores of a histogram job. No bin depends on it.
+
+    Attributes:
+        scorer: "xgboost" scores in the job, "triton" has a server score.
+        triton: the server.
+    """
+
+    scorer: Literal["xgboost", "triton"]
+    triton: TritonSettings
 
 
 class LearningSettings(Settings):
@@ -88,5 +155,5 @@ class LearningSettings(Settings):
     """
 
     models: str | None
-    training: TrainingSettings
+    training: TrackedTraining
     triton: TritonSettings

@@ -24,10 +24,13 @@ from agc_pipeline.inference.outcomes import (
     ToyRecord,
 )
 from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.learning.records import TrainingRecord
 from agc_pipeline.provenance import digest
 from agc_pipeline.report import (
+    assigned,
     comparison,
     distributions,
+    learning,
     page,
     parameters,
     statistics,
@@ -48,6 +51,7 @@ class ReportStage(Settings):
     Attributes:
         analysis: name of the package in ``agc_pipeline.analyses``; None if the run starts from a
             workspace.
+        parts: optional regions that the run has.
         report: words and looks.
         measured: process whose cross section the parameter of interest multiplies.
         luminosity_per_pb: integrated luminosity, 1/pb.
@@ -56,6 +60,7 @@ class ReportStage(Settings):
     """
 
     analysis: str | None
+    parts: tuple[str, ...] = ()
     report: ReportSettings
     measured: str
     luminosity_per_pb: float
@@ -83,6 +88,7 @@ class Run:
         validation: content of ``validation.json``.
         propagated: content of ``propagated.json``.
         histograms: content of ``histograms.root``.
+        training: content of ``training.json``; None if no models were trained.
     """
 
     checks: CheckRecord
@@ -99,6 +105,7 @@ class Run:
     validation: ValidationResult | None = None
     propagated: PropagationRecord | None = None
     histograms: Mapping[str, hist.Hist] | None = None
+    training: TrainingRecord | None = None
 
     @property
     def partial(self) -> bool:
@@ -145,6 +152,7 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
             expectations(analysis, run.fit.channels, run.fit.yields), figures, partial=run.partial
         ),
         "propagated": _propagated(settings, run, analysis, figures, data_label),
+        "assigned": _assigned(settings, run, analysis, figures, data_label),
         "distributions": _distributions(settings, run, analysis, figures, data_label),
         "systematics": _systematics(run, analysis, figures),
         "pulls": _pulls(run, analysis, figures),
@@ -154,6 +162,7 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
         "cuts": tables.cuts(datasets),
         "validation": run.validation,
         "comparisons": _comparisons(run, analysis, figures),
+        "training": _training(run, figures),
         "runtimes": run.runtimes,
         "dask_reports": run.dask_reports,
         "performance": run.performance,
@@ -238,6 +247,13 @@ def _propagated(
     """Other distributions after the fit."""
     if run.propagated is None:
         return []
+    # The optional ones have a figure of their own.
+    names = {region.name for region in analysis.regions}
+    channels = {
+        title: channel
+        for title, channel in run.propagated.channels.items()
+        if channel.region in names
+    }
     return [
         _distribution(
             settings,
@@ -249,9 +265,55 @@ def _propagated(
             beside=[expectation],
             name=f"{expectation.region}_propagated",
         )
-        for expectation in expectations(analysis, run.propagated.channels, run.propagated.yields)
+        for expectation in expectations(analysis, channels, run.propagated.yields)
         if expectation.moment == "post-fit"
     ]
+
+
+def _assigned(
+    settings: ReportStage, run: Run, analysis: Analysis, folder: Path, data_label: str
+) -> list[Picture]:
+    """The optional regions, beside their rivals and at a glance."""
+    if run.propagated is None or not settings.parts:
+        return []
+    extended = analysis.extended(settings.parts)
+    found = expectations(extended, run.propagated.channels, run.propagated.yields)
+    optional = extended.regions[len(analysis.regions) :]
+    names = {region.name for region in optional}
+    shown = [entry for entry in found if entry.region in names]
+    (measured,) = (p.title for p in analysis.processes if p.name == settings.measured)
+    rivals = [
+        assigned.draw_rivals(
+            region, found, measured, folder, label=_corner(settings), partial=run.partial
+        )
+        for region in optional
+        if region.rival is not None
+    ]
+    pictures = [picture for picture in rivals if picture is not None]
+    if shown:
+        pictures.append(
+            assigned.draw_grid(
+                shown,
+                analysis,
+                folder,
+                label=_corner(settings),
+                data_label=data_label,
+                partial=run.partial,
+            )
+        )
+    return pictures
+
+
+def _training(run: Run, folder: Path) -> dict[str, Any] | None:
+    """The record of the training, names of its rows, and its figures."""
+    record = run.training
+    if record is None:
+        return None
+    return {
+        "record": record,
+        "names": [learning.size_name(row, record.rows, record.words.size) for row in record.rows],
+        "pictures": learning.draw(record, folder, partial=run.partial),
+    }
 
 
 def _distribution(
@@ -353,6 +415,7 @@ def _made_by(run: Run) -> list[Mapping[str, Any]]:
         run.toys,
         run.limit,
         run.propagated,
+        run.training,
     )
     return [record.provenance for record in records if record is not None and record.provenance]
 

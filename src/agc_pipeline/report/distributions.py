@@ -38,8 +38,7 @@ def draw(
     """
     with canvas(5.2, 4.7, ConstrainedLayoutEngine(hspace=0, h_pad=0.02)) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        _stack(upper, expectation, analysis)
-        _data(upper, expectation, np.ones_like(expectation.data), data_label)
+        draw_stack(upper, expectation, analysis, data_label)
         widths = np.diff(expectation.edges)
         upper.set_ylim(0, 1.42 * highest)
         in_gev = "[GeV]" in expectation.label
@@ -92,7 +91,15 @@ def draw(
         )
 
 
-def _stack(axes: Axes, expectation: Expectation, analysis: Analysis) -> None:
+def draw_stack(
+    axes: Axes,
+    expectation: Expectation,
+    analysis: Analysis,
+    data_label: str,
+    *,
+    markersize: float = 3.6,
+) -> None:
+    """Stacked samples with their uncertainty, and the data."""
     titles = [process.title for process in analysis.processes]
     base = np.zeros_like(expectation.total)
     for title, events in expectation.samples.items():
@@ -108,6 +115,7 @@ def _stack(axes: Axes, expectation: Expectation, analysis: Analysis) -> None:
         base = base + events
     axes.stairs(base, expectation.edges, color="black", linewidth=0.8)
     _band(axes, expectation, np.ones_like(base))
+    _data(axes, expectation, np.ones_like(base), data_label, markersize)
 
 
 def _band(axes: Axes, expectation: Expectation, scale: np.ndarray) -> None:
@@ -126,7 +134,9 @@ def _band(axes: Axes, expectation: Expectation, scale: np.ndarray) -> None:
     )
 
 
-def _data(axes: Axes, expectation: Expectation, scale: np.ndarray, label: str | None) -> None:
+def _data(
+    axes: Axes, expectation: Expectation, scale: np.ndarray, label: str | None, size: float = 3.6
+) -> None:
     edges = expectation.edges
     # Without data there is nothing to see, and no ratio either.
     shown = (expectation.data > 0) & (scale > 0)
@@ -136,7 +146,7 @@ def _data(axes: Axes, expectation: Expectation, scale: np.ndarray, label: str | 
         yerr=np.sqrt(expectation.data[shown]) / scale[shown],
         fmt="o",
         color="black",
-        markersize=3.6,
+        markersize=size,
         linewidth=1,
         label=label,
         zorder=10,
@@ -173,21 +183,10 @@ def draw_overview(found: list[Expectation], folder: Path, *, partial: bool) -> P
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes, title in zip(grid.flat, before, strict=False):
             first, second = before[title], after[title]
-            for entry, colour, alpha, marker in (
-                (first, COLOURS[0], 0.35, "o"),
-                (second, COLOURS[4], 0.45, "s"),
-            ):
-                _overlay(axes, entry, colour, alpha, marker)
-            axes.axhline(1, color="black", linewidth=0.8)
+            draw_ratio(axes, first, second)
             axes.set_title(title, size=9.5, loc="left")
             axes.set_xlabel(first.label)
             axes.set_xlim(first.edges[0], first.edges[-1])
-            ratios = np.concatenate(
-                [_over(entry.data, entry.total) for entry in (first, second)]
-                + [_over(first.uncertainty, first.total) + 1]
-            )
-            reach = min(max(1.15 * float(np.nanmax(np.abs(ratios - 1), initial=0)), 0.02), 1)
-            axes.set_ylim(1 - reach, 1 + reach)
         for axes in grid.flat[len(before) :]:
             axes.set_visible(False)
         for axes in grid[:, 0]:
@@ -215,7 +214,24 @@ def draw_overview(found: list[Expectation], folder: Path, *, partial: bool) -> P
         )
 
 
-def _overlay(axes: Axes, entry: Expectation, colour: str, alpha: float, marker: str) -> None:
+def draw_ratio(
+    axes: Axes, before: Expectation, after: Expectation, *, markersize: float = 4
+) -> None:
+    """Data over expectation of a region, before and after the fit."""
+    _overlay(axes, before, COLOURS[0], alpha=0.35, marker="o", size=markersize)
+    _overlay(axes, after, COLOURS[4], alpha=0.45, marker="s", size=markersize)
+    axes.axhline(1, color="black", linewidth=0.8)
+    ratios = np.concatenate(
+        [_over(entry.data, entry.total) for entry in (before, after)]
+        + [_over(before.uncertainty, before.total) + 1]
+    )
+    reach = min(max(1.15 * float(np.nanmax(np.abs(ratios - 1), initial=0)), 0.02), 1)
+    axes.set_ylim(1 - reach, 1 + reach)
+
+
+def _overlay(
+    axes: Axes, entry: Expectation, colour: str, *, alpha: float, marker: str, size: float
+) -> None:
     band = _over(entry.uncertainty, entry.total)
     axes.stairs(
         np.nan_to_num(1 + band, nan=1),
@@ -232,7 +248,7 @@ def _overlay(axes: Axes, entry: Expectation, colour: str, alpha: float, marker: 
         marker,
         color=colour,
         markeredgecolor="black",
-        markersize=4,
+        markersize=size,
         label=entry.moment,
     )
 

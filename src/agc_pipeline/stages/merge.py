@@ -25,9 +25,10 @@ class DatasetSettings(Settings):
 
 
 class MergeStage(Settings):
-    """What merging needs."""
+    """What merging needs; ``parts`` are the optional regions that the run has."""
 
     analysis: str
+    parts: tuple[str, ...] = ()
     luminosity_per_pb: PositiveFloat
     datasets: dict[str, DatasetSettings]
     allow_partial: bool
@@ -36,7 +37,7 @@ class MergeStage(Settings):
 def stage(arguments: argparse.Namespace) -> None:
     """Write the histograms and the closure record."""
     settings = command.settings(MergeStage, arguments.settings)
-    analysis = analyses.load(settings.analysis)
+    analysis = analyses.load(settings.analysis, *settings.parts)
     weighted = {}
     accounts = {}
     for path in arguments.datasets:
@@ -70,7 +71,12 @@ def stage(arguments: argparse.Namespace) -> None:
     )
     made = merge.templates(analysis, weighted)
     partial = any(account.left_out for account in accounts.values())
-    closure = Closure(partial=partial, datasets=accounts, provenance=made_by)
+    closure = Closure(
+        partial=partial,
+        datasets=accounts,
+        models=merge.models([summed for summed, _ in weighted.values()]),
+        provenance=made_by,
+    )
     histograms.write_root(
         arguments.histograms, made, provenance=made_by, closure=closure.model_dump(mode="json")
     )

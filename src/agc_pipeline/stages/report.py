@@ -19,6 +19,7 @@ from agc_pipeline.inference.outcomes import (
     ToyRecord,
 )
 from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.learning import records
 from agc_pipeline.report import content, page, runtimes
 from agc_pipeline.stages import command
 from agc_pipeline.validation import results as validation
@@ -55,6 +56,7 @@ def stage(arguments: argparse.Namespace) -> None:
         validation=None if arguments.validation is None else validation.read(arguments.validation),
         propagated=propagated,
         histograms=None if arguments.histograms is None else read_root(arguments.histograms),
+        training=None if arguments.training is None else records.read(arguments.training),
         performance=None if arguments.cost is None else performance.read(arguments.cost),
         findings=examine(settings.configuration, everything=False, timeout=_PROBES_TIMEOUT),
     )
@@ -79,6 +81,7 @@ def main() -> None:
         "--dask", type=Path, nargs="*", default=[], help="Dask's performance reports: folders"
     )
     options.add_argument("--cost", type=Path, help="cost of the histograms, if filled")
+    options.add_argument("--training", type=Path, help="record of the training, if there was one")
     options.add_argument("--output", type=Path, required=True, help="HTML page to write")
     options.add_argument("--figures", type=Path, required=True, help="folder for the figures")
     command.run(stage, options)

@@ -41,7 +41,8 @@ def _round(state: Word, word: Word) -> Word:
 
 
 @kernel
-def _hash(seed: Word, run: Word, block: Word, event: Word, jet: Word) -> Word:
+def _event_hash(seed: Word, run: Word, block: Word, event: Word) -> Word:
+    """What the hashes of all jets of an event begin with."""
     states = (
         _round(_START_1, seed),
         _round(_PRIME_2, run),
@@ -56,7 +57,12 @@ def _hash(seed: Word, run: Word, block: Word, event: Word, jet: Word) -> Word:
     )
     for state in states:
         made = (made ^ _round(_ZERO, state)) * _PRIME_1 + _PRIME_4
-    made = _rotated((made + _LENGTH) ^ _round(_ZERO, jet), 27) * _PRIME_1 + _PRIME_4
+    return made + _LENGTH
+
+
+@kernel
+def _jet_hash(begun: Word, jet: Word) -> Word:
+    made = _rotated(begun ^ _round(_ZERO, jet), 27) * _PRIME_1 + _PRIME_4
     made = (made ^ (made >> Word(33))) * _PRIME_2
     made = (made ^ (made >> Word(29))) * _PRIME_3
     return made ^ (made >> Word(32))
@@ -89,9 +95,9 @@ def standard_normals(
     """
     numbers = np.empty(len(jet), np.float64)
     for i in range(len(offsets) - 1):
+        begun = _event_hash(Word(seed), Word(run[i]), Word(block[i]), Word(event[i]))
         for j in range(offsets[i], offsets[i + 1]):
-            state = _hash(Word(seed), Word(run[i]), Word(block[i]), Word(event[i]), Word(jet[j]))
-            state = (state + _INCREMENT) * _MULTIPLIER + _INCREMENT
+            state = (_jet_hash(begun, Word(jet[j])) + _INCREMENT) * _MULTIPLIER + _INCREMENT
             square = 0.0
             u = 0.0
             while square >= 1.0 or square == 0.0:

@@ -120,10 +120,41 @@ def scalar_sums(offsets: Array, values: Array) -> Array:
 
 
 @kernel
-def trijet_masses(jets: JetArrays) -> Array:
-    """Mass of the three-jet system of the largest pt among those with a b-tagged jet.
+def trijets(jets: JetArrays) -> Array:
+    """The three-jet system of the largest pt among those with a b-tagged jet.
 
     All triplets of jets ``i < j < k`` are tried; of several with the same pt the first counts.
+
+    Args:
+        jets: of events with at least three, one of them b-tagged.
+
+    Returns:
+        ``events * 3 * int64``: the jets, counted over all events; -1 for an event without such a
+        triplet.
+    """
+    x = jets.pt * jets.cos_phi
+    y = jets.pt * jets.sin_phi
+    tagged = jets.tagged
+    chosen = np.full((len(jets.offsets) - 1, 3), -1, np.int64)
+    for event in range(len(chosen)):
+        stop = jets.offsets[event + 1]
+        largest, best = -1.0, (-1, -1, -1)
+        for i in range(jets.offsets[event], stop):
+            for j in range(i + 1, stop):
+                x_pair, y_pair = x[i] + x[j], y[i] + y[j]
+                pair_tagged = tagged[i] or tagged[j]
+                for k in range(j + 1, stop):
+                    x_sum, y_sum = x_pair + x[k], y_pair + y[k]
+                    pt_squared = x_sum * x_sum + y_sum * y_sum
+                    if (pair_tagged or tagged[k]) and pt_squared > largest:
+                        largest, best = pt_squared, (i, j, k)
+        chosen[event, 0], chosen[event, 1], chosen[event, 2] = best
+    return chosen
+
+
+@kernel
+def trijet_masses(jets: JetArrays) -> Array:
+    """Mass of the three-jet system that ``trijets`` finds.
 
     Args:
         jets: of events with at least three, one of them b-tagged.
@@ -136,24 +167,15 @@ def trijet_masses(jets: JetArrays) -> Array:
     z = jets.pt * jets.sinh_eta
     momentum = jets.pt * jets.cosh_eta
     energy = np.sqrt(momentum * momentum + jets.mass * jets.mass)
-    tagged = jets.tagged
-    masses = np.full(len(jets.offsets) - 1, np.nan)
-    for event in range(len(masses)):
-        stop = jets.offsets[event + 1]
-        found, largest = False, 0.0
-        for i in range(jets.offsets[event], stop):
-            for j in range(i + 1, stop):
-                x_pair, y_pair = x[i] + x[j], y[i] + y[j]
-                for k in range(j + 1, stop):
-                    if not (tagged[i] or tagged[j] or tagged[k]):
-                        continue
-                    x_sum, y_sum = x_pair + x[k], y_pair + y[k]
-                    pt_squared = x_sum * x_sum + y_sum * y_sum
-                    if not found or pt_squared > largest:
-                        found, largest = True, pt_squared
-                        z_sum = z[i] + z[j] + z[k]
-                        e_sum = energy[i] + energy[j] + energy[k]
-                        squared = e_sum * e_sum - x_sum * x_sum - y_sum * y_sum - z_sum * z_sum
-                        # Rounding can leave collinear massless jets with a negative square.
-                        masses[event] = math.sqrt(max(squared, 0.0))
+    chosen = trijets(jets)
+    masses = np.full(len(chosen), np.nan)
+    for event in range(len(chosen)):
+        i, j, k = chosen[event]
+        if i < 0:
+            continue
+        x_sum, y_sum, z_sum = x[i] + x[j] + x[k], y[i] + y[j] + y[k], z[i] + z[j] + z[k]
+        e_sum = energy[i] + energy[j] + energy[k]
+        squared = e_sum * e_sum - x_sum * x_sum - y_sum * y_sum - z_sum * z_sum
+        # Rounding can leave collinear massless jets with a negative square.
+        masses[event] = math.sqrt(max(squared, 0.0))
     return masses

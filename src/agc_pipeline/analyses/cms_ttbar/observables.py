@@ -2,8 +2,9 @@
 
 import awkward as ak
 import numpy as np
+from numpy.typing import NDArray
 
-from agc_pipeline.analyses.cms_ttbar.kernels import JetArrays, trijet_masses
+from agc_pipeline.analyses.cms_ttbar import kernels
 from agc_pipeline.analyses.cms_ttbar.objects import b_tagged
 from agc_pipeline.analyses.cms_ttbar.settings import JetCuts
 from agc_pipeline.columnar.columns import offsets_of
@@ -24,18 +25,32 @@ def trijet_mass(jets: ak.Array, cuts: JetCuts) -> ak.Array:
     Returns:
         ``events * float64`` in GeV; the first triplet wins if several have the same pt.
     """
+    return kernels.trijet_masses(_packed(jets, cuts))
+
+
+def trijets(jets: ak.Array, cuts: JetCuts) -> NDArray[np.int64]:
+    """The jets of that system: ``events * 3`` positions in the event, in rising order.
+
+    Args:
+        jets: the good jets of events with at least three of them, one b-tagged; GeV.
+        cuts: b-tagging.
+    """
+    packed = _packed(jets, cuts)
+    positions: NDArray[np.int64] = kernels.trijets(packed) - packed.offsets[:-1, np.newaxis]
+    return positions
+
+
+def _packed(jets: ak.Array, cuts: JetCuts) -> kernels.JetArrays:
     flat = {name: ak.to_numpy(ak.flatten(jets[name])) for name in ("pt", "eta", "phi", "mass")}
-    return trijet_masses(
-        JetArrays(
-            offsets=offsets_of(ak.to_numpy(ak.num(jets.pt))),
-            pt=flat["pt"],
-            tagged=ak.to_numpy(ak.flatten(b_tagged(jets, cuts))),
-            cos_phi=np.cos(flat["phi"]),
-            sin_phi=np.sin(flat["phi"]),
-            sinh_eta=np.sinh(flat["eta"]),
-            cosh_eta=np.cosh(flat["eta"]),
-            mass=flat["mass"],
-        )
+    return kernels.JetArrays(
+        offsets=offsets_of(ak.to_numpy(ak.num(jets.pt))),
+        pt=flat["pt"],
+        tagged=ak.to_numpy(ak.flatten(b_tagged(jets, cuts))),
+        cos_phi=np.cos(flat["phi"]),
+        sin_phi=np.sin(flat["phi"]),
+        sinh_eta=np.sinh(flat["eta"]),
+        cosh_eta=np.cosh(flat["eta"]),
+        mass=flat["mass"],
     )
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import awkward as ak
 from coffea.processor import ProcessorABC
 
-from agc_pipeline.analyses.base import NOMINAL
+from agc_pipeline.analyses.base import NOMINAL, Assignment, Region
 from agc_pipeline.analyses.cms_ttbar import ANALYSIS
+from agc_pipeline.analyses.cms_ttbar.jet_assignment import packing
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import SIGNAL_REGION
 from agc_pipeline.analyses.cms_ttbar.objects import good_jets, jet_momenta
 from agc_pipeline.analyses.cms_ttbar.observables import OBSERVABLES
 from agc_pipeline.analyses.cms_ttbar.preselection import CUTS, preselect
@@ -32,12 +34,20 @@ class TtbarProcessor(ProcessorABC):
         process: physics process of the dataset.
         variation: "nominal" fills all object and weight variations; an alternative dataset
             fills only its own.
+        assignment: of jets to partons, whose observables are filled, too; None is without.
     """
 
-    def __init__(self, selection: Selection, process: str, variation: str) -> None:
+    def __init__(
+        self,
+        selection: Selection,
+        process: str,
+        variation: str,
+        assignment: Assignment | None = None,
+    ) -> None:
         self.selection = selection
         self.process_name = process
         self.variation = variation
+        self.assignment = assignment
 
     def process(self, events: Any) -> dict[str, Any]:
         """Histograms and cutflow of one chunk.
@@ -55,16 +65,20 @@ class TtbarProcessor(ProcessorABC):
         kept = events[mask]
         output = self.empty()
         histograms = output["histograms"]
-        for variation, jets in self._object_variations(kept, jet_momenta(kept.Jet)):
+        for variation, jets in self._object_variations(kept, self._jets(kept.Jet)):
             for region, mask in region_masks(jets, self.selection.jet).items():
                 chosen = jets[mask]
-                values = OBSERVABLES[_OBSERVABLE[region]](chosen, self.selection.jet)
-                filling.fill(histograms[region], variation, values)
+                values = {region: OBSERVABLES[_OBSERVABLE[region]](chosen, self.selection.jet)}
+                if region == SIGNAL_REGION:
+                    values |= self._assigned(kept[mask], chosen)
+                for name, observed in values.items():
+                    filling.fill(histograms[name], variation, observed)
                 if variation == self.variation:
                     output["selected"][region] = len(chosen)
                 if variation == NOMINAL:
                     for shift, weights in self._weight_variations(chosen):
-                        filling.fill(histograms[region], shift, values, weights)
+                        for name, observed in values.items():
+                            filling.fill(histograms[name], shift, observed, weights)
         return {**output, "preselection": cutflow}
 
     def empty(self) -> dict[str, Any]:
@@ -72,7 +86,8 @@ class TtbarProcessor(ProcessorABC):
         variations = ANALYSIS.variations(self.process_name, self.variation)
         return {
             "histograms": {
-                region.name: filling.empty(region.edges, variations) for region in ANALYSIS.regions
+                region.name: filling.empty(region.edges, variations)
+                for region in (*ANALYSIS.regions, *self._assigned_regions)
             },
             "preselection": dict.fromkeys(CUTS, 0),
             "selected": {region.name: 0 for region in ANALYSIS.regions},
@@ -81,6 +96,30 @@ class TtbarProcessor(ProcessorABC):
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing to do after accumulation."""
         return accumulator
+
+    @property
+    def _assigned_regions(self) -> tuple[Region, ...]:
+        return () if self.assignment is None else self.assignment.regions
+
+    def _jets(self, jets: Any) -> ak.Array:
+        return jet_momenta(jets) if self.assignment is None else packing.jet_columns(jets)
+
+    def _assigned(self, events: Any, jets: ak.Array) -> dict[str, Any]:
+        """Observables of the assigned jets, by region.
+
+        Args:
+            events: of the signal region.
+            jets: the good jets of these, possibly with varied pt.
+        """
+        if self.assignment is None:
+            return {}
+        found = self.assignment.observables(
+            packing.packed(jets),
+            packing.the_leptons(events, self.selection),
+            packing.event_numbers(events),
+        )
+        names = (region.name for region in self.assignment.regions)
+        return dict(zip(names, found, strict=True))
 
     def _good(self, jets: ak.Array) -> ak.Array:
         cuts = self.selection.jet
@@ -112,6 +151,8 @@ class TtbarProcessor(ProcessorABC):
 _OBSERVABLE = {region.name: region.observable for region in ANALYSIS.regions}
 
 
-def processor(selection: Selection, process: str, variation: str) -> TtbarProcessor:
+def processor(
+    selection: Selection, process: str, variation: str, assignment: Assignment | None = None
+) -> TtbarProcessor:
     """The coffea processor for a dataset of this process and variation."""
-    return TtbarProcessor(selection, process, variation)
+    return TtbarProcessor(selection, process, variation, assignment)

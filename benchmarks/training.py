@@ -1,0 +1,97 @@
+"""Which hyperparameters suit the jet assignment: each set is judged on events that it has not seen.
+
+    python benchmarks/training.py results/simulated/ttbar__nominal/*.root
+    python benchmarks/training.py FILE ... --test OTHER ...
+
+Without --test the even model is judged on odd events and vice versa, as in a run; the set with the
+smallest log loss is the one to choose. Fractions of the chosen set are then flattered a little:
+--test gives those of files that played no part in the choice.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from agc_pipeline import analyses
+from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery.settings import ReadingSettings
+from agc_pipeline.learning import evaluation, reading, training
+from agc_pipeline.learning.examples import Examples
+from agc_pipeline.learning.settings import TrainingSettings
+
+CONFIG = Path(__file__).parent.parent / "config"
+ANALYSIS = "cms_ttbar"
+
+
+def sets() -> Iterator[dict[str, Any]]:
+    """The hyperparameters that are tried."""
+    sampled = {"subsample": 0.7, "colsample_bytree": 0.7}
+    for depth, penalty in product((3, 4, 5, 6), (1, 10)):
+        yield {"learning_rate": 0.1, "max_depth": depth, "reg_lambda": penalty, **sampled}
+    yield {"learning_rate": 0.1, "max_depth": 6}
+    yield {"learning_rate": 0.05, "max_depth": 4, "reg_lambda": 10, **sampled}
+
+
+def read(paths: list[Path]) -> Examples:
+    """All examples of some files."""
+    physics = yaml.safe_load((CONFIG / ANALYSIS / "physics.yaml").read_text())["physics"]
+    delivery = yaml.safe_load((CONFIG / "default.yaml").read_text())["delivery"]
+    analysis = analyses.load(ANALYSIS)
+    module = analyses.load_training(ANALYSIS)
+    make = partial(
+        module.examples,
+        analysis.selection(physics["selection"]),
+        analysis.assignment(physics["jet_assignment"]),
+    )
+    files = [InputFile(urls=(str(path),)) for path in paths]
+    settings = ReadingSettings(chunk_size=delivery["chunk_size"], network=delivery["network"])
+    examples, _ = reading.read(files, module.COLUMNS, make, settings, n_events_max=10**9)
+    return examples
+
+
+def row(examples: Examples, test: Examples | None, settings: TrainingSettings) -> list[str]:
+    """What a set of hyperparameters can do."""
+    names = analyses.load_training(ANALYSIS).FEATURES
+    start = time.process_time()
+    trained = training.train_both(examples, names, settings, threads=1)
+    seconds = time.process_time() - start
+    rows, models = evaluation.judge(examples if test is None else test, names, trained)
+    fractions = [
+        f"{100 * item.value:.1f} ± {100 * item.uncertainty:.1f}"
+        for item in (rows[0].part, rows[0].whole, rows[0].baseline)
+    ]
+    loss = np.mean([model.metrics["log_loss"] for model in models.values()])
+    trees = " + ".join(str(model.n_trees) for model in trained.values())
+    return [f"{loss:.5f}", *fractions, trees, f"{seconds:.1f}"]
+
+
+def main() -> None:
+    """Print a table, one row for each set, as they come."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("files", type=Path, nargs="+", help="NanoAOD with generator particles")
+    options.add_argument("--test", type=Path, nargs="*", default=[], help="files to judge on")
+    options.add_argument("--configured", action="store_true", help="only the configured set")
+    arguments = options.parse_args()
+    learning = yaml.safe_load((CONFIG / ANALYSIS / "learning.yaml").read_text())["learning"]
+    values = {name: value for name, value in learning["training"].items() if name != "tracking"}
+    settings = TrainingSettings.model_validate(values)
+    examples = read(arguments.files)
+    test = read(arguments.test) if arguments.test else None
+    print(f"{len(examples)} events, judged on {len(examples if test is None else test)}\n")
+    titles = ("log loss", "hadronic top [%]", "all four [%]", "trijet [%]", "trees", "CPU [s]")
+    print("| hyperparameters |", " | ".join(titles), "|\n|" + " --- |" * (len(titles) + 1))
+    for chosen in [settings.hyperparameters] if arguments.configured else sets():
+        found = row(examples, test, settings.model_copy(update={"hyperparameters": chosen}))
+        text = ", ".join(f"{name} {value}" for name, value in chosen.items())
+        print(f"| {text} |", " | ".join(found), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()

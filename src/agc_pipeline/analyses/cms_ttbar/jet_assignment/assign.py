@@ -1,0 +1,95 @@
+"""The assignment of jets by a pair of models, and its observables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agc_pipeline.analyses.base import Region
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import (
+    GROUPS,
+    Array,
+    Jets,
+    Leptons,
+    features,
+)
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import ASSIGNED_REGIONS, FEATURES
+from agc_pipeline.analyses.cms_ttbar.settings import JetAssignment
+from agc_pipeline.learning import models as pairs
+from agc_pipeline.learning.scoring import ForestScorer, Scorer
+from agc_pipeline.learning.settings import ScoringSettings
+
+# Events whose features are in memory at a time: up to 30 MB.
+_EVENTS = 2000
+
+
+@dataclass(frozen=True)
+class ModelAssignment:
+    """Assigns jets to partons by a model.
+
+    Attributes:
+        settings: which jets are considered, and how.
+        scorer: of all assignments.
+        digest: of the models.
+        files: of the models.
+    """
+
+    settings: JetAssignment
+    scorer: Scorer
+    digest: str
+    files: tuple[Path, ...]
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """One for each observable."""
+        return ASSIGNED_REGIONS
+
+    def observables(self, jets: Jets, leptons: Leptons, numbers: Array) -> Array:
+        """The features of the assignment with the highest score: ``20 * events``, float64.
+
+        Args:
+            jets: the good jets of some events, four or more each.
+            leptons: one for each event.
+            numbers: of the events.
+        """
+        leading = jets.leading(self.settings.n_jets_max)
+        wrapped = self.settings.azimuth == "wrapped"
+        found = np.empty((len(numbers), len(FEATURES)), np.float32)
+        for start in range(0, len(numbers), _EVENTS):
+            stop = min(start + _EVENTS, len(numbers))
+            rows, offsets = features(
+                leading.events(start, stop), leptons.events(start, stop), wrapped=wrapped
+            )
+            found[start:stop] = rows[self.scorer.best(rows, offsets, numbers[start:stop])]
+        return np.ascontiguousarray(found.T, np.float64)
+
+
+def assignment(settings: JetAssignment, models: Path, scoring: ScoringSettings) -> ModelAssignment:
+    """The assignment by a pair of models.
+
+    Args:
+        settings: which jets are considered, and how.
+        models: folder of the models.
+        scoring: what computes the scores.
+
+    Raises:
+        InputError: if a model is missing, or not the right one.
+        ServiceError: if a server that is to score does not answer, or does not have the models.
+        PipelineError: if it has other models under their names.
+    """
+    pair = pairs.read(models, features=FEATURES)
+    here = ForestScorer(pair, GROUPS)
+    return ModelAssignment(
+        settings, _scorer(pair, here, scoring), pair.digest, tuple(pair.paths.values())
+    )
+
+
+def _scorer(pair: pairs.Models, here: ForestScorer, scoring: ScoringSettings) -> Scorer:
+    if scoring.scorer == "xgboost":
+        return here
+    # Its client takes long to import, and need not be installed otherwise.
+    from agc_pipeline.learning.triton import TritonScorer  # noqa: PLC0415
+
+    scorer = TritonScorer(pair, here, scoring.triton)
+    scorer.check()
+    return scorer

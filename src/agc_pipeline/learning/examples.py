@@ -1,0 +1,118 @@
+"""What models are trained and judged on: candidates of events, one of each event right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agc_pipeline.columnar.compiling import kernel
+from agc_pipeline.learning.models import PARITIES, Parity
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What the answers are called, for people.
+
+    Attributes:
+        whole: what is right about the right candidate.
+        part: what is right about the candidates that are right in part.
+        baseline: the method that the models are compared with, which finds the part.
+        size: what an event has some number of.
+    """
+
+    whole: str
+    part: str
+    baseline: str
+    size: str
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Events whose right candidate is known, with the features of all their candidates.
+
+    Attributes:
+        features: ``rows * features`` in single precision; a row is a candidate of an event.
+        offsets: ``events + 1``; the rows of event ``i`` are ``offsets[i]:offsets[i + 1]``.
+        right: whether a row is the right one: ``rows * bool``, one of each event.
+        in_part: whether a row is right in what matters most: ``rows * bool``, the right one too.
+        baseline: whether the method to compare with is right in that: ``events * bool``.
+        sizes: number of objects of which the candidates are made: ``events * int64``.
+        numbers: of the events: ``events * uint64``.
+    """
+
+    features: Array
+    offsets: Array
+    right: Array
+    in_part: Array
+    baseline: Array
+    sizes: Array
+    numbers: Array
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.numbers)
+
+    @property
+    def event(self) -> Array:
+        """Position of each row's event."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def chosen(self, mask: Array) -> "Examples":
+        """Only the events where ``mask``, one bool for each event, is true."""
+        rows = np.repeat(mask, np.diff(self.offsets))
+        return Examples(
+            features=self.features[rows],
+            offsets=_offsets(np.diff(self.offsets)[mask]),
+            right=self.right[rows],
+            in_part=self.in_part[rows],
+            baseline=self.baseline[mask],
+            sizes=self.sizes[mask],
+            numbers=self.numbers[mask],
+        )
+
+    def of(self, parity: Parity) -> "Examples":
+        """Only the events whose numbers have this parity."""
+        return self.chosen(self.numbers % 2 == PARITIES.index(parity))
+
+    def best(self, scores: Array) -> Array:
+        """Row of the largest score of each event, the first of several: ``events * int64``.
+
+        Args:
+            scores: one for each row.
+        """
+        return best(scores, self.offsets)
+
+
+@kernel
+def best(scores: Array, offsets: Array) -> Array:
+    """Row of the largest score of each event, the first of several: ``events * int64``.
+
+    Args:
+        scores: one for each row, numbers.
+        offsets: ``events + 1``; every event has rows.
+    """
+    found = offsets[:-1].copy()
+    for event in range(len(found)):
+        for row in range(offsets[event] + 1, offsets[event + 1]):
+            if scores[row] > scores[found[event]]:
+                found[event] = row
+    return found
+
+
+def append(parts: Sequence[Examples]) -> Examples:
+    """The events of one or more sets, one after the other."""
+    values = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(Examples)
+        if field.name != "offsets"
+    }
+    counts = np.concatenate([np.diff(part.offsets) for part in parts])
+    return Examples(offsets=_offsets(counts), **values)
+
+
+def _offsets(counts: Array) -> Array:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

@@ -1,0 +1,138 @@
+"""Examples for training from input files, read directly: skims have no generator particles."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery.mirrors import from_mirrors
+from agc_pipeline.delivery.outcome import promised
+from agc_pipeline.delivery.progress import Progress
+from agc_pipeline.delivery.reading import (
+    READ_ERRORS,
+    bytes_read,
+    check_entries,
+    entry_ranges,
+    identity,
+    open_tree,
+    present_branches,
+    unreadable,
+)
+from agc_pipeline.delivery.settings import ReadingSettings
+from agc_pipeline.delivery.skim import collections
+from agc_pipeline.learning.examples import Examples, append
+from agc_pipeline.learning.models import PARITIES, DataFile
+
+log = logging.getLogger(__name__)
+
+Columns = Mapping[str, Sequence[str]]
+# From events to those of them whose truth is known.
+Make = Callable[[Any], Examples]
+
+# Generator particles of a file of the task take 150 MB then, with what uproot needs to read them.
+_EVENTS_AT_A_TIME = 25_000
+
+_REMEDY = (
+    "train on simulated events in NanoAOD, as they were before any skim, or give the folder of an "
+    "earlier training as `learning.models`"
+)
+
+
+def read(
+    files: Sequence[InputFile],
+    columns: Columns,
+    make: Make,
+    reading: ReadingSettings,
+    *,
+    n_events_max: int,
+) -> tuple[Examples, tuple[DataFile, ...]]:
+    """Read examples until there are enough of both parities, or no more files.
+
+    Args:
+        files: in the order in which they are read, each from the first of its mirrors that gives
+            it.
+        columns: what to read of them.
+        make: gives the examples of some events.
+        reading: how many events to read at a time, and patience.
+        n_events_max: examples that are kept of each parity, the first ones.
+
+    Returns:
+        The examples, and an entry for each file that was read.
+
+    Raises:
+        InputError: if no mirror gives a file, or if it lacks a column.
+    """
+    counts = [promised(file)[0] for file in files]
+    n_events = None if None in counts else sum(count or 0 for count in counts)
+    reader = _Reader(columns, make, reading, Progress(len(files), n_events))
+    parts: list[Examples] = []
+    read_files: list[DataFile] = []
+    n_found = np.zeros(len(PARITIES), np.int64)
+    for file in files:
+        (found, described), _ = from_mirrors(file, partial(reader.read, file), reading.network)
+        reader.progress.finish()
+        parts.append(found)
+        read_files.append(described)
+        n_found += _counts(found)
+        if np.all(n_found >= n_events_max):
+            break
+    log.info(
+        "%d of %d files give %d and %d matched events with even and odd numbers",
+        *(len(read_files), len(files), *n_found),
+    )
+    return _first(append(parts), n_events_max), tuple(read_files)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """What is done with each file, see ``read``."""
+
+    columns: Columns
+    make: Make
+    reading: ReadingSettings
+    progress: Progress
+
+    def read(self, file: InputFile, url: str) -> tuple[Examples, DataFile]:
+        """Examples of a whole file at one of its addresses, and what the file is."""
+        self.progress.begin()
+        with open_tree(url, self.columns, self.reading.network, remedy=_REMEDY) as tree:
+            check_entries(tree.num_entries, promised(file)[0], url=url)
+            names = present_branches(tree, self.columns)
+            parts = []
+            n_bytes = 0
+            for start, stop in entry_ranges(tree, names, self._chunk_size):
+                try:
+                    arrays = tree.arrays(names, entry_start=start, entry_stop=stop)
+                except READ_ERRORS as error:
+                    raise unreadable(url, error, (start, stop)) from error
+                parts.append(self.make(collections(arrays, self.columns)))
+                self.progress.advance(stop - start, bytes_read(tree) - n_bytes)
+                n_bytes = bytes_read(tree)
+            examples = append(parts)
+            return examples, DataFile(
+                name=file.source,
+                identity=identity(tree),
+                n_events=tree.num_entries,
+                n_matched=len(examples),
+            )
+
+    @property
+    def _chunk_size(self) -> int:
+        return min(self.reading.chunk_size, _EVENTS_AT_A_TIME)
+
+
+def _counts(examples: Examples) -> npt.NDArray[np.int64]:
+    """Number of events of each parity."""
+    return np.bincount((examples.numbers % 2).astype(np.int64), minlength=len(PARITIES))
+
+
+def _first(examples: Examples, n_events_max: int) -> Examples:
+    """The first events of each parity, in their order."""
+    odd = examples.numbers % 2 == 1
+    rank = np.where(odd, np.cumsum(odd), np.cumsum(~odd))
+    return examples.chosen(rank <= n_events_max)

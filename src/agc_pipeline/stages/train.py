@@ -1,0 +1,125 @@
+"""Train the models that assign jets to partons, and judge each on events that it has not seen."""
+
+import argparse
+import logging
+from functools import partial
+from pathlib import Path
+
+from agc_pipeline import analyses
+from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery.settings import ReadingSettings
+from agc_pipeline.files import write_bytes, write_json
+from agc_pipeline.learning import evaluation, models, reading, records, training
+from agc_pipeline.learning.settings import TrainingSettings
+from agc_pipeline.provenance import provenance
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages import command
+
+log = logging.getLogger(__name__)
+
+
+class TrainStage(Settings):
+    """What the stage needs of the configuration.
+
+    Attributes:
+        analysis: name of the package in ``agc_pipeline.analyses``.
+        selection: ``physics.selection``, the analysis' own.
+        jet_assignment: ``physics.jet_assignment``, likewise.
+        training: ``learning.training``.
+        files: to be read, as far as they are needed.
+    """
+
+    analysis: str
+    selection: dict[str, object]
+    jet_assignment: dict[str, object]
+    training: TrainingSettings
+    files: tuple[InputFile, ...]
+
+
+def stage(arguments: argparse.Namespace) -> None:
+    """Write both models, their card, and the record of what they can do.
+
+    Raises:
+        PipelineError: if there is nothing to train on, or with.
+    """
+    settings = command.settings(TrainStage, arguments.settings)
+    xgboost = training.installed()
+    training.check_hyperparameters(settings.training)
+    analysis = analyses.load(settings.analysis)
+    physics = analyses.load_training(settings.analysis)
+    examples, data = reading.read(
+        settings.files,
+        physics.COLUMNS,
+        partial(
+            physics.examples,
+            analysis.selection(settings.selection),
+            analysis.assignment(settings.jet_assignment),
+        ),
+        command.settings(ReadingSettings, arguments.reading),
+        n_events_max=settings.training.n_events_max,
+    )
+    training.check_enough(examples, settings.training.n_events_min)
+    trained = training.train_both(
+        examples, physics.FEATURES, settings.training, threads=arguments.threads
+    )
+    rows, judged = evaluation.judge(examples, physics.FEATURES, trained)
+    made_by = provenance(
+        "train",
+        packages=("awkward", "numba", "numpy", "uproot", xgboost),
+        settings=settings.model_dump(),
+    )
+    cards = {
+        parity: models.TrainedModel(
+            trained_on=parity,
+            sha256=models.sha256(model.content),
+            n_trees=model.n_trees,
+            best_iteration=model.n_trees - 1,
+            n_events=model.n_events,
+            n_events_validation=model.n_events_validation,
+            metrics=judged[parity].metrics,
+        )
+        for parity, model in trained.items()
+    }
+    card = models.ModelCard(
+        features=physics.FEATURES,
+        even=cards["even"],
+        odd=cards["odd"],
+        configuration=settings.model_dump(exclude={"files"}),
+        data=data,
+        provenance=dict(made_by),
+    )
+    for parity, model in trained.items():
+        write_bytes(models.path(arguments.models, parity), model.content)
+    write_json(arguments.models / models.CARD, card.model_dump())
+    record = records.TrainingRecord(
+        words=evaluation.words(physics.WORDING),
+        edges=evaluation.edges(),
+        rows=rows,
+        even=judged["even"],
+        odd=judged["odd"],
+        models={parity: described.sha256 for parity, described in cards.items()},
+        provenance=dict(made_by),
+    )
+    write_json(arguments.record, record.model_dump())
+    everything = rows[0]
+    log.info(
+        "%s: right in %.1f +- %.1f %% of %d events, %s: %.1f +- %.1f %%",
+        record.words.part,
+        *(100 * everything.part.value, 100 * everything.part.uncertainty, everything.n_events),
+        record.words.baseline,
+        *(100 * everything.baseline.value, 100 * everything.baseline.uncertainty),
+    )
+
+
+def main() -> None:
+    """Command line of the stage."""
+    options = command.parser(__doc__)
+    options.add_argument("--reading", required=True, help="how to read, which changes no model")
+    options.add_argument("--threads", type=int, default=1, help="2 train both models at a time")
+    options.add_argument("--models", type=Path, required=True, help="folder to write models to")
+    options.add_argument("--record", type=Path, required=True, help="JSON record to write")
+    command.run(stage, options)
+
+
+if __name__ == "__main__":
+    main()
