@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hist
 import numpy as np
 import pytest
 
+from agc_pipeline import analyses
 from agc_pipeline.files import read_json, write_json
+from agc_pipeline.histograms import read_root, write_root
 from agc_pipeline.inference.outcomes import (
     LimitRecord,
     RankingRecord,
@@ -365,3 +368,25 @@ def test_propagation(tmp_path: Path) -> None:
         coarse = np.array(fitted["yields"]["postfit"][title]["all"]["bins"])
         np.testing.assert_allclose(merged.sum(), coarse.sum(), rtol=0.02)
         np.testing.assert_allclose(merged[2:], coarse[2:], rtol=0.05)
+
+    # The same templates under the name of an optional region, and with its axis.
+    made = read_root(histograms)
+    extended = analyses.load("cms_ttbar", "jet_assignment")
+    for region in extended.regions[2:]:
+        for name in [name for name in made if name.startswith("4j2b")]:
+            axis = hist.axis.Variable(region.edges)
+            copied = hist.Hist(axis, storage=hist.storage.Weight())
+            copied.view(flow=True)[...] = made[name].view(flow=True)
+            made[name.replace("4j2b", region.name)] = copied
+    extra = tmp_path / "extra.root"
+    write_root(extra, made)
+    parts = model | {"parts": ["jet_assignment"]}
+    assert run_command("propagate", parts, histograms=extra, **inputs, output=output) is None
+    more = read_json(output)
+    assert len(more["channels"]) == 22
+    for moment in ("prefit", "postfit"):
+        for title, expected in found["yields"][moment].items():
+            assert more["yields"][moment][title] == expected
+        for region in extended.regions[2:]:
+            assert more["yields"][moment][region.title] == more["yields"][moment]["4j2b SR"]
+            assert more["channels"][region.title]["edges"] == list(region.edges)

@@ -22,6 +22,7 @@ from agc_pipeline.inference.records import (
     Yields,
 )
 from agc_pipeline.report import (
+    assigned,
     comparison,
     content,
     distributions,
@@ -171,6 +172,49 @@ def test_figures_are_the_same_every_time(drawn: tuple[style.Picture, Path], tmp_
 def test_partial_figures_say_so(tmp_path: Path) -> None:
     # matplotlib writes the text of each label as a comment.
     assert "<!-- PARTIAL -->" in check(draw(tmp_path, 1, partial=True), tmp_path)
+
+
+def assigned_expectations() -> list[prediction.Expectation]:
+    """Those of the signal region, again for each observable of assigned jets."""
+    extended = ANALYSIS.extended(["jet_assignment"])
+    given = fit()
+    (channel,) = given.channels.values()
+    channels = {
+        region.title: channel.model_copy(update={"region": region.name, "label": region.label})
+        for region in extended.regions[1:]
+    }
+    (before,), (after,) = given.yields.prefit.values(), given.yields.postfit.values()
+    all_yields = Yields(
+        prefit=dict.fromkeys(channels, before), postfit=dict.fromkeys(channels, after)
+    )
+    return prediction.expectations(extended, channels, all_yields)
+
+
+def test_assigned_jets_at_a_glance(tmp_path: Path) -> None:
+    shown = [entry for entry in assigned_expectations() if entry.region != "4j2b"]
+    picture = assigned.draw_grid(
+        shown, ANALYSIS, tmp_path, label="13 TeV", data_label="Pseudodata", partial=False
+    )
+    check(picture, tmp_path)
+    assert "deltar_w1w2" in picture.alternative
+    numbers = json.loads((tmp_path / "assigned.json").read_text())
+    assert list(numbers) == [region.name for region in ANALYSIS.optional["jet_assignment"]]
+    assert numbers["pt_w1"]["pre-fit"]["expected"] == [40, 20]
+    assert numbers["pt_w1"]["post-fit"]["expected"] == pytest.approx([42, 21])
+
+
+def test_two_ways_to_the_same_quantity(tmp_path: Path) -> None:
+    (region,) = (r for r in ANALYSIS.optional["jet_assignment"] if r.rival is not None)
+    assert (region.name, region.rival) == ("mass_w1w2btophad", "4j2b")
+    found = assigned_expectations()
+    options: dict[str, Any] = {"label": "13 TeV", "partial": False}
+    picture = assigned.draw_rivals(region, found, "ttbar", tmp_path, **options)
+    check(picture, tmp_path)
+    numbers = json.loads((tmp_path / "mass_w1w2btophad_ways.json").read_text())
+    assert list(numbers) == ["4j2b", "mass_w1w2btophad"]
+    assert numbers["4j2b"]["ttbar"] == pytest.approx([31.5, 21])
+    alone = [entry for entry in found if entry.region != "4j2b"]
+    assert assigned.draw_rivals(region, alone, "ttbar", tmp_path, **options) is None
 
 
 def test_pulls(tmp_path: Path) -> None:

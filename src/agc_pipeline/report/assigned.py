@@ -101,6 +101,7 @@ def _panel(
     upper.tick_params(labelbottom=False, labelsize=6.5)
     draw_ratio(lower, before, after, markersize=2.0)
     lower.tick_params(labelsize=6.5)
+    lower.locator_params(axis="x", nbins=6)
     lower.set_xlim(after.edges[0], after.edges[-1])
     lower.set_xlabel(after.label, size=8, labelpad=1.5)
     return upper

@@ -6,13 +6,8 @@ import awkward as ak
 import numpy as np
 
 from agc_pipeline.analyses.cms_ttbar import objects
-from agc_pipeline.analyses.cms_ttbar.jet_assignment import matching
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import (
-    FEATURES,
-    Jets,
-    Leptons,
-    features,
-)
+from agc_pipeline.analyses.cms_ttbar.jet_assignment import matching, packing
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import FEATURES, features
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import N_PARTONS, permutations
 from agc_pipeline.analyses.cms_ttbar.kernels import Array
 from agc_pipeline.analyses.cms_ttbar.observables import trijets
@@ -46,7 +41,7 @@ def examples(selection: Selection, assignment: JetAssignment, events: Any) -> Ex
         events: NanoAOD collections with the columns in ``COLUMNS``.
     """
     kept = events[one_lepton(events, selection)]
-    jets = ak.with_field(objects.jet_momenta(kept.Jet), objects.exact(kept.Jet.qgl), "qgl")
+    jets = packing.jet_columns(kept.Jet)
     cuts = selection.jet
     jets = jets[objects.good_jets(jets, cuts, pt_min=cuts.pt_min)]
     mask = region_masks(jets, cuts)[_REGION]
@@ -62,12 +57,9 @@ def examples(selection: Selection, assignment: JetAssignment, events: Any) -> Ex
     kept, jets, truth = kept[matched], jets[matched], truth[matched]
     # By the same jets as the observable, not only by the leading ones.
     found = _bits(trijets(jets, cuts)) == _bits(truth[:, :3])
-    leading = Jets(
-        offsets_of(ak.to_numpy(ak.num(jets.pt))),
-        *(_flat(jets[name]) for name in ("pt", "eta", "phi", "mass", "btag", "qgl")),
-    ).leading(assignment.n_jets_max)
+    leading = packing.packed(jets).leading(assignment.n_jets_max)
     rows, offsets = features(
-        leading, _leptons(kept, selection), wrapped=assignment.azimuth == "wrapped"
+        leading, packing.the_leptons(kept, selection), wrapped=assignment.azimuth == "wrapped"
     )
     sizes = np.diff(leading.offsets)
     assigned, event = _assigned(sizes)
@@ -113,19 +105,4 @@ def _particles(particles: ak.Array) -> matching.ParticleArrays:
         pdg_id=_flat(particles.pdgId),
         flags=_flat(particles.statusFlags),
         mother=_flat(particles.genPartIdxMother),
-    )
-
-
-def _leptons(events: Any, selection: Selection) -> Leptons:
-    """The one good lepton of each event."""
-    names = ("pt", "eta", "phi", "mass")
-    good = (
-        events.Electron[objects.good_electrons(events.Electron, selection.electron)],
-        events.Muon[objects.good_muons(events.Muon, selection.muon)],
-    )
-    return Leptons(
-        *(
-            _flat(ak.concatenate([objects.exact(leptons[name]) for leptons in good], axis=1))
-            for name in names
-        )
     )
