@@ -23,13 +23,15 @@ rule histogram:
         scoring=PLAN.scoring(),
     params:
         settings=PLAN.histogram(),
-        models=lambda wildcards, input: Path(input.models[0]).parent if input.models else "",
+        models=lambda wildcards, input: (
+            f"--models {Path(input.models[0]).parent}" if input.models else ""
+        ),
         # No output: what fills the histograms may or may not write it.
         performance=f"{RESULTS}/dask/{{dataset}}/{{batch}}.html",
         known=f"{RESULTS}/known",
     shell:
         "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
-        " --execution {resources.execution:q} --models {params.models:q}"
+        " --execution {resources.execution:q} {params.models}"
         " --scoring {resources.scoring:q}"
         " --performance {params.performance} --known {params.known}"
         " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
