@@ -180,6 +180,9 @@ def test_another_kind_replaces_what_belonged_to_the_old_one() -> None:
         "delivery": {"a": 1, "b": 3},
     }
     assert values["delivery"] == {"a": 1, "b": 2}
+    dask = {"cluster": "local", "memory_limit": 0}
+    site = {"cluster": "scheduler", "address": "tcp://x:1"}
+    assert cells.override({"dask": dask}, {"dask": site}) == {"dask": site}
 
 
 def plan(values: dict[str, Any], **changes: Any) -> MatrixPlan:
@@ -198,6 +201,22 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
     assert told["newest"]["same_axes"] is True
     assert told["lock+input-skim"]["same_axes"] is False
     assert all(made.uses_inputs(name) for name in made.cells)
+
+
+DOCUMENTED = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "matrix.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", DOCUMENTED)
+def test_examples_of_the_documents_work_in_a_copy_of_the_shipped_file(
+    text: str, config_values: dict[str, Any]
+) -> None:
+    made = plan(config_values, **yaml.safe_load(text))
+    for name in made.cells:
+        told = json.loads(made.cell(name))["configuration"]
+        # Not the events of a whole run.
+        assert "/matrix/inputs/" in told["input"]["path"]
+    for name in made.settings.environments:
+        assert json.loads(made.environment(name))["name"] == name
 
 
 def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
@@ -264,6 +283,12 @@ def test_local_packages_have_a_name(tmp_path: Path) -> None:
         "my-package": str(checkout),
         "other": str(other),
     }
+    asked = [lines[0], str(checkout), "uproot @ git+https://x.org/u@main", "numpy==2"]
+    assert requirements.outside(asked) == {
+        "coffea": "local",
+        "my-package": "local",
+        "uproot": "address",
+    }
 
 
 def test_environments_are_built_once_and_need_no_index_then(
@@ -290,8 +315,8 @@ def test_environments_are_built_once_and_need_no_index_then(
     interpreter = str(first.interpreter)
     subprocess.run([interpreter, "-c", "import tiny"], check=True)
     assert made(str(wheel)) == first
-    assert first.versions == {"tiny": "1.0"}
-    assert first.moved == {"tiny": (None, "1.0")}
+    assert first.versions == {"tiny": "1.0 (local)"}
+    assert first.moved == {"tiny": (None, "1.0 (local)")}
     # It may well be that this is to be had elsewhere.
     unknown = made("tiny==2.0")
     assert unknown.unavailable == "the package index does not answer"
@@ -518,6 +543,7 @@ def test_page_shows_everything_and_runs_nothing(tmp_path: Path) -> None:
     assert "x.py: W: &lt;i&gt;" in html
     assert "coffea: 1 &rarr; 3" in html
     assert "<polyline" in html
+    assert re.search(r"known to be so.*#cell-known", html)
     assert [item.cell.name for item in values["surprises"]] == ["bad"]
     assert values["columns"] == ["as the baseline", "input rntuple"]
     identifiers = re.findall(r'id="([^"]+)"', html)

@@ -1,89 +1,28 @@
 """One cell: the small pipeline in an environment, and how it compares with the baseline."""
 
-import json
-import os
-import re
 import shutil
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from agc_pipeline import histograms
-from agc_pipeline.files import read_json, write_text
-from agc_pipeline.matrix import compare, environments, timing, warned
-from agc_pipeline.matrix.commands import Outcome, run
-from agc_pipeline.matrix.environments import TAIL, failed
+from agc_pipeline.files import read_json
+from agc_pipeline.matrix import compare, timing
+from agc_pipeline.matrix.environments import TAIL
+from agc_pipeline.matrix.place import place_of
 from agc_pipeline.matrix.records import (
     CellRecord,
     EnvironmentRecord,
     Equality,
-    Measured,
     PackageRecord,
     Step,
     Timing,
 )
-from agc_pipeline.matrix.settings import TimingSettings, ToleranceSettings
+from agc_pipeline.matrix.running import CellJob, run_pipeline
+from agc_pipeline.matrix.settings import ToleranceSettings
 from agc_pipeline.provenance import digest
-from agc_pipeline.settings import Settings
 from agc_pipeline.stages import measure
-
-
-class CellJob(Settings):
-    """What a cell is told.
-
-    Attributes:
-        name: of the cell.
-        axes: axis to the name of its value.
-        reference: cell to compare with; None for the baseline.
-        same_axes: whether only the environment differs from the reference.
-        configuration: of its run.
-        snakefile: absolute path.
-        target: file in the results.
-        timeout: seconds for the run.
-        tolerance: of results.
-        timing: of stages.
-    """
-
-    name: str
-    axes: dict[str, str]
-    reference: str | None
-    same_axes: bool
-    configuration: dict[str, Any]
-    snakefile: str
-    target: str
-    timeout: float
-    tolerance: ToleranceSettings
-    timing: TimingSettings
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a cell runs.
-
-    Attributes:
-        interpreter: of its environment.
-        variables: environment variables.
-        folder: working directory.
-    """
-
-    interpreter: str
-    variables: dict[str, str]
-    folder: Path
-
-    @property
-    def results(self) -> Path:
-        """Folder of the results."""
-        return self.folder / "results"
-
-    @property
-    def measures(self) -> Path:
-        """Folder of the records of stages."""
-        return self.folder / "measures"
 
 
 def make(
@@ -122,8 +61,8 @@ def make(
     if _nothing_differs(job, environment, reference):
         record = record.model_copy(update={"same_environment": True})
     elif environment.interpreter is not None:
-        place = _place(environment, package, folder)
-        record = _compared(job, _ran(job, record, place), reference, package)
+        place = place_of(environment, package, folder)
+        record = _compared(job, run_pipeline(job, record, place), reference, package)
     return record.model_copy(
         update={
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -147,104 +86,6 @@ def _nothing_differs(
         and reference.failed is None
         and reference.environment.digest == environment.digest
     )
-
-
-def _place(environment: EnvironmentRecord, package: PackageRecord, folder: Path) -> _Place:
-    interpreter = str(environment.interpreter)
-    folder = folder.absolute()
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("PYTHON", "VIRTUAL_ENV", "SNAKEMAKE"))
-    }
-    return _Place(
-        interpreter,
-        kept
-        | {
-            "PATH": f"{Path(interpreter).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": package.path,
-            "PYTHONNOUSERSITE": "1",
-            "PYTHONWARNINGS": "default",
-            "NUMBA_CACHE_DIR": str(environments.compiled_code(environment)),
-            measure.FOLDER: str(folder / "measures"),
-        },
-        folder,
-    )
-
-
-def _ran(job: CellJob, record: CellRecord, place: _Place) -> CellRecord:
-    """Import everything, then run the pipeline."""
-    probe = Step(name="import", log=str(place.folder / "import.log"))
-    command = [place.interpreter, "-m", "agc_pipeline.matrix.probe"]
-    # A working directory of its own: Python looks for modules there first.
-    place.measures.mkdir()
-    imported = _run(job, command, probe, place)
-    if not imported.well:
-        problem = failed(probe, imported, "does not import").model_copy(
-            update={"problem": _import_problem(imported)}
-        )
-        return record.model_copy(update={"steps": (*record.steps, problem)})
-    values = place.folder / "configuration.yaml"
-    content = job.configuration | {"results": str(place.results)}
-    write_text(values, yaml.safe_dump(content, sort_keys=False))
-    pipeline = Step(name="run", log=str(place.folder / "run.log"))
-    command = [place.interpreter, "-m", "snakemake", "--snakefile", job.snakefile]
-    command += ["--workflow-profile", "none", "--cores", "1", "--scheduler", "greedy"]
-    command += ["--quiet", "rules", "reason", "host", "--nocolor", "--configfile", str(values)]
-    done = _run(job, [*command, "--", str(place.results / job.target)], pipeline, place)
-    if not done.well:
-        pipeline = failed(pipeline, done, "does not run").model_copy(
-            update={"problem": _run_problem(done)}
-        )
-    logs = [path.read_text(errors="replace") for path in place.results.rglob("logs/**/*.log")]
-    return record.model_copy(
-        update={
-            "steps": (*record.steps, probe, pipeline),
-            "results": str(place.results),
-            "import_seconds": json.loads(imported.output.splitlines()[-1])["cpu_seconds"],
-            "stages": _measured(place),
-            "warnings": warned.collect([imported.output, *logs]),
-        }
-    )
-
-
-def _run(job: CellJob, command: list[str], step: Step, place: _Place) -> Outcome:
-    return run(
-        command,
-        Path(str(step.log)),
-        timeout=job.timeout,
-        environment=place.variables,
-        folder=place.folder,
-    )
-
-
-def _measured(place: _Place) -> tuple[Measured, ...]:
-    return tuple(
-        Measured.model_validate(read_json(path)) for path in sorted(place.measures.glob("*.json"))
-    )
-
-
-def _import_problem(outcome: Outcome) -> str:
-    if outcome.code is None:
-        return f"imports are not ready after {outcome.seconds:.0f} s"
-    # The probe's own last word, or that of a crash.
-    last = (outcome.output.strip().splitlines() or [f"status {outcome.code}"])[-1]
-    if last.startswith("{"):
-        last = json.loads(last)["problem"]
-    return f"does not import: {' '.join(last.split())}"
-
-
-def _run_problem(outcome: Outcome) -> str:
-    """The first error that a stage told, else the last line of a traceback."""
-    rules = re.findall(r"^Error in rule (\w+):", outcome.output, re.MULTILINE)
-    where = f" in `{rules[0]}`" if rules else ""
-    if outcome.code is None:
-        return f"not ready after {outcome.seconds:.0f} s{where}"
-    for pattern in (r"^error: (.+)$", r"^((?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*)$"):
-        found = re.findall(pattern, outcome.output, re.MULTILINE)
-        if found:
-            return f"does not run{where}: {found[0]}"
-    return f"does not run{where}: status {outcome.code}"
 
 
 def _compared(
@@ -319,7 +160,7 @@ def _worker(
     job: CellJob, record: CellRecord, package: PackageRecord, log_file: Path
 ) -> timing.Worker:
     folder = Path(str(record.results)).parent
-    place = _place(record.environment, package, folder)
+    place = place_of(record.environment, package, folder)
     # Repetitions are measured from outside.
     variables = {k: v for k, v in place.variables.items() if k != measure.FOLDER}
     return timing.Worker(place.interpreter, variables, log_file, job.timeout)

@@ -7,6 +7,9 @@ from typing import Any
 
 from agc_pipeline.matrix.settings import ENVIRONMENT, MatrixSettings
 
+# Keys whose value says which other keys there are.
+_CHOICES = ("kind", "cluster")
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -77,9 +80,9 @@ def configuration(
 def override(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Nested values with those of another mapping on top.
 
-    Where a ``kind`` changes, everything beside it belonged to the old one and goes.
+    Where a ``kind`` or ``cluster`` changes, everything beside it belonged to the old one and goes.
     """
-    if "kind" in other and other["kind"] != values.get("kind"):
+    if any(key in other and other[key] != values.get(key) for key in _CHOICES):
         return dict(other)
     merged = dict(values)
     for key, value in other.items():

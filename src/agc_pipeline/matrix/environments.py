@@ -104,7 +104,11 @@ def make(wish: Wish, folder: Path, logs: Path, *, timeout: float) -> Environment
     )
     built = _built(record, resolution.lines, wish.python, folder / content[:16], commands)
     # Only what is installed tells the version of a checkout.
-    return built.model_copy(update={"moved": moved(wish.lock, built.versions)})
+    told = dict(built.versions)
+    for package, origin in requirements.outside(wish.requirements).items():
+        if package in told:
+            told[package] = f"{told[package]} ({origin})"
+    return built.model_copy(update={"versions": told, "moved": moved(wish.lock, told)})
 
 
 def moved(lock: str, found: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:

@@ -83,6 +83,11 @@ def values(
         "left_out": (),
         "counts": [(verdict, counts[verdict]) for verdict in Verdict if counts[verdict]],
         "surprises": surprises,
+        "foreseen": [
+            item
+            for item in judged
+            if item.verdict is item.expected and item.verdict is not Verdict.WORKS
+        ],
         "columns": columns,
         "rows": [
             Row(name, tuple(by_place.get((name, other)) for other in columns))

@@ -96,6 +96,21 @@ def contents(overriding: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def outside(overriding: Iterable[str]) -> dict[str, str]:
+    """Packages among requirements that come from no index: "local" or "address" by their name.
+
+    Their version may be that of a release.
+    """
+    found = {}
+    for requirement in overriding:
+        path = local_path(requirement)
+        if path is not None:
+            found[str(canonicalize_name(_local(path)[0]))] = "local"
+        elif Requirement(requirement).url is not None:
+            found[str(canonicalize_name(Requirement(requirement).name))] = "address"
+    return found
+
+
 def versions(resolved: Iterable[str]) -> dict[str, str]:
     """Package to version, or to the address that it comes from, of the resolver's lines.
 

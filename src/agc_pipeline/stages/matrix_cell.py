@@ -9,6 +9,7 @@ from agc_pipeline.matrix import cell
 from agc_pipeline.matrix.environments import locked
 from agc_pipeline.matrix.judge import judge
 from agc_pipeline.matrix.records import CellRecord, EnvironmentRecord, PackageRecord
+from agc_pipeline.matrix.running import CellJob
 from agc_pipeline.stages import command
 
 log = logging.getLogger(__name__)
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 
 def stage(arguments: argparse.Namespace) -> CellRecord:
     """Run, and give the record of the cell."""
-    job = command.settings(cell.CellJob, arguments.settings)
+    job = command.settings(CellJob, arguments.settings)
     reference = arguments.reference
     # A cell whose workflow was killed may still run, and ends before this one starts.
     with locked(arguments.folder.with_name(f".{job.name}.lock")):
