@@ -18,15 +18,16 @@ Without files it makes its own, of two kinds: ttbar, and W+jets with twice as ma
 in turn, several times, and keeps the best of each. All but the first give the same histograms to
 the bit, and the first the same entries in the nominal ones: that is checked. Factors are over
 "plain", and over "plain ML" for the ways with assigned jets.
+
+Then, for "fast": the wall time of two processes over that of one (which needs a machine that does
+nothing else), the CPU time of a Dask worker over that of a process, and the memory of processes.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,9 @@ from coffea.processor import IterativeExecutor, Runner
 import nanoaod
 from agc_pipeline import analyses
 from agc_pipeline.columnar import baskets, runner
-from agc_pipeline.columnar.executors import executor
 from agc_pipeline.columnar.facts import facts
 from agc_pipeline.columnar.performance import PARTS, Performance
-from agc_pipeline.columnar.pieces import pieces
+from agc_pipeline.columnar.pieces import Piece, pieces
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.columnar.tasks import NanoAOD
 from agc_pipeline.datasets import TREE
@@ -50,13 +50,15 @@ from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json
 from agc_pipeline.learning.settings import ScoringSettings
 from assignment import AssigningTextbookProcessor, boosters, write_models
+from processes import dask_over_process, peak_mb, two_over_one
 from textbook import TextbookProcessor
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 ANALYSIS = "cms_ttbar"
 PATHS = ("plain", "coffea", "fast", "skim", "decompress", "plain ML", "fast ML", "skim ML")
-# How often "fast" goes through the files where processes are compared.
-ROUNDS = 4
+# Events that the reference implementation of the task processes at a time (CHUNKSIZE in its
+# utils/config.py). coffea's own default, 100,000, takes half as long again.
+PLAIN_CHUNK = 200_000
 
 
 class Bench:
@@ -133,7 +135,7 @@ class Bench:
         plain = Runner(
             executor=IterativeExecutor(status=False, retries=0),
             schema=NanoAOD,
-            chunksize=self.settings.chunk_size,
+            chunksize=PLAIN_CHUNK,
             metadata_cache={},
         )
         paths = [file.path for file in self.files["none"]]
@@ -222,37 +224,38 @@ class Bench:
         return rows, cost
 
     def scaling(self) -> dict[str, float]:
-        """Two processes against one, and a Dask worker against a process, in CPU time.
-
-        CPU time leaves out what other programs take, but not what processes take from each other.
-        """
+        """Two processes against one, and a Dask worker against a process."""
         work = self.work()
-        items = [
-            piece
+        known = [
+            facts(str(file.path), work.columns, work.names, work.kept)
             for file in self.files["none"]
-            for piece in pieces(
-                facts(str(file.path), work.columns, work.names, work.kept),
-                chunk_size=self.n_events // 8,
-                chunk_bytes=work.chunk_bytes,
-            )
         ]
-        cpu = {}
-        for workers in (1, 2):
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-                list(pool.map(work.task, items))
-                done = list(pool.map(work.task, items * ROUNDS))
-            cpu[f"{workers}"] = sum(map(_task_seconds, done))
-        for name in ("iterative", "dask"):
-            settings = self.settings.model_copy(update={"executor": name, "workers": 1})
-            with executor(settings, self.folder / "dask.html") as made:
-                costs = [self.run("none", made=made).performance["baskets"] for _ in range(ROUNDS)]
-            cpu[name] = min(
-                sum(cost.seconds[part].cpu for part in PARTS if part not in ("open", "merge"))
-                for cost in costs
-            )
+
+        def cut(chunk_size: int) -> list[Piece]:
+            return [
+                piece
+                for file in known
+                for piece in pieces(file, chunk_size=chunk_size, chunk_bytes=work.chunk_bytes)
+            ]
+
         return {
-            "two_processes_over_one": 2 * cpu["1"] / cpu["2"],
-            "dask_worker_over_process": cpu["dask"] / cpu["iterative"],
+            "two_processes_over_one": two_over_one(work.task, cut(self.n_events // 8)),
+            "dask_worker_over_process": dask_over_process(
+                lambda made: self.run("none", made=made),
+                work.task,
+                cut(work.chunk_size),
+                self.settings,
+                self.folder,
+            ),
+        }
+
+    def memory(self) -> dict[str, float]:
+        """Most memory of a process by each path, in MB."""
+        return {
+            "coffea": peak_mb(self.files["none"], self.work(compiled=False)),
+            "fast": peak_mb(self.files["none"], self.work()),
+            "skim": peak_mb(self.files["local"], self.work()),
+            "fast ML": peak_mb(self.files["none"], self.work(assigned=True)),
         }
 
 
@@ -267,11 +270,6 @@ def _delivered(path: Path, before: int, after: int) -> Delivered:
         generated=before,
         cutflow={},
     )
-
-
-def _task_seconds(output: dict[str, Any]) -> float:
-    seconds = output["performance"]["baskets"]["seconds"]
-    return sum(float(part["cpu"]) for part in seconds.values())
 
 
 def made_files(folder: Path, n_events: int) -> dict[str, list[Path]]:
@@ -305,29 +303,49 @@ def main() -> None:
         files = {options.process: options.files}
     else:
         files = made_files(options.folder, options.events)
-    rows: list[dict[str, Any]] = []
-    print("| dataset | path | events per CPU second | factor over plain |")
-    print("| --- | --- | --- | --- |")
-    parts = {}
+    found: dict[str, Any] = {"rows": [], "fast_ns_per_event": {}, "peak_mb": {}}
     for process, paths in files.items():
         try:
             bench = Bench(process, paths, options.folder, settings)
-            made, cost = bench.measure(options.repeat)
-            if process == "ttbar":
-                scaling = bench.scaling()
+            rows, cost = bench.measure(options.repeat)
+            found["peak_mb"][process] = bench.memory()
+            if process == next(iter(files)):
+                found["scaling"] = bench.scaling()
         except PipelineError as error:
             sys.exit(f"error: {error}")
-        parts[process] = {part: 1e9 * cost.seconds[part].cpu / cost.events for part in PARTS}
-        for row in made:
-            rate, factor = row["events_per_cpu_second"], row["factor_over_plain"]
-            print(f"| {process} | {row['path']} | {rate:,.0f} | {factor:.1f} |")
-        rows += made
-    print("\nparts of fast, CPU ns per event:")
-    for process, times in parts.items():
-        print(f"  {process}: " + ", ".join(f"{part} {time:.0f}" for part, time in times.items()))
-    print("\n" + ", ".join(f"{name} {value:.2f}" for name, value in scaling.items()))
+        found["rows"] += rows
+        found["fast_ns_per_event"][process] = {
+            part: 1e9 * cost.seconds[part].cpu / cost.events for part in PARTS
+        }
+    print("\n".join(lines(found)))
     if options.json is not None:
-        write_json(options.json, {"rows": rows, "fast_ns_per_event": parts, "scaling": scaling})
+        write_json(options.json, found)
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """What was found, as tables in Markdown."""
+    yield "| dataset | path | events per CPU second | factor over plain |"
+    yield "| --- | --- | --- | --- |"
+    for row in found["rows"]:
+        rate, factor = row["events_per_cpu_second"], row["factor_over_plain"]
+        yield f"| {row['dataset']} | {row['path']} | {rate:,.0f} | {factor:.1f} |"
+    rates = {(row["dataset"], row["path"]): row["events_per_cpu_second"] for row in found["rows"]}
+    yield ""
+    yield "| measure | found |"
+    yield "| --- | --- |"
+    for process, peaks in found["peak_mb"].items():
+        share = rates[process, "fast"] / rates[process, "decompress"]
+        yield f"| {process}, fast over decompress | {share:.2f} |"
+        gain = rates[process, "skim"] / rates[process, "fast"]
+        yield f"| {process}, skim over fast | {gain:.1f} |"
+        for path, peak in peaks.items():
+            yield f"| {process}, {path}, peak memory of a process | {peak:.0f} MB |"
+    for name, value in found["scaling"].items():
+        yield f"| {name.replace('_', ' ')} | {value:.2f} |"
+    yield ""
+    yield "parts of fast, CPU ns per event:"
+    for process, times in found["fast_ns_per_event"].items():
+        yield f"  {process}: " + ", ".join(f"{part} {time:.0f}" for part, time in times.items())
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ def test_table(
     assert ["events", "per", "CPU", "second", "50", "100", "2.000"] in lines
     assert ["bytes", "per", "event", "10.0", "10.0", "1.000"] in lines
     assert ["files", "1", "0", "0.000"] in lines
+    # 2 s for 100 events, then for 200; twice that on the clock.
+    assert ["read", "[cpu", "ns/event]", "20000000.0", "10000000.0", "0.500"] in lines
+    assert ["read", "[wall", "ns/event]", "40000000.0", "20000000.0", "0.500"] in lines
+    assert ["all", "[wall", "ns/event]", "40000000.0", "20000000.0", "0.500"] in lines
 
     monkeypatch.setattr(sys, "argv", ["compare", str(tmp_path / "none.json"), str(paths[1])])
     with pytest.raises(SystemExit, match="file not found"):

@@ -30,6 +30,9 @@ PLACE = "histograms.dask"
 # makes smaller. The worker dies, and after a few of them the run, instead of waiting for ever.
 WORKERS = {f"distributed.worker.memory.{part}": False for part in ("target", "spill", "pause")}
 
+# Kept to the end of the process: dask-gateway 2026.3 fails when it deletes one that was closed.
+_GATEWAYS: list[Any] = []
+
 
 @contextmanager
 def client(settings: HistogramSettings, report: Path | None) -> Iterator[Client]:
@@ -89,7 +92,7 @@ def _connected(settings: HistogramSettings, stack: ExitStack) -> Client:
         case BatchDask():
             cluster = _batch(settings.dask)
         case GatewayDask():
-            cluster = _gateway(settings.dask, stack)
+            cluster = _gateway(settings.dask)
         case _:
             assert_never(settings.dask)
     stack.enter_context(cluster)
@@ -151,11 +154,13 @@ def _exported(key: str) -> str:
     return f"export DASK_{key.replace('.', '__').upper()}={WORKERS[key]}"
 
 
-def _gateway(settings: GatewayDask, stack: ExitStack) -> Any:
+def _gateway(settings: GatewayDask) -> Any:
     from dask_gateway import Gateway, GatewayClusterError, GatewayServerError  # noqa: PLC0415
 
     try:
-        gateway = stack.enter_context(Gateway(address=settings.address))
+        gateway = Gateway(address=settings.address)
+        _GATEWAYS.append(gateway)
+        # The cluster closes it, too.
         return gateway.new_cluster(**settings.options)
     except (OSError, ValueError, ClientError, GatewayClusterError, GatewayServerError) as error:
         raise ServiceError(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agc_pipeline.columnar import performance
-from agc_pipeline.columnar.performance import PARTS, Performance
+from agc_pipeline.columnar.performance import PARTS, Performance, Seconds
 from agc_pipeline.stages import command
 
 
@@ -26,18 +26,17 @@ def lines(way: str, old: Performance, new: Performance) -> Iterator[str]:
     yield _line("events", old.events, new.events)
     yield _line("bytes per event", _each(old, old.bytes), _each(new, new.bytes), 1)
     yield _line("events per CPU second", old.rate, new.rate)
-    for part in PARTS:
-        was, now = (
-            _each(cost, 1e9 * cost.seconds[part].cpu) if part in cost.seconds else 0.0
-            for cost in (old, new)
-        )
-        yield _line(f"{part} [CPU ns/event]", was, now, 1)
-    yield _line(
-        "all [wall ns/event]",
-        _each(old, 1e9 * old.total.wall),
-        _each(new, 1e9 * new.total.wall),
-        1,
-    )
+    for kind in ("cpu", "wall"):
+        for part in PARTS:
+            was, now = (_each(cost, _nanoseconds(cost, part, kind)) for cost in (old, new))
+            yield _line(f"{part} [{kind} ns/event]", was, now, 1)
+        was, now = (_each(cost, 1e9 * getattr(cost.total, kind)) for cost in (old, new))
+        yield _line(f"all [{kind} ns/event]", was, now, 1)
+
+
+def _nanoseconds(cost: Performance, part: str, kind: str) -> float:
+    seconds: float = getattr(cost.seconds.get(part, Seconds()), kind)
+    return 1e9 * seconds
 
 
 def _each(cost: Performance, amount: float) -> float:
