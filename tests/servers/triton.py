@@ -80,6 +80,7 @@ class TritonServer(ServerProcess):
     """
 
     scheme = ""
+    seconds_to_start = 120.0
 
     def __init__(self, files: Path, interpreter: Path, work: Path) -> None:
         super().__init__(files)

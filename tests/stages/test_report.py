@@ -273,7 +273,9 @@ def test_figures(made: Page) -> None:
         f"{region}_{what}"
         for region in ("4j1b", "4j2b")
         for what in ("prefit", "postfit", "propagated", "systematics", "published")
-    } | {"pulls", "correlations", "overview", "ranking", "scan", "toys"}
+    }
+    expected |= {"pulls", "correlations", "overview", "ranking", "scan", "toys"}
+    expected |= {f"training_{what}" for what in ("fractions", "scores", "curves", "importance")}
     assert names == expected
     files = {path.name for path in (made.folder / "figures").iterdir()}
     assert files == {f"{name}.{kind}" for name in names for kind in ("pdf", "png", "json")}

@@ -137,14 +137,15 @@ def test_no_server_at_all() -> None:
     assert url in caught.value.place
 
 
-def test_scores_that_are_none() -> None:
-    does = behaviour(scores={"1": lambda rows: rows[:, 0] * np.nan})
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -0.1, 1.5])
+def test_answers_that_are_no_scores(wrong: float) -> None:
+    does = behaviour(scores={"1": lambda rows: np.append(rows[1:, 0], wrong)})
     with connected(does) as server:
         signature = server.signature("1", 20)
-        with pytest.raises(PipelineError, match="something else than scores"):
+        with pytest.raises(PipelineError, match="something else than probabilities"):
             server.score("1", signature, ROWS)
         does.scores = {"1": lambda rows: rows[:1, 0]}
-        with pytest.raises(PipelineError, match="something else than scores"):
+        with pytest.raises(PipelineError, match="3 rows with another number of scores"):
             server.score("1", signature, ROWS)
 
 

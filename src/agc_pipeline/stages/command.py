@@ -80,7 +80,8 @@ def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentP
     """
     arguments = options.parse_args()
     given = None
-    if arguments.settings == "-":
+    # Comparing two runs is a command of its own, without settings.
+    if getattr(arguments, "settings", None) == "-":
         arguments.settings = given = sys.stdin.read()
     handler = logging.StreamHandler()
     handler.addFilter(WithoutSecrets())
