@@ -28,6 +28,7 @@ from agc_pipeline.inputs import (
 )
 from agc_pipeline.learning import repository
 from agc_pipeline.learning.models import CARD, PARITIES
+from agc_pipeline.learning.models import read as read_models
 from agc_pipeline.learning.settings import Served
 
 # Simulated files are small, and their events are not known before: the default run has a job for
@@ -201,6 +202,17 @@ class Plan:
         """Whether a model assigns jets to partons in this run."""
         filled = not isinstance(self.config.input, PublishedInput | WorkspaceInput)
         return filled and self.config.jet_assignment != "off"
+
+    def check_models(self) -> None:
+        """Check models that were given, so that wrong ones are told before the first job.
+
+        Raises:
+            InputError: if one is missing, or not the right one.
+        """
+        given = self.config.learning.models
+        if self.assigns and given is not None:
+            regions = self.analysis.optional[JET_ASSIGNMENT]
+            read_models(Path(given), features=[region.observable for region in regions])
 
     @property
     def parts(self) -> list[str]:

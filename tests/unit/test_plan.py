@@ -10,6 +10,7 @@ from agc_pipeline import config
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.inference.settings import ModelStage
+from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.plan import Plan
 from agc_pipeline.report.content import ReportStage
 from agc_pipeline.simulation.settings import SimulationJob
@@ -36,7 +37,9 @@ def plan(*names: str, **changes: Any) -> Plan:
     return Plan(config.load(merged(read_config(*names), changes)))
 
 
-@pytest.mark.parametrize("name", [(), ("smoke",), ("cms-open-data",), ("real-slice",)])
+@pytest.mark.parametrize(
+    "name", [(), ("smoke",), ("cms-open-data",), ("real-slice",), ("jet-assignment",)]
+)
 def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
     made = plan(*name)
     for dataset in made.datasets:
@@ -56,6 +59,28 @@ def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
     PreserveStage.model_validate_json(made.preserve())
     ValidateStage.model_validate_json(made.validate())
     ReportStage.model_validate_json(made.report())
+
+
+def test_only_runs_that_assign_jets_have_their_regions() -> None:
+    off, on = plan(), plan("jet-assignment")
+    assert (off.parts, on.parts) == ([], ["jet_assignment"])
+    assert HistogramStage.model_validate_json(off.histogram()).jet_assignment is None
+    assert HistogramStage.model_validate_json(on.histogram()).jet_assignment is not None
+    assert ScoringSettings.model_validate_json(on.scoring()).scorer == "xgboost"
+    # What scores changes no bin.
+    by_server = plan(jet_assignment="triton")
+    assert by_server.histogram() == on.histogram()
+    assert by_server.scoring() != on.scoring()
+    assert off.workspace() == on.workspace()
+    assert off.validate() == on.validate()
+
+
+def test_given_models_are_checked_before_the_first_job(tmp_path: Path) -> None:
+    given = {"models": str(tmp_path)}
+    with pytest.raises(InputError, match="no model card"):
+        plan("jet-assignment", learning=given).check_models()
+    plan(learning=given).check_models()
+    plan("jet-assignment").check_models()
 
 
 def test_simulated_and_published_input() -> None:
