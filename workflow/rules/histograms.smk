@@ -23,7 +23,9 @@ rule histogram:
         scoring=PLAN.scoring(),
     params:
         settings=PLAN.histogram(),
-        models=lambda wildcards, input: Path(input.models[0]).parent if input.models else "",
+        models=lambda wildcards, input: (
+            Path(input.models[0]).parent if input.models else ""
+        ),
         # No output: what fills the histograms may or may not write it.
         performance=f"{RESULTS}/dask/{{dataset}}/{{batch}}.html",
         known=f"{RESULTS}/known",
