@@ -148,6 +148,17 @@ def test_all_parameters_fixed() -> None:
     assert found.diagnostics.at_bounds == ()
 
 
+def test_a_factor_that_is_known_exactly_is_fixed() -> None:
+    # Found by the test of random models: the inverse square of its width is no number.
+    background = sample("b", [1034.0], ("mc", "staterror", [1e-151]))
+    content = spec(("a", [1100.0], sample("s", [40.0], ("mu", *MU)), background))
+    model, data, here = made(content)
+    assert dict(zip(here.names, here.fixed, strict=True)) == {"mu": False, "mc[0]": True}
+    found = fit.fit(model, data, MINIMISER)
+    assert found.results.bestfit.tolist() == pytest.approx([66 / 40, 1])
+    assert found.results.uncertainty.tolist() == pytest.approx([1100**0.5 / 40, 0])
+
+
 def test_a_region_without_data() -> None:
     content = spec(
         ("a", [50.0], sample("s", [40.0], ("mu", *MU))),

@@ -7,9 +7,13 @@ Poisson one adds that of a events where rate * t are expected, relative to its m
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import xlogy
 
 from agc_pipeline.inference.interpolation import Array, Interpolated
+
+# Numbers near 1 are no closer to each other: a parameter measured with a smaller width cannot move.
+NARROWEST = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,8 @@ class Constraints:
 
     Attributes:
         centre: of Gaussian measurements; zero where there is none.
-        weight: inverse squared width of Gaussian measurements; zero where there is none.
+        weight: inverse squared width of Gaussian measurements, of ``NARROWEST`` at least; zero
+            where there is none.
         counts: events of Poisson measurements; zero where there is none.
         rate: events that a Poisson measurement expects at 1; zero where there is none.
     """
@@ -54,6 +59,10 @@ class Constraints:
         """Inverse squared uncertainty that each auxiliary measurement alone leaves, (p)."""
         information: Array = self.expand(parameters).second / 2
         return information
+
+    def exact(self) -> npt.NDArray[np.bool_]:
+        """Parameters that a Gaussian measurement leaves no room, (p)."""
+        return np.asarray(self.weight >= 1 / NARROWEST**2)
 
     def widths(self) -> Array:
         """Uncertainty of the parameters before the fit, (p); zero for free parameters."""

@@ -145,11 +145,13 @@ def problem(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -
         ModelError: if the model is not supported, or expects nothing where there are events.
     """
     config = model.config
+    likelihood = from_model(model, data)
+    suggested = np.array(config.suggested_fixed(), dtype=np.bool_)
     made = Problem(
-        likelihood=from_model(model, data),
+        likelihood=likelihood,
         start=np.array(config.suggested_init(), dtype=np.float64),
         bounds=np.array(config.suggested_bounds(), dtype=np.float64),
-        fixed=np.array(config.suggested_fixed(), dtype=np.bool_),
+        fixed=suggested | likelihood.constraints.exact(),
         names=tuple(config.par_names),
         poi=config.poi_index,
         settings=settings,

@@ -6,7 +6,7 @@ import numpy as np
 import pyhf
 
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.constraints import Constraints
+from agc_pipeline.inference.constraints import NARROWEST, Constraints
 from agc_pipeline.inference.interpolation import Array, Factors
 from agc_pipeline.inference.likelihood import Likelihood, Norms, Scales, Shifts
 
@@ -176,7 +176,8 @@ def _constraints(model: pyhf.Model, data: list[float]) -> Constraints:
         measured, auxiliary = np.split(auxiliary, [constraint.n_parameters])
         match constraint.pdf_type:
             case "normal":
-                centre[p], weight[p] = measured, 1 / np.square(constraint.width())
+                width = np.maximum(constraint.width(), NARROWEST)
+                centre[p], weight[p] = measured, 1 / np.square(width)
             case "poisson":
                 counts[p], rate[p] = measured, constraint.factors
             case other:
