@@ -9,8 +9,9 @@ import xgboost
 
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.learning import evaluation, models, training
-from agc_pipeline.learning.examples import Examples, append, best
+from agc_pipeline.learning.examples import Examples, append
 from agc_pipeline.learning.settings import TrainingSettings
+from agc_pipeline.learning.trees import first_highest
 from conftest import read_config
 
 NAMES = ("good", "noise")
@@ -46,7 +47,7 @@ def toy(n: int, *, signal: float, seed: int = 1) -> Examples:
 
 def test_the_first_of_several_best_counts() -> None:
     scores = np.array([0.1, 0.7, 0.7, 0.5, 0.5, 0.2], np.float32)
-    assert best(scores, np.array([0, 3, 5, 6])).tolist() == [1, 3, 5]
+    assert first_highest(scores, np.array([0, 3, 5, 6]), np.arange(3)).tolist() == [1, 3, 5]
 
 
 def test_examples_are_chosen_and_appended() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agc_pipeline.columnar.compiling import kernel
+from agc_pipeline.columnar.columns import offsets_of
 from agc_pipeline.learning.models import PARITIES, Parity
+from agc_pipeline.learning.trees import first_highest
 
 Array = npt.NDArray[Any]
 
@@ -66,7 +67,7 @@ class Examples:
         rows = np.repeat(mask, np.diff(self.offsets))
         return Examples(
             features=self.features[rows],
-            offsets=_offsets(np.diff(self.offsets)[mask]),
+            offsets=offsets_of(np.diff(self.offsets)[mask]),
             right=self.right[rows],
             in_part=self.in_part[rows],
             baseline=self.baseline[mask],
@@ -84,23 +85,8 @@ class Examples:
         Args:
             scores: one for each row.
         """
-        return best(scores, self.offsets)
-
-
-@kernel
-def best(scores: Array, offsets: Array) -> Array:
-    """Row of the largest score of each event, the first of several: ``events * int64``.
-
-    Args:
-        scores: one for each row, numbers.
-        offsets: ``events + 1``; every event has rows.
-    """
-    found = offsets[:-1].copy()
-    for event in range(len(found)):
-        for row in range(offsets[event] + 1, offsets[event + 1]):
-            if scores[row] > scores[found[event]]:
-                found[event] = row
-    return found
+        found: Array = first_highest(scores, self.offsets, np.arange(len(self)))
+        return found
 
 
 def append(parts: Sequence[Examples]) -> Examples:
@@ -111,8 +97,4 @@ def append(parts: Sequence[Examples]) -> Examples:
         if field.name != "offsets"
     }
     counts = np.concatenate([np.diff(part.offsets) for part in parts])
-    return Examples(offsets=_offsets(counts), **values)
-
-
-def _offsets(counts: Array) -> Array:
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Examples(offsets=offsets_of(counts), **values)

@@ -11,7 +11,7 @@ from agc_pipeline.learning.models import PARITIES, Models, Parity
 from agc_pipeline.learning.trees import Array, first_highest
 
 # An event is scored by the model that was trained on the events of the other parity.
-TRAINED_ON: Mapping[Parity, Parity] = {"even": "odd", "odd": "even"}
+SCORED_BY: Mapping[Parity, Parity] = {"even": "odd", "odd": "even"}
 
 
 class Scorer(Protocol):
@@ -57,7 +57,7 @@ class ForestScorer:
         """See ``Scorer``."""
         best = np.empty(len(event_numbers), np.int64)
         for parity, events in by_parity(event_numbers).items():
-            found = forest.scores(self.forests[TRAINED_ON[parity]], features, offsets, events)
+            found = forest.scores(self.forests[SCORED_BY[parity]], features, offsets, events)
             best[events] = first_highest(found, offsets, events)
         return best
 

@@ -22,7 +22,7 @@ from agc_pipeline.learning.kserve import Server, Signature
 from agc_pipeline.learning.models import Models, Parity
 from agc_pipeline.learning.repository import DIGEST
 from agc_pipeline.learning.rounding import Rounding
-from agc_pipeline.learning.scoring import TRAINED_ON, ForestScorer, by_parity
+from agc_pipeline.learning.scoring import SCORED_BY, ForestScorer, by_parity
 from agc_pipeline.learning.settings import TritonSettings
 from agc_pipeline.learning.trees import Array, first_highest
 
@@ -111,7 +111,7 @@ class TritonScorer:
         def choose(parity: Parity, events: Array) -> None:
             if not len(events):
                 return
-            model = TRAINED_ON[parity]
+            model = SCORED_BY[parity]
             positions, packed = taken(offsets, events)
             rows = features[positions]
             scores = self._scores(connection, model, rows)
@@ -184,7 +184,7 @@ class TritonScorer:
             problem += (
                 f"; it was exported with models {served:.12}, this run has {self._digest:.12}"
             )
-        other = self._models[TRAINED_ON[parity]]
+        other = self._models[SCORED_BY[parity]]
         if not other.rounding.differ(forest.scores(other.forest, rows), scores).any():
             problem += "; it is the model of the other parity"
         raise PipelineError(

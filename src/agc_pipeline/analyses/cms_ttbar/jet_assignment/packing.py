@@ -33,7 +33,7 @@ def packed(jets: ak.Array) -> Jets:
     """
     return Jets(
         offsets_of(ak.to_numpy(ak.num(jets.pt))),
-        *(_flat(jets[name]) for name in ("pt", "eta", "phi", "mass", "btag", "qgl")),
+        *(flat(jets[name]) for name in ("pt", "eta", "phi", "mass", "btag", "qgl")),
     )
 
 
@@ -50,7 +50,7 @@ def the_leptons(events: Any, selection: Selection) -> Leptons:
     )
     return Leptons(
         *(
-            _flat(ak.concatenate([exact(leptons[name]) for leptons in good], axis=1))
+            flat(ak.concatenate([exact(leptons[name]) for leptons in good], axis=1))
             for name in Leptons._fields
         )
     )
@@ -62,6 +62,7 @@ def event_numbers(events: Any) -> Array:
     return numbers
 
 
-def _flat(values: ak.Array) -> Array:
+def flat(values: ak.Array) -> Array:
+    """The values of all events, one after the other."""
     flat: Array = ak.to_numpy(ak.flatten(values))
     return flat

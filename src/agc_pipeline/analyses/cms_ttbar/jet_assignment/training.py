@@ -8,6 +8,7 @@ import numpy as np
 from agc_pipeline.analyses.cms_ttbar import objects
 from agc_pipeline.analyses.cms_ttbar.jet_assignment import matching, packing
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import FEATURES, features
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import SIGNAL_REGION
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import N_PARTONS, permutations
 from agc_pipeline.analyses.cms_ttbar.kernels import Array
 from agc_pipeline.analyses.cms_ttbar.observables import trijets
@@ -28,9 +29,6 @@ WORDING = Wording(
     size="jets",
 )
 
-# Where jets are assigned.
-_REGION = "4j2b"
-
 
 def examples(selection: Selection, assignment: JetAssignment, events: Any) -> Examples:
     """The matched events of the signal region with all their assignments.
@@ -44,13 +42,13 @@ def examples(selection: Selection, assignment: JetAssignment, events: Any) -> Ex
     jets = packing.jet_columns(kept.Jet)
     cuts = selection.jet
     jets = jets[objects.good_jets(jets, cuts, pt_min=cuts.pt_min)]
-    mask = region_masks(jets, cuts)[_REGION]
+    mask = region_masks(jets, cuts)[SIGNAL_REGION]
     kept, jets = kept[mask], jets[mask]
     truth = matching.right_assignments(
         _particles(kept.GenPart),
         offsets_of(ak.to_numpy(ak.num(jets.pt))),
-        _flat(jets.eta),
-        _flat(jets.phi),
+        packing.flat(jets.eta),
+        packing.flat(jets.phi),
         assignment.matching_delta_r,
     )
     matched = truth[:, 0] >= 0
@@ -70,7 +68,7 @@ def examples(selection: Selection, assignment: JetAssignment, events: Any) -> Ex
         in_part=_bits(assigned[:, :3]) == _bits(truth[:, :3])[event],
         baseline=found,
         sizes=sizes,
-        numbers=ak.to_numpy(kept.event).astype(np.uint64),
+        numbers=packing.event_numbers(kept),
     )
 
 
@@ -92,17 +90,12 @@ def _bits(positions: Array) -> Array:
     return bits
 
 
-def _flat(values: ak.Array) -> Array:
-    flat: Array = ak.to_numpy(ak.flatten(values))
-    return flat
-
-
 def _particles(particles: ak.Array) -> matching.ParticleArrays:
     return matching.ParticleArrays(
         offsets=offsets_of(ak.to_numpy(ak.num(particles.pdgId))),
-        eta=_flat(particles.eta),
-        phi=_flat(particles.phi),
-        pdg_id=_flat(particles.pdgId),
-        flags=_flat(particles.statusFlags),
-        mother=_flat(particles.genPartIdxMother),
+        eta=packing.flat(particles.eta),
+        phi=packing.flat(particles.phi),
+        pdg_id=packing.flat(particles.pdgId),
+        flags=packing.flat(particles.statusFlags),
+        mother=packing.flat(particles.genPartIdxMother),
     )
