@@ -139,8 +139,8 @@ def cores(folder: Path, number: int, record: Path | None) -> None:
     ways = {
         # A job on each core, several times over.
         "Snakemake": {"files_per_job": math.ceil(number / 10)},
-        # Each job is a cluster, on all cores.
-        "Dask": {"files_per_job": math.ceil(number / 2), "histograms": dask},
+        # One job is a cluster, on all cores.
+        "Dask": {"files_per_job": number, "histograms": dask},
     }
     print("| histograms by | cores | wall [s] | CPU [s] | in stages [s] | efficiency |")
     print("| --- | --- | --- | --- | --- | --- |", flush=True)

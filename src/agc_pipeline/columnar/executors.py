@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import assert_never
 
 from coffea import processor
+from loky import ProcessPoolExecutor
 
 from agc_pipeline.columnar.settings import HistogramSettings
 
@@ -30,7 +31,9 @@ def executor(
         case "iterative":
             yield processor.IterativeExecutor(status=False, retries=0)
         case "futures":
-            yield processor.FuturesExecutor(workers=settings.workers, status=False, retries=0)
+            # Given as a class it would be started anew for headers and for events.
+            with ProcessPoolExecutor(max_workers=settings.workers) as pool:
+                yield processor.FuturesExecutor(pool=pool, status=False, retries=0)
         case "dask":
             # Importing distributed takes longer than everything else in the stage.
             from agc_pipeline.columnar import dask_clusters  # noqa: PLC0415

@@ -82,19 +82,63 @@ def facts(
     Raises:
         InputError: if the file cannot be read, holds no such tree, or lacks a column.
     """
+    known = recall(path, names, kept)
+    if known is None:
+        known = learn(path, columns, names)
+        keep(known, kept)
+    return known
+
+
+def recall(path: str, names: Sequence[str], kept: Path | None) -> FileFacts | None:
+    """What was learned of a file in an earlier run; None if nothing, or if the file changed.
+
+    Args: as those of ``facts``.
+    """
+    if kept is None or (identity := _identity(path)) is None:
+        return None
+    record = _record(path, kept)
+    if not record.exists():
+        return None
+    known = read_record(FileFacts, record, "what is known of an input file")
+    if known.identity != identity or known.columns != tuple(names):
+        return None
+    return known.model_copy(update={"path": path})
+
+
+def keep(learned: FileFacts, kept: Path | None) -> None:
+    """Keep what was learned of a file, if it is local."""
+    if kept is not None and learned.identity is not None:
+        write_json(_record(learned.path, kept), learned.model_dump())
+
+
+def _record(path: str, kept: Path) -> Path:
+    name = hashlib.sha256(str(Path(path).absolute()).encode()).hexdigest()
+    return kept / f"{name[:32]}.json"
+
+
+def learn(path: str, columns: Mapping[str, Sequence[str]], names: Sequence[str]) -> FileFacts:
+    """Open a file and look.
+
+    Args and errors: as those of ``facts``.
+    """
     identity = _identity(path)
-    record = None
-    if kept is not None and identity is not None:
-        name = hashlib.sha256(str(Path(path).absolute()).encode()).hexdigest()
-        record = kept / f"{name[:32]}.json"
-        if record.exists():
-            known = read_record(FileFacts, record, "what is known of an input file")
-            if known.identity == identity and known.columns == tuple(names):
-                return known.model_copy(update={"path": path})
-    learned = _learn(path, columns, names, identity)
-    if record is not None:
-        write_json(record, learned.model_dump())
-    return learned
+    with open_tree(path, columns) as tree:
+        try:
+            opened = [tree[name] for name in names]
+            covered = identity is not None and all(_has_free_baskets(field) for field in opened)
+            branches = {field.name: _branch(field) for field in opened} if covered else None
+            return FileFacts(
+                path=path,
+                identity=identity,
+                uuid=tree.file.uuid.hex,
+                n_events=tree.num_entries,
+                columns=tuple(names),
+                event_bytes=_size(tree, opened) / max(tree.num_entries, 1),
+                edges=_edges(tree, opened),
+                branches=branches,
+            )
+        except READ_ERRORS as error:
+            raise unreadable(path, error) from error
 
 
 def parquet_facts(path: str, columns: Mapping[str, Sequence[str]]) -> FileFacts:
@@ -132,31 +176,6 @@ def _identity(path: str) -> tuple[int, int, str] | None:
     large = struct.unpack_from(">i", header, 4)[0] >= _FIRST_LARGE_VERSION
     uuid: bytes = (_LARGE_HEADER if large else _SMALL_HEADER).unpack_from(header)[-1]
     return status.st_size, status.st_mtime_ns, uuid.hex()
-
-
-def _learn(
-    path: str,
-    columns: Mapping[str, Sequence[str]],
-    names: Sequence[str],
-    identity: tuple[int, int, str] | None,
-) -> FileFacts:
-    with open_tree(path, columns) as tree:
-        try:
-            opened = [tree[name] for name in names]
-            covered = identity is not None and all(_has_free_baskets(field) for field in opened)
-            branches = {field.name: _branch(field) for field in opened} if covered else None
-            return FileFacts(
-                path=path,
-                identity=identity,
-                uuid=tree.file.uuid.hex,
-                n_events=tree.num_entries,
-                columns=tuple(names),
-                event_bytes=_size(tree, opened) / max(tree.num_entries, 1),
-                edges=_edges(tree, opened),
-                branches=branches,
-            )
-        except READ_ERRORS as error:
-            raise unreadable(path, error) from error
 
 
 def _has_free_baskets(branch: Any) -> bool:

@@ -1,7 +1,7 @@
 """Runs processors over delivered files on coffea's executors, and accounts for every event."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,11 +10,11 @@ from coffea.processor import IterativeExecutor, accumulate
 from coffea.processor.executor import ExecutorBase
 
 from agc_pipeline.analyses.base import CompiledProcessor
-from agc_pipeline.columnar.facts import FileFacts, facts, parquet_facts
+from agc_pipeline.columnar.facts import FileFacts, keep, parquet_facts, recall
 from agc_pipeline.columnar.ledger import LedgerEntry, account
 from agc_pipeline.columnar.performance import Performance, Seconds, Stopwatch, performance
 from agc_pipeline.columnar.pieces import pieces
-from agc_pipeline.columnar.tasks import CoffeaTask, CompiledTask
+from agc_pipeline.columnar.tasks import CoffeaTask, CompiledTask, LearnTask
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.settings import Format
 from agc_pipeline.errors import InputError
@@ -123,18 +123,14 @@ def run(
 def _process(
     entries: Mapping[str, int], work: Work, executor: ExecutorBase
 ) -> tuple[dict[str, Any], dict[str, Performance]]:
-    clock = Stopwatch()
     known: dict[str, list[FileFacts]] = {}
     opening: dict[str, Seconds] = {}
-    for path, n_events in entries.items():
-        if work.kind == "parquet":
-            file = parquet_facts(path, work.columns)
-        else:
-            file = facts(path, work.columns, work.names, work.kept)
-        _check_events(file, n_events)
+    for file, seconds in _opened(list(entries), work, executor):
+        _check_events(file, entries[file.path])
         way = work.way(file)
         known.setdefault(way, []).append(file)
-        opening[way] = opening.get(way, Seconds()) + clock.lap()
+        opening[way] = opening.get(way, Seconds()) + seconds
+    clock = Stopwatch()
     items = [
         piece
         for files in known.values()
@@ -143,11 +139,7 @@ def _process(
     ]
     if not items:
         return {**work.coffea.empty(), "processed": {}}, {}
-    if isinstance(executor, IterativeExecutor):
-        # The same without its progress bar, which takes time even where it is not shown.
-        output = accumulate(map(work.task, items))
-    else:
-        output, _ = executor(items, work.task, None)
+    output = _executed(executor, items, work.task)
     costs = {
         way: performance(cost, files=len(known[way]))
         for way, cost in output.pop("performance").items()
@@ -166,6 +158,42 @@ def _process(
         share = merging.scaled(cost.events / n_events)
         costs[way] = cost + Performance(seconds={"open": opening[way], "merge": share})
     return output, costs
+
+
+def _opened(
+    paths: Sequence[str], work: Work, executor: ExecutorBase
+) -> Iterator[tuple[FileFacts, Seconds]]:
+    """What must be known of each file, in order, and what it cost to find out."""
+    watch = Stopwatch()
+    if work.kind == "parquet":
+        for path in paths:
+            yield parquet_facts(path, work.columns), watch.lap()
+        return
+    found: dict[str, tuple[FileFacts, Seconds]] = {}
+    for path in paths:
+        known = recall(path, work.names, work.kept)
+        if known is not None:
+            found[path] = known, watch.lap()
+    unknown = [path for path in paths if path not in found]
+    if unknown:
+        # Headers of many files take as long as their events: no work for one process alone.
+        found |= _executed(executor, unknown, LearnTask(work.columns, work.names))
+    for path in unknown:
+        keep(found[path][0], work.kept)
+    yield from (found[path] for path in paths)
+
+
+def _executed(
+    executor: ExecutorBase, items: Sequence[Any], task: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """The sum of what a task gives for each item."""
+    if isinstance(executor, IterativeExecutor):
+        # The same without its progress bar, which takes time even where it is not shown.
+        output = accumulate(map(task, items))
+    else:
+        output, _ = executor(items, task, None)
+    found: dict[str, Any] = output
+    return found
 
 
 def _check_events(file: FileFacts, n_events: int) -> None:

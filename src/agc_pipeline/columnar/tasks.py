@@ -16,7 +16,8 @@ from agc_pipeline.columnar import filling
 from agc_pipeline.columnar.baskets import BasketColumns
 from agc_pipeline.columnar.columns import Columns
 from agc_pipeline.columnar.decoding import inflated
-from agc_pipeline.columnar.performance import Clock
+from agc_pipeline.columnar.facts import FileFacts, learn
+from agc_pipeline.columnar.performance import Clock, Seconds, Stopwatch
 from agc_pipeline.columnar.pieces import Piece
 from agc_pipeline.columnar.ranges import RangeColumns, Timed, stored_bytes
 from agc_pipeline.datasets import TREE
@@ -32,6 +33,25 @@ class NanoAOD(NanoAODSchema):
     """coffea's NanoAOD schema, silent about the collections that are not read."""
 
     warn_missing_crossrefs = False
+
+
+class LearnTask:
+    """Learns what must be known of a file.
+
+    A file that cannot be read raises ``InputError`` with its path, from whatever process.
+    """
+
+    def __init__(self, columns: Mapping[str, Sequence[str]], names: Sequence[str]) -> None:
+        self._columns = columns
+        self._names = names
+
+    def __call__(self, path: str) -> dict[str, tuple[FileFacts, Seconds]]:
+        """By path, what was learned and what it cost."""
+        keep_freed_memory()
+        watch = Stopwatch()
+        with _without_garbage_collection():
+            learned = learn(path, self._columns, self._names)
+        return {path: (learned, watch.lap())}
 
 
 class CompiledTask:
