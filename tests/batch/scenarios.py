@@ -126,11 +126,11 @@ def _finished(log: Path, rule: str) -> int:
     return len(re.findall(rf"Finished jobid: \d+ \(Rule: {rule}\)", log.read_text()))
 
 
-def run_again_at_once(project: PoolProject, laptop: Contents) -> None:
-    """Right after a run, a single job and what needs it."""
+def run_again_at_once(project: PoolProject, laptop: Contents, options: Sequence[str]) -> None:
+    """Right after a run, a single job and what needs it, with further options of Snakemake."""
     project.configure()
     one = "results/histograms/wjets__nominal/0000.json"
-    at_once = project.run(HISTOGRAMS, "--forcerun", one)
+    at_once = project.run(HISTOGRAMS, *options, "--forcerun", one)
     assert at_once.returncode == 0, at_once.stdout
     assert at_once.stdout.count("Finished jobid") == 3
     assert project.contents() == laptop

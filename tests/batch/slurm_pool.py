@@ -11,7 +11,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from daemons import (
@@ -24,9 +24,16 @@ from daemons import (
     wait_until,
 )
 
-PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "slurm-wlm-basic-plugins")
-DAEMONS = ("munged", "slurmctld", "slurmd")
-COMMANDS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
+PACKAGES = (
+    *("slurmctld", "slurmd", "slurm-client", "munge", "slurm-wlm-basic-plugins"),
+    # The database of accounts.
+    *("slurmdbd", "mariadb-server-core", "mariadb-client-core"),
+)
+DAEMONS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "mariadb-install-db")
+COMMANDS = (
+    *("sacct", "sacctmgr", "sshare"),
+    *("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun"),
+)
 # Where Debian puts daemons is not on every user's path.
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
@@ -54,7 +61,12 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=batch_sched_delay=0,sched_interval=2,sched_min_interval=0
-AccountingStorageType=accounting_storage/none
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={accounting_port}
+AccountingStoragePass={folder}/munge.socket
+# A job without an account that its user may use, or with another QOS, is refused.
+AccountingStorageEnforce=associations,qos
 # Without control groups it is the accounting that ends jobs over their memory.
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=1
@@ -66,6 +78,25 @@ NodeName=localhost NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb}
 PartitionName=all Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 PartitionName=long Nodes=localhost MaxTime=INFINITE State=UP
 """
+
+ACCOUNTING = """
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={accounting_port}
+SlurmUser={user}
+PidFile={folder}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={database_port}
+StorageUser=root
+StoragePass=none
+StorageLoc=accounting
+"""
+# What there is beside the default: an account, and a QOS that only its users have.
+ACCOUNT = "mygroup"
+QOS = "high"
 
 
 def install() -> None:
@@ -112,16 +143,20 @@ def slurm(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, str]
             (folder / part).mkdir()
         for command in COMMANDS:
             _wrap(command, folder)
-        (folder / "slurm.conf").write_text(
-            CONFIGURATION.format(
-                folder=folder,
-                user=user,
-                controller_port=free_port(),
-                node_port=free_port(),
-                cpus=cpus,
-                memory_mb=memory_mb,
-            )
-        )
+        values = {
+            "folder": folder,
+            "user": user,
+            "controller_port": free_port(),
+            "node_port": free_port(),
+            "accounting_port": free_port(),
+            "database_port": free_port(),
+            "cpus": cpus,
+            "memory_mb": memory_mb,
+        }
+        (folder / "slurm.conf").write_text(CONFIGURATION.format(**values))
+        accounting = folder / "slurmdbd.conf"
+        accounting.touch(0o600)
+        accounting.write_text(ACCOUNTING.format(**values))
         key = folder / "munge.key"
         key.write_bytes(secrets.token_bytes(128))
         key.chmod(0o600)
@@ -132,14 +167,23 @@ def slurm(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, str]
         ]
         stack.enter_context(running(munged, environment, folder / "munged.out"))
         wait_until((folder / "munge.socket").exists, "munged")
+        stack.enter_context(_database(folder, user, int(values["database_port"]), environment))
+        log = folder / "slurmdbd.log"
+        stack.enter_context(running(["slurmdbd", "-D"], environment, log))
+        _await(["sacctmgr", "list", "clusters"], "slurmdbd", folder, environment)
+        for add in (
+            *("cluster loopback", f"account {ACCOUNT}", f"qos {QOS}"),
+            f"user {user} account={ACCOUNT} defaultaccount={ACCOUNT} qos=normal,{QOS}",
+        ):
+            subprocess.run(
+                ["sacctmgr", "--immediate", "add", *add.split()],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                check=True,
+            )
         for daemon in (["slurmctld", "-D"], ["slurmd", "-D", "-N", "localhost"]):
             stack.enter_context(running(daemon, environment, folder / f"{daemon[0]}.log"))
-        try:
-            wait_until(
-                lambda: answers(["srun", "--immediate=5", "true"], environment), "a node of Slurm"
-            )
-        except TimeoutError as error:
-            raise RuntimeError(f"{error}\n{ends(folder.glob('slurm*.log'))}") from error
+        _await(["srun", "--immediate=5", "true"], "a node of Slurm", folder, environment)
         try:
             yield environment
         finally:
@@ -149,6 +193,39 @@ def slurm(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, str]
                 lambda: not subprocess.check_output(["squeue", "--noheader"], env=environment),
                 "the end of all jobs",
             )
+
+
+def _await(command: Sequence[str], what: str, folder: Path, environment: Mapping[str, str]) -> None:
+    """Wait until a command succeeds; the error has the ends of the logs."""
+    try:
+        wait_until(lambda: answers(command, environment), what)
+    except TimeoutError as error:
+        raise RuntimeError(f"{error}\n{ends(folder.glob('*.log'))}") from error
+
+
+@contextlib.contextmanager
+def _database(folder: Path, user: str, port: int, environment: Mapping[str, str]) -> Iterator[None]:
+    """The database of slurmdbd, for this machine only."""
+    place = ["--no-defaults", f"--user={user}", f"--datadir={folder}/database"]
+    subprocess.run(
+        [
+            *("mariadb-install-db", *place, "--skip-test-db"),
+            "--auth-root-authentication-method=normal",
+        ],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    set_up = folder / "database.sql"
+    set_up.write_text("ALTER USER root@localhost IDENTIFIED BY 'none';\n")
+    socket = folder / "database.socket"
+    command = [
+        *("mariadbd", *place, f"--socket={socket}", f"--port={port}", f"--init-file={set_up}"),
+        *("--bind-address=127.0.0.1", f"--pid-file={folder}/database.pid"),
+    ]
+    with running(command, environment, folder / "database.log"):
+        wait_until(socket.exists, "mariadbd")
+        yield
 
 
 def _wrap(command: str, folder: Path) -> None:

@@ -26,9 +26,16 @@ OPTIONS = {
     ),
     "htcondor": ("--seconds-between-status-checks", "2"),
 }
+# What a pool without an accounting database needs; it does no harm to one that has it.
+WITHOUT_ACCOUNTING = {"slurm": ("--slurm-status-command", "squeue"), "htcondor": ()}
 # What the profiles have as examples, and what jobs then are.
 EXAMPLES = {
-    "slurm": ("default-resources:", "  slurm_partition: \"'long'\""),
+    "slurm": (
+        "slurm-qos: high",
+        "default-resources:",
+        "  slurm_account: \"'mygroup'\"",
+        "  slurm_partition: \"'long'\"",
+    ),
     "htcondor": (
         "classad_JobFlavour: \"'longlunch'\"",
         "classad_AccountingGroup: \"'group_u_CMS.u_zh.users'\"",
@@ -37,14 +44,14 @@ EXAMPLES = {
 SHOW = {
     "slurm": (
         *("sh", "-c"),
-        "squeue --states=all --noheader --format='%j %P' | sed -n 's/^agc_[^ ]* //p'",
+        "squeue --states=all --noheader --format='%j %P %a %q' | sed -n 's/^agc_[^ ]* //p'",
     ),
     "htcondor": (
         *("condor_history", "-constraint", "AgcPipeline isnt undefined"),
         *("-autoformat", "JobFlavour", "AccountingGroup"),
     ),
 }
-SHOWN = {"slurm": "long", "htcondor": "longlunch group_u_CMS.u_zh.users"}
+SHOWN = {"slurm": "long mygroup high", "htcondor": "longlunch group_u_CMS.u_zh.users"}
 MEMORY_MESSAGES = {"slurm": "exceeded memory limit", "htcondor": "is held"}
 
 
@@ -102,7 +109,7 @@ def test_jobs_are_what_the_profile_asks_for(project: scenarios.PoolProject) -> N
 
 
 def test_run_again_at_once(project: scenarios.PoolProject, laptop: Contents) -> None:
-    scenarios.run_again_at_once(project, laptop)
+    scenarios.run_again_at_once(project, laptop, WITHOUT_ACCOUNTING[project.profile])
 
 
 def test_dask_workers_as_jobs(project: scenarios.PoolProject) -> None:

@@ -545,11 +545,30 @@ def test_page_shows_everything_and_runs_nothing(tmp_path: Path) -> None:
     assert "<polyline" in html
     assert re.search(r"known to be so.*#cell-known", html)
     assert [item.cell.name for item in values["surprises"]] == ["bad"]
-    assert values["columns"] == ["as the baseline", "input rntuple"]
+    # The table of environments has no column that only one of them fills.
+    assert values["columns"] == ["as the baseline"]
+    assert [(differs, item.cell.name) for differs, item in values["alone"]] == [
+        ("input rntuple", "lock+input-rntuple")
+    ]
     identifiers = re.findall(r'id="([^"]+)"', html)
     assert len(identifiers) == len(set(identifiers))
     assert set(re.findall(r'href="#([^"]+)"', html)) <= set(identifiers)
     assert not re.search(r"<script|url\(|src=", html)
+
+
+def test_page_has_a_column_for_what_several_environments_are_tried_with(tmp_path: Path) -> None:
+    names = ("lock", "lock+input-skim", "lock+input-rntuple", "newest+input-skim")
+    cells_ = [judged(record(name)) for name in names]
+    values = page.values(cells_, history.History(), SLOWER, (Verdict.BROKEN,), tmp_path)
+    assert values["columns"] == ["as the baseline", "input skim"]
+    shown = [
+        (row.environment, [cell and cell.cell.name for cell in row.cells]) for row in values["rows"]
+    ]
+    assert shown == [
+        ("lock", ["lock", "lock+input-skim"]),
+        ("newest", [None, "newest+input-skim"]),
+    ]
+    assert [item.cell.name for _, item in values["alone"]] == ["lock+input-rntuple"]
 
 
 def test_a_record_has_what_the_stage_read_from_standard_input(

@@ -71,9 +71,14 @@ def values(
         folder: of the page.
     """
     counts = Counter(item.verdict for item in judged)
-    columns = list(dict.fromkeys(column(item) for item in judged))
-    environments = dict.fromkeys(item.cell.environment.name for item in judged)
-    by_place = {(item.cell.environment.name, column(item)): item for item in judged}
+    # A column for what several environments are tried with, the baseline's cell among them.
+    tried = Counter(column(item) for item in judged)
+    columns = [name for name, n in tried.items() if n > 1 or name == column(judged[0])]
+    by_place = {
+        (item.cell.environment.name, column(item)): item
+        for item in judged
+        if column(item) in columns
+    }
     surprises = [item for item in judged if surprise(item, fail_on)]
     return {
         "title": "The matrix",
@@ -91,8 +96,9 @@ def values(
         "columns": columns,
         "rows": [
             Row(name, tuple(by_place.get((name, other)) for other in columns))
-            for name in environments
+            for name in dict.fromkeys(environment for environment, _ in by_place)
         ],
+        "alone": [(column(item), item) for item in judged if column(item) not in columns],
         "judged": judged,
         "separations": history.separations(past, judged),
         "trends": [trend(past, item.cell.name) for item in judged],
