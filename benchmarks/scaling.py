@@ -43,8 +43,10 @@ rule all:
 rule loop:
     output: "loops/{{i}}"
     wildcard_constraints: i="[0-9]+"
-    resources: mem_mb=300, htcondor_request_mem_mb=300, runtime=10
-    shell: "python -c 'print(sum(range(5_000_000)))' > {{output}}"
+    resources: mem_mb=700, htcondor_request_mem_mb=700, runtime=10
+    shell:
+        "python -c 'print(sum(range(5_000_000)))' > {{output}}.part"
+        " && mv {{output}}.part {{output}}"
 rule partial:
     input: lambda w: [f"loops/{{i}}" for i in range(int(w.k) * 100, min(N, int(w.k) * 100 + 100))]
     output: "partial/{{k}}"
@@ -121,7 +123,9 @@ def jobs(folder: Path, number: int, options: Sequence[str]) -> None:
     (folder / "Snakefile").write_text(DUMMY.format(number=number))
     cost = run([*SNAKEMAKE, *placed(options), "--scheduler", "greedy"], folder)
     total = int((folder / "total").read_text())
-    print(f"{number} jobs, {total} added up: {cost.wall:.0f} s wall")
+    if total != number:
+        sys.exit(f"{number} jobs ended well, but only {total} outputs are whole")
+    print(f"{number} jobs: {cost.wall:.0f} s wall")
     print(f"Snakemake and what it started here: {cost.cpu:.0f} s CPU, {cost.memory:.0f} MB")
 
 

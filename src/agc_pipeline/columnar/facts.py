@@ -68,31 +68,16 @@ class FileFacts(Settings):
     branches: dict[str, BranchFacts] | None
 
 
-def facts(
-    path: str, columns: Mapping[str, Sequence[str]], names: Sequence[str], kept: Path | None
-) -> FileFacts:
-    """What must be known of a file, kept from an earlier run or learned now.
+def recall(path: str, names: Sequence[str], kept: Path | None) -> FileFacts | None:
+    """What was learned of a file in an earlier run; None if nothing, or if the file changed.
 
     Args:
         path: of the file, or its address.
-        columns: what must be there.
         names: the branches that will be read.
         kept: folder where facts of local files are kept; None keeps nothing.
 
     Raises:
-        InputError: if the file cannot be read, holds no such tree, or lacks a column.
-    """
-    known = recall(path, names, kept)
-    if known is None:
-        known = learn(path, columns, names)
-        keep(known, kept)
-    return known
-
-
-def recall(path: str, names: Sequence[str], kept: Path | None) -> FileFacts | None:
-    """What was learned of a file in an earlier run; None if nothing, or if the file changed.
-
-    Args: as those of ``facts``.
+        InputError: if the file cannot be read.
     """
     if kept is None or (identity := _identity(path)) is None:
         return None
@@ -111,15 +96,16 @@ def keep(learned: FileFacts, kept: Path | None) -> None:
         write_json(_record(learned.path, kept), learned.model_dump())
 
 
-def _record(path: str, kept: Path) -> Path:
-    name = hashlib.sha256(str(Path(path).absolute()).encode()).hexdigest()
-    return kept / f"{name[:32]}.json"
-
-
 def learn(path: str, columns: Mapping[str, Sequence[str]], names: Sequence[str]) -> FileFacts:
-    """Open a file and look.
+    """What must be known of a file, from its header.
 
-    Args and errors: as those of ``facts``.
+    Args:
+        path: of the file, or its address.
+        columns: what must be there.
+        names: the branches that will be read.
+
+    Raises:
+        InputError: if the file cannot be read, holds no such tree, or lacks a column.
     """
     identity = _identity(path)
     with open_tree(path, columns) as tree:
@@ -158,6 +144,11 @@ def parquet_facts(path: str, columns: Mapping[str, Sequence[str]]) -> FileFacts:
         edges=tuple(np.unique([0, n_events]).tolist()),
         branches=None,
     )
+
+
+def _record(path: str, kept: Path) -> Path:
+    name = hashlib.sha256(str(Path(path).absolute()).encode()).hexdigest()
+    return kept / f"{name[:32]}.json"
 
 
 def _identity(path: str) -> tuple[int, int, str] | None:

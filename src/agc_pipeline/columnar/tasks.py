@@ -160,7 +160,7 @@ def _accounted(output: dict[str, Any], piece: Piece, clock: Clock, way: str) -> 
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Do not look for garbage: nothing here makes any that refers to itself.
+    """Do not look for garbage meanwhile.
 
     The header of a tree alone is ten thousand objects, all of which would be looked at.
     """
