@@ -37,7 +37,7 @@ from coffea.processor import IterativeExecutor, Runner
 import nanoaod
 from agc_pipeline import analyses
 from agc_pipeline.columnar import baskets, runner
-from agc_pipeline.columnar.facts import facts
+from agc_pipeline.columnar.facts import learn
 from agc_pipeline.columnar.performance import PARTS, Performance
 from agc_pipeline.columnar.pieces import Piece, pieces
 from agc_pipeline.columnar.settings import HistogramSettings
@@ -226,10 +226,7 @@ class Bench:
     def scaling(self) -> dict[str, float]:
         """Two processes against one, and a Dask worker against a process."""
         work = self.work()
-        known = [
-            facts(str(file.path), work.columns, work.names, work.kept)
-            for file in self.files["none"]
-        ]
+        known = [learn(str(file.path), work.columns, work.names) for file in self.files["none"]]
 
         def cut(chunk_size: int) -> list[Piece]:
             return [

@@ -103,7 +103,7 @@ def test_columns_are_those_of_uproot(tmp_path: Path, wanted: list[int] | None) -
     path = tmp_path / "a.root"
     arrays = toy.events(N)
     write_nanoaod(path, arrays, events_per_piece=9)
-    known = facts.facts(str(path), COLUMNS, NAMES, None)
+    known = facts.learn(str(path), COLUMNS, NAMES)
     assert known.branches is not None
     start, stop = (0, N) if wanted else (5, 67)
     events = None if wanted is None else np.array(wanted, np.int64)
@@ -186,33 +186,47 @@ def test_trijet_is_that_of_three_nested_loops(arrays: Arrays) -> None:
         assert any(mass == pytest.approx(other, rel=1e-6, abs=1e-3) for other in equal)
 
 
-def test_facts_are_kept_until_the_file_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_facts_are_kept_until_the_file_changes(tmp_path: Path) -> None:
     path, kept = tmp_path / "a.root", tmp_path / "known"
+
+    def learned() -> facts.FileFacts:
+        known = facts.learn(str(path), COLUMNS, NAMES)
+        facts.keep(known, kept)
+        assert facts.recall(str(path), NAMES, kept) == known
+        return known
+
     write_nanoaod(path, toy.events(30), events_per_piece=10)
-    first = facts.facts(str(path), COLUMNS, NAMES, kept)
-    with monkeypatch.context() as patch:
-        patch.setattr(facts, "open_tree", lambda *_: pytest.fail("the file was opened again"))
-        assert facts.facts(str(path), COLUMNS, NAMES, kept) == first
+    assert facts.recall(str(path), NAMES, kept) is None
+    learned()
+    assert facts.recall(str(path), NAMES, None) is None
+    assert facts.recall(str(path), NAMES[1:], kept) is None
     write_nanoaod(path, toy.events(31), events_per_piece=10)
-    assert facts.facts(str(path), COLUMNS, NAMES, kept).n_events == 31
+    assert facts.recall(str(path), NAMES, kept) is None
 
     # The same size and time, but another file.
+    uuid = bytes.fromhex(learned().uuid)
     status = path.stat()
     data = path.read_bytes()
-    uuid = bytes.fromhex(facts.facts(str(path), COLUMNS, NAMES, kept).uuid)
     assert data.count(uuid) >= 1
     path.write_bytes(data.replace(uuid, uuid[::-1]))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert facts.facts(str(path), COLUMNS, NAMES, kept).uuid == uuid[::-1].hex()
+    assert facts.recall(str(path), NAMES, kept) is None
+    assert learned().uuid == uuid[::-1].hex()
     assert run(path, 31, "auto", kept=kept).output == run(path, 31, "coffea").output
+
+
+def test_a_second_run_opens_no_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, kept = tmp_path / "a.root", tmp_path / "known"
+    write_nanoaod(path, toy.events(30), events_per_piece=10)
+    first = run(path, 30, "auto", kept=kept).output
+    monkeypatch.setattr(facts, "open_tree", lambda *_: pytest.fail("the file was opened again"))
+    assert run(path, 30, "auto", kept=kept).output == first
 
 
 def test_pieces_are_cut_between_clusters_and_bounded(tmp_path: Path) -> None:
     path = tmp_path / "a.root"
     write_nanoaod(path, toy.events(100), events_per_piece=30)
-    known = facts.facts(str(path), COLUMNS, NAMES, None)
+    known = facts.learn(str(path), COLUMNS, NAMES)
 
     def cut(chunk_size: int, chunk_bytes: int = 10**9) -> list[tuple[int, int]]:
         made = pieces.pieces(known, chunk_size=chunk_size, chunk_bytes=chunk_bytes)
@@ -229,7 +243,7 @@ def test_pieces_are_cut_between_clusters_and_bounded(tmp_path: Path) -> None:
 def test_damaged_baskets_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.root"
     write_nanoaod(path, toy.events(200), events_per_piece=50, compression=uproot.ZLIB(1))
-    known = facts.facts(str(path), COLUMNS, NAMES, None)
+    known = facts.learn(str(path), COLUMNS, NAMES)
     assert known.branches is not None
     branch = known.branches["Electron_cutBased"]
     data = bytearray(path.read_bytes())
@@ -255,7 +269,7 @@ def test_costs_close(tmp_path: Path) -> None:
         assert set(cost.seconds) == parts
         assert cost.total.wall == pytest.approx(sum(s.wall for s in cost.seconds.values()))
     # All baskets of the columns that the compiled processor needs, once each.
-    known = facts.facts(str(path), COLUMNS, NAMES, None)
+    known = facts.learn(str(path), COLUMNS, NAMES)
     assert known.branches is not None
     unused = {"Jet_qgl"} | {
         f"{lepton}_{field}"
