@@ -25,16 +25,18 @@ def free_port() -> int:
         return port
 
 
-def wait_until(ready: Callable[[], bool], what: str, *, seconds: float = 60) -> None:
+def wait_until(
+    ready: Callable[[], bool], what: str, *, seconds: float = 60, logs: Iterable[Path] = ()
+) -> None:
     """Wait for a condition.
 
     Raises:
-        TimeoutError: naming what did not come.
+        TimeoutError: naming what did not come, with the ends of the logs.
     """
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not come within {seconds:.0f} s")
+            raise TimeoutError(f"{what} did not come within {seconds:.0f} s\n{ends(logs)}")
         time.sleep(0.1)
 
 

@@ -20,7 +20,6 @@ from daemons import (
     UnavailableError,
     answers,
     command_line,
-    ends,
     free_port,
     running,
     wait_until,
@@ -233,10 +232,8 @@ def htcondor(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, s
         }
         master = [*as_user(), "condor_master", "-f"]
         with running(master, environment, folder / "master.out"):
-            try:
-                wait_until(lambda: _ready(environment), "a slot of HTCondor")
-            except TimeoutError as error:
-                raise RuntimeError(f"{error}\n{ends((folder / 'log').glob('*Log'))}") from error
+            logs = (folder / "log").glob("*Log")
+            wait_until(lambda: _ready(environment), "a slot of HTCondor", logs=logs)
             try:
                 yield environment
             finally:

@@ -11,14 +11,13 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from daemons import (
     UnavailableError,
     answers,
     command_line,
-    ends,
     free_port,
     running,
     wait_until,
@@ -170,7 +169,9 @@ def slurm(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, str]
         stack.enter_context(_database(folder, user, int(values["database_port"]), environment))
         log = folder / "slurmdbd.log"
         stack.enter_context(running(["slurmdbd", "-D"], environment, log))
-        _await(["sacctmgr", "list", "clusters"], "slurmdbd", folder, environment)
+        listed = ["sacctmgr", "list", "clusters"]
+        logs = folder.glob("*.log")
+        wait_until(lambda: answers(listed, environment), "slurmdbd", logs=logs)
         for add in (
             *("cluster loopback", f"account {ACCOUNT}", f"qos {QOS}"),
             f"user {user} account={ACCOUNT} defaultaccount={ACCOUNT} qos=normal,{QOS}",
@@ -183,7 +184,9 @@ def slurm(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, str]
             )
         for daemon in (["slurmctld", "-D"], ["slurmd", "-D", "-N", "localhost"]):
             stack.enter_context(running(daemon, environment, folder / f"{daemon[0]}.log"))
-        _await(["srun", "--immediate=5", "true"], "a node of Slurm", folder, environment)
+        job = ["srun", "--immediate=5", "true"]
+        logs = folder.glob("*.log")
+        wait_until(lambda: answers(job, environment), "a node of Slurm", logs=logs)
         try:
             yield environment
         finally:
@@ -193,14 +196,6 @@ def slurm(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, str]
                 lambda: not subprocess.check_output(["squeue", "--noheader"], env=environment),
                 "the end of all jobs",
             )
-
-
-def _await(command: Sequence[str], what: str, folder: Path, environment: Mapping[str, str]) -> None:
-    """Wait until a command succeeds; the error has the ends of the logs."""
-    try:
-        wait_until(lambda: answers(command, environment), what)
-    except TimeoutError as error:
-        raise RuntimeError(f"{error}\n{ends(folder.glob('*.log'))}") from error
 
 
 @contextlib.contextmanager

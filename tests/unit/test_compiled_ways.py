@@ -202,9 +202,11 @@ def test_facts_are_kept_until_the_file_changes(tmp_path: Path) -> None:
     assert facts.recall(str(path), NAMES[1:], kept) is None
     write_nanoaod(path, toy.events(31), events_per_piece=10)
     assert facts.recall(str(path), NAMES, kept) is None
+    other = learned()
+    assert other.n_events == 31
 
     # The same size and time, but another file.
-    uuid = bytes.fromhex(learned().uuid)
+    uuid = bytes.fromhex(other.uuid)
     status = path.stat()
     data = path.read_bytes()
     assert data.count(uuid) >= 1

@@ -72,12 +72,11 @@ def values(
     """
     counts = Counter(item.verdict for item in judged)
     # A column for what several environments are tried with, the baseline's cell among them.
-    tried = Counter(column(item) for item in judged)
-    columns = [name for name, n in tried.items() if n > 1 or name == column(judged[0])]
+    placed = [(column(item), item) for item in judged]
+    tried = Counter(name for name, _ in placed)
+    columns = [name for name, n in tried.items() if n > 1 or name == placed[0][0]]
     by_place = {
-        (item.cell.environment.name, column(item)): item
-        for item in judged
-        if column(item) in columns
+        (item.cell.environment.name, name): item for name, item in placed if name in columns
     }
     surprises = [item for item in judged if surprise(item, fail_on)]
     return {
@@ -98,7 +97,7 @@ def values(
             Row(name, tuple(by_place.get((name, other)) for other in columns))
             for name in dict.fromkeys(environment for environment, _ in by_place)
         ],
-        "alone": [(column(item), item) for item in judged if column(item) not in columns],
+        "alone": [(name, item) for name, item in placed if name not in columns],
         "judged": judged,
         "separations": history.separations(past, judged),
         "trends": [trend(past, item.cell.name) for item in judged],

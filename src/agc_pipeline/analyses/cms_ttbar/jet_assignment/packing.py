@@ -64,5 +64,5 @@ def event_numbers(events: Any) -> Array:
 
 def flat(values: ak.Array) -> Array:
     """The values of all events, one after the other."""
-    flat: Array = ak.to_numpy(ak.flatten(values))
-    return flat
+    found: Array = ak.to_numpy(ak.flatten(values))
+    return found
