@@ -149,21 +149,25 @@ def cores(folder: Path, number: int, record: Path | None) -> None:
     for i in range(1, number):
         os.link(first, folder / f"data/{i:04d}.root")
     files = {str(path): "Events" for path in sorted((folder / "data").iterdir())}
-    (folder / "fileset.json").write_text(json.dumps({"ttbar__nominal": {"files": files}}))
     # A job on each core, several times over; or one job, a cluster on all cores.
     files_per_job = {"Snakemake": math.ceil(number / 10), "Dask": number}
     for name, n_files in files_per_job.items():
-        configured(folder, scaled(name, n_files, 1))
+        # Snakemake would take the other's manifests for old ones of its own.
+        (folder / name).mkdir()
+        (folder / name / "fileset.json").write_text(
+            json.dumps({"ttbar__nominal": {"files": files}})
+        )
+        configured(folder / name, scaled(name, n_files, 1))
         batches = math.ceil(number / n_files)
         manifests = [f"results/manifests/ttbar__nominal/{i:04d}.json" for i in range(batches)]
-        run(workflow("--cores", "2", *CONFIGURED, *manifests), folder)
-        shutil.move(folder / "results", folder / name)
+        run(workflow("--cores", "2", *CONFIGURED, *manifests), folder / name)
+        shutil.move(folder / name / "results", folder / name / "delivered")
     found: dict[tuple[str, int], list[tuple[Cost, float]]] = {}
     for i in range(REPEATS):
         for name, n_files in files_per_job.items():
             for n in (1, 2):
-                configured(folder, scaled(name, n_files, n))
-                found.setdefault((name, n), []).append(filled(folder, folder / name, n))
+                configured(folder / name, scaled(name, n_files, n))
+                found.setdefault((name, n), []).append(filled(folder / name, n))
                 wall = found[name, n][-1][0].wall
                 print(f"run {i + 1}: {name}, {n} cores, {wall:.1f} s", file=sys.stderr)
     print("| histograms by | cores | wall [s] | CPU [s] | in stages [s] | efficiency |")
@@ -196,10 +200,10 @@ def scaled(way: str, files_per_job: int, n: int) -> dict[str, object]:
     }
 
 
-def filled(folder: Path, delivered: Path, n: int) -> tuple[Cost, float]:
+def filled(folder: Path, n: int) -> tuple[Cost, float]:
     """What the histograms of delivered files cost on so many cores, and the time in stages."""
     shutil.rmtree(folder / "results", ignore_errors=True)
-    shutil.copytree(delivered, folder / "results")
+    shutil.copytree(folder / "delivered", folder / "results")
     command = workflow("--cores", str(n), *CONFIGURED, "results/histograms.root")
     # With one worker only, Dask's scheduler would have the second core to itself.
     cost = run(command, folder, cores=n)
