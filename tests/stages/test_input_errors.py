@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import uproot
 from test_deliver_histogram_merge import Chain, content
 
 import toy
+from agc_pipeline.columnar import facts
 from agc_pipeline.files import read_json
 from oracle.strategies import write_nanoaod
 
@@ -212,6 +214,27 @@ def test_partial_results_with_damage_found_while_reading(
     made = chain.result()
     assert content(made) == alone
     assert [file.closed for file in made.files] == [False, True]
+
+
+def test_headers_are_read_once_beside_files_that_break_behind_our_back(
+    chain: Chain, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / f"{i}.root" for i in range(4)]
+    for file in files:
+        file.write_bytes(good.read_bytes())
+    assert chain.deliver(files, backend="none", allow_partial=True) is None
+    truncated(files[0], good)
+    files[2].unlink()
+    read = Counter[str]()
+
+    def learn(path: str, *arguments: Any) -> facts.FileFacts:
+        read[path] += 1
+        return facts.learn(path, *arguments)
+
+    monkeypatch.setattr("agc_pipeline.columnar.tasks.learn", learn)
+    assert chain.histogram(allow_partial=True) is None
+    assert [file.closed for file in chain.result().files] == [False, True, False, True]
+    assert read[str(files[1])] == read[str(files[3])] == 1
 
 
 def test_skim_deleted_behind_our_back(chain: Chain, good: Path, tmp_path: Path) -> None:

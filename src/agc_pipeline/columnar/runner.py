@@ -1,7 +1,7 @@
 """Runs processors over delivered files on coffea's executors, and accounts for every event."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ from agc_pipeline.errors import InputError
 log = logging.getLogger(__name__)
 
 Fields = Mapping[str, Sequence[str]]
+# What is known of a file, and what it cost to find out.
+Learned = tuple[FileFacts, Seconds]
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def run(
     Raises:
         InputError: naming the file that could not be read.
     """
+    learned: dict[str, Learned] = {}
     failures: dict[str, str] = {}
     while True:
         chosen = {
@@ -105,7 +108,8 @@ def run(
             if file.path is not None and file.path not in failures
         }
         try:
-            output, costs = _process(chosen, work, executor)
+            _learn(list(chosen), work, executor, learned)
+            output, costs = _process(chosen, work, executor, learned)
         except InputError as error:
             # Another place than one of the files would come again and again.
             if not allow_partial or error.place not in chosen:
@@ -121,12 +125,16 @@ def run(
 
 
 def _process(
-    entries: Mapping[str, int], work: Work, executor: ExecutorBase
+    entries: Mapping[str, int],
+    work: Work,
+    executor: ExecutorBase,
+    learned: Mapping[str, Learned],
 ) -> tuple[dict[str, Any], dict[str, Performance]]:
     known: dict[str, list[FileFacts]] = {}
     opening: dict[str, Seconds] = {}
-    for file, seconds in _opened(list(entries), work, executor):
-        _check_events(file, entries[file.path])
+    for path, n_events in entries.items():
+        file, seconds = learned[path]
+        _check_events(file, n_events)
         way = work.way(file)
         known.setdefault(way, []).append(file)
         opening[way] = opening.get(way, Seconds()) + seconds
@@ -160,27 +168,36 @@ def _process(
     return output, costs
 
 
-def _opened(
-    paths: Sequence[str], work: Work, executor: ExecutorBase
-) -> Iterator[tuple[FileFacts, Seconds]]:
-    """What must be known of each file, in order, and what it cost to find out."""
+def _learn(
+    paths: Sequence[str], work: Work, executor: ExecutorBase, learned: dict[str, Learned]
+) -> None:
+    """Find out what must be known of each file and what that costs, unless it was learned before.
+
+    Raises:
+        InputError: naming a file that could not be read, after all others were learned.
+    """
     watch = Stopwatch()
-    if work.kind == "parquet":
-        for path in paths:
-            yield parquet_facts(path, work.columns), watch.lap()
-        return
-    found: dict[str, tuple[FileFacts, Seconds]] = {}
+    unknown = []
     for path in paths:
-        known = recall(path, work.names, work.kept)
-        if known is not None:
-            found[path] = known, watch.lap()
-    unknown = [path for path in paths if path not in found]
-    if unknown:
-        # Headers of many files take as long as their events: no work for one process alone.
-        found |= _executed(executor, unknown, LearnTask(work.columns, work.names))
+        if path in learned:
+            continue
+        if work.kind == "parquet":
+            learned[path] = parquet_facts(path, work.columns), watch.lap()
+        elif (known := recall(path, work.names, work.kept)) is not None:
+            learned[path] = known, watch.lap()
+        else:
+            unknown.append(path)
+    if not unknown:
+        return
+    # Headers of many files take as long as their events: no work for one process alone.
+    found = _executed(executor, unknown, LearnTask(work.columns, work.names))
     for path in unknown:
-        keep(found[path][0], work.kept)
-    yield from (found[path] for path in paths)
+        if not isinstance(found[path], InputError):
+            learned[path] = found[path]
+            keep(learned[path][0], work.kept)
+    for path in unknown:
+        if path not in learned:
+            raise found[path]
 
 
 def _executed(

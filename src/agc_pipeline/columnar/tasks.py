@@ -23,6 +23,7 @@ from agc_pipeline.columnar.ranges import RangeColumns, Timed, stored_bytes
 from agc_pipeline.datasets import TREE
 from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, unreadable
 from agc_pipeline.delivery.settings import Format
+from agc_pipeline.errors import InputError
 
 # Parameters of the C library's mallopt.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -36,21 +37,22 @@ class NanoAOD(NanoAODSchema):
 
 
 class LearnTask:
-    """Learns what must be known of a file.
-
-    A file that cannot be read raises ``InputError`` with its path, from whatever process.
-    """
+    """Learns what must be known of a file."""
 
     def __init__(self, columns: Mapping[str, Sequence[str]], names: Sequence[str]) -> None:
         self._columns = columns
         self._names = names
 
-    def __call__(self, path: str) -> dict[str, tuple[FileFacts, Seconds]]:
-        """By path, what was learned and what it cost."""
+    def __call__(self, path: str) -> dict[str, tuple[FileFacts, Seconds] | InputError]:
+        """By path, what was learned and what it cost, or why the file cannot be read."""
         keep_freed_memory()
         watch = Stopwatch()
-        with _without_garbage_collection():
-            learned = learn(path, self._columns, self._names)
+        try:
+            with _without_garbage_collection():
+                learned = learn(path, self._columns, self._names)
+        except InputError as error:
+            # Not raised: what is learned of other files would be lost.
+            return {path: error}
         return {path: (learned, watch.lap())}
 
 
