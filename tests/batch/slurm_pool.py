@@ -202,6 +202,8 @@ def slurm(*, cpus: int = 2, memory_mb: int = 8000) -> Iterator[Mapping[str, str]
 def _database(folder: Path, user: str, port: int, environment: Mapping[str, str]) -> Iterator[None]:
     """The database of slurmdbd, for this machine only."""
     place = ["--no-defaults", f"--user={user}", f"--datadir={folder}/database"]
+    # A server that starts removes temporary tables, also those of another in the same folder.
+    place.append(f"--tmpdir={folder}")
     subprocess.run(
         [
             *("mariadb-install-db", *place, "--skip-test-db"),
