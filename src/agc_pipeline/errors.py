@@ -31,6 +31,10 @@ class ConfigurationError(PipelineError):
     """The configuration holds an unknown key or a value that makes no sense."""
 
 
+class AnalysisError(PipelineError):
+    """The declaration of an analysis is wrong, or its functions do not do what it says."""
+
+
 class InputError(PipelineError):
     """An input file is missing, damaged, empty or not what the configuration says."""
 

@@ -1,0 +1,74 @@
+"""How the columns of events lie in input files."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of the tree and its branches.
+
+    The branch of a field is ``{collection}_{field}``, that of a column of the event its name.
+
+    Attributes:
+        tree: name of the TTree or RNTuple.
+        counters: whether the sizes of a collection's lists have a branch ``n{collection}``.
+        records: names of what looks like a collection and has one entry an event, such as MET.
+        identity: columns that tell an event from all others.
+    """
+
+    tree: str = "Events"
+    counters: bool = True
+    records: frozenset[str] = field(default_factory=frozenset)
+    identity: tuple[str, ...] = ("run", "luminosityBlock", "event")
+
+    @property
+    def identity_columns(self) -> dict[str, tuple[str, ...]]:
+        """The identity as columns of the event."""
+        return {"": self.identity}
+
+    def is_collection(self, name: str) -> bool:
+        """Whether a name is that of lists of objects."""
+        return bool(name) and name not in self.records
+
+    def branch(self, collection: str, field: str) -> str:
+        """Name of the branch of a field."""
+        return f"{collection}_{field}" if collection else field
+
+    def branches(self, columns: Mapping[str, Iterable[str]]) -> list[str]:
+        """Names of the branches of columns, without counters."""
+        return [self.branch(name, field) for name, fields in columns.items() for field in fields]
+
+    def all_branches(self, columns: Mapping[str, Iterable[str]]) -> list[str]:
+        """Names of the branches of columns, each collection's counter before it if it has one."""
+        names = []
+        for name, fields in columns.items():
+            if self.counters and self.is_collection(name):
+                names.append(self.counter(name))
+            names += [self.branch(name, field) for field in fields]
+        return names
+
+    def counter(self, collection: str) -> str:
+        """Name of the branch with the sizes of a collection's lists."""
+        return f"n{collection}"
+
+
+def NanoAOD(*, tree: str = "Events", records: Iterable[str] = ()) -> Layout:  # noqa: N802 - a format
+    """CMS NanoAOD.
+
+    Args:
+        tree: its name.
+        records: single records beside MET, PuppiMET, RawMET, HLT, Flag, Generator, Pileup, PV, LHE.
+    """
+    usual = ("MET", "PuppiMET", "RawMET", "HLT", "Flag", "Generator", "Pileup", "PV", "LHE")
+    return Layout(tree=tree, records=frozenset((*usual, *records)))
+
+
+def Flat(  # noqa: N802 - a format
+    tree: str, *, identity: tuple[str, ...], records: Iterable[str] = ()
+) -> Layout:
+    """Flat ntuples: lists without counters, such as ATLAS Open Data's ``mini``."""
+    return Layout(tree=tree, counters=False, identity=identity, records=frozenset(records))
+
+
+NANOAOD = NanoAOD()
