@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 
-from agc_pipeline.analyses.base import Analysis, Region
+from agc_pipeline.declaration import Analysis, Region
 from agc_pipeline.report.distributions import draw_ratio, draw_stack
 from agc_pipeline.report.prediction import Expectation, Floats
 from agc_pipeline.report.style import COLOURS, SOFT, Picture, canvas, publish

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from agc_pipeline.analyses.base import NOMINAL, Analysis, Region, Template
 from agc_pipeline.columnar.closure import Closure
+from agc_pipeline.declaration import NOMINAL, Analysis, Region, Template
 from agc_pipeline.report.style import COLOURS, INK, Picture, canvas, publish
 from agc_pipeline.validation import published
 

@@ -9,9 +9,9 @@ import hist
 import yaml
 
 from agc_pipeline import analyses
-from agc_pipeline.analyses.base import NOMINAL, Analysis
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
-from agc_pipeline.columnar.performance import PARTS, PerformanceRecord
+from agc_pipeline.columnar.performance import PerformanceRecord
+from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference import declaration
@@ -26,6 +26,7 @@ from agc_pipeline.inference.outcomes import (
 from agc_pipeline.inference.records import FitRecord
 from agc_pipeline.learning.records import TrainingRecord
 from agc_pipeline.provenance import digest
+from agc_pipeline.readers.clock import PARTS
 from agc_pipeline.report import (
     assigned,
     comparison,

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.report.prediction import Expectation
 from agc_pipeline.report.style import COLOURS, SOFT, Picture, canvas, publish
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference.records import Channel, ChannelYields, Yields
 
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from agc_pipeline.analyses.base import NOMINAL, Analysis, Region, Systematic, Template
+from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
 from agc_pipeline.report.style import COLOURS, INK, Picture, canvas, publish
 
 Floats = NDArray[np.float64]

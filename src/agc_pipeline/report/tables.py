@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agc_pipeline.analyses.base import Analysis
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference.records import FitRecord, Yield
 
 

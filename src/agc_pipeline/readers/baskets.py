@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agc_pipeline.columnar import decoding
-from agc_pipeline.columnar.columns import Array, Collection, offsets_of
-from agc_pipeline.columnar.decoding import Content, decompressed
-from agc_pipeline.columnar.facts import BranchFacts
-from agc_pipeline.columnar.performance import Clock
+from agc_pipeline.readers import decoding
+from agc_pipeline.readers.clock import Clock
+from agc_pipeline.readers.columns import Array, Collection, offsets_of
+from agc_pipeline.readers.decoding import Content, decompressed
+from agc_pipeline.readers.metadata import BranchMetadata
 
 
 class _Basket(NamedTuple):
@@ -52,7 +52,7 @@ class BasketColumns:
     """
 
     def __init__(
-        self, path: str, branches: Mapping[str, BranchFacts], start: int, stop: int, clock: Clock
+        self, path: str, branches: Mapping[str, BranchMetadata], start: int, stop: int, clock: Clock
     ) -> None:
         self.n_events = stop - start
         self.clock = clock
@@ -90,7 +90,7 @@ class BasketColumns:
             offsets, {field: values for field, (_, values) in zip(fields, read, strict=True)}
         )
 
-    def _flat(self, branch: BranchFacts, events: Array) -> Array:
+    def _flat(self, branch: BranchMetadata, events: Array) -> Array:
         dtype = np.dtype(branch.dtype)
         parts = []
         for basket, content in self._contents(branch, events):
@@ -98,7 +98,7 @@ class BasketColumns:
             parts.append(values if basket.events is None else values[basket.events])
         return _joined(parts, dtype)
 
-    def _jagged(self, branch: BranchFacts, events: Array | None) -> tuple[Array, Array]:
+    def _jagged(self, branch: BranchMetadata, events: Array | None) -> tuple[Array, Array]:
         """Number of values of each wanted event, and the values."""
         dtype = np.dtype(branch.dtype)
         counts, parts = [], []
@@ -110,7 +110,7 @@ class BasketColumns:
             parts.append(values)
         return _joined(counts, np.dtype(np.int64)), _joined(parts, dtype)
 
-    def _wanted(self, branch: BranchFacts, events: Array | None) -> list[_Basket]:
+    def _wanted(self, branch: BranchMetadata, events: Array | None) -> list[_Basket]:
         """The baskets of a branch that hold wanted events."""
         baskets = []
         begin = max(bisect_right(branch.entries, self._start) - 1, 0)
@@ -131,7 +131,7 @@ class BasketColumns:
         return baskets
 
     def _contents(
-        self, branch: BranchFacts, events: Array | None
+        self, branch: BranchMetadata, events: Array | None
     ) -> Iterator[tuple[_Basket, Content]]:
         """The wanted baskets, one after the other: each is used while it is in the cache."""
         for basket in self._wanted(branch, events):
