@@ -12,7 +12,7 @@ from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import InputError
 from agc_pipeline.readers import metadata
-from agc_pipeline.readers.arrays import EventColumns
+from agc_pipeline.readers.arrays import ArrayColumns, EventColumns
 from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.chunks import Chunk
 from agc_pipeline.readers.clock import Clock, Seconds, Stopwatch
@@ -91,24 +91,18 @@ class Processor(ProcessorABC):
     Args:
         processing: what is filled.
         unit: of weights, see ``columnar.filling``.
-        clock: takes the time.
     """
 
-    def __init__(
-        self, processing: Processing, unit: float = 1.0, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, processing: Processing, unit: float = 1.0) -> None:
         self._processing = processing
         self._unit = unit
-        self._clock = clock
 
     def process(self, events: Any) -> dict[str, Any]:
         """Histograms and cutflow of a chunk, see ``Processing.process``."""
         analysis = self._processing.analysis
-        clock = self._clock or Clock()
         if analysis.events == "records":
-            return self._processing.process_records(events, clock, self._unit)
-        columns = EventColumns(events, analysis.layout, clock)
-        return self._processing.process(columns, self._unit)
+            return self._processing.process_records(events, unit=self._unit)
+        return self._processing.process(EventColumns(events, analysis.layout), self._unit)
 
     def postprocess(self, accumulator: Any) -> Any:
         """Nothing to do after accumulation."""
@@ -122,6 +116,8 @@ class CoffeaTask:
         self._processing = processing
         self._layout = processing.analysis.layout
         self._kind = kind
+        # Columns need no vectors: branches as they are.
+        self._flat = processing.analysis.events == "columns"
 
     def __call__(self, chunk: Chunk) -> dict[str, Any]:
         """The processing's output, events ``processed`` of the file, and what it cost."""
@@ -147,13 +143,14 @@ class CoffeaTask:
                     self._processing.columns,
                     self._layout,
                     (chunk.start, chunk.stop),
+                    flat=self._flat,
                     metadata={"filename": chunk.path, "dataset": self._processing.dataset.name},
                     access_log=accesses,
                     decompression_executor=Timed(clock, "decompress"),
                     interpretation_executor=Timed(clock, "read"),
                 )
             before = file.file.source.num_requested_bytes
-            output = Processor(self._processing, chunk.unit, clock).process(events)
+            output = self._processed(events, chunk, clock)
             branches = {access.branch for access in accesses}
             tree = file[self._layout.tree]
             clock.bytes += stored_bytes(tree, branches, chunk.start, chunk.stop) or (
@@ -168,9 +165,16 @@ class CoffeaTask:
                 self._processing.columns,
                 self._layout,
                 (chunk.start, chunk.stop),
+                flat=self._flat,
                 metadata={"filename": chunk.path, "dataset": self._processing.dataset.name},
             )
-        return Processor(self._processing, chunk.unit, clock).process(events)
+        return self._processed(events, chunk, clock)
+
+    def _processed(self, events: Any, chunk: Chunk, clock: Clock) -> dict[str, Any]:
+        if self._flat:
+            columns = ArrayColumns(events, self._layout, clock)
+            return self._processing.process(columns, chunk.unit)
+        return self._processing.process_records(events, clock, chunk.unit)
 
 
 def _accounted(output: dict[str, Any], chunk: Chunk, clock: Clock, reader: str) -> dict[str, Any]:

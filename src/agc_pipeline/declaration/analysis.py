@@ -539,6 +539,8 @@ class Analysis:
         if learned and self.learned is not None:
             sources.append(self.learned.reads)
         columns = union(sources)
+        if self.events == "columns":
+            return columns
         complete = self.layout.complete
         return union([columns, {name: complete[name] for name in columns if name in complete}])
 

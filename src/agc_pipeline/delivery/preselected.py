@@ -107,7 +107,8 @@ class _BasketReader:
         chunk = self._chunks[start, stop]
         layout = self._content.layout
         branches = chunk.branches or {}
-        with BasketColumns(chunk.path, branches, start, stop, self._clock).opened() as columns:
+        reader = BasketColumns(chunk.path, branches, start, stop, self._clock, keep=True)
+        with reader.opened() as columns:
             events, cutflow = self._content.preselect(columns)
             arrays = {}
             for name, fields in self._content.columns.items():
