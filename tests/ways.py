@@ -6,10 +6,10 @@ from typing import Any
 from coffea.processor import IterativeExecutor
 
 from agc_pipeline import analyses
-from agc_pipeline.declaration import Assignment
 from agc_pipeline.analyses.cms_ttbar import compiled
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar import runner
+from agc_pipeline.declaration import Assignment
 from agc_pipeline.delivery.manifest import Delivered
 from conftest import read_config
 

@@ -31,9 +31,9 @@ from tenacity import wait_none
 
 import toy
 from agc_pipeline import analyses
-from agc_pipeline.declaration import Query
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar.tasks import NanoAOD
+from agc_pipeline.declaration import Query
 from agc_pipeline.delivery.servicex import progress, transform
 from agc_pipeline.delivery.servicex.addresses import presigned
 from agc_pipeline.delivery.servicex.transform import IncompleteDeliveryError, TransformedFile

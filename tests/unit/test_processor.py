@@ -9,13 +9,13 @@ import hist
 import numpy as np
 import pytest
 import uproot
+from agc_pipeline.analyses.cms_ttbar.smearing import LIMIT, standard_normal
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.objects import COLUMNS
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
-from agc_pipeline.analyses.cms_ttbar.smearing import LIMIT, standard_normal
 from agc_pipeline.delivery.skim import collections
 from oracle import analysis as oracle
 from oracle.events import Event, events_from_arrays, read_events

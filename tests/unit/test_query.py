@@ -10,12 +10,12 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from agc_pipeline.analyses.cms_ttbar.preselection import loosest_jet_pt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.objects import COLUMNS
-from agc_pipeline.analyses.cms_ttbar.preselection import loosest_jet_pt
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.delivery.skim import collections
 from agc_pipeline.readers.opening import branch_names

@@ -174,7 +174,7 @@ def _require_prediction(model: pyhf.Model, task: Problem) -> None:
     ]
     if bins:
         raise ModelError(
-            f"data in bins without expected events: {', '.join(bins)} (counted from 0)",
+            f"data but zero expected yield in {', '.join(bins)} (counted from 0)",
             place="workspace",
             remedy="use more simulated events, or merge bins with `fit.model.edges`",
         )

@@ -89,8 +89,8 @@ def crossing(problem: Problem, best: Minimum, position: int, sign: int, *, heigh
         rise = there.expansion.value - best.expansion.value
         if rise < -_CLOSE:
             raise ModelError(
-                f"with {name} at {centre + sign * at:.4g} there is a minimum {-rise:.2g} below that of "
-                "the fit",
+                f"with {name} at {centre + sign * at:.4g} there is a minimum {-rise:.2g} below "
+                "that of the fit",
                 place="fit.minimiser.starts",
                 remedy="fit from more starts",
             )
