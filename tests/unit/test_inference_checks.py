@@ -57,7 +57,7 @@ def test_nothing_is_wrong() -> None:
         (one(data=(50.0, np.nan)), ("error", "a", "contents are not finite")),
         (
             one(data=(50.0, 0.0), content=(40.0, 0.0)),
-            ("note", "a", "neither data nor expected events in bin 1"),
+            ("note", "a", "no data and no expected events in bin 1"),
         ),
         (one(data=(0.0, 0.0)), ("warning", "a", "no data in any bin")),
         (
@@ -111,7 +111,7 @@ def test_systematics_without_effect_are_no_copies() -> None:
 def test_mirrored_templates_are_named() -> None:
     content = one(("x", "histosys", {"hi_data": [90.0, 9.0], "lo_data": [-10.0, 11.0]}))
     (finding,) = found(content, mirrored={"x"})
-    assert "by mirroring a shift of more than the content" in finding[2]
+    assert "by mirroring a shift that is larger than the content" in finding[2]
 
 
 def test_pruning_nothing_changes_nothing() -> None:
@@ -176,7 +176,7 @@ def test_pasted_templates_are_found() -> None:
     with pytest.raises(ModelError, match="not that of 4j2b_wjets_pt_res_up"):
         checks.refuse(errors, place="here")
     # Without the histograms, the copies still look suspicious.
-    assert [f.where for f in checks.check(content) if "same templates" in f.message] == [
+    assert [f.where for f in checks.check(content) if "identical templates" in f.message] == [
         "4j2b SR, W+jets",
         "4j2b SR, ttbar",
     ]

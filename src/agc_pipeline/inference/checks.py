@@ -79,7 +79,7 @@ def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
         )
     if bins := _bins((total == 0) & (observed == 0)):
         yield Finding(
-            severity="note", where=name, message=f"neither data nor expected events in {bins}"
+            severity="note", where=name, message=f"no data and no expected events in {bins}"
         )
     if not observed.any():
         yield Finding(severity="warning", where=name, message="no data in any bin")

@@ -20,6 +20,7 @@ from agc_pipeline.errors import InputError, ModelError
 from agc_pipeline.files import read_json
 from agc_pipeline.inference.fit_records import Channel, FitRecord, ModelDescription
 from agc_pipeline.inference.impacts import OTHER, matching_groups
+from agc_pipeline.inference.workspace import validate
 from agc_pipeline.inputs import WorkspaceInput
 
 Workspace = dict[str, Any]
@@ -36,14 +37,7 @@ def read(source: WorkspaceInput) -> Workspace:
     content = _content(path, source.member)
     if source.patchset is not None:
         content = _patched(content, source)
-    try:
-        pyhf.schema.validate(content, "workspace.json")
-    except (pyhf.exceptions.InvalidSpecification, pyhf.exceptions.SchemaNotFound) as error:
-        raise ModelError(
-            f"not a valid workspace: {error}",
-            place=source.path,
-            remedy="give a JSON file of pyhf with channels, observations and measurements",
-        ) from error
+    validate(content, place=source.path)
     measurements = {entry["name"]: entry for entry in content["measurements"]}
     name = source.measurement or next(iter(measurements))
     if name not in measurements:

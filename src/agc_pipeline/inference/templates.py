@@ -278,7 +278,9 @@ def _data(
             remedy=(
                 f"process the datasets {datasets}"
                 if datasets
-                else f"declare the datasets of the {settings.data} data"
+                else "declare datasets of collision data"
+                if settings.data == "observed"
+                else "declare the pseudodata"
             )
             + ", or fit the sum of the nominal templates with `fit.model.data: asimov`",
         )

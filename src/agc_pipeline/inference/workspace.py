@@ -46,6 +46,22 @@ def quieten() -> None:
     logging.getLogger("pyhf.optimize").setLevel(logging.CRITICAL)
 
 
+def validate(workspace: Workspace, *, place: str) -> None:
+    """Refuse what is not a workspace, without making a model of it.
+
+    Raises:
+        ModelError: if it does not follow pyhf's schema.
+    """
+    try:
+        pyhf.schema.validate(workspace, "workspace.json")
+    except (pyhf.exceptions.InvalidSpecification, pyhf.exceptions.SchemaNotFound) as error:
+        raise ModelError(
+            f"not a valid workspace: {error}",
+            place=place,
+            remedy="give a JSON file of pyhf with channels, observations and measurements",
+        ) from error
+
+
 def load(workspace: Workspace, *, place: str) -> tuple[pyhf.Model, list[float]]:
     """The model of a workspace, and its data with the auxiliary ones, in pyhf's order.
 

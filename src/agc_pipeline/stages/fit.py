@@ -9,7 +9,7 @@ from agc_pipeline.inference import fit_records
 from agc_pipeline.inference.fit_records import ModelRecord
 from agc_pipeline.inference.result import fit_workspace
 from agc_pipeline.inference.settings import MinimiserSettings
-from agc_pipeline.inference.workspace import quieten
+from agc_pipeline.inference.workspace import quieten, validate
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
@@ -34,6 +34,7 @@ def stage(arguments: argparse.Namespace) -> None:
     quieten()
     settings = command.settings(FitStage, arguments.settings)
     content = read_json(arguments.workspace)
+    validate(content, place=str(arguments.workspace))
     result = fit_workspace(
         content,
         settings.minimiser,
