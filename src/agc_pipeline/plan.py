@@ -430,7 +430,7 @@ class Plan:
             {
                 "analysis": None if self.given else self.config.analysis,
                 "parts": self.parts,
-                "measured": self.config.fit.model.poi.process,
+                "measured": self.analysis.free[0].processes[0],
                 "luminosity_per_pb": self.config.physics.luminosity_per_pb,
                 "rules": self._rules(),
                 "configuration": self.config.model_dump(mode="json"),

@@ -13,14 +13,8 @@ from cabinetry.fit import FitResults
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
-from agc_pipeline.inference.records import (
-    Channel,
-    ChannelYields,
-    FitRecord,
-    Parameter,
-    Yield,
-    Yields,
-)
+from agc_pipeline.inference.fit_records import Channel, FitRecord, Parameter
+from agc_pipeline.inference.yields import ChannelYields, Yield, Yields
 from agc_pipeline.report import (
     assigned,
     comparison,

@@ -6,10 +6,10 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import pytest
+from agc_pipeline.analyses.cms_ttbar.preselection import one_lepton
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 from agc_pipeline.analyses.cms_ttbar.objects import good_jets, jet_momenta
-from agc_pipeline.analyses.cms_ttbar.preselection import one_lepton
 from agc_pipeline.analyses.cms_ttbar.regions import region_masks
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.errors import PipelineError

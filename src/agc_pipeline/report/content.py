@@ -14,16 +14,15 @@ from agc_pipeline.columnar.performance import PerformanceRecord
 from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import InputError
-from agc_pipeline.inference import declaration
-from agc_pipeline.inference.outcomes import (
-    CheckRecord,
+from agc_pipeline.inference import external
+from agc_pipeline.inference.derived_records import (
     LimitRecord,
     PropagationRecord,
     RankingRecord,
     ScanRecord,
     ToyRecord,
 )
-from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
 from agc_pipeline.learning.records import TrainingRecord
 from agc_pipeline.provenance import digest
 from agc_pipeline.readers.clock import PARTS
@@ -126,7 +125,7 @@ def values(settings: ReportStage, run: Run, figures: Path) -> dict[str, Any]:
         InputError: if the closure record does not have the dataset whose cross section is measured.
     """
     if settings.analysis is None:
-        analysis = declaration.analysis(run.fit)
+        analysis = external.analysis(run.fit)
     else:
         analysis = analyses.load(settings.analysis)
     names = {"pseudodata": "Pseudodata", "asimov": "Asimov data", "observed": "Data"}
@@ -200,7 +199,7 @@ def _reference(analysis: Analysis, process: str, closure: Closure | None) -> flo
         raise InputError(
             f"no dataset {name!r}, whose cross section is measured",
             place="closure.json",
-            remedy="add it to the input, or measure another process with `fit.model.poi.process`",
+            remedy="add it to the input, or declare another parameter of interest",
         )
     return closure.datasets[name].xsec_pb
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.inference.records import Channel, ChannelYields, Yields
+from agc_pipeline.inference.fit_records import Channel
+from agc_pipeline.inference.yields import ChannelYields, Yields
 
 Floats = NDArray[np.float64]
 Moment = Literal["pre-fit", "post-fit"]

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import norm
 
-from agc_pipeline.inference.outcomes import LimitRecord, ScanRecord, ToyRecord
+from agc_pipeline.inference.derived_records import LimitRecord, ScanRecord, ToyRecord
 from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.report.style import COLOURS, INK, SOFT, Picture, canvas, publish
 

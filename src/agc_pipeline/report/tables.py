@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.inference.records import FitRecord, Yield
+from agc_pipeline.inference.fit_records import FitRecord
+from agc_pipeline.inference.yields import Yield
 
 
 @dataclass(frozen=True)
