@@ -25,9 +25,9 @@ from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import (
     SIGNAL_REGION,
 )
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import permutations
-from agc_pipeline.columnar.columns import offsets_of
 from agc_pipeline.files import write_bytes, write_json
 from agc_pipeline.learning import models
+from agc_pipeline.readers.columns import offsets_of
 from textbook import Selected, TextbookProcessor
 
 N_TREES = 200

@@ -25,9 +25,9 @@ import uproot
 import yaml
 
 from agc_pipeline import analyses
-from agc_pipeline.delivery.reading import branch_names, open_tree
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import PipelineError
+from agc_pipeline.readers.opening import branch_names, open_tree
 from agc_pipeline.simulation.nanoaod import PRECISION, reduce_mantissa
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"

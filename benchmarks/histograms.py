@@ -37,18 +37,19 @@ from coffea.processor import IterativeExecutor, Runner
 import nanoaod
 from agc_pipeline import analyses
 from agc_pipeline.columnar import baskets, runner
-from agc_pipeline.columnar.facts import learn
-from agc_pipeline.columnar.performance import PARTS, Performance
-from agc_pipeline.columnar.pieces import Piece, pieces
+from agc_pipeline.columnar.performance import Performance
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.columnar.tasks import NanoAOD
 from agc_pipeline.datasets import TREE
 from agc_pipeline.delivery.manifest import Delivered
-from agc_pipeline.delivery.reading import open_tree
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json
 from agc_pipeline.learning.settings import ScoringSettings
+from agc_pipeline.readers.chunks import Chunk, pieces
+from agc_pipeline.readers.clock import PARTS
+from agc_pipeline.readers.metadata import learn
+from agc_pipeline.readers.opening import open_tree
 from assignment import AssigningTextbookProcessor, boosters, write_models
 from processes import dask_over_process, peak_mb, two_over_one
 from textbook import TextbookProcessor
@@ -228,7 +229,7 @@ class Bench:
         work = self.work()
         known = [learn(str(file.path), work.columns, work.names) for file in self.files["none"]]
 
-        def cut(chunk_size: int) -> list[Piece]:
+        def cut(chunk_size: int) -> list[Chunk]:
             return [
                 piece
                 for file in known

@@ -13,9 +13,9 @@ from coffea.processor import IterativeExecutor
 
 from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.executors import executor
-from agc_pipeline.columnar.pieces import Piece
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.readers.chunks import Chunk
 
 # How often a process goes through the pieces for one measurement, and measurements, of which the
 # best counts.
@@ -25,7 +25,7 @@ REPEAT = 5
 _SPAWN = get_context("spawn")
 
 
-def two_over_one(task: Callable[[Piece], Any], pieces: Sequence[Piece]) -> float:
+def two_over_one(task: Callable[[Chunk], Any], pieces: Sequence[Chunk]) -> float:
     """Speed of two processes over that of one, in wall time of the same pieces.
 
     It needs two cores that nothing else uses. Processes are started, and code is loaded, before.
@@ -43,7 +43,7 @@ def two_over_one(task: Callable[[Piece], Any], pieces: Sequence[Piece]) -> float
     return best[1] / best[2]
 
 
-def _ready(n: int, task: Callable[[Piece], Any], piece: Piece) -> ProcessPoolExecutor:
+def _ready(n: int, task: Callable[[Chunk], Any], piece: Chunk) -> ProcessPoolExecutor:
     pool = ProcessPoolExecutor(
         n, mp_context=_SPAWN, initializer=_first, initargs=(task, piece, _SPAWN.Barrier(n))
     )
@@ -52,15 +52,15 @@ def _ready(n: int, task: Callable[[Piece], Any], piece: Piece) -> ProcessPoolExe
     return pool
 
 
-def _first(task: Callable[[Piece], Any], piece: Piece, ready: Any) -> None:
+def _first(task: Callable[[Chunk], Any], piece: Chunk, ready: Any) -> None:
     task(piece)
     ready.wait()
 
 
 def dask_over_process(
     run: Callable[[Any], Any],
-    task: Callable[[Piece], Any],
-    pieces: Sequence[Piece],
+    task: Callable[[Chunk], Any],
+    pieces: Sequence[Chunk],
     settings: HistogramSettings,
     folder: Path,
 ) -> float:

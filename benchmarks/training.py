@@ -21,10 +21,10 @@ import yaml
 
 from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile
-from agc_pipeline.delivery.settings import ReadingSettings
 from agc_pipeline.learning import evaluation, reading, training
 from agc_pipeline.learning.examples import Examples
 from agc_pipeline.learning.settings import TrainingSettings
+from agc_pipeline.readers.settings import ReadingSettings
 
 CONFIG = Path(__file__).parent.parent / "config"
 ANALYSIS = "cms_ttbar"

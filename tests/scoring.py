@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 import boosters
 from agc_pipeline import analyses
-from agc_pipeline.columnar.columns import offsets_of
 from agc_pipeline.learning.settings import TritonSettings
+from agc_pipeline.readers.columns import offsets_of
 
 Array = npt.NDArray[Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 from coffea.processor import IterativeExecutor
 
 from agc_pipeline import analyses
-from agc_pipeline.analyses.base import Assignment
+from agc_pipeline.declaration import Assignment
 from agc_pipeline.analyses.cms_ttbar import compiled
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar import runner

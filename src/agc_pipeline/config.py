@@ -13,8 +13,8 @@ from pydantic import (
 )
 
 from agc_pipeline import analyses
-from agc_pipeline.analyses.base import Analysis, Physics
 from agc_pipeline.columnar.settings import HistogramSettings
+from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.inference.settings import FitSettings
 from agc_pipeline.inputs import Input

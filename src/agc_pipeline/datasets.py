@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
-from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings

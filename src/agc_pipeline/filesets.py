@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, TypeAdapter, ValidationError
 
-from agc_pipeline.analyses.base import NOMINAL, Analysis
 from agc_pipeline.datasets import TREE, Dataset, InputFile, checked, identity
+from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import read_json
 from agc_pipeline.settings import Settings, explain

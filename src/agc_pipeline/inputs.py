@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from agc_pipeline.analyses.base import Analysis
 from agc_pipeline.datasets import Dataset, InputFile, checked, identity
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import Settings
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from agc_pipeline import filesets
-from agc_pipeline.analyses.base import JET_ASSIGNMENT, Analysis
 from agc_pipeline.config import Configuration
 from agc_pipeline.datasets import Dataset, InputFile, batches, files_per_job, take
+from agc_pipeline.declaration import JET_ASSIGNMENT, Analysis
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.errors import ConfigurationError, InputError

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agc_pipeline.columnar import performance
-from agc_pipeline.columnar.performance import Performance, PerformanceRecord, Seconds, merged
+from agc_pipeline.columnar.performance import Performance, PerformanceRecord, merged
+from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.stages import compare_performance
 
 

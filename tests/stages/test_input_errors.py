@@ -227,7 +227,7 @@ def test_headers_are_read_once_beside_files_that_break_behind_our_back(
     files[2].unlink()
     read = Counter[str]()
 
-    def learn(path: str, *arguments: Any) -> facts.FileFacts:
+    def learn(path: str, *arguments: Any) -> facts.FileMetadata:
         read[path] += 1
         return facts.learn(path, *arguments)
 

@@ -19,11 +19,11 @@ from test_deliver_histogram_merge import VALUES, Chain, content, write_files
 import toy
 from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile
-from agc_pipeline.delivery.failures import Failure, Undelivered
 from agc_pipeline.delivery.mirrors import from_mirrors
-from agc_pipeline.delivery.reading import bytes_read, check_entries, identity, open_tree
-from agc_pipeline.delivery.settings import NetworkSettings
 from agc_pipeline.delivery.skim import write_skim
+from agc_pipeline.readers.failures import Failure, Undelivered
+from agc_pipeline.readers.opening import bytes_read, check_entries, identity, open_tree
+from agc_pipeline.readers.settings import NetworkSettings
 from conftest import run_command
 from oracle.strategies import write_nanoaod
 from servers.counting import CountingProxy

@@ -31,15 +31,16 @@ from tenacity import wait_none
 
 import toy
 from agc_pipeline import analyses
-from agc_pipeline.analyses.base import Query
+from agc_pipeline.declaration import Query
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar.tasks import NanoAOD
 from agc_pipeline.delivery.servicex import progress, transform
 from agc_pipeline.delivery.servicex.addresses import presigned
 from agc_pipeline.delivery.servicex.transform import IncompleteDeliveryError, TransformedFile
-from agc_pipeline.delivery.settings import Format, ServiceXSettings
+from agc_pipeline.delivery.settings import ServiceXSettings
 from agc_pipeline.delivery.skim import collections
 from agc_pipeline.errors import ConfigurationError, InputError, PipelineError, ServiceError
+from agc_pipeline.readers.settings import Format
 from oracle.strategies import write_nanoaod
 from servers import servicex as service
 
@@ -600,7 +601,7 @@ def test_a_server_that_goes_away_in_the_middle(
 _KILLED = """
 import sys
 from pathlib import Path
-from agc_pipeline.analyses.base import Query
+from agc_pipeline.declaration import Query
 from agc_pipeline.delivery.servicex.transform import transform
 from agc_pipeline.delivery.settings import ServiceXSettings
 query = Query.model_validate_json(sys.argv[1])

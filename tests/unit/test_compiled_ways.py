@@ -16,10 +16,10 @@ import toy
 from agc_pipeline.analyses.cms_ttbar import kernels
 from agc_pipeline.analyses.cms_ttbar.hashing import standard_normals
 from agc_pipeline.columnar import facts, pieces
-from agc_pipeline.columnar.baskets import BasketColumns
-from agc_pipeline.columnar.performance import Clock
-from agc_pipeline.columnar.ranges import RangeColumns
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers.baskets import BasketColumns
+from agc_pipeline.readers.clock import Clock
+from agc_pipeline.readers.ranges import RangeColumns
 from oracle import analysis as oracle
 from oracle.events import Jet, events_from_arrays
 from oracle.strategies import Arrays, nanoaod, to_arrays, write_nanoaod
@@ -189,7 +189,7 @@ def test_trijet_is_that_of_three_nested_loops(arrays: Arrays) -> None:
 def test_facts_are_kept_until_the_file_changes(tmp_path: Path) -> None:
     path, kept = tmp_path / "a.root", tmp_path / "known"
 
-    def learned() -> facts.FileFacts:
+    def learned() -> facts.FileMetadata:
         known = facts.learn(str(path), COLUMNS, NAMES)
         facts.keep(known, kept)
         assert facts.recall(str(path), NAMES, kept) == known

@@ -21,11 +21,11 @@ from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import (
     Leptons,
     features,
 )
-from agc_pipeline.columnar.columns import offsets_of
 from agc_pipeline.errors import InputError
 from agc_pipeline.learning import forest
 from agc_pipeline.learning.models import Models
 from agc_pipeline.learning.scoring import ForestScorer, by_parity
+from agc_pipeline.readers.columns import offsets_of
 
 N_FEATURES = 5
 

@@ -5,10 +5,10 @@ import pickle
 import pytest
 
 from agc_pipeline.datasets import InputFile
-from agc_pipeline.delivery.failures import Failure, ReadError, Undelivered, one_line
 from agc_pipeline.delivery.mirrors import from_mirrors
-from agc_pipeline.delivery.settings import NetworkSettings
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers.failures import Failure, ReadError, Undelivered, one_line
+from agc_pipeline.readers.settings import NetworkSettings
 
 NETWORK = NetworkSettings(
     attempts=3, backoff=0.001, backoff_max=0.002, request_timeout=1, file_timeout=1

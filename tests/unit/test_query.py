@@ -17,8 +17,8 @@ from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.objects import COLUMNS
 from agc_pipeline.analyses.cms_ttbar.preselection import loosest_jet_pt
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
-from agc_pipeline.delivery.reading import branch_names
 from agc_pipeline.delivery.skim import collections
+from agc_pipeline.readers.opening import branch_names
 from conftest import read_config
 from oracle.strategies import Arrays, around, nanoaod, to_arrays
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import toy
 from agc_pipeline.delivery import sources
-from agc_pipeline.delivery.reading import entry_ranges, open_tree, present_branches, unreadable
-from agc_pipeline.delivery.settings import NetworkSettings
-from agc_pipeline.delivery.sources import is_remote, joined, requests
+from agc_pipeline.readers.opening import entry_ranges, open_tree, present_branches, unreadable
+from agc_pipeline.readers.remote import is_remote, joined, requests
+from agc_pipeline.readers.settings import NetworkSettings
 from oracle.strategies import write_nanoaod
 
 RANGES = st.lists(

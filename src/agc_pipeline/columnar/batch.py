@@ -20,17 +20,16 @@ class Batch(Settings):
     """Histograms of some files of one dataset, without cross section.
 
     Attributes:
-        histograms: region to a histogram of variation and observable, in UHI's JSON form.
+        histograms: process and region to a histogram of variation and observable, in UHI's JSON
+            form; collision data have the process "data".
         cutflow: events behind each cut of the nominal selection, in order.
         files: account of each file.
-        performance: what each way of processing cost.
-        models: digest of the models that assigned jets; None if they were not assigned.
+        performance: what each reader cost.
+        models: digest of the models of learned observables; None if there are none.
     """
 
     dataset: str
-    process: str
-    variation: str
-    histograms: dict[str, Any]
+    histograms: dict[str, dict[str, Any]]
     cutflow: dict[str, NonNegativeInt]
     files: tuple[LedgerEntry, ...]
     performance: dict[str, Performance]
@@ -43,13 +42,19 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
     return batches[0].model_copy(
         update={
             "histograms": {
-                region: histograms.to_json(
-                    reduce(
-                        operator.add,
-                        (histograms.from_json(batch.histograms[region]) for batch in batches),
+                process: {
+                    region: histograms.to_json(
+                        reduce(
+                            operator.add,
+                            (
+                                histograms.from_json(batch.histograms[process][region])
+                                for batch in batches
+                            ),
+                        )
                     )
-                )
-                for region in batches[0].histograms
+                    for region in regions
+                }
+                for process, regions in batches[0].histograms.items()
             },
             "cutflow": total([batch.cutflow for batch in batches]),
             "files": tuple(file for batch in batches for file in batch.files),

@@ -1,9 +1,9 @@
 """The record of events that stands beside the histograms: what was expected, what was processed."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import FiniteFloat, NonNegativeInt, PositiveFloat
 
 from agc_pipeline.columnar.ledger import LedgerEntry
 from agc_pipeline.files import read_record
@@ -14,11 +14,13 @@ class DatasetAccount(Settings):
     """Account of a dataset.
 
     Attributes:
-        process: its physics process.
+        kind: simulation, or collision data.
+        processes: that it fills; none for data.
         variation: "nominal", or the variation that the dataset is.
-        xsec_pb: cross section, pb.
-        weight: of one event.
+        xsec_pb: cross section, pb; None for data.
+        weight: factor on the relative weights of events.
         n_generated: events that the processed files stand for.
+        sum_of_weights: of these events, where they have generator weights; None where they count.
         events_expected: events that all files should hold.
         events_processed: events of the files that are complete.
         cutflow: events behind each cut of the nominal selection, in order.
@@ -26,11 +28,13 @@ class DatasetAccount(Settings):
         left_out: files that are not complete, with the reason.
     """
 
-    process: str
+    kind: Literal["simulation", "data"] = "simulation"
+    processes: tuple[str, ...]
     variation: str
-    xsec_pb: PositiveFloat
+    xsec_pb: PositiveFloat | None
     weight: PositiveFloat
-    n_generated: PositiveInt
+    n_generated: NonNegativeInt
+    sum_of_weights: FiniteFloat | None = None
     events_expected: NonNegativeInt
     events_processed: NonNegativeInt
     cutflow: dict[str, NonNegativeInt]
@@ -49,7 +53,7 @@ class Closure(Settings):
     Attributes:
         partial: files were left out.
         datasets: by name.
-        models: digest of the models that assigned jets; None if they were not assigned.
+        models: digest of the models of learned observables; None if there are none.
         provenance: what made the record.
     """
 

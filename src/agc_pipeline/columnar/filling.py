@@ -1,32 +1,38 @@
 """Histograms whose sums do not depend on their order.
 
-Weights relative to the nominal and their squares are rounded to multiples of 2^-24, about 6e-8:
-float64 adds such numbers exactly up to 5e8 in a bin, so chunks, files and executors in any order
-give the same bits. Cross-section weights are applied once, after all sums.
+Weights and their squares are rounded to multiples of 2^-24 of a unit, about 6e-8: float64 adds such
+numbers exactly up to 5e8 units in a bin, so chunks, files and executors in any order give the same
+bits. The unit is a power of two near the typical weight of a file's events, 1 where events are
+counted; weights that it does not suit are an error. Cross sections are applied once, after all sums.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hist
 import numpy as np
 import numpy.typing as npt
 
-from agc_pipeline.columnar.compiling import kernel
-from agc_pipeline.columnar.performance import Clock
+from agc_pipeline.compiling import kernel
+from agc_pipeline.errors import InputError
 
 Array = npt.NDArray[Any]
 
 _GRID = 2.0**24
+# Sums of such numbers are exact below.
+_LARGEST = 2.0**53 / _GRID
+# Smallest mean of nominal weights, in units, whose squares keep a precision of 1e-3, and the number of
+# entries from which on the mean says something.
+_SMALLEST = 2.0**-8
+_ENTRIES = 20
 
-_CLOCK: ContextVar[Clock] = ContextVar("clock")
 
-
-def on_grid(values: Any) -> Any:
-    """Values rounded to the nearest multiple of 2^-24."""
-    return np.round(np.asarray(values, dtype=np.float64) * _GRID) / _GRID
+def unit_of(sum_of_weights: float, n_events: int) -> float:
+    """The power of two next to the mean absolute weight of a file's events; 1 of no events."""
+    if n_events == 0 or sum_of_weights == 0:
+        return 1.0
+    return float(2.0 ** round(math.log2(abs(sum_of_weights) / n_events)))
 
 
 def empty(edges: Sequence[float], variations: Sequence[str]) -> hist.Hist:
@@ -38,63 +44,37 @@ def empty(edges: Sequence[float], variations: Sequence[str]) -> hist.Hist:
     )
 
 
-def fill(histogram: hist.Hist, variation: str, values: Any, weights: Any = 1.0) -> None:
-    """Add entries to one variation, in place.
-
-    Args:
-        histogram: as ``empty`` makes it.
-        variation: one of its variations.
-        values: ``events`` numbers, in the unit of the edges.
-        weights: relative weights, one for each value or one for all.
-    """
-    with _CLOCK.get(Clock()).part("fill"):
-        _fill(histogram, variation, values, weights)
-
-
-def _fill(histogram: hist.Hist, variation: str, values: Any, weights: Any) -> None:
-    numbers = np.asarray(values, dtype=np.float64)
-    weights = np.broadcast_to(np.asarray(weights, dtype=np.float64), numbers.shape)
-    observable = histogram.axes["observable"]
-    row = histogram.view(flow=True)[histogram.axes["variation"].index(variation)]
-    # The library's own fill would square the rounded weights, which leaves the grid.
-    bins = observable.index(numbers) + 1
-    row["value"] += np.bincount(bins, weights=on_grid(weights), minlength=observable.extent)
-    row["variance"] += np.bincount(bins, weights=on_grid(weights**2), minlength=observable.extent)
-
-
-@contextmanager
-def timed(clock: Clock) -> Iterator[None]:
-    """Until the block ends, count the time of ``fill`` to its part of a clock."""
-    token = _CLOCK.set(clock)
-    try:
-        yield
-    finally:
-        _CLOCK.reset(token)
-
-
 class Sums:
-    """Sums of weights in bins, filled by a compiled loop; ``fill`` gives the same bits.
+    """Sums of weights in bins.
 
     Args:
         edges: of the bins; under- and overflow are kept as well.
         variations: each has sums of its own.
+        unit: of the weights, a power of two.
     """
 
-    def __init__(self, edges: Sequence[float], variations: Sequence[str]) -> None:
+    def __init__(
+        self, edges: Sequence[float], variations: Sequence[str], unit: float = 1.0
+    ) -> None:
         self._edges = np.array(edges)
         self._variations = tuple(variations)
+        self._unit = unit
         shape = (len(self._variations), len(edges) + 1)
         self._values = np.zeros(shape)
         self._variances = np.zeros(shape)
+        self._sizes = np.zeros(shape)
+        self._entries = 0
 
     def fill(self, values: Array, weights: Mapping[str, Array | None]) -> None:
         """Add entries to some variations.
 
         Args:
             values: ``events`` numbers, in the unit of the edges.
-            weights: variation to relative weights, ``events``; None is 1 for each.
+            weights: variation to weights, ``events``; None is 1 for each.
         """
         bins = _bins(self._edges, values)
+        if weights.get(self._variations[0]) is not None:
+            self._entries += len(bins)
         for variation, factors in weights.items():
             row = self._variations.index(variation)
             if factors is None:
@@ -102,16 +82,68 @@ class Sums:
                 self._values[row] += counts
                 self._variances[row] += counts
             else:
-                _add(bins, factors, self._values[row], self._variances[row])
+                _add(
+                    bins,
+                    factors,
+                    1.0 / self._unit,
+                    self._values[row],
+                    self._variances[row],
+                    self._sizes[row],
+                )
 
     def histogram(self) -> hist.Hist:
-        """The sums as ``empty`` makes histograms."""
-        made = empty(self._edges.tolist(), self._variations)
-        view = made.view(flow=True)
+        """The sums as ``empty`` makes histograms.
+
+        Raises:
+            InputError: if weights are not finite, or too small or too large for their unit.
+        """
+        self._check()
+        histogram = empty(self._edges.tolist(), self._variations)
+        view = histogram.view(flow=True)
         rows = slice(len(self._variations))
-        view["value"][rows] = self._values
-        view["variance"][rows] = self._variances
-        return made
+        weighted = np.any(self._sizes > 0, axis=1)
+        scale = np.where(weighted, self._unit, 1.0)[:, np.newaxis]
+        view["value"][rows] = self._values * scale
+        view["variance"][rows] = self._variances * scale**2
+        return histogram
+
+    def _check(self) -> None:
+        problem = ""
+        if not np.isfinite(self._sizes).all():
+            problem = "are not finite"
+        elif max(self._sizes.max(initial=0.0), self._variances.max(initial=0.0)) > _LARGEST:
+            problem = f"are too large for sums in units of {self._unit:g}"
+        if problem:
+            raise _unsuitable(problem)
+
+    @property
+    def scale(self) -> tuple[int, float]:
+        """Number of entries with nominal weights, and the sum of their sizes in units."""
+        return self._entries, float(self._sizes[0].sum()) if self._entries else 0.0
+
+
+def check_scale(entries: int, sizes: float) -> None:
+    """Refuse weights that are much smaller than their unit: rounding would change their squares.
+
+    Args:
+        entries: number of entries with weights.
+        sizes: sum of their absolute weights, in units.
+
+    Raises:
+        InputError: if they are.
+    """
+    if entries >= _ENTRIES and sizes < _SMALLEST * entries:
+        mean = sizes / entries
+        raise _unsuitable(f"are too small for their unit, of which they are {mean:.2g} on average")
+
+
+def _unsuitable(problem: str) -> InputError:
+    return InputError(
+        f"weights {problem}: their sums would not be exact",
+        place="weights of events",
+        remedy="correct the sum of weights of the files, from which the unit follows, or the "
+        "functions of weights",
+    )
 
 
 @kernel
@@ -131,9 +163,17 @@ def _bins(edges: Array, values: Array) -> Array:
 
 
 @kernel
-def _add(bins: Array, weights: Array, sums: Array, squares: Array) -> None:
+def _add(
+    bins: Array,
+    weights: Array,
+    inverse_unit: float,
+    sums: Array,
+    squares: Array,
+    sizes: Array,
+) -> None:
     """Add weights and their squares on the grid to bins."""
     for i in range(len(bins)):
-        weight = weights[i]
+        weight = weights[i] * inverse_unit
         sums[bins[i]] += np.rint(weight * _GRID) / _GRID
         squares[bins[i]] += np.rint(weight * weight * _GRID) / _GRID
+        sizes[bins[i]] += abs(weight)

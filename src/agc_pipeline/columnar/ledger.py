@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pydantic import NonNegativeInt
+from pydantic import FiniteFloat, NonNegativeInt
 
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.errors import ClosureError
@@ -19,6 +19,7 @@ class LedgerEntry(Settings):
         after: events that delivery passed on.
         processed: events that the histogram stage went through.
         generated: events that the file stands for in the normalisation.
+        sum_of_weights: of the generated events, where these have weights; None where they count.
         error: why the file failed; None if it did not.
     """
 
@@ -28,13 +29,14 @@ class LedgerEntry(Settings):
     after: NonNegativeInt
     processed: NonNegativeInt
     generated: NonNegativeInt
+    sum_of_weights: FiniteFloat | None = None
     error: str | None
 
     @property
     def closed(self) -> bool:
         """Whether all events are accounted for."""
-        found = self.expected is None or self.expected == self.before
-        return self.error is None and found and self.after == self.processed
+        complete = self.expected is None or self.expected == self.before
+        return self.error is None and complete and self.after == self.processed
 
     def explain(self) -> str:
         """What is wrong with the file, in one line."""
@@ -55,6 +57,7 @@ def account(delivered: Delivered, processed: int, error: str | None = None) -> L
         after=delivered.after,
         processed=processed,
         generated=delivered.generated,
+        sum_of_weights=delivered.sum_of_weights,
         error=delivered.error or error,
     )
 

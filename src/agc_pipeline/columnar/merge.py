@@ -1,5 +1,6 @@
 """From relative-weight histograms of each dataset to the normalised templates."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,85 +8,155 @@ import hist
 import numpy as np
 
 from agc_pipeline import histograms
-from agc_pipeline.analyses.base import Analysis, Region, Template
 from agc_pipeline.columnar.batch import Batch
+from agc_pipeline.columnar.processing import DATA
+from agc_pipeline.declaration import NOMINAL, Analysis, Region, Template
 from agc_pipeline.errors import ClosureError
 
 
-def event_weight(batch: Batch, xsec_pb: float, luminosity_per_pb: float) -> float:
-    """Weight of one event: cross section times luminosity over generated events.
+def event_weight(batch: Batch, xsec_pb: float | None, luminosity_per_pb: float) -> float:
+    """Factor on the relative weights: cross section times luminosity over generated events.
 
-    Only complete files count, so that a partial result is renormalised.
+    Generated events count with their weights where these are known. Only complete files count, so
+    that a partial result is renormalised.
+
+    Args:
+        batch: all files of a dataset.
+        xsec_pb: cross section; None for collision data, which count as they are.
+        luminosity_per_pb: of the data.
 
     Raises:
         ClosureError: if the files stand for no generated events.
     """
-    generated = sum(file.generated for file in batch.files if file.closed)
-    if generated == 0:
+    if xsec_pb is None:
+        return 1.0
+    closed = [file for file in batch.files if file.closed]
+    weighted = [file.sum_of_weights for file in closed if file.sum_of_weights is not None]
+    if weighted and len(weighted) != len(closed):
         raise ClosureError(
-            "the files stand for 0 generated events",
+            "some files have a sum of generator weights, and some have none",
             place=f"dataset {batch.dataset}",
-            remedy="correct `n_events` of its files",
+            remedy="deliver all files of the dataset again",
+        )
+    generated = math.fsum(weighted) if weighted else sum(file.generated for file in closed)
+    if generated <= 0:
+        raise ClosureError(
+            f"the files stand for {generated:g} generated events",
+            place=f"dataset {batch.dataset}",
+            remedy="correct `n_events` or the sum of weights of its files",
         )
     return xsec_pb * luminosity_per_pb / generated
 
 
 def models(batches: Sequence[Batch]) -> str | None:
-    """Digest of the models that assigned the jets; None if they were not assigned.
+    """Digest of the models of learned observables; None if there are none.
 
     Raises:
         ClosureError: if they are not the same in all datasets.
     """
-    found = {batch.dataset: batch.models for batch in batches}
-    different = set(found.values())
+    digests = {batch.dataset: batch.models for batch in batches}
+    different = set(digests.values())
     if len(different) > 1:
-        told = "; ".join(f"{name}: {digest or 'none'}" for name, digest in found.items())
         raise ClosureError(
             "the datasets were not histogrammed with the same models",
-            place=told,
+            place="; ".join(f"{name}: {digest or 'none'}" for name, digest in digests.items()),
             remedy="delete the histograms of the others and run again",
         )
     return different.pop() if different else None
 
 
+Rows = tuple[Any, Any]
+
+
 def templates(
-    analysis: Analysis, batches: Mapping[str, tuple[Batch, float]]
+    analysis: Analysis, batches: Mapping[str, tuple[Batch, float]], *, blinded: bool = False
 ) -> dict[str, hist.Hist]:
-    """All templates that the datasets give, normalised, and the pseudodata if all of its parts are.
+    """All templates that the datasets give, normalised, with data and pseudodata.
+
+    A template is there if all datasets are of which it is the sum, and so are data and pseudodata.
 
     Args:
         analysis: its regions, variations and recipe of the pseudodata.
-        batches: dataset name to the histograms and the weight of one event.
+        batches: dataset name to the histograms and the factor on relative weights.
+        blinded: put the expectation in place of the data in blinded windows.
 
     Returns:
         Name to a histogram of the observable with ``Weight`` storage.
     """
-    made = {}
+    rows = {
+        (name, process, region, variation): contents
+        for name, (batch, weight) in batches.items()
+        for process, regions in batch.histograms.items()
+        for region, histogram in regions.items()
+        for variation, contents in _rows(histogram, weight).items()
+    }
+    regions = {region.name: region for region in analysis.regions}
+    merged = {}
+    for template in analysis.templates():
+        parts = [
+            rows.get((dataset.name, template.process, template.region, variation))
+            for dataset, variation in analysis.sources(template)
+        ]
+        complete = [part for part in parts if part is not None]
+        if complete and len(complete) == len(parts):
+            merged[template.name] = _histogram(regions[template.region], _sum(complete))
     for region in analysis.regions:
-        filled = {
-            (batch.process, batch.variation): _rows(batch, region.name, weight)
-            for batch, weight in batches.values()
-        }
-        for (process, _), rows in filled.items():
-            for variation, (contents, variances) in rows.items():
-                name = Template(region.name, process, variation).name
-                made[name] = _histogram(region, contents, variances)
-        if all(dataset in filled for dataset in analysis.pseudodata):
-            parts = [
-                (share, *filled[dataset][dataset[1]])
-                for dataset, share in analysis.pseudodata.items()
+        merged |= _observed(analysis, region, rows, merged, blinded=blinded)
+    return merged
+
+
+def _observed(
+    analysis: Analysis,
+    region: Region,
+    rows: Mapping[tuple[str, str, str, str], Rows],
+    merged: Mapping[str, hist.Hist],
+    *,
+    blinded: bool,
+) -> dict[str, hist.Hist]:
+    """Data and pseudodata of a region, as far as all of their datasets are there."""
+    observed = {}
+    shares = []
+    for name, share in analysis.pseudodata.items():
+        dataset = analysis.dataset(name)
+        for process in dataset.processes:
+            part = rows.get((name, process, region.name, dataset.variation))
+            shares.append(None if part is None else (share * part[0], share**2 * part[1]))
+    complete = [part for part in shares if part is not None]
+    if complete and len(complete) == len(shares):
+        observed[analysis.pseudodata_name(region.name)] = _histogram(region, _sum(complete))
+    data = [rows.get((d.name, DATA, region.name, NOMINAL)) for d in analysis.data]
+    counts = [part for part in data if part is not None]
+    if counts and len(counts) == len(data):
+        histogram = _histogram(region, _sum(counts))
+        if blinded and region.blinded is not None:
+            expected = [
+                merged[name]
+                for process in analysis.processes
+                if (name := Template(region.name, process.name, NOMINAL).name) in merged
             ]
-            made[analysis.pseudodata_name(region.name)] = _histogram(
-                region,
-                np.sum([share * contents for share, contents, _ in parts], axis=0),
-                np.sum([share**2 * variances for share, _, variances in parts], axis=0),
-            )
-    return made
+            _blind(histogram, region, expected)
+        observed[analysis.data_name(region.name)] = histogram
+    return observed
 
 
-def _rows(batch: Batch, region: str, weight: float) -> dict[str, tuple[Any, Any]]:
+def _blind(data: hist.Hist, region: Region, expected: Sequence[hist.Hist]) -> None:
+    """Put the expectation into all bins that overlap with the blinded window, in place."""
+    if region.blinded is None:
+        return
+    low, high = region.blinded
+    edges = np.array(region.edges)
+    hidden = np.concatenate(
+        ([low < edges[0]], (edges[:-1] < high) & (edges[1:] > low), [high > edges[-1]])
+    )
+    view = data.view(flow=True)
+    for quantity in ("value", "variance"):
+        total = sum(histogram.view(flow=True)["value"] for histogram in expected)
+        view[quantity][hidden] = np.broadcast_to(total, hidden.shape)[hidden]
+
+
+def _rows(content: Any, weight: float) -> dict[str, Rows]:
     """Normalised contents and variances with flow, for each variation."""
-    histogram = histograms.from_json(batch.histograms[region])
+    histogram = histograms.from_json(content)
     view = histogram.view(flow=True)
     return {
         variation: (view["value"][row] * weight, view["variance"][row] * weight**2)
@@ -93,10 +164,18 @@ def _rows(batch: Batch, region: str, weight: float) -> dict[str, tuple[Any, Any]
     }
 
 
-def _histogram(region: Region, contents: Any, variances: Any) -> hist.Hist:
+def _sum(parts: Sequence[Rows]) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+    return (
+        np.sum([contents for contents, _ in parts], axis=0),
+        np.sum([variances for _, variances in parts], axis=0),
+    )
+
+
+def _histogram(region: Region, rows: Rows) -> hist.Hist:
     axis = hist.axis.Variable(region.edges, name=region.observable, label=region.label)
     histogram = hist.Hist(axis, storage=hist.storage.Weight())
     view = histogram.view(flow=True)
-    view["value"] = contents
-    view["variance"] = variances
+    view["value"], view["variance"] = rows
     return histogram

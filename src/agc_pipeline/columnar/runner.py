@@ -1,83 +1,79 @@
-"""Runs processors over delivered files on coffea's executors, and accounts for every event."""
+"""Runs the processing over delivered files on coffea's executors, and accounts for every event."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from coffea.processor import IterativeExecutor, accumulate
 from coffea.processor.executor import ExecutorBase
 
-from agc_pipeline.analyses.base import CompiledProcessor
-from agc_pipeline.columnar.facts import FileFacts, keep, parquet_facts, recall
+from agc_pipeline.columnar.filling import check_scale, unit_of
 from agc_pipeline.columnar.ledger import LedgerEntry, account
-from agc_pipeline.columnar.performance import Performance, Seconds, Stopwatch, performance
-from agc_pipeline.columnar.pieces import pieces
-from agc_pipeline.columnar.tasks import CoffeaTask, CompiledTask, LearnTask
+from agc_pipeline.columnar.performance import Performance, performance
+from agc_pipeline.columnar.processing import Processing
+from agc_pipeline.columnar.tasks import CoffeaTask, ColumnsTask, MetadataTask
 from agc_pipeline.delivery.manifest import Delivered
-from agc_pipeline.delivery.settings import Format
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers import metadata
+from agc_pipeline.readers.chunks import chunks
+from agc_pipeline.readers.clock import Seconds, Stopwatch
+from agc_pipeline.readers.metadata import FileMetadata
+from agc_pipeline.readers.settings import Format
 
 log = logging.getLogger(__name__)
 
-Fields = Mapping[str, Sequence[str]]
-# What is known of a file, and what it cost to find out.
-Learned = tuple[FileFacts, Seconds]
+# Metadata of a file, and what it cost to get them.
+Metadata = tuple[FileMetadata, Seconds]
 
 
 @dataclass(frozen=True)
-class Work:
+class Specification:
     """What is done with the files of a batch.
 
     Attributes:
-        coffea: coffea processor with ``empty()`` for its output without events.
-        columns: what it reads; every file must have them.
-        compiled: compiled processor that is taken instead; None if there is none.
+        processing: what is filled.
+        reader: "auto" reads single baskets or ranges of events; "coffea" always makes NanoEvents.
         chunk_size: most events to process at a time.
         chunk_bytes: most bytes of columns in memory to process at a time.
-        kept: folder where what is learned of files is kept; None keeps nothing.
+        cache: folder with the metadata of files; None has none.
         kind: format of the files; None is that of the inputs, ROOT.
     """
 
-    coffea: Any
-    columns: Fields
-    compiled: CompiledProcessor | None
+    processing: Processing
+    reader: Literal["auto", "coffea"]
     chunk_size: int
     chunk_bytes: int
-    kept: Path | None
+    cache: Path | None
     kind: Format | None = None
 
     @property
-    def task(self) -> CoffeaTask | CompiledTask:
-        """What an executor runs."""
-        if self.compiled is None or self.kind == "parquet":
-            return CoffeaTask(self.coffea, self.columns, self.kind)
-        return CompiledTask(self.compiled, self.columns)
+    def _coffea(self) -> bool:
+        records = self.processing.analysis.events == "records"
+        return records or self.reader == "coffea" or self.kind == "parquet"
 
-    def way(self, file: FileFacts) -> str:
-        """How a file is processed, as the ledger of performance names it."""
-        if self.compiled is None or self.kind == "parquet":
+    @property
+    def task(self) -> CoffeaTask | ColumnsTask:
+        """What an executor runs."""
+        if self._coffea:
+            return CoffeaTask(self.processing, self.kind)
+        return ColumnsTask(self.processing)
+
+    def reader_of(self, file: FileMetadata) -> str:
+        """What reads a file, as the ledger of performance names it."""
+        if self._coffea:
             return "coffea"
         return "uproot" if file.branches is None else "baskets"
 
-    @property
-    def names(self) -> list[str]:
-        """Branches that may be read, without counters; the same for every way."""
-        return [
-            f"{collection}_{field}" if collection else field
-            for collection, fields in self.columns.items()
-            for field in fields
-        ]
 
-
-class Done(NamedTuple):
-    """What came of a batch.
+class Result(NamedTuple):
+    """Histograms and accounts of a batch.
 
     Attributes:
-        output: of the processor, summed.
+        output: of the processing, summed.
         ledger: account of each file.
-        performance: way of processing ("baskets", "uproot" or "coffea") to its cost.
+        performance: reader ("baskets", "uproot" or "coffea") to its cost.
     """
 
     output: dict[str, Any]
@@ -86,71 +82,79 @@ class Done(NamedTuple):
 
 
 def run(
-    files: Sequence[Delivered], work: Work, executor: ExecutorBase, *, allow_partial: bool
-) -> Done:
+    files: Sequence[Delivered],
+    specification: Specification,
+    executor: ExecutorBase,
+    *,
+    allow_partial: bool,
+) -> Result:
     """Process delivered files.
 
     Args:
         files: entries of a manifest.
-        work: what is done with them.
+        specification: what is done with them.
         executor: coffea's.
         allow_partial: leave out files that cannot be read, instead of raising.
 
     Raises:
         InputError: naming the file that could not be read.
     """
-    learned: dict[str, Learned] = {}
+    cache: dict[str, Metadata] = {}
     failures: dict[str, str] = {}
     while True:
-        chosen = {
-            file.path: file.after
-            for file in files
-            if file.path is not None and file.path not in failures
+        readable = {
+            file.path: file for file in files if file.path is not None and file.path not in failures
         }
         try:
-            _learn(list(chosen), work, executor, learned)
-            output, costs = _process(chosen, work, executor, learned)
+            _read_metadata(list(readable), specification, executor, cache)
+            output, costs = _process(readable, specification, executor, cache)
         except InputError as error:
             # Another place than one of the files would come again and again.
-            if not allow_partial or error.place not in chosen:
+            if not allow_partial or error.place not in readable:
                 raise
             failures[error.place] = str(error)
         else:
             break
     processed = output.pop("processed")
+    check_scale(**output.pop("scale"))
     ledger = [
         account(file, processed.get(file.path, 0), failures.get(file.path or "")) for file in files
     ]
-    return Done(output, ledger, costs)
+    return Result(output, ledger, costs)
 
 
 def _process(
-    entries: Mapping[str, int],
-    work: Work,
+    files: Mapping[str, Delivered],
+    specification: Specification,
     executor: ExecutorBase,
-    learned: Mapping[str, Learned],
+    cache: Mapping[str, Metadata],
 ) -> tuple[dict[str, Any], dict[str, Performance]]:
-    known: dict[str, list[FileFacts]] = {}
+    by_reader: dict[str, list[FileMetadata]] = {}
     opening: dict[str, Seconds] = {}
-    for path, n_events in entries.items():
-        file, seconds = learned[path]
-        _check_events(file, n_events)
-        way = work.way(file)
-        known.setdefault(way, []).append(file)
-        opening[way] = opening.get(way, Seconds()) + seconds
+    for path, delivered in files.items():
+        file, seconds = cache[path]
+        _check_events(file, delivered.after)
+        reader = specification.reader_of(file)
+        by_reader.setdefault(reader, []).append(file)
+        opening[reader] = opening.get(reader, Seconds()) + seconds
     clock = Stopwatch()
     items = [
-        piece
-        for files in known.values()
-        for file in files
-        for piece in pieces(file, chunk_size=work.chunk_size, chunk_bytes=work.chunk_bytes)
+        chunk
+        for opened in by_reader.values()
+        for file in opened
+        for chunk in chunks(
+            file,
+            chunk_size=specification.chunk_size,
+            chunk_bytes=specification.chunk_bytes,
+            unit=_unit(files[file.path]),
+        )
     ]
     if not items:
-        return {**work.coffea.empty(), "processed": {}}, {}
-    output = _executed(executor, items, work.task)
+        return {**specification.processing.empty(), "processed": {}}, {}
+    output = _executed(executor, items, specification.task)
     costs = {
-        way: performance(cost, files=len(known[way]))
-        for way, cost in output.pop("performance").items()
+        reader: performance(cost, files=len(by_reader[reader]))
+        for reader, cost in output.pop("performance").items()
     }
     merging = clock.lap()
     if isinstance(executor, IterativeExecutor):
@@ -161,43 +165,56 @@ def _process(
         # While others work, this process waits.
         merging = Seconds(cpu=merging.cpu, wall=merging.cpu)
     n_events = sum(cost.events for cost in costs.values())
-    for way, cost in costs.items():
-        log.info("%d files, %d events by way of %s", cost.files, cost.events, way)
+    for reader, cost in costs.items():
+        log.info("%d files, %d events, read as %s", cost.files, cost.events, reader)
         share = merging.scaled(cost.events / n_events)
-        costs[way] = cost + Performance(seconds={"open": opening[way], "merge": share})
+        costs[reader] = cost + Performance(seconds={"open": opening[reader], "merge": share})
     return output, costs
 
 
-def _learn(
-    paths: Sequence[str], work: Work, executor: ExecutorBase, learned: dict[str, Learned]
+def _unit(file: Delivered) -> float:
+    """Unit of the weights of a file's events: it follows from the file alone."""
+    if file.sum_of_weights is None:
+        return 1.0
+    return unit_of(file.sum_of_weights, file.generated)
+
+
+def _read_metadata(
+    paths: Sequence[str],
+    specification: Specification,
+    executor: ExecutorBase,
+    cache: dict[str, Metadata],
 ) -> None:
-    """Find out what must be known of each file and what that costs, unless it was learned before.
+    """Get the metadata of each file and what that costs, unless they are in the cache.
 
     Raises:
-        InputError: naming a file that could not be read, after all others were learned.
+        InputError: naming a file that could not be read, after all others were.
     """
+    columns = specification.processing.columns
+    layout = specification.processing.analysis.layout
+    names = layout.branches(columns)
     watch = Stopwatch()
-    unknown = []
+    missing = []
     for path in paths:
-        if path in learned:
+        if path in cache:
             continue
-        if work.kind == "parquet":
-            learned[path] = parquet_facts(path, work.columns), watch.lap()
-        elif (known := recall(path, work.names, work.kept)) is not None:
-            learned[path] = known, watch.lap()
+        if specification.kind == "parquet":
+            cache[path] = metadata.of_parquet(path, columns, layout), watch.lap()
+        elif (content := metadata.cached(path, names, specification.cache)) is not None:
+            cache[path] = content, watch.lap()
         else:
-            unknown.append(path)
-    if not unknown:
+            missing.append(path)
+    if not missing:
         return
     # Headers of many files take as long as their events: no work for one process alone.
-    found = _executed(executor, unknown, LearnTask(work.columns, work.names))
-    for path in unknown:
-        if not isinstance(found[path], InputError):
-            learned[path] = found[path]
-            keep(learned[path][0], work.kept)
-    for path in unknown:
-        if path not in learned:
-            raise found[path]
+    headers = _executed(executor, missing, MetadataTask(columns, layout))
+    for path in missing:
+        if not isinstance(headers[path], InputError):
+            cache[path] = headers[path]
+            metadata.keep(cache[path][0], specification.cache)
+    for path in missing:
+        if path not in cache:
+            raise headers[path]
 
 
 def _executed(
@@ -209,11 +226,11 @@ def _executed(
         output = accumulate(map(task, items))
     else:
         output, _ = executor(items, task, None)
-    found: dict[str, Any] = output
-    return found
+    total: dict[str, Any] = output
+    return total
 
 
-def _check_events(file: FileFacts, n_events: int) -> None:
+def _check_events(file: FileMetadata, n_events: int) -> None:
     if file.n_events != n_events:
         raise InputError(
             f"the file has {file.n_events} events, {n_events} were delivered",

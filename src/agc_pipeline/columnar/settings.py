@@ -104,8 +104,8 @@ class HistogramSettings(Settings):
             machine) or "dask".
         workers: processes of a job, for "futures" and "dask".
         dask: where the workers of "dask" are.
-        path: "auto" takes the compiled processor of the analysis if it has one; "coffea" always
-            takes the coffea processor.
+        reader: "auto" reads single baskets, or ranges of events, where the analysis takes columns;
+            "coffea" always makes coffea's NanoEvents.
         chunk_size: most events that are processed at a time.
         chunk_bytes: most bytes of columns, decompressed, that are processed at a time.
     """
@@ -113,7 +113,7 @@ class HistogramSettings(Settings):
     executor: Literal["iterative", "futures", "dask"]
     workers: PositiveInt
     dask: DaskSettings
-    path: Literal["auto", "coffea"]
+    reader: Literal["auto", "coffea"]
     chunk_size: PositiveInt
     chunk_bytes: PositiveInt
 

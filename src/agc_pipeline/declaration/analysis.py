@@ -7,6 +7,7 @@ systematics fill the histograms.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
@@ -15,6 +16,9 @@ from pydantic import PositiveFloat
 from agc_pipeline.declaration.layout import NANOAOD, Layout
 from agc_pipeline.declaration.selection import (
     Column,
+    Count,
+    Cut,
+    EventCut,
     Factors,
     Objects,
     Requirement,
@@ -342,6 +346,7 @@ class Analysis:
         layout: of the input files.
         learned: observables from models, which only some runs have.
         folder: with all its files; None for a declaration without events.
+        reference: what it is loaded by, see ``agc_pipeline.analyses.load``.
     """
 
     name: str
@@ -361,6 +366,14 @@ class Analysis:
     layout: Layout = NANOAOD
     learned: Learned | None = None
     folder: Path | None = None
+    reference: str | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process may not find the modules of a folder outside of the package by their names:
+        # it loads the analysis first.
+        if self.reference is None:
+            return (_rebuilt, ({name: getattr(self, name) for name in self.__dataclass_fields__},))
+        return (_loaded, (self.reference,))
 
     def with_learned(self) -> Self:
         """The same with the regions of its learned observables, behind the others."""
@@ -525,7 +538,37 @@ class Analysis:
             sources.append(self.weight_reads)
         if learned and self.learned is not None:
             sources.append(self.learned.reads)
-        return union(sources)
+        columns = union(sources)
+        if self.events == "columns":
+            return columns
+        complete = self.layout.complete
+        return union([columns, {name: complete[name] for name in columns if name in complete}])
+
+    def preselection(self, selection: Any, dataset: Dataset) -> list[dict[str, Any]]:
+        """What the preselection of a dataset does, as JSON: skims depend on it."""
+
+        def cuts(collection: str, entries: Iterable[Cut]) -> list[list[Any]]:
+            rows = []
+            for cut in entries:
+                factors = self.factors((collection, cut.name), selection)
+                bounds = (cut.loosest(factors).bound, cut.tightest(factors).bound)
+                rows.append([cut.field, cut.comparison, *bounds])
+            return rows
+
+        description = []
+        for requirement in self.requirements(selection, dataset):
+            match requirement:
+                case Count():
+                    objects = [
+                        [entry.collection, cuts(entry.collection, entry.all_cuts)]
+                        for entry in requirement.objects
+                    ]
+                    number = [requirement.comparison, requirement.number]
+                    description.append({"objects": objects, "number": number})
+                case EventCut():
+                    row = cuts(requirement.record, (requirement.cut,))
+                    description.append({"record": requirement.record, "cuts": row})
+        return description
 
     def pseudodata_name(self, region: str) -> str:
         """Name of the pseudodata histogram of a region."""
@@ -558,3 +601,12 @@ def root_objects(requirements: tuple[Requirement, ...]) -> tuple[Objects, ...]:
         for entry in getattr(requirement, "objects", ()):
             add(entry)
     return tuple(objects.values())
+
+
+def _rebuilt(values: dict[str, Any]) -> Analysis:
+    return Analysis(**values)
+
+
+def _loaded(reference: str) -> Analysis:
+    load: Callable[[str], Analysis] = import_module("agc_pipeline.analyses").load
+    return load(reference)

@@ -98,9 +98,7 @@ def _dataset(analysis: Analysis, dataset: Dataset, processes: set[str]) -> Itera
     if dataset.kind == "data" and dataset.variation != NOMINAL:
         yield f"the data {dataset.name} cannot be a variation"
     if len(dataset.fills) > 1 and any(f.mask is None and f.weight is None for f in dataset.filled):
-        yield (
-            f"the dataset {dataset.name} fills several processes, each needs a mask or a weight"
-        )
+        yield (f"the dataset {dataset.name} fills several processes, each needs a mask or a weight")
     if dataset.variation == NOMINAL:
         return
     shifts = {shift.name: shift for s in analysis.systematics for shift in s.shifts}

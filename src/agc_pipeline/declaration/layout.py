@@ -15,12 +15,14 @@ class Layout:
         counters: whether the sizes of a collection's lists have a branch ``n{collection}``.
         records: names of what looks like a collection and has one entry an event, such as MET.
         identity: columns that tell an event from all others.
+        complete: collection or record to the fields that it must have where any is read.
     """
 
     tree: str = "Events"
     counters: bool = True
     records: frozenset[str] = field(default_factory=frozenset)
     identity: tuple[str, ...] = ("run", "luminosityBlock", "event")
+    complete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def identity_columns(self) -> dict[str, tuple[str, ...]]:
@@ -53,6 +55,21 @@ class Layout:
         return f"n{collection}"
 
 
+_MOMENTUM = ("pt", "eta", "phi", "mass")
+_CANDIDATE = (*_MOMENTUM, "charge")
+# What coffea's NanoAODSchema needs to make vectors of them.
+_COMPLETE = {
+    "Electron": _CANDIDATE,
+    "Muon": _CANDIDATE,
+    "Tau": _CANDIDATE,
+    "Photon": _CANDIDATE,
+    "Jet": _MOMENTUM,
+    "FatJet": _MOMENTUM,
+    "MET": ("pt", "phi"),
+    "PuppiMET": ("pt", "phi"),
+}
+
+
 def NanoAOD(*, tree: str = "Events", records: Iterable[str] = ()) -> Layout:  # noqa: N802 - a format
     """CMS NanoAOD.
 
@@ -61,7 +78,7 @@ def NanoAOD(*, tree: str = "Events", records: Iterable[str] = ()) -> Layout:  # 
         records: single records beside MET, PuppiMET, RawMET, HLT, Flag, Generator, Pileup, PV, LHE.
     """
     usual = ("MET", "PuppiMET", "RawMET", "HLT", "Flag", "Generator", "Pileup", "PV", "LHE")
-    return Layout(tree=tree, records=frozenset((*usual, *records)))
+    return Layout(tree=tree, records=frozenset((*usual, *records)), complete=_COMPLETE)
 
 
 def Flat(  # noqa: N802 - a format

@@ -4,21 +4,21 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import assert_never
+from typing import Any, assert_never
 
-from agc_pipeline.analyses import load_preselection, load_query
 from agc_pipeline.datasets import InputFile
+from agc_pipeline.declaration.query import Query
 from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.delivery.outcome import Outcome, Results, entry, promised
+from agc_pipeline.delivery.preselected import SkimContent
 from agc_pipeline.delivery.progress import Progress
-from agc_pipeline.delivery.reading import bytes_read, check_entries, identity, open_tree
-from agc_pipeline.delivery.settings import ReadingSettings
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.delivery.store import Store
 from agc_pipeline.errors import InputError
-from agc_pipeline.settings import Settings
+from agc_pipeline.readers.opening import check_entries, identity, open_tree
+from agc_pipeline.readers.settings import ReadingSettings
 
 log = logging.getLogger(__name__)
 
@@ -28,16 +28,16 @@ class _Task:
     """What all backends are given.
 
     Attributes:
-        analysis: name of the analysis, whose columns and preselection count.
-        selection: its cuts.
+        content: of the skims.
+        query: for a service; None without one.
         job: backend and format.
         reading: chunks and patience.
         store: of the skims; None without skims.
         progress: to be told of everything that is done.
     """
 
-    analysis: str
-    selection: Settings
+    content: SkimContent
+    query: Query | None
     job: DeliveryJob
     reading: ReadingSettings
     store: Store | None
@@ -46,8 +46,8 @@ class _Task:
 
 def deliver(
     files: Sequence[InputFile],
-    analysis: str,
-    selection: Settings,
+    content: SkimContent,
+    query: Query | None,
     job: DeliveryJob,
     *,
     reading: ReadingSettings,
@@ -59,8 +59,8 @@ def deliver(
 
     Args:
         files: the inputs.
-        analysis: name of the analysis, whose columns and preselection count.
-        selection: its cuts.
+        content: of the skims.
+        query: for a service; None without one.
         job: backend and format.
         reading: chunks and patience.
         store: of the skims, with those of earlier runs; None without skims.
@@ -77,7 +77,7 @@ def deliver(
         log.info("%d of %d files are there from earlier", len(delivered), len(files))
     counts = [promised(file)[0] for file in missing]
     n_events = None if None in counts else sum(count or 0 for count in counts)
-    task = _Task(analysis, selection, job, reading, store, Progress(len(missing), n_events))
+    task = _Task(content, query, job, reading, store, Progress(len(missing), n_events))
     problems: dict[InputFile, InputError] = {}
     # A second time only for what a service made before it changed.
     for _ in range(2):
@@ -143,43 +143,56 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
     if task.store is None or task.job.format is None:
         raise TypeError("the backend local needs a store and a format")
     path = task.store.path(file)
-    preselection = load_preselection(task.analysis)
-    with open_tree(url, preselection.COLUMNS, task.reading.network) as tree:
+    content = task.content
+    with open_tree(url, content.columns, content.layout, task.reading.network) as tree:
         check_entries(tree.num_entries, promised(file)[0], url=url)
-        before, after, cutflow = write_skim(
+        counts = write_skim(
             tree,
-            preselection.COLUMNS,
-            partial(preselection.preselect, task.selection),
+            content,
             path,
             url=url,
             kind=task.job.format,
             chunk_size=task.reading.chunk_size,
             advance=task.progress.advance,
         )
-        found, n_bytes = identity(tree), bytes_read(tree)
+        origin, weights = identity(tree), _sum_of_weights(content, tree)
     return entry(
         file,
         path=str(path),
         size=path.stat().st_size,
         url=url,
-        identity=found,
-        bytes_read=n_bytes,
-        before=before,
-        after=after,
-        cutflow=cutflow,
+        identity=origin,
+        bytes_read=counts.bytes_read,
+        before=counts.before,
+        after=counts.after,
+        cutflow=counts.cutflow,
+        sum_of_weights=weights,
     )
+
+
+def _sum_of_weights(content: SkimContent, tree: Any) -> float | None:
+    if content.generated is None:
+        return None
+    return float(content.generated(tree.file.root_directory))
 
 
 def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
     """Check the file, to be read as it is."""
-    columns = load_preselection(task.analysis).COLUMNS
-    with open_tree(url, columns, task.reading.network) as tree:
+    content = task.content
+    with open_tree(url, content.columns, content.layout, task.reading.network) as tree:
         entries = tree.num_entries
         check_entries(entries, promised(file)[0], url=url)
-        found = identity(tree)
+        origin, weights = identity(tree), _sum_of_weights(content, tree)
     task.progress.advance(entries, 0)
     return entry(
-        file, path=url, size=found.size, url=url, identity=found, before=entries, after=entries
+        file,
+        path=url,
+        size=origin.size,
+        url=url,
+        identity=origin,
+        before=entries,
+        after=entries,
+        sum_of_weights=weights,
     )
 
 
@@ -188,12 +201,13 @@ def _servicex(files: Sequence[InputFile], task: _Task) -> Results:
     # The client is an optional dependency, and slow to import.
     from agc_pipeline.delivery.servicex.backend import requested  # noqa: PLC0415
 
-    query = load_query(task.analysis).query(task.selection)
-    if task.job.servicex is None or task.job.format is None or task.store is None:
-        raise TypeError("the backend servicex needs its settings, a format and a store")
+    if task.query is None or task.job.servicex is None or task.job.format is None:
+        raise TypeError("the backend servicex needs its query, its settings and a format")
+    if task.store is None:
+        raise TypeError("the backend servicex needs a store")
     return requested(
         files,
-        query,
+        task.query,
         task.job.format,
         task.job.servicex,
         store=task.store,

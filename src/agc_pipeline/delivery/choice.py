@@ -6,10 +6,10 @@ from agc_pipeline.delivery.settings import (
     Backend,
     DatasetDelivery,
     DeliverySettings,
-    Format,
     ServiceXSettings,
 )
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.readers.settings import Format
 from agc_pipeline.settings import Settings
 
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from pydantic import NonNegativeInt
+from pydantic import FiniteFloat, NonNegativeInt
 
-from agc_pipeline.delivery.failures import Failure
-from agc_pipeline.delivery.identity import Identity
-from agc_pipeline.delivery.settings import Backend, Format
+from agc_pipeline.delivery.settings import Backend
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.provenance import Provenance
+from agc_pipeline.readers.failures import Failure
+from agc_pipeline.readers.opening import Identity
+from agc_pipeline.readers.settings import Format
 from agc_pipeline.settings import Settings
 
 
@@ -54,6 +55,7 @@ class Delivered(Settings):
         before: events found in the input file.
         after: events in ``path``.
         generated: events that the file stands for in the normalisation.
+        sum_of_weights: of the generated events, where these have weights; None where they count.
         cutflow: events behind each cut of the preselection, as far as they were counted.
         failures: attempts that failed, also before one that did not.
         error: why the file failed; None if it did not.
@@ -70,6 +72,7 @@ class Delivered(Settings):
     before: NonNegativeInt
     after: NonNegativeInt
     generated: NonNegativeInt
+    sum_of_weights: FiniteFloat | None = None
     cutflow: dict[str, NonNegativeInt]
     failures: tuple[Failure, ...] = ()
     error: str | None = None
@@ -84,8 +87,6 @@ class Manifest(Settings):
     """
 
     dataset: str
-    process: str
-    variation: str
     backend: Backend
     format: Format | None
     selection: str | None

@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 import tenacity
 
 from agc_pipeline.datasets import InputFile
-from agc_pipeline.delivery.failures import Failure, ReadError, Undelivered
-from agc_pipeline.delivery.settings import NetworkSettings
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers.failures import Failure, ReadError, Undelivered
+from agc_pipeline.readers.settings import NetworkSettings
 
 log = logging.getLogger(__name__)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from agc_pipeline.datasets import InputFile
-from agc_pipeline.delivery.failures import Failure, Undelivered
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.errors import InputError
 from agc_pipeline.files import read_json
+from agc_pipeline.readers.failures import Failure, Undelivered
 
 # What a backend gives for each file, as it comes.
 Results = Iterator[tuple[InputFile, Delivered | InputError]]

@@ -16,6 +16,7 @@ from agc_pipeline.code import sources
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.delivery.preselected import SkimContent
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.provenance import digest, file_digest
 
@@ -71,23 +72,20 @@ class Store:
         return digest([_identity(file), self._made_by])[:_DIGITS]
 
 
-def store_of(
-    folder: Path, analysis: str, selection: Mapping[str, Any], job: DeliveryJob
-) -> Store | None:
+def store_of(folder: Path, content: SkimContent, job: DeliveryJob) -> Store | None:
     """The skims of a dataset as a job makes them; None if it makes none.
 
     Args:
         folder: of the dataset.
-        analysis: name of the analysis.
-        selection: its cuts.
+        content: of the skims.
         job: backend and format.
     """
     if job.format is None:
         return None
-    by = "query" if job.backend == "servicex" else "preselection"
-    code = sources("agc_pipeline.stages.deliver", f"agc_pipeline.analyses.{analysis}.{by}")
+    code = (*sources("agc_pipeline.stages.deliver"), *content.code)
     made_by = {
-        "selection": selection,
+        "content": content.description,
+        "columns": content.columns,
         "delivery": job.what(),
         "software": {name: version(name) for name in packages(job)},
         "code": [file_digest(Path(path)) for path in code],

@@ -11,7 +11,7 @@ from typing import Any
 import hist
 import numpy as np
 
-from agc_pipeline.analyses.base import NOMINAL, Analysis, Process, Region, Systematic, Template
+from agc_pipeline.declaration import NOMINAL, Analysis, Process, Region, Systematic, Template
 from agc_pipeline.inference.binning import rebin
 from agc_pipeline.inference.checks import Finding
 from agc_pipeline.inference.interpolation import Array

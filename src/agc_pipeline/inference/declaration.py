@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agc_pipeline.analyses.base import Analysis, Physics, Process, Region, Systematic
+from agc_pipeline.declaration import Analysis, Physics, Process, Region, Systematic
 from agc_pipeline.inference.records import Channel, FitRecord
 
 Workspace = dict[str, Any]

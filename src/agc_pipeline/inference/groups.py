@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 import pyhf
 
-from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.declaration import Analysis
 
 STATISTICS = "Simulation statistics"
 OTHER = "Other systematics"

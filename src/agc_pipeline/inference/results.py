@@ -8,7 +8,7 @@ import pyhf
 from cabinetry.fit import FitResults
 from cabinetry.model_utils import prediction
 
-from agc_pipeline.analyses.base import Analysis
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ModelError
 from agc_pipeline.files import read_record
 from agc_pipeline.inference import groups

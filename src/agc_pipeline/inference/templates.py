@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import hist
 from cabinetry.histo import Histogram
 
-from agc_pipeline.analyses.base import NOMINAL, Analysis, Systematic, Template
+from agc_pipeline.declaration import NOMINAL, Analysis, Systematic, Template
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.binning import rebin
 from agc_pipeline.inference.settings import ModelSettings

@@ -16,7 +16,7 @@ import numpy as np
 import pyhf
 from cabinetry.histo import Histogram
 
-from agc_pipeline.analyses.base import Analysis, Region, Systematic
+from agc_pipeline.declaration import Analysis, Region, Systematic
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.settings import ParameterOfInterest
 from agc_pipeline.inference.templates import Templates

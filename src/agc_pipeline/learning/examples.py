@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agc_pipeline.columnar.columns import offsets_of
 from agc_pipeline.learning.models import PARITIES, Parity
 from agc_pipeline.learning.trees import first_highest
+from agc_pipeline.readers.columns import offsets_of
 
 Array = npt.NDArray[Any]
 

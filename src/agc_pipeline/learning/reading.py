@@ -1,7 +1,7 @@
 """Examples for training from input files, read directly: skims have no generator particles."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,10 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from agc_pipeline.datasets import InputFile
+from agc_pipeline.declaration.analysis import Columns
+from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.delivery.outcome import promised
 from agc_pipeline.delivery.progress import Progress
-from agc_pipeline.delivery.reading import (
+from agc_pipeline.learning.examples import Examples, append
+from agc_pipeline.learning.models import PARITIES, DataFile
+from agc_pipeline.readers.opening import (
     READ_ERRORS,
     bytes_read,
     check_entries,
@@ -23,14 +27,10 @@ from agc_pipeline.delivery.reading import (
     present_branches,
     unreadable,
 )
-from agc_pipeline.delivery.settings import ReadingSettings
-from agc_pipeline.delivery.skim import collections
-from agc_pipeline.learning.examples import Examples, append
-from agc_pipeline.learning.models import PARITIES, DataFile
+from agc_pipeline.readers.settings import ReadingSettings
 
 log = logging.getLogger(__name__)
 
-Columns = Mapping[str, Sequence[str]]
 # From events to those of them whose truth is known.
 Make = Callable[[Any], Examples]
 
@@ -46,6 +46,7 @@ _REMEDY = (
 def read(
     files: Sequence[InputFile],
     columns: Columns,
+    layout: Layout,
     make: Make,
     reading: ReadingSettings,
     *,
@@ -57,7 +58,8 @@ def read(
         files: in the order in which they are read, each from the first of its mirrors that gives
             it.
         columns: what to read of them.
-        make: gives the examples of some events.
+        layout: of the files.
+        make: gives the examples of some events, from their arrays by branch.
         reading: how many events to read at a time, and patience.
         n_events_max: examples that are kept of each parity, the first ones.
 
@@ -69,7 +71,7 @@ def read(
     """
     counts = [promised(file)[0] for file in files]
     n_events = None if None in counts else sum(count or 0 for count in counts)
-    reader = _Reader(columns, make, reading, Progress(len(files), n_events))
+    reader = _Reader(columns, layout, make, reading, Progress(len(files), n_events))
     parts: list[Examples] = []
     read_files: list[DataFile] = []
     n_found = np.zeros(len(PARITIES), np.int64)
@@ -93,6 +95,7 @@ class _Reader:
     """What is done with each file, see ``read``."""
 
     columns: Columns
+    layout: Layout
     make: Make
     reading: ReadingSettings
     progress: Progress
@@ -100,9 +103,11 @@ class _Reader:
     def read(self, file: InputFile, url: str) -> tuple[Examples, DataFile]:
         """Examples of a whole file at one of its addresses, and what the file is."""
         self.progress.begin()
-        with open_tree(url, self.columns, self.reading.network, remedy=_REMEDY) as tree:
+        with open_tree(
+            url, self.columns, self.layout, self.reading.network, remedy=_REMEDY
+        ) as tree:
             check_entries(tree.num_entries, promised(file)[0], url=url)
-            names = present_branches(tree, self.columns)
+            names = present_branches(tree, self.columns, self.layout)
             parts = []
             n_bytes = 0
             for start, stop in entry_ranges(tree, names, self._chunk_size):
@@ -110,7 +115,7 @@ class _Reader:
                     arrays = tree.arrays(names, entry_start=start, entry_stop=stop)
                 except READ_ERRORS as error:
                     raise unreadable(url, error, (start, stop)) from error
-                parts.append(self.make(collections(arrays, self.columns)))
+                parts.append(self.make(arrays))
                 self.progress.advance(stop - start, bytes_read(tree) - n_bytes)
                 n_bytes = bytes_read(tree)
             examples = append(parts)

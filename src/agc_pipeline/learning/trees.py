@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agc_pipeline.columnar.compiling import kernel
+from agc_pipeline.compiling import kernel
 
 Array = npt.NDArray[Any]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from agc_pipeline.columnar.columns import taken
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.learning import forest, probing, rounding
 from agc_pipeline.learning.forest import Forest
@@ -25,6 +24,7 @@ from agc_pipeline.learning.rounding import Rounding
 from agc_pipeline.learning.scoring import SCORED_BY, ForestScorer, by_parity
 from agc_pipeline.learning.settings import TritonSettings
 from agc_pipeline.learning.trees import Array, first_highest
+from agc_pipeline.readers.columns import taken
 
 log = logging.getLogger(__name__)
 # Rows by which models of the server are compared with those of this process: at the start, and of

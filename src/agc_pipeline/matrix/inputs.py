@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from agc_pipeline import analyses
-from agc_pipeline.analyses.base import Preselection
 from agc_pipeline.datasets import TREE
-from agc_pipeline.delivery.reading import open_tree
+from agc_pipeline.declaration import Preselection
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.provenance import file_digest
+from agc_pipeline.readers.opening import open_tree
 from agc_pipeline.settings import Settings
 
 FORMS = ("ttree", "rntuple", "skim")

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from agc_pipeline import analyses
-from agc_pipeline.columnar.performance import PARTS
+from agc_pipeline.readers.clock import PARTS
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference import declaration
 from agc_pipeline.provenance import digest

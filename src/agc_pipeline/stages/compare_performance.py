@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agc_pipeline.columnar import performance
-from agc_pipeline.columnar.performance import PARTS, Performance, Seconds
+from agc_pipeline.columnar.performance import Performance
+from agc_pipeline.readers.clock import PARTS, Seconds
 from agc_pipeline.stages import command
 
 

@@ -15,10 +15,10 @@ from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.outcome import promised
 from agc_pipeline.delivery.progress import amount
-from agc_pipeline.delivery.reading import needed_bytes, open_tree
-from agc_pipeline.delivery.settings import NetworkSettings, ReadingSettings
 from agc_pipeline.delivery.store import Store, store_of
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers.opening import needed_bytes, open_tree
+from agc_pipeline.readers.settings import NetworkSettings, ReadingSettings
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command

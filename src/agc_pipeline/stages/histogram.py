@@ -2,12 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from agc_pipeline import analyses, histograms
-from agc_pipeline.analyses.base import Assignment
 from agc_pipeline.columnar import batch, runner
 from agc_pipeline.columnar.executors import executor
+from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.settings import HistogramSettings
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.delivery import manifest
 from agc_pipeline.delivery.readable import readable
 from agc_pipeline.learning.settings import ScoringSettings
@@ -20,92 +22,99 @@ class HistogramStage(Settings):
     """What one histogram job needs.
 
     Attributes:
-        analysis: name of the package in ``agc_pipeline.analyses``.
+        analysis: its name.
         selection: ``physics.selection``, the analysis' own.
-        jet_assignment: ``physics.jet_assignment``, likewise; None does not assign jets.
+        learned: settings of the learned observables, likewise; None does not compute them.
         allow_partial: leave out files that cannot be read.
+        blinded: leave out data in blinded windows.
     """
 
     analysis: str
     selection: dict[str, object]
-    jet_assignment: dict[str, object] | None
+    learned: dict[str, object] | None
     allow_partial: bool
+    blinded: bool = False
 
 
 def stage(arguments: argparse.Namespace) -> None:
     """Fill the histograms of all variations and account for every event."""
     settings = command.settings(HistogramStage, arguments.settings)
     execution = command.settings(HistogramSettings, arguments.execution)
+    analysis = analyses.load(settings.analysis)
     # Models are refused before any event is read.
-    assignment = _assignment(settings, arguments)
+    scoring = _scoring(analysis, settings, arguments)
     delivered = manifest.read(arguments.manifest)
-    selection = analyses.load(settings.analysis).selection(settings.selection)
-    processed = (selection, delivered.process, delivered.variation, assignment)
-    compiled = None
-    if execution.path == "auto":
-        compiled = analyses.load_compiled(settings.analysis)
-    work = runner.Work(
-        coffea=analyses.load_processor(settings.analysis).processor(*processed),
-        columns=analyses.load_preselection(settings.analysis).COLUMNS,
-        compiled=None if compiled is None else compiled.processor(*processed),
+    processing = Processing(
+        analysis,
+        analysis.selection(settings.selection),
+        analysis.dataset(delivered.dataset),
+        scoring,
+        settings.blinded,
+    )
+    specification = runner.Specification(
+        processing,
+        reader=execution.reader,
         chunk_size=execution.chunk_size,
         chunk_bytes=execution.chunk_bytes,
-        kept=arguments.known,
+        cache=arguments.metadata,
         kind=delivered.format,
     )
-    with executor(execution, arguments.performance) as made:
+    with executor(execution, arguments.performance) as pool:
         output, ledger, costs = runner.run(
-            readable(delivered.files), work, made, allow_partial=settings.allow_partial
+            readable(delivered.files), specification, pool, allow_partial=settings.allow_partial
         )
     # A skim no longer has the events that the first cuts drop: delivery counted those.
-    counted = [file.cutflow for file in delivered.files if file.cutflow]
+    cutflows = [file.cutflow for file in delivered.files if file.cutflow]
     batch.write(
         arguments.output,
         batch.Batch(
             dataset=delivered.dataset,
-            process=delivered.process,
-            variation=delivered.variation,
             histograms={
-                region: histograms.to_json(histogram)
-                for region, histogram in output["histograms"].items()
+                process: {
+                    region: histograms.to_json(histogram) for region, histogram in regions.items()
+                }
+                for process, regions in output["histograms"].items()
             },
             cutflow={
-                **(batch.total(counted) if counted else output["preselection"]),
+                **(batch.total(cutflows) if cutflows else output["preselection"]),
                 **output["selected"],
             },
             files=tuple(ledger),
             performance=costs,
-            models=None if assignment is None else assignment.digest,
+            models=None if scoring is None else scoring.digest,
             provenance=provenance(
                 "histogram",
                 packages=("awkward", "coffea", "correctionlib", "hist", "numba", "numpy", "uproot"),
                 settings=settings.model_dump(),
-                inputs=[arguments.manifest, *([] if assignment is None else assignment.files)],
+                inputs=[arguments.manifest, *([] if scoring is None else scoring.files)],
             ),
         ),
     )
 
 
-def _assignment(settings: HistogramStage, arguments: argparse.Namespace) -> Assignment | None:
-    """The assignment of jets, if they are assigned."""
-    if settings.jet_assignment is None:
+def _scoring(analysis: Analysis, settings: HistogramStage, arguments: argparse.Namespace) -> Any:
+    """What computes learned observables, if they are computed."""
+    if settings.learned is None or analysis.learned is None:
         return None
-    chosen = analyses.load(settings.analysis).assignment(settings.jet_assignment)
-    scoring = command.settings(ScoringSettings, arguments.scoring)
-    found = analyses.load_assignment(settings.analysis)
-    return found.assignment(chosen, Path(arguments.models), scoring)
+    return analysis.learned.scorer(
+        analysis.learned_settings(settings.learned),
+        Path(arguments.models),
+        command.settings(ScoringSettings, arguments.scoring),
+    )
 
 
 def main() -> None:
     """Command line of the stage."""
     options = command.parser(__doc__)
     options.add_argument("--execution", required=True, help="how to run, which changes no bin")
-    options.add_argument("--models", help="folder of the models that assign jets, if they do")
+    options.add_argument(
+        "--models", help="folder of the models of learned observables, if there are any"
+    )
     options.add_argument("--scoring", help="what computes their scores, which changes no bin")
     options.add_argument("--performance", type=Path, required=True, help="page of Dask to write")
     options.add_argument("--manifest", type=Path, required=True, help="what was delivered")
     options.add_argument("--output", type=Path, required=True, help="histograms to write")
-    options.add_argument("--known", type=Path, help="folder to keep what is learned of files in")
+    options.add_argument("--metadata", type=Path, help="folder of the metadata of files")
     command.run(stage, options)
 
 

@@ -2,6 +2,8 @@
 
 import argparse
 import logging
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import PositiveFloat, PositiveInt
@@ -20,16 +22,17 @@ log = logging.getLogger(__name__)
 class DatasetSettings(Settings):
     """What merging must know of a dataset."""
 
-    xsec_pb: PositiveFloat
+    xsec_pb: PositiveFloat | None
+    luminosity_per_pb: PositiveFloat
     n_files: PositiveInt
 
 
 class MergeStage(Settings):
-    """What merging needs; ``parts`` are the optional regions that the run has."""
+    """What merging needs; ``learned`` tells whether there are learned observables."""
 
     analysis: str
-    parts: tuple[str, ...] = ()
-    luminosity_per_pb: PositiveFloat
+    learned: bool = False
+    blinded: bool = False
     datasets: dict[str, DatasetSettings]
     allow_partial: bool
 
@@ -37,7 +40,9 @@ class MergeStage(Settings):
 def stage(arguments: argparse.Namespace) -> None:
     """Write the histograms and the closure record."""
     settings = command.settings(MergeStage, arguments.settings)
-    analysis = analyses.load(settings.analysis, *settings.parts)
+    analysis = analyses.load(settings.analysis)
+    if settings.learned:
+        analysis = analysis.with_learned()
     weighted = {}
     accounts = {}
     for path in arguments.datasets:
@@ -46,15 +51,17 @@ def stage(arguments: argparse.Namespace) -> None:
         left_out = ledger.close(
             summed.files, dataset.n_files, summed.dataset, allow_partial=settings.allow_partial
         )
-        weight = merge.event_weight(summed, dataset.xsec_pb, settings.luminosity_per_pb)
+        weight = merge.event_weight(summed, dataset.xsec_pb, dataset.luminosity_per_pb)
         weighted[summed.dataset] = (summed, weight)
         used = [file for file in summed.files if file.closed]
         accounts[summed.dataset] = DatasetAccount(
-            process=summed.process,
-            variation=summed.variation,
+            kind=analysis.dataset(summed.dataset).kind,
+            processes=analysis.dataset(summed.dataset).processes,
+            variation=analysis.dataset(summed.dataset).variation,
             xsec_pb=dataset.xsec_pb,
             weight=weight,
             n_generated=sum(file.generated for file in used),
+            sum_of_weights=_sum_of_weights(used),
             events_expected=sum(
                 file.before if file.expected is None else file.expected for file in summed.files
             ),
@@ -69,7 +76,7 @@ def stage(arguments: argparse.Namespace) -> None:
         settings=settings.model_dump(),
         inputs=arguments.datasets,
     )
-    made = merge.templates(analysis, weighted)
+    templates = merge.templates(analysis, weighted, blinded=settings.blinded)
     partial = any(account.left_out for account in accounts.values())
     closure = Closure(
         partial=partial,
@@ -78,13 +85,19 @@ def stage(arguments: argparse.Namespace) -> None:
         provenance=made_by,
     )
     histograms.write_root(
-        arguments.histograms, made, provenance=made_by, closure=closure.model_dump(mode="json")
+        arguments.histograms, templates, provenance=made_by, closure=closure.model_dump(mode="json")
     )
     write_json(arguments.closure, closure.model_dump())
     if arguments.performance is not None:
         costs = {name: summed.performance for name, (summed, _) in weighted.items()}
         performance.write(arguments.performance, performance.PerformanceRecord(datasets=costs))
-    log.info("%d histograms%s", len(made), ", PARTIAL: some files were left out" * partial)
+    log.info("%d histograms%s", len(templates), ", PARTIAL: some files were left out" * partial)
+
+
+def _sum_of_weights(files: Sequence[ledger.LedgerEntry]) -> float | None:
+    """Sum of the generator weights of files; None where events are counted."""
+    weights = [file.sum_of_weights for file in files if file.sum_of_weights is not None]
+    return math.fsum(weights) if weights else None
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import hist
 from cabinetry.model_utils import match_fit_results
 
 from agc_pipeline import analyses
-from agc_pipeline.analyses.base import NOMINAL, Region, Template
+from agc_pipeline.declaration import NOMINAL, Region, Template
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import results, templates, workspace

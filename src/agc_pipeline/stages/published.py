@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from agc_pipeline import analyses
-from agc_pipeline.analyses.base import ALL_EVENTS, Template
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
+from agc_pipeline.declaration import ALL_EVENTS, Template
 from agc_pipeline.files import write_json
 from agc_pipeline.histograms import write_root
 from agc_pipeline.provenance import Provenance, provenance

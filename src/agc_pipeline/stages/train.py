@@ -2,16 +2,21 @@
 
 import argparse
 import logging
-from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from agc_pipeline import analyses
+from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.datasets import InputFile
-from agc_pipeline.delivery.settings import ReadingSettings
+from agc_pipeline.declaration.analysis import union
 from agc_pipeline.files import write_bytes, write_json
 from agc_pipeline.learning import evaluation, models, reading, records, training
+from agc_pipeline.learning.examples import Examples
 from agc_pipeline.learning.settings import TrainingSettings
 from agc_pipeline.provenance import provenance
+from agc_pipeline.readers.arrays import ArrayColumns
+from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
 
@@ -24,14 +29,14 @@ class TrainStage(Settings):
     Attributes:
         analysis: name of the package in ``agc_pipeline.analyses``.
         selection: ``physics.selection``, the analysis' own.
-        jet_assignment: ``physics.jet_assignment``, likewise.
+        learned: settings of the learned observables, likewise.
         training: ``learning.training``.
         files: to be read, as far as they are needed.
     """
 
     analysis: str
     selection: dict[str, object]
-    jet_assignment: dict[str, object]
+    learned: dict[str, object]
     training: TrainingSettings
     files: tuple[InputFile, ...]
 
@@ -46,15 +51,25 @@ def stage(arguments: argparse.Namespace) -> None:
     xgboost = training.installed()
     training.check_hyperparameters(settings.training)
     analysis = analyses.load(settings.analysis)
-    physics = analyses.load_training(settings.analysis)
+    learned = analysis.learned
+    if learned is None:
+        raise TypeError(f"{analysis.name} has no learned observables")
+    physics = import_module(learned.training)
+    processing = Processing(
+        analysis, analysis.selection(settings.selection), analysis.dataset(learned.trained_on)
+    )
+    own = analysis.learned_settings(settings.learned)
+
+    def examples_of(arrays: Any) -> Examples:
+        columns = ArrayColumns(arrays, analysis.layout)
+        return physics.examples(processing.nominal(columns, physics.MASK), own)
+
+    columns = analysis.columns(processing.dataset, processing.selection, learned=True)
     examples, data = reading.read(
         settings.files,
-        physics.COLUMNS,
-        partial(
-            physics.examples,
-            analysis.selection(settings.selection),
-            analysis.assignment(settings.jet_assignment),
-        ),
+        union([columns, physics.READS]),
+        analysis.layout,
+        examples_of,
         command.settings(ReadingSettings, arguments.reading),
         n_events_max=settings.training.n_events_max,
     )

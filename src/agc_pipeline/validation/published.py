@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from agc_pipeline import analyses
-from agc_pipeline.analyses.base import NOMINAL, Analysis, Template
+from agc_pipeline.declaration import NOMINAL, Analysis, Template
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import Settings
 

@@ -8,8 +8,8 @@ import hist
 import numpy as np
 
 from agc_pipeline import analyses
-from agc_pipeline.analyses.base import NOMINAL, Analysis, Template
 from agc_pipeline.columnar.closure import Closure
+from agc_pipeline.declaration import NOMINAL, Analysis, Template
 from agc_pipeline.errors import InputError
 from agc_pipeline.validation import compare, published
 from agc_pipeline.validation.compare import Agreement, Comparison, Side

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import hist
 import numpy as np
 
-from agc_pipeline.analyses.base import NOMINAL, Analysis, Template
+from agc_pipeline.declaration import NOMINAL, Analysis, Template
 from agc_pipeline.validation.compare import Agreement, Comparison
 from agc_pipeline.validation.results import TemplateResult, Verdict
 

@@ -1,6 +1,7 @@
-"""The random numbers of ``smearing``, to the bit, as a compiled loop.
+"""Random numbers keyed by the identity of event and jet, for the jet energy resolution.
 
-correctionlib makes a number of the "normal" distribution in three steps, repeated here: the XXH64
+The same jet of the same event is always given the same number, whatever the order, chunking, file or
+machine. They are those of correctionlib's ``hashprng``, to the bit, as a compiled loop: correctionlib makes a number of the "normal" distribution in three steps, repeated here: the XXH64
 hash of the identity (https://xxhash.com, five words of 64 bit, seed 0) is the seed of a generator
 PCG-XSH-RR with 64 bits of state and 32 of output (M. E. O'Neill, HMC-CS-2014-0905), whose numbers
 are turned into a normal one by the polar method of Marsaglia.
@@ -12,10 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from agc_pipeline.columnar.compiling import kernel
+from agc_pipeline.compiling import kernel
 
 Array = npt.NDArray[Any]
 Word = np.uint64
+
+# Numbers beyond six standard deviations (2e-9 of them) are set to six, which gives the preselection a
+# strict bound.
+LIMIT = 6.0
 
 _PRIME_1 = Word(0x9E3779B185EBCA87)
 _PRIME_2 = Word(0xC2B2AE3D27D4EB4F)

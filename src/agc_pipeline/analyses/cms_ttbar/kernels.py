@@ -1,8 +1,7 @@
-"""Cuts and observables as compiled loops over packed objects.
+"""The three-jet system as compiled loops over packed jets.
 
-Objects of all events stand one after the other; those of event ``i`` are
-``offsets[i]:offsets[i + 1]``. Cuts compare stored single-precision values, widened, with bounds in
-double precision, as in ``objects``. Momenta are in GeV.
+Jets of all events stand one after the other; those of event ``i`` are
+``offsets[i]:offsets[i + 1]``. Momenta are in GeV.
 """
 
 import math
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agc_pipeline.columnar.compiling import kernel
+from agc_pipeline.compiling import kernel
 
 Array = npt.NDArray[Any]
 
@@ -38,85 +37,6 @@ class JetArrays(NamedTuple):
     sinh_eta: Array
     cosh_eta: Array
     mass: Array
-
-
-@kernel
-def count_electrons(
-    offsets: Array,
-    pt: Array,
-    eta: Array,
-    cut_based: Array,
-    sip3d: Array,
-    pt_min: float,
-    abs_eta_max: float,
-    cut_based_equal: int,
-    sip3d_max: float,
-) -> Array:
-    """Number of good electrons of each event: ``int64``."""
-    counts = np.zeros(len(offsets) - 1, np.int64)
-    for event in range(len(counts)):
-        for i in range(offsets[event], offsets[event + 1]):
-            if (
-                cut_based[i] == cut_based_equal
-                and np.float64(pt[i]) > pt_min
-                and abs(np.float64(eta[i])) < abs_eta_max
-                and np.float64(sip3d[i]) < sip3d_max
-            ):
-                counts[event] += 1
-    return counts
-
-
-@kernel
-def count_muons(
-    offsets: Array,
-    pt: Array,
-    eta: Array,
-    tight: Array,
-    sip3d: Array,
-    isolation: Array,
-    pt_min: float,
-    abs_eta_max: float,
-    sip3d_max: float,
-    isolation_max: float,
-) -> Array:
-    """Number of good muons of each event: ``int64``."""
-    counts = np.zeros(len(offsets) - 1, np.int64)
-    for event in range(len(counts)):
-        for i in range(offsets[event], offsets[event + 1]):
-            if (
-                tight[i]
-                and np.float64(pt[i]) > pt_min
-                and abs(np.float64(eta[i])) < abs_eta_max
-                and np.float64(sip3d[i]) < sip3d_max
-                and np.float64(isolation[i]) < isolation_max
-            ):
-                counts[event] += 1
-    return counts
-
-
-@kernel
-def good_jets(
-    pt: Array, eta: Array, jet_id: Array, pt_min: float, abs_eta_max: float, jet_id_equal: int
-) -> Array:
-    """Mask of the good jets: ``jets * bool``."""
-    good = np.empty(len(pt), np.bool_)
-    for i in range(len(pt)):
-        good[i] = (
-            np.float64(pt[i]) > pt_min
-            and abs(np.float64(eta[i])) < abs_eta_max
-            and jet_id[i] == jet_id_equal
-        )
-    return good
-
-
-@kernel
-def scalar_sums(offsets: Array, values: Array) -> Array:
-    """Sum of the values of each event, added in order: ``float64``."""
-    sums = np.zeros(len(offsets) - 1, np.float64)
-    for event in range(len(sums)):
-        for i in range(offsets[event], offsets[event + 1]):
-            sums[event] += values[i]
-    return sums
 
 
 @kernel

@@ -1,18 +1,72 @@
-"""The regions: events by number of jets and b-tagged jets."""
+"""The regions: events by the number of b-tagged jets, with their observables."""
 
-import awkward as ak
+from typing import Any
 
-from agc_pipeline.analyses.cms_ttbar.objects import b_tagged
-from agc_pipeline.analyses.cms_ttbar.settings import JetCuts
+from agc_pipeline.analyses.cms_ttbar import kernels
+from agc_pipeline.analyses.cms_ttbar.settings import Selection
+from agc_pipeline.declaration import Region
+from agc_pipeline.readers.columns import Array, Collection
+
+# 25 bins of 20 GeV are filled. The fit has bins of 40 GeV from 110 GeV, where the control region
+# starts: four jets of 30 GeV.
+_EDGES = tuple(float(edge) for edge in range(50, 551, 20))
+_FIT_EDGES = tuple(float(edge) for edge in range(110, 551, 40))
 
 
-def region_masks(jets: ak.Array, cuts: JetCuts) -> dict[str, ak.Array]:
-    """Masks of the events in each region, among events with one good lepton.
+def one_tag(events: Any, _: Selection) -> Array:
+    """Events with exactly one b-tagged jet: ``events * bool``."""
+    tags: Array = events.count("tagged") == 1
+    return tags
 
-    Args:
-        jets: the good jets.
-        cuts: minimal number of jets and b-tagging.
+
+def two_tags(events: Any, _: Selection) -> Array:
+    """Events with two or more b-tagged jets: ``events * bool``."""
+    tags: Array = events.count("tagged") >= 2
+    return tags
+
+
+def ht(events: Any, _: Selection) -> Array:
+    """Scalar sum of the pt of all good jets: ``events * float64`` in GeV."""
+    total: Array = events.jets.sum("pt")
+    return total
+
+
+def trijet_mass(events: Any, _: Selection) -> Array:
+    """Mass of the three-jet system with the largest pt among those with a b-tagged jet.
+
+    Returns:
+        ``events * float64`` in GeV; the first triplet counts if several have the same pt.
     """
-    enough = ak.num(jets.pt) >= cuts.n_min
-    tagged = ak.sum(b_tagged(jets, cuts), axis=1)
-    return {"4j1b": enough & (tagged == 1), "4j2b": enough & (tagged >= 2)}
+    masses: Array = kernels.trijet_masses(momenta(events.jets))
+    return masses
+
+
+def momenta(jets: Collection) -> kernels.JetArrays:
+    """Jets as the kernels take them; GeV."""
+    return kernels.JetArrays(
+        jets.offsets, *(jets[name] for name in kernels.JetArrays._fields if name != "offsets")
+    )
+
+
+REGIONS = (
+    Region(
+        "4j1b",
+        "4j1b CR",
+        "ht",
+        r"$H_T$ [GeV]",
+        _EDGES,
+        mask=one_tag,
+        values=ht,
+        fit_edges=_FIT_EDGES,
+    ),
+    Region(
+        "4j2b",
+        "4j2b SR",
+        "trijet_mass",
+        r"$m_{bjj}$ [GeV]",
+        _EDGES,
+        mask=two_tags,
+        values=trijet_mass,
+        fit_edges=_FIT_EDGES,
+    ),
+)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat
 
-from agc_pipeline.analyses.base import Physics
+from agc_pipeline.declaration import Physics
 from agc_pipeline.settings import Settings
 
 

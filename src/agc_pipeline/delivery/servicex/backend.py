@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from agc_pipeline.analyses.base import ALL_EVENTS, Query
 from agc_pipeline.datasets import InputFile
+from agc_pipeline.declaration import ALL_EVENTS
+from agc_pipeline.declaration.query import Query
 from agc_pipeline.delivery import outcome
 from agc_pipeline.delivery.choice import ServiceXJob
-from agc_pipeline.delivery.failures import Failure, Undelivered
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.outcome import Results, promised
 from agc_pipeline.delivery.progress import Progress
@@ -19,11 +19,12 @@ from agc_pipeline.delivery.servicex.transform import (
     TransformedFile,
     transform,
 )
-from agc_pipeline.delivery.settings import Format
 from agc_pipeline.delivery.store import Store
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import atomic_path
 from agc_pipeline.provenance import digest
+from agc_pipeline.readers.failures import Failure, Undelivered
+from agc_pipeline.readers.settings import Format
 
 
 def requested(

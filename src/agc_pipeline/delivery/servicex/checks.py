@@ -2,11 +2,11 @@
 
 import uproot
 
-from agc_pipeline.analyses.base import Query
-from agc_pipeline.delivery import parquet
-from agc_pipeline.delivery.reading import open_tree
-from agc_pipeline.delivery.settings import Format
+from agc_pipeline.declaration.query import Query
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers import parquet
+from agc_pipeline.readers.opening import open_tree
+from agc_pipeline.readers.settings import Format
 
 _REMEDY = "run again: the file is requested anew"
 
@@ -23,8 +23,8 @@ def inspect(location: str, kind: Format, query: Query) -> tuple[int, int]:
         InputError: if the file is missing, damaged, of another format, or lacks a column.
     """
     if kind == "parquet":
-        return parquet.inspect(location, query.columns)
-    with open_tree(location, query.columns) as tree:
+        return parquet.inspect(location, query.columns, query.layout)
+    with open_tree(location, query.columns, query.layout) as tree:
         if isinstance(tree, uproot.TTree) != (kind == "ttree"):
             raise InputError(
                 f"the tree is a {tree.classname}, `{kind}` was asked for",

@@ -14,10 +14,8 @@ from servicex.query_core import Query as ClientQuery
 from servicex.servicex_client import ServiceXClient
 from servicex.uproot_raw.uproot_raw import TreeSubQuery, UprootRawQuery
 
-from agc_pipeline.analyses.base import Query
-from agc_pipeline.datasets import TREE
+from agc_pipeline.declaration.query import Query
 from agc_pipeline.delivery.manifest import Transformer
-from agc_pipeline.delivery.reading import branch_names
 from agc_pipeline.delivery.servicex import client
 from agc_pipeline.delivery.servicex.configuration import Endpoint
 from agc_pipeline.delivery.servicex.endings import damaged, late, refuse
@@ -27,7 +25,8 @@ from agc_pipeline.delivery.servicex.failures import (
     explained,
 )
 from agc_pipeline.delivery.servicex.progress import tell
-from agc_pipeline.delivery.settings import Format, ServiceXSettings
+from agc_pipeline.delivery.settings import ServiceXSettings
+from agc_pipeline.readers.settings import Format
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +115,9 @@ def forget(request_id: str, endpoint: Endpoint, cache: Path) -> None:
 
 def _sub_query(query: Query) -> TreeSubQuery:
     return TreeSubQuery(
-        treename=TREE,
+        treename=query.layout.tree,
         cut=query.cut,
-        filter_name=branch_names(query.columns),
+        filter_name=query.layout.all_branches(query.columns),
         fail_on_missing_trees=True,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from agc_pipeline.analyses.base import Query
+from agc_pipeline.declaration.query import Query
 from agc_pipeline.delivery.manifest import Transformer
 from agc_pipeline.delivery.servicex.addresses import Address, object_of
 from agc_pipeline.delivery.servicex.checks import inspect
@@ -14,9 +14,10 @@ from agc_pipeline.delivery.servicex.configuration import Endpoint, required
 from agc_pipeline.delivery.servicex.failures import InterruptedRequestError
 from agc_pipeline.delivery.servicex.names import check_sources, match
 from agc_pipeline.delivery.servicex.request import Answer, ask, forget
-from agc_pipeline.delivery.settings import Format, ServiceXSettings
+from agc_pipeline.delivery.settings import ServiceXSettings
 from agc_pipeline.errors import InputError, PipelineError, ServiceError
 from agc_pipeline.provenance import digest
+from agc_pipeline.readers.settings import Format
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
 

@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from agc_pipeline.analyses.base import Region
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import (
+    FEATURES,
     GROUPS,
     Array,
-    Jets,
-    Leptons,
+    considered_jets,
     features,
+    the_leptons,
 )
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import ASSIGNED_REGIONS, FEATURES
-from agc_pipeline.analyses.cms_ttbar.settings import JetAssignment
+from agc_pipeline.analyses.cms_ttbar.settings import JetAssignment, Selection
 from agc_pipeline.learning import models as pairs
 from agc_pipeline.learning.scoring import ForestScorer, Scorer
 from agc_pipeline.learning.settings import ScoringSettings
@@ -39,19 +39,14 @@ class ModelAssignment:
     digest: str
     files: tuple[Path, ...]
 
-    @property
-    def regions(self) -> tuple[Region, ...]:
-        """One for each observable."""
-        return ASSIGNED_REGIONS
-
-    def observables(self, jets: Jets, leptons: Leptons, numbers: Array) -> Array:
+    def observables(self, events: Any, _: Selection) -> Array:
         """The features of the assignment with the highest score: ``20 * events``, float64.
 
         Args:
-            jets: the good jets of some events, four or more each.
-            leptons: one for each event.
-            numbers: of the events.
+            events: of the signal region, with one lepton and four or more jets each.
         """
+        leptons, numbers = the_leptons(events), events.event
+        jets = considered_jets(events)
         leading = jets.leading(self.settings.n_jets_max)
         wrapped = self.settings.azimuth == "wrapped"
         found = np.empty((len(numbers), len(FEATURES)), np.float32)

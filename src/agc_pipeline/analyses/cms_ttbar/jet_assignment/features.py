@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import FEATURES
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import n_permutations
-from agc_pipeline.columnar.columns import offsets_of
-from agc_pipeline.columnar.compiling import kernel
+from agc_pipeline.compiling import kernel
+from agc_pipeline.readers.columns import offsets_of
 
 __all__ = ["FEATURES", "GROUPS", "Jets", "Leptons", "features"]
 
@@ -83,6 +83,23 @@ class Leptons(NamedTuple):
     def take(self, events: Array) -> "Leptons":
         """The leptons of some events, by their positions or a mask."""
         return Leptons(*(values[events] for values in self))
+
+
+def considered_jets(events: Any) -> Jets:
+    """The good jets of events."""
+    jets = events.jets
+    fields = ("pt", "eta", "phi", "mass", "btagCSVV2", "qgl")
+    return Jets(jets.offsets, *(jets[field] for field in fields))
+
+
+def the_leptons(events: Any) -> Leptons:
+    """The one good lepton of each event that has exactly one."""
+    electron = events.count("electrons") == 1
+    leptons = Leptons(*(np.empty(len(events), np.float64) for _ in Leptons._fields))
+    for field, values in leptons._asdict().items():
+        values[electron] = events.electrons[field]
+        values[~electron] = events.muons[field]
+    return leptons
 
 
 def features(jets: Jets, leptons: Leptons, *, wrapped: bool) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from agc_pipeline.analyses.cms_ttbar.kernels import Array
-from agc_pipeline.columnar.compiling import kernel
+from agc_pipeline.compiling import kernel
 
 # What training reads in addition to the columns of the analysis.
 COLUMNS = {"GenPart": ("eta", "phi", "pdgId", "statusFlags", "genPartIdxMother")}

@@ -4,7 +4,8 @@ Light, as everything of the declaration. Source: task of the IRIS-HEP Analysis G
 version 2, machine learning.
 """
 
-from agc_pipeline.analyses.base import Region
+from agc_pipeline.analyses.cms_ttbar.regions import two_tags
+from agc_pipeline.declaration import Region
 
 # Where jets are assigned, and what it is called there.
 SIGNAL_REGION = "4j2b"
@@ -58,6 +59,7 @@ ASSIGNED_REGIONS = tuple(
         name,
         label,
         _edges(*span),
+        mask=two_tags,
         fitted=False,
         # Its own observable is the mass of the trijet.
         rival=SIGNAL_REGION if name == "mass_w1w2btophad" else None,

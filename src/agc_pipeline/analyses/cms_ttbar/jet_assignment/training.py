@@ -2,25 +2,29 @@
 
 from typing import Any
 
-import awkward as ak
 import numpy as np
 
-from agc_pipeline.analyses.cms_ttbar import objects
-from agc_pipeline.analyses.cms_ttbar.jet_assignment import matching, packing
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import FEATURES, features
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import SIGNAL_REGION
+from agc_pipeline.analyses.cms_ttbar import kernels
+from agc_pipeline.analyses.cms_ttbar.jet_assignment import matching
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import (
+    FEATURES,
+    considered_jets,
+    features,
+    the_leptons,
+)
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import N_PARTONS, permutations
 from agc_pipeline.analyses.cms_ttbar.kernels import Array
-from agc_pipeline.analyses.cms_ttbar.observables import trijets
-from agc_pipeline.analyses.cms_ttbar.preselection import one_lepton
-from agc_pipeline.analyses.cms_ttbar.regions import region_masks
-from agc_pipeline.analyses.cms_ttbar.settings import JetAssignment, Selection
-from agc_pipeline.columnar.columns import offsets_of
+from agc_pipeline.analyses.cms_ttbar.regions import momenta, two_tags
+from agc_pipeline.analyses.cms_ttbar.settings import JetAssignment
 from agc_pipeline.learning.examples import Examples, Wording
+from agc_pipeline.readers.columns import offsets_of
 
-__all__ = ["COLUMNS", "FEATURES", "WORDING", "examples"]
+__all__ = ["FEATURES", "MASK", "READS", "WORDING", "examples"]
 
-COLUMNS = {**objects.COLUMNS, **matching.COLUMNS}
+# Beside the columns of the analysis and of its features.
+READS = matching.COLUMNS
+# Of the events to learn from.
+MASK = two_tags
 
 WORDING = Wording(
     whole="all four jets",
@@ -30,35 +34,24 @@ WORDING = Wording(
 )
 
 
-def examples(selection: Selection, assignment: JetAssignment, events: Any) -> Examples:
+def examples(events: Any, assignment: JetAssignment) -> Examples:
     """The matched events of the signal region with all their assignments.
 
     Args:
-        selection: the cuts, nominal.
+        events: of the signal region.
         assignment: which jets are considered, and how.
-        events: NanoAOD collections with the columns in ``COLUMNS``.
     """
-    kept = events[one_lepton(events, selection)]
-    jets = packing.jet_columns(kept.Jet)
-    cuts = selection.jet
-    jets = jets[objects.good_jets(jets, cuts, pt_min=cuts.pt_min)]
-    mask = region_masks(jets, cuts)[SIGNAL_REGION]
-    kept, jets = kept[mask], jets[mask]
+    jets = events.jets
     truth = matching.right_assignments(
-        _particles(kept.GenPart),
-        offsets_of(ak.to_numpy(ak.num(jets.pt))),
-        packing.flat(jets.eta),
-        packing.flat(jets.phi),
-        assignment.matching_delta_r,
+        _particles(events), jets.offsets, jets.eta, jets.phi, assignment.matching_delta_r
     )
-    matched = truth[:, 0] >= 0
-    kept, jets, truth = kept[matched], jets[matched], truth[matched]
+    matched = np.flatnonzero(truth[:, 0] >= 0)
+    events, truth = events.take(matched), truth[matched]
     # By the same jets as the observable, not only by the leading ones.
-    found = _bits(trijets(jets, cuts)) == _bits(truth[:, :3])
-    leading = packing.packed(jets).leading(assignment.n_jets_max)
-    rows, offsets = features(
-        leading, packing.the_leptons(kept, selection), wrapped=assignment.azimuth == "wrapped"
-    )
+    momentum = momenta(events.jets)
+    trijets = kernels.trijets(momentum) - momentum.offsets[:-1, np.newaxis]
+    leading = considered_jets(events).leading(assignment.n_jets_max)
+    rows, offsets = features(leading, the_leptons(events), wrapped=assignment.azimuth == "wrapped")
     sizes = np.diff(leading.offsets)
     assigned, event = _assigned(sizes)
     return Examples(
@@ -66,9 +59,9 @@ def examples(selection: Selection, assignment: JetAssignment, events: Any) -> Ex
         offsets=offsets,
         right=(assigned == truth[event]).all(axis=1),
         in_part=_bits(assigned[:, :3]) == _bits(truth[:, :3])[event],
-        baseline=found,
+        baseline=_bits(trijets) == _bits(truth[:, :3]),
         sizes=sizes,
-        numbers=packing.event_numbers(kept),
+        numbers=events.event.astype(np.uint64),
     )
 
 
@@ -90,12 +83,13 @@ def _bits(positions: Array) -> Array:
     return bits
 
 
-def _particles(particles: ak.Array) -> matching.ParticleArrays:
+def _particles(events: Any) -> matching.ParticleArrays:
+    particles = events.collection("GenPart", matching.COLUMNS["GenPart"])
     return matching.ParticleArrays(
-        offsets=offsets_of(ak.to_numpy(ak.num(particles.pdgId))),
-        eta=packing.flat(particles.eta),
-        phi=packing.flat(particles.phi),
-        pdg_id=packing.flat(particles.pdgId),
-        flags=packing.flat(particles.statusFlags),
-        mother=packing.flat(particles.genPartIdxMother),
+        offsets=particles.offsets,
+        eta=particles.eta,
+        phi=particles.phi,
+        pdg_id=particles.pdgId,
+        flags=particles.statusFlags,
+        mother=particles.genPartIdxMother,
     )

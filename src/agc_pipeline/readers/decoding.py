@@ -9,8 +9,8 @@ import deflate
 import numpy as np
 import uproot
 
-from agc_pipeline.columnar.columns import Array
-from agc_pipeline.columnar.compiling import kernel
+from agc_pipeline.compiling import kernel
+from agc_pipeline.readers.columns import Array
 
 # Start and end of the key of a basket: its bytes, uncompressed bytes and length of the key; number
 # of events, and length of key and values without the offsets behind them.

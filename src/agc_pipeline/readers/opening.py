@@ -5,20 +5,38 @@ import re
 import struct
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import aiohttp
 import cramjam
 import uproot
+from pydantic import NonNegativeInt
 
-from agc_pipeline.datasets import TREE
-from agc_pipeline.delivery.failures import ReadError, one_line
-from agc_pipeline.delivery.identity import Identity
-from agc_pipeline.delivery.settings import NetworkSettings
-from agc_pipeline.delivery.sources import RemoteSource, is_remote
+from agc_pipeline.declaration.analysis import Columns
+from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers.failures import ReadError, one_line
+from agc_pipeline.readers.remote import RemoteSource, is_remote
+from agc_pipeline.readers.settings import NetworkSettings
+from agc_pipeline.settings import Settings
+
+
+class Identity(Settings):
+    """What was found of an input file when it was read.
+
+    Attributes:
+        size: in bytes.
+        uuid: that ROOT gave it when it was written.
+        checksum: "algorithm:value" of an XRootD server, or the ETag of an HTTP server; None where
+            there is none at hand.
+    """
+
+    size: NonNegativeInt
+    uuid: str
+    checksum: str | None
+
 
 # What uproot and the libraries below it raise for files that are missing, unreachable, cut off
 # or damaged. They share no base class.
@@ -44,38 +62,26 @@ _HTTP_AGAIN = {408, 425, 429}
 _HTTP_SERVER_ERROR = 500
 
 
-def branch_names(columns: Mapping[str, Sequence[str]]) -> list[str]:
-    """Names of the branches that hold the columns, with the counters of the collections.
-
-    Args:
-        columns: collection (or "" for event columns) to the names of its fields.
-    """
-    names = []
-    for collection, fields in columns.items():
-        if collection:
-            names.append(f"n{collection}")
-        names += [f"{collection}_{field}" if collection else field for field in fields]
-    return names
-
-
-def present_branches(tree: Any, columns: Mapping[str, Sequence[str]]) -> list[str]:
+def present_branches(tree: Any, columns: Columns, layout: Layout) -> list[str]:
     """The branches of the columns that a tree has: RNTuple may do without counters."""
     present = set(tree.keys())
-    return [name for name in branch_names(columns) if name in present]
+    return [name for name in layout.all_branches(columns) if name in present]
 
 
 def open_tree(
     url: str,
-    columns: Mapping[str, Sequence[str]],
+    columns: Columns,
+    layout: Layout,
     network: NetworkSettings | None = None,
     *,
-    remedy: str = "give NanoAOD that has them (versions 5 to 9 of CMS NanoAOD do)",
+    remedy: str = "give files that have them",
 ) -> Any:
     """Open a TTree or RNTuple that has all the columns.
 
     Args:
         url: path or address of the file.
         columns: what must be there.
+        layout: of the file.
         network: time-outs for remote files; None leaves them to uproot.
         remedy: for a file that lacks a column.
 
@@ -96,20 +102,20 @@ def open_tree(
                     place=url,
                     remedy="get an intact copy of the file, or take it out of the list",
                 )
-            if TREE not in file:
+            if layout.tree not in file:
                 raise InputError(
-                    f"no tree `{TREE}` in the file, only {', '.join(file.keys()) or 'nothing'}",
+                    f"no tree `{layout.tree}` in the file, only {', '.join(file.keys()) or 'nothing'}",
                     place=url,
-                    remedy="give a NanoAOD file",
+                    remedy="give a file of the layout that the analysis declares",
                 )
-            opened = file[TREE]
+            opened = file[layout.tree]
             present = set(opened.keys())
         except READ_ERRORS as error:
             raise unreadable(url, error) from error
         # RNTuple may keep a collection's size in the collection itself: no counter is needed.
         missing = [
             name
-            for name in branch_names(columns)
+            for name in layout.all_branches(columns)
             if name not in present and (isinstance(opened, uproot.TTree) or name[1:] not in columns)
         ]
         if missing:
@@ -147,11 +153,11 @@ def bytes_read(tree: Any) -> int:
     return int(source.received if isinstance(source, RemoteSource) else source.num_requested_bytes)
 
 
-def needed_bytes(tree: Any, columns: Mapping[str, Sequence[str]]) -> int | None:
+def needed_bytes(tree: Any, columns: Columns, layout: Layout) -> int | None:
     """Compressed bytes of the columns of a TTree; None for an RNTuple: uproot does not tell."""
     if not isinstance(tree, uproot.TTree):
         return None
-    return sum(int(tree[name].compressed_bytes) for name in branch_names(columns))
+    return sum(int(tree[name].compressed_bytes) for name in layout.all_branches(columns))
 
 
 def entry_ranges(tree: Any, names: Sequence[str], chunk_size: int) -> Iterator[tuple[int, int]]:

@@ -16,7 +16,7 @@ import uproot
 from uproot.source.chunk import Chunk
 from uproot.source.futures import TrivialFuture
 
-from agc_pipeline.delivery.settings import NetworkSettings
+from agc_pipeline.readers.settings import NetworkSettings
 
 T = TypeVar("T")
 Range = tuple[int, int]

@@ -2,7 +2,7 @@
 
 uproot reads whole ranges of entries. Knowing where each basket is, this reads and decompresses
 single ones, and makes columns of the events wanted only. Files that it does not cover have no
-``branches`` among their facts, and are read by ``columnar.ranges``.
+``branches`` among their metadata, and are read by ``readers.ranges``.
 """
 
 import os
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agc_pipeline.columnar import decoding
-from agc_pipeline.columnar.columns import Array, Collection, offsets_of
-from agc_pipeline.columnar.decoding import Content, decompressed
-from agc_pipeline.columnar.facts import BranchFacts
-from agc_pipeline.columnar.performance import Clock
+from agc_pipeline.readers import decoding
+from agc_pipeline.readers.clock import Clock
+from agc_pipeline.readers.columns import Array, Collection, offsets_of
+from agc_pipeline.readers.decoding import Content, decompressed
+from agc_pipeline.readers.metadata import BranchMetadata
 
 
 class _Basket(NamedTuple):
@@ -46,13 +46,21 @@ class BasketColumns:
         start: first event of the range.
         stop: the event behind the last.
         clock: takes the time, and counts the bytes.
+        keep: decompress no basket twice; for columns of which some are read again.
 
     Raises:
         ValueError: where the content of a basket is not what the branch says.
     """
 
     def __init__(
-        self, path: str, branches: Mapping[str, BranchFacts], start: int, stop: int, clock: Clock
+        self,
+        path: str,
+        branches: Mapping[str, BranchMetadata],
+        start: int,
+        stop: int,
+        clock: Clock,
+        *,
+        keep: bool = False,
     ) -> None:
         self.n_events = stop - start
         self.clock = clock
@@ -60,6 +68,7 @@ class BasketColumns:
         self._branches = branches
         self._start = start
         self._file = -1
+        self._cache: dict[int, Content] | None = {} if keep else None
 
     @contextmanager
     def opened(self) -> Iterator["BasketColumns"]:
@@ -90,7 +99,7 @@ class BasketColumns:
             offsets, {field: values for field, (_, values) in zip(fields, read, strict=True)}
         )
 
-    def _flat(self, branch: BranchFacts, events: Array) -> Array:
+    def _flat(self, branch: BranchMetadata, events: Array) -> Array:
         dtype = np.dtype(branch.dtype)
         parts = []
         for basket, content in self._contents(branch, events):
@@ -98,7 +107,7 @@ class BasketColumns:
             parts.append(values if basket.events is None else values[basket.events])
         return _joined(parts, dtype)
 
-    def _jagged(self, branch: BranchFacts, events: Array | None) -> tuple[Array, Array]:
+    def _jagged(self, branch: BranchMetadata, events: Array | None) -> tuple[Array, Array]:
         """Number of values of each wanted event, and the values."""
         dtype = np.dtype(branch.dtype)
         counts, parts = [], []
@@ -110,7 +119,7 @@ class BasketColumns:
             parts.append(values)
         return _joined(counts, np.dtype(np.int64)), _joined(parts, dtype)
 
-    def _wanted(self, branch: BranchFacts, events: Array | None) -> list[_Basket]:
+    def _wanted(self, branch: BranchMetadata, events: Array | None) -> list[_Basket]:
         """The baskets of a branch that hold wanted events."""
         baskets = []
         begin = max(bisect_right(branch.entries, self._start) - 1, 0)
@@ -131,16 +140,23 @@ class BasketColumns:
         return baskets
 
     def _contents(
-        self, branch: BranchFacts, events: Array | None
+        self, branch: BranchMetadata, events: Array | None
     ) -> Iterator[tuple[_Basket, Content]]:
         """The wanted baskets, one after the other: each is used while it is in the cache."""
         for basket in self._wanted(branch, events):
-            size = branch.sizes[basket.number]
-            data = os.pread(self._file, size, branch.seeks[basket.number])
-            self.clock.bytes += size
-            with self.clock.part("decompress"):
-                content = decompressed(data, size, basket.stop - basket.first)
-            yield basket, content
+            yield basket, self._content(branch, basket)
+
+    def _content(self, branch: BranchMetadata, basket: _Basket) -> Content:
+        seek, size = branch.seeks[basket.number], branch.sizes[basket.number]
+        if self._cache is not None and seek in self._cache:
+            return self._cache[seek]
+        data = os.pread(self._file, size, seek)
+        self.clock.bytes += size
+        with self.clock.part("decompress"):
+            content = decompressed(data, size, basket.stop - basket.first)
+        if self._cache is not None:
+            self._cache[seek] = content
+        return content
 
 
 def _joined(parts: Sequence[Array], dtype: np.dtype[Any]) -> Array:

@@ -1,14 +1,15 @@
 """Skims as Parquet files: flat NanoAOD columns, written in pieces."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import awkward as ak
 import fsspec
 from pyarrow import ArrowException, parquet
 
-from agc_pipeline.delivery.reading import READ_ERRORS, branch_names, unreadable
+from agc_pipeline.declaration.analysis import Columns
+from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers.opening import READ_ERRORS, unreadable
 
 
 class ParquetWriter:
@@ -36,12 +37,13 @@ class ParquetWriter:
             self._writer.close()
 
 
-def inspect(location: str, columns: Mapping[str, Sequence[str]]) -> tuple[int, int]:
+def inspect(location: str, columns: Columns, layout: Layout) -> tuple[int, int]:
     """Rows and bytes of a Parquet file that has all the columns.
 
     Args:
         location: path or address.
         columns: what must be there.
+        layout: of the columns.
 
     Raises:
         InputError: if the file cannot be read or lacks a column.
@@ -54,7 +56,7 @@ def inspect(location: str, columns: Mapping[str, Sequence[str]]) -> tuple[int, i
     # Not all of pyarrow's errors are ValueError or OSError, too.
     except (*READ_ERRORS, ArrowException) as error:
         raise unreadable(location, error) from error
-    missing = [name for name in branch_names(columns) if name not in present]
+    missing = [name for name in layout.all_branches(columns) if name not in present]
     if missing:
         raise InputError(
             f"columns missing: {', '.join(missing)}",

@@ -4,8 +4,7 @@ Columns are read in ranges of events between the edges of clusters, and only ran
 that is wanted.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +12,10 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from agc_pipeline.columnar.columns import Array, Collection, offsets_of
-from agc_pipeline.columnar.performance import Clock
-from agc_pipeline.delivery.reading import open_tree
+from agc_pipeline.declaration.layout import Layout
+from agc_pipeline.readers.arrays import collection
+from agc_pipeline.readers.clock import Clock
+from agc_pipeline.readers.columns import Array, Collection
 
 
 class Timed:
@@ -36,30 +36,18 @@ class RangeColumns:
     """A range of events of a TTree or RNTuple, read with uproot.
 
     Args:
-        path: of the file, or its address.
-        needed: collection (or "") to fields that must be there.
+        tree: open.
+        layout: of the file.
         edges: first event of each cluster of the range, and the event behind the last.
         clock: takes the time, and counts the bytes.
     """
 
-    def __init__(
-        self, path: str, needed: Mapping[str, Sequence[str]], edges: Sequence[int], clock: Clock
-    ) -> None:
+    def __init__(self, tree: Any, layout: Layout, edges: Sequence[int], clock: Clock) -> None:
         self.n_events = edges[-1] - edges[0]
         self.clock = clock
-        self._path = path
-        self._needed = needed
+        self._tree = tree
+        self._layout = layout
         self._edges = np.array(edges)
-        self._tree: Any = None
-
-    @contextmanager
-    def opened(self) -> Iterator["RangeColumns"]:
-        """Keep the file open until the block ends."""
-        with self.clock.part("open"):
-            tree = open_tree(self._path, self._needed)
-        with tree:
-            self._tree = tree
-            yield self
 
     def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
         """See ``Columns``."""
@@ -72,12 +60,9 @@ class RangeColumns:
     ) -> Collection:
         """See ``Columns``."""
         with self.clock.part("read"):
-            arrays = self._arrays([f"{name}_{field}" for field in fields], events)
-            counts = ak.to_numpy(ak.num(arrays[f"{name}_{fields[0]}"]))
-            return Collection(
-                offsets_of(counts),
-                {field: ak.to_numpy(ak.flatten(arrays[f"{name}_{field}"])) for field in fields},
-            )
+            names = {field: self._layout.branch(name, field) for field in fields}
+            arrays = self._arrays(list(names.values()), events)
+            return collection(name, {field: arrays[branch] for field, branch in names.items()})
 
     def _arrays(self, names: Sequence[str], events: Array | None) -> ak.Array:
         if events is None:

@@ -1,13 +1,13 @@
-"""What must be known of a file to read it, learned once and kept for the next run.
+"""Metadata of files: where the baskets of branches are, read once and cached for the next run.
 
 Reading the header of a tree with a thousand branches takes as long as processing the events of a
-small file. What is kept is used only while size, time of modification and UUID of the file are the
-same.
+small file. Cached metadata are used only while size, time of modification and UUID of the file are
+the same.
 """
 
 import hashlib
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import numpy as np
 import uproot
 from pydantic import NonNegativeFloat, NonNegativeInt
 
-from agc_pipeline.delivery import parquet
-from agc_pipeline.delivery.reading import READ_ERRORS, open_tree, unreadable
+from agc_pipeline.declaration.analysis import Columns
+from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.files import read_record, write_json
+from agc_pipeline.readers import parquet
+from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
 from agc_pipeline.settings import Settings
 
 # ROOT file headers up to the UUID, for files below and above 2 GB.
@@ -26,7 +28,7 @@ _LARGE_HEADER = struct.Struct(">4siiqqiiiBiqiH16s")
 _FIRST_LARGE_VERSION = 1_000_000
 
 
-class BranchFacts(Settings):
+class BranchMetadata(Settings):
     """Where the baskets of a branch are.
 
     Attributes:
@@ -44,8 +46,8 @@ class BranchFacts(Settings):
     sizes: tuple[NonNegativeInt, ...]
 
 
-class FileFacts(Settings):
-    """What is known of a file.
+class FileMetadata(Settings):
+    """Metadata of a file.
 
     Attributes:
         path: of the file, or its address.
@@ -65,76 +67,89 @@ class FileFacts(Settings):
     columns: tuple[str, ...]
     event_bytes: NonNegativeFloat
     edges: tuple[NonNegativeInt, ...]
-    branches: dict[str, BranchFacts] | None
+    branches: dict[str, BranchMetadata] | None
 
 
-def recall(path: str, names: Sequence[str], kept: Path | None) -> FileFacts | None:
-    """What was learned of a file in an earlier run; None if nothing, or if the file changed.
+def cached(path: str, names: Sequence[str], cache: Path | None) -> FileMetadata | None:
+    """Metadata of a file from an earlier run; None if there are none, or if the file changed.
 
     Args:
         path: of the file, or its address.
         names: the branches that will be read.
-        kept: folder where facts of local files are kept; None keeps nothing.
+        cache: folder with the metadata of local files; None has none.
 
     Raises:
         InputError: if the file cannot be read.
     """
-    if kept is None or (identity := _identity(path)) is None:
+    if cache is None or (identity := _identity(path)) is None:
         return None
-    record = _record(path, kept)
+    record = _record(path, cache)
     if not record.exists():
         return None
-    known = read_record(FileFacts, record, "what is known of an input file")
-    if known.identity != identity or known.columns != tuple(names):
+    metadata = read_record(FileMetadata, record, "the metadata of an input file")
+    if metadata.identity != identity or metadata.columns != tuple(names):
         return None
-    return known.model_copy(update={"path": path})
+    return metadata.model_copy(update={"path": path})
 
 
-def keep(learned: FileFacts, kept: Path | None) -> None:
-    """Keep what was learned of a file, if it is local."""
-    if kept is not None and learned.identity is not None:
-        write_json(_record(learned.path, kept), learned.model_dump())
+def keep(metadata: FileMetadata, cache: Path | None) -> None:
+    """Put the metadata of a local file into the cache."""
+    if cache is not None and metadata.identity is not None:
+        write_json(_record(metadata.path, cache), metadata.model_dump())
 
 
-def learn(path: str, columns: Mapping[str, Sequence[str]], names: Sequence[str]) -> FileFacts:
-    """What must be known of a file, from its header.
+def read(path: str, columns: Columns, layout: Layout) -> FileMetadata:
+    """Metadata of a file, from its header.
 
     Args:
         path: of the file, or its address.
-        columns: what must be there.
-        names: the branches that will be read.
+        columns: what will be read and must be there.
+        layout: of the file.
 
     Raises:
         InputError: if the file cannot be read, holds no such tree, or lacks a column.
     """
-    identity = _identity(path)
-    with open_tree(path, columns) as tree:
-        try:
-            opened = [tree[name] for name in names]
-            covered = identity is not None and all(_has_free_baskets(field) for field in opened)
-            branches = {field.name: _branch(field) for field in opened} if covered else None
-            return FileFacts(
-                path=path,
-                identity=identity,
-                uuid=tree.file.uuid.hex,
-                n_events=tree.num_entries,
-                columns=tuple(names),
-                event_bytes=_size(tree, opened) / max(tree.num_entries, 1),
-                edges=_edges(tree, opened),
-                branches=branches,
-            )
-        except READ_ERRORS as error:
-            raise unreadable(path, error) from error
+    with open_tree(path, columns, layout) as tree:
+        return of_tree(tree, path, layout.branches(columns))
 
 
-def parquet_facts(path: str, columns: Mapping[str, Sequence[str]]) -> FileFacts:
-    """What must be known of a Parquet file; its footer is read in no time.
+def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
+    """Metadata of the file of an open tree.
+
+    Args:
+        tree: TTree or RNTuple.
+        path: of the file, or its address.
+        names: the branches that will be read.
+
+    Raises:
+        InputError: if the file cannot be read.
+    """
+    try:
+        identity = _identity(path)
+        opened = [tree[name] for name in names]
+        covered = identity is not None and all(_has_free_baskets(branch) for branch in opened)
+        return FileMetadata(
+            path=path,
+            identity=identity,
+            uuid=tree.file.uuid.hex,
+            n_events=tree.num_entries,
+            columns=tuple(names),
+            event_bytes=_size(tree, opened) / max(tree.num_entries, 1),
+            edges=_edges(tree, opened),
+            branches={branch.name: _branch(branch) for branch in opened} if covered else None,
+        )
+    except READ_ERRORS as error:
+        raise unreadable(path, error) from error
+
+
+def of_parquet(path: str, columns: Columns, layout: Layout) -> FileMetadata:
+    """Metadata of a Parquet file; its footer is read in no time.
 
     Raises:
         InputError: if the file cannot be read or lacks a column.
     """
-    n_events, size = parquet.inspect(path, columns)
-    return FileFacts(
+    n_events, size = parquet.inspect(path, columns, layout)
+    return FileMetadata(
         path=path,
         identity=None,
         uuid="",
@@ -146,9 +161,9 @@ def parquet_facts(path: str, columns: Mapping[str, Sequence[str]]) -> FileFacts:
     )
 
 
-def _record(path: str, kept: Path) -> Path:
+def _record(path: str, cache: Path) -> Path:
     name = hashlib.sha256(str(Path(path).absolute()).encode()).hexdigest()
-    return kept / f"{name[:32]}.json"
+    return cache / f"{name[:32]}.json"
 
 
 def _identity(path: str) -> tuple[int, int, str] | None:
@@ -187,11 +202,11 @@ def _has_free_baskets(branch: Any) -> bool:
     )
 
 
-def _branch(branch: Any) -> BranchFacts:
+def _branch(branch: Any) -> BranchMetadata:
     kind = branch.interpretation
     jagged = isinstance(kind, uproot.AsJagged)
     n = branch.num_baskets
-    return BranchFacts(
+    return BranchMetadata(
         dtype=(kind.content if jagged else kind).from_dtype.str,
         jagged=jagged,
         entries=tuple(branch.entry_offsets),

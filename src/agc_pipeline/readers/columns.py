@@ -1,33 +1,60 @@
-"""What compiled processors read: flat columns, and collections packed for the events wanted."""
+"""Columns of events as flat arrays, read for the events that need them only."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from agc_pipeline.columnar.compiling import kernel
-from agc_pipeline.columnar.performance import Clock
+from agc_pipeline.compiling import kernel
+from agc_pipeline.readers.clock import Clock
 
 Array: TypeAlias = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
 class Collection:
-    """Objects of some events, one after the other.
+    """Objects of some events, one after the other, with fields that are had when first asked for.
 
-    Attributes:
+    Args:
         offsets: ``events + 1``; the objects of event ``i`` are ``offsets[i]:offsets[i + 1]``.
         fields: name to ``objects`` values.
+        lookup: gives the values of a field that is not among them; None where there are no others.
     """
 
-    offsets: Array
-    fields: Mapping[str, Array]
+    def __init__(
+        self,
+        offsets: Array,
+        fields: Mapping[str, Array],
+        lookup: Callable[[str], Array] | None = None,
+    ) -> None:
+        self.offsets = offsets
+        self.fields = dict(fields)
+        self._lookup = lookup
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
 
     def __getitem__(self, field: str) -> Array:
         """The values of a field."""
+        if field not in self.fields:
+            self.fields[field] = self.lookup(field)
         return self.fields[field]
+
+    def __getattr__(self, field: str) -> Array:
+        """The values of a field."""
+        if field.startswith("_"):
+            raise AttributeError(field)
+        return self[field]
+
+    def lookup(self, field: str) -> Array:
+        """Get the values of a field for the first time.
+
+        Raises:
+            KeyError: if there is no such field.
+        """
+        if self._lookup is None:
+            raise KeyError(field)
+        return self._lookup(field)
 
     def take(self, events: Array, mask: Array | None = None) -> "Collection":
         """The same collection of some of the events.
@@ -36,34 +63,38 @@ class Collection:
             events: their positions, in rising order.
             mask: keep only the objects that pass, ``objects * bool``; None keeps all.
         """
-        if mask is not None:
-            objects, offsets = kept(self.offsets, events, mask)
-        elif len(events) == len(self.offsets) - 1:
+        if mask is None and len(events) == len(self):
             return self
-        else:
+        objects, offsets = self.objects(events, mask)
+        return Collection(offsets, {}, lambda field: self[field].take(objects))
+
+    def objects(self, events: Array, mask: Array | None = None) -> tuple[Array, Array]:
+        """Positions of the objects of some events, and the offsets of the events among them."""
+        if mask is None:
             objects, offsets = taken(self.offsets, events)
-        return Collection(
-            offsets, {name: values.take(objects) for name, values in self.fields.items()}
-        )
+        else:
+            objects, offsets = passing(self.offsets, events, mask)
+        return objects, offsets
 
     def extended(self, **fields: Array) -> "Collection":
         """The same objects with more fields, or with other values."""
-        return Collection(self.offsets, {**self.fields, **fields})
-
-    def only(self, *fields: str) -> "Collection":
-        """The same objects with fewer fields."""
-        return Collection(self.offsets, {name: self.fields[name] for name in fields})
+        return Collection(self.offsets, {**self.fields, **fields}, self.__getitem__)
 
     def positions(self) -> Array:
         """Position of each object in its event: ``objects * int64``."""
-        counts = np.diff(self.offsets)
-        first: Array = np.repeat(self.offsets[:-1], counts)
-        found: Array = np.arange(len(first)) - first
-        return found
+        return np.arange(self.offsets[-1]) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
 
     def count(self, mask: Array) -> Array:
         """Number of objects of each event that pass: ``events * int64``."""
         return count(self.offsets, mask)
+
+    def sum(self, field: str) -> Array:
+        """Sum of a field over the objects of each event, added in order: ``events * float64``."""
+        return sums(self.offsets, self[field])
+
+    def nth(self, number: int, field: str) -> Array:
+        """The values of a field of one object of each event, counted from 0; it must be there."""
+        return self[field][self.offsets[:-1] + number]
 
     def events(self, mask: Array, *, n_min: int = 1) -> Array:
         """Positions of the events with at least ``n_min`` objects that pass: ``int64``."""
@@ -120,7 +151,7 @@ def taken(offsets: Array, events: Array) -> tuple[Array, Array]:
 
 
 @kernel
-def kept(offsets: Array, events: Array, mask: Array) -> tuple[Array, Array]:
+def passing(offsets: Array, events: Array, mask: Array) -> tuple[Array, Array]:
     """The same for the objects that pass a mask."""
     most = 0
     for event in events:
@@ -151,3 +182,13 @@ def count(offsets: Array, mask: Array) -> Array:
     for event in range(len(counts)):
         counts[event] = sums[offsets[event + 1]] - sums[offsets[event]]
     return counts
+
+
+@kernel
+def sums(offsets: Array, values: Array) -> Array:
+    """Sum of the values of each event, added in order: ``float64``."""
+    total = np.zeros(len(offsets) - 1, np.float64)
+    for event in range(len(total)):
+        for i in range(offsets[event], offsets[event + 1]):
+            total[event] += values[i]
+    return total

@@ -1,0 +1,386 @@
+"""From events to the histograms of all variations: the one way, whatever the reader.
+
+An analysis whose events are "columns" has its columns read when its functions ask for them; one
+whose events are "records" is given coffea's NanoEvents. Either way the requirements, masks,
+observables and weights of the declaration are applied, and nothing else.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from agc_pipeline.columnar.events import Base, Events, Shift, Shifts
+from agc_pipeline.columnar.filling import Sums
+from agc_pipeline.columnar.records import RecordSelection
+from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Dataset, Region, Variation
+from agc_pipeline.declaration.analysis import EventFunction
+from agc_pipeline.delivery.preselected import SkimContent
+from agc_pipeline.errors import AnalysisError
+from agc_pipeline.readers.clock import Clock
+from agc_pipeline.readers.columns import Array, Columns
+
+# Name under which the histograms of collision data stand among those of processes.
+DATA = "data"
+
+
+class Group(NamedTuple):
+    """Regions that share a mask.
+
+    Attributes:
+        mask: of the events.
+        regions: each with the function of its observable.
+        learned: regions of learned observables, all computed at once.
+    """
+
+    mask: EventFunction
+    regions: tuple[Region, ...]
+    learned: tuple[Region, ...]
+
+
+@dataclass(frozen=True)
+class Processing:
+    """What is filled from the events of a dataset, and how.
+
+    Attributes:
+        analysis: the declaration, without learned regions.
+        selection: ``physics.selection``.
+        dataset: that the events are of.
+        scoring: computes learned observables; None is without.
+        blinded: whether data in blinded windows are left out.
+    """
+
+    analysis: Analysis
+    selection: Any
+    dataset: Dataset
+    scoring: Any = None
+    blinded: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The analysis comes first: what else is pickled may be of its modules.
+        values = self.selection.model_dump()
+        parts = (self.analysis, values, self.dataset.name, self.scoring, self.blinded)
+        return (_rebuilt, parts)
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions that are filled."""
+        return (*self.analysis.regions, *self._learned)
+
+    @property
+    def _learned(self) -> tuple[Region, ...]:
+        learned = self.analysis.learned
+        return () if self.scoring is None or learned is None else learned.regions
+
+    @property
+    def columns(self) -> Mapping[str, tuple[str, ...]]:
+        """Collection (or "") to the fields that are read."""
+        return self.analysis.columns(self.dataset, self.selection, learned=self.scoring is not None)
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The regions by mask, in order."""
+        masks = dict.fromkeys(region.mask for region in self.regions if region.mask is not None)
+        return tuple(
+            Group(
+                mask,
+                tuple(region for region in self.analysis.regions if region.mask is mask),
+                tuple(region for region in self._learned if region.mask is mask),
+            )
+            for mask in masks
+        )
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """Names of the processes that are filled."""
+        return (DATA,) if self.dataset.kind == "data" else self.dataset.processes
+
+    def shifts(self) -> tuple[Variation, ...]:
+        """The dataset's own variation, then those that redo the selection."""
+        variations = self.analysis.variations(self.dataset)
+        return (variations[0], *(v for v in variations[1:] if v.kind == "object"))
+
+    def weights(self) -> tuple[Variation, ...]:
+        """The variations that reweight the nominal selection."""
+        return tuple(v for v in self.analysis.variations(self.dataset) if v.kind == "weight")
+
+    def empty(self) -> dict[str, Any]:
+        """The output for no events."""
+        return Filler(self, Clock(), 1.0).output({ALL_EVENTS: 0, **self._labels()})
+
+    def _labels(self) -> dict[str, int]:
+        requirements = self.analysis.requirements(self.selection, self.dataset)
+        return {r.label: 0 for r in requirements if r.label is not None}
+
+    def preselect(self, columns: Columns) -> tuple[Array, dict[str, int]]:
+        """Positions of the events that some variation may select, and the cutflow up to there.
+
+        Args:
+            columns: of a range of events.
+        """
+        preselection = Shifts(self.analysis, self.selection, self.dataset).preselector(columns)
+        return preselection.events, preselection.cutflow
+
+    def preselect_records(self, events: Any) -> tuple[Array, dict[str, int]]:
+        """The same for events that are records."""
+        return RecordSelection(self.analysis, self.selection, self.dataset).preselect(
+            events, self.shifts(), [group.mask for group in self.groups]
+        )
+
+    def nominal(self, columns: Columns, mask: EventFunction) -> Events:
+        """The unvaried events of a region, e.g. to train models on.
+
+        Args:
+            columns: of a range of events.
+            mask: of the region.
+        """
+        selection = Shifts(self.analysis, self.selection, self.dataset)
+        base = selection.base(selection.preselector(columns))
+        shift = selection.shift(base, Variation(NOMINAL))
+        positions = selection.selected(base, shift)
+        view = selection.events(base, positions, shift)
+        return view.take(np.flatnonzero(_mask(mask, view, self.selection, len(view))))
+
+    def process(self, columns: Columns, unit: float = 1.0) -> dict[str, Any]:
+        """Histograms and cutflow of a range of events whose columns are read as needed.
+
+        Args:
+            columns: of the range.
+            unit: of weights, see ``columnar.filling``.
+        """
+        with columns.clock.part("physics"):
+            filler = Filler(self, columns.clock, unit)
+            selection = Shifts(self.analysis, self.selection, self.dataset)
+            preselection = selection.preselector(columns)
+            base = selection.base(preselection)
+            varied = {v.name: selection.shift(base, v) for v in self.shifts()}
+            selected = {name: selection.selected(base, shift) for name, shift in varied.items()}
+            in_group = {
+                name: [
+                    events[_mask(group.mask, view, self.selection, len(events))]
+                    for group in self.groups
+                ]
+                for name, events in selected.items()
+                for view in (selection.events(base, events, varied[name]),)
+            }
+            for number, group in enumerate(self.groups):
+                parts = {name: positions[number] for name, positions in in_group.items()}
+                for variation, events in _views(selection, base, varied, parts):
+                    filler.fill(group, variation, events)
+            return filler.output(preselection.cutflow)
+
+    def process_records(
+        self, events: Any, clock: Clock | None = None, unit: float = 1.0
+    ) -> dict[str, Any]:
+        """Histograms and cutflow of events that are records.
+
+        Args:
+            events: coffea's NanoEvents.
+            clock: takes the time.
+            unit: of weights, see ``columnar.filling``.
+        """
+        clock = clock or Clock()
+        with clock.part("physics"):
+            filler = Filler(self, clock, unit)
+            selection = RecordSelection(self.analysis, self.selection, self.dataset)
+            cutflow: dict[str, int] = {}
+            for variation in self.shifts():
+                varied, flow = selection.selected(events, variation)
+                cutflow = cutflow or flow
+                for group in self.groups:
+                    mask = _mask(group.mask, varied, self.selection, len(varied))
+                    filler.fill(group, variation.name, varied[mask])
+            return filler.output(cutflow)
+
+
+def skim_content(
+    analysis: Analysis, selection: Any, dataset: Dataset, *, learned: bool
+) -> SkimContent:
+    """What the skims of a dataset hold.
+
+    Args:
+        analysis: the declaration.
+        selection: ``physics.selection``.
+        dataset: that the files are of.
+        learned: with the columns of learned observables.
+    """
+    processing = Processing(analysis, selection, dataset)
+    records = analysis.events == "records"
+    simulated = dataset.kind == "simulation"
+    return SkimContent(
+        columns=analysis.columns(dataset, selection, learned=learned),
+        layout=analysis.layout,
+        preselect=processing.preselect_records if records else processing.preselect,
+        records=records,
+        generated=analysis.generated if simulated else None,
+        description={
+            "selection": selection.model_dump() if records else None,
+            "requirements": analysis.preselection(selection, dataset),
+        },
+        # Masks of records are functions: there is no telling what they do without their code.
+        code=tuple(map(str, sorted(analysis.folder.rglob("*.py"))))
+        if records and analysis.folder
+        else (),
+    )
+
+
+def _rebuilt(
+    analysis: Analysis, selection: Mapping[str, Any], dataset: str, scoring: Any, blinded: bool
+) -> Processing:
+    settings = analysis.selection(selection)
+    return Processing(analysis, settings, analysis.dataset(dataset), scoring, blinded)
+
+
+def _views(
+    selection: Shifts, base: Base, varied: Mapping[str, Shift], parts: Mapping[str, Array]
+) -> Iterator[tuple[str, Events]]:
+    """The events of a group of regions under each variation.
+
+    What its observables read is read once, for the events that some variation has there.
+    """
+    somewhere = np.zeros(len(base), np.bool_)
+    for positions in parts.values():
+        somewhere[positions] = True
+    union = np.flatnonzero(somewhere)
+    part = base.at(union)
+    for name, positions in parts.items():
+        shift = selection.restricted(base, part, varied[name])
+        yield name, selection.events(part, np.searchsorted(union, positions), shift)
+
+
+def _mask(function: EventFunction, events: Any, selection: Any, n: int) -> Array:
+    mask = np.asarray(function(events, selection))
+    if mask.shape != (n,) or mask.dtype != np.bool_:
+        raise AnalysisError(
+            f"a mask of {n} events has the shape {mask.shape} and the type {mask.dtype}",
+            place=f"function {getattr(function, '__qualname__', function)}",
+            remedy="return one bool for each event",
+        )
+    return mask
+
+
+class Filler:
+    """Sums of weights of all regions and variations of a range of events.
+
+    Args:
+        processing: what is filled.
+        clock: takes the time.
+        unit: of weights.
+    """
+
+    def __init__(self, processing: Processing, clock: Clock, unit: float) -> None:
+        self._processing = processing
+        self._clock = clock
+        self._own = processing.dataset.variation
+        variations = [v.name for v in processing.analysis.variations(processing.dataset)]
+        self._sums = {
+            process: {
+                region.name: Sums(region.edges, variations, unit) for region in processing.regions
+            }
+            for process in processing.processes
+        }
+        self._selected = {region.name: 0 for region in processing.analysis.regions}
+
+    def fill(self, group: Group, variation: str, events: Any) -> None:
+        """Fill the regions of a group under a variation of its selection."""
+        values = dict(self._values(group, events))
+        if variation == self._own:
+            self._selected |= {region.name: len(events) for region in group.regions}
+        weights = self._weights(variation, events)
+        for process, mask, factor in self._processes(events):
+            with self._clock.part("fill"):
+                for region, observed in values.items():
+                    passing = _both(mask, self._shown(process, region, observed))
+                    self._sums[process][region.name].fill(
+                        observed if passing is None else observed[passing],
+                        {
+                            shift: _product(weight, factor, passing)
+                            for shift, weight in weights.items()
+                        },
+                    )
+
+    def _shown(self, process: str, region: Region, observed: Array) -> Array | None:
+        """Mask of the data outside of a blinded window; None is all."""
+        if process != DATA or not self._processing.blinded or region.blinded is None:
+            return None
+        low, high = region.blinded
+        return (observed < low) | (observed >= high)
+
+    def _values(self, group: Group, events: Any) -> Iterable[tuple[Region, Array]]:
+        for region in group.regions:
+            if region.values is None:
+                raise TypeError(f"the region {region.name} has no observable")
+            observed = np.asarray(region.values(events, self._processing.selection), np.float64)
+            if observed.shape != (len(events),):
+                raise AnalysisError(
+                    f"an observable of {len(events)} events has the shape {observed.shape}",
+                    place=f"region {region.name}",
+                    remedy="return one number for each event",
+                )
+            yield region, observed
+        if group.learned:
+            observables = self._processing.scoring.observables(events, self._processing.selection)
+            yield from zip(group.learned, observables, strict=True)
+
+    def _weights(self, variation: str, events: Any) -> dict[str, Array | None]:
+        """Variation to the weights of the events; None is 1 for each."""
+        processing = self._processing
+        nominal = None
+        if processing.dataset.kind == "simulation" and processing.analysis.weight is not None:
+            nominal = _numbers(processing.analysis.weight, events, processing.selection)
+        weights: dict[str, Array | None] = {variation: nominal}
+        if variation == NOMINAL and processing.dataset.kind == "simulation":
+            for shift in processing.weights():
+                if shift.weight is not None:
+                    factor = _numbers(shift.weight, events, processing.selection)
+                    weights[shift.name] = factor if nominal is None else nominal * factor
+        return weights
+
+    def _processes(self, events: Any) -> Iterator[tuple[str, Array | None, Array | None]]:
+        """Processes with the events that are theirs, and a factor on their weights."""
+        processing = self._processing
+        if processing.dataset.kind == "data":
+            yield DATA, None, None
+            return
+        for entry in processing.dataset.filled:
+            mask = factor = None
+            if entry.mask is not None:
+                mask = _mask(entry.mask, events, processing.selection, len(events))
+            if entry.weight is not None:
+                factor = _numbers(entry.weight, events, processing.selection)
+            yield entry.process, mask, factor
+
+    def output(self, cutflow: Mapping[str, int]) -> dict[str, Any]:
+        """Histograms, and the cutflow of the preselection and of the regions."""
+        scales = [sums.scale for regions in self._sums.values() for sums in regions.values()]
+        with self._clock.part("fill"):
+            return {
+                "scale": {
+                    "entries": sum(entries for entries, _ in scales),
+                    "sizes": sum(sizes for _, sizes in scales),
+                },
+                "histograms": {
+                    process: {name: sums.histogram() for name, sums in regions.items()}
+                    for process, regions in self._sums.items()
+                },
+                "preselection": dict(cutflow),
+                "selected": dict(self._selected),
+            }
+
+
+def _numbers(function: EventFunction, events: Any, selection: Any) -> Array:
+    """Weights of events: ``events * float64``."""
+    weights = np.asarray(function(events, selection), np.float64)
+    return np.full(len(events), weights) if weights.ndim == 0 else weights
+
+
+def _both(one: Array | None, other: Array | None) -> Array | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
+def _product(weight: Array | None, factor: Array | None, mask: Array | None) -> Array | None:
+    product = weight if factor is None else factor if weight is None else weight * factor
+    return product if product is None or mask is None else product[mask]

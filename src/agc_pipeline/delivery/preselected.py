@@ -1,0 +1,147 @@
+"""The events of an input file that a skim keeps, with all columns of the skim.
+
+They are preselected by the code that selects them for the histograms, on the same columns. Of a file
+on this machine, baskets are read as they are needed: cheap columns first, and the other columns only
+where there are events to keep. Of a file on a server, all columns of a range come in one go: each
+further request would take as long as the way there and back.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import awkward as ak
+import uproot
+
+from agc_pipeline.declaration.analysis import Columns
+from agc_pipeline.declaration.layout import Layout
+from agc_pipeline.readers import metadata
+from agc_pipeline.readers.arrays import ArrayColumns
+from agc_pipeline.readers.baskets import BasketColumns
+from agc_pipeline.readers.chunks import chunks
+from agc_pipeline.readers.clock import Clock
+from agc_pipeline.readers.nano_events import of_root
+from agc_pipeline.readers.opening import bytes_read, entry_ranges, present_branches
+from agc_pipeline.readers.remote import is_remote
+from agc_pipeline.readers.tuning import keep_freed_memory
+
+# Of columns in memory at a time, at most.
+_CHUNK_BYTES = 200_000_000
+
+
+@dataclass(frozen=True)
+class SkimContent:
+    """What the skims of a dataset hold: it follows from the analysis, and knows no files.
+
+    Attributes:
+        columns: what to read and write.
+        layout: of input and skims.
+        preselect: from columns, or records, of events to the positions of those to keep, and the
+            cutflow up to there.
+        records: whether it is given records, coffea's NanoEvents.
+        generated: from an open file to the sum of generator weights that it stands for; None where
+            events are counted.
+        description: of what decides which events are kept, as JSON.
+        code: paths of the source files of the analysis that decide it, too.
+    """
+
+    columns: Columns
+    layout: Layout
+    preselect: Callable[[Any], tuple[Any, dict[str, int]]]
+    records: bool
+    generated: Callable[[Any], float] | None
+    description: Any
+    code: tuple[str, ...]
+
+
+class PreselectionReader(Protocol):
+    """Reads the events to keep of an open file, range by range.
+
+    Attributes:
+        ranges: first event of each, and the event behind its last.
+    """
+
+    ranges: Sequence[tuple[int, int]]
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes that were read so far."""
+
+    def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
+        """The events to keep of a range, with all branches, and the cutflow up to there."""
+
+
+def reader_of(tree: Any, content: SkimContent, url: str, chunk_size: int) -> PreselectionReader:
+    """What reads an open file.
+
+    Args:
+        tree: TTree or RNTuple.
+        content: of the skim.
+        url: of the file.
+        chunk_size: events to read at a time, at most.
+    """
+    if not content.records and not is_remote(url) and isinstance(tree, uproot.TTree):
+        names = content.layout.branches(content.columns)
+        file = metadata.of_tree(tree, url.removeprefix("file://"), names)
+        if file.branches is not None:
+            return _BasketReader(file, content, chunk_size)
+    return _RangeReader(tree, content, chunk_size)
+
+
+class _BasketReader:
+    def __init__(self, file: metadata.FileMetadata, content: SkimContent, chunk_size: int) -> None:
+        keep_freed_memory()
+        self._content = content
+        self._clock = Clock()
+        self._chunks = {
+            (chunk.start, chunk.stop): chunk
+            for chunk in chunks(file, chunk_size=chunk_size, chunk_bytes=_CHUNK_BYTES)
+        }
+        self.ranges = tuple(self._chunks)
+
+    @property
+    def bytes_read(self) -> int:
+        return self._clock.bytes
+
+    def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
+        chunk = self._chunks[start, stop]
+        layout = self._content.layout
+        branches = chunk.branches or {}
+        reader = BasketColumns(chunk.path, branches, start, stop, self._clock, keep=True)
+        with reader.opened() as columns:
+            events, cutflow = self._content.preselect(columns)
+            arrays = {}
+            for name, fields in self._content.columns.items():
+                if layout.is_collection(name):
+                    lists = columns.collection(name, fields, events)
+                    counts = lists.offsets[1:] - lists.offsets[:-1]
+                    arrays |= {
+                        layout.branch(name, field): ak.unflatten(lists[field], counts)
+                        for field in fields
+                    }
+                else:
+                    names = [layout.branch(name, field) for field in fields]
+                    arrays |= columns.flat(names, events)
+        return ak.zip(arrays, depth_limit=1), cutflow
+
+
+class _RangeReader:
+    def __init__(self, tree: Any, content: SkimContent, chunk_size: int) -> None:
+        self._tree = tree
+        self._content = content
+        self._names = present_branches(tree, content.columns, content.layout)
+        self.ranges = tuple(entry_ranges(tree, self._names, chunk_size))
+
+    @property
+    def bytes_read(self) -> int:
+        return bytes_read(self._tree)
+
+    def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
+        layout = self._content.layout
+        arrays = self._tree.arrays(self._names, entry_start=start, entry_stop=stop)
+        view: Any = ArrayColumns(arrays, layout)
+        if self._content.records:
+            directory = self._tree.file.root_directory
+            view = of_root(directory, self._content.columns, layout, (start, stop))
+        events, cutflow = self._content.preselect(view)
+        return arrays[events], cutflow

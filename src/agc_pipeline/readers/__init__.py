@@ -1,0 +1,1 @@
+"""From files to columns of events: readers of single baskets, ranges, servers and arrays."""

@@ -1,0 +1,77 @@
+"""Ranges of events that are processed at a time: bounded in events and in memory."""
+
+from bisect import bisect_left, bisect_right
+from typing import NamedTuple
+
+from agc_pipeline.readers.metadata import BranchMetadata, FileMetadata
+
+
+class Chunk(NamedTuple):
+    """A range of events of a file.
+
+    Attributes:
+        path: of the file, or its address.
+        edges: first event of each cluster in the range, and the event behind the last.
+        branches: where the baskets are; None if uproot must look for them.
+        unit: of the weights of the file's events, see ``columnar.filling``.
+    """
+
+    path: str
+    edges: tuple[int, ...]
+    branches: dict[str, BranchMetadata] | None
+    unit: float = 1.0
+
+    @property
+    def start(self) -> int:
+        """The first event."""
+        return self.edges[0]
+
+    @property
+    def stop(self) -> int:
+        """The event behind the last."""
+        return self.edges[-1]
+
+
+def chunks(
+    metadata: FileMetadata, *, chunk_size: int, chunk_bytes: int, unit: float = 1.0
+) -> list[Chunk]:
+    """Split a file, between clusters where that is possible.
+
+    Args:
+        metadata: of the file.
+        chunk_size: largest number of events in a chunk.
+        chunk_bytes: largest size of its columns in memory, if they were all read.
+        unit: of the weights of its events.
+    """
+    most = max(1, min(chunk_size, int(chunk_bytes / max(metadata.event_bytes, 1.0))))
+    ranges = []
+    start = 0
+    while start < metadata.n_events:
+        inside = metadata.edges[
+            bisect_right(metadata.edges, start) : bisect_right(metadata.edges, start + most)
+        ]
+        # A cluster that is too large is cut: its baskets are then read twice.
+        edges = (start, *inside) if inside else (start, min(start + most, metadata.n_events))
+        branches = _overlapping(metadata, start, edges[-1])
+        ranges.append(Chunk(metadata.path, edges, branches, unit))
+        start = edges[-1]
+    return ranges
+
+
+def _overlapping(metadata: FileMetadata, start: int, stop: int) -> dict[str, BranchMetadata] | None:
+    """Metadata of the branches with the baskets of a range only: less to send to another process."""
+    if metadata.branches is None:
+        return None
+    return {name: _cut(branch, start, stop) for name, branch in metadata.branches.items()}
+
+
+def _cut(branch: BranchMetadata, start: int, stop: int) -> BranchMetadata:
+    first = bisect_right(branch.entries, start) - 1
+    behind = bisect_left(branch.entries, stop)
+    return branch.model_copy(
+        update={
+            "entries": branch.entries[first : behind + 1],
+            "seeks": branch.seeks[first:behind],
+            "sizes": branch.sizes[first:behind],
+        }
+    )

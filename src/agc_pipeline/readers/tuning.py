@@ -1,0 +1,61 @@
+"""Settings of libraries that make reading faster and change no bit."""
+
+import ctypes
+import gc
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import uproot
+
+from agc_pipeline.readers.decoding import inflated
+
+# Parameters of the C library's mallopt.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_GIBIBYTE = 2**30
+
+
+@contextmanager
+def without_garbage_collection() -> Iterator[None]:
+    """Do not look for garbage meanwhile.
+
+    The header of a tree alone is ten thousand objects, all of which would be looked at.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class _Libdeflate(uproot.ZLIB):
+    """uproot's codec of zlib's format, with the faster library."""
+
+    def decompress(self, data: Any, uncompressed_bytes: int | None = None) -> Any:
+        """Decompress a block whose size is known."""
+        if uncompressed_bytes is None:
+            return super().decompress(data)
+        return inflated(data, uncompressed_bytes)
+
+
+@cache
+def inflate_with_libdeflate() -> None:
+    """Let uproot decompress with libdeflate, for which it has no setting."""
+    # Where a release of uproot keeps its codec elsewhere, this changes nothing.
+    uproot.compression._decompress_ZLIB = _Libdeflate(1)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let the C library keep freed memory, instead of getting each basket's anew from the system.
+
+    It would give back large blocks at once, above all in Dask's workers, whose nanny asks for that.
+    """
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, _GIBIBYTE)
+        library.mallopt(_TRIM_THRESHOLD, _GIBIBYTE)
