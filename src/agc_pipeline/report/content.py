@@ -7,10 +7,10 @@ from typing import Any
 import yaml
 
 from agc_pipeline import analyses
-from agc_pipeline.readers.clock import PARTS
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference import declaration
 from agc_pipeline.provenance import digest
+from agc_pipeline.readers.clock import PARTS
 from agc_pipeline.report.run import Run
 from agc_pipeline.report.sections import distributions, inputs, learned, statistics, validation
 from agc_pipeline.report.settings import ReportStage

@@ -21,25 +21,27 @@ from agc_pipeline.inference.outcomes import (
 from agc_pipeline.inference.records import FitRecord
 from agc_pipeline.learning import records
 from agc_pipeline.report import content, page, runtimes
+from agc_pipeline.report.run import Run
+from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.stages import command
 from agc_pipeline.validation import results as validation
 
 log = logging.getLogger(__name__)
 
-# Seconds that the machine and the services are asked for.
+# Time limit of the checks of the machine and the services, seconds.
 _PROBES_TIMEOUT = 2.5
 
 
 def stage(arguments: argparse.Namespace) -> None:
     """Write one self-contained HTML file; its figures as PDF and PNG, their numbers as JSON."""
-    # It tells of every font table that it leaves out of a PDF.
+    # It logs every font table that it leaves out of a PDF.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
-    settings = command.settings(content.ReportStage, arguments.settings)
+    settings = command.settings(ReportStage, arguments.settings)
     workspace = read_json(arguments.workspace)
     propagated = None
     if arguments.propagated is not None:
         propagated = results.read(PropagationRecord, arguments.propagated, workspace)
-    run = content.Run(
+    run = Run(
         checks=results.read(CheckRecord, arguments.checks, workspace),
         fit=results.read(FitRecord, arguments.fit, workspace),
         ranking=results.read(RankingRecord, arguments.ranking, workspace),

@@ -101,7 +101,7 @@ def correlations(gallery: Gallery, fit: FitRecord, smallest: float) -> Picture:
 
 
 def ranking(gallery: Gallery, record: RankingRecord, number: int) -> Picture | None:
-    """The parameters with the largest impacts; None if there are no others than that of interest."""
+    """The parameters with the largest impacts; None without nuisance parameters."""
     rows = largest(record, number)
     if not rows:
         return None
