@@ -98,8 +98,11 @@ def acceptances(
         name = sources[0][0].name
         if name in closure.datasets:
             account = closure.datasets[name]
+            generated_events = (
+                account.n_generated if account.sum_of_weights is None else account.sum_of_weights
+            )
             panels[process.title] = (
-                _acceptance(histograms[template.name], account.weight * account.n_generated),
+                _acceptance(histograms[template.name], account.weight * generated_events),
                 _acceptance(reference[template.name], weights[name] * generated[name]),
             )
     return panels
