@@ -429,8 +429,7 @@ class Plan:
         return _text(
             {
                 "analysis": None if self.given else self.config.analysis,
-                "parts": self.parts,
-                "measured": self.analysis.free[0].processes[0],
+                "learned": bool(self.parts),
                 "luminosity_per_pb": self.config.physics.luminosity_per_pb,
                 "rules": self._rules(),
                 "configuration": self.config.model_dump(mode="json"),

@@ -12,7 +12,7 @@ from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.plan import Plan
-from agc_pipeline.report.content import ReportStage
+from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.simulation.settings import SimulationJob
 from agc_pipeline.stages.deliver import DeliverStage
 from agc_pipeline.stages.fileset import FilesetStage

@@ -93,7 +93,7 @@ def test_preselection_code_reruns_delivery_too(restored: Project) -> None:
 
 
 def test_a_plot_reruns_only_plots(restored: Project) -> None:
-    path = "src/agc_pipeline/report/distributions.py"
+    path = "src/agc_pipeline/report/figures/distributions.py"
     restored.edit(path, '"""', '"""Changed. ')
     assert restored.todo() == {"code": 1, "report": 1, "all": 1}
 

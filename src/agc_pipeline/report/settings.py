@@ -1,12 +1,15 @@
-"""The ``report:`` part of the configuration."""
+"""The ``report:`` part of the configuration, and the settings of the stage."""
+
+from typing import Any
 
 from pydantic import Field, PositiveInt
 
+from agc_pipeline.report.texts import Texts
 from agc_pipeline.settings import Settings
 
 
 class ReportSettings(Settings):
-    """Words and looks of the report; nothing here changes a result.
+    """Texts and looks of the report; nothing here changes a result.
 
     Attributes:
         title: title of the page.
@@ -17,6 +20,7 @@ class ReportSettings(Settings):
             matrix, unless one of their correlations is as large as this.
         ranked: number of parameters in the figure of the ranking.
         keywords: of tables for HEPData, in its vocabulary.
+        texts: of the analysis, instead of the general ones.
     """
 
     title: str
@@ -26,3 +30,33 @@ class ReportSettings(Settings):
     correlation_min: float = Field(ge=0, lt=1)
     ranked: PositiveInt
     keywords: dict[str, tuple[str | float, ...]]
+    texts: Texts = Texts()
+
+
+class ReportStage(Settings):
+    """Settings of the stage.
+
+    Attributes:
+        analysis: name of the analysis; None if the run starts from a workspace.
+        learned: whether the run has the learned observables of the analysis.
+        report: texts and looks.
+        luminosity_per_pb: integrated luminosity in 1/pb, one number or one for each era.
+        rules: of the workflow, whose run times are shown.
+        configuration: the whole of it, to be shown.
+    """
+
+    analysis: str | None
+    learned: bool = False
+    report: ReportSettings
+    luminosity_per_pb: float | dict[str, float]
+    rules: tuple[str, ...]
+    configuration: dict[str, Any]
+
+    @property
+    def corner(self) -> str:
+        """Luminosity and energy, for figures; only energy for a workspace."""
+        if self.analysis is None:
+            return self.report.energy
+        luminosity = self.luminosity_per_pb
+        total = sum(luminosity.values()) if isinstance(luminosity, dict) else luminosity
+        return rf"{total / 1000:.3g} fb$^{{-1}}$ ({self.report.energy})"

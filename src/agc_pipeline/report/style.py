@@ -1,4 +1,4 @@
-"""How figures look, and what they are saved as."""
+"""Style of the figures, and the files that they are saved as."""
 
 import base64
 import io
@@ -62,9 +62,26 @@ class Picture:
     height: int
 
 
+class StyledFigure(Figure):
+    """A figure that keeps the style of the report wherever it is drawn or saved."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the figure: matplotlib makes ticks only now, in the style of this moment."""
+        with mpl.rc_context(_STYLE):
+            super().draw(renderer)
+
+    def _repr_png_(self) -> bytes:
+        """The figure in a notebook."""
+        image = io.BytesIO()
+        self.savefig(image, format="png", dpi=110)
+        return image.getvalue()
+
+
 @contextmanager
-def canvas(width: float, height: float, layout: LayoutEngine | None = None) -> Iterator[Figure]:
-    """An empty figure in the style of the report.
+def canvas(
+    width: float, height: float, layout: LayoutEngine | None = None
+) -> Iterator[StyledFigure]:
+    """An empty figure in the style of the report, which holds within the block.
 
     Args:
         width: inches.
@@ -72,67 +89,73 @@ def canvas(width: float, height: float, layout: LayoutEngine | None = None) -> I
         layout: how to space what is in it; None is matplotlib's constrained layout.
     """
     with mpl.rc_context(_STYLE):
-        yield Figure(figsize=(width, height), layout=layout or ConstrainedLayoutEngine())
+        yield StyledFigure(figsize=(width, height), layout=layout or ConstrainedLayoutEngine())
 
 
-def publish(
-    figure: Figure,
-    folder: Path,
-    name: str,
-    *,
-    caption: str,
-    alternative: str,
-    partial: bool,
-    numbers: Any,
-) -> Picture:
-    """Save a figure as PDF and PNG and its numbers as JSON, and make it part of the page.
+@dataclass(frozen=True)
+class Gallery:
+    """The folder of a report's figures.
 
-    Must be called within the ``canvas`` block of the figure, whose style it needs.
-
-    Args:
-        figure: what to save.
+    Attributes:
         folder: where the files go.
-        name: of the files, without suffix.
-        caption: below the figure.
-        alternative: what it shows, for those who cannot see it.
-        partial: mark the figure as made from a part of the input.
-        numbers: what is drawn; arrays become lists, and what is not finite null.
+        partial: figures are marked as made from a part of the input.
     """
-    write_json(folder / f"{name}.json", plain(numbers))
-    if partial:
-        figure.text(
-            *(0.5, 0.5),
-            "PARTIAL",
-            rotation=30,
-            fontsize=54,
-            fontweight="bold",
-            color="#b3261e",
-            alpha=0.18,
-            ha="center",
-            va="center",
-            zorder=100,
+
+    folder: Path
+    partial: bool
+
+    def picture(
+        self, name: str, figure: Figure, *, caption: str, alternative: str, numbers: Any
+    ) -> Picture:
+        """Save a figure as PDF and PNG and its numbers as JSON, and make it part of the page.
+
+        Args:
+            name: of the files, without suffix.
+            figure: what to save. It is changed: marked, if partial, and its layout is fixed.
+            caption: below the figure.
+            alternative: what it shows, for those who cannot see it.
+            numbers: what is drawn; arrays become lists, and what is not finite null.
+        """
+        write_json(self.folder / f"{name}.json", plain(numbers))
+        with mpl.rc_context(_STYLE):
+            if self.partial:
+                _mark(figure)
+            # The layout is the same for every format, and slow to find.
+            layout = figure.get_layout_engine()
+            if layout is not None:
+                layout.execute(figure)
+                figure.set_layout_engine(None)
+            # Without time stamps, equal figures are equal files.
+            with atomic_path(self.folder / f"{name}.pdf") as path:
+                figure.savefig(path, format="pdf", metadata={"CreationDate": None})
+            with atomic_path(self.folder / f"{name}.png") as path:
+                figure.savefig(path, format="png", dpi=200)
+            text = io.BytesIO()
+            figure.savefig(text, format="svg", metadata={"Date": None})
+        encoded = base64.b64encode(text.getvalue()).decode("ascii")
+        width, height = figure.get_size_inches()
+        return Picture(
+            name=name,
+            caption=caption,
+            alternative=alternative,
+            source=f"data:image/svg+xml;base64,{encoded}",
+            width=round(96 * width),
+            height=round(96 * height),
         )
-    # The layout is the same for every format, and slow to find.
-    layout = figure.get_layout_engine()
-    if layout is not None:
-        layout.execute(figure)
-        figure.set_layout_engine(None)
-    # Without time stamps, equal figures are equal files.
-    with atomic_path(folder / f"{name}.pdf") as path:
-        figure.savefig(path, format="pdf", metadata={"CreationDate": None})
-    with atomic_path(folder / f"{name}.png") as path:
-        figure.savefig(path, format="png", dpi=200)
-    text = io.BytesIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    encoded = base64.b64encode(text.getvalue()).decode("ascii")
-    width, height = figure.get_size_inches()
-    return Picture(
-        name=name,
-        caption=caption,
-        alternative=alternative,
-        source=f"data:image/svg+xml;base64,{encoded}",
-        width=round(96 * width),
-        height=round(96 * height),
+
+
+def _mark(figure: Figure) -> None:
+    figure.text(
+        *(0.5, 0.5),
+        "PARTIAL",
+        rotation=30,
+        fontsize=54,
+        fontweight="bold",
+        color="#b3261e",
+        alpha=0.18,
+        ha="center",
+        va="center",
+        zorder=100,
     )
 
 

@@ -20,25 +20,27 @@ from agc_pipeline.inference.derived_records import (
 from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
 from agc_pipeline.learning import records
 from agc_pipeline.report import content, page, runtimes
+from agc_pipeline.report.run import Run
+from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.stages import command
 from agc_pipeline.validation import results as validation
 
 log = logging.getLogger(__name__)
 
-# Seconds that the machine and the services are asked for.
+# Time limit of the checks of the machine and the services, seconds.
 _PROBES_TIMEOUT = 2.5
 
 
 def stage(arguments: argparse.Namespace) -> None:
     """Write one self-contained HTML file; its figures as PDF and PNG, their numbers as JSON."""
-    # It tells of every font table that it leaves out of a PDF.
+    # It logs every font table that it leaves out of a PDF.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
-    settings = command.settings(content.ReportStage, arguments.settings)
+    settings = command.settings(ReportStage, arguments.settings)
     workspace = read_json(arguments.workspace)
     propagated = None
     if arguments.propagated is not None:
         propagated = fit_records.read(PropagationRecord, arguments.propagated, workspace)
-    run = content.Run(
+    run = Run(
         checks=fit_records.read(CheckRecord, arguments.checks, workspace),
         fit=fit_records.read(FitRecord, arguments.fit, workspace),
         ranking=fit_records.read(RankingRecord, arguments.ranking, workspace),

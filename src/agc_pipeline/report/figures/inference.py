@@ -1,28 +1,37 @@
-"""Figures of what is made of the fit: ranking, scan, pseudo-experiments, limit."""
+"""Figures of the statistical inference: ranking, scan, pseudo-experiments, limit."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from agc_pipeline.inference.derived_records import LimitRecord, ScanRecord, ToyRecord
+from agc_pipeline.errors import InputError
+from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
 from agc_pipeline.inference.ranking import Rank
-from agc_pipeline.report.style import COLOURS, INK, SOFT, Picture, canvas, publish
+from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
+from agc_pipeline.report.yields import Floats
+
+# Bins of the pulls of pseudo-experiments.
+PULL_EDGES = np.linspace(-4, 4, 17)
 
 _UP, _DOWN = COLOURS[4], COLOURS[3]
 
 
-def draw_ranking(rows: Sequence[Rank], poi: str, folder: Path, *, partial: bool) -> Picture:
-    """Impacts on the parameter of interest, and pulls, of the parameters that matter most.
+def largest(record: RankingRecord, number: int) -> list[Rank]:
+    """The rows with the largest impacts, the largest first."""
+    return sorted(record.rows, key=lambda row: -row.size)[:number]
+
+
+def ranking(record: RankingRecord, number: int = 20) -> Figure:
+    """Impacts on the parameter of interest, and pulls, of the parameters with the largest impacts.
 
     Args:
-        rows: the parameters to draw, from the top.
-        poi: name of the parameter of interest.
-        folder: where the files go.
-        partial: mark the figure as partial.
+        record: the ranking.
+        number: of parameters.
     """
+    rows = largest(record, number)
     heights = np.arange(len(rows), dtype=np.float64)[::-1]
     with canvas(7.2, 1.6 + 0.27 * len(rows)) as figure:
         impacts = figure.subplots()
@@ -41,27 +50,14 @@ def draw_ranking(rows: Sequence[Rank], poi: str, folder: Path, *, partial: bool)
         impacts.set_ylim(-0.7, len(rows) - 0.3)
         impacts.set_yticks(heights, [row.parameter for row in rows])
         impacts.tick_params(axis="y", which="both", left=False, right=False)
-        impacts.set_xlabel(f"change of {poi}")
+        impacts.set_xlabel(f"change of {record.poi}")
         _pulls(impacts.twiny(), rows, heights)
         impacts.xaxis.set_label_position("top")
         impacts.tick_params(axis="x", labeltop=True, labelbottom=False, top=True, bottom=False)
         figure.legend(
             *impacts.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8
         )
-        worst = rows[0] if rows else None
-        return publish(
-            figure,
-            folder,
-            "ranking",
-            caption=f"Impacts on {poi} of the {len(rows)} parameters with the largest ones: its "
-            "change (upper axis) when a parameter is held shifted by its uncertainty before (open "
-            "bars) and after the fit (filled). Points: best fit in units of the uncertainty before "
-            "the fit (lower axis).",
-            alternative="Ranking of parameters"
-            + (f"; the first is {worst.parameter} with {worst.size:.3g}." if worst else "."),
-            partial=partial,
-            numbers=[row.model_dump() for row in rows],
-        )
+    return figure
 
 
 _IMPACTS = ("prefit_up", "prefit_down", "postfit_up", "postfit_down")
@@ -84,13 +80,11 @@ def _pulls(axes: Axes, rows: Sequence[Rank], heights: np.ndarray) -> None:
     axes.set_xlabel(r"$(\hat{\theta} - \theta_0)\;/\;\Delta\theta$")
 
 
-def draw_scan(record: ScanRecord, folder: Path, *, partial: bool) -> Picture:
-    """Profile of the likelihood, with the parabola of the Hessian.
+def scan(record: ScanRecord) -> Figure:
+    """Profile likelihood of the parameter of interest, with the parabola of the Hessian.
 
     Args:
-        record: the scan.
-        folder: where the files go.
-        partial: mark the figure as partial.
+        record: the scan of a parameter with an uncertainty.
     """
     poi = record.poi
     values = np.array(record.values)
@@ -111,33 +105,27 @@ def draw_scan(record: ScanRecord, folder: Path, *, partial: bool) -> Picture:
         axes.set_xlabel(poi.name)
         axes.set_ylabel(r"$-2\,\Delta\ln L$")
         axes.legend(loc="upper center")
-        return publish(
-            figure,
-            folder,
-            "scan",
-            caption=f"Profile of the likelihood of {poi.name}, and the parabola with the curvature "
-            f"at the minimum. {poi.name} = {interval.describe()} where it has risen by one.",
-            alternative=f"-2 Delta ln L against {poi.name}, with its minimum at {poi.bestfit:.4g}.",
-            partial=partial,
-            numbers={"values": values, "heights": heights, "interval": interval.model_dump()},
-        )
+    return figure
 
 
-def draw_toys(record: ToyRecord, folder: Path, *, partial: bool) -> Picture:
+def toy_pulls(record: ToyRecord) -> Floats:
+    """Pulls of the parameter of interest in the pseudo-experiments where it has an uncertainty."""
+    widths = np.array(record.uncertainty)
+    free = widths > 0
+    return np.asarray((np.array(record.bestfit) - record.poi.bestfit)[free] / widths[free])
+
+
+def toys(record: ToyRecord) -> Figure:
     """Pulls of the parameter of interest, and the goodness-of-fit statistic.
 
     Args:
         record: the pseudo-experiments, two or more of which converged.
-        folder: where the files go.
-        partial: mark the figure as partial.
     """
-    widths = np.array(record.uncertainty)
-    pulls = (np.array(record.bestfit) - record.poi.bestfit)[widths > 0] / widths[widths > 0]
+    pulls = toy_pulls(record)
     with canvas(9.8, 3.6) as figure:
         left, right = figure.subplots(1, 2)
-        edges = np.linspace(-4, 4, 17)
-        counts, _ = np.histogram(pulls, edges)
-        left.stairs(counts, edges, fill=True, color=COLOURS[4], alpha=0.5, label="pulls")
+        counts, _ = np.histogram(pulls, PULL_EDGES)
+        left.stairs(counts, PULL_EDGES, fill=True, color=COLOURS[4], alpha=0.5, label="pulls")
         at = np.linspace(-4, 4, 200)
         left.plot(
             at, len(pulls) * 0.5 * norm.pdf(at), color=INK, linewidth=1.1, label="unit Gaussian"
@@ -149,39 +137,24 @@ def draw_toys(record: ToyRecord, folder: Path, *, partial: bool) -> Picture:
         right.axvline(record.observed, color=COLOURS[2], linewidth=1.4, label="data")
         right.set_xlabel(r"$-2\ln L$ relative to a perfect fit")
         right.legend(loc="upper right")
-        return publish(
-            figure,
-            folder,
-            "toys",
-            caption=f"{len(record.bestfit)} pseudo-experiments, thrown from the fitted model: "
-            f"pulls of {record.poi.name} with mean {np.mean(pulls):.2f} and width "
-            f"{np.std(pulls):.2f}, and the goodness-of-fit statistic.",
-            alternative=f"Histogram of {len(pulls)} pulls beside a unit Gaussian, and of the "
-            f"goodness-of-fit statistic with that of the data, {record.observed:.3g}.",
-            partial=partial,
-            numbers={
-                "edges": edges,
-                "counts": counts,
-                "pulls": pulls,
-                "statistic": record.statistic,
-                "observed": record.observed,
-            },
-        )
+    return figure
 
 
-def draw_limit(record: LimitRecord, folder: Path, *, partial: bool) -> Picture | None:
-    """CLs against the strength of the signal.
+def limit(record: LimitRecord) -> Figure:
+    """CLs against the signal strength.
 
     Args:
         record: the limit.
-        folder: where the files go.
-        partial: mark the figure as partial.
 
-    Returns:
-        None if there is no limit.
+    Raises:
+        InputError: if the record has no limit.
     """
     if record.limit is None:
-        return None
+        raise InputError(
+            f"no upper limit on {record.poi}: {'; '.join(record.failures)}",
+            place="record of the limit",
+            remedy="draw it only where `limit` is not None",
+        )
     strengths = np.array(record.strengths)
     observed = np.array([entry.observed for entry in record.cls])
     bands = np.array([entry.expected for entry in record.cls]).T
@@ -197,15 +170,4 @@ def draw_limit(record: LimitRecord, folder: Path, *, partial: bool) -> Picture |
         axes.set_xlabel(record.poi)
         axes.set_ylabel("CLs")
         axes.legend(loc="upper right")
-        return publish(
-            figure,
-            folder,
-            "limit",
-            caption=f"CLs against {record.poi}, observed and expected without signal: "
-            f"{record.poi} < {record.limit.observed:.4g} at {record.confidence:.0%} confidence, "
-            f"{record.limit.expected[2]:.4g} expected.",
-            alternative=f"CLs falls below {1 - record.confidence:.2g} at {record.poi} = "
-            f"{record.limit.observed:.4g}.",
-            partial=partial,
-            numbers={"strengths": strengths, "observed": observed, "expected": bands},
-        )
+    return figure

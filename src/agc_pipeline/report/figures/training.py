@@ -1,10 +1,10 @@
-"""Figures of a training: learning curves, scores, right assignments, importance of the features."""
+"""Figures of a training: correct events, scores, learning curves, importance of the features."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from agc_pipeline.learning.models import PARITIES
 from agc_pipeline.learning.records import (
@@ -16,38 +16,23 @@ from agc_pipeline.learning.records import (
     Scores,
     TrainingRecord,
 )
-from agc_pipeline.report.style import COLOURS, INK, SOFT, Picture, canvas, publish
+from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
 
-# Of the models trained on even and on odd event numbers; right and wrong candidates.
+# Models trained on even and on odd event numbers; correct and incorrect candidates.
 _PARITY_COLOURS = dict(zip(PARITIES, (COLOURS[4], COLOURS[2]), strict=True))
 _RIGHT, _WRONG = COLOURS[4], COLOURS[2]
 
 
-def draw(record: TrainingRecord, folder: Path, *, partial: bool) -> list[Picture]:
-    """All figures of a training.
-
-    Args:
-        record: the training.
-        folder: where the files go.
-        partial: mark the figures as partial.
-    """
-    return [
-        _draw_fractions(record, folder, partial=partial),
-        _draw_scores(record, folder, partial=partial),
-        _draw_curves(record, folder, partial=partial),
-        _draw_importance(record, folder, partial=partial),
-    ]
-
-
-def size_name(row: Row, rows: Sequence[Row], what: str) -> str:
-    """What the events of a row are: the largest size stands for larger ones, too."""
+def size_name(row: Row, rows: Sequence[Row], objects: str) -> str:
+    """Name of the events of a row; the largest size includes larger ones."""
     if row.size is None:
         return "all"
     largest = max(other.size for other in rows if other.size is not None)
-    return f"{row.size}{' or more' if row.size == largest and row.size > 4 else ''} {what}"
+    return f"{row.size}{' or more' if row.size == largest and row.size > 4 else ''} {objects}"
 
 
-def _draw_fractions(record: TrainingRecord, folder: Path, *, partial: bool) -> Picture:
+def fractions(record: TrainingRecord) -> Figure:
+    """Fractions of events with the correct candidate, by size of the event."""
     rows, words = record.rows, record.words
     places = np.arange(len(rows))
     with canvas(6.4, 3.9) as figure:
@@ -66,31 +51,20 @@ def _draw_fractions(record: TrainingRecord, folder: Path, *, partial: bool) -> P
                 capsize=2,
                 label=label,
             )
-        by_lot = [100 * row.random_part for row in rows]
-        axes.bar(places + 0.27, by_lot, 0.25, color=COLOURS[0], label="at random")
+        random = [100 * row.random_part for row in rows]
+        axes.bar(places + 0.27, random, 0.25, color=COLOURS[0], label="at random")
         names = [f"{size_name(row, rows, words.size)}\n{row.n_events:,} events" for row in rows]
         axes.set_xticks(places, names)
         axes.tick_params(axis="x", which="both", top=False, bottom=False)
         axes.set_ylim(0, 119)
         axes.set_yticks(range(0, 101, 20))
-        axes.set_ylabel("right [%]")
+        axes.set_ylabel("correct events [%]")
         axes.legend(loc="upper center", ncols=3)
-        everything = rows[0]
-        return publish(
-            figure,
-            folder,
-            "training_fractions",
-            caption=f"Events in which {words.part} are found, of those whose truth is known. Each "
-            "event is scored by the model that was not trained on its parity.",
-            alternative=f"The models find {words.part} in {everything.part.value:.1%} of the "
-            f"events, the {words.baseline} in {everything.baseline.value:.1%}, chance in "
-            f"{everything.random_part:.1%}.",
-            partial=partial,
-            numbers=[row.model_dump() for row in rows],
-        )
+    return figure
 
 
-def _draw_scores(record: TrainingRecord, folder: Path, *, partial: bool) -> Picture:
+def scores(record: TrainingRecord) -> Figure:
+    """Scores of correct and incorrect candidates, of events in the training and of others."""
     with canvas(9.8, 3.7) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, parity in zip(panels, PARITIES, strict=True):
@@ -100,38 +74,24 @@ def _draw_scores(record: TrainingRecord, folder: Path, *, partial: bool) -> Pict
             axes.set_xlabel("score")
         panels[0].set_ylabel("fraction of candidates")
         panels[0].legend(loc="upper center", ncols=2)
-        return publish(
-            figure,
-            folder,
-            "training_scores",
-            caption="Scores of right and wrong candidates, of the events that a model was trained "
-            "on and of those with the other parity, each normalised. Where they part, the model "
-            "knows its own events better than others.",
-            alternative="Scores of right candidates pile up at one, of wrong ones at zero.",
-            partial=partial,
-            numbers={
-                "edges": record.edges,
-                **{
-                    parity: {
-                        "trained": record.of(parity).trained.model_dump(),
-                        "tested": record.of(parity).tested.model_dump(),
-                    }
-                    for parity in PARITIES
-                },
-            },
-        )
+    return figure
 
 
 def _scores_panel(axes: Axes, edges: tuple[float, ...], trained: Scores, tested: Scores) -> None:
     at = np.array(edges)
     centres = (at[:-1] + at[1:]) / 2
     for colour, label, own, other in (
-        (_WRONG, "wrong", trained.wrong, tested.wrong),
-        (_RIGHT, "right", trained.right, tested.right),
+        (_WRONG, "incorrect", trained.wrong, tested.wrong),
+        (_RIGHT, "correct", trained.right, tested.right),
     ):
         seen, unseen = np.array(own, np.float64), np.array(other, np.float64)
         axes.stairs(
-            seen / max(seen.sum(), 1), at, fill=True, color=colour, alpha=0.3, label=f"{label}, own"
+            seen / max(seen.sum(), 1),
+            at,
+            fill=True,
+            color=colour,
+            alpha=0.3,
+            label=f"{label}, training",
         )
         axes.errorbar(
             centres,
@@ -141,7 +101,7 @@ def _scores_panel(axes: Axes, edges: tuple[float, ...], trained: Scores, tested:
             color=colour,
             markersize=3,
             linewidth=1,
-            label=f"{label}, unseen",
+            label=f"{label}, test",
         )
     axes.set_xlim(at[0], at[-1])
     axes.set_yscale("log")
@@ -149,7 +109,8 @@ def _scores_panel(axes: Axes, edges: tuple[float, ...], trained: Scores, tested:
     axes.set_ylim(2e-5, 20)
 
 
-def _draw_curves(record: TrainingRecord, folder: Path, *, partial: bool) -> Picture:
+def learning_curves(record: TrainingRecord) -> Figure:
+    """Loss and fraction of correct events against the number of trees."""
     with canvas(9.8, 3.7) as figure:
         left, right = figure.subplots(1, 2)
         for parity in PARITIES:
@@ -167,34 +128,18 @@ def _draw_curves(record: TrainingRecord, folder: Path, *, partial: bool) -> Pict
                 right.plot(trees, 100 * (1 - np.array(curves[WRONG])), **line)
             for axes in (left, right):
                 axes.axvline(model.n_trees, color=_PARITY_COLOURS[parity], linewidth=0.8)
-        left.set_ylabel("log loss")
+        left.set_ylabel("logarithmic loss")
         left.set_yscale("log")
-        right.set_ylabel(f"{record.words.whole} right [%]")
+        right.set_ylabel(f"{record.words.whole} correct [%]")
         left.legend(loc="upper right")
         for axes in (left, right):
             axes.set_xlabel("trees")
             axes.set_xlim(0, None)
-        return publish(
-            figure,
-            folder,
-            "training_curves",
-            caption="Learning curves of both models: the loss that is minimised, and events whose "
-            "best candidate is the right one. Training stops where the loss of the validation "
-            "part no longer falls; vertical lines are the trees that are kept.",
-            alternative="Losses fall with the number of trees; that of the validation part levels "
-            "off.",
-            partial=partial,
-            numbers={
-                parity: {
-                    "n_trees": record.of(parity).n_trees,
-                    "curves": record.of(parity).curves,
-                }
-                for parity in PARITIES
-            },
-        )
+    return figure
 
 
-def _draw_importance(record: TrainingRecord, folder: Path, *, partial: bool) -> Picture:
+def importance(record: TrainingRecord) -> Figure:
+    """Importance of the features: share of each in the gain of all splits."""
     names = sorted(
         record.even.importance,
         key=lambda name: record.even.importance[name] + record.odd.importance[name],
@@ -217,15 +162,4 @@ def _draw_importance(record: TrainingRecord, folder: Path, *, partial: bool) -> 
         axes.set_xlabel("share of the gain of all splits [%]")
         axes.grid(axis="x", color=SOFT, alpha=0.25, linewidth=0.6)
         axes.legend(loc="lower right")
-        return publish(
-            figure,
-            folder,
-            "training_importance",
-            caption="Importance of the features: what the splits in each of them gain, as a share "
-            "of what all splits gain.",
-            alternative=f"The most important feature is {names[-1]}, then {names[-2]}."
-            if len(names) > 1
-            else f"The only feature is {names[-1]}.",
-            partial=partial,
-            numbers={parity: record.of(parity).importance for parity in PARITIES},
-        )
+    return figure

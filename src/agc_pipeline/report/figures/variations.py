@@ -1,53 +1,67 @@
-"""Figures of what each systematic does to the expected events."""
+"""Figures of the templates: effects of the systematics on the expected events."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import hist
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
+from matplotlib.figure import Figure
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
-from agc_pipeline.report.style import COLOURS, INK, Picture, canvas, publish
+from agc_pipeline.errors import InputError
+from agc_pipeline.report.style import COLOURS, INK, canvas
+from agc_pipeline.report.yields import Floats
 
-Floats = NDArray[np.float64]
 Histograms = Mapping[str, hist.Hist]
 
 _COLUMNS = 5
 _UP, _DOWN = COLOURS[2], COLOURS[4]
 
 
-def draw(
-    region: Region, analysis: Analysis, histograms: Histograms, folder: Path, *, partial: bool
-) -> Picture | None:
+def effects(analysis: Analysis, region: Region, histograms: Histograms) -> dict[str, list[Floats]]:
+    """Relative change of the expected events in each bin by each shift of each systematic.
+
+    Args:
+        analysis: gives processes and systematics.
+        region: which region.
+        histograms: of the run, by name.
+
+    Returns:
+        Up, and down if it has one, by systematic; only those with histograms of their own.
+    """
+    return {
+        systematic.name: changes
+        for systematic in analysis.systematics
+        if (changes := _effect(region, analysis, histograms, systematic))
+    }
+
+
+def templates(analysis: Analysis, region: Region, histograms: Histograms) -> Figure:
     """Relative change of the expected events by each systematic with histograms of its own.
 
     Args:
-        region: which region.
         analysis: gives processes and systematics.
+        region: which region.
         histograms: of the run, by name.
-        folder: where the files go.
-        partial: mark the figure as partial.
 
-    Returns:
-        None if the run has no such systematic.
+    Raises:
+        InputError: if no systematic changes the histograms of the region.
     """
-    changes = {
-        systematic.name: found
-        for systematic in analysis.systematics
-        if (found := _changes(region, analysis, histograms, systematic))
-    }
+    changes = effects(analysis, region, histograms)
     if not changes:
-        return None
-    # A few bins with a handful of events must not hide all the others.
-    sizes = np.abs(np.concatenate([change for found in changes.values() for change in found]))
+        raise InputError(
+            f"no systematic changes the templates of the region {region.name}",
+            place="histograms",
+            remedy="draw it only where `effects` has entries",
+        )
+    # Bins with few events do not set the scale of all others.
+    sizes = np.abs(np.concatenate([shift for shifts in changes.values() for shift in shifts]))
     reach = max(1.3 * float(np.quantile(sizes, 0.98)), 0.01)
     rows = -(-len(changes) // _COLUMNS)
     with canvas(9.8, 1.7 * rows + 0.5) as figure:
         grid = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
-        for axes, (name, found) in zip(grid.flat, changes.items(), strict=False):
-            _panel(axes, region, name, found)
+        for axes, (name, shifts) in zip(grid.flat, changes.items(), strict=False):
+            _panel(axes, region, name, shifts)
         for axes in grid.flat[len(changes) :]:
             axes.set_visible(False)
         for column in grid.T:
@@ -59,17 +73,7 @@ def draw(
             axes.set_ylabel("change [%]")
         grid[0, 0].set_xlim(region.edges[0], region.edges[-1])
         grid[0, 0].set_ylim(-100 * reach, 100 * reach)
-        return publish(
-            figure,
-            folder,
-            f"{region.name}_systematics",
-            caption=f"{region.title}: change of the sum of all processes by each systematic, up "
-            "(red) and down (blue). Where only one is drawn, the model mirrors it.",
-            alternative=f"Relative change of {region.observable} in {region.title} by "
-            f"{', '.join(changes)}.",
-            partial=partial,
-            numbers={"edges": region.edges, "relative_changes": changes},
-        )
+    return figure
 
 
 def _panel(axes: Axes, region: Region, name: str, changes: list[Floats]) -> None:
@@ -79,13 +83,15 @@ def _panel(axes: Axes, region: Region, name: str, changes: list[Floats]) -> None
     axes.set_title(name, size=8.5, loc="left")
 
 
-def _changes(
+def _effect(
     region: Region, analysis: Analysis, histograms: Histograms, systematic: Systematic
 ) -> list[Floats]:
-    """Relative change of the sum of processes by each shift; none if a histogram is missing.
+    """Relative change of the sum of processes by each shift.
 
-    A systematic that changes nothing, as its process has no events, is none either.
+    Empty if a histogram is missing, or if nothing changes as the processes have no events.
     """
+    if not systematic.in_region(region.name):
+        return []
     nominal: Floats = np.zeros(len(region.edges) - 1)
     shifts: list[Floats] = [np.zeros_like(nominal) for _ in systematic.variations]
     for process in analysis.processes:

@@ -1,0 +1,227 @@
+"""Figures of the distributions: stacked expectation, data, and their ratio."""
+
+import re
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from agc_pipeline.declaration import Analysis
+from agc_pipeline.report.style import COLOURS, SOFT, canvas
+from agc_pipeline.report.yields import (
+    ChannelRecord,
+    Expectation,
+    Floats,
+    Moment,
+    expectation,
+    expectations,
+)
+
+_OVERVIEW_COLUMNS = 2
+_UNIT = re.compile(r"\[(.+)\]")
+
+
+def stack(
+    analysis: Analysis,
+    record: ChannelRecord,
+    channel: str,
+    moment: Moment = "post-fit",
+    *,
+    label: str = "",
+    data_label: str = "Data",
+    highest: float | None = None,
+) -> Figure:
+    """One channel: stacked processes and data, with their ratio below.
+
+    Args:
+        analysis: gives the order of the processes, and each its colour.
+        record: a fit, or its propagation to other distributions.
+        channel: title of the channel.
+        moment: before or after the fit.
+        label: luminosity and energy, in the corner.
+        data_label: name of the data in the legend.
+        highest: largest bin, for figures with a common axis; events. None is that of this figure.
+    """
+    shown = expectation(analysis, record, channel, moment)
+    with canvas(5.2, 4.7, ConstrainedLayoutEngine(hspace=0, h_pad=0.02)) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        draw_stack(upper, shown, analysis, data_label)
+        upper.set_ylim(0, 1.42 * (shown.largest if highest is None else highest))
+        upper.set_ylabel(_events_label(shown))
+        upper.text(0.03, 0.96, channel, transform=upper.transAxes, va="top", weight="bold", size=11)
+        upper.text(0.03, 0.885, moment, transform=upper.transAxes, va="top", color=SOFT)
+        upper.set_title(label, loc="right", size=9)
+        handles, labels = upper.get_legend_handles_labels()
+        # Data first, then from the top of the stack to its bottom.
+        order = [len(labels) - 1, *range(len(labels) - 3, -1, -1), len(labels) - 2]
+        upper.legend(
+            [handles[i] for i in order],
+            [labels[i] for i in order],
+            loc="upper right",
+            ncols=2,
+            columnspacing=1.0,
+            handlelength=1.4,
+        )
+        _ratio(lower, shown)
+        lower.set_xlabel(shown.label)
+        lower.set_xlim(shown.edges[0], shown.edges[-1])
+        figure.align_ylabels()
+    return figure
+
+
+def unit(label: str) -> str | None:
+    """The unit of an axis label, ``GeV`` of ``$H_T$ [GeV]``; None if it has none."""
+    match = _UNIT.search(label)
+    return match[1] if match else None
+
+
+def _events_label(shown: Expectation) -> str:
+    widths = np.diff(shown.edges)
+    name = unit(shown.label)
+    return "Events / bin" if name is None else f"Events / {widths[0]:g} {name}"
+
+
+def draw_stack(
+    axes: Axes,
+    entry: Expectation,
+    analysis: Analysis,
+    data_label: str,
+    *,
+    markersize: float = 3.6,
+) -> None:
+    """Stacked samples with their uncertainty, and the data."""
+    titles = [process.title for process in analysis.processes]
+    base = np.zeros_like(entry.total)
+    for title, events in entry.samples.items():
+        axes.stairs(
+            base + events,
+            entry.edges,
+            baseline=base,
+            fill=True,
+            color=COLOURS[titles.index(title) % len(COLOURS)],
+            label=title,
+            linewidth=0,
+        )
+        base = base + events
+    axes.stairs(base, entry.edges, color="black", linewidth=0.8)
+    _band(axes, entry, np.ones_like(base))
+    _data(axes, entry, np.ones_like(base), data_label, markersize)
+
+
+def _band(axes: Axes, entry: Expectation, scale: Floats) -> None:
+    total = entry.total
+    axes.stairs(
+        (total + entry.uncertainty) / scale,
+        entry.edges,
+        baseline=(total - entry.uncertainty) / scale,
+        fill=True,
+        facecolor="none",
+        edgecolor="black",
+        alpha=0.55,
+        linewidth=0,
+        hatch="//////",
+        label="uncertainty",
+    )
+
+
+def _data(
+    axes: Axes, entry: Expectation, scale: Floats, label: str | None, size: float = 3.6
+) -> None:
+    # Bins without data have no point and no ratio.
+    shown = (entry.data > 0) & (scale > 0)
+    axes.errorbar(
+        entry.centres[shown],
+        entry.data[shown] / scale[shown],
+        yerr=np.sqrt(entry.data[shown]) / scale[shown],
+        fmt="o",
+        color="black",
+        markersize=size,
+        linewidth=1,
+        label=label,
+        zorder=10,
+    )
+
+
+def _ratio(axes: Axes, entry: Expectation) -> None:
+    total = entry.total
+    scale = np.where(total > 0, total, np.nan)
+    _band(axes, entry, scale)
+    _data(axes, entry, np.where(total > 0, total, 0), None)
+    axes.axhline(1, color="black", linewidth=0.8)
+    reach = np.nanmax(np.abs(np.concatenate([entry.uncertainty / scale, entry.data / scale - 1])))
+    reach = min(max(1.15 * reach, 0.01), 1)
+    axes.set_ylim(1 - reach, 1 + reach)
+    axes.set_ylabel("Data / exp.")
+
+
+def ratios(analysis: Analysis, record: ChannelRecord) -> Figure:
+    """Data over expectation in every channel, before and after the fit.
+
+    Args:
+        analysis: gives the order of the channels.
+        record: a fit, or its propagation to other distributions.
+    """
+    entries = expectations(analysis, record)
+    before = {entry.title: entry for entry in entries if entry.moment == "pre-fit"}
+    after = {entry.title: entry for entry in entries if entry.moment == "post-fit"}
+    columns = min(len(before), _OVERVIEW_COLUMNS)
+    rows = -(-len(before) // columns)
+    with canvas(9.8, 0.5 + 2.3 * rows) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes, title in zip(grid.flat, before, strict=False):
+            first, second = before[title], after[title]
+            draw_ratio(axes, first, second)
+            axes.set_title(title, size=9.5, loc="left")
+            axes.set_xlabel(first.label)
+            axes.set_xlim(first.edges[0], first.edges[-1])
+        for axes in grid.flat[len(before) :]:
+            axes.set_visible(False)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("Data / exp.")
+        grid[0, -1].legend(loc="upper right", ncols=2)
+    return figure
+
+
+def draw_ratio(
+    axes: Axes, before: Expectation, after: Expectation, *, markersize: float = 4
+) -> None:
+    """Data over expectation of a region, before and after the fit."""
+    _overlay(axes, before, COLOURS[0], alpha=0.35, marker="o", size=markersize)
+    _overlay(axes, after, COLOURS[4], alpha=0.45, marker="s", size=markersize)
+    axes.axhline(1, color="black", linewidth=0.8)
+    ratios = np.concatenate(
+        [over(entry.data, entry.total) for entry in (before, after)]
+        + [over(before.uncertainty, before.total) + 1]
+    )
+    reach = min(max(1.15 * float(np.nanmax(np.abs(ratios - 1), initial=0)), 0.02), 1)
+    axes.set_ylim(1 - reach, 1 + reach)
+
+
+def _overlay(
+    axes: Axes, entry: Expectation, colour: str, *, alpha: float, marker: str, size: float
+) -> None:
+    band = over(entry.uncertainty, entry.total)
+    axes.stairs(
+        np.nan_to_num(1 + band, nan=1),
+        entry.edges,
+        baseline=np.nan_to_num(1 - band, nan=1),
+        fill=True,
+        color=colour,
+        alpha=alpha,
+        linewidth=0,
+    )
+    axes.plot(
+        entry.centres,
+        over(entry.data, entry.total),
+        marker,
+        color=colour,
+        markeredgecolor="black",
+        markersize=size,
+        label=entry.moment,
+    )
+
+
+def over(values: Floats, total: Floats) -> Floats:
+    """Ratio to the expectation, NaN where nothing is expected."""
+    return np.asarray(values / np.where(total > 0, total, np.nan))

@@ -1,0 +1,1 @@
+"""Sections of the report: what each shows of a run."""

@@ -1,0 +1,153 @@
+"""Sections of the distributions: fitted, propagated, and their systematics."""
+
+from collections.abc import Mapping
+
+import hist
+
+from agc_pipeline.declaration import Analysis, Region
+from agc_pipeline.report import figures
+from agc_pipeline.report.figures.distributions import over
+from agc_pipeline.report.figures.variations import effects
+from agc_pipeline.report.style import Gallery, Picture
+from agc_pipeline.report.yields import ChannelRecord, Expectation, Moment, expectation, expectations
+
+
+def fitted(
+    gallery: Gallery, analysis: Analysis, record: ChannelRecord, *, label: str, data_label: str
+) -> list[Picture]:
+    """Each channel before and after the fit, on one scale."""
+    entries = expectations(analysis, record)
+    highest: dict[str, float] = {}
+    for entry in entries:
+        highest[entry.title] = max(highest.get(entry.title, 0.0), entry.largest)
+    return [
+        distribution(
+            gallery,
+            analysis,
+            record,
+            entry.title,
+            entry.moment,
+            label=label,
+            data_label=data_label,
+            highest=highest[entry.title],
+        )
+        for entry in entries
+    ]
+
+
+def propagated(
+    gallery: Gallery, analysis: Analysis, record: ChannelRecord, *, label: str, data_label: str
+) -> list[Picture]:
+    """The regions of the analysis after the fit, in the bins of the histograms."""
+    return [
+        distribution(
+            gallery,
+            analysis,
+            record,
+            entry.title,
+            "post-fit",
+            label=label,
+            data_label=data_label,
+            name=f"{entry.region}_propagated",
+        )
+        for entry in expectations(analysis, record)
+        if entry.moment == "post-fit"
+    ]
+
+
+def distribution(
+    gallery: Gallery,
+    analysis: Analysis,
+    record: ChannelRecord,
+    channel: str,
+    moment: Moment,
+    *,
+    label: str,
+    data_label: str,
+    highest: float | None = None,
+    name: str | None = None,
+) -> Picture:
+    """One channel, before or after the fit.
+
+    Args:
+        gallery: where the files go.
+        analysis: gives the order of the processes.
+        record: a fit, or its propagation to other distributions.
+        channel: title of the channel.
+        moment: before or after the fit.
+        label: luminosity and energy, in the corner.
+        data_label: name of the data.
+        highest: largest bin of this and related figures, which get the same axis; events.
+        name: of the files; None is that of region and moment.
+    """
+    shown = expectation(analysis, record, channel, moment)
+    observed, total = shown.data.sum(), shown.total.sum()
+    return gallery.picture(
+        name or f"{shown.region}_{moment.replace('-', '')}",
+        figures.stack(
+            analysis,
+            record,
+            channel,
+            moment,
+            label=label,
+            data_label=data_label,
+            highest=highest,
+        ),
+        caption=f"{channel}, {moment}. The hatched bands show the total uncertainty of the "
+        "expectation.",
+        alternative=f"Distribution of {shown.observable} in {channel}, "
+        f"{moment}: {observed:.0f} events of {data_label}, {total:.0f} "
+        "expected, as a stack of processes with the ratio of the two below.",
+        numbers={
+            "edges": shown.edges,
+            "samples": shown.samples,
+            "expected": shown.total,
+            "uncertainty": shown.uncertainty,
+            "data": shown.data,
+        },
+    )
+
+
+def overview(gallery: Gallery, analysis: Analysis, record: ChannelRecord) -> Picture:
+    """Data over expectation in every channel, before and after the fit."""
+    entries = expectations(analysis, record)
+    titles = list(dict.fromkeys(entry.title for entry in entries))
+    return gallery.picture(
+        "overview",
+        figures.ratios(analysis, record),
+        caption="Ratio of data to expectation in the bins of the fit, before (grey) and after the "
+        "fit (blue). The bands show the total uncertainty of the expectation.",
+        alternative=f"Ratios of data to expectation before and after the fit in "
+        f"{', '.join(titles)}.",
+        numbers={title: _ratios(entries, title) for title in titles},
+    )
+
+
+def _ratios(entries: list[Expectation], title: str) -> dict[str, object]:
+    return {
+        entry.moment: {
+            "ratio": over(entry.data, entry.total),
+            "uncertainty": over(entry.uncertainty, entry.total),
+        }
+        for entry in entries
+        if entry.title == title
+    }
+
+
+def systematics(
+    gallery: Gallery, analysis: Analysis, region: Region, histograms: Mapping[str, hist.Hist]
+) -> Picture | None:
+    """Effects of the systematics on the templates of a region; None if there are none."""
+    changes = effects(analysis, region, histograms)
+    if not changes:
+        return None
+    return gallery.picture(
+        f"{region.name}_systematics",
+        figures.templates(analysis, region, histograms),
+        caption=f"{region.title}: relative change of the sum of all processes by each systematic "
+        "uncertainty, up (red) and down (blue). A single line is a one-sided variation, which is "
+        "mirrored in the model.",
+        alternative=f"Relative change of {region.observable} in {region.title} by "
+        f"{', '.join(changes)}.",
+        numbers={"edges": region.edges, "relative_changes": changes},
+    )

@@ -1,0 +1,71 @@
+"""Section of the input: accounts of events, cutflow, cross sections."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from agc_pipeline.columnar.closure import Closure, DatasetAccount
+from agc_pipeline.declaration import NOMINAL, Analysis
+from agc_pipeline.errors import InputError
+from agc_pipeline.report import page
+
+_KINDS = {
+    "simulated": "Simulated input",
+    "published": "Published histograms as input",
+    "files": "Input files listed in the configuration",
+    "fileset": "Input files listed in a fileset",
+}
+
+
+def accounts(analysis: Analysis, closure: Closure) -> dict[str, DatasetAccount]:
+    """The datasets of the run, in the order of the analysis."""
+    return {
+        dataset.name: closure.datasets[dataset.name]
+        for dataset in analysis.datasets
+        if dataset.name in closure.datasets
+    }
+
+
+def cuts(datasets: Mapping[str, DatasetAccount]) -> list[str]:
+    """Names of all cuts, in the order of the cutflows."""
+    return list(dict.fromkeys(cut for entry in datasets.values() for cut in entry.cutflow))
+
+
+def summary(configuration: Mapping[str, Any], datasets: Mapping[str, DatasetAccount]) -> str:
+    """The kind of input and the number of its events, in one line."""
+    kind = configuration.get("input", {}).get("kind", "unknown")
+    events = sum(entry.events_processed for entry in datasets.values())
+    return f"{_KINDS.get(kind, kind)}: {page.count(events)} events of {len(datasets)} datasets"
+
+
+def reference_cross_section(analysis: Analysis, closure: Closure) -> float | None:
+    """Cross section that a parameter of interest of 1 stands for, in pb.
+
+    Returns:
+        None unless the parameter scales one process with one cross section.
+
+    Raises:
+        InputError: if the run has no dataset of the process.
+    """
+    if not analysis.free or len(analysis.free[0].processes) != 1:
+        return None
+    (process,) = analysis.free[0].processes
+    datasets = [
+        dataset
+        for dataset in analysis.datasets
+        if dataset.kind == "simulation"
+        and dataset.variation == NOMINAL
+        and process in dataset.processes
+    ]
+    # A dataset of several processes has the cross section of all of them together.
+    if any(len(dataset.fills) > 1 for dataset in datasets):
+        return None
+    if len({dataset.cross_section_name for dataset in datasets}) != 1:
+        return None
+    for dataset in datasets:
+        if dataset.name in closure.datasets:
+            return closure.datasets[dataset.name].xsec_pb
+    raise InputError(
+        f"no dataset of {process}, whose cross section is measured",
+        place="closure.json",
+        remedy=f"add {datasets[0].name} to the input",
+    )

@@ -1,0 +1,182 @@
+"""Sections of the statistical inference: parameters, ranking, scan, pseudo-experiments, limit."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from agc_pipeline.declaration import Analysis
+from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
+from agc_pipeline.inference.fit_records import FitRecord, Parameter
+from agc_pipeline.report import figures
+from agc_pipeline.report.figures.inference import PULL_EDGES, largest, toy_pulls
+from agc_pipeline.report.figures.parameters import PRINTED, correlated, matrix, pull_values
+from agc_pipeline.report.style import Gallery, Picture
+
+
+@dataclass(frozen=True)
+class BreakdownRow:
+    """A group of sources of uncertainty; ``share`` is its part of the variance.
+
+    Both are negative for a part that makes the variance smaller.
+    """
+
+    title: str
+    uncertainty: float
+    share: float
+
+
+def breakdown_rows(fit: FitRecord) -> list[BreakdownRow]:
+    """Contributions to the uncertainty, the largest first, and the total; none if it has none."""
+    if fit.breakdown is None:
+        return []
+    total = fit.breakdown.total
+    parts = fit.breakdown.groups | {"Data statistics": fit.breakdown.data}
+    variances = sorted(((title, size**2) for title, size in parts.items()), key=lambda i: -i[1])
+    curvature = ("Curvature of the model", fit.breakdown.curvature)
+    return [
+        BreakdownRow(title, math.copysign(math.sqrt(abs(part)), part), part / total**2)
+        for title, part in [*variances, curvature, ("Total", total**2)]
+    ]
+
+
+@dataclass(frozen=True)
+class FreeNormalisation:
+    """A free normalisation after the fit, and the titles of the processes that it scales."""
+
+    parameter: Parameter
+    processes: tuple[str, ...]
+
+
+def free_normalisations(analysis: Analysis, fit: FitRecord) -> list[FreeNormalisation]:
+    """Those of the analysis that the fit has, that of interest first."""
+    titles = {process.name: process.title for process in analysis.processes}
+    values = zip(fit.labels, fit.bestfit, fit.uncertainty, strict=True)
+    parameters = {
+        name: Parameter(name=name, bestfit=bestfit, uncertainty=uncertainty)
+        for name, bestfit, uncertainty in values
+    }
+    return [
+        FreeNormalisation(parameters[free.name], tuple(titles[name] for name in free.processes))
+        for free in analysis.free
+        if free.name in parameters
+    ]
+
+
+def pulls(gallery: Gallery, fit: FitRecord, record: RankingRecord) -> Picture | None:
+    """Nuisance parameters; None if the model has none of the systematics."""
+    values = pull_values(fit, record)
+    if not values:
+        return None
+    listed = ", ".join(
+        f"{name} {value:+.2f} \u00b1 {width:.2f}" for name, (value, width) in values.items()
+    )
+    return gallery.picture(
+        "pulls",
+        figures.pulls(fit, record),
+        caption="Nuisance parameters after the fit, in units of their pre-fit uncertainty. The "
+        "bands show one and two of these units. A bar shorter than the inner band indicates that "
+        "the data constrain the parameter.",
+        alternative=f"Fitted nuisance parameters: {listed}.",
+        numbers={
+            name: {"pull": value, "uncertainty": width} for name, (value, width) in values.items()
+        },
+    )
+
+
+def correlations(gallery: Gallery, fit: FitRecord, smallest: float) -> Picture:
+    """Correlation matrix of the parameters, see ``figures.parameters.correlated``."""
+    names = correlated(fit, smallest)
+    values = matrix(fit, names)
+    row, column = divmod(int(np.argmax(np.abs(np.triu(values, k=1)))), len(names))
+    return gallery.picture(
+        "correlations",
+        figures.correlation(fit, names),
+        caption=f"Correlations of {len(names)} of the {len(fit.labels)} fitted parameters. "
+        f"Values below {PRINTED:g} are not printed.",
+        alternative=f"Correlation matrix of {len(names)} parameters; the largest is "
+        f"{values[row, column]:.2f} between {names[row]} and {names[column]}.",
+        numbers={"parameters": names, "correlations": values},
+    )
+
+
+def ranking(gallery: Gallery, record: RankingRecord, number: int) -> Picture | None:
+    """The parameters with the largest impacts; None without nuisance parameters."""
+    rows = largest(record, number)
+    if not rows:
+        return None
+    return gallery.picture(
+        "ranking",
+        figures.ranking(record, number),
+        caption=f"Impacts on {record.poi} of the {len(rows)} parameters with the largest impacts: "
+        "the change of its best fit (upper axis) when a parameter is fixed at a value shifted by "
+        "its pre-fit (open bars) or post-fit uncertainty (filled bars). Points show the best fit "
+        "of each parameter in units of its pre-fit uncertainty (lower axis).",
+        alternative=f"Ranking of parameters; the first is {rows[0].parameter} with "
+        f"{rows[0].size:.3g}.",
+        numbers=[row.model_dump() for row in rows],
+    )
+
+
+def scan(gallery: Gallery, record: ScanRecord) -> Picture | None:
+    """Profile likelihood; None if the parameter of interest has no uncertainty."""
+    poi = record.poi
+    if not poi.uncertainty > 0:
+        return None
+    (interval,) = [entry for entry in record.intervals if entry.parameter == poi.name]
+    return gallery.picture(
+        "scan",
+        figures.scan(record),
+        caption=f"Profile likelihood of {poi.name}, and the parabola with the curvature at the "
+        f"minimum. {poi.name} = {interval.describe()} from an increase of one unit.",
+        alternative=f"-2 Delta ln L against {poi.name}, with its minimum at {poi.bestfit:.4g}.",
+        numbers={
+            "values": record.values,
+            "heights": record.heights,
+            "interval": interval.model_dump(),
+        },
+    )
+
+
+def toys(gallery: Gallery, record: ToyRecord) -> Picture | None:
+    """Pseudo-experiments; None if they give no pulls of the parameter of interest."""
+    if not any(pull.parameter == record.poi.name for pull in record.pulls):
+        return None
+    values = toy_pulls(record)
+    return gallery.picture(
+        "toys",
+        figures.toys(record),
+        caption=f"{len(record.bestfit)} pseudo-experiments generated from the fitted model: "
+        f"pulls of {record.poi.name}, with mean {np.mean(values):.2f} and width "
+        f"{np.std(values):.2f}, and the goodness-of-fit statistic.",
+        alternative=f"Histogram of {len(values)} pulls beside a unit Gaussian, and of the "
+        f"goodness-of-fit statistic with that of the data, {record.observed:.3g}.",
+        numbers={
+            "edges": PULL_EDGES,
+            "counts": np.histogram(values, PULL_EDGES)[0],
+            "pulls": values,
+            "statistic": record.statistic,
+            "observed": record.observed,
+        },
+    )
+
+
+def limit(gallery: Gallery, record: LimitRecord) -> Picture | None:
+    """CLs against the signal strength; None if there is no limit."""
+    if record.limit is None:
+        return None
+    observed, expected = record.limit.observed, record.limit.expected[2]
+    return gallery.picture(
+        "limit",
+        figures.limit(record),
+        caption=f"CLs as a function of {record.poi}, observed and expected without signal: "
+        f"{record.poi} < {observed:.4g} at {record.confidence:.0%} confidence level "
+        f"({expected:.4g} expected).",
+        alternative=f"CLs falls below {1 - record.confidence:.2g} at {record.poi} = "
+        f"{observed:.4g}.",
+        numbers={
+            "strengths": record.strengths,
+            "observed": [entry.observed for entry in record.cls],
+            "expected": np.array([entry.expected for entry in record.cls]).T,
+        },
+    )

@@ -1,0 +1,152 @@
+"""Expected and observed events of each region, before and after the fit."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agc_pipeline.declaration import Analysis
+from agc_pipeline.inference.fit_records import Channel, FitRecord
+from agc_pipeline.inference.yields import Yield, Yields
+
+Floats = NDArray[np.float64]
+Moment = Literal["pre-fit", "post-fit"]
+
+
+class ChannelRecord(Protocol):
+    """A record with channels and their yields: a fit, or its propagation."""
+
+    @property
+    def channels(self) -> dict[str, Channel]: ...  # noqa: D102
+
+    @property
+    def yields(self) -> Yields: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Expected and observed events of a region.
+
+    Attributes:
+        region: name of the region.
+        title: of the channel.
+        observable: name of the observable.
+        moment: before or after the fit.
+        label: axis label with unit, in matplotlib's mathtext.
+        edges: bin edges of the fit, in the unit of the observable.
+        samples: title to ``bins`` events, in the order of plots from the bottom.
+        total: ``bins``, sum of the samples.
+        uncertainty: ``bins``, of the sum.
+        data: ``bins``.
+    """
+
+    region: str
+    title: str
+    observable: str
+    moment: Moment
+    label: str
+    edges: Floats
+    samples: dict[str, Floats]
+    total: Floats
+    uncertainty: Floats
+    data: Floats
+
+    @property
+    def centres(self) -> Floats:
+        """Bin centres."""
+        return np.asarray((self.edges[:-1] + self.edges[1:]) / 2)
+
+    @property
+    def largest(self) -> float:
+        """Largest bin: of the data, or of the expectation with its uncertainty."""
+        return float(max((self.total + self.uncertainty).max(), self.data.max()))
+
+
+def expectations(analysis: Analysis, record: ChannelRecord) -> list[Expectation]:
+    """Expectations of the channels of a record, pre-fit and post-fit in turn.
+
+    Args:
+        analysis: gives the order of regions and samples. Channels of other regions are left out.
+        record: channels with their yields before and after the fit.
+    """
+    regions = {region.name: region for region in analysis.regions}
+    channels = [item for item in record.channels.items() if item[1].region in regions]
+    channels.sort(key=lambda item: list(regions).index(item[1].region))
+    moments: tuple[Moment, ...] = ("pre-fit", "post-fit")
+    return [
+        expectation(analysis, record, title, moment) for title, _ in channels for moment in moments
+    ]
+
+
+def expectation(
+    analysis: Analysis, record: ChannelRecord, channel: str, moment: Moment
+) -> Expectation:
+    """Expectation of one channel.
+
+    Args:
+        analysis: gives the order of the samples.
+        record: channels with their yields.
+        channel: its title.
+        moment: before or after the fit.
+
+    Raises:
+        KeyError: if the record has no such channel.
+    """
+    entry = record.channels[channel]
+    region = analysis.region(entry.region)
+    yields = record.yields.prefit if moment == "pre-fit" else record.yields.postfit
+    events = yields[channel]
+    return Expectation(
+        region=entry.region,
+        title=channel,
+        observable=region.observable,
+        moment=moment,
+        label=entry.label,
+        edges=np.array(entry.edges),
+        samples={
+            process.title: np.array(events.samples[process.title].bins)
+            for process in analysis.processes
+            if process.title in events.samples
+        },
+        total=np.array(events.all.bins),
+        uncertainty=np.array(events.all.uncertainty),
+        data=np.array(entry.observed),
+    )
+
+
+@dataclass(frozen=True)
+class YieldRow:
+    """Events of a process in a region, before and after the fit; None for observed events."""
+
+    title: str
+    prefit: tuple[float, float] | None
+    postfit: tuple[float, float] | None
+    observed: float | None = None
+
+
+def yield_rows(analysis: Analysis, fit: FitRecord) -> dict[str, list[YieldRow]]:
+    """Rows for each channel: processes from the top of the stack, their sum, observed events."""
+    tables = {}
+    for region in analysis.regions:
+        if region.title not in fit.channels:
+            continue
+        before, after = fit.yields.prefit[region.title], fit.yields.postfit[region.title]
+        rows = [
+            YieldRow(
+                process.title,
+                _pair(before.samples[process.title]),
+                _pair(after.samples[process.title]),
+            )
+            for process in reversed(analysis.processes)
+            if process.title in before.samples
+        ]
+        rows.append(YieldRow("all processes", _pair(before.all), _pair(after.all)))
+        observed = sum(fit.channels[region.title].observed)
+        rows.append(YieldRow("observed", None, None, observed))
+        tables[region.title] = rows
+    return tables
+
+
+def _pair(events: Yield) -> tuple[float, float]:
+    return events.total, events.total_uncertainty
