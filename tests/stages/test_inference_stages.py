@@ -1,4 +1,4 @@
-"""The stages behind the fit, and those that start from a workspace that was given."""
+"""The stages behind the fit, and those that start from an external workspace."""
 
 import json
 import tarfile
@@ -273,7 +273,7 @@ def test_errors_of_the_checks_end_the_run(tmp_path: Path) -> None:
     content["channels"][0]["samples"][1]["data"][0] = -500.0
     error = reproduce(tmp_path, content)
     assert error is not None
-    assert "singlechannel: fewer than no expected events in bin 0" in error
+    assert "singlechannel: negative expected yield in bin 0" in error
 
 
 def patchset(workspace: Any) -> Any:

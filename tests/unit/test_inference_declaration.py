@@ -40,7 +40,7 @@ CONTENTS = {
     "sr_data": (17, 26, 39, 48),
     "cr_data": (90, 93, 88, 92),
 }
-ONE = Variation("jes_up", weight=lambda events, selection: 1.0)
+ONE = Variation("jes_up", weight=lambda *_: 1.0)
 
 
 def analysis(*systematics: Systematic, **changes: Any) -> Analysis:

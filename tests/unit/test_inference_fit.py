@@ -244,7 +244,7 @@ def test_global_state_of_pyhf_is_left_alone() -> None:
                 sample["modifiers"].append({"name": "copy", "type": "normfactor", "data": None})
     before = pyhf.get_backend()
     model, data = workspace.load(spec, place="test")
-    with pytest.raises(ModelError, match="do not distinguish the parameters ") as caught:
+    with pytest.raises(ModelError, match="do not distinguish the parameters: ") as caught:
         fit.fit(model, data, minimiser())
     assert {"ttbar_norm", "copy"} <= set(caught.value.problem.split(": ")[1].split(", "))
     assert pyhf.get_backend() == before

@@ -197,7 +197,7 @@ def test_statistical_uncertainty_of_zero_is_fixed() -> None:
 
 def test_free_normalisations_that_do_the_same() -> None:
     content = spec(sample("s", [40.0, 50.0], mu=MU, nu=MU), data=[50.0, 60.0])
-    with pytest.raises(ModelError, match="the data do not distinguish the parameters mu, nu"):
+    with pytest.raises(ModelError, match="the data do not distinguish the parameters: mu, nu"):
         fitted(content)
 
 
@@ -205,7 +205,7 @@ def test_parameter_without_effect() -> None:
     content = spec(
         sample("s", [40.0, 50.0], mu=MU), sample("b", [0.0, 0.0], nu=MU), data=[50.0, 60.0]
     )
-    with pytest.raises(ModelError, match=r"do not distinguish the parameters nu\n"):
+    with pytest.raises(ModelError, match=r"do not distinguish the parameters: nu\n"):
         fitted(content)
 
 

@@ -231,7 +231,7 @@ def _require_point(modes: Modes, names: list[str]) -> None:
         size = np.abs(modes.vectors[:, 0])
         together = [name for name, part in zip(names, size, strict=True) if part > size.max() / 10]
         raise ModelError(
-            f"the data do not distinguish the parameters {', '.join(together)}",
+            f"the data do not distinguish the parameters: {', '.join(together)}",
             place="workspace",
             remedy="remove one of them from the model, or add data that it changes differently",
         )
