@@ -7,7 +7,7 @@ import time
 from servicex.models import TransformStatus
 from servicex.query_core import Query as ClientQuery
 
-from agc_pipeline.delivery.progress import amount, duration
+from agc_pipeline.formatting import byte_size, duration
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def _progress(status: TransformStatus, n_files: int, received: int, elapsed: flo
         left = f", about {duration(elapsed / done * (n_files - done))} left"
     return (
         f"ServiceX request {status.request_id}: {status.status.value}, {done} of {n_files} files"
-        f"{failed}, {amount(received)} received, {amount(received / elapsed)}/s{left}"
+        f"{failed}, {byte_size(received)} received, {byte_size(received / elapsed)}/s{left}"
     )
 
 
