@@ -186,12 +186,12 @@ def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
 def _servicex(files: Sequence[InputFile], task: _Task) -> Results:
     """All files in one request, each mirror in its turn."""
     # The client is an optional dependency, and slow to import.
-    from agc_pipeline.delivery.servicex.backend import requested  # noqa: PLC0415
+    from agc_pipeline.delivery.servicex.backend import deliver  # noqa: PLC0415
 
     query = load_query(task.analysis).query(task.selection)
     if task.job.servicex is None or task.job.format is None or task.store is None:
         raise TypeError("the backend servicex needs its settings, a format and a store")
-    return requested(
+    return deliver(
         files,
         query,
         task.job.format,
