@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 
+from agc_pipeline.analyses.base import JET_ASSIGNMENT
 from agc_pipeline.columnar import closure, performance
 from agc_pipeline.doctor.examine import examine
 from agc_pipeline.files import read_json, write_text
@@ -59,7 +60,12 @@ def stage(arguments: argparse.Namespace) -> None:
         histograms=None if arguments.histograms is None else read_root(arguments.histograms),
         training=None if arguments.training is None else records.read(arguments.training),
         performance=None if arguments.cost is None else performance.read(arguments.cost),
-        findings=examine(settings.configuration, everything=False, timeout=_PROBES_TIMEOUT),
+        findings=examine(
+            settings.configuration,
+            learned=JET_ASSIGNMENT,
+            everything=False,
+            timeout=_PROBES_TIMEOUT,
+        ),
     )
     values = content.values(settings, run, arguments.figures)
     write_text(arguments.output, page.render("report.html.j2", values))
