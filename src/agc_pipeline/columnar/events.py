@@ -81,7 +81,8 @@ class Base:
         self.columns = columns
         self.events = events
         self.layout = layout
-        self._stored = dict(stored)
+        self._stored = stored
+        self._aligned: dict[str, Stored] = {}
         self._flat: dict[str, Array] = {}
         self._parent = parent
 
@@ -90,13 +91,12 @@ class Base:
 
     def stored(self, name: str) -> Stored:
         """Declared objects of these events as they pass most loosely."""
-        if name not in self._stored:
+        if name not in self._aligned:
             if self._parent is None:
-                raise KeyError(name)
-            self._stored[name] = self._parent[0].stored(name).at(self._parent[1])
-        elif self._parent is None:
-            self._stored[name] = aligned(self._stored[name], self.events)
-        return self._stored[name]
+                self._aligned[name] = aligned(self._stored[name], self.events)
+            else:
+                self._aligned[name] = self._parent[0].stored(name).at(self._parent[1])
+        return self._aligned[name]
 
     def flat(self, name: str) -> Array:
         """A column with one value an event."""

@@ -4,8 +4,10 @@ It follows from the requirements that an analysis declares. Cuts on columns that
 are loosened as far as these reach, the others are exact.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -75,8 +77,8 @@ class Stored(Collection):
         name: of the collection.
         events: positions in the range, ``events``.
         offsets: of the objects, ``events + 1``.
-        position: of each object among those of its event in the file.
-        fields: that were read before.
+        position: gives that of each object among those of its event in the file.
+        before: fields that were read before, to functions that give their values.
         computed: name of a field to the function that computes it of the objects.
         parent: the same objects of more events, and the positions of these objects there.
     """
@@ -87,29 +89,50 @@ class Stored(Collection):
         name: str,
         events: Array,
         offsets: Array,
-        position: Array,
-        fields: Mapping[str, Array],
+        position: Callable[[], Array],
+        before: Mapping[str, Callable[[], Array]],
         computed: Mapping[str, Any],
         parent: "tuple[Stored, Array] | None" = None,
     ) -> None:
-        super().__init__(offsets, fields)
+        super().__init__(offsets, {})
+        self._before = before
         self.columns = columns
         self.name = name
         self.abs_events = events
-        self.position = position
+        self._position = position
         self.computed = computed
         self.parent = parent
 
+    @cached_property
+    def position(self) -> Array:
+        """Position of each object among those of its event in the file."""
+        return self._position()
+
+    @property
+    def n_objects(self) -> int:
+        """Number of objects of all events."""
+        return int(self.offsets[-1])
+
     def lookup(self, field: str) -> Array:
         """See ``Collection``: of a parent that has it, computed, or read from the file."""
-        if self.parent is not None and field in self.parent[0].fields:
-            return self.parent[0].fields[field].take(self.parent[1])
+        if field in self._before:
+            return self._before[field]()
+        if self.parent is not None and self.parent[0].has(field):
+            return self.parent[0][field].take(self.parent[1])
         if field in self.computed:
             values: Array = self.computed[field](self)
             return values
         stored = self.columns.collection(self.name, (field,), self.abs_events)
         place = np.repeat(stored.offsets[:-1], np.diff(self.offsets)) + self.position
         return wide(stored[field].take(place))
+
+    def has(self, field: str) -> bool:
+        """Whether a field needs no reading."""
+        return (
+            field in self.fields
+            or field in self._before
+            or (self.parent is not None and self.parent[0].has(field))
+        )
 
     def at(self, events: Array, mask: Array | None = None) -> "Stored":
         """The objects of some of the events, which read other fields for these only."""
@@ -119,7 +142,7 @@ class Stored(Collection):
             self.name,
             self.abs_events[events],
             offsets,
-            self.position.take(objects),
+            lambda: self.position.take(objects),
             {},
             self.computed,
             (self, objects),
@@ -178,10 +201,13 @@ class Preselector:
         state.cutflow[ALL_EVENTS] = columns.n_events
         nominal = np.ones(columns.n_events, np.bool_)
         everything = True
-        for requirement in self.requirements:
+        for number, requirement in enumerate(self.requirements):
+            counted = any(later.label is not None for later in self.requirements[number:])
             match requirement:
                 case Count():
-                    possible, exact = self._count(state, requirement, everything=everything)
+                    possible, exact = self._count(
+                        state, requirement, everything=everything, counted=counted
+                    )
                 case EventCut():
                     possible, exact = self._event_cut(state, requirement)
             nominal = (nominal & exact)[possible]
@@ -192,7 +218,7 @@ class Preselector:
         return state
 
     def _count(
-        self, state: Preselection, requirement: Count, *, everything: bool
+        self, state: Preselection, requirement: Count, *, everything: bool, counted: bool
     ) -> tuple[Array, Array]:
         """Positions of the events that may pass, and a mask of those that do nominally."""
         n = len(state.events)
@@ -208,19 +234,34 @@ class Preselector:
         n_min = max(1, requirement.at_least) if len(requirement.objects) == 1 else 1
         for objects in requirement.objects:
             stored = self._stored(state, objects.root, n_min, everything=everything)
-            place = stored.abs_events
-            if not everything:
+            place: Any = stored.abs_events
+            if len(place) == n:
+                place = slice(None)
+            elif not everything:
                 place = np.searchsorted(state.events, place)
-            n_objects = len(stored.position)
             mask = self._flag(stored, objects)
-            loose[place] += stored.count(mask)
-            if moving:
-                cuts = tuple(c for c in objects.all_cuts if self.moves(objects.collection, c))
-                exact = mask & passes(stored.__getitem__, cuts, n_objects)
-                nominal[place] += stored.count(exact)
-                tightest = self.tightest(objects.collection, cuts)
-                tight[place] += stored.count(mask & passes(stored.__getitem__, tightest, n_objects))
+            loose[place] += _numbers(stored, mask)
+            if not moving:
+                continue
+            cuts = tuple(c for c in objects.all_cuts if self.moves(objects.collection, c))
+
+            def number(
+                cuts: Sequence[Cut], stored: Stored = stored, mask: Array | None = mask
+            ) -> Array:
+                exact = passes(stored.__getitem__, cuts, stored.n_objects)
+                return stored.count(exact if mask is None else mask & exact)
+
+            if counted:
+                nominal[place] += number(cuts)
+            if requirement.at_most < math.inf:
+                tight[place] += number(self.tightest(objects.collection, cuts))
+        if not moving:
+            exact = _COMPARE[requirement.comparison](loose, requirement.number)
+            return np.flatnonzero(exact), exact
         possible = np.flatnonzero((loose >= requirement.at_least) & (tight <= requirement.at_most))
+        if not counted:
+            # Nothing counts the events that pass it nominally.
+            return possible, np.ones(n, np.bool_)
         return possible, _COMPARE[requirement.comparison](nominal, requirement.number)
 
     def _stored(
@@ -251,6 +292,9 @@ class Preselector:
         def values(field: str) -> Array:
             return read[field] if field in read.fields else collection[field]
 
+        def taken(field: str) -> Array:
+            return wide(values(field).take(objects_))
+
         mask = collection["passes"] & passes(values, cuts[1:], collection.offsets[-1])
         enough = collection.events(mask, n_min=n_min)
         objects_, offsets = collection.objects(enough, mask)
@@ -259,11 +303,8 @@ class Preselector:
             name,
             events[enough],
             offsets,
-            collection.positions().take(objects_),
-            {
-                field: wide(values(field).take(objects_))
-                for field in dict.fromkeys(cut.name for cut in cuts)
-            },
+            lambda: collection.positions().take(objects_),
+            {field: partial(taken, field) for field in dict.fromkeys(cut.name for cut in cuts)},
             {
                 name: _guarded(function, name, self._moving_fields(objects.collection))
                 for name, function in objects.columns.items()
@@ -274,15 +315,15 @@ class Preselector:
     def _moving_fields(self, collection: str) -> frozenset[str]:
         return frozenset(field for name, field in self.changed if name == collection)
 
-    def _flag(self, stored: Stored, objects: Objects) -> Array:
-        """Which of the stored objects pass loosely as ones that are among them."""
+    def _flag(self, stored: Stored, objects: Objects) -> Array | None:
+        """Which of the stored objects pass loosely as ones that are among them; None is all."""
         if objects.base is None:
-            return np.ones(len(stored.position), np.bool_)
+            return None
         if objects.name not in stored.fields:
             cuts = self.loosest(objects.collection, objects.cuts)
-            stored.fields[objects.name] = self._flag(stored, objects.base) & passes(
-                stored.__getitem__, cuts, len(stored.position)
-            )
+            mask = passes(stored.__getitem__, cuts, stored.n_objects)
+            base = self._flag(stored, objects.base)
+            stored.fields[objects.name] = mask if base is None else base & mask
         return stored.fields[objects.name]
 
     def _event_cut(self, state: Preselection, requirement: EventCut) -> tuple[Array, Array]:
@@ -294,9 +335,13 @@ class Preselector:
         return np.flatnonzero(possible), passes(lambda _: values, (cut,), len(values))
 
 
+def _numbers(stored: Stored, mask: Array | None) -> Array:
+    return np.diff(stored.offsets) if mask is None else stored.count(mask)
+
+
 def flags(stored: Stored, objects: Sequence[Objects]) -> dict[str, Array]:
     """For each of the declared objects, which of the stored ones passed loosely as such."""
-    n = len(stored.position)
+    n = stored.n_objects
     return {
         entry.name: np.ones(n, np.bool_) if entry.base is None else stored[entry.name]
         for entry in objects
@@ -321,7 +366,7 @@ def aligned(stored: Stored, events: Array) -> Stored:
         part.name,
         events,
         offsets_of(counts),
-        part.position,
+        lambda: part.position,
         {},
         part.computed,
         part.parent,
@@ -355,6 +400,17 @@ def _same_lists(one: Collection, other: Collection, name: str, first: str, secon
         raise ValueError(f"{name}_{first} and {name}_{second} differ in list lengths")
 
 
+@kernel
+def _beyond(values: Array, unvaried: Array, low: float, high: float) -> int:
+    """Position of the first value that is not between both multiples; -1 if all are."""
+    for i in range(len(values)):
+        one, other = unvaried[i] * low, unvaried[i] * high
+        room = 1e-9 * abs(unvaried[i])
+        if not min(one, other) - room <= values[i] <= max(one, other) + room:
+            return i
+    return -1
+
+
 def check_factors(
     values: Array, unvaried: Array, factors: tuple[float, float], *, variation: str, column: Column
 ) -> None:
@@ -364,13 +420,8 @@ def check_factors(
         AnalysisError: naming the variation and a value.
     """
     low, high = factors
-    room = 1e-9
-    one, other = unvaried * low, unvaried * high
-    below = values < np.minimum(one, other) * (1 - np.sign(np.minimum(one, other)) * room)
-    above = values > np.maximum(one, other) * (1 + np.sign(np.maximum(one, other)) * room)
-    beyond = np.flatnonzero(below | above | ~np.isfinite(values))
-    if len(beyond):
-        i = beyond[0]
+    i = _beyond(values, unvaried, low, high)
+    if i >= 0:
         raise AnalysisError(
             f"the variation {variation} makes {values[i]:g} of {'.'.join(column)} = "
             f"{unvaried[i]:g}, beyond its declared factors {low:g} to {high:g}",
