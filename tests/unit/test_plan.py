@@ -30,7 +30,8 @@ from agc_pipeline.stages.toys import ToyStage
 from agc_pipeline.stages.track import TrackStage
 from agc_pipeline.stages.train import TrainStage
 from agc_pipeline.stages.validate import ValidateStage
-from conftest import merged, read_config
+from agc_pipeline.config import merged
+from conftest import read_config
 
 
 def plan(*names: str, **changes: Any) -> Plan:

@@ -107,11 +107,21 @@ def part(analysis: Analysis, name: str) -> ModuleType:
     Raises:
         AnalysisError: if its code fails.
     """
-    if analysis.reference is None:
-        raise TypeError(f"the analysis {analysis.name} was not loaded from a folder")
-    location = locate(analysis.reference)
+    location = _location(analysis)
+    # A folder that is found by its path is imported first.
     _loaded(location)
     return _imported(f"{location.module}.{name}", location)
+
+
+def part_name(analysis: Analysis, name: str) -> str:
+    """Full name of such a module."""
+    return f"{_location(analysis).module}.{name}"
+
+
+def _location(analysis: Analysis) -> Location:
+    if analysis.reference is None:
+        raise TypeError(f"the analysis {analysis.name} was not loaded from a folder")
+    return locate(analysis.reference)
 
 
 def parts(analysis: Analysis) -> frozenset[Part]:

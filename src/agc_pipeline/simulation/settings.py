@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from agc_pipeline.settings import Settings
+from agc_pipeline.simulation.part import SimulationPart
 from agc_pipeline.simulation.plan import DATASETS, MAX_SHOWERS, plan
 
 
@@ -34,7 +35,7 @@ class SimulationJob(Settings):
     showers: int = Field(ge=1, le=MAX_SHOWERS)
 
 
-class SimulationSettings(Settings):
+class SimulationSettings(SimulationPart):
     """Size and seed of the simulated input.
 
     Attributes:
