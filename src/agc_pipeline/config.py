@@ -146,8 +146,8 @@ def load_config(
             wrong value.
         AnalysisError: if the analysis is wrong.
     """
-    paths = [Path(path) for path in paths]
-    return load(read(paths, overrides, root=_root(root)), folders=[path.parent for path in paths])
+    files = [Path(path) for path in paths]
+    return load(read(files, overrides, root=_root(root)), folders=[path.parent for path in files])
 
 
 def read(

@@ -111,9 +111,7 @@ Input = Annotated[
 ]
 
 
-def listed(
-    source: FilesInput, analysis: Analysis, physics: Physics
-) -> tuple[DatasetFiles, ...]:
+def listed(source: FilesInput, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles, ...]:
     """The datasets of a file list in the configuration.
 
     Raises:

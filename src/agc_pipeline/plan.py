@@ -87,9 +87,7 @@ class Plan:
                 datasets = ()
         n_files_max = self.config.n_files_max_per_sample
         allow_partial = self.config.allow_partial
-        complete_data(
-            datasets, self.analysis, n_files_max=n_files_max, allow_partial=allow_partial
-        )
+        complete_data(datasets, self.analysis, n_files_max=n_files_max, allow_partial=allow_partial)
         return {dataset.name: dataset for dataset in take(datasets, n_files_max)}
 
     @property
@@ -146,7 +144,9 @@ class Plan:
 
     @cached_property
     def _batches(self) -> dict[str, dict[str, tuple[InputFile, ...]]]:
-        return {name: batches(dataset, self.files_per_job) for name, dataset in self.datasets.items()}
+        return {
+            name: batches(dataset, self.files_per_job) for name, dataset in self.datasets.items()
+        }
 
     def batches(self, dataset: str) -> dict[str, tuple[InputFile, ...]]:
         """Files of each job of a dataset, by the job's number."""

@@ -64,9 +64,9 @@ def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
 
 def test_only_runs_that_assign_jets_have_their_regions() -> None:
     off, on = plan(), plan("jet-assignment")
-    assert (off.parts, on.parts) == ([], ["jet_assignment"])
-    assert HistogramStage.model_validate_json(off.histogram()).jet_assignment is None
-    assert HistogramStage.model_validate_json(on.histogram()).jet_assignment is not None
+    assert (off.assigns, on.assigns) == (False, True)
+    assert HistogramStage.model_validate_json(off.histogram()).learned is None
+    assert HistogramStage.model_validate_json(on.histogram()).learned is not None
     assert ScoringSettings.model_validate_json(on.scoring()).scorer == "xgboost"
     # What scores changes no bin.
     by_server = plan(jet_assignment="triton")

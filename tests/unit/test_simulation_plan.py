@@ -19,7 +19,7 @@ def settings(scale: float) -> SimulationSettings:
 
 
 def test_every_dataset_of_the_analysis_can_be_simulated() -> None:
-    names = {ANALYSIS.dataset_name(*dataset) for dataset in ANALYSIS.datasets}
+    names = {dataset.name for dataset in ANALYSIS.datasets}
     assert names == set(DATASETS) == set(RECIPES) == set(CALIBRATIONS)
 
 

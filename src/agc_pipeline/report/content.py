@@ -52,7 +52,7 @@ class ReportStage(Settings):
     Attributes:
         analysis: name of the package in ``agc_pipeline.analyses``; None if the run starts from a
             workspace.
-        parts: optional regions that the run has.
+        learned: whether the run has learned observables.
         report: words and looks.
         measured: process whose cross section the parameter of interest multiplies.
         luminosity_per_pb: integrated luminosity, 1/pb.
@@ -61,7 +61,7 @@ class ReportStage(Settings):
     """
 
     analysis: str | None
-    parts: tuple[str, ...] = ()
+    learned: bool = False
     report: ReportSettings
     measured: str
     luminosity_per_pb: float
@@ -275,9 +275,9 @@ def _assigned(
     settings: ReportStage, run: Run, analysis: Analysis, folder: Path, data_label: str
 ) -> list[Picture]:
     """The optional regions, beside their rivals and at a glance."""
-    if run.propagated is None or not settings.parts:
+    if run.propagated is None or not settings.learned:
         return []
-    extended = analysis.extended(settings.parts)
+    extended = analysis.with_learned()
     found = expectations(extended, run.propagated.channels, run.propagated.yields)
     optional = extended.regions[len(analysis.regions) :]
     names = {region.name for region in optional}

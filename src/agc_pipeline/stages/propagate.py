@@ -27,10 +27,10 @@ class PropagateStage(ModelStage):
     """What the stage needs of the configuration.
 
     Attributes:
-        parts: optional regions that the run has.
+        learned: whether the run has learned observables.
     """
 
-    parts: tuple[str, ...] = ()
+    learned: bool = False
 
 
 def stage(arguments: argparse.Namespace) -> None:
@@ -45,7 +45,9 @@ def stage(arguments: argparse.Namespace) -> None:
     workspace.quieten()
     settings = command.settings(PropagateStage, arguments.settings)
     fit = results.read(FitRecord, arguments.fit, read_json(arguments.workspace))
-    analysis = analyses.load(settings.analysis, *settings.parts)
+    analysis = analyses.load(settings.analysis)
+    if settings.learned:
+        analysis = analysis.with_learned()
     histograms = read_root(arguments.histograms)
     channels: dict[str, Channel] = {}
     before: dict[str, ChannelYields] = {}
