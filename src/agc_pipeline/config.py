@@ -213,10 +213,12 @@ def merged(*layers: Mapping[str, Any], choices: Collection[str] = ()) -> dict[st
             values = {}
         values = dict(values)
         for key, value in layer.items():
-            old = values.get(key)
             if isinstance(value, Mapping):
-                value = merged(old if isinstance(old, Mapping) else {}, value, choices=choices)
-            values[key] = value
+                old = values.get(key)
+                layers_below = (old,) if isinstance(old, Mapping) else ()
+                values[key] = merged(*layers_below, value, choices=choices)
+            else:
+                values[key] = value
     return values
 
 

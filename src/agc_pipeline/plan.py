@@ -156,6 +156,12 @@ class Plan:
         """Files of a batch that Snakemake can watch: simulated ones, and those on this machine."""
         return _watched(self.batches(dataset)[batch])
 
+    @property
+    def records(self) -> list[str]:
+        """Records of all simulated files."""
+        files = (file for dataset in self.datasets.values() for file in dataset.files)
+        return [file.record for file in files if file.record is not None]
+
     def simulate(self, dataset: str, part: str) -> str:
         """Settings of a simulation job."""
         return _text(self._simulation.job(dataset, int(part)).model_dump())

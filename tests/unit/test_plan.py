@@ -8,6 +8,7 @@ import pytest
 
 from agc_pipeline import config
 from agc_pipeline.columnar.settings import HistogramSettings
+from agc_pipeline.config import merged
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.learning.settings import ScoringSettings
@@ -30,7 +31,6 @@ from agc_pipeline.stages.toys import ToyStage
 from agc_pipeline.stages.track import TrackStage
 from agc_pipeline.stages.train import TrainStage
 from agc_pipeline.stages.validate import ValidateStage
-from agc_pipeline.config import merged
 from conftest import read_config
 
 

@@ -41,7 +41,9 @@ def code(stage, *modules, physics=None):
     One file for each stage: with all source files as inputs of all jobs, large runs take minutes
     to plan.
     """
-    paths = of_stage(f"agc_pipeline.stages.{stage}", PLAN.analysis, *modules, physics=physics)
+    paths = of_stage(
+        f"agc_pipeline.stages.{stage}", PLAN.analysis, *modules, physics=physics
+    )
     SOURCES[stage] = [near(Path(path)) for path in paths]
     return f"{RESULTS}/code/{stage}.sha256"
 
@@ -68,7 +70,11 @@ def needs(rule, files=1):
 
 # Modules of the analysis that are loaded by name.
 LEARNED = [PLAN.analysis.learned.training] if "learning" in CONFIG.parts else []
-SIMULATION = [analyses.part_name(PLAN.analysis, "simulation")]
+SIMULATION = (
+    [analyses.part_name(PLAN.analysis, "simulation")]
+    if "simulation" in CONFIG.parts
+    else []
+)
 PUBLISHED = sorted(near(path) for path in PLAN.analysis.folder.glob("published/*.json"))
 VALIDATED = "validation" in CONFIG.parts and not PLAN.given
 # Published histograms are not filled here, and a given workspace has none.

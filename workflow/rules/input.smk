@@ -25,6 +25,8 @@ if CONFIG.input.kind == "simulated":
 rule fileset:
     """The list of inputs in coffea's shape."""
     input:
+        # They tell the numbers of events.
+        records=PLAN.records,
         code=code("fileset"),
     output:
         f"{RESULTS}/fileset.json",
