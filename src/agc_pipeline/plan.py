@@ -486,7 +486,7 @@ class Plan:
         return _text(
             {
                 "analysis": None if self.given else self.config.analysis,
-                "learned": bool(self.parts),
+                "learned": self.assigns,
                 "luminosity_per_pb": self.config.physics.luminosity_per_pb,
                 "rules": self._rules(),
                 "configuration": self.config.model_dump(mode="json"),

@@ -28,12 +28,12 @@ rule histogram:
         ),
         # No output: what fills the histograms may or may not write it.
         performance=f"{RESULTS}/dask/{{dataset}}/{{batch}}.html",
-        known=f"{RESULTS}/known",
+        metadata=f"{RESULTS}/file_metadata",
     shell:
         "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
         " --execution {resources.execution:q} --models={params.models:q}"
         " --scoring {resources.scoring:q}"
-        " --performance {params.performance} --known {params.known}"
+        " --performance {params.performance} --metadata {params.metadata}"
         " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
 
 
