@@ -221,14 +221,15 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
-            if isinstance(value, Mapping):
-                old, choice = values.get(key), _CHOICES.get(key)
-                keep = isinstance(old, Mapping) and (
-                    choice not in value or value[choice] == old.get(choice)
-                )
-                values[key] = merged(old, value) if keep else merged(value)
-            else:
+            old, choice = values.get(key), _CHOICES.get(key)
+            if not isinstance(value, Mapping):
                 values[key] = value
+            elif isinstance(old, Mapping) and (
+                choice not in value or value[choice] == old.get(choice)
+            ):
+                values[key] = merged(old, value)
+            else:
+                values[key] = merged(value)
     return values
 
 
