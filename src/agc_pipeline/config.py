@@ -308,13 +308,10 @@ def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]
         if without:
             yield f"no luminosity for the era {', '.join(without)} in `physics.luminosity_per_pb`"
     datasets = [dataset.name for dataset in analysis.datasets]
-    regions = [region.name for region in analysis.with_learned().regions]
-    edges = getattr(config.fit.model, "edges", {})
     for problem in (
         unknown("cross section", cross_sections, needed),
         unknown("era", values, eras) if eras else None,
         unknown("dataset", config.delivery.datasets, datasets),
-        unknown("region", edges, regions),
     ):
         if problem is not None:
             yield problem
