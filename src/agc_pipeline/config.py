@@ -1,6 +1,6 @@
 """The whole configuration, read from its files and validated once; each stage is given its part."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -35,6 +35,8 @@ from agc_pipeline.validation.settings import ValidationSettings
 
 # Defaults of every analysis, in the order in which they are read.
 _GENERIC = ("default", "resources", "fit")
+# Parts of the configuration to the key that says which other keys they have.
+_CHOICES = {"input": "kind", "dask": "cluster"}
 _MISSING: Mapping[Part, str] = {
     "simulation": "it has no simulation.py",
     "validation": "it has no folder published",
@@ -159,23 +161,34 @@ def load_config(
 
 
 def read(
-    paths: Sequence[Path] = (), overrides: Mapping[str, Any] | None = None, *, root: Path
+    paths: Sequence[Path] = (),
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    root: Path,
+    folders: Iterable[Path] = (),
 ) -> dict[str, Any]:
     """The values of all files, merged and not validated; see ``load_config``.
+
+    Args:
+        paths: configuration files that override the defaults.
+        overrides: values on top.
+        root: folder of the Snakefile.
+        folders: of other configuration files, see ``analyses.locate``.
 
     Raises:
         ConfigurationError: if a file cannot be read, or the analysis is unknown.
         AnalysisError: if there cannot be an analysis in its folder.
     """
     own = merged(*map(_content, paths), overrides or {})
-    defaults = merged(*map(_content, generic_files(root)))
-    name = merged(defaults, own).get("analysis")
-    folders = [path.parent for path in paths]
-    of_analysis = () if name is None else analysis_files(str(name), root, folders)
-    return merged(defaults, *map(_content, of_analysis), own)
+    defaults = [_content(path) for path in _generic_files(root)]
+    name = merged(*defaults, own).get("analysis")
+    if name is not None:
+        places = [*(path.parent for path in paths), *folders]
+        defaults += [_content(path) for path in _analysis_files(str(name), root, places)]
+    return merged(*defaults, own)
 
 
-def generic_files(root: Path) -> list[Path]:
+def _generic_files(root: Path) -> list[Path]:
     """The files with the defaults of every analysis.
 
     Args:
@@ -185,7 +198,7 @@ def generic_files(root: Path) -> list[Path]:
     return [path for path in files if path.is_file()]
 
 
-def analysis_files(name: str, root: Path, folders: Iterable[Path] = ()) -> list[Path]:
+def _analysis_files(name: str, root: Path, folders: Iterable[Path] = ()) -> list[Path]:
     """The configuration files of an analysis, with all keys of its own.
 
     Args:
@@ -207,26 +220,24 @@ def analysis_files(name: str, root: Path, folders: Iterable[Path] = ()) -> list[
     return []
 
 
-def merged(*layers: Mapping[str, Any], choices: Collection[str] = ()) -> dict[str, Any]:
-    """Nested values, each layer on top of those before it, as Snakemake merges them.
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values, each layer on top of those before it; none of them is changed.
 
-    Args:
-        layers: none of them is changed.
-        choices: keys whose value says which other keys there are: where one changes, everything
-            beside it belonged to the old value and goes.
+    Where the kind of input or of Dask cluster changes, the keys beside it belonged to the old one
+    and go.
     """
     values: dict[str, Any] = {}
     for layer in layers:
-        if any(key in layer and layer[key] != values.get(key) for key in choices):
-            values = {}
-        values = dict(values)
         for key, value in layer.items():
-            if isinstance(value, Mapping):
-                old = values.get(key)
-                layers_below = (old,) if isinstance(old, Mapping) else ()
-                values[key] = merged(*layers_below, value, choices=choices)
-            else:
+            old, choice = values.get(key), _CHOICES.get(key)
+            if not isinstance(value, Mapping):
                 values[key] = value
+            elif isinstance(old, Mapping) and (
+                choice not in value or value[choice] == old.get(choice)
+            ):
+                values[key] = merged(old, value)
+            else:
+                values[key] = merged(value)
     return values
 
 
@@ -305,13 +316,10 @@ def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]
         if without:
             yield f"no luminosity for the era {', '.join(without)} in `physics.luminosity_per_pb`"
     datasets = [dataset.name for dataset in analysis.datasets]
-    regions = [region.name for region in analysis.with_learned().regions]
-    edges = getattr(config.fit.model, "edges", {})
     for problem in (
         unknown("cross section", cross_sections, needed),
         unknown("era", values, eras) if eras else None,
         unknown("dataset", config.delivery.datasets, datasets),
-        unknown("region", edges, regions),
     ):
         if problem is not None:
             yield problem

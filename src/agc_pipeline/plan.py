@@ -160,7 +160,8 @@ class Plan:
     def records(self) -> list[str]:
         """Records of all simulated files."""
         files = (file for dataset in self.datasets.values() for file in dataset.files)
-        return [file.record for file in files if file.record is not None]
+        records = (file.record for file in files if file.record is not None)
+        return [record for record in records if "://" not in record]
 
     def simulate(self, dataset: str, part: str) -> str:
         """Settings of a simulation job."""

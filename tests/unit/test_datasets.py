@@ -1,6 +1,8 @@
 """Lists of inputs: from the configuration, from a fileset, and their split over jobs."""
 
 import json
+from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,11 @@ from hypothesis import strategies as st
 
 from agc_pipeline import analyses, config, datasets, filesets, inputs
 from agc_pipeline.datasets import DatasetFiles, InputFile
-from agc_pipeline.declaration import Physics
+from agc_pipeline.declaration import Dataset, Fill, Flat, Physics
 from agc_pipeline.errors import ConfigurationError, InputError
+from agc_pipeline.plan import Plan
 from agc_pipeline.settings import Settings
+from agc_pipeline.stages.fileset import stage as write_fileset
 from conftest import read_config
 
 ANALYSIS = analyses.load("cms_ttbar")
@@ -218,6 +222,84 @@ class TestFileset:
         luminosity = PHYSICS.model_copy(update={"luminosity_per_pb": 3378.0})
         again = filesets.read(path, ANALYSIS, luminosity)
         assert [d.model_dump() for d in again] == [d.model_dump() for d in taken]
+
+
+def test_the_fileset_of_a_run_is_an_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = read_config()
+    first = Plan(config.load(values))
+    for path in first.records:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(json.dumps({"n_events": 7, "n_generated": 90}))
+    output = Path("results/fileset.json")
+    write_fileset(Namespace(settings=first.fileset(), output=output))
+    entry = json.loads(output.read_text())["ttbar__ME_var"]
+    assert entry["metadata"] == {"process": "ttbar", "variation": "ME_var", "xsec_pb": 729.84}
+    assert entry["files"]["simulated/ttbar__ME_var/0001.root"] == {
+        "object_path": "Events",
+        "record": "simulated/ttbar__ME_var/0001.json",
+        "num_entries": 7,
+    }
+    values["input"] = {"kind": "fileset", "path": str(output)}
+    again = Plan(config.load(values))
+    assert list(again.datasets) == list(first.datasets)
+    for name, dataset in again.datasets.items():
+        expected = first.datasets[name]
+        assert (dataset.xsec_pb, dataset.luminosity_per_pb) == (expected.xsec_pb, 3378)
+        assert [(file.urls, file.record) for file in dataset.files] == [
+            (file.urls, file.record) for file in expected.files
+        ]
+        assert {file.n_events for file in dataset.files} == {7}
+
+
+class TestDeclaredDatasets:
+    """An analysis with data, with several datasets of a process and one of several processes."""
+
+    def read(self, tmp_path: Path, content: Any) -> tuple[DatasetFiles, ...]:
+        datasets = (
+            Dataset("Z_low", ("Z",)),
+            Dataset("Z_high", ("Z",)),
+            Dataset("mixed", (Fill("Z", weight=len), Fill("W", weight=len)), cross_section="all"),
+            Dataset("mu_2016", kind="data"),
+        )
+        analysis = replace(ANALYSIS, datasets=datasets, layout=Flat("mini", identity=("event",)))
+        physics = PHYSICS.model_copy(update={"cross_sections_pb": {"Z": 2.0, "all": 3.0}})
+        path = tmp_path / "fileset.json"
+        path.write_text(json.dumps(content))
+        found = filesets.read(path, analysis, physics)
+        again = filesets.as_json(found, analysis, folder=tmp_path)
+        path.write_text(json.dumps(again))
+        assert filesets.read(path, analysis, physics) == found
+        return found
+
+    def test_they_are_told_apart_by_name(self, tmp_path: Path) -> None:
+        content = {
+            "Z_low": {"files": {"a.root": "mini"}},
+            "mixed": {"files": {"b.root": "mini"}, "metadata": {"process": ["Z", "W"]}},
+            "mu_2016": {"files": {"c.root": "mini"}},
+        }
+        assert [(d.name, d.xsec_pb) for d in self.read(tmp_path, content)] == [
+            ("Z_low", 2.0),
+            ("mixed", 3.0),
+            ("mu_2016", None),
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "tree", "metadata", "message"),
+        [
+            ("x", "mini", {"process": "Z"}, "x could be Z_low or Z_high"),
+            ("x", "mini", {"process": "top"}, "unknown dataset 'x'"),
+            ("mu_2016", "mini", {"xsec_pb": 3}, "the collision data mu_2016 have a cross section"),
+            ("Z_low", "mini", {"process": "W"}, "name another dataset: W, nominal"),
+            ("Z_low", "Events", {}, "in 'Events', not in 'mini'"),
+            ("Z_lwo", "mini", {}, "did you mean Z_low"),
+        ],
+    )
+    def test_mistakes(
+        self, tmp_path: Path, name: str, tree: str, metadata: Any, message: str
+    ) -> None:
+        with pytest.raises(ConfigurationError, match=message):
+            self.read(tmp_path, {name: {"files": {"a.root": tree}, "metadata": metadata}})
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 10))

@@ -10,8 +10,13 @@ from agc_pipeline.files import check_folder
 from agc_pipeline.plan import Plan
 
 # Everything that can be wrong with configuration and file lists is said before the first job.
+# `config` has what the command line says, by `--configfile` and `--config`.
 try:
-    CONFIG = configuration.load(config, folders=CONFIG_FOLDERS)
+    OWN = [Path(path).parent for path in workflow.overwrite_configfiles]
+    VALUES = configuration.read(
+        overrides=config, root=Path(workflow.basedir), folders=OWN
+    )
+    CONFIG = configuration.load(VALUES, folders=OWN)
     check_folder(Path(CONFIG.results), key="results")
     PLAN = Plan(CONFIG)
     DATASETS = list(PLAN.datasets)

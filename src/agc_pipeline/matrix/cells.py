@@ -8,9 +8,6 @@ from typing import Any
 from agc_pipeline.config import merged
 from agc_pipeline.matrix.settings import ENVIRONMENT, MatrixSettings
 
-# Keys whose value says which other keys there are.
-CHOICES = ("kind", "cluster")
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -72,7 +69,7 @@ def configuration(
     """
     layers = [settings.run]
     layers += [settings.axes[axis][name] for axis, name in cell.axes.items()]
-    return merged(whole, *(_replaced(layer, inputs) for layer in layers), choices=CHOICES)
+    return merged(whole, *(_replaced(layer, inputs) for layer in layers))
 
 
 def _replaced(value: Any, inputs: str) -> Any:

@@ -1,0 +1,245 @@
+"""Analyses that are found by name, and what of them is refused."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pytest
+
+from agc_pipeline import analyses, config
+from agc_pipeline.code import of_stage
+from agc_pipeline.columnar.processing import Processing
+from agc_pipeline.errors import AnalysisError, ConfigurationError
+from agc_pipeline.plan import Plan
+from analysis_folder import write
+from conftest import ROOT
+
+
+def loaded(folder: Path, **overrides: Any) -> config.Configuration:
+    values = config.read(overrides={"analysis": str(folder), **overrides}, root=ROOT)
+    return config.load(values)
+
+
+def test_a_folder_anywhere_is_an_analysis_with_its_own_configuration(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    configuration = loaded(folder)
+    analysis = configuration.declaration
+    assert (analysis.name, analysis.folder) == (folder.name, folder)
+    assert configuration.physics.luminosity("2016") == 100
+    assert configuration.physics.luminosity(None) == 150
+    assert (configuration.parts, configuration.learned) == (frozenset(), "off")
+    shown = configuration.model_dump()
+    assert not {"simulation", "validation", "learning", "jet_assignment"} & set(shown)
+    assert set(configuration.physics.cross_sections_pb) == {"Zlow", "Zhigh", "other"}
+    # Its functions are the same after a detour.
+    assert sys.modules[folder.name].ANALYSIS.regions[0] is analysis.regions[0]
+
+
+def test_a_path_is_relative_to_the_working_folder_or_to_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "lab")
+    own = tmp_path / "lab" / "run.yaml"
+    own.write_text(f"analysis: ./{folder.name}")
+    assert config.load_config([own], root=ROOT).analysis == str(folder)
+    monkeypatch.chdir(tmp_path)
+    assert config.load_config([own], root=ROOT).analysis == f"lab/{folder.name}"
+    monkeypatch.chdir(folder.parent)
+    assert analyses.locate(folder.name).name == f"./{folder.name}"
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="unknown analysis"):
+        analyses.load(folder.name)
+
+
+def test_an_importable_package_and_an_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path / "lab_of_tests")
+    name = f"lab_of_tests.{folder.name}"
+    (tmp_path / "lab_of_tests" / "__init__.py").touch()
+    initial = folder / "__init__.py"
+    initial.write_text(initial.read_text().replace(f"from {folder.name}", f"from {name}"))
+    information = tmp_path / "lab_of_tests-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-of-tests\nVersion: 1\n")
+    (information / "entry_points.txt").write_text(f"[agc_pipeline.analyses]\nmuons = {name}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for analysis in (name, "muons"):
+        configuration = loaded(Path(analysis))
+        assert configuration.analysis == analysis
+        assert configuration.declaration.reference == analysis
+        assert configuration.declaration.folder == folder
+    with pytest.raises(ConfigurationError, match=r"remedy: did you mean `muons`"):
+        analyses.load("muon")
+
+
+def test_another_process_finds_the_functions_of_a_folder(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    configuration = loaded(folder)
+    analysis = configuration.declaration
+    processing = Processing(analysis, configuration.physics.selection, analysis.dataset("Z_low"))
+    pickled = tmp_path / "processing.pickle"
+    pickled.write_bytes(cloudpickle.dumps(processing))
+    command = (
+        "import pickle, sys; p = pickle.load(open(sys.argv[1], 'rb'));"
+        "print(p.analysis.regions[0].mask.__module__, p.selection.pt_min)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", command, str(pickled)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == [f"{folder.name}.regions", "20.0"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("regions.py", "\nx = 1 / 0\n", r"ZeroDivisionError: division by zero\n.*regions\.py:2\n"),
+        ("regions.py", "\n\nx = = 1\n", r"SyntaxError: invalid syntax\n.*regions\.py:3\n"),
+        ("settings.py", "import nothing_here\n", r"nothing_here.*\n.*settings\.py:1\n"),
+        ("__init__.py", "ANALYSES = 1\n", r"`ANALYSIS` is missing.*\n.*__init__\.py"),
+    ],
+)
+def test_an_error_in_the_code_of_an_analysis_has_its_file_and_line(
+    tmp_path: Path, file: str, text: str, message: str
+) -> None:
+    folder = write(tmp_path)
+    (folder / file).write_text(text)
+    with pytest.raises(AnalysisError, match=message) as error:
+        analyses.load(str(folder))
+    assert str(folder) in error.value.place
+    # Once it is corrected, it loads.
+    shutil.copytree(write(tmp_path), folder, dirs_exist_ok=True)
+
+
+def test_a_folder_whose_name_another_module_has(tmp_path: Path) -> None:
+    (tmp_path / "yaml").mkdir()
+    (tmp_path / "yaml" / "__init__.py").touch()
+    with pytest.raises(AnalysisError, match=r"another Python module yaml.*\n.*\n.*rename"):
+        analyses.load(str(tmp_path / "yaml"))
+    (tmp_path / "my-muons").mkdir()
+    (tmp_path / "my-muons" / "__init__.py").touch()
+    with pytest.raises(AnalysisError, match="cannot be that of a Python package"):
+        analyses.load(str(tmp_path / "my-muons"))
+    first = write(tmp_path)
+    analyses.load(str(first))
+    second = tmp_path / "copy" / first.name
+    shutil.copytree(first, second)
+    with pytest.raises(AnalysisError, match=f"another Python module {first.name}"):
+        analyses.load(str(second))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input": {"kind": "simulated"}}, "'simulated' is not for .*it has no simulation.py"),
+        ({"input": {"kind": "published"}}, "'published' is not for .*it has no folder published"),
+        ({"simulation": {"scale": 1}}, "`simulation` cannot be .*has no simulation: it has no"),
+        ({"validation": {"p_value_min": 1}}, "has no validation: it has no folder published"),
+        ({"learning": {"models": None}}, "has no learning: it declares no learned observables"),
+        ({"jet_assignment": "off"}, "unknown configuration key `jet_assignment`"),
+        (
+            {"physics": {"cross_sections_pb": {"Zlwo": 1}}},
+            r"unknown cross section 'Zlwo' \(did you mean Zlow\?\)",
+        ),
+        (
+            {"physics": {"luminosity_per_pb": {"2018": 1}}},
+            r"unknown era '2018' \(did you mean 201[67]\?\)",
+        ),
+        ({"physics": {"luminosity_per_pb": 5.0}}, "no luminosity for the era 2016, 2017"),
+        (
+            {"delivery": {"datasets": {"Z_hihg": {"backend": "local"}}}},
+            r"unknown dataset 'Z_hihg' \(did you mean Z_high\?\)",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_analysis_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    folder = write(tmp_path)
+    with pytest.raises(ConfigurationError, match=message) as error:
+        loaded(folder, **changes)
+    assert len(error.value.problem.splitlines()) == 1
+
+
+def test_a_missing_cross_section_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    text = (folder / "config" / "all.yaml").read_text()
+    (folder / "config" / "all.yaml").write_text(text.replace("Zhigh: 2.0", ""))
+    with pytest.raises(ConfigurationError, match="no cross section for Zhigh"):
+        loaded(folder)
+
+
+def test_datasets_are_normalised_by_name_and_era(tmp_path: Path) -> None:
+    plan = Plan(loaded(write(tmp_path)))
+    assert {
+        name: (dataset.xsec_pb, dataset.luminosity_per_pb)
+        for name, dataset in plan.datasets.items()
+    } == {"Z_low": (3.0, 150.0), "Z_high": (2.0, 100.0), "mu_2016": (None, 100.0)}
+
+
+def test_no_collision_data_are_left_out(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"mu_2016 .*luminosity.*\n.*allow_partial"):
+        _ = Plan(loaded(folder, allow_partial=True)).datasets
+    with pytest.raises(ConfigurationError, match=r"1 of the 2 files .*mu_2016"):
+        _ = Plan(loaded(folder, n_files_max_per_sample=1)).datasets
+    # All files of the data are taken.
+    assert len(Plan(loaded(folder, n_files_max_per_sample=2)).datasets["mu_2016"].files) == 2
+
+
+def test_files_of_the_folder_are_reasons_to_run_again(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    corrections = folder / "corrections" / "muons.json"
+    others = [folder / "tests" / "all.json", folder / "config" / "x.txt", folder / "unused.py"]
+    for path in (corrections, *others):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    analysis = loaded(folder).declaration
+
+    def files(stage: str, **how: Any) -> set[Path]:
+        paths = map(Path, of_stage(f"agc_pipeline.stages.{stage}", analysis, **how))
+        return {path for path in paths if path.is_relative_to(folder)}
+
+    modules = {folder / f"{name}.py" for name in ("__init__", "regions", "settings")}
+    assert files("histogram") == {*modules, corrections}
+    assert files("simulate", physics=False) == set()
+    # No stage of the statistics loads the physics.
+    assert files("fit") == set()
+
+
+def test_a_folder_with_a_part_has_its_keys(tmp_path: Path) -> None:
+    folder = write(tmp_path, simulation={"n_files": 2}, input={"kind": "simulated"})
+    (folder / "simulation.py").write_text(
+        "from agc_pipeline.settings import Settings\n"
+        "from agc_pipeline.simulation.part import SimulationPart\n\n\n"
+        "class Toys(SimulationPart):\n"
+        "    n_files: int\n\n"
+        "    def parts(self, dataset):\n"
+        "        return self.n_files\n\n"
+        "    def job(self, dataset, part):\n"
+        "        return Settings()\n\n\n"
+        "SETTINGS = Toys\n"
+    )
+    configuration = loaded(folder)
+    assert configuration.parts == {"simulation"}
+    plan = Plan(configuration)
+    assert [file.record for file in plan.datasets["mu_2017"].files] == [
+        "results/simulated/mu_2017/0000.json",
+        "results/simulated/mu_2017/0001.json",
+    ]
+
+
+def test_a_misspelt_name_has_a_suggestion() -> None:
+    message = r"unknown analysis 'cms_tbar'.*'cms_ttbar'.*\n.*\n.*did you mean `cms_ttbar`"
+    with pytest.raises(ConfigurationError, match=message):
+        analyses.load("cms_tbar")
+    with pytest.raises(ConfigurationError, match=re.escape("unknown analysis 'json'")):
+        analyses.load("json")
