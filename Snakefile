@@ -5,6 +5,7 @@ min_version("9.27")
 for name in (
     "default",
     "resources",
+    "fit",
     "cms_ttbar/physics",
     "cms_ttbar/learning",
     "cms_ttbar/fit",

@@ -28,12 +28,13 @@ import yaml
 
 from agc_pipeline import analyses
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.inference import fit, ranking, templates, workspace
+from agc_pipeline.inference import fit, ranking, workspace
+from agc_pipeline.inference.model import build_workspace
 from agc_pipeline.inference.problem import problem
 from agc_pipeline.inference.settings import FitSettings
 from agc_pipeline.validation import published
 
-CONFIG = Path(__file__).resolve().parent.parent / "config" / "cms_ttbar" / "fit.yaml"
+CONFIG = Path(__file__).resolve().parent.parent / "config"
 
 
 def timed(call: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
@@ -48,11 +49,14 @@ def timed(call: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
 
 def measure(n_files: int, repeat: int, with_ranking: bool) -> dict[str, Any]:
     """Times of both methods, and what they find."""
-    settings = FitSettings.model_validate(yaml.safe_load(CONFIG.read_text())["fit"])
+    values = yaml.safe_load((CONFIG / "fit.yaml").read_text())["fit"]
+    values["model"] |= yaml.safe_load((CONFIG / "cms_ttbar" / "fit.yaml").read_text())["fit"][
+        "model"
+    ]
+    settings = FitSettings.model_validate(values)
     analysis = analyses.load("cms_ttbar")
     histograms = published.load("cms_ttbar", n_files)
-    selected = templates.select(analysis, histograms, settings.model)
-    spec = workspace.build(analysis, selected, settings.model.poi)
+    spec = build_workspace(analysis, histograms, settings.model).workspace
     model, data = workspace.load(spec, place="published histograms")
     poi = model.config.poi_index
 

@@ -28,6 +28,7 @@ SAMPLES = ROOT.parent / "shared" / "samples"
 CONFIG_FILES = (
     "default",
     "resources",
+    "fit",
     "cms_ttbar/physics",
     "cms_ttbar/learning",
     "cms_ttbar/fit",

@@ -7,13 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 import boosters
-from agc_pipeline import analyses
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import FEATURES
 from agc_pipeline.learning.settings import TritonSettings
 from agc_pipeline.readers.columns import offsets_of
 
 Array = npt.NDArray[Any]
-
-FEATURES = analyses.load_training("cms_ttbar").FEATURES
 
 
 def settings(url: str, **changes: Any) -> TritonSettings:

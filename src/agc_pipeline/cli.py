@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from agc_pipeline.analyses.base import JET_ASSIGNMENT
 from agc_pipeline.doctor.examine import examine
 from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import ConfigurationError, PipelineError
@@ -35,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         configuration = _read([*known, *chosen.configfile])
     except PipelineError as error:
         sys.exit(f"error: {error}")
-    findings = examine(configuration, everything=True, timeout=chosen.timeout)
+    findings = examine(
+        configuration, learned=JET_ASSIGNMENT, everything=True, timeout=chosen.timeout
+    )
     print("\n".join(table(findings)))
     # What is missing may not be needed; what fails was asked for.
     if any(finding.state == "failed" for finding in findings):

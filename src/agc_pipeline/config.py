@@ -16,6 +16,7 @@ from agc_pipeline import analyses
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.delivery.settings import DeliverySettings
+from agc_pipeline.inference.binning import edge_problems
 from agc_pipeline.inference.settings import FitSettings
 from agc_pipeline.inputs import Input
 from agc_pipeline.learning.settings import LearningSettings, Scorer
@@ -83,6 +84,13 @@ class Configuration(Settings):
                 (f"no cross section for {missing}; " if missing else "")
                 + (f"cross section for the unknown process {unknown}" if unknown else "")
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fit_edges_of_histograms(self) -> "Configuration":
+        problems = list(edge_problems(self.declaration, self.fit.model.edges))
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ from agc_pipeline.learning import repository
 from agc_pipeline.learning.models import CARD, PARITIES
 from agc_pipeline.learning.models import read as read_models
 from agc_pipeline.learning.settings import Served
+from agc_pipeline.simulation.recipes import RECIPES
 
 # Simulated files are small, and their events are not known before: the default run has a job for
 # each dataset.
@@ -99,7 +100,7 @@ class Plan:
         )
 
     def _stems(self, dataset: str) -> list[str]:
-        parts = self.config.simulation.parts(dataset)
+        parts = self.config.simulation.parts(dataset, RECIPES)
         return [f"{self.config.results}/simulated/{dataset}/{part:04d}" for part in range(parts)]
 
     @cached_property
@@ -125,7 +126,7 @@ class Plan:
 
     def simulate(self, dataset: str, part: str) -> str:
         """Settings of a simulation job."""
-        return _text(self.config.simulation.job(dataset, int(part)).model_dump())
+        return _text(self.config.simulation.job(dataset, int(part), RECIPES).model_dump())
 
     def fileset(self) -> str:
         """Settings of the rule that writes the fileset."""

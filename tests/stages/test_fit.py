@@ -12,7 +12,8 @@ import pytest
 
 from agc_pipeline import analyses
 from agc_pipeline.files import write_json
-from agc_pipeline.inference import results, templates, workspace
+from agc_pipeline.inference.fit_records import ModelRecord, of_workspace
+from agc_pipeline.inference.model import build_workspace
 from agc_pipeline.inference.settings import ModelSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.validation import published
@@ -26,13 +27,9 @@ def made() -> tuple[Any, Any]:
     """Workspace and record of the published histograms for five files."""
     analysis = analyses.load("cms_ttbar")
     settings = ModelSettings.model_validate(read_config()["fit"]["model"])
-    selected = templates.select(analysis, published.load("cms_ttbar", 5), settings)
-    spec = workspace.build(analysis, selected, settings.poi)
-    made_by = provenance("workspace", packages=(), settings={})
-    record = results.describe_model(
-        analysis, selected, spec, data=settings.data, partial=True, made_by=made_by
-    )
-    return spec, record.model_dump()
+    model = build_workspace(analysis, published.load("cms_ttbar", 5), settings, partial=True)
+    about = of_workspace(model.workspace, provenance("workspace", packages=(), settings={}))
+    return model.workspace, ModelRecord(**about, **dict(model.description)).model_dump()
 
 
 @pytest.fixture

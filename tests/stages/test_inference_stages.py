@@ -1,4 +1,4 @@
-"""The stages behind the fit, and those that start from a workspace that was given."""
+"""The stages behind the fit, and those that start from an external workspace."""
 
 import json
 import tarfile
@@ -14,13 +14,13 @@ import pytest
 from agc_pipeline import analyses
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.histograms import read_root, write_root
-from agc_pipeline.inference.outcomes import (
+from agc_pipeline.inference.derived_records import (
     LimitRecord,
     RankingRecord,
     ScanRecord,
     ToyRecord,
 )
-from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.inference.fit_records import FitRecord
 from agc_pipeline.preservation import hepdata
 from agc_pipeline.provenance import digest
 from conftest import read_config, run_command
@@ -154,7 +154,7 @@ def test_limit(made: Path) -> None:
     assert behind(made, "limit", limit=strong) is None
     none = LimitRecord.model_validate(read_json(made / "limit.json"))
     assert none.results() is None
-    assert none.failures[0].startswith("No limit: the signal is there")
+    assert none.failures[0].startswith("No limit: the observed significance exceeds")
     assert none.significance == record.significance
     assert behind(made, "limit") is None
 
@@ -273,7 +273,7 @@ def test_errors_of_the_checks_end_the_run(tmp_path: Path) -> None:
     content["channels"][0]["samples"][1]["data"][0] = -500.0
     error = reproduce(tmp_path, content)
     assert error is not None
-    assert "singlechannel: fewer than no expected events in bin 0" in error
+    assert "singlechannel: negative expected yield in bin 0" in error
 
 
 def patchset(workspace: Any) -> Any:

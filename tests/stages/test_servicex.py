@@ -31,11 +31,11 @@ from tenacity import wait_none
 
 import toy
 from agc_pipeline import analyses
-from agc_pipeline.declaration import Query
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar.tasks import NanoAOD
-from agc_pipeline.delivery.servicex import progress, transform
-from agc_pipeline.delivery.servicex.addresses import presigned
+from agc_pipeline.declaration import Query
+from agc_pipeline.delivery.servicex import progress, request, transform
+from agc_pipeline.delivery.servicex.addresses import presign, presigned
 from agc_pipeline.delivery.servicex.transform import IncompleteDeliveryError, TransformedFile
 from agc_pipeline.delivery.settings import ServiceXSettings
 from agc_pipeline.delivery.skim import collections
@@ -549,7 +549,7 @@ def test_a_request_that_is_late_is_taken_up_by_the_next_call(
     server.hold.set()
     error = failed(asked, ServiceError, URLS[0], timeout=0.7)
     assert "not finished after 0.7 s: Running, 0 of 1 files" in error.problem
-    assert "go on waiting for the same request" in error.remedy
+    assert "keep waiting for the same request" in error.remedy
     server.hold.clear()
     asked(URLS[0])
     assert len(server.submissions()) == 1
@@ -638,7 +638,7 @@ def test_files_may_stay_in_the_object_store(
     assert [file.source for file in files] == list(URLS)
     (request_id,) = server.requests
     assert all(file.location.startswith(f"servicex://test0/{request_id}/") for file in files)
-    addresses = presigned(file.location for file in files)
+    addresses = presign(file.location for file in files)
     assert list(addresses) == [file.location for file in files]
     for file in files[:1]:
         readable = file.model_copy(update={"location": addresses[file.location]})
@@ -651,7 +651,7 @@ def test_parquet_may_stay_in_the_object_store(server: service.ServiceX, asked: A
     server.truncate[URLS[0]] = 1
     (file,) = asked(URLS[0], kind="parquet", transport="URLs")
     assert len(server.submissions()) == 2
-    (address,) = presigned([file.location]).values()
+    (address,) = presign([file.location]).values()
     with fsspec.open(address) as opened:
         assert len(ak.from_parquet(opened)) == file.events
 
@@ -662,14 +662,14 @@ def test_files_that_are_gone_from_the_object_store(
     (file,) = asked(URLS[0], transport="URLs")
     (request_id,) = server.requests
     store.client.delete_object(Bucket=request_id, Key=URLS[0].replace("/", ":"))
-    assert "no longer in the object store" in failed(presigned, InputError, [file.location]).problem
+    assert "no longer in the object store" in failed(presign, InputError, [file.location]).problem
     store.client.delete_bucket(Bucket=request_id)
-    assert "no longer in the object store" in failed(presigned, InputError, [file.location]).problem
+    assert "no longer in the object store" in failed(presign, InputError, [file.location]).problem
     server.requests.clear()
-    error = failed(presigned, InputError, [file.location])
-    assert f"no longer knows request {request_id}" in error.problem
+    error = failed(presign, InputError, [file.location])
+    assert f"no longer has request {request_id}" in error.problem
     assert error.place == file.location
-    assert "not the address" in failed(presigned, InputError, ["https://elsewhere"]).problem
+    assert "not the address" in failed(presign, InputError, ["https://elsewhere"]).problem
 
 
 def test_progress_is_told(
@@ -678,7 +678,7 @@ def test_progress_is_told(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.02)
+    monkeypatch.setattr(request, "_SECONDS_BETWEEN_LINES", 0.02)
     server.fail[URLS[2]] = 1
     server.hold.set()
     threading.Timer(1.0, server.hold.clear).start()

@@ -64,7 +64,7 @@ def test_writes_workspace_and_record(
             for channel in ("4j1b CR", "4j2b SR")
         ),
         "4j1b CR, W+jets, Jet energy scale: down: negative content in bin 0, by mirroring a shift "
-        "of more than the content",
+        "that is larger than the content",
     ]
     checks = json.loads(files["checks"].read_text())
     assert checks["workspace_digest"] == about["workspace_digest"]
@@ -126,12 +126,9 @@ def test_run_without_all_datasets(
     ("change", "message"),
     [
         ({"data": "real"}, "`model.data` cannot be 'real'"),
-        ({"rebining": {}}, "did you mean `rebinning`?"),
-        ({"rebinning": {"lowest_edge": 100, "merge": 2}}, "lowest edge 100 is between"),
-        (
-            {"poi": {"name": "mu", "process": "tt", "nominal": 1, "bounds": [0, 10]}},
-            "no events of process 'tt'",
-        ),
+        ({"edgs": {}}, "did you mean `edges`?"),
+        ({"edges": {"4j1b": [100, 150]}}, "100 is not among the bin edges 50"),
+        ({"edges": {"5j": [50, 70]}}, "names the unknown region 5j"),
     ],
 )
 def test_wrong_settings(

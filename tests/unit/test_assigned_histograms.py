@@ -1,4 +1,4 @@
-"""Histograms of the assigned jets: each way gives the same, and what plain loops give."""
+"""Histograms of the assigned jets: each reader gives the same, and what plain loops give."""
 
 import pickle
 import shutil
@@ -14,7 +14,7 @@ from test_processor import smearing
 
 import boosters
 import toy
-from agc_pipeline import analyses
+from agc_pipeline.analyses.cms_ttbar.jet_assignment import JET_ASSIGNMENT
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.assign import ModelAssignment, assignment
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import FEATURES
 from agc_pipeline.analyses.cms_ttbar.settings import JetAssignment
@@ -24,10 +24,10 @@ from conftest import read_config
 from oracle import assignment as oracle
 from oracle.events import events_from_arrays
 from oracle.strategies import Arrays, nanoaod, write_nanoaod
-from ways import run
+from processed import run
 
 N = 90
-REGIONS = analyses.load("cms_ttbar").optional["jet_assignment"]
+REGIONS = JET_ASSIGNMENT.regions
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_histograms_are_those_of_plain_loops(
     tmp_path: Path, pair: Models, dataset: tuple[str, str]
 ) -> None:
     path, arrays = toy_file(tmp_path)
-    output = run(path, N, "auto", dataset=dataset, assignment=by(pair)).output
+    output = run(path, N, "auto", dataset=dataset, scoring=by(pair)).output
 
     models = {parity: boosters.booster(pair, parity) for parity in PARITIES}
 
@@ -87,15 +87,15 @@ def test_histograms_are_those_of_plain_loops(
 
 
 @pytest.mark.parametrize("kind", ["ttree", "rntuple"])
-def test_ways_and_chunks_give_the_same_bits(tmp_path: Path, pair: Models, kind: Any) -> None:
+def test_readers_and_chunks_give_the_same_bits(tmp_path: Path, pair: Models, kind: Any) -> None:
     path, _ = toy_file(tmp_path, kind=kind)
     chosen = by(pair)
-    reference = run(path, N, "coffea", assignment=chosen)
+    reference = run(path, N, "coffea", scoring=chosen)
     assert len(reference.output["histograms"]) == 22
     for chunk_size in (7, 33, 1000):
-        done = run(path, N, "auto", chunk_size=chunk_size, assignment=chosen)
+        done = run(path, N, "auto", chunk_size=chunk_size, scoring=chosen)
         assert done.output == reference.output
-    assert run(path, N, "coffea", chunk_size=41, assignment=chosen).output == reference.output
+    assert run(path, N, "coffea", chunk_size=41, scoring=chosen).output == reference.output
     # Without it, the others are the same.
     without = run(path, N, "auto").output["histograms"]
     assert without == {name: reference.output["histograms"][name] for name in without}
@@ -109,8 +109,8 @@ def test_other_processes_are_sent_the_models(tmp_path: Path, pair: Models) -> No
     chosen = by(replace(pair, folder=copied))
     sent = pickle.dumps(chosen)
     shutil.rmtree(copied)
-    done = run(path, N, "auto", assignment=pickle.loads(sent))  # noqa: S301
-    assert done.output == run(path, N, "auto", assignment=by(pair)).output
+    done = run(path, N, "auto", scoring=pickle.loads(sent))  # noqa: S301
+    assert done.output == run(path, N, "auto", scoring=by(pair)).output
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -121,14 +121,14 @@ def test_random_events(
     path = tmp_path_factory.mktemp("random") / "a.root"
     write_nanoaod(path, arrays, events_per_piece=3)
     n, chosen = len(arrays["event"]), by(pair)
-    reference = run(path, n, "coffea", assignment=chosen)
-    assert run(path, n, "auto", chunk_size=4, assignment=chosen).output == reference.output
+    reference = run(path, n, "coffea", scoring=chosen)
+    assert run(path, n, "auto", chunk_size=4, scoring=chosen).output == reference.output
 
 
 def test_settings_of_the_assignment_matter(tmp_path: Path, pair: Models) -> None:
     path, _ = toy_file(tmp_path)
     made = {
-        name: run(path, N, "auto", assignment=by(pair, **changes)).output["histograms"]
+        name: run(path, N, "auto", scoring=by(pair, **changes)).output["histograms"]
         for name, changes in {
             "default": {},
             "reference": {"azimuth": "reference"},

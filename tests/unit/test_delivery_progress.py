@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from agc_pipeline.delivery.progress import Progress, amount, duration
+from agc_pipeline.delivery.progress import Progress
 
 
 class Clock:
@@ -59,18 +59,3 @@ def test_a_line_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
             clock.now += 1
             progress.advance(10, 10)
     assert len(caplog.messages) == 2
-
-
-@pytest.mark.parametrize(
-    ("n_bytes", "text"), [(0, "0 B"), (999, "999 B"), (1234, "1.23 kB"), (1.78e12, "1.78 TB")]
-)
-def test_amounts(n_bytes: float, text: str) -> None:
-    assert amount(n_bytes) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (59.6, "1 min 0 s"), (125, "2 min 5 s"), (7260, "2 h 1 min")],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

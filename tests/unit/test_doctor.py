@@ -15,9 +15,9 @@ import pytest
 from distributed import LocalCluster
 
 from agc_pipeline import cli
+from agc_pipeline.doctor import examine as examination
 from agc_pipeline.doctor import machine, services, tools
-from agc_pipeline.doctor.examine import examine
-from agc_pipeline.doctor.findings import Finding, Probe, ask, plain_address
+from agc_pipeline.doctor.findings import Finding, Probe, plain_address, run_probes
 from conftest import read_config
 from servers.kserve import Behaviour, serving
 
@@ -61,17 +61,22 @@ def web_server(answers: dict[str, tuple[int, Any]]) -> Iterator[str]:
 
 @contextmanager
 def tcp_server(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Answers one connection."""
+    """Answers connections one after the other."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                answer(connection)
+            while not stopped.is_set():
+                connection, _ = server.accept()
+                with connection:
+                    answer(connection)
 
+        stopped = threading.Event()
         thread = threading.Thread(target=serve)
         thread.start()
-        yield server.getsockname()[1]
+        port = server.getsockname()[1]
+        yield port
+        stopped.set()
+        socket.create_connection(("127.0.0.1", port)).close()
         thread.join()
 
 
@@ -91,6 +96,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def examine(configuration: dict[str, Any], *, everything: bool) -> list[Finding]:
+    return examination.examine(
+        configuration, learned="jet_assignment", everything=everything, timeout=TIMEOUT
+    )
+
+
 def named(findings: list[Finding]) -> dict[str, Finding]:
     return {finding.name: finding for finding in findings}
 
@@ -102,7 +113,7 @@ def test_servicex_is_found_with_its_version_and_without_its_token(home: Path) ->
             f"api_endpoints:\n- {{name: mine, endpoint: '{url}', token: {SECRET}}}\n"
         )
         used = DEFAULT | {"delivery": {"backend": "servicex"}}
-        found = examine(used, everything=False, timeout=TIMEOUT)
+        found = examine(used, everything=False)
     mine = named(found)["ServiceX mine"]
     assert mine.state == "ok"
     assert mine.detail == f"version 1.8.1 at {url}; generators: python, uproot"
@@ -111,12 +122,12 @@ def test_servicex_is_found_with_its_version_and_without_its_token(home: Path) ->
 
 def test_servicex_that_is_missing_or_something_else(home: Path, closed_port: int) -> None:
     used = DEFAULT | {"delivery": {"backend": "servicex"}}
-    needed = named(examine(used, everything=False, timeout=TIMEOUT))["ServiceX"]
+    needed = named(examine(used, everything=False))["ServiceX"]
     assert needed.state == "failed"
     assert "servicex.yaml" in needed.remedy
     one = DEFAULT | {"delivery": {"datasets": {"ttbar__nominal": {"backend": "servicex"}}}}
-    assert named(examine(one, everything=False, timeout=TIMEOUT))["ServiceX"].state == "failed"
-    unused = named(examine(DEFAULT, everything=True, timeout=TIMEOUT))["ServiceX"]
+    assert named(examine(one, everything=False))["ServiceX"].state == "failed"
+    unused = named(examine(DEFAULT, everything=True))["ServiceX"]
     assert unused.state == "missing"
     url = f"http://user:{SECRET}@127.0.0.1:{closed_port}/"
     refused = services.servicex("x", url, timeout=TIMEOUT)
@@ -133,9 +144,7 @@ def test_servicex_that_is_missing_or_something_else(home: Path, closed_port: int
 )
 def test_a_bad_servicex_file_shows_no_token(home: Path, content: str) -> None:
     (home / "servicex.yaml").write_text(content)
-    found = examine(
-        DEFAULT | {"delivery": {"backend": "servicex"}}, everything=False, timeout=TIMEOUT
-    )
+    found = examine(DEFAULT | {"delivery": {"backend": "servicex"}}, everything=False)
     assert named(found)["ServiceX"].state == "failed"
     assert SECRET not in str(found)
 
@@ -147,7 +156,7 @@ def triton(url: str, **changes: Any) -> dict[str, Any]:
 
 
 def found_triton(values: dict[str, Any], *, everything: bool = False) -> Finding | None:
-    return named(examine(values, everything=everything, timeout=TIMEOUT)).get("Triton")
+    return named(examine(values, everything=everything)).get("Triton")
 
 
 def test_triton_is_asked_for_the_models_of_the_run(home: Path, closed_port: int) -> None:
@@ -200,7 +209,7 @@ def test_dask(closed_port: int) -> None:
         address = cluster.scheduler_address
         dask = {"cluster": "scheduler", "address": address}
         values = {"histograms": {"executor": "dask", "dask": dask}}
-        found = named(examine(values, everything=False, timeout=TIMEOUT))["Dask"]
+        found = named(examine(values, everything=False))["Dask"]
     assert found == Finding("Dask", "ok", f"scheduler at {address}")
     refused = services.dask(f"tcp://127.0.0.1:{closed_port}", timeout=TIMEOUT)
     assert (refused.state, "refused" in refused.detail) == ("failed", True)
@@ -211,21 +220,31 @@ def test_dask(closed_port: int) -> None:
 
 
 def test_xrootd(closed_port: int) -> None:
-    # The answer of a server of protocol 5.2 that holds data: XRootD's protocol specification.
-    answer = struct.pack(">2BHiii", 0, 0, 0, 8, 0x520, 1)
+    # Handshake, protocol, login and ping: XRootD's protocol specification.
+    hello = struct.pack(">2BHiii", 0, 0, 0, 8, 0x520, 1)
+    answers = {3006: struct.pack(">2i", 0x520, 1), 3007: bytes(16), 3011: b""}
+    requests = []
 
     def door(connection: socket.socket) -> None:
-        assert connection.recv(20)[-4:] == struct.pack(">i", 2012)
-        connection.sendall(answer)
+        if connection.recv(20, socket.MSG_WAITALL)[-4:] != struct.pack(">i", 2012):
+            return
+        connection.sendall(hello)
+        while 3011 not in requests and (request := connection.recv(24, socket.MSG_WAITALL)):
+            stream, kind, size = struct.unpack(">2sH16xi", request)
+            connection.recv(size, socket.MSG_WAITALL)
+            requests.append(kind)
+            answer = answers[kind]
+            connection.sendall(stream + struct.pack(">Hi", 0, len(answer)) + answer)
 
     with tcp_server(door) as port:
         found = services.xrootd(f"root://127.0.0.1:{port}//store", timeout=TIMEOUT)
-    assert found.state == "ok"
-    assert found.detail == f"data server at 127.0.0.1:{port}, protocol 520"
+    assert found == Finding("mirror 127.0.0.1", "ok", f"XRootD server at 127.0.0.1:{port}")
+    assert requests == [3006, 3007, 3011]
     with tcp_server(lambda connection: connection.sendall(b"no")) as port:
-        found = services.xrootd(f"root://127.0.0.1:{port}//store", timeout=TIMEOUT)
+        found = services.xrootd(f"root://127.0.0.1:{port}//store", timeout=1)
     assert found.state == "failed"
-    assert services.xrootd(f"root://127.0.0.1:{closed_port}//x", timeout=TIMEOUT).state == "failed"
+    refused = services.xrootd(f"root://127.0.0.1:{closed_port}//x", timeout=TIMEOUT)
+    assert (refused.state, "refused" in refused.detail) == ("failed", True)
 
 
 def test_mirrors_of_the_configuration(closed_port: int) -> None:
@@ -242,7 +261,7 @@ def test_mirrors_of_the_configuration(closed_port: int) -> None:
                 }
             },
         }
-        found = examine({"input": source}, everything=False, timeout=TIMEOUT)
+        found = examine({"input": source}, everything=False)
         mirrors = [finding for finding in found if finding.name.startswith("mirror")]
     assert [finding.state for finding in mirrors] == ["ok", "failed"]
     assert mirrors[1].detail == f"status 404 for {url}/no/set/a_0003.root"
@@ -254,7 +273,7 @@ def test_the_default_run_needs_no_network(home: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    found = named(examine(DEFAULT, everything=False, timeout=TIMEOUT))
+    found = named(examine(DEFAULT, everything=False))
     assert found.keys() == {"cores", "memory", "disk", "packages"}
     assert all(finding.state != "unused" for finding in found.values())
 
@@ -268,7 +287,7 @@ def test_what_hangs_has_failed_and_keeps_nobody() -> None:
 
     started = time.monotonic()
     good = Probe("fast", lambda: Finding("fast", "ok", "there"), "")
-    found = ask([Probe("slow", hang, "look"), good], timeout=0.2)
+    found = run_probes([Probe("slow", hang, "look"), good], timeout=0.2)
     free.set()
     assert found[0] == Finding("slow", "failed", "no answer within 0.2 s", "look")
     assert found[1].state == "ok"

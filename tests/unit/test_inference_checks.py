@@ -10,7 +10,7 @@ import pytest
 
 from agc_pipeline import analyses
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference import audit, checks, groups, pruning, templates, workspace
+from agc_pipeline.inference import audit, checks, impacts, pruning, templates, workspace
 from agc_pipeline.inference.settings import FitSettings, Pruning
 from agc_pipeline.validation import published
 from conftest import read_config
@@ -26,7 +26,7 @@ def histograms() -> dict[str, hist.Hist]:
 
 
 def build(source: dict[str, hist.Hist]) -> Any:
-    return workspace.build(ANALYSIS, templates.select(ANALYSIS, source, MODEL), MODEL.poi)
+    return workspace.build(ANALYSIS, templates.select(ANALYSIS, source, MODEL))
 
 
 @cache
@@ -51,19 +51,22 @@ def test_nothing_is_wrong() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (one(content=(40.0, -1.0)), ("error", "a", "fewer than no expected events in bin 1")),
-        (one(content=(40.0, 0.0)), ("error", "a", "data but no expected events in bin 1")),
-        (one(data=(50.0, -1.0)), ("error", "a", "fewer than no events in bin 1")),
-        (one(data=(50.0, np.nan)), ("error", "a", "contents that are not finite")),
-        (one(data=(50.0, 0.0), content=(40.0, 0.0)), ("note", "a", "nothing in bin 1")),
-        (one(data=(0.0, 0.0)), ("warning", "a", "no data at all")),
+        (one(content=(40.0, -1.0)), ("error", "a", "negative expected yield in bin 1")),
+        (one(content=(40.0, 0.0)), ("error", "a", "data but zero expected yield in bin 1")),
+        (one(data=(50.0, -1.0)), ("error", "a", "negative number of observed events in bin 1")),
+        (one(data=(50.0, np.nan)), ("error", "a", "contents are not finite")),
+        (
+            one(data=(50.0, 0.0), content=(40.0, 0.0)),
+            ("note", "a", "no data and no expected events in bin 1"),
+        ),
+        (one(data=(0.0, 0.0)), ("warning", "a", "no data in any bin")),
         (
             one(("x", "normsys", {"hi": 2.2, "lo": -0.2})),
-            ("error", "a, s, x", "factors -0.2 and 2.2 of 100 % or more make the yield negative"),
+            ("error", "a, s, x", "normalisation factors -0.2 and 2.2 make the yield negative"),
         ),
         (
             one(("x", "normsys", {"hi": 2.2, "lo": 0.5})),
-            ("warning", "a, s, x", "a factor of 2.2: over 100 %"),
+            ("warning", "a, s, x", "normalisation factor 2.2: a change of 100 % or more"),
         ),
         (
             one(("x", "histosys", {"hi_data": [90.0, 9.0], "lo_data": [-10.0, 11.0]})),
@@ -71,7 +74,7 @@ def test_nothing_is_wrong() -> None:
         ),
         (
             one(("x", "histosys", {"hi_data": [90.0, np.inf], "lo_data": [30.0, 11.0]})),
-            ("error", "a, s, x", "up: not finite"),
+            ("error", "a, s, x", "up: contents are not finite"),
         ),
         (
             one(("g", "staterror", [1.0, 0.0])),
@@ -84,7 +87,7 @@ def test_nothing_is_wrong() -> None:
                     for name in ("JES", "JER")
                 )
             ),
-            ("warning", "a, s", "JES and JER have the same templates"),
+            ("warning", "a, s", "JES and JER have identical templates"),
         ),
     ],
 )
@@ -108,7 +111,7 @@ def test_systematics_without_effect_are_no_copies() -> None:
 def test_mirrored_templates_are_named() -> None:
     content = one(("x", "histosys", {"hi_data": [90.0, 9.0], "lo_data": [-10.0, 11.0]}))
     (finding,) = found(content, mirrored={"x"})
-    assert "by mirroring a shift of more than the content" in finding[2]
+    assert "by mirroring a shift that is larger than the content" in finding[2]
 
 
 def test_pruning_nothing_changes_nothing() -> None:
@@ -146,7 +149,7 @@ def test_effect_in_an_empty_bin_is_never_small() -> None:
 
 
 def test_everything_comes_from_its_histogram() -> None:
-    origins = audit.audit(json.loads(built()), ANALYSIS, histograms(), MODEL.rebinning)
+    origins = audit.audit(json.loads(built()), ANALYSIS, histograms(), MODEL)
     assert all(origin.proven for origin in origins)
     assert audit.findings(origins) == ()
     named = {name for origin in origins for name in origin.histograms}
@@ -160,9 +163,9 @@ def test_pasted_templates_are_found() -> None:
     for process in ("ttbar", "wjets"):
         pasted[f"4j2b_{process}_pt_res_up"] = pasted[f"4j2b_{process}_pt_scale_up"]
     content = build(pasted)
-    origins = audit.audit(content, ANALYSIS, histograms(), MODEL.rebinning)
+    origins = audit.audit(content, ANALYSIS, histograms(), MODEL)
     wrong = [origin for origin in origins if not origin.proven]
-    assert [(o.sample, o.modifier, o.found) for o in wrong] == [
+    assert [(o.sample, o.modifier, o.actual) for o in wrong] == [
         ("W+jets", "Jet energy resolution", ("4j2b_wjets_pt_scale_up",)),
         ("ttbar", "Jet energy resolution", ("4j2b_ttbar_pt_scale_up",)),
     ]
@@ -173,7 +176,7 @@ def test_pasted_templates_are_found() -> None:
     with pytest.raises(ModelError, match="not that of 4j2b_wjets_pt_res_up"):
         checks.refuse(errors, place="here")
     # Without the histograms, the copies still look suspicious.
-    assert [f.where for f in checks.check(content) if "same templates" in f.message] == [
+    assert [f.where for f in checks.check(content) if "identical templates" in f.message] == [
         "4j2b SR, W+jets",
         "4j2b SR, ttbar",
     ]
@@ -184,24 +187,29 @@ def test_a_changed_sample_is_found() -> None:
     content["channels"][0]["samples"][0]["data"][3] *= 1.001
     (wrong, *_) = [
         origin
-        for origin in audit.audit(content, ANALYSIS, histograms(), MODEL.rebinning)
+        for origin in audit.audit(content, ANALYSIS, histograms(), MODEL)
         if not origin.proven
     ]
     assert wrong.modifier is None
     assert wrong.deviation > 1e-5
-    assert wrong.found == ()
+    assert wrong.actual == ()
 
 
 def test_groups() -> None:
-    declared = groups.declared(ANALYSIS)
+    declared = impacts.declared_groups(ANALYSIS)
     assert declared["ME variation"] == declared["PS variation"] == "ttbar modelling"
     assert declared["Luminosity"] == "Luminosity"
     assert {declared[f"b-tag NP {n}"] for n in (1, 2, 3, 4)} == {"b-tagging"}
     model, _ = workspace.load(EVERYTHING, place="test")
-    found = groups.of_parameters(model, groups.matched(["scale", "shape"], {"All": ("s*",)}))
+    found = impacts.parameter_groups(
+        model, impacts.matching_groups(["scale", "shape"], {"All": ("s*",)})
+    )
     assert found["scale"] == found["shape"] == "All"
-    assert found["lumi"] == groups.OTHER
-    assert found["poisson[0]"] == found["mc[1]"] == groups.STATISTICS
+    assert found["lumi"] == impacts.OTHER
+    assert found["poisson[0]"] == found["mc[1]"] == impacts.STATISTICS
     assert "free_shape[0]" not in found
     assert "mu" not in found
-    assert groups.matched(["jes", "jer"], {"A": ("jes",), "B": ("j*",)}) == {"jes": "A", "jer": "B"}
+    assert impacts.matching_groups(["jes", "jer"], {"A": ("jes",), "B": ("j*",)}) == {
+        "jes": "A",
+        "jer": "B",
+    }

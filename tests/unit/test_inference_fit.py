@@ -14,11 +14,13 @@ import scipy.optimize
 from agc_pipeline import analyses
 from agc_pipeline.errors import InputError, ModelError
 from agc_pipeline.files import write_json
-from agc_pipeline.inference import fit, results, templates, workspace
+from agc_pipeline.inference import fit, fit_records, workspace
 from agc_pipeline.inference.fit import Fit
+from agc_pipeline.inference.fit_records import FitRecord, ModelRecord, of_workspace
 from agc_pipeline.inference.minimum import minimise
-from agc_pipeline.inference.reading import from_model
-from agc_pipeline.inference.records import FitRecord, ModelRecord
+from agc_pipeline.inference.model import Model, build_workspace
+from agc_pipeline.inference.modifiers import model_likelihood
+from agc_pipeline.inference.result import FitResult, fit_workspace
 from agc_pipeline.inference.settings import MinimiserSettings, ModelSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.validation import published
@@ -40,12 +42,13 @@ def minimiser() -> MinimiserSettings:
 def built(n_files: int, data: str = "pseudodata") -> tuple[Any, ModelRecord]:
     """Workspace and record of the published histograms."""
     settings = ModelSettings.model_validate(config()["model"] | {"data": data})
-    selected = templates.select(ANALYSIS, published.load("cms_ttbar", n_files), settings)
-    spec = workspace.build(ANALYSIS, selected, settings.poi)
-    made_by = provenance("workspace", packages=("pyhf",), settings={})
-    return spec, results.describe_model(
-        ANALYSIS, selected, spec, data=settings.data, partial=False, made_by=made_by
-    )
+    model = build_workspace(ANALYSIS, published.load("cms_ttbar", n_files), settings)
+    return model.workspace, described(model)
+
+
+def described(model: Model) -> ModelRecord:
+    about = of_workspace(model.workspace, provenance("workspace", packages=("pyhf",), settings={}))
+    return ModelRecord(**about, **dict(model.description))
 
 
 @cache
@@ -55,11 +58,9 @@ def fitted(n_files: int, data: str = "pseudodata") -> tuple[pyhf.Model, list[flo
 
 
 def record(n_files: int) -> FitRecord:
-    model, _, found = fitted(n_files)
-    made_by = provenance("fit", packages=("pyhf",), settings={})
-    return results.describe_fit(
-        built(n_files)[1], model, found, breakdown=None, comparison=None, made_by=made_by
-    )
+    spec, about = built(n_files)
+    result = fit_workspace(spec, minimiser(), description=about)
+    return result.record(provenance("fit", packages=("pyhf",), settings={}))
 
 
 def measured(n_files: int, data: str = "pseudodata") -> tuple[float, float]:
@@ -118,7 +119,7 @@ def test_every_published_number_converges(n_files: int) -> None:
     assert 1e4 < found.diagnostics.condition_number < 2e4
     assert found.diagnostics.at_bounds == ()
     # Another method, from another start, finds no other minimum.
-    function = from_model(model, data)
+    function = model_likelihood(model, data)
     start = np.array(model.config.suggested_init())
     other = scipy.optimize.minimize(
         lambda at: function.expand(at).value,
@@ -199,7 +200,7 @@ def test_uncertainty_is_that_of_the_profile() -> None:
     rises = []
     for sign in (-1, 1):
         model_, data_ = workspace.load(held_at(value + sign * uncertainty), place="test")
-        function = from_model(model_, data_)
+        function = model_likelihood(model_, data_)
         fixed = np.zeros(len(found.results.labels), dtype=bool)
         fixed[poi] = True
         start = found.results.bestfit.copy()
@@ -243,7 +244,7 @@ def test_global_state_of_pyhf_is_left_alone() -> None:
                 sample["modifiers"].append({"name": "copy", "type": "normfactor", "data": None})
     before = pyhf.get_backend()
     model, data = workspace.load(spec, place="test")
-    with pytest.raises(ModelError, match="cannot tell parameters apart: ") as caught:
+    with pytest.raises(ModelError, match="do not distinguish the parameters: ") as caught:
         fit.fit(model, data, minimiser())
     assert {"ttbar_norm", "copy"} <= set(caught.value.problem.split(": ")[1].split(", "))
     assert pyhf.get_backend() == before
@@ -259,7 +260,7 @@ def written(tmp_path: Path) -> Path:
 
 
 def test_record_comes_back(written: Path) -> None:
-    read = results.read(FitRecord, written, built(5)[0])
+    read = fit_records.read(FitRecord, written, built(5)[0])
     assert read == record(5)
     ours, _, found = fitted(5)
     for name, value in read.results()._asdict().items():
@@ -274,7 +275,7 @@ def test_record_comes_back(written: Path) -> None:
 
 
 def test_record_works_in_cabinetry(written: Path) -> None:
-    read = results.read(FitRecord, written, built(5)[0]).results()
+    read = fit_records.read(FitRecord, written, built(5)[0]).results()
     model, data, _ = fitted(5)
     prediction = cabinetry.model_utils.prediction(model, fit_results=read)
     observed = [sum(data[model.config.channel_slices[c]]) for c in model.config.channels]
@@ -321,17 +322,9 @@ def test_left_out_samples_have_no_yields() -> None:
     histograms = published.load("cms_ttbar", 5)
     histograms["4j1b_wjets"] = histograms["4j1b_wjets"] * 0.0
     settings = ModelSettings.model_validate(config()["model"])
-    selected = templates.select(ANALYSIS, histograms, settings)
-    spec = workspace.build(ANALYSIS, selected, settings.poi)
-    made_by = provenance("test", packages=(), settings={})
-    about = results.describe_model(
-        ANALYSIS, selected, spec, data=settings.data, partial=True, made_by=made_by
-    )
-    model, data = workspace.load(spec, place="test")
-    found = fit.fit(model, data, minimiser())
-    made = results.describe_fit(
-        about, model, found, breakdown=None, comparison=None, made_by=made_by
-    )
+    model = build_workspace(ANALYSIS, histograms, settings, partial=True)
+    result = fit_workspace(model.workspace, minimiser(), description=model.description)
+    made = result.record(provenance("test", packages=(), settings={}))
     assert "W+jets" not in made.yields.postfit["4j1b CR"].samples
     assert "W+jets" in made.yields.postfit["4j2b SR"].samples
     assert [entry.describe() for entry in made.left_out] == [
@@ -342,7 +335,7 @@ def test_left_out_samples_have_no_yields() -> None:
 
 def test_results_of_another_workspace(written: Path) -> None:
     with pytest.raises(ModelError, match="belongs to the workspace") as caught:
-        results.read(FitRecord, written, built(1)[0])
+        fit_records.read(FitRecord, written, built(1)[0])
     assert caught.value.place == str(written)
 
 
@@ -351,11 +344,30 @@ def test_damaged_record(written: Path) -> None:
     content["bestfit"][3] = "much"
     write_json(written, content)
     with pytest.raises(InputError, match=r"not a FitRecord: `bestfit\.3`"):
-        results.read(FitRecord, written, built(5)[0])
+        fit_records.read(FitRecord, written, built(5)[0])
 
 
 def test_record_of_a_model_is_not_one_of_a_fit(tmp_path: Path) -> None:
     write_json(tmp_path / "model.json", built(5)[1].model_dump())
-    assert results.read(ModelRecord, tmp_path / "model.json", built(5)[0]) == built(5)[1]
+    assert fit_records.read(ModelRecord, tmp_path / "model.json", built(5)[0]) == built(5)[1]
     with pytest.raises(InputError, match="not a FitRecord: `labels`: Field required"):
-        results.read(FitRecord, tmp_path / "model.json", built(5)[0])
+        fit_records.read(FitRecord, tmp_path / "model.json", built(5)[0])
+
+
+def test_result_by_names() -> None:
+    result = fit_workspace(built(5)[0], minimiser())
+    _, _, reference = fitted(5)
+    assert isinstance(result, FitResult)
+    assert result["ttbar_norm"] == result.poi
+    assert result.poi.bestfit == measured(5)[0]
+    assert [row.name for row in result] == reference.results.labels
+    assert [row.uncertainty for row in result] == reference.results.uncertainty.tolist()
+    position = reference.results.labels.index("Luminosity")
+    poi = reference.results.labels.index("ttbar_norm")
+    assert (
+        result.correlation_of("ttbar_norm", "Luminosity")
+        == reference.results.corr_mat[poi, position]
+    )
+    assert str(result).splitlines()[0].split() == ["ttbar_norm", "0.9533", "+-", "0.0919"]
+    # Without a description the bins are numbered.
+    assert result.record().channels["4j1b CR"].edges[0] == 0.5

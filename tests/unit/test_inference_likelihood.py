@@ -14,7 +14,7 @@ from agc_pipeline.errors import ModelError
 from agc_pipeline.inference import interpolation, templates, workspace
 from agc_pipeline.inference.fit import Fit, fit
 from agc_pipeline.inference.likelihood import Likelihood
-from agc_pipeline.inference.reading import from_model
+from agc_pipeline.inference.modifiers import model_likelihood
 from agc_pipeline.inference.settings import FitSettings, MinimiserSettings
 from agc_pipeline.validation import published
 from conftest import read_config
@@ -27,9 +27,9 @@ def published_model() -> tuple[pyhf.Model, list[float], Likelihood]:
     analysis = analyses.load("cms_ttbar")
     config = FitSettings.model_validate(read_config()["fit"]).model
     selected = templates.select(analysis, published.load("cms_ttbar", 1), config)
-    spec = workspace.build(analysis, selected, config.poi)
+    spec = workspace.build(analysis, selected)
     model, data = workspace.load(spec, place="test")
-    return model, data, from_model(model, data)
+    return model, data, model_likelihood(model, data)
 
 
 @st.composite
@@ -197,7 +197,7 @@ def test_statistical_uncertainty_of_zero_is_fixed() -> None:
 
 def test_free_normalisations_that_do_the_same() -> None:
     content = spec(sample("s", [40.0, 50.0], mu=MU, nu=MU), data=[50.0, 60.0])
-    with pytest.raises(ModelError, match="the data cannot tell parameters apart: mu, nu"):
+    with pytest.raises(ModelError, match="the data do not distinguish the parameters: mu, nu"):
         fitted(content)
 
 
@@ -205,7 +205,7 @@ def test_parameter_without_effect() -> None:
     content = spec(
         sample("s", [40.0, 50.0], mu=MU), sample("b", [0.0, 0.0], nu=MU), data=[50.0, 60.0]
     )
-    with pytest.raises(ModelError, match=r"cannot tell parameters apart: nu\n"):
+    with pytest.raises(ModelError, match=r"do not distinguish the parameters: nu\n"):
         fitted(content)
 
 
@@ -240,7 +240,7 @@ def test_nuisance_at_its_bound() -> None:
 
 def test_events_where_none_are_expected() -> None:
     content = spec(sample("s", [40.0, 0.0, 0.0], mu=MU), data=[50.0, 0.0, 2.0])
-    with pytest.raises(ModelError, match=r"data but no expected events in SR bin 2 \("):
+    with pytest.raises(ModelError, match=r"data but zero expected yield in SR bin 2 \("):
         fitted(content)
 
 

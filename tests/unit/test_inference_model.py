@@ -14,13 +14,13 @@ from agc_pipeline import analyses, config
 from agc_pipeline.errors import ConfigurationError, ModelError
 from agc_pipeline.inference import templates, workspace
 from agc_pipeline.inference.binning import rebin
-from agc_pipeline.inference.settings import FitSettings, ModelSettings, Rebinning
+from agc_pipeline.inference.settings import FitSettings, ModelSettings
 from agc_pipeline.inference.templates import Templates
 from agc_pipeline.validation import published
 from conftest import read_config
 
 ANALYSIS = analyses.load("cms_ttbar")
-REBINNING = Rebinning(lowest_edge=110, merge=2)
+EDGES = tuple(float(edge) for edge in range(110, 551, 40))
 
 
 def settings(**changes: Any) -> ModelSettings:
@@ -40,7 +40,7 @@ def full() -> Templates:
 
 @cache
 def spec() -> Any:
-    return workspace.build(ANALYSIS, full(), settings().poi)
+    return workspace.build(ANALYSIS, full())
 
 
 def sample(title: str, channel: str = "4j2b SR", spec_: Any = None) -> Any:
@@ -57,13 +57,11 @@ def modifier(sample_: Any, name: str, kind: str) -> Any:
 def without(*datasets: str, of: dict[str, hist.Hist] | None = None) -> dict[str, hist.Hist]:
     """Histograms of a run that lacks datasets, and the pseudodata with them."""
     dropped = {ANALYSIS.pseudodata_name(region.name) for region in ANALYSIS.regions}
-    for process, variation in ANALYSIS.datasets:
-        if ANALYSIS.dataset_name(process, variation) in datasets:
-            dropped |= {
-                t.name
-                for t in ANALYSIS.templates()
-                if t.process == process and t.variation in ANALYSIS.variations(process, variation)
-            }
+    dropped |= {
+        template.name
+        for template in ANALYSIS.templates()
+        if any(dataset.name in datasets for dataset, _ in ANALYSIS.sources(template))
+    }
     return {name: h for name, h in (of or histograms()).items() if name not in dropped}
 
 
@@ -76,7 +74,7 @@ def weighted(contents: Any, edges: Any) -> hist.Hist:
 
 def test_published_bins_of_the_fit() -> None:
     source = histograms()["4j1b_ttbar"]
-    made = rebin(source, REBINNING, name="4j1b_ttbar")
+    made = rebin(source, EDGES, name="4j1b_ttbar")
     assert made.bins.tolist() == list(range(110, 551, 40))
     # Neither the three bins below 110 GeV nor the overflow are used.
     assert made.yields.tolist() == pytest.approx(
@@ -98,7 +96,7 @@ def test_rebinning_keeps_sums(
     n_bins = first + merge * n_merged
     edges = np.concatenate([[-20], -20 + np.cumsum(widths[:n_bins])])
     source = weighted(contents[: n_bins + 2], edges)
-    made = rebin(source, Rebinning(lowest_edge=edges[first], merge=merge), name="h")
+    made = rebin(source, tuple(edges[first::merge]), name="h")
     assert np.isin(made.bins, edges).all()
     assert len(made.bins) == n_merged + 1
     assert made.yields.sum() == pytest.approx(source.values()[first:].sum())
@@ -106,18 +104,19 @@ def test_rebinning_keeps_sums(
 
 
 @pytest.mark.parametrize(
-    ("lowest_edge", "merge", "problem"),
+    ("edges", "problem"),
     [
-        (100, 2, "lowest edge 100 is between the bin edges of h"),
-        (49, 1, "lowest edge 49 is between"),
-        (110, 3, "the 22 bins of h from 110 to 550 cannot be merged by 3"),
-        (550, 1, "the 0 bins of h from 550 to 550"),
+        ((100, 150, 190), "h: 100 is not among the bin edges 50, 70, 90"),
+        ((49, 70), "49 is not among"),
+        ((110, 160, 200), "160, 200 is not among"),
+        ((550,), "the fit edges of h are not two or more in ascending order"),
+        ((150, 110), "not two or more in ascending order"),
     ],
 )
-def test_bins_that_do_not_fit(lowest_edge: float, merge: int, problem: str) -> None:
+def test_bins_that_do_not_fit(edges: tuple[float, ...], problem: str) -> None:
     source = weighted(np.ones(27), np.arange(50, 551, 20))
     with pytest.raises(ModelError, match=problem):
-        rebin(source, Rebinning(lowest_edge=lowest_edge, merge=merge), name="h")
+        rebin(source, edges, name="h")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -125,25 +124,23 @@ def test_contents_that_are_not_finite(value: float) -> None:
     contents = np.ones(27)
     contents[10] = value
     with pytest.raises(ModelError, match="histogram h has bins without finite content"):
-        rebin(weighted(contents, np.arange(50, 551, 20)), REBINNING, name="h")
+        rebin(weighted(contents, np.arange(50, 551, 20)), EDGES, name="h")
 
 
 def test_histogram_without_variances() -> None:
     scaled = hist.Hist(hist.axis.Regular(25, 50, 550), storage=hist.storage.Double()) * 2.0
     assert scaled.variances() is None
     with pytest.raises(ModelError, match="without finite content and variance"):
-        rebin(scaled, REBINNING, name="h")
-
-
-def test_bounds_must_hold_the_nominal_value() -> None:
-    with pytest.raises(ValueError, match=r"nominal 11\.0 is not between the bounds"):
-        settings(poi={"name": "mu", "process": "ttbar", "nominal": 11, "bounds": [0, 10]})
+        rebin(scaled, EDGES, name="h")
 
 
 def test_default_configuration() -> None:
     made = FitSettings.model_validate(read_config()["fit"])
-    assert made.model.poi.name == "ttbar_norm"
-    assert made.model.poi.bounds == (0, 10)
+    assert made.model.data == "pseudodata"
+    assert made.model.edges == {}
+    (free,) = ANALYSIS.free
+    assert (free.name, free.bounds) == ("ttbar_norm", (0, 10))
+    assert all(region.fit_edges == EDGES for region in ANALYSIS.regions)
 
 
 def test_workspace_is_the_model_of_the_specification() -> None:
@@ -181,7 +178,7 @@ def test_workspace_is_the_model_of_the_specification() -> None:
 
 def test_order_of_systematics() -> None:
     names = [m["name"] for m in sample("ttbar")["modifiers"] if m["type"] == "normsys"]
-    declared = [s.name for s in ANALYSIS.systematics if "ttbar" in s.processes]
+    declared = [s.name for s in ANALYSIS.systematics if "ttbar" in s.acts_on]
     assert names == declared
 
 
@@ -199,7 +196,7 @@ def test_data_are_the_pseudodata() -> None:
     for region in ANALYSIS.regions:
         (found,) = [o for o in spec()["observations"] if o["name"] == region.title]
         name = ANALYSIS.pseudodata_name(region.name)
-        assert found["data"] == rebin(histograms()[name], REBINNING, name=name).yields.tolist()
+        assert found["data"] == rebin(histograms()[name], EDGES, name=name).yields.tolist()
 
 
 def test_one_sided_systematics_are_mirrored_after_normalising() -> None:
@@ -210,7 +207,7 @@ def test_one_sided_systematics_are_mirrored_after_normalising() -> None:
             norm = modifier(found, name, "normsys")
             shape = modifier(found, name, "histosys")
             hi, lo = np.array(shape["hi_data"]), np.array(shape["lo_data"])
-            up = rebin(histograms()[f"{region}_ttbar_{variation}"], REBINNING, name="up").yields
+            up = rebin(histograms()[f"{region}_ttbar_{variation}"], EDGES, name="up").yields
             assert norm["hi"] * hi == pytest.approx(up, rel=1e-13)
             assert hi.sum() == pytest.approx(nominal.sum(), rel=1e-13)
             assert norm["lo"] == pytest.approx(2 - norm["hi"], rel=1e-13)
@@ -223,7 +220,7 @@ def test_two_sided_systematics_keep_both_templates() -> None:
     norm = modifier(found, "ttbar scale variation", "normsys")
     shape = modifier(found, "ttbar scale variation", "histosys")
     for side, variation in (("hi", "scaleup"), ("lo", "scaledown")):
-        template = rebin(histograms()[f"4j2b_ttbar_{variation}"], REBINNING, name="t").yields
+        template = rebin(histograms()[f"4j2b_ttbar_{variation}"], EDGES, name="t").yields
         assert norm[side] * np.array(shape[f"{side}_data"]) == pytest.approx(template, rel=1e-13)
 
 
@@ -244,7 +241,7 @@ def test_missing_datasets_are_left_out_on_request() -> None:
         (None, None, "W+jets scale variation"),
     }
     assert not any("wjets" in key for key in (*made.nominal, *made.varied))
-    built = workspace.build(ANALYSIS, made, keep.poi)
+    built = workspace.build(ANALYSIS, made)
     model = pyhf.Workspace(built).model()
     assert "W+jets" not in model.config.samples
     assert not {"PS variation", "W+jets scale variation"} & set(model.config.par_names)
@@ -292,7 +289,7 @@ def test_empty_sample_is_left_out_of_its_region() -> None:
     (entry,) = made.left_out
     assert (entry.region, entry.process, entry.systematic) == ("4j1b", "wjets", None)
     assert entry.reason == "4j1b_wjets has no events"
-    built = workspace.build(ANALYSIS, made, settings().poi)
+    built = workspace.build(ANALYSIS, made)
     in_channel = {c["name"]: {s["name"] for s in c["samples"]} for c in built["channels"]}
     assert "W+jets" not in in_channel["4j1b CR"]
     assert "W+jets" in in_channel["4j2b SR"]
@@ -305,7 +302,7 @@ def test_empty_region_is_left_out() -> None:
     names = [f"4j1b_{process.name}" for process in ANALYSIS.processes]
     made = templates.select(ANALYSIS, emptied(*names), settings())
     assert len(made.left_out) == 5
-    built = workspace.build(ANALYSIS, made, settings().poi)
+    built = workspace.build(ANALYSIS, made)
     assert [c["name"] for c in built["channels"]] == ["4j2b SR"]
 
 
@@ -329,7 +326,7 @@ def test_variations_that_too_few_events_cannot_describe() -> None:
         ("4j1b", "wjets", "Jet energy resolution"),
         ("4j2b", "single_top_tW", "b-tag NP 1"),
     ]
-    built = workspace.build(ANALYSIS, made, settings().poi)
+    built = workspace.build(ANALYSIS, made)
     names = {m["name"] for m in sample("ttbar", spec_=built)["modifiers"]}
     assert "Jet energy scale" not in names
     assert modifier(sample("ttbar", "4j1b CR", built), "Jet energy scale", "histosys") == modifier(
@@ -339,7 +336,7 @@ def test_variations_that_too_few_events_cannot_describe() -> None:
 
 def test_asimov_data_are_the_sum_of_the_templates() -> None:
     keep = settings(data="asimov")
-    built = workspace.build(ANALYSIS, templates.select(ANALYSIS, histograms(), keep), keep.poi)
+    built = workspace.build(ANALYSIS, templates.select(ANALYSIS, histograms(), keep))
     for channel, observed in zip(built["channels"], built["observations"], strict=True):
         expected = np.sum([s["data"] for s in channel["samples"]], axis=0)
         assert observed["data"] == pytest.approx(expected, rel=1e-14)
@@ -352,6 +349,24 @@ def test_unreadable_workspace() -> None:
 
 
 def test_unknown_key_names_its_neighbour(config_values: dict[str, Any]) -> None:
-    config_values["fit"]["model"]["rebining"] = {}
-    with pytest.raises(ConfigurationError, match="did you mean `rebinning`"):
+    config_values["fit"]["model"]["edgs"] = {}
+    with pytest.raises(ConfigurationError, match="did you mean `edges`"):
+        config.load(config_values)
+
+
+@pytest.mark.parametrize(
+    ("edges", "problem"),
+    [
+        ({"5j": [110, 150]}, "names the unknown region 5j; the regions are 4j1b, 4j2b"),
+        ({"4j1b": [110, 155, 190]}, "`fit.model.edges.4j1b`: 155 is not among the bin edges 50"),
+        ({"4j1b": [150, 110]}, "`fit.model.edges.4j1b` needs two or more edges in ascending order"),
+    ],
+)
+def test_wrong_fit_edges(
+    config_values: dict[str, Any], edges: dict[str, list[float]], problem: str
+) -> None:
+    with pytest.raises(ModelError, match=problem):
+        templates.select(ANALYSIS, histograms(), settings(edges=edges))
+    config_values["fit"]["model"]["edges"] = edges
+    with pytest.raises(ConfigurationError, match=problem):
         config.load(config_values)

@@ -133,7 +133,7 @@ def test_the_same_modifier_twice() -> None:
     twice = ("scale", "normsys", {"hi": 1.1, "lo": 0.9})
     content = spec(("a", [11.0], sample("s", [10.0], ("mu", *MU), twice, twice)))
     model, data = workspace.load(content, place="test")
-    with pytest.raises(ModelError, match="normsys 'scale' stands twice in sample 's'"):
+    with pytest.raises(ModelError, match="normsys 'scale' is defined twice in sample 's'"):
         problem(model, data, MINIMISER)
 
 
@@ -249,7 +249,7 @@ def test_random_models_fit_or_say_why(content: Any) -> None:
     try:
         found = fit.fit(model, data, MINIMISER)
     except ModelError as error:
-        known = ("cannot tell parameters apart", "to its bound", "not converged")
+        known = ("do not distinguish the parameters", "to its bound", "not converged")
         if not any(reason in error.problem for reason in known):
             raise
         return

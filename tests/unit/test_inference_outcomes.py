@@ -13,7 +13,6 @@ from agc_pipeline import analyses
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference import (
     fit,
-    groups,
     impacts,
     limits,
     profile,
@@ -38,7 +37,7 @@ def five_files() -> tuple[pyhf.Model, list[float], Problem, Minimum]:
     analysis = analyses.load("cms_ttbar")
     config = FitSettings.model_validate(read_config()["fit"]).model
     selected = templates.select(analysis, published.load("cms_ttbar", 5), config)
-    return minimised(workspace.build(analysis, selected, config.poi))
+    return minimised(workspace.build(analysis, selected))
 
 
 def minimised(content: Any) -> tuple[pyhf.Model, list[float], Problem, Minimum]:
@@ -49,7 +48,7 @@ def minimised(content: Any) -> tuple[pyhf.Model, list[float], Problem, Minimum]:
 
 def test_impacts_add_up_to_the_total() -> None:
     model, _, here, best = five_files()
-    known = groups.of_parameters(model, groups.declared(analyses.load("cms_ttbar")))
+    known = impacts.parameter_groups(model, impacts.declared_groups(analyses.load("cms_ttbar")))
     found = impacts.breakdown(here, best, known)
     assert found is not None
     assert found.total == pytest.approx(0.0919, abs=6e-5)
@@ -60,7 +59,7 @@ def test_impacts_add_up_to_the_total() -> None:
         assert np.linalg.norm(parts) == pytest.approx(size, rel=1e-12)
     assert set(found.groups) == {
         *("ttbar modelling", "Jet energy", "b-tagging", "W+jets modelling", "Luminosity"),
-        groups.STATISTICS,
+        impacts.STATISTICS,
     }
     assert len(found.sources) == 33
 
@@ -130,7 +129,7 @@ def test_impacts_with_poisson_measurements() -> None:
     _, _, here, best = minimised(TWO_BINS)
     found = impacts.breakdown(here, best, {})
     assert found is not None
-    assert [source.group for source in found.sources] == [groups.OTHER] * 2
+    assert [source.group for source in found.sources] == [impacts.OTHER] * 2
     assert found.total**2 == pytest.approx(
         found.curvature + found.data**2 + sum(source.impact**2 for source in found.sources)
     )
@@ -243,7 +242,7 @@ def test_minos_with_a_bound_in_the_way() -> None:
     found = profile.interval(here, best, 0)
     assert found.down == pytest.approx(2.676, abs=1e-2)
     assert found.up is None
-    assert found.failures == ("the bound 10 of mu is in the way",)
+    assert found.failures == ("the profile of mu reaches its bound 10 first",)
 
 
 def test_scan() -> None:
@@ -356,7 +355,7 @@ def test_limits_are_those_of_pyhf(name: str) -> None:
 def test_no_limit_within_the_bounds() -> None:
     content = spec(("a", [120.0], sample("s", [1.0], ("mu", *MU)), sample("b", [100.0])))
     _, _, here, _ = minimised_anyway(content)
-    with pytest.raises(ModelError, match="upper limit on mu is beyond its bound 10"):
+    with pytest.raises(ModelError, match="upper limit on mu exceeds its bound 10"):
         limits.Signal(here).limits(0.95)
 
 
@@ -369,7 +368,7 @@ def minimised_anyway(content: Any) -> tuple[pyhf.Model, list[float], Problem, No
 def test_a_parameter_that_is_no_strength() -> None:
     content = spec(("a", [50.0], sample("s", [40.0], ("mu", *MU))), bounds=(0.5, 10))
     _, _, here, _ = minimised(content)
-    with pytest.raises(ModelError, match="mu is no strength of a signal"):
+    with pytest.raises(ModelError, match="mu is not a signal strength"):
         limits.Signal(here)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from agc_pipeline.errors import ModelError, PipelineError
 from agc_pipeline.inference import workspace
-from agc_pipeline.inference.reading import from_model
+from agc_pipeline.inference.modifiers import model_likelihood
 from agc_pipeline.preservation import hepdata, histfactory
 from models import CABINETRY, MODELS, MU, TWO_CHANNELS, sample, spec
 
@@ -27,7 +27,7 @@ def test_xml_comes_back(name: str, tmp_path: Path) -> None:
     assert histfactory.differences(MODELS[name], back) == []
     models = [workspace.load(content, place="test") for content in (MODELS[name], back)]
     rates = [
-        from_model(model, data).rates(np.array(model.config.suggested_init()))
+        model_likelihood(model, data).rates(np.array(model.config.suggested_init()))
         for model, data in models
     ]
     np.testing.assert_allclose(rates[1], rates[0], rtol=1e-12)

@@ -1,5 +1,6 @@
 """The processor against the specification written once more as plain loops."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,13 @@ import uproot
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agc_pipeline import analyses
-from agc_pipeline.analyses.cms_ttbar.objects import COLUMNS
+from agc_pipeline.analyses.cms_ttbar.hashing import LIMIT, standard_normals
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
-from agc_pipeline.analyses.cms_ttbar.smearing import LIMIT, standard_normal
-from agc_pipeline.delivery.skim import collections
+from agc_pipeline.readers.columns import offsets_of
 from oracle import analysis as oracle
 from oracle.events import Event, events_from_arrays, read_events
-from oracle.strategies import Arrays, nanoaod
+from oracle.strategies import OBJECT_TYPES, Arrays, nanoaod
+from processed import COLUMNS, by_region, in_memory, processing
 
 SEED = 2015
 TTBAR2017 = "ttbar2017_NanoAODv5_1000ev.root"
@@ -27,14 +27,12 @@ TTBAR2017 = "ttbar2017_NanoAODv5_1000ev.root"
 
 def smearing(events: list[Event]) -> oracle.Smear:
     """The random number of each jet, by its identity."""
-    identities = {
-        "run": np.array([event.run for event in events], np.uint32),
-        "luminosityBlock": np.array([event.lumi for event in events], np.uint32),
-        "event": np.array([event.number for event in events], np.uint64),
-    }
-    counts = np.array([len(event.jets) for event in events], np.int64)
-    jets = ak.zip({"pt": ak.unflatten(np.zeros(counts.sum()), counts)})
-    numbers = standard_normal(ak.Array(identities), jets, seed=SEED).tolist()
+    identities = (
+        np.array([event.run for event in events], np.uint32),
+        np.array([event.lumi for event in events], np.uint32),
+        np.array([event.number for event in events], np.uint64),
+    )
+    numbers = by_event(identities, [len(event.jets) for event in events], seed=SEED)
     table = {
         (event.run, event.lumi, event.number, jet): number
         for event, row in zip(events, numbers, strict=True)
@@ -43,14 +41,17 @@ def smearing(events: list[Event]) -> oracle.Smear:
     return lambda run, lumi, event, jet: table[run, lumi, event, jet]
 
 
-def as_events(arrays: Any) -> Any:
-    """Columns in memory as the collections that the processor is given."""
-    return collections(ak.zip(dict(arrays), depth_limit=1), COLUMNS)
+def by_event(identities: Any, counts: Any, *, seed: int) -> list[list[float]]:
+    """The random numbers of the jets of each event."""
+    offsets = offsets_of(np.array(counts, np.int64))
+    position = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+    numbers = standard_normals(seed, *identities, offsets, position, LIMIT)
+    return [numbers[i:j].tolist() for i, j in itertools.pairwise(offsets)]
 
 
-def process(events: Any, selection: Selection, process: str, variation: str) -> Any:
-    processor = analyses.load_processor("cms_ttbar").processor(selection, process, variation)
-    return processor.process(events)
+def process(arrays: Any, process: str, variation: str) -> Any:
+    output = processing((process, variation)).process(in_memory(arrays))
+    return {**output, "histograms": by_region(output, process)}
 
 
 def check(output: Any, events: list[Event], dataset: tuple[str, str]) -> None:
@@ -86,7 +87,6 @@ def check(output: Any, events: list[Event], dataset: tuple[str, str]) -> None:
 )
 def test_equals_the_oracle_on_real_events(
     sample: Callable[[str], Path],
-    selection: Selection,
     name: str,
     n_events: int,
     dataset: tuple[str, str],
@@ -97,22 +97,22 @@ def test_equals_the_oracle_on_real_events(
         arrays = {column: tree[column].array() for column in columns}
     events = read_events(path)
     assert len(events) == n_events
-    check(process(as_events(arrays), selection, *dataset), events, dataset)
+    check(process(arrays, *dataset), events, dataset)
 
 
 def test_real_ttbar_sample_selects_the_known_events(
-    sample: Callable[[str], Path], selection: Selection
+    sample: Callable[[str], Path],
 ) -> None:
     # Counts of the sample's description; its muon identification works, so muons take part.
     with uproot.open({sample(TTBAR2017): "Events"}) as tree:
         columns = [f"{c}_{f}" if c else f for c, fields in COLUMNS.items() for f in fields]
         arrays = {column: tree[column].array() for column in columns}
-    output = process(as_events(arrays), selection, "ttbar", "nominal")
+    output = process(arrays, "ttbar", "nominal")
     assert output["preselection"] == {"all": 1000, "one lepton": 190, "four jets": 113}
     assert output["selected"] == {"4j1b": 35, "4j2b": 73}
 
     none = arrays | {"Muon_tightId": ak.zeros_like(arrays["Muon_tightId"])}
-    without_muons = process(as_events(none), selection, "ttbar", "nominal")
+    without_muons = process(none, "ttbar", "nominal")
     assert 0 < sum(without_muons["selected"].values()) < 35 + 73
 
 
@@ -120,18 +120,18 @@ def test_real_ttbar_sample_selects_the_known_events(
 def test_equals_the_oracle_on_random_events(arrays: Arrays, dataset: tuple[str, str]) -> None:
     events = events_from_arrays(arrays)
     assume(not oracle.undecided(events, smear=smearing(events)))
-    output = process(as_events(arrays), _SELECTION, *dataset)
+    output = process(arrays, *dataset)
     check(output, events, dataset)
 
 
 @given(nanoaod(max_events=5))
 def test_preselection_contains_every_selected_event(arrays: Arrays) -> None:
-    mask, cutflow = analyses.load_preselection("cms_ttbar").preselect(_SELECTION, as_events(arrays))
+    positions, cutflow = processing().preselect(in_memory(arrays))
     events = events_from_arrays(arrays)
-    for event, kept in zip(events, mask, strict=True):
+    for position, event in enumerate(events):
         selected = oracle.filled([event], "ttbar", "nominal", smear=smearing([event]))
         if any(selected.values()):
-            assert kept
+            assert position in positions
     assert cutflow == {cut: oracle.cutflow(events)[cut] for cut in cutflow}
 
 
@@ -141,42 +141,40 @@ def test_preselection_holds_for_the_largest_smearing(
     factor = 1 + LIMIT * selection.variations.pt_resolution
     just_over = np.nextafter(np.float32(30 / factor), np.float32(40))
     arrays = _one_event(jet_pt=float(just_over))
-    mask, _ = analyses.load_preselection("cms_ttbar").preselect(selection, as_events(arrays))
-    assert mask.tolist() == [True]
+    positions, _ = processing().preselect(in_memory(arrays))
+    assert positions.tolist() == [0]
 
     far_below = _one_event(jet_pt=30 / factor - 0.01)
-    mask, _ = analyses.load_preselection("cms_ttbar").preselect(selection, as_events(far_below))
-    assert mask.tolist() == [False]
+    positions, _ = processing().preselect(in_memory(far_below))
+    assert positions.tolist() == []
 
 
-def test_without_events_everything_is_empty(selection: Selection) -> None:
+def test_without_events_everything_is_empty() -> None:
     arrays = {name: column[:0] for name, column in _one_event(jet_pt=50.0).items()}
-    output = process(as_events(arrays), selection, "wjets", "nominal")
-    empty = analyses.load_processor("cms_ttbar").processor(selection, "wjets", "nominal").empty()
-    assert output == empty
+    output = process(arrays, "wjets", "nominal")
+    empty = processing(("wjets", "nominal")).empty()
+    assert output == {**empty, "histograms": by_region(empty, "wjets")}
     assert len(output["histograms"]["4j1b"].axes["variation"]) == 13
 
 
 def test_smearing_depends_on_identity_only() -> None:
-    events = ak.Array({"run": [1, 1, 2], "luminosityBlock": [7, 7, 7], "event": [2**40, 3, 2**40]})
-    jets = ak.Array({"pt": [[50.0, 40.0], [], [50.0, 40.0, 30.0]]})
-    together = standard_normal(events, jets, seed=SEED)
-    assert ak.num(together).tolist() == [2, 0, 3]
+    identities = [np.array([1, 1, 2]), np.array([7, 7, 7]), np.array([2**40, 3, 2**40])]
+    counts = [2, 0, 3]
+    together = by_event(identities, counts, seed=SEED)
+    assert [len(numbers) for numbers in together] == counts
     for i in range(3):
-        alone = standard_normal(events[i : i + 1], jets[i : i + 1], seed=SEED)
-        assert alone.tolist() == [together[i].tolist()]
-    assert together[0].tolist() != together[2][:2].tolist()
-    other_seed = standard_normal(events, jets, seed=SEED + 1)
-    assert ak.all(other_seed != together)
+        one = [values[i : i + 1] for values in identities]
+        assert by_event(one, counts[i : i + 1], seed=SEED) == [together[i]]
+    assert together[0] != together[2][:2]
+    other_seed = by_event(identities, counts, seed=SEED + 1)
+    for numbers, others in zip(together, other_seed, strict=True):
+        assert not set(numbers) & set(others)
 
 
 def test_smearing_is_standard_normal() -> None:
     n = 20_000
-    events = ak.Array(
-        {"run": np.ones(n, int), "luminosityBlock": np.ones(n, int), "event": np.arange(n)}
-    )
-    jets = ak.Array({"pt": np.ones((n, 4))})
-    numbers = ak.to_numpy(ak.flatten(standard_normal(events, ak.from_regular(jets), seed=SEED)))
+    identities = (np.ones(n, int), np.ones(n, int), np.arange(n))
+    numbers = np.array(by_event(identities, [4] * n, seed=SEED))
     # Five standard errors of mean and variance; the numbers are always the same.
     assert abs(numbers.mean()) < 5 / np.sqrt(numbers.size)
     assert abs(numbers.var() - 1) < 5 * np.sqrt(2 / numbers.size)
@@ -197,19 +195,7 @@ def _one_event(*, jet_pt: float) -> Arrays:
     arrays |= {f"Electron_{k}": ak.Array([np.full(1, v, np.float32)]) for k, v in electron.items()}
     arrays["Electron_charge"] = ak.Array([np.full(1, 1, np.int32)])
     arrays["Electron_cutBased"] = ak.Array([np.full(1, 4, np.int32)])
-    for field in COLUMNS["Muon"]:
+    for field in OBJECT_TYPES["Muon"]:
         arrays[f"Muon_{field}"] = arrays["Electron_pt"][:, :0]
     arrays["Muon_tightId"] = ak.values_astype(arrays["Muon_tightId"], bool)
     return arrays
-
-
-def _selection() -> Selection:
-    # Fixtures of function scope and hypothesis do not go together.
-    from conftest import read_config  # noqa: PLC0415
-
-    chosen = analyses.load("cms_ttbar").selection(read_config()["physics"]["selection"])
-    assert isinstance(chosen, Selection)
-    return chosen
-
-
-_SELECTION = _selection()

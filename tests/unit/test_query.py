@@ -13,14 +13,10 @@ import uproot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agc_pipeline import analyses
-from agc_pipeline.analyses.cms_ttbar.objects import COLUMNS
-from agc_pipeline.analyses.cms_ttbar.preselection import loosest_jet_pt
-from agc_pipeline.analyses.cms_ttbar.settings import Selection
-from agc_pipeline.delivery.skim import collections
-from agc_pipeline.readers.opening import branch_names
-from conftest import read_config
+from agc_pipeline.analyses.cms_ttbar.objects import good_jets
+from agc_pipeline.declaration import query as queries
 from oracle.strategies import Arrays, around, nanoaod, to_arrays
+from processed import ANALYSIS, COLUMNS, SELECTION, in_memory, processing
 
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Gt: operator.gt,
@@ -87,19 +83,25 @@ def per_event(column: Any) -> list[np.ndarray]:
     return np.split(ak.to_numpy(ak.flatten(column)), ends)[:-1]
 
 
-def preselected(arrays: Any, selection: Selection) -> np.ndarray:
-    events = collections(ak.zip(dict(arrays), depth_limit=1), COLUMNS)
-    mask, _ = analyses.load_preselection("cms_ttbar").preselect(selection, events)
+DATASET = ANALYSIS.dataset("ttbar__nominal")
+QUERY = queries.query(ANALYSIS, SELECTION, DATASET)
+(LOOSEST_JET_PT,) = (
+    cut.loosest(ANALYSIS.factors(("Jet", "pt"), SELECTION)).bound
+    for cut in good_jets(SELECTION).cuts
+    if cut.field == "pt"
+)
+
+
+def preselected(arrays: Any) -> np.ndarray:
+    mask = np.zeros(len(arrays["event"]), np.bool_)
+    mask[processing().preselect(in_memory(arrays))[0]] = True
     return mask
 
 
 @settings(max_examples=30)
 @given(nanoaod(max_events=4), st.sampled_from([np.float32, np.float64]))
 def test_keeps_what_the_preselection_keeps(arrays: Arrays, bound: type[np.floating]) -> None:
-    cut = analyses.load_query("cms_ttbar").query(_SELECTION).cut
-    for wanted, found in zip(
-        preselected(arrays, _SELECTION), kept(cut, arrays, bound), strict=True
-    ):
+    for wanted, found in zip(preselected(arrays), kept(QUERY.cut, arrays, bound), strict=True):
         assert found or not wanted
 
 
@@ -115,7 +117,7 @@ def _at_the_bounds(draw: st.DrawFn) -> dict[str, Any]:
         return draw(st.sampled_from([clear, clear, *around(bound), *around(-bound)]))
 
     def jet() -> tuple[Any, ...]:
-        pt = near(loosest_jet_pt(_SELECTION), 50.0)
+        pt = near(LOOSEST_JET_PT, 50.0)
         return (pt, near(2.4, 0.3), 0.0, 5.0, near(0.5, 0.9), 0.0, 6)
 
     def electron() -> tuple[Any, ...]:
@@ -140,26 +142,22 @@ def test_keeps_what_the_preselection_keeps_at_the_bounds(
     event: dict[str, Any], bound: type[np.floating]
 ) -> None:
     arrays = to_arrays([event])
-    cut = analyses.load_query("cms_ttbar").query(_SELECTION).cut
-    (found,) = kept(cut, arrays, bound)
-    (wanted,) = preselected(arrays, _SELECTION)
+    (found,) = kept(QUERY.cut, arrays, bound)
+    (wanted,) = preselected(arrays)
     assert found or not wanted
 
 
 @pytest.mark.parametrize("name", ["ttbar2017_NanoAODv5_1000ev.root", "cms2015_wjets_200ev.root"])
-def test_keeps_no_other_real_events(
-    sample: Callable[[str], Path], selection: Selection, name: str
-) -> None:
+def test_keeps_no_other_real_events(sample: Callable[[str], Path], name: str) -> None:
     # The bounds are moved by 1e-5 of their value: nothing lies in between in so few events.
     with uproot.open({sample(name): "Events"}) as tree:
         columns = [f"{c}_{f}" if c else f for c, fields in COLUMNS.items() for f in fields]
         arrays = {column: tree[column].array() for column in columns}
-    query = analyses.load_query("cms_ttbar").query(selection)
-    wanted = preselected(arrays, selection)
-    assert kept(query.cut, arrays, np.float32) == wanted.tolist()
+    wanted = preselected(arrays)
+    assert kept(QUERY.cut, arrays, np.float32) == wanted.tolist()
 
 
-def test_exactly_one_lepton_is_not_lost_to_a_second_at_a_bound(selection: Selection) -> None:
+def test_exactly_one_lepton_is_not_lost_to_a_second_at_a_bound() -> None:
     jets = [(50.0, 0.3, 0.0, 5.0, 0.9, 0.0, 6)] * 4
     just_bad = (*_MUON[:6], around(4.0)[1], _MUON[7])
     cases = {
@@ -168,23 +166,20 @@ def test_exactly_one_lepton_is_not_lost_to_a_second_at_a_bound(selection: Select
         "two": [{"Electron": [_ELECTRON], "Muon": [_MUON]}, False],
         "none": [{}, False],
     }
-    cut = analyses.load_query("cms_ttbar").query(selection).cut
     for leptons, expected in cases.values():
         arrays = to_arrays([{"run": 1, "luminosityBlock": 1, "event": 1, "Jet": jets, **leptons}])
-        assert kept(cut, arrays, np.float32) == [expected]
+        assert kept(QUERY.cut, arrays, np.float32) == [expected]
 
 
-def test_has_the_columns_that_the_schema_needs(selection: Selection) -> None:
-    names = branch_names(analyses.load_query("cms_ttbar").query(selection).columns)
-    assert {"run", "luminosityBlock", "event", "nElectron", "nMuon", "nJet"} < set(names)
-    assert {"Electron_charge", "Muon_charge", "Jet_qgl", "Jet_btagCSVV2"} < set(names)
-
-
-def _selection() -> Selection:
-    # Fixtures of function scope and hypothesis do not go together.
-    chosen = analyses.load("cms_ttbar").selection(read_config()["physics"]["selection"])
-    assert isinstance(chosen, Selection)
-    return chosen
-
-
-_SELECTION = _selection()
+def test_has_the_columns_that_the_analysis_reads() -> None:
+    names = set(QUERY.layout.all_branches(QUERY.columns))
+    assert {"run", "luminosityBlock", "event", "nElectron", "nMuon", "nJet"} < names
+    assert "Jet_btagCSVV2" in names
+    # Only the learned observables need it.
+    assert "Jet_qgl" not in names
+    learned = queries.query(ANALYSIS, SELECTION, DATASET, learned=True)
+    assert learned.cut == QUERY.cut
+    assert set(learned.layout.all_branches(learned.columns)) - names == {
+        "Jet_qgl",
+        *(f"{lepton}_{field}" for lepton in ("Electron", "Muon") for field in ("phi", "mass")),
+    }

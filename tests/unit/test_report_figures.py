@@ -18,16 +18,10 @@ from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.declaration import Dataset, Free
 from agc_pipeline.errors import InputError
-from agc_pipeline.inference.outcomes import PropagationRecord, RankingRecord
+from agc_pipeline.inference.derived_records import PropagationRecord, RankingRecord
+from agc_pipeline.inference.fit_records import Channel, FitRecord, Parameter
 from agc_pipeline.inference.ranking import Rank
-from agc_pipeline.inference.records import (
-    Channel,
-    ChannelYields,
-    FitRecord,
-    Parameter,
-    Yield,
-    Yields,
-)
+from agc_pipeline.inference.yields import ChannelYields, Yield, Yields
 from agc_pipeline.report import content, figures, style, yields
 from agc_pipeline.report.figures import parameters
 from agc_pipeline.report.sections import (

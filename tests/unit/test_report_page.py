@@ -59,21 +59,9 @@ def test_shown_numbers_are_the_numbers(value: float, uncertainty: float) -> None
     assert ascii_number(page.number(uncertainty)) == pytest.approx(uncertainty, rel=0.0051)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(8.24, "8.2 s"), (59.94, "59.9 s"), (200, "3 min 20 s"), (7500.2, "2 h 05 min")],
-)
-def test_seconds(value: float, text: str) -> None:
-    assert page.seconds(value) == text
-
-
 def test_events_have_decimals_where_they_mean_something() -> None:
     assert page.events(6.94, 1.81) == "6.9 \u00b1 1.8"
     assert page.events(21085.2, 7616.9) == "21\u2009085 \u00b1 7\u2009617"
-
-
-def test_memory() -> None:
-    assert (page.size(850.4), page.size(1430)) == ("850 MB", "1.4 GB")
 
 
 def test_missing_value_of_a_template_is_an_error() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import pytest
+from agc_pipeline.analyses.cms_ttbar.preselection import one_lepton
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 from agc_pipeline.analyses.cms_ttbar.objects import good_jets, jet_momenta
-from agc_pipeline.analyses.cms_ttbar.preselection import one_lepton
 from agc_pipeline.analyses.cms_ttbar.regions import region_masks
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.errors import PipelineError
@@ -18,14 +18,15 @@ from agc_pipeline.simulation.flat import Collection
 from agc_pipeline.simulation.generator import Generator
 from agc_pipeline.simulation.nanoaod import NanoEvents
 from agc_pipeline.simulation.production import Simulated
+from agc_pipeline.simulation.recipes import RECIPES
 from agc_pipeline.simulation.settings import SimulationJob
 
 pytest.importorskip("pythia8mc", reason="the extra `simulation` is not installed")
 pytest.importorskip("fastjet", reason="the extra `simulation` is not installed")
 
 # Of `job(dataset, showers=60)`. They change with the physics settings of the simulation and with
-# the versions of pythia8mc, fastjet and numpy; after a wanted change print them anew with
-# `python -m pytest tests/unit/test_simulation.py -k golden`, which shows found and expected.
+# the versions of pythia8mc, fastjet and numpy; after an intended change print them anew with
+# `python -m pytest tests/unit/test_simulation.py -k golden`, which shows both.
 GOLDEN = {
     "ttbar__nominal": "f48ef072753f1ef244013ec4262cd11e8ef21ef5668748d461681b31837917ff",
     "single_top_tW__nominal": "0806d83753e45aee6ccd0e757152ac62eb34143a0e972afddd2938e9b5d90c3d",
@@ -34,7 +35,7 @@ GOLDEN = {
 
 
 def job(dataset: str = "ttbar__nominal", **changes: object) -> SimulationJob:
-    given = {
+    values = {
         "dataset": dataset,
         "seed": 20150613,
         "muon_identification": False,
@@ -42,12 +43,16 @@ def job(dataset: str = "ttbar__nominal", **changes: object) -> SimulationJob:
         "n_chunks": 1,
         "showers": 60,
     }
-    return SimulationJob.model_validate(given | changes)
+    return SimulationJob.model_validate(values | changes)
+
+
+def simulate(job: SimulationJob) -> Simulated:
+    return production.simulate(job, RECIPES[job.dataset])
 
 
 @pytest.fixture(scope="module")
 def ttbar() -> Simulated:
-    return production.simulate(job(showers=1500))
+    return simulate(job(showers=1500))
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +69,13 @@ def nano(ttbar: Simulated, tmp_path_factory: pytest.TempPathFactory) -> ak.Array
 
 @pytest.mark.parametrize("dataset", GOLDEN)
 def test_golden_content(dataset: str) -> None:
-    assert nanoaod.content_hash(production.simulate(job(dataset)).events) == GOLDEN[dataset]
+    assert nanoaod.content_hash(simulate(job(dataset)).events) == GOLDEN[dataset]
 
 
 def test_content_does_not_depend_on_the_division_into_files() -> None:
-    both = production.simulate(job(first_chunk=3, n_chunks=2))
-    one = production.simulate(job(first_chunk=3))
-    other = production.simulate(job(first_chunk=4))
+    both = simulate(job(first_chunk=3, n_chunks=2))
+    one = simulate(job(first_chunk=3))
+    other = simulate(job(first_chunk=4))
     together = nanoaod.append([one.events, other.events])
     assert nanoaod.content_hash(both.events) == nanoaod.content_hash(together)
     assert both.n_generated == one.n_generated + other.n_generated
@@ -78,14 +83,12 @@ def test_content_does_not_depend_on_the_division_into_files() -> None:
 
 def test_seed_dataset_and_chunk_give_different_events() -> None:
     jobs = (job(), job(seed=1), job(first_chunk=1), job("ttbar__scaleup"))
-    content = {
-        production.simulate(each).events.collections["Jet"]["pt"][:20].tobytes() for each in jobs
-    }
+    content = {simulate(each).events.collections["Jet"]["pt"][:20].tobytes() for each in jobs}
     assert len(content) == len(jobs)
 
 
 def test_events_are_numbered_uniquely() -> None:
-    events = production.simulate(job(n_chunks=3)).events
+    events = simulate(job(n_chunks=3)).events
     names = ("run", "luminosityBlock", "event")
     identity = set(zip(*(events.scalars[name].tolist() for name in names), strict=True))
     assert len(identity) == len(events)
@@ -154,7 +157,7 @@ def test_muon_switch(ttbar: Simulated, selection: Selection) -> None:
     off = ttbar.events.collections["Muon"]
     assert len(off) > 0
     assert not off["tightId"].any()
-    both = production.simulate(job(showers=1500, muon_identification=True))
+    both = simulate(job(showers=1500, muon_identification=True))
     muons = both.events.collections["Muon"]
     hard = np.abs(muons["pt"] - 60.0) < 30.0
     assert np.mean(muons["tightId"][hard]) > 0.9
@@ -216,7 +219,7 @@ def test_quarks_of_the_tops_are_found_as_jets(nano: ak.Array) -> None:
 
 
 def level(dataset: str, showers: int = 60) -> particles.ParticleLevel:
-    generator = Generator(dataset, seed=5, leptons=(11,))
+    generator = Generator(RECIPES[dataset], dataset, seed=5, leptons=(11,))
     return particles.particle_level(generator.shower(showers))
 
 
@@ -254,13 +257,13 @@ def test_jets_hold_the_hard_partons() -> None:
 def test_missing_package(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(PipelineError, match=package) as caught:
-        production.simulate(job(showers=1))
+        simulate(job(showers=1))
     assert "pip install 'agc-pipeline[simulation]'" in caught.value.remedy
     assert "Linux x86_64 and macOS arm64" in caught.value.remedy
 
 
 def test_nothing_selected_is_still_a_file(tmp_path: Path) -> None:
-    simulated = production.simulate(job("wjets__nominal", showers=1, seed=3))
-    empty = simulated.events.chosen(np.zeros(len(simulated.events), dtype=bool))
+    simulated = simulate(job("wjets__nominal", showers=1, seed=3))
+    empty = simulated.events.select(np.zeros(len(simulated.events), dtype=bool))
     nanoaod.write(tmp_path / "empty.root", empty, n_generated=simulated.n_generated)
     assert simulated.n_generated > 0

@@ -156,7 +156,7 @@ def test_content_hash_sees_every_value() -> None:
 
 def test_no_events_are_a_readable_file(tmp_path: Path) -> None:
     path = tmp_path / "empty.root"
-    nanoaod.write(path, events().chosen(np.zeros(2, dtype=bool)), n_generated=5)
+    nanoaod.write(path, events().select(np.zeros(2, dtype=bool)), n_generated=5)
     with uproot.open(path) as file:
         assert file["Events"].num_entries == 0
         assert file["Events"]["Jet_pt"].typename == "float[]"

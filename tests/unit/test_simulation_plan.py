@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from agc_pipeline.analyses.cms_ttbar import ANALYSIS
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.simulation.calibration import CALIBRATIONS
-from agc_pipeline.simulation.plan import DATASETS, plan
-from agc_pipeline.simulation.processes import RECIPES
+from agc_pipeline.simulation.recipes import RECIPES
 from agc_pipeline.simulation.settings import SimulationJob, SimulationSettings
 
 SCALES = st.floats(0.001, 30)
@@ -20,16 +18,16 @@ def settings(scale: float) -> SimulationSettings:
 
 def test_every_dataset_of_the_analysis_can_be_simulated() -> None:
     names = {ANALYSIS.dataset_name(*dataset) for dataset in ANALYSIS.datasets}
-    assert names == set(DATASETS) == set(RECIPES) == set(CALIBRATIONS)
+    assert names == set(RECIPES)
 
 
-@given(SCALES, SCALES, st.sampled_from(DATASETS))
+@given(SCALES, SCALES, st.sampled_from(list(RECIPES)))
 def test_more_events_are_more_files(one: float, other: float, dataset: str) -> None:
     small, large = settings(min(one, other)), settings(max(one, other))
-    before = [small.job(dataset, part) for part in range(small.parts(dataset))]
-    after = [large.job(dataset, part) for part in range(large.parts(dataset))]
+    before = [small.job(dataset, part, RECIPES) for part in range(small.parts(dataset, RECIPES))]
+    after = [large.job(dataset, part, RECIPES) for part in range(large.parts(dataset, RECIPES))]
     assert len(before) <= len(after)
-    if len(before) > 1 or before[0].n_chunks == plan(dataset).chunks_per_part:
+    if len(before) > 1 or before[0].n_chunks == RECIPES[dataset].chunks_per_part:
         # Whole files stay as they are, to the letter.
         texts = [job.model_dump_json() for job in after]
         assert [job.model_dump_json() for job in before] == texts[: len(before)]
@@ -39,22 +37,23 @@ def test_more_events_are_more_files(one: float, other: float, dataset: str) -> N
         assert before[0].n_chunks <= after[0].n_chunks
 
 
-@given(SCALES, st.sampled_from(DATASETS))
+@given(SCALES, st.sampled_from(list(RECIPES)))
 def test_chunks_are_consecutive(scale: float, dataset: str) -> None:
-    jobs = [settings(scale).job(dataset, part) for part in range(settings(scale).parts(dataset))]
+    n_parts = settings(scale).parts(dataset, RECIPES)
+    jobs = [settings(scale).job(dataset, part, RECIPES) for part in range(n_parts)]
     chunks = [job.first_chunk + i for job in jobs for i in range(job.n_chunks)]
     assert chunks == list(range(len(chunks)))
 
 
-def test_scale_one_is_the_plan() -> None:
-    for dataset in DATASETS:
-        assert settings(1.0).parts(dataset) == plan(dataset).parts
-        assert settings(0.05).parts(dataset) == 1
-        assert settings(0.05).job(dataset, 0).n_chunks <= 2
+def test_scale_one_is_the_recipe() -> None:
+    for dataset, recipe in RECIPES.items():
+        assert settings(1.0).parts(dataset, RECIPES) == recipe.parts
+        assert settings(0.05).parts(dataset, RECIPES) == 1
+        assert settings(0.05).job(dataset, 0, RECIPES).n_chunks <= 2
 
 
 def test_job_holds_nothing_of_the_scale() -> None:
-    job = settings(1.0).job("wjets__nominal", 1)
+    job = settings(1.0).job("wjets__nominal", 1, RECIPES)
     assert SimulationJob.model_validate_json(job.model_dump_json()) == job
     assert set(job.model_dump()) == {
         "dataset",
@@ -68,5 +67,5 @@ def test_job_holds_nothing_of_the_scale() -> None:
 
 def test_unknown_dataset() -> None:
     with pytest.raises(ConfigurationError, match="'ttbar__nominl'") as caught:
-        settings(1.0).parts("ttbar__nominl")
+        settings(1.0).parts("ttbar__nominl", RECIPES)
     assert "ttbar__nominal" in caught.value.remedy

@@ -199,13 +199,13 @@ def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
 def _servicex(files: Sequence[InputFile], task: _Task) -> Results:
     """All files in one request, each mirror in its turn."""
     # The client is an optional dependency, and slow to import.
-    from agc_pipeline.delivery.servicex.backend import requested  # noqa: PLC0415
+    from agc_pipeline.delivery.servicex.backend import deliver  # noqa: PLC0415
 
     if task.query is None or task.job.servicex is None or task.job.format is None:
         raise TypeError("the backend servicex needs its query, its settings and a format")
     if task.store is None:
         raise TypeError("the backend servicex needs a store")
-    return requested(
+    return deliver(
         files,
         task.query,
         task.job.format,

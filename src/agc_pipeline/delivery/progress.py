@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from agc_pipeline.formatting import byte_size, duration
+
 log = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -59,27 +61,9 @@ class Progress:
         parts = [
             f"{self._files} of {self._n_files} files",
             f"{events:,}{of} events",
-            amount(self._bytes),
-            f"{amount(self._bytes / seconds)}/s, {events / seconds:,.0f} events/s",
+            byte_size(self._bytes),
+            f"{byte_size(self._bytes / seconds)}/s, {events / seconds:,.0f} events/s",
         ]
         if self._n_events is not None and 0 < events < self._n_events:
             parts.append(f"{duration(seconds * (self._n_events - events) / events)} left")
         return ", ".join(parts)
-
-
-def amount(n_bytes: float) -> str:
-    """Bytes for people, in powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.3g} {unit}"
-        n_bytes /= 1000
-    return f"{n_bytes:.3g} TB"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people, as the two largest units."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -20,9 +20,9 @@ def readable(files: Sequence[Delivered]) -> tuple[Delivered, ...]:
     if not left:
         return tuple(files)
     # The client is an optional dependency, and slow to import.
-    from agc_pipeline.delivery.servicex.addresses import presigned  # noqa: PLC0415
+    from agc_pipeline.delivery.servicex.addresses import presign  # noqa: PLC0415
 
-    found = presigned(left)
+    found = presign(left)
     return tuple(
         file.model_copy(update={"path": found[file.path]}) if file.path in found else file
         for file in files

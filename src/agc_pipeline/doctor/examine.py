@@ -1,4 +1,4 @@
-"""Which probes a configuration asks for."""
+"""The probes that a configuration requires."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -8,23 +8,27 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agc_pipeline.delivery.servicex import configuration as servicex_configuration
 from agc_pipeline.doctor import machine, services, tools
-from agc_pipeline.doctor.findings import Finding, Probe, State, ask
+from agc_pipeline.doctor.findings import Finding, Probe, State, run_probes
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.inputs import FileList
 from agc_pipeline.learning.settings import TritonSettings
 from agc_pipeline.settings import explain
 
 _SERVICEX_REMEDY = (
-    "get a servicex.yaml from the web page of your ServiceX, and put it into this folder or your "
-    "home folder"
+    "download servicex.yaml from the web page of your ServiceX into this folder or your home folder"
 )
 
 
-def examine(configuration: Mapping[str, Any], *, everything: bool, timeout: float) -> list[Finding]:
+def examine(
+    configuration: Mapping[str, Any], *, learned: str, everything: bool, timeout: float
+) -> list[Finding]:
     """Probe a machine.
 
     Args:
-        configuration: of a run, as far as it is known.
+        configuration: of a run; keys may be missing.
+        learned: key that says what scores the models of the analysis.
         everything: also what the configuration does not use.
         timeout: seconds for all probes together.
     """
@@ -32,24 +36,24 @@ def examine(configuration: Mapping[str, Any], *, everything: bool, timeout: floa
         Probe("cores", machine.cores, ""),
         Probe("memory", machine.memory, ""),
         Probe("disk", partial(machine.disk, Path(configuration.get("results", "results"))), ""),
-        Probe("packages", machine.packages, "see whether the disk answers"),
+        Probe("packages", machine.packages, "check whether the disk responds"),
     ]
-    # Each has less time than all together, so that its own words arrive.
-    each = 0.8 * timeout
-    probes += _servicex(configuration, each, everything=everything)
-    probes += _dask(configuration, each, everything=everything)
-    probes += _mirrors(configuration, each)
-    probes += _triton(configuration, each, everything=everything)
+    # Each has less time than all together, so that its own message arrives.
+    share = 0.8 * timeout
+    probes += _servicex(configuration, share, everything=everything)
+    probes += _dask(configuration, share, everything=everything)
+    probes += _mirrors(configuration, share)
+    probes += _triton(configuration, learned, share, everything=everything)
     if everything:
-        probes += _tools(each)
-    return ask(probes, timeout=timeout)
+        probes += _tools(share)
+    return run_probes(probes, timeout=timeout)
 
 
 def _tools(timeout: float) -> Iterator[Probe]:
     htcondor = ("HTCondor", "condor_version", "snakemake_executor_plugin_htcondor")
     slurm = ("Slurm", "sinfo", "snakemake_executor_plugin_slurm")
-    for names in (htcondor, slurm):
-        yield Probe(names[0], partial(tools.batch, *names, timeout=timeout), "see its log")
+    for system in (htcondor, slurm):
+        yield Probe(system[0], partial(tools.batch, *system, timeout=timeout), "see its log")
     yield Probe("uv", partial(tools.uv, timeout=timeout), "install the extra `matrix`")
 
 
@@ -58,27 +62,28 @@ def _servicex(
 ) -> Iterator[Probe]:
     delivery = configuration.get("delivery", {})
     used = any(
-        chosen.get("backend") == "servicex"
-        for chosen in (delivery, *delivery.get("datasets", {}).values())
+        settings.get("backend") == "servicex"
+        for settings in (delivery, *delivery.get("datasets", {}).values())
     )
     if not used and not everything:
         return
-    path = services.servicex_file(Path())
-    if path is None:
-        # What a run needs and cannot have is a failure.
+    try:
+        endpoints = servicex_configuration.endpoints()
+    except ConfigurationError as error:
+        unusable = Finding("ServiceX", "failed", f"{error.place}: {error.problem}", error.remedy)
+        yield Probe("ServiceX", lambda: unusable, "")
+        return
+    if not endpoints:
+        # Missing is a failure only where a run needs it.
         state: State = "failed" if used else "missing"
         missing = Finding("ServiceX", state, "no servicex.yaml", _SERVICEX_REMEDY)
         yield Probe("ServiceX", lambda: missing, "")
         return
-    try:
-        endpoints = services.servicex_endpoints(path)
-    except (OSError, ValueError) as error:
-        bad = Finding("ServiceX", "failed", f"cannot read {path}: {error}", _SERVICEX_REMEDY)
-        yield Probe("ServiceX", lambda: bad, "")
-        return
-    for name, url in endpoints.items():
-        question = partial(services.servicex, name, url, timeout=timeout)
-        yield Probe(f"ServiceX {name}", question, "see that the server and the network are up")
+    for endpoint in endpoints:
+        probe = partial(services.servicex, endpoint.name, endpoint.url, timeout=timeout)
+        yield Probe(
+            f"ServiceX {endpoint.name}", probe, "check that the server and the network are up"
+        )
 
 
 def _dask(configuration: Mapping[str, Any], timeout: float, *, everything: bool) -> Iterator[Probe]:
@@ -88,17 +93,17 @@ def _dask(configuration: Mapping[str, Any], timeout: float, *, everything: bool)
     if address is None and everything:
         address = configured or os.environ.get("DASK_SCHEDULER_ADDRESS")
     if address is not None:
-        question = partial(services.dask, address, timeout=timeout)
-        yield Probe("Dask", question, "see that the scheduler and the network are up")
+        probe = partial(services.dask, address, timeout=timeout)
+        yield Probe("Dask", probe, "check that the scheduler and the network are up")
     elif everything:
-        nothing = Finding(
+        unused = Finding(
             "Dask", "unused", "no `histograms.dask.address`: clusters are started when needed"
         )
-        yield Probe("Dask", lambda: nothing, "")
+        yield Probe("Dask", lambda: unused, "")
 
 
 def _mirrors(configuration: Mapping[str, Any], timeout: float) -> Iterator[Probe]:
-    """Doors and servers of the mirrors, with an XCache in front of them if there is one."""
+    """Servers of the mirrors, with an XCache in front of them if there is one."""
     source = configuration.get("input", {})
     if source.get("kind") != "files":
         return
@@ -127,23 +132,25 @@ def _first_file(datasets: Mapping[str, Any]) -> str:
 
 
 def _triton(
-    configuration: Mapping[str, Any], timeout: float, *, everything: bool
+    configuration: Mapping[str, Any], learned: str, timeout: float, *, everything: bool
 ) -> Iterator[Probe]:
     """The inference server that scores, or one that the environment names."""
     values = configuration.get("learning", {}).get("triton", {})
-    used = configuration.get("jet_assignment") == "triton"
-    elsewhere = os.environ.get("TRITON_URL") if everything and values else None
-    if not used and elsewhere is None:
+    used = configuration.get(learned) == "triton"
+    url = os.environ.get("TRITON_URL") if everything and values else None
+    if not used and url is None:
         if everything:
-            nothing = Finding("Triton", "unused", "only for `jet_assignment: triton`")
-            yield Probe("Triton", lambda: nothing, "")
+            unused = Finding("Triton", "unused", f"only for `{learned}: triton`")
+            yield Probe("Triton", lambda: unused, "")
         return
     try:
-        settings = TritonSettings.model_validate(values if used else {**values, "url": elsewhere})
+        settings = TritonSettings.model_validate(values if used else {**values, "url": url})
     except ValidationError as error:
-        told = explain(error, TritonSettings, place="learning.triton")
-        bad = Finding("Triton", "failed", f"{told.place}: {told.problem}", told.remedy)
-        yield Probe("Triton", lambda: bad, "")
+        explained = explain(error, TritonSettings, place="learning.triton")
+        unusable = Finding(
+            "Triton", "failed", f"{explained.place}: {explained.problem}", explained.remedy
+        )
+        yield Probe("Triton", lambda: unusable, "")
         return
-    question = partial(services.triton, settings, timeout=timeout, models=used)
-    yield Probe("Triton", question, "see that the server and the network are up")
+    probe = partial(services.triton, settings, timeout=timeout, models=used)
+    yield Probe("Triton", probe, "check that the server and the network are up")

@@ -1,4 +1,4 @@
-"""What a probe found."""
+"""Findings about a machine, and probes that run at the same time with a time-out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class Finding:
 
     Attributes:
         name: of the thing.
-        state: there; not there; there but not as it should be; or not asked for.
-        detail: what was found. Never holds a secret.
-        remedy: how to get what is missing; empty if nothing is.
+        state: available; missing; unusable; or not needed.
+        detail: versions, sizes, or the problem. Never holds a secret.
+        remedy: what to do about a problem; empty if there is none.
     """
 
     name: str
@@ -29,43 +29,42 @@ class Finding:
 
 @dataclass(frozen=True)
 class Probe:
-    """A question that may take long.
+    """A check that may take long.
 
     Attributes:
         name: of what is probed.
-        ask: gives the finding; its errors are findings, too.
-        remedy: for when it does not answer in time.
+        run: returns the finding; its errors are findings, too.
+        remedy: if it exceeds its time.
     """
 
     name: str
-    ask: Callable[[], Finding]
+    run: Callable[[], Finding]
     remedy: str
 
 
-def ask(probes: Sequence[Probe], *, timeout: float) -> list[Finding]:
-    """Ask all at the same time; what does not answer in time has failed.
+def run_probes(probes: Sequence[Probe], *, timeout: float) -> list[Finding]:
+    """Run all probes at the same time; one that exceeds the time has failed.
 
     Args:
-        probes: the questions.
+        probes: the checks.
         timeout: seconds for all of them together.
     """
-    answers: dict[int, Finding] = {}
+    findings: dict[int, Finding] = {}
 
-    def answer(number: int, probe: Probe) -> None:
-        answers[number] = probe.ask()
+    def run(number: int, probe: Probe) -> None:
+        findings[number] = probe.run()
 
-    # Name servers cannot be given a time-out: a thread that hangs must not keep the process.
+    # Name servers accept no time-out: a thread that hangs must not keep the process alive.
     threads = [
-        Thread(target=answer, args=(number, probe), daemon=True)
-        for number, probe in enumerate(probes)
+        Thread(target=run, args=(number, probe), daemon=True) for number, probe in enumerate(probes)
     ]
-    end = monotonic() + timeout
+    deadline = monotonic() + timeout
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(max(0.0, end - monotonic()))
+        thread.join(max(0.0, deadline - monotonic()))
     return [
-        answers.get(
+        findings.get(
             number,
             Finding(probe.name, "failed", f"no answer within {timeout:g} s", probe.remedy),
         )
@@ -74,6 +73,6 @@ def ask(probes: Sequence[Probe], *, timeout: float) -> list[Finding]:
 
 
 def plain_address(url: str) -> str:
-    """An address without user, password, query and fragment, where tokens may stand."""
+    """An address without user, password, query and fragment, which may hold tokens."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

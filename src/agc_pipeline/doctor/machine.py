@@ -9,12 +9,12 @@ from packaging.requirements import Requirement
 
 import agc_pipeline
 from agc_pipeline.doctor.findings import Finding
+from agc_pipeline.formatting import byte_size
 
-_GB = 1e9
-# A histogram job asks the workflow for 2 GB; a default run writes less than 1 GB.
-_MEMORY_GB = 2.0
-_DISK_GB = 5.0
-_SHOWN = 8
+# A histogram job requests 2 GB; a default run writes less than 1 GB.
+_MEMORY_MIN = 2e9
+_DISK_MIN = 5e9
+_NAMES_MAX = 8
 
 
 def cores() -> Finding:
@@ -30,12 +30,14 @@ def memory() -> Finding:
     total = os.sysconf("SC_PHYS_PAGES") * page
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
-        # Unlike the pages above it counts caches, which the system gives up.
+        # Unlike the pages above it counts caches, which the system releases when needed.
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         free = int(lines["MemAvailable"].split()[0]) * 1024
-    detail = f"{free / _GB:.1f} of {total / _GB:.1f} GB are free"
-    if free < _MEMORY_GB * _GB:
-        remedy = f"a job needs up to {_MEMORY_GB:g} GB: end other programs, or use fewer cores"
+    detail = f"{byte_size(free)} of {byte_size(total)} free"
+    if free < _MEMORY_MIN:
+        remedy = (
+            f"a job needs up to {byte_size(_MEMORY_MIN)}: end other programs, or use fewer cores"
+        )
         return Finding("memory", "failed", detail, remedy)
     return Finding("memory", "ok", detail)
 
@@ -44,8 +46,8 @@ def disk(folder: Path) -> Finding:
     """Space where the results go."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
-    detail = f"{free / _GB:.0f} GB are free at {folder}"
-    if free < _DISK_GB * _GB:
+    detail = f"{byte_size(free)} free at {folder}"
+    if free < _DISK_MIN:
         return Finding("disk", "failed", detail, "free some space, or set `results`")
     return Finding("disk", "ok", detail)
 
@@ -55,8 +57,10 @@ def packages() -> Finding:
     name = "packages"
     lock = _lock_file()
     if lock is None:
-        return Finding(name, "unused", "no lock file at hand to compare with")
-    different, missing, total = [], [], 0
+        return Finding(name, "unused", "no lock file to compare with")
+    different: list[str] = []
+    missing: list[str] = []
+    total = 0
     for line in lock.read_text(encoding="utf-8").splitlines():
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate():
@@ -64,18 +68,20 @@ def packages() -> Finding:
         total += 1
         locked = str(requirement.specifier).removeprefix("==")
         try:
-            found = version(requirement.name)
+            installed = version(requirement.name)
         except PackageNotFoundError:
             missing.append(requirement.name)
             continue
-        if found != locked:
-            different.append(f"{requirement.name} {found} instead of {locked}")
+        if installed != locked:
+            different.append(f"{requirement.name} {installed} instead of {locked}")
     if not different and not missing:
         return Finding(name, "ok", f"all {total} as locked")
-    parts = [f"missing: {_some(missing)}"] if missing else []
-    parts += [f"other versions: {_some(different)}"] if different else []
-    remedy = "install the locked ones with `make setup`; `snakemake matrix` tells whether others do"
-    return Finding(name, "failed" if different else "missing", "; ".join(parts), remedy)
+    problems = [f"missing: {_shortened(missing)}"] if missing else []
+    problems += [f"other versions: {_shortened(different)}"] if different else []
+    remedy = (
+        "install the locked versions with `make setup`; `snakemake matrix` tests other versions"
+    )
+    return Finding(name, "failed" if different else "missing", "; ".join(problems), remedy)
 
 
 def _lock_file() -> Path | None:
@@ -84,6 +90,6 @@ def _lock_file() -> Path | None:
     return path if path.exists() else None
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def _shortened(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
+    return ", ".join(names[:_NAMES_MAX]) + more

@@ -1,113 +1,89 @@
-"""Servers: ServiceX, Dask, XRootD, HTTP and Triton, asked for their health and version."""
+"""Servers: health and version of ServiceX, Dask, XRootD, HTTP and Triton."""
 
-import http.client
+import asyncio
 import json
+import math
 import socket
-import struct
 from contextlib import closing
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
+import urllib3
 
 from agc_pipeline.doctor.findings import Finding, plain_address
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.learning.settings import TritonSettings
+from agc_pipeline.readers.remote import bound_xrootd
 
-_SERVICEX_FILES = (".servicex", "servicex.yaml", "servicex.yml")
-# XRootD: five 32-bit numbers open a connection, the answer has a header and two numbers.
-_XROOTD_HELLO = struct.pack(">5i", 0, 0, 0, 4, 2012)
+_OK, _BAD_REQUEST = 200, 400
 _XROOTD_PORT = 1094
-
-
-def servicex_file(start: Path) -> Path | None:
-    """ServiceX's configuration: from a folder upwards, then in the home folder."""
-    folders = (start.absolute(), *start.absolute().parents, Path.home())
-    paths = (folder / name for folder in folders for name in _SERVICEX_FILES)
-    return next((path for path in paths if path.is_file()), None)
-
-
-def servicex_endpoints(path: Path) -> dict[str, str]:
-    """Addresses by name from ServiceX's configuration; nothing else of it is kept.
-
-    Raises:
-        ValueError: if the file is something else.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        entries = content["api_endpoints"]
-        return {str(entry.get("name", entry["endpoint"])): entry["endpoint"] for entry in entries}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        # The text of the error may show a line with a token.
-        raise ValueError(f"no list `api_endpoints` ({type(error).__name__})") from None
 
 
 def servicex(name: str, url: str, *, timeout: float) -> Finding:
     """A ServiceX endpoint: its version and code generators."""
-    title = f"ServiceX {name}" if name != url else "ServiceX"
-    remedy = "see that the server runs, or correct `endpoint` in servicex.yaml"
+    title = f"ServiceX {name}"
+    remedy = "check that the server is running, or correct `endpoint` in servicex.yaml"
     try:
-        status, text = _get(url, "/servicex", timeout=timeout)
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        response = _request("GET", f"{plain_address(url).rstrip('/')}/servicex", timeout=timeout)
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
         return _unreachable(title, url, error, remedy)
-    content = _json(text)
-    if status != http.client.OK or "app-version" not in content:
-        detail = f"{plain_address(url)} answers with status {status}, which is no ServiceX"
+    information = _json_object(response.data)
+    if response.status != _OK or "app-version" not in information:
+        detail = f"{plain_address(url)} answers with status {response.status} and is no ServiceX"
         return Finding(title, "failed", detail, remedy)
-    generators = ", ".join(sorted(content.get("code-gen-image", {}))) or "none"
+    generators = ", ".join(sorted(information.get("code-gen-image", {}))) or "none"
     return Finding(
         title,
         "ok",
-        f"version {content['app-version']} at {plain_address(url)}; generators: {generators}",
+        f"version {information['app-version']} at {plain_address(url)}; generators: {generators}",
     )
 
 
 def triton(settings: TritonSettings, *, timeout: float, models: bool = True) -> Finding:
-    """An inference server, asked as a run asks it: its version, and whether it has the models.
+    """An inference server, contacted as in a run: its version, and whether it has the models.
 
     Args:
         settings: of the server.
-        timeout: seconds for all questions together.
-        models: also ask for the models.
+        timeout: seconds for all requests together.
+        models: also check the models.
     """
     if find_spec("tritonclient") is None:
         detail = "the client of Triton is not installed"
         return Finding("Triton", "missing", detail, "install the extra `jet-assignment`")
-    # It takes long to import, and may not be there.
+    # It takes long to import, and is an optional dependency.
     from agc_pipeline.learning.kserve import Server  # noqa: PLC0415
 
     versions = (settings.versions.even, settings.versions.odd) if models else ()
-    # As many questions, and one more if a model is not there.
+    # Three requests about the server, one for each model, and one more if a model is missing.
     share = timeout / (len(versions) + 4)
-    once = settings.model_copy(update={"attempts": 1, "timeout": share})
+    single_attempt = settings.model_copy(update={"attempts": 1, "timeout": share})
     try:
-        with closing(Server(once)) as server:
-            what = server.describe()
+        with closing(Server(single_attempt)) as server:
+            description = server.describe()
             for version in versions:
                 server.require(version)
     except PipelineError as error:
         return Finding("Triton", "failed", f"{error.place}: {error.problem}", error.remedy)
-    has = f"; {settings.model} {' and '.join(versions)} are ready" if models else ""
-    return Finding("Triton", "ok", f"{what} at {settings.url}{has}")
+    ready = f"; {settings.model} {' and '.join(versions)} are ready" if models else ""
+    return Finding("Triton", "ok", f"{description} at {settings.url}{ready}")
 
 
 def web(url: str, *, timeout: float) -> Finding:
-    """A file on a web server: whether it can be had."""
+    """A file on a web server: whether it is available."""
     title = f"mirror {urlsplit(url).hostname}"
     remedy = "try another mirror first (`input.mirror_order`)"
     try:
-        status, _ = _get(url, "", timeout=timeout, method="HEAD")
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        response = _request("HEAD", plain_address(url), timeout=timeout)
+    except (urllib3.exceptions.HTTPError, ValueError) as error:
         return _unreachable(title, url, error, remedy)
-    good = status < http.client.BAD_REQUEST
-    detail = f"status {status} for {plain_address(url)}"
-    return Finding(title, "ok" if good else "failed", detail, "" if good else remedy)
+    available = response.status < _BAD_REQUEST
+    detail = f"status {response.status} for {plain_address(url)}"
+    return Finding(title, "ok" if available else "failed", detail, "" if available else remedy)
 
 
 def xrootd(url: str, *, timeout: float) -> Finding:
-    """An XRootD door: whether it answers, and whether the client is installed."""
+    """An XRootD door: whether it accepts a login and answers, and whether the client is there."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _XROOTD_PORT
     title = f"mirror {host}"
@@ -115,22 +91,24 @@ def xrootd(url: str, *, timeout: float) -> Finding:
         return Finding(
             title, "missing", "the XRootD client is not installed", "install the extra `xrootd`"
         )
-    remedy = "see whether port and network are open, or try another mirror (`input.mirror_order`)"
+    remedy = "check that port and network are open, or try another mirror (`input.mirror_order`)"
     try:
-        with socket.create_connection((host, port), timeout=timeout) as connection:
-            connection.sendall(_XROOTD_HELLO)
-            answer = _receive(connection, 16)
+        _connect(host, port, timeout)
     except OSError as error:
         return _unreachable(title, url, error, remedy)
-    if len(answer) < 16:
-        return Finding(title, "failed", f"{host}:{port} does not speak XRootD", remedy)
-    version, kind = struct.unpack(">2i", answer[8:])
-    what = "data server" if kind == 1 else "redirector"
-    return Finding(title, "ok", f"{what} at {host}:{port}, protocol {version:x}")
+    from XRootD.client import FileSystem  # noqa: PLC0415 - an optional dependency
+
+    bound_xrootd(timeout)
+    status, _ = FileSystem(f"{parts.scheme}://{host}:{port}").ping(timeout=math.ceil(timeout))
+    if not status.ok:
+        reason = " ".join(status.message.split())
+        detail = f"{host}:{port} does not answer as an XRootD server: {reason}"
+        return Finding(title, "failed", detail, remedy)
+    return Finding(title, "ok", f"XRootD server at {host}:{port}")
 
 
 def dask(address: str, *, timeout: float) -> Finding:
-    """A Dask scheduler: whether something that speaks its protocol answers."""
+    """A Dask scheduler: whether it answers, and its workers."""
     parts = urlsplit(address)
     remedy = "start the scheduler, or correct `histograms.dask.address`"
     if parts.scheme != "tcp" or parts.port is None:
@@ -138,55 +116,65 @@ def dask(address: str, *, timeout: float) -> Finding:
             "Dask", "unused", f"{plain_address(address)} is not probed, only tcp://host:port is"
         )
     try:
-        with socket.create_connection((parts.hostname, parts.port), timeout=timeout) as connection:
-            # It speaks first, and tells what it can do.
-            greeting = connection.recv(4096)
+        _connect(parts.hostname or "", parts.port, timeout)
+        identity = asyncio.run(asyncio.wait_for(_identity(address, timeout), timeout))
     except OSError as error:
         return _unreachable("Dask", address, error, remedy)
-    if b"pickle-protocol" not in greeting:
+    # distributed takes the first bytes of any other server for the length of a message.
+    except (MemoryError, ValueError):
+        identity = {}
+    if identity.get("type") != "Scheduler":
         return Finding("Dask", "failed", f"{address} is no Dask scheduler", remedy)
     return Finding("Dask", "ok", f"scheduler at {address}")
 
 
-def _receive(connection: socket.socket, n: int) -> bytes:
-    """Up to ``n`` bytes; fewer if the other side closes."""
-    found = b""
-    while len(found) < n and (part := connection.recv(n - len(found))):
-        found += part
-    return found
+async def _identity(address: str, timeout: float) -> dict[str, Any]:
+    # It takes long to import.
+    from distributed.core import rpc  # noqa: PLC0415
+
+    async with rpc(address, timeout=timeout) as server:
+        identity: dict[str, Any] = await server.identity()
+        return identity
 
 
-def _get(url: str, path: str, *, timeout: float, method: str = "GET") -> tuple[int, str]:
-    """Status and content of an address; redirections are not followed.
+def _connect(host: str, port: int, timeout: float) -> None:
+    """Open and close a connection: clients of XRootD and Dask retry one that is refused.
+
+    Raises:
+        OSError: if the host is unknown or unreachable, or refuses.
+    """
+    socket.create_connection((host, port), timeout=timeout).close()
+
+
+def _request(method: str, url: str, *, timeout: float) -> urllib3.BaseHTTPResponse:
+    """The response to a request; redirections are not followed.
 
     Raises:
         ValueError: for an address that is not http or https.
+        urllib3.exceptions.HTTPError: if there is no response.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("not an address at http:// or https://")
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname, parts.port, timeout=timeout)
-    try:
-        connection.request(method, f"{parts.path.rstrip('/')}{path}" or "/")
-        answer = connection.getresponse()
-        return answer.status, answer.read(100_000).decode("utf-8", "replace")
-    finally:
-        connection.close()
+    return urllib3.request(method, url, timeout=urllib3.Timeout(total=timeout), retries=False)
 
 
-def _json(text: str) -> dict[str, Any]:
-    """The object in a text; empty if there is none."""
+def _json_object(content: bytes) -> dict[str, Any]:
+    """The JSON object in a response; empty if there is none."""
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError:
+        information = json.loads(content)
+    except ValueError:
         return {}
-    return content if isinstance(content, dict) else {}
+    return information if isinstance(information, dict) else {}
 
 
 def _unreachable(title: str, url: str, error: Exception, remedy: str) -> Finding:
-    # Only the system's words: the error's own text may hold the whole address.
-    words = (
-        error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    # Only the system's own message: that of a library may hold the whole address.
+    cause = error if isinstance(error, OSError) else error.__cause__
+    reason = cause.strerror if isinstance(cause, OSError) else None
+    return Finding(
+        title,
+        "failed",
+        f"{plain_address(url)} does not answer: {reason or type(error).__name__}",
+        remedy,
     )
-    return Finding(title, "failed", f"{plain_address(url)} does not answer: {words}", remedy)

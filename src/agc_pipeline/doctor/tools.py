@@ -16,15 +16,19 @@ def batch(name: str, command: str, plugin: str, *, timeout: float) -> Finding:
         plugin: module of Snakemake's executor plugin.
         timeout: seconds.
     """
-    found = shutil.which(command)
-    if found is None:
+    program = shutil.which(command)
+    if program is None:
         return Finding(
-            name, "missing", f"no {command} here", f"log in to a submit node, or install {name}"
+            name,
+            "missing",
+            f"{command} is not in PATH",
+            f"log in to a submit node, or install {name}",
         )
-    version, well = _said([found, "--version"] if command == "sinfo" else [found], timeout)
-    if not well:
+    arguments = ["--version"] if command == "sinfo" else []
+    version, works = _version([program, *arguments], timeout)
+    if not works:
         remedy = f"log in to a submit node; else configure {name} here, or remove it"
-        return Finding(name, "failed", f"{found}: {version}", remedy)
+        return Finding(name, "failed", f"{program}: {version}", remedy)
     if find_spec(plugin) is None:
         package = plugin.replace("_", "-")
         return Finding(name, "missing", f"{version}; no plugin", f"pip install {package}")
@@ -33,27 +37,27 @@ def batch(name: str, command: str, plugin: str, *, timeout: float) -> Finding:
 
 def uv(*, timeout: float) -> Finding:
     """The program that builds the environments of the matrix."""
-    found = shutil.which("uv")
-    if found is None:
+    program = shutil.which("uv")
+    if program is None:
         return Finding("uv", "missing", "`snakemake matrix` needs it", "install the extra `matrix`")
-    version, well = _said([found, "--version"], timeout)
-    if not well:
-        return Finding("uv", "failed", f"{found}: {version}", "install the extra `matrix` anew")
+    version, works = _version([program, "--version"], timeout)
+    if not works:
+        return Finding("uv", "failed", f"{program}: {version}", "reinstall the extra `matrix`")
     return Finding("uv", "ok", version)
 
 
-def _said(command: list[str], timeout: float) -> tuple[str, bool]:
-    """First line that a command prints, or the last one of its error, and whether it is well."""
+def _version(command: list[str], timeout: float) -> tuple[str, bool]:
+    """First line that a command prints, or the last one of its error; whether it succeeded."""
     try:
-        done = subprocess.run(  # noqa: S603 - one of ours, found in PATH
+        process = subprocess.run(  # noqa: S603 - one of ours, found in PATH
             command, capture_output=True, text=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
         return f"no answer within {timeout:g} s", False
     except OSError as error:
         return error.strerror or type(error).__name__, False
-    lines = done.stdout.strip().splitlines()
-    if done.returncode == 0 and lines:
+    lines = process.stdout.strip().splitlines()
+    if process.returncode == 0 and lines:
         return lines[0].strip("$ "), True
-    said = done.stderr.strip().splitlines()
-    return said[-1] if said else f"status {done.returncode}", False
+    errors = process.stderr.strip().splitlines()
+    return errors[-1] if errors else f"status {process.returncode}", False

@@ -1,4 +1,4 @@
-"""Proof that every sample and systematic of a workspace came from the histograms of its name.
+"""Proof that every sample and systematic of a workspace comes from the histograms of its name.
 
 The classic error is a pasted string: the templates of one systematic are those of another, and
 nothing fails. So the content of each is computed once more from the histograms that the
@@ -12,10 +12,11 @@ import hist
 import numpy as np
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Process, Region, Systematic, Template
-from agc_pipeline.inference.binning import rebin
+from agc_pipeline.inference.binning import fit_edges, rebin
 from agc_pipeline.inference.checks import Finding
 from agc_pipeline.inference.interpolation import Array
-from agc_pipeline.inference.settings import Rebinning
+from agc_pipeline.inference.settings import ModelSettings
+from agc_pipeline.inference.workspace import nuisances
 from agc_pipeline.settings import Settings
 
 Workspace = dict[str, Any]
@@ -34,7 +35,7 @@ class Origin(Settings):
         modifier: name of the systematic; None for the sample itself.
         histograms: that the declaration names for it.
         deviation: largest difference from their content, relative to the largest bin.
-        found: histograms that have the content instead, if it is not theirs.
+        actual: histograms that have the content instead, if it is not theirs.
     """
 
     channel: str
@@ -42,7 +43,7 @@ class Origin(Settings):
     modifier: str | None
     histograms: tuple[str, ...]
     deviation: float
-    found: tuple[str, ...]
+    actual: tuple[str, ...]
 
     @property
     def proven(self) -> bool:
@@ -54,7 +55,7 @@ def audit(
     workspace: Workspace,
     analysis: Analysis,
     histograms: Histograms,
-    rebinning: Rebinning | None,
+    settings: ModelSettings,
 ) -> tuple[Origin, ...]:
     """Trace the samples and the systematics with histograms of their own.
 
@@ -62,14 +63,20 @@ def audit(
         workspace: before pruning.
         analysis: the declaration.
         histograms: of the run, by name.
-        rebinning: bins of the fit.
+        settings: of the model, with the bins of the fit.
     """
     regions = {region.title: region for region in analysis.regions}
     processes = {process.title: process for process in analysis.processes}
-    systematics = {systematic.name: systematic for systematic in analysis.systematics}
-    fitted = {region.name for region in analysis.regions if region.fitted}
+    systematics = {nuisance.name: nuisance.systematic for nuisance in nuisances(analysis)}
+    fitted = {
+        region.name: fit_edges(region, settings.edges)
+        for region in analysis.regions
+        if region.fitted
+    }
     rebinned = {
-        template.name: rebin(histograms[template.name], rebinning, name=template.name).yields
+        template.name: rebin(
+            histograms[template.name], fitted[template.region], name=template.name
+        ).yields
         for template in analysis.templates()
         if template.region in fitted and template.name in histograms
     }
@@ -90,7 +97,7 @@ def findings(origins: tuple[Origin, ...]) -> tuple[Finding, ...]:
             severity="error",
             where=", ".join(filter(None, (origin.channel, origin.sample, origin.modifier))),
             message=f"content is not that of {', '.join(origin.histograms)}"
-            + (f", but of {', '.join(origin.found)}" if origin.found else ""),
+            + (f", but of {', '.join(origin.actual)}" if origin.actual else ""),
         )
         for origin in origins
         if not origin.proven
@@ -132,9 +139,9 @@ def _origin(
 ) -> Origin:
     """Compare content with the histograms that it is claimed to come from."""
     deviation = max(_deviation(content, contents[name]) for name, content in claimed.items())
-    found = []
+    actual: list[str] = []
     if deviation > _TOLERANCE:
-        found = [
+        actual = [
             name
             for content in claimed.values()
             for name, other in contents.items()
@@ -146,7 +153,7 @@ def _origin(
         modifier=modifier,
         histograms=tuple(claimed),
         deviation=deviation,
-        found=tuple(found),
+        actual=tuple(actual),
     )
 
 

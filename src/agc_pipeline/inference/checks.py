@@ -1,4 +1,4 @@
-"""What may be wrong with a model, looked for before it is fitted."""
+"""Checks of a model before it is fitted."""
 
 from collections.abc import Collection, Iterator
 from typing import Any, Literal
@@ -13,7 +13,7 @@ Workspace = dict[str, Any]
 
 
 class Finding(Settings):
-    """Something that the checks of a model found.
+    """A result of the checks of a model.
 
     Attributes:
         severity: "error" makes a fit impossible or wrong, "warning" is to be looked at, "note"
@@ -28,11 +28,11 @@ class Finding(Settings):
 
 
 def check(workspace: Workspace, mirrored: Collection[str] = ()) -> tuple[Finding, ...]:
-    """Look through a workspace.
+    """Check a workspace.
 
     Args:
         workspace: any.
-        mirrored: names of the systematics whose shift down is that up mirrored.
+        mirrored: names of the parameters whose shift down is the shift up, mirrored.
     """
     observed = {entry["name"]: np.array(entry["data"]) for entry in workspace["observations"]}
     findings: list[Finding] = []
@@ -44,17 +44,19 @@ def check(workspace: Workspace, mirrored: Collection[str] = ()) -> tuple[Finding
 
 
 def refuse(findings: Collection[Finding], *, place: str) -> None:
-    """End here if there are errors.
+    """Refuse a model with errors.
 
     Raises:
         ModelError: naming all of them.
     """
-    errors = [f"{found.where}: {found.message}" for found in findings if found.severity == "error"]
+    errors = [
+        f"{finding.where}: {finding.message}" for finding in findings if finding.severity == "error"
+    ]
     if errors:
         raise ModelError(
             "; ".join(errors),
             place=place,
-            remedy="use more events, merge bins with `fit.model.rebinning`, or leave the sample or "
+            remedy="use more events, merge bins with `fit.model.edges`, or leave the sample or "
             "the systematic out",
         )
 
@@ -63,22 +65,24 @@ def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
     total = np.sum([sample["data"] for sample in channel["samples"]], axis=0)
     name = channel["name"]
     if not np.all(np.isfinite(total)) or not np.all(np.isfinite(observed)):
-        yield Finding(severity="error", where=name, message="contents that are not finite")
+        yield Finding(severity="error", where=name, message="contents are not finite")
         return
     if bins := _bins(total < 0):
-        yield Finding(
-            severity="error", where=name, message=f"fewer than no expected events in {bins}"
-        )
+        yield Finding(severity="error", where=name, message=f"negative expected yield in {bins}")
     if bins := _bins(observed < 0):
-        yield Finding(severity="error", where=name, message=f"fewer than no events in {bins}")
+        yield Finding(
+            severity="error", where=name, message=f"negative number of observed events in {bins}"
+        )
     if bins := _bins((total == 0) & (observed > 0)):
         yield Finding(
-            severity="error", where=name, message=f"data but no expected events in {bins}"
+            severity="error", where=name, message=f"data but zero expected yield in {bins}"
         )
     if bins := _bins((total == 0) & (observed == 0)):
-        yield Finding(severity="note", where=name, message=f"nothing in {bins}")
+        yield Finding(
+            severity="note", where=name, message=f"no data and no expected events in {bins}"
+        )
     if not observed.any():
-        yield Finding(severity="warning", where=name, message="no data at all")
+        yield Finding(severity="warning", where=name, message="no data in any bin")
 
 
 def _sample(sample: Any, where: str, mirrored: Collection[str]) -> Iterator[Finding]:
@@ -108,11 +112,13 @@ def _norm(values: Any, where: str) -> Iterator[Finding]:
         yield Finding(
             severity="error",
             where=where,
-            message=f"factors {low:g} and {high:g} of 100 % or more make the yield negative",
+            message=f"normalisation factors {low:g} and {high:g} make the yield negative",
         )
     elif max(abs(low - 1), abs(high - 1)) >= 1:
         yield Finding(
-            severity="warning", where=where, message=f"a factor of {max(low, high):g}: over 100 %"
+            severity="warning",
+            where=where,
+            message=f"normalisation factor {max(low, high):g}: a change of 100 % or more",
         )
 
 
@@ -120,9 +126,11 @@ def _shape(values: Any, nominal: Array, where: str, mirrored: bool) -> Iterator[
     for key, direction in (("hi_data", "up"), ("lo_data", "down")):
         content = np.array(values[key])
         if not np.all(np.isfinite(content)):
-            yield Finding(severity="error", where=where, message=f"{direction}: not finite")
+            yield Finding(
+                severity="error", where=where, message=f"{direction}: contents are not finite"
+            )
         elif bins := _bins((content < 0) & (nominal >= 0)):
-            how = ", by mirroring a shift of more than the content" if mirrored else ""
+            how = ", by mirroring a shift that is larger than the content" if mirrored else ""
             yield Finding(
                 severity="warning",
                 where=where,
@@ -145,7 +153,7 @@ def _twins(sample: Any, where: str) -> Iterator[Finding]:
                 yield Finding(
                     severity="warning",
                     where=where,
-                    message=f"{first} and {second} have the same templates",
+                    message=f"{first} and {second} have identical templates",
                 )
 
 

@@ -1,4 +1,4 @@
-"""Auxiliary measurements: what is known of the parameters before the data.
+"""Auxiliary measurements: constraints of the parameters by other data.
 
 A Gaussian one adds ((t - a) / sigma)^2 to -2 ln L, for a parameter t measured as a +- sigma; a
 Poisson one adds that of a events where rate * t are expected, relative to its minimum.

@@ -8,7 +8,8 @@ leaves pyhf's global optimizer changed. It stays available, and pyhf is left as 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import assert_never
+from functools import cached_property
+from typing import Literal, assert_never
 
 import cabinetry
 import numpy as np
@@ -20,7 +21,7 @@ from cabinetry.model_utils import unconstrained_parameter_count
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum, Modes, modes_at
-from agc_pipeline.inference.problem import Found, Problem, problem
+from agc_pipeline.inference.problem import Problem, Search, problem
 from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.settings import Settings
 
@@ -35,8 +36,8 @@ class Diagnostics(Settings):
         condition_number: largest over smallest eigenvalue of the same; None likewise.
         iterations: Newton steps taken; None for cabinetry's fit.
         starts: places that fits were started from.
-        minima: different minima that they found, of which the lowest is kept.
-        at_bounds: names of parameters that a bound holds; their uncertainty is given as zero.
+        minima: different minima that they ended in, of which the lowest counts.
+        at_bounds: names of parameters at a bound; their uncertainty is zero.
     """
 
     gradient_norm: float
@@ -51,10 +52,35 @@ class Diagnostics(Settings):
 
 @dataclass(frozen=True)
 class Fit:
-    """A fit: what cabinetry's functions take, and how far to trust it."""
+    """A fit: what cabinetry's functions take, and how far to trust it.
+
+    Attributes:
+        results: best fit, uncertainties and correlations.
+        diagnostics: how good the minimum is.
+        problem: what was fitted, to be repeated with other data or with parameters held.
+        lowest: minimum by exact derivatives; None for a fit by cabinetry.
+    """
 
     results: FitResults
     diagnostics: Diagnostics
+    problem: Problem
+    lowest: Minimum | None
+
+    @property
+    def method(self) -> Literal["exact", "cabinetry"]:
+        """Method of the fit."""
+        return "cabinetry" if self.lowest is None else "exact"
+
+    @cached_property
+    def minimum(self) -> Minimum:
+        """The minimum with exact derivatives; a fit by cabinetry is where its search starts.
+
+        Raises:
+            ModelError: if there is none.
+        """
+        if self.lowest is not None:
+            return self.lowest
+        return self.problem.lowest([self.results.bestfit]).minimum
 
 
 def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fit:
@@ -72,53 +98,55 @@ def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fi
     Raises:
         ModelError: if the model is not supported or has no minimum within its bounds.
     """
-    made = problem(model, data, settings)
+    task = problem(model, data, settings)
     match settings.method:
         case "exact":
-            return _exact(model, data, made)
+            return _exact(model, data, task)
         case "cabinetry":
-            return _plain(model, data, made)
+            return _plain(model, data, task)
         case _:
             assert_never(settings.method)
 
 
-def minimum(made: Problem) -> Found:
+def minimum(task: Problem) -> Search:
     """The lowest minimum of a fit.
 
     Raises:
         ModelError: if there is none, or the parameter of interest is at a bound other than zero.
     """
-    found = made.lowest(made.starts())
-    best, poi = found.minimum, made.poi
-    # No signal is a result; any other bound was chosen too narrow.
-    at_bound = not (best.free[poi] or made.fixed[poi])
+    search = task.lowest(task.starts())
+    best, poi = search.minimum, task.poi
+    # No signal is a result; any other bound is too narrow.
+    at_bound = not (best.free[poi] or task.fixed[poi])
     if at_bound and best.parameters[poi] != 0:
         raise ModelError(
-            f"the fit drives {made.names[poi]} to its bound {best.parameters[poi]:.3g}",
-            place="bounds of the parameter of interest, `fit.model.poi.bounds`",
+            f"the fit drives {task.names[poi]} to its bound {best.parameters[poi]:.3g}",
+            place="bounds of the parameter of interest in the declaration of the analysis",
             remedy="widen the bounds, and check that data and templates belong together",
         )
-    return found
+    return search
 
 
-def _exact(model: pyhf.Model, data: list[float], made: Problem) -> Fit:
-    found = minimum(made)
-    best = found.minimum
-    held = zip(made.names, best.free, made.fixed, strict=True)
+def _exact(model: pyhf.Model, data: list[float], task: Problem) -> Fit:
+    search = minimum(task)
+    best = search.minimum
+    parameters = zip(task.names, best.free, task.fixed, strict=True)
     return Fit(
         _results(model, data, best),
         _diagnostics(
             best.expansion.gradient[best.free],
             best.modes,
             iterations=best.iterations,
-            starts=found.starts,
-            minima=found.minima,
-            at_bounds=tuple(name for name, free, fixed in held if not (free or fixed)),
+            starts=search.starts,
+            minima=search.minima,
+            at_bounds=tuple(name for name, free, fixed in parameters if not (free or fixed)),
         ),
+        task,
+        best,
     )
 
 
-def _plain(model: pyhf.Model, data: list[float], made: Problem) -> Fit:
+def _plain(model: pyhf.Model, data: list[float], task: Problem) -> Fit:
     """Run cabinetry's fit, with the exact derivatives where it ends as diagnostics."""
     with backend_kept():
         try:
@@ -129,8 +157,8 @@ def _plain(model: pyhf.Model, data: list[float], made: Problem) -> Fit:
                 place="fit.minimiser.method",
                 remedy="fit with `fit.minimiser.method: exact`",
             ) from error
-    free = ~made.fixed
-    here = made.likelihood.expand(results.bestfit)
+    free = ~task.fixed
+    here = task.likelihood.expand(results.bestfit)
     return Fit(
         results,
         _diagnostics(
@@ -141,6 +169,8 @@ def _plain(model: pyhf.Model, data: list[float], made: Problem) -> Fit:
             minima=1,
             at_bounds=(),
         ),
+        task,
+        None,
     )
 
 

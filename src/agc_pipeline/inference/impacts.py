@@ -18,14 +18,23 @@ correlations count twice.)
 Source: A. Pinto et al., Eur. Phys. J. C 84 (2024) 593, arXiv:2307.04007.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
 import numpy as np
+import pyhf
 
-from agc_pipeline.inference.groups import OTHER
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem
+from agc_pipeline.inference.workspace import nuisances
 from agc_pipeline.settings import Settings
+
+# Groups of parameters that are in no other.
+STATISTICS = "Simulation statistics"
+OTHER = "Other systematics"
+
+_STATISTICAL = ("staterror", "shapesys")
 
 
 class Source(Settings):
@@ -90,3 +99,54 @@ def breakdown(problem: Problem, best: Minimum, groups: Mapping[str, str]) -> Bre
         groups={name: float(np.sqrt(part)) for name, part in ordered},
         sources=tuple(sorted(sources, key=lambda source: -abs(source.impact))),
     )
+
+
+def declared_groups(analysis: Analysis) -> dict[str, str]:
+    """Group of each nuisance parameter of an analysis, by name."""
+    return {
+        nuisance.name: nuisance.systematic.group or nuisance.systematic.name
+        for nuisance in nuisances(analysis)
+    }
+
+
+def matching_groups(
+    names: Iterable[str], patterns: Mapping[str, tuple[str, ...]]
+) -> dict[str, str]:
+    """Group of each name that a pattern of a group fits; of several groups, the first.
+
+    Args:
+        names: of modifiers.
+        patterns: group to patterns, as in file names (``jet_*``).
+    """
+    return {
+        name: group
+        for name in names
+        for group in [
+            next(
+                (
+                    group
+                    for group, alternatives in patterns.items()
+                    if any(fnmatchcase(name, pattern) for pattern in alternatives)
+                ),
+                None,
+            )
+        ]
+        if group is not None
+    }
+
+
+def parameter_groups(model: pyhf.Model, groups: Mapping[str, str]) -> dict[str, str]:
+    """Group of each constrained parameter, by its full name (``gamma[3]``).
+
+    Args:
+        model: gives parameters and their kinds.
+        groups: of modifiers, by name; statistical factors of bins have their own without it.
+    """
+    kinds = dict(model.config.modifiers)
+    labels = model.config.par_names
+    return {
+        label: groups.get(name, STATISTICS if kinds[name] in _STATISTICAL else OTHER)
+        for name in model.config.par_order
+        if model.config.param_set(name).constrained
+        for label in labels[model.config.par_slice(name)]
+    }

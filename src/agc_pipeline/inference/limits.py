@@ -39,7 +39,7 @@ class Signal:
         low, high = problem.bounds[self._poi]
         if problem.fixed[self._poi] or not low <= 0 < high:
             raise ModelError(
-                f"{problem.names[self._poi]} is no strength of a signal: it may not be zero",
+                f"{problem.names[self._poi]} is not a signal strength: its bounds exclude zero",
                 place="bounds of the parameter of interest",
                 remedy="none is needed: limit and significance do not apply",
             )
@@ -89,7 +89,7 @@ class Signal:
             while excess(upper) > 0:
                 if upper >= highest:
                     raise ModelError(
-                        f"the upper limit on {self._problem.names[self._poi]} is beyond its bound "
+                        f"the upper limit on {self._problem.names[self._poi]} exceeds its bound "
                         f"{highest:g}",
                         place="bounds of the parameter of interest",
                         remedy="widen the bounds",
@@ -98,25 +98,25 @@ class Signal:
             start = max(lower, _PRECISION * upper)
             return float(scipy.optimize.brentq(excess, start, upper, xtol=_PRECISION * upper))
 
-        found = [solve(which) for which in range(1 + len(BANDS))]
-        return found[0], np.array(found[1:])
+        observed, *expected = (solve(which) for which in range(1 + len(BANDS)))
+        return observed, np.array(expected)
 
     def _statistics(self, strength: float) -> tuple[float, float]:
         """q-tilde of a strength, for the data and for Asimov data without signal."""
-        if strength not in self._known:
+        if strength not in self._cache:
             q = 0.0
             if strength > self.strength:
                 q = self._held(strength).expansion.value - self.best.expansion.value
             asimov, background = self._background
             expected = asimov.conditional(background, {self._poi: strength}).expansion.value
-            self._known[strength] = max(q, 0.0), max(expected, 0.0)
-        return self._known[strength]
+            self._cache[strength] = max(q, 0.0), max(expected, 0.0)
+        return self._cache[strength]
 
     def _held(self, strength: float) -> Minimum:
         return self._problem.conditional(self.best, {self._poi: strength})
 
     @cached_property
-    def _known(self) -> dict[float, tuple[float, float]]:
+    def _cache(self) -> dict[float, tuple[float, float]]:
         return {}
 
     @cached_property
@@ -135,11 +135,11 @@ class Signal:
 
 def _asimov(problem: Problem, parameters: Array) -> Problem:
     """The same fit for the data, auxiliary ones included, that the model expects."""
-    given = problem.likelihood.constraints
+    measured = problem.likelihood.constraints
     constraints = Constraints(
-        centre=np.where(given.weight > 0, parameters, given.centre),
-        weight=given.weight,
-        counts=given.rate * parameters,
-        rate=given.rate,
+        centre=np.where(measured.weight > 0, parameters, measured.centre),
+        weight=measured.weight,
+        counts=measured.rate * parameters,
+        rate=measured.rate,
     )
     return problem.with_data(problem.likelihood.rates(parameters), constraints)

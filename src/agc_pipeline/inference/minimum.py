@@ -1,6 +1,6 @@
 """Minimum of a likelihood within bounds, by damped Newton steps with exact derivatives.
 
-scipy's methods that use a Hessian know no bounds, or approach them through a barrier in ten times
+scipy's methods that use a Hessian have no bounds, or approach them through a barrier in ten times
 as many steps. MINUIT with numerical derivatives stops where uncertainties are off by up to 10 %.
 """
 
@@ -17,7 +17,7 @@ from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.likelihood import Expansion, Likelihood
 from agc_pipeline.inference.settings import MinimiserSettings
 
-# Eigenvalue of the Hessian with unit diagonal below which parameters cannot be told apart: their
+# Eigenvalue of the Hessian with unit diagonal below which parameters are indistinguishable: their
 # correlation would be 0.9999999 or more. Short of the minimum by the largest distance that the
 # settings allow, an eigenvalue that should be zero can be 1e-8.
 _DEGENERATE = 1e-7
@@ -168,10 +168,10 @@ def minimise(
     here = likelihood.expand(at)
     if not np.isfinite(here.value):
         raise ModelError(
-            "the model excludes the data where the fit starts: it expects nothing in a bin that "
-            "has events, or a negative number",
+            "the model excludes the data where the fit starts: zero expected yield in a bin with "
+            "events, or a negative expected yield",
             place="workspace",
-            remedy="use more simulated events, or merge bins with `fit.model.rebinning`",
+            remedy="use more simulated events, or merge bins with `fit.model.edges`",
         )
     # A fall by less than this drowns in rounding.
     rounding = 100 * np.finfo(np.float64).eps * (1 + likelihood.data.sum())
@@ -183,8 +183,8 @@ def minimise(
         distance = around.distance()
         if distance <= settings.max_distance:
             if around.suspicious:
-                kept = [name for name, is_free in zip(names, free, strict=True) if is_free]
-                _require_point(around.modes, kept)
+                names_free = [name for name, is_free in zip(names, free, strict=True) if is_free]
+                _require_point(around.modes, names_free)
             return Minimum(at, here, free, iteration)
         while True:
             there = at.copy()
@@ -231,7 +231,7 @@ def _require_point(modes: Modes, names: list[str]) -> None:
         size = np.abs(modes.vectors[:, 0])
         together = [name for name, part in zip(names, size, strict=True) if part > size.max() / 10]
         raise ModelError(
-            f"the data cannot tell parameters apart: {', '.join(together)}",
+            f"the data do not distinguish the parameters: {', '.join(together)}",
             place="workspace",
             remedy="remove one of them from the model, or add data that it changes differently",
         )

@@ -12,7 +12,7 @@ from agc_pipeline.inference.constraints import Constraints
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.likelihood import Likelihood
 from agc_pipeline.inference.minimum import Mask, Minimum, minimise
-from agc_pipeline.inference.reading import from_model
+from agc_pipeline.inference.modifiers import model_likelihood
 from agc_pipeline.inference.settings import MinimiserSettings
 
 # Minima that differ by less in -2 ln L are the same.
@@ -21,8 +21,8 @@ _SAME = 1e-6
 _SPREAD = 0.3
 
 
-class Found(NamedTuple):
-    """The lowest minimum, and how many different ones were found from how many starts."""
+class Search(NamedTuple):
+    """The lowest minimum of a search: how many different ones were reached from how many starts."""
 
     minimum: Minimum
     starts: int
@@ -31,7 +31,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """A likelihood and what a fit may do with its parameters (p).
+    """A fit to be done: a likelihood, and what may be done with its parameters (p).
 
     Attributes:
         likelihood: to be minimised.
@@ -51,7 +51,7 @@ class Problem:
     poi: int
     settings: MinimiserSettings
 
-    def lowest(self, starts: Iterable[Array], held: Mapping[int, float] | None = None) -> Found:
+    def lowest(self, starts: Iterable[Array], held: Mapping[int, float] | None = None) -> Search:
         """The lowest minimum that is reached from several starts.
 
         Args:
@@ -68,7 +68,7 @@ class Problem:
         failures: list[ModelError] = []
         for start in starts:
             try:
-                found = minimise(
+                minimum = minimise(
                     self.likelihood,
                     np.where(fixed, values, start),
                     bounds=self.bounds,
@@ -79,13 +79,13 @@ class Problem:
             except ModelError as error:
                 failures.append(error)
             else:
-                minima.append(found)
+                minima.append(minimum)
         if not minima:
             raise failures[0]
         heights = np.array([minimum.expansion.value for minimum in minima])
         # Of starts that reach the same minimum the first counts, not the one with luckier rounding.
         first = int(np.argmax(heights < heights.min() + _SAME))
-        return Found(
+        return Search(
             minima[first],
             starts=len(minima) + len(failures),
             minima=1 + int(np.count_nonzero(np.diff(np.sort(heights)) > _SAME)),
@@ -137,17 +137,17 @@ def problem(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -
     """The fit of a model with a parameter of interest.
 
     Args:
-        model: as ``workspace.load`` makes it.
+        model: from ``workspace.load``.
         data: observed events and auxiliary data, in pyhf's order.
         settings: when a fit has converged.
 
     Raises:
-        ModelError: if the model is not supported, or expects nothing where there are events.
+        ModelError: if the model is not supported, or expects no events in a bin with data.
     """
     config = model.config
-    likelihood = from_model(model, data)
+    likelihood = model_likelihood(model, data)
     suggested = np.array(config.suggested_fixed(), dtype=np.bool_)
-    made = Problem(
+    task = Problem(
         likelihood=likelihood,
         start=np.array(config.suggested_init(), dtype=np.float64),
         bounds=np.array(config.suggested_bounds(), dtype=np.float64),
@@ -156,16 +156,16 @@ def problem(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -
         poi=config.poi_index,
         settings=settings,
     )
-    _require_prediction(model, made)
-    return made
+    _require_prediction(model, task)
+    return task
 
 
-def _require_prediction(model: pyhf.Model, made: Problem) -> None:
+def _require_prediction(model: pyhf.Model, task: Problem) -> None:
     """Refuse data in a bin in which the model expects nothing: no parameter could explain them."""
-    likelihood = made.likelihood
+    likelihood = task.likelihood
     # A free factor that starts at zero may grow.
     free = likelihood.constraints.widths() == 0
-    start = np.where(free & (made.start == 0), 1e-3, made.start)
+    start = np.where(free & (task.start == 0), 1e-3, task.start)
     impossible = (likelihood.rates(start) <= 0) & (likelihood.data > 0)
     bins = [
         f"{channel} bin {number}"
@@ -174,7 +174,7 @@ def _require_prediction(model: pyhf.Model, made: Problem) -> None:
     ]
     if bins:
         raise ModelError(
-            f"data but no expected events in {', '.join(bins)} (counted from 0)",
+            f"data but zero expected yield in {', '.join(bins)} (counted from 0)",
             place="workspace",
-            remedy="use more simulated events, or merge bins with `fit.model.rebinning`",
+            remedy="use more simulated events, or merge bins with `fit.model.edges`",
         )

@@ -21,9 +21,9 @@ class Interval(Settings):
         parameter: its name.
         bestfit: its value.
         hesse: symmetric uncertainty from the Hessian.
-        down: distance below; None if a bound or a failing fit is in the way.
+        down: distance below; None if a bound or a failing fit prevents it.
         up: distance above; None likewise.
-        failures: what is in the way.
+        failures: what prevents it.
     """
 
     parameter: str
@@ -89,8 +89,8 @@ def crossing(problem: Problem, best: Minimum, position: int, sign: int, *, heigh
         rise = there.expansion.value - best.expansion.value
         if rise < -_CLOSE:
             raise ModelError(
-                f"holding {name} at {centre + sign * at:.4g} finds a minimum that is "
-                f"{-rise:.2g} lower than that of the fit",
+                f"with {name} at {centre + sign * at:.4g} there is a minimum {-rise:.2g} below "
+                "that of the fit",
                 place="fit.minimiser.starts",
                 remedy="fit from more starts",
             )
@@ -100,7 +100,7 @@ def crossing(problem: Problem, best: Minimum, position: int, sign: int, *, heigh
         if root < target:
             if at >= reach:
                 raise ModelError(
-                    f"the bound {centre + sign * reach:.4g} of {name} is in the way",
+                    f"the profile of {name} reaches its bound {centre + sign * reach:.4g} first",
                     place="bounds of the parameter",
                     remedy="widen them, if they are not physical",
                 )
@@ -113,7 +113,7 @@ def crossing(problem: Problem, best: Minimum, position: int, sign: int, *, heigh
         if not low < at < high:
             at = high if high == reach and root < target else (low + high) / 2
     raise ModelError(
-        f"the profile of {name} does not settle",
+        f"the search on the profile of {name} does not converge",
         place="workspace",
         remedy="look at its scan; templates with few events can make steps in it",
     )

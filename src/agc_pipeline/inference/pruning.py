@@ -1,4 +1,4 @@
-"""Leaving out of a workspace what does next to nothing."""
+"""Pruning: leaving negligible effects out of a workspace."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def prune(workspace: Workspace, settings: Pruning) -> tuple[Workspace, tuple[Pru
     """A workspace without the effects below the thresholds, and the list of these.
 
     A systematic may lose its effect on one sample and keep that on another, and its normalisation
-    without its shape. What has lost everything is no parameter of the model.
+    without its shape. A systematic that has lost all effects is no parameter of the model.
     """
     thresholds = {"normsys": settings.normalisation, "histosys": settings.shape}
     removed = []
@@ -32,7 +32,7 @@ def prune(workspace: Workspace, settings: Pruning) -> tuple[Workspace, tuple[Pru
     for channel in workspace["channels"]:
         samples = []
         for sample in channel["samples"]:
-            kept = []
+            remaining = []
             for modifier in sample["modifiers"]:
                 threshold = thresholds.get(modifier["type"], 0.0)
                 size = effect(modifier, sample["data"]) if threshold > 0 else np.inf
@@ -47,8 +47,8 @@ def prune(workspace: Workspace, settings: Pruning) -> tuple[Workspace, tuple[Pru
                         )
                     )
                 else:
-                    kept.append(modifier)
-            samples.append(sample | {"modifiers": kept})
+                    remaining.append(modifier)
+            samples.append(sample | {"modifiers": remaining})
         channels.append(channel | {"samples": samples})
     return workspace | {"channels": channels}, tuple(removed)
 

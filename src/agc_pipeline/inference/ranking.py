@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.groups import OTHER
+from agc_pipeline.inference.impacts import OTHER
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem
 from agc_pipeline.settings import Settings
@@ -44,7 +44,7 @@ class Rank(Settings):
 
     @property
     def size(self) -> float:
-        """Larger of the post-fit impacts; zero if they are not known."""
+        """Larger of the post-fit impacts; zero without any."""
         return max(abs(self.postfit_up or 0.0), abs(self.postfit_down or 0.0))
 
     @property
@@ -103,5 +103,5 @@ def rank(problem: Problem, best: Minimum, groups: Mapping[str, str]) -> tuple[Ra
 def _impact(problem: Problem, best: Minimum, position: int, shift: float) -> float:
     if shift == 0:
         return 0.0
-    found = problem.conditional(best, {position: best.parameters[position] + shift})
-    return float(found.parameters[problem.poi] - best.parameters[problem.poi])
+    shifted = problem.conditional(best, {position: best.parameters[position] + shift})
+    return float(shifted.parameters[problem.poi] - best.parameters[problem.poi])

@@ -6,44 +6,9 @@ fit, a change in the model makes a new workspace.
 
 from typing import Literal
 
-from pydantic import Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt
 
 from agc_pipeline.settings import Settings
-
-
-class ParameterOfInterest(Settings):
-    """The free normalisation that is measured.
-
-    Attributes:
-        name: name of the parameter.
-        process: name of the process whose yield it multiplies.
-        nominal: its value before the fit.
-        bounds: lowest and highest value that the fit may try.
-    """
-
-    name: str = Field(min_length=1)
-    process: str
-    nominal: FiniteFloat
-    bounds: tuple[FiniteFloat, FiniteFloat]
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "ParameterOfInterest":
-        low, high = self.bounds
-        if not low < self.nominal < high:
-            raise ValueError(f"nominal {self.nominal} is not between the bounds {low} and {high}")
-        return self
-
-
-class Rebinning(Settings):
-    """From the bins of the histograms to those of the fit.
-
-    Attributes:
-        lowest_edge: bins below are dropped; an edge of the histograms, GeV.
-        merge: number of neighbouring bins that become one.
-    """
-
-    lowest_edge: FiniteFloat
-    merge: PositiveInt
 
 
 class Pruning(Settings):
@@ -60,22 +25,20 @@ class Pruning(Settings):
 
 
 class ModelSettings(Settings):
-    """What the workspace holds; systematics come from the declaration of the analysis.
+    """What the workspace holds; the rest follows from the declaration of the analysis.
 
     Attributes:
-        poi: the parameter of interest.
-        rebinning: bins of the fit; None keeps those of the histograms.
-        data: what is fitted: the "pseudodata" histograms, or "asimov" data, the sum of the nominal
-            templates.
+        edges: bin edges of the fit by name of the region, in place of the declared ones.
+        data: what is fitted: "observed" collision data, the "pseudodata" histograms, or "asimov"
+            data, the sum of the nominal templates.
         missing_datasets: "error" refuses a run without all datasets of the analysis, and
             variations that too few events cannot describe; "drop" leaves out the samples and
             systematics concerned, and lists them in the result.
         pruning: what is too small to be kept.
     """
 
-    poi: ParameterOfInterest
-    rebinning: Rebinning | None
-    data: Literal["pseudodata", "asimov"]
+    edges: dict[str, tuple[FiniteFloat, ...]] = Field(default_factory=dict)
+    data: Literal["observed", "pseudodata", "asimov"]
     missing_datasets: Literal["error", "drop"]
     pruning: Pruning
 
@@ -152,7 +115,7 @@ class LimitSettings(Settings):
 
 
 class FitSettings(Settings):
-    """The statistical model, its fit, and what else is made of it.
+    """The statistical model, its fit, and what is derived from it.
 
     Attributes:
         model: what the workspace holds.

@@ -4,17 +4,21 @@ A run need not have everything that the analysis declares: single datasets may b
 small sample may have no event in a region. What the model then lacks is listed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias, assert_never
 
 import hist
 from cabinetry.histo import Histogram
 
-from agc_pipeline.declaration import NOMINAL, Analysis, Systematic, Template
+from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.binning import rebin
+from agc_pipeline.inference.binning import edge_problems, fit_edges, rebin
 from agc_pipeline.inference.settings import ModelSettings
 from agc_pipeline.settings import Settings
+
+# Template of a region, process and variation.
+Take: TypeAlias = Callable[[str, str, str], Histogram]
 
 
 class LeftOut(Settings):
@@ -70,52 +74,29 @@ def select(
         settings: of the model.
 
     Raises:
-        ModelError: if histograms that the model needs are missing or cannot be used.
+        ModelError: if histograms that the model needs are missing or cannot be used, or the fit
+            edges are wrong.
     """
-    missing = _missing_datasets(analysis, histograms)
-    lacking = [_of_dataset(analysis, *dataset) for dataset in missing]
-    empty = []
+    problems = list(edge_problems(analysis, settings.edges))
+    if problems:
+        raise ModelError(
+            "; ".join(problems), place="fit.model.edges", remedy="correct the edges of the fit"
+        )
+    missing = _missing(analysis, histograms)
+    lacking = [
+        _without_dataset(analysis, process, variation, datasets)
+        for (process, variation), datasets in missing.items()
+        if _has_dataset(analysis, process, variation)
+    ]
+    regions = {region.name: region for region in analysis.regions if region.fitted}
 
     def take(region: str, process: str, variation: str) -> Histogram:
         name = Template(region, process, variation).name
-        return rebin(histograms[name], settings.rebinning, name=name)
+        return rebin(histograms[name], fit_edges(regions[region], settings.edges), name=name)
 
-    nominal = {}
-    regions = [region for region in analysis.regions if region.fitted]
-    for region in regions:
-        for process in analysis.processes:
-            if (process.name, NOMINAL) in missing:
-                continue
-            template = take(region.name, process.name, NOMINAL)
-            if template.yields.sum() > 0:
-                nominal[region.name, process.name] = template
-            else:
-                reason = f"{Template(region.name, process.name, NOMINAL).name} has no events"
-                empty.append(LeftOut(region=region.name, process=process.name, reason=reason))
-
-    varied: dict[tuple[str, str, str], tuple[Histogram, Histogram | None]] = {}
-    for systematic in analysis.systematics:
-        for (region_name, process_name), reference in nominal.items():
-            shifts = systematic.variations
-            if process_name not in systematic.processes or not shifts:
-                continue
-            if any((process_name, shift) in missing for shift in shifts):
-                continue
-            templates = [take(region_name, process_name, shift) for shift in shifts]
-            reason = _unusable(systematic, region_name, process_name, reference, templates)
-            if reason:
-                lacking.append(
-                    LeftOut(
-                        region=region_name,
-                        process=process_name,
-                        systematic=systematic.name,
-                        reason=reason,
-                    )
-                )
-            else:
-                down = templates[1] if systematic.down is not None else None
-                varied[region_name, process_name, systematic.name] = templates[0], down
-
+    nominal, empty = _nominal(analysis, regions, missing, take)
+    varied, unusable = _varied(analysis, nominal, missing, take)
+    lacking += unusable
     if lacking and settings.missing_datasets == "error":
         raise ModelError(
             "; ".join(entry.reason for entry in lacking),
@@ -123,50 +104,122 @@ def select(
             remedy="process all datasets, with more events, or leave the parts of the model that "
             "depend on them out with `fit.model.missing_datasets: drop`",
         )
-    _require_events(settings.poi.process, nominal)
+    _require_events(analysis, nominal)
     data = {
-        region.name: _data(analysis, region.name, histograms, nominal, settings)
-        for region in regions
-        if any(region_name == region.name for region_name, _ in nominal)
+        name: _data(analysis, region, histograms, nominal, settings)
+        for name, region in regions.items()
+        if any(region_name == name for region_name, _ in nominal)
     }
     left_out = (*lacking, *empty, *_without_samples(analysis, nominal))
     return Templates(nominal, varied, data, left_out)
 
 
-def _missing_datasets(
+def _nominal(
+    analysis: Analysis, regions: Iterable[str], missing: Container[tuple[str, str]], take: Take
+) -> tuple[dict[tuple[str, str], Histogram], list[LeftOut]]:
+    """Nominal templates with events, and what has none."""
+    nominal, empty = {}, []
+    for region in regions:
+        for process in analysis.processes:
+            if (process.name, NOMINAL) in missing:
+                continue
+            template = take(region, process.name, NOMINAL)
+            if template.yields.sum() > 0:
+                nominal[region, process.name] = template
+            else:
+                reason = f"{Template(region, process.name, NOMINAL).name} has no events"
+                empty.append(LeftOut(region=region, process=process.name, reason=reason))
+    return nominal, empty
+
+
+def _varied(
+    analysis: Analysis,
+    nominal: Mapping[tuple[str, str], Histogram],
+    missing: Container[tuple[str, str]],
+    take: Take,
+) -> tuple[dict[tuple[str, str, str], tuple[Histogram, Histogram | None]], list[LeftOut]]:
+    """Varied templates of the samples of the model, and those that it cannot describe."""
+    varied, unusable = {}, []
+    for systematic in analysis.systematics:
+        shifts = systematic.variations
+        if not shifts:
+            continue
+        for (region, process), reference in nominal.items():
+            if process not in systematic.acts_on or not systematic.in_region(region):
+                continue
+            if any((process, shift) in missing for shift in shifts):
+                continue
+            templates = [take(region, process, shift) for shift in shifts]
+            reason = _unusable(systematic, region, process, reference, templates)
+            if reason:
+                unusable.append(
+                    LeftOut(
+                        region=region,
+                        process=process,
+                        systematic=systematic.name,
+                        reason=reason,
+                    )
+                )
+            else:
+                down = templates[1] if systematic.down is not None else None
+                varied[region, process, systematic.name] = templates[0], down
+    return varied, unusable
+
+
+def _missing(
     analysis: Analysis, histograms: Mapping[str, hist.Hist]
-) -> list[tuple[str, str]]:
-    """Datasets of which the run has no histogram.
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Process and variation of templates that the run lacks, to the datasets that may be missing.
+
+    A template that is a sum of datasets is there only if all of these are in the run.
 
     Raises:
-        ModelError: if it has only some of them, which no run leaves behind.
+        ModelError: if histograms are missing although their datasets are in the run.
     """
-    missing = []
-    for process, variation in analysis.datasets:
-        names = [
-            Template(region.name, process, filled).name
-            for region in analysis.regions
-            for filled in analysis.variations(process, variation)
-        ]
-        absent = [name for name in names if name not in histograms]
-        if len(absent) == len(names):
-            missing.append((process, variation))
-        elif absent:
-            raise ModelError(
-                f"no histogram {', '.join(absent)}, but others of the same dataset",
-                place="histograms",
-                remedy="make the file again: it does not belong to this version of the analysis",
-            )
+    sources = {
+        template: tuple(dataset.name for dataset, _ in analysis.sources(template))
+        for template in analysis.templates()
+    }
+    present = {
+        name for template in sources if template.name in histograms for name in sources[template]
+    }
+    missing = {}
+    inconsistent = []
+    for template, names in sources.items():
+        if template.name in histograms:
+            continue
+        absent = tuple(name for name in names if name not in present)
+        if not absent:
+            inconsistent.append(template.name)
+        missing[template.process, template.variation] = absent
+    if inconsistent:
+        raise ModelError(
+            f"no histogram {', '.join(inconsistent)}, but others of the same dataset",
+            place="histograms",
+            remedy="make the file again: it does not belong to this version of the analysis",
+        )
     return missing
 
 
-def _of_dataset(analysis: Analysis, process: str, variation: str) -> LeftOut:
+def _has_dataset(analysis: Analysis, process: str, variation: str) -> bool:
+    """Whether a process has datasets of a variation; other variations come from its nominal one."""
+    return any(
+        dataset.variation == variation and process in dataset.processes
+        for dataset in analysis.datasets
+    )
+
+
+def _without_dataset(
+    analysis: Analysis, process: str, variation: str, datasets: tuple[str, ...]
+) -> LeftOut:
     """What a missing dataset takes out of the model: a sample, or a systematic."""
-    affected = [known.name for known in analysis.systematics if variation in known.variations]
+    affected = [
+        systematic.name for systematic in analysis.systematics if variation in systematic.variations
+    ]
     return LeftOut(
         process=process,
         systematic=None if variation == NOMINAL else ", ".join(affected),
-        reason=f"dataset {analysis.dataset_name(process, variation)} is not in the run",
+        reason=f"dataset {' or '.join(datasets)} is not in the run",
     )
 
 
@@ -189,43 +242,68 @@ def _unusable(
     return "; ".join(reasons)
 
 
-def _require_events(process: str, nominal: Mapping[tuple[str, str], Histogram]) -> None:
-    if not any(name == process for _, name in nominal):
+def _require_events(analysis: Analysis, nominal: Mapping[tuple[str, str], Histogram]) -> None:
+    processes = analysis.free[0].processes
+    if not any(name in processes for _, name in nominal):
+        names = ", ".join(repr(name) for name in processes)
         raise ModelError(
-            f"no events of process {process!r}, whose normalisation is measured",
-            place="fit.model.poi.process",
-            remedy="process its nominal dataset, or name another process",
+            f"no events of process {names}, whose normalisation is measured",
+            place="histograms",
+            remedy="process its nominal dataset, or declare another parameter of interest",
         )
 
 
 def _data(
     analysis: Analysis,
-    region: str,
+    region: Region,
     histograms: Mapping[str, hist.Hist],
     nominal: Mapping[tuple[str, str], Histogram],
     settings: ModelSettings,
 ) -> Histogram:
-    if settings.data == "asimov":
-        return sum(template for (name, _), template in nominal.items() if name == region)
-    name = analysis.pseudodata_name(region)
+    match settings.data:
+        case "asimov":
+            return sum(template for (name, _), template in nominal.items() if name == region.name)
+        case "pseudodata":
+            name = analysis.pseudodata_name(region.name)
+            datasets = ", ".join(analysis.pseudodata)
+        case "observed":
+            name = analysis.data_name(region.name)
+            datasets = ", ".join(dataset.name for dataset in analysis.data)
+        case _:
+            assert_never(settings.data)
     if name not in histograms:
-        datasets = ", ".join(analysis.dataset_name(*dataset) for dataset in analysis.pseudodata)
         raise ModelError(
             f"no histogram {name}",
             place="histograms",
-            remedy=f"process the datasets {datasets}, or fit the sum of the nominal templates "
-            "with `fit.model.data: asimov`",
+            remedy=(
+                f"process the datasets {datasets}"
+                if datasets
+                else "declare datasets of collision data"
+                if settings.data == "observed"
+                else "declare the pseudodata"
+            )
+            + ", or fit the sum of the nominal templates with `fit.model.data: asimov`",
         )
-    return rebin(histograms[name], settings.rebinning, name=name)
+    return rebin(histograms[name], fit_edges(region, settings.edges), name=name)
 
 
 def _without_samples(
     analysis: Analysis, nominal: Mapping[tuple[str, str], Histogram]
 ) -> list[LeftOut]:
-    """Systematics that act on no sample of the model."""
-    kept = {process for _, process in nominal}
-    return [
-        LeftOut(systematic=systematic.name, reason="none of its samples is in the model")
+    """Systematics and free normalisations that act on no sample of the model."""
+    acts_on = {
+        systematic.name: {
+            (region, process)
+            for region, process in nominal
+            if systematic.in_region(region) and process in systematic.acts_on
+        }
         for systematic in analysis.systematics
-        if kept.isdisjoint(systematic.processes)
+    }
+    acts_on |= {
+        free.name: {pair for pair in nominal if pair[1] in free.processes} for free in analysis.free
+    }
+    return [
+        LeftOut(systematic=name, reason="none of its samples is in the model")
+        for name, samples in acts_on.items()
+        if not samples
     ]

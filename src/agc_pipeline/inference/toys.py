@@ -1,6 +1,6 @@
 """Pseudo-experiments: data thrown from the fitted model, and fitted as the data were.
 
-They test what a single fit has to take on trust: that it is not biased, that its uncertainties
+They test what a single fit assumes: that it is not biased, that its uncertainties
 cover, and how the goodness-of-fit statistic is really distributed.
 """
 
@@ -47,7 +47,7 @@ class Toys:
 def throw(problem: Problem, best: Minimum, *, count: int, seed: int) -> Toys:
     """Fit pseudo-experiments.
 
-    Each is made by a random stream of its own, so that it does not depend on how many there are.
+    Each has a random stream of its own, so that it does not depend on how many there are.
 
     Args:
         problem: the fit.
@@ -61,13 +61,13 @@ def throw(problem: Problem, best: Minimum, *, count: int, seed: int) -> Toys:
         random = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, number]))
         toy = _thrown(problem, best.parameters, random)
         try:
-            found = toy.lowest([best.parameters]).minimum
+            minimum = toy.lowest([best.parameters]).minimum
         except ModelError as error:
             failures[number] = error.problem
         else:
-            parameters.append(found.parameters)
-            uncertainties.append(np.sqrt(np.diag(found.covariance)))
-            statistics.append(found.expansion.value)
+            parameters.append(minimum.parameters)
+            uncertainties.append(np.sqrt(np.diag(minimum.covariance)))
+            statistics.append(minimum.expansion.value)
     shape = (len(statistics), len(best.parameters))
     return Toys(
         truth=best.parameters,
@@ -80,17 +80,17 @@ def throw(problem: Problem, best: Minimum, *, count: int, seed: int) -> Toys:
 
 def _thrown(problem: Problem, truth: Array, random: np.random.Generator) -> Problem:
     """The fit of data thrown at some parameters; fixed ones keep their auxiliary measurements."""
-    given = problem.likelihood.constraints
+    measured = problem.likelihood.constraints
     varied = ~problem.fixed
     data = random.poisson(problem.likelihood.rates(truth)).astype(np.float64)
-    gaussian = varied & (given.weight > 0)
-    noise = random.normal(size=len(truth)) * given.widths()
-    poisson = varied & (given.rate > 0)
-    counts = random.poisson(np.where(poisson, given.rate * truth, 0.0)).astype(np.float64)
+    gaussian = varied & (measured.weight > 0)
+    noise = random.normal(size=len(truth)) * measured.widths()
+    poisson = varied & (measured.rate > 0)
+    counts = random.poisson(np.where(poisson, measured.rate * truth, 0.0)).astype(np.float64)
     constraints = Constraints(
-        centre=np.where(gaussian, truth + noise, given.centre),
-        weight=given.weight,
-        counts=np.where(poisson, counts, given.counts),
-        rate=given.rate,
+        centre=np.where(gaussian, truth + noise, measured.centre),
+        weight=measured.weight,
+        counts=np.where(poisson, counts, measured.counts),
+        rate=measured.rate,
     )
     return problem.with_data(data, constraints)

@@ -1,24 +1,23 @@
 """The statistical model as a pyhf workspace, built by cabinetry.
 
-cabinetry reads templates from a folder; what it makes of them is what the field expects:
-systematics of shape and normalisation become a normsys and a histosys with one parameter,
-one-sided ones are mirrored after their normalisation has been split off, and every bin gets a
-statistical factor.
+cabinetry reads templates from a folder, and does with them what the field expects: systematics of
+shape and normalisation become a normsys and a histosys with one parameter, one-sided ones are
+mirrored after their normalisation has been split off, and every bin gets a statistical factor.
 """
 
 import logging
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, assert_never
 
 import cabinetry
 import numpy as np
 import pyhf
 from cabinetry.histo import Histogram
 
-from agc_pipeline.declaration import Analysis, Region, Systematic
+from agc_pipeline.declaration import Analysis, Process, Region, Systematic
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.settings import ParameterOfInterest
 from agc_pipeline.inference.templates import Templates
 
 Workspace = dict[str, Any]
@@ -26,13 +25,13 @@ Workspace = dict[str, Any]
 _DATA = "Data"
 
 
-def build(analysis: Analysis, templates: Templates, poi: ParameterOfInterest) -> Workspace:
+def build(analysis: Analysis, templates: Templates) -> Workspace:
     """The workspace of the model that the analysis declares, with the templates of a run.
 
     Channels and samples have the titles, and systematics the names, of the declaration.
     """
     with tempfile.TemporaryDirectory() as folder:
-        config = _configuration(analysis, templates, poi, folder)
+        config = _configuration(analysis, templates, folder)
         cabinetry.configuration.validate(config)
         _save(analysis, templates, Path(folder))
         workspace: Workspace = cabinetry.workspace.build(config)
@@ -47,11 +46,27 @@ def quieten() -> None:
     logging.getLogger("pyhf.optimize").setLevel(logging.CRITICAL)
 
 
+def validate(workspace: Workspace, *, place: str) -> None:
+    """Refuse what is not a workspace, without making a model of it.
+
+    Raises:
+        ModelError: if it does not follow pyhf's schema.
+    """
+    try:
+        pyhf.schema.validate(workspace, "workspace.json")
+    except (pyhf.exceptions.InvalidSpecification, pyhf.exceptions.SchemaNotFound) as error:
+        raise ModelError(
+            f"not a valid workspace: {error}",
+            place=place,
+            remedy="give a JSON file of pyhf with channels, observations and measurements",
+        ) from error
+
+
 def load(workspace: Workspace, *, place: str) -> tuple[pyhf.Model, list[float]]:
     """The model of a workspace, and its data with the auxiliary ones, in pyhf's order.
 
     Args:
-        workspace: what ``build`` made, or another with a single measurement.
+        workspace: from ``build``, or another with a single measurement.
         place: where it comes from, for errors.
 
     Raises:
@@ -74,73 +89,115 @@ def load(workspace: Workspace, *, place: str) -> tuple[pyhf.Model, list[float]]:
     return model, data
 
 
-def _configuration(
-    analysis: Analysis, templates: Templates, poi: ParameterOfInterest, folder: str
-) -> dict[str, Any]:
+class Nuisance(NamedTuple):
+    """A parameter that a systematic has in some samples of the model.
+
+    Attributes:
+        name: of the parameter.
+        systematic: that it belongs to.
+        region: name of a region in which it acts.
+        process: name of a process on which it acts there.
+    """
+
+    name: str
+    systematic: Systematic
+    region: Region
+    process: Process
+
+
+def nuisances(analysis: Analysis) -> Iterator[Nuisance]:
+    """The parameter of each systematic, region and process, in the order of the declaration.
+
+    Where regions or processes are not correlated, their names are part of the parameters' names.
+
+    Raises:
+        ModelError: if two systematics would share a parameter.
+    """
+    owners: dict[str, str] = {free.name: free.name for free in analysis.free}
+    for systematic in analysis.systematics:
+        for region in analysis.regions:
+            for process in analysis.processes:
+                if process.name not in systematic.acts_on or not systematic.in_region(region.name):
+                    continue
+                match systematic.correlated:
+                    case "all":
+                        name = systematic.name
+                    case "regions":
+                        name = f"{systematic.name} {region.name}"
+                    case "processes":
+                        name = f"{systematic.name} {process.name}"
+                    case _:
+                        assert_never(systematic.correlated)
+                if owners.setdefault(name, systematic.name) != systematic.name:
+                    raise ModelError(
+                        f"the parameter {name} is defined twice, by {owners[name]} and by "
+                        f"{systematic.name}",
+                        place=f"declaration of the analysis {analysis.name}",
+                        remedy="rename one of them",
+                    )
+                yield Nuisance(name, systematic, region, process)
+
+
+def _configuration(analysis: Analysis, templates: Templates, folder: str) -> dict[str, Any]:
     """The model in the words of cabinetry's configuration."""
     regions = [region for region in analysis.regions if region.name in templates.data]
-    samples = []
+    samples: dict[str, dict[str, Any]] = {}
     for process in analysis.processes:
         titles = [r.title for r in regions if (r.name, process.name) in templates.nominal]
         if titles:
-            samples.append({"Name": process.title, "Regions": titles})
-    systematics = [
-        entry
-        for systematic in analysis.systematics
-        for region in regions
-        if (entry := _systematic(analysis, templates, systematic, region))["Samples"]
-    ]
-    (measured,) = [process.title for process in analysis.processes if process.name == poi.process]
+            samples[process.name] = {"Name": process.title, "Regions": titles}
+    factors = []
+    for free in analysis.free:
+        titles = [samples[name]["Name"] for name in free.processes if name in samples]
+        if titles:
+            factors.append(
+                {
+                    "Name": free.name,
+                    "Samples": titles,
+                    "Nominal": free.nominal,
+                    "Bounds": list(free.bounds),
+                }
+            )
     return {
         "General": {
             "Measurement": analysis.name,
-            "POI": poi.name,
+            "POI": analysis.free[0].name,
             "InputPath": "",
             "HistogramFolder": folder,
         },
         "Regions": [{"Name": region.title} for region in regions],
-        "Samples": [{"Name": _DATA, "Data": True}, *samples],
-        "NormFactors": [
-            {
-                "Name": poi.name,
-                "Samples": measured,
-                "Nominal": poi.nominal,
-                "Bounds": list(poi.bounds),
-            }
+        "Samples": [{"Name": _DATA, "Data": True}, *samples.values()],
+        "NormFactors": factors,
+        "Systematics": [
+            entry
+            for nuisance in nuisances(analysis)
+            if (entry := _systematic(templates, nuisance)) is not None
         ],
-        "Systematics": systematics,
     }
 
 
-def _systematic(
-    analysis: Analysis, templates: Templates, systematic: Systematic, region: Region
-) -> dict[str, Any]:
-    """One systematic in one region: the samples that it acts on may differ between regions."""
+def _systematic(templates: Templates, nuisance: Nuisance) -> dict[str, Any] | None:
+    """One systematic in one sample of one region; None if the model does not have it there."""
+    systematic, region, process = nuisance.systematic, nuisance.region, nuisance.process
     entry: dict[str, Any] = {
-        "Name": _in_region(systematic.name, region),
-        "ModifierName": systematic.name,
+        "Name": _label(systematic, region, process),
+        "ModifierName": nuisance.name,
         "Regions": region.title,
+        "Samples": process.title,
     }
-    if systematic.relative is not None:
-        acts_on = [
-            process.title
-            for process in analysis.processes
-            if process.name in systematic.processes
-            and (region.name, process.name) in templates.nominal
-        ]
+    if systematic.up is None:
+        if (region.name, process.name) not in templates.nominal:
+            return None
+        down, up = systematic.effect(process.name)
         return entry | {
             "Type": "Normalization",
-            "Samples": acts_on,
-            "Up": {"Normalization": systematic.relative},
-            "Down": {"Normalization": -systematic.relative},
+            "Up": {"Normalization": up},
+            "Down": {"Normalization": down},
         }
+    if (region.name, process.name, systematic.name) not in templates.varied:
+        return None
     return entry | {
         "Type": "NormPlusShape",
-        "Samples": [
-            process.title
-            for process in analysis.processes
-            if (region.name, process.name, systematic.name) in templates.varied
-        ],
         "Up": {},
         "Down": {"Symmetrize": True} if systematic.down is None else {},
     }
@@ -149,27 +206,30 @@ def _systematic(
 def _save(analysis: Analysis, templates: Templates, folder: Path) -> None:
     """Write the templates where cabinetry looks for them."""
     regions = {region.name: region for region in analysis.regions}
-    titles = {process.name: process.title for process in analysis.processes}
+    processes = {process.name: process for process in analysis.processes}
+    systematics = {systematic.name: systematic for systematic in analysis.systematics}
 
-    def save(histogram: Histogram, region: str, sample: str, *shift: str) -> None:
-        systematic = {"Name": _in_region(shift[0], regions[region])} if shift else {}
+    def save(histogram: Histogram, region: str, sample: str, shift: dict[str, str]) -> None:
         name = cabinetry.histo.name(
             {"Name": regions[region].title},
             {"Name": sample},
-            systematic,
-            template=shift[1] if shift else None,
+            {key: value for key, value in shift.items() if key == "Name"},
+            template=shift.get("Template"),
         )
         histogram.save(folder / name)
 
     for region, data in templates.data.items():
-        save(data, region, _DATA)
+        save(data, region, _DATA, {})
     for (region, process), nominal in templates.nominal.items():
-        save(nominal, region, titles[process])
-    for (region, process, systematic), (up, down) in templates.varied.items():
-        save(up, region, titles[process], systematic, "Up")
-        if down is not None:
-            save(down, region, titles[process], systematic, "Down")
+        save(nominal, region, processes[process].title, {})
+    for (region, process, systematic), shifts in templates.varied.items():
+        label = _label(systematics[systematic], regions[region], processes[process])
+        for direction, shift in zip(("Up", "Down"), shifts, strict=True):
+            if shift is not None:
+                entry = {"Name": label, "Template": direction}
+                save(shift, region, processes[process].title, entry)
 
 
-def _in_region(systematic: str, region: Region) -> str:
-    return f"{systematic} in {region.title}"
+def _label(systematic: Systematic, region: Region, process: Process) -> str:
+    """A name for cabinetry's configuration, where every entry has one of its own."""
+    return f"{systematic.name} of {process.title} in {region.title}"

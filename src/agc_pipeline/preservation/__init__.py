@@ -1,1 +1,1 @@
-"""Formats in which results are kept for others: HistFactory XML and HEPData."""
+"""Formats in which results are preserved: HistFactory XML and HEPData."""

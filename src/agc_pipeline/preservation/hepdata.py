@@ -1,6 +1,6 @@
 """A submission to HEPData: tables as YAML, with the workspace beside them.
 
-Figures and ROOT files are left to the report: for these, the library wants ImageMagick and ROOT.
+Figures and ROOT files are left to the report: for these, the library needs ImageMagick and ROOT.
 
 Source: https://hepdata-submission.readthedocs.io
 """
@@ -41,7 +41,7 @@ def variable(
         units: of the numbers.
     """
     shown = ["-" if value is None else value for value in values]
-    made = Variable(
+    column = Variable(
         name,
         is_independent=False,
         is_binned=False,
@@ -49,21 +49,21 @@ def variable(
         values=shown,
         zero_uncertainties_warning=False,
     )
-    made.digits = _DIGITS
+    column.digits = _DIGITS
     for label, sizes in (errors or {}).items():
         symmetric = not any(isinstance(size, tuple) for size in sizes)
         uncertainty = Uncertainty(label, is_symmetric=symmetric)
         uncertainty.values = list(sizes)
-        made.add_uncertainty(uncertainty)
-    return made
+        column.add_uncertainty(uncertainty)
+    return column
 
 
 def axis(name: str, values: Sequence[Any], *, units: str = "") -> Variable:
     """The column that the others depend on: names, numbers, or pairs of bin edges."""
     binned = bool(values) and isinstance(values[0], tuple)
-    made = Variable(name, is_independent=True, is_binned=binned, units=units, values=list(values))
-    made.digits = _DIGITS
-    return made
+    column = Variable(name, is_independent=True, is_binned=binned, units=units, values=list(values))
+    column.digits = _DIGITS
+    return column
 
 
 def table(
@@ -74,13 +74,13 @@ def table(
 ) -> Table:
     """A table; its name becomes that of a file."""
     plain = "".join(letter if letter.isalnum() or letter in " -" else " " for letter in name)
-    made = Table(" ".join(plain.split())[:_LONGEST_NAME])
-    made.description = description
-    made.location = "Report of the run"
-    made.keywords = {key: list(values) for key, values in keywords.items()}
+    content = Table(" ".join(plain.split())[:_LONGEST_NAME])
+    content.description = description
+    content.location = "Report of the run"
+    content.keywords = {key: list(values) for key, values in keywords.items()}
     for column in columns:
-        made.add_variable(column)
-    return made
+        content.add_variable(column)
+    return content
 
 
 def write(
@@ -106,8 +106,8 @@ def write(
         copy_file=True,
         file_type="HistFactory",
     )
-    for made in tables:
-        submission.add_table(made)
+    for content in tables:
+        submission.add_table(content)
     place = folder.absolute()
     # The library leaves an archive in the working directory, with the time of day in it.
     with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
@@ -141,15 +141,15 @@ def validate(folder: Path) -> None:
 def read(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """The tables of a submission: name to columns, name of a column to its values."""
     documents = list(yaml.safe_load_all((folder / "submission.yaml").read_text(encoding="utf-8")))
-    found = {}
+    tables = {}
     for document in documents:
         if "data_file" in document:
             content = yaml.safe_load((folder / document["data_file"]).read_text(encoding="utf-8"))
             columns = content["independent_variables"] + content["dependent_variables"]
-            found[document["name"]] = {
+            tables[document["name"]] = {
                 column["header"]["name"]: column["values"] for column in columns
             }
-    return found
+    return tables
 
 
 def _pack(folder: Path, archive: Path) -> None:

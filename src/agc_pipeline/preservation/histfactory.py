@@ -35,7 +35,7 @@ def write(workspace: Workspace, folder: Path) -> None:
                 place="workspace",
                 remedy="rename it",
             )
-    # pyhf writes into its files the paths that it is given.
+    # pyhf writes its arguments, the paths, into its files.
     with contextlib.chdir(folder):
         for name in ("config", "data"):
             Path(name).mkdir()
@@ -51,9 +51,9 @@ def read(folder: Path) -> Workspace:
     """The workspace that ``write`` wrote."""
     # It takes the root of negative contents for uncertainties that it does not use.
     with contextlib.chdir(folder), np.errstate(invalid="ignore"):
-        found: Workspace = pyhf.readxml.parse(_TOP, ".")
+        workspace: Workspace = pyhf.readxml.parse(_TOP, ".")
     pyhf.readxml.clear_filecache()
-    return found
+    return workspace
 
 
 def differences(ours: Workspace, theirs: Workspace) -> list[str]:
@@ -81,10 +81,10 @@ def _differences(ours: Workspace, theirs: Workspace) -> Iterator[str]:
             if not _same(sample["data"], samples.get(sample["name"], {}).get("data")):
                 yield where
                 continue
-            found = {_identity(m): m["data"] for m in samples[sample["name"]]["modifiers"]}
+            modifiers = {_identity(m): m["data"] for m in samples[sample["name"]]["modifiers"]}
             for modifier in sample["modifiers"]:
                 identity = _identity(modifier)
-                if identity not in found or not _same(modifier["data"], found[identity]):
+                if identity not in modifiers or not _same(modifier["data"], modifiers[identity]):
                     yield f"{where}, {modifier['type']} {modifier['name']}"
 
 

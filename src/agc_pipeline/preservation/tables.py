@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from hepdata_lib import Table
 
-from agc_pipeline.inference.outcomes import RankingRecord, ScanRecord
-from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
+from agc_pipeline.inference.fit_records import FitRecord
 from agc_pipeline.preservation.hepdata import axis, table, variable
 
 Keywords = Mapping[str, Sequence[Any]]
@@ -24,13 +24,13 @@ def tables(
         scan: profile of the likelihood.
         keywords: of all tables, in HEPData's vocabulary.
     """
-    made = [_distribution(fit, channel, keywords) for channel in fit.channels]
-    made += [_parameters(fit, scan, keywords), _covariance(fit, keywords)]
-    made.append(_impacts(ranking, keywords))
+    content = [_distribution(fit, channel, keywords) for channel in fit.channels]
+    content += [_parameters(fit, scan, keywords), _covariance(fit, keywords)]
+    content.append(_impacts(ranking, keywords))
     if fit.breakdown is not None:
-        made.append(_breakdown(fit, keywords))
-    made.append(_scan(scan, keywords))
-    return made
+        content.append(_breakdown(fit, keywords))
+    content.append(_scan(scan, keywords))
+    return content
 
 
 def _distribution(fit: FitRecord, title: str, keywords: Keywords) -> Table:
@@ -56,15 +56,15 @@ def _parameters(fit: FitRecord, scan: ScanRecord, keywords: Keywords) -> Table:
     minos = {interval.parameter: interval for interval in scan.intervals}
     asymmetric = []
     for name, size in zip(fit.labels, fit.uncertainty, strict=True):
-        found = minos.get(name)
-        if found is None or found.down is None or found.up is None:
+        interval = minos.get(name)
+        if interval is None or interval.down is None or interval.up is None:
             asymmetric.append((-size, size))
         else:
-            asymmetric.append((-found.down, found.up))
+            asymmetric.append((-interval.down, interval.up))
     return table(
         "Parameters",
         "Best fit of all parameters, with uncertainties from the Hessian and from the profile "
-        "likelihood (where this is not known, the former in its place).",
+        "likelihood (the former again where the latter is missing).",
         [
             axis("Parameter", fit.labels),
             variable("Best fit", fit.bestfit, {"Hessian": fit.uncertainty, "profile": asymmetric}),
@@ -91,7 +91,7 @@ def _covariance(fit: FitRecord, keywords: Keywords) -> Table:
 def _impacts(ranking: RankingRecord, keywords: Keywords) -> Table:
     return table(
         "Impacts",
-        f"Change of {ranking.poi} when a parameter is held shifted by its uncertainty before and "
+        f"Change of {ranking.poi} when a parameter is fixed, shifted by its uncertainty before and "
         "after the fit.",
         [
             axis("Parameter", [row.parameter for row in ranking.rows]),

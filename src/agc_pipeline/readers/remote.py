@@ -240,7 +240,7 @@ def _file_system(url: str, request_timeout: float) -> tuple[Any, str]:
     """
     options: dict[str, Any] = {"skip_instance_cache": True}
     if url.startswith("root"):
-        _bound_xrootd(request_timeout)
+        bound_xrootd(request_timeout)
         options["timeout"] = math.ceil(request_timeout)
     else:
         options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=request_timeout)}
@@ -256,8 +256,8 @@ async def _disconnect(fs: Any, path: str) -> None:
         await (await fs.set_session()).close()
 
 
-def _bound_xrootd(request_timeout: float) -> None:
-    """Tell the XRootD library, once in a process, not to try for longer than a request may take.
+def bound_xrootd(request_timeout: float) -> None:
+    """Limit the time for which the XRootD library of this process tries a request.
 
     Its defaults are minutes to half an hour. ``XRD_*`` variables of the environment win.
     """

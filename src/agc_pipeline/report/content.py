@@ -8,7 +8,7 @@ import yaml
 
 from agc_pipeline import analyses
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.inference import declaration
+from agc_pipeline.inference import external
 from agc_pipeline.provenance import digest
 from agc_pipeline.readers.clock import PARTS
 from agc_pipeline.report.run import Run
@@ -31,7 +31,7 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         InputError: if the closure record lacks the process whose cross section is measured.
     """
     if settings.analysis is None:
-        analysis = declaration.analysis(run.fit)
+        analysis = external.analysis(run.fit)
     else:
         analysis = analyses.load(settings.analysis)
     gallery = Gallery(folder, run.partial)

@@ -1,10 +1,13 @@
 """HTML pages: one file each, without anything from outside."""
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from agc_pipeline.formatting import byte_size, duration
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
@@ -28,8 +31,8 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         "number": number,
         "rounded_like": rounded_like,
         "plain": plain,
-        "seconds": seconds,
-        "size": size,
+        "seconds": partial(duration, decimals=1),
+        "size": lambda megabytes: byte_size(1e6 * megabytes),
     }
     style = (files("agc_pipeline.report") / "templates" / "style.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(style=style, **values)
@@ -64,21 +67,6 @@ def events(value: float, uncertainty: float) -> str:
     """Expected events and their uncertainty, with decimals only where they mean something."""
     decimals = 1 if uncertainty < 10 else 0
     return _grouped(f"{value:,.{decimals}f} \u00b1 {uncertainty:,.{decimals}f}")
-
-
-def seconds(value: float) -> str:
-    """A duration as people say it: ``8.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def size(megabytes: float) -> str:
-    """An amount of memory given in MB: ``812 MB``, ``1.4 GB``."""
-    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1000:.1f} GB"
 
 
 def _exponent(value: float) -> int:

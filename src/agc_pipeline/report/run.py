@@ -9,15 +9,14 @@ import hist
 from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.columnar.performance import PerformanceRecord
 from agc_pipeline.doctor.findings import Finding
-from agc_pipeline.inference.outcomes import (
-    CheckRecord,
+from agc_pipeline.inference.derived_records import (
     LimitRecord,
     PropagationRecord,
     RankingRecord,
     ScanRecord,
     ToyRecord,
 )
-from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
 from agc_pipeline.learning.records import TrainingRecord
 from agc_pipeline.report.runtimes import Runtime
 from agc_pipeline.validation.results import ValidationResult

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from agc_pipeline.inference.records import DataKind
+from agc_pipeline.inference.fit_records import DataKind
 from agc_pipeline.settings import Settings
 
 

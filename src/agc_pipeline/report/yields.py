@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.inference.records import Channel, FitRecord, Yield, Yields
+from agc_pipeline.inference.fit_records import Channel, FitRecord
+from agc_pipeline.inference.yields import Yield, Yields
 
 Floats = NDArray[np.float64]
 Moment = Literal["pre-fit", "post-fit"]

@@ -42,9 +42,9 @@ class Collection:
 
     def events(self, mask: np.ndarray) -> "Collection":
         """Only the events where ``mask``, one bool for each event, is true."""
-        kept = np.repeat(mask, self.counts)
+        objects = np.repeat(mask, self.counts)
         return Collection(
-            self.counts[mask], {name: column[kept] for name, column in self.columns.items()}
+            self.counts[mask], {name: column[objects] for name, column in self.columns.items()}
         )
 
     def sorted_by(self, name: str) -> "Collection":

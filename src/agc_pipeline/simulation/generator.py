@@ -7,19 +7,20 @@ from typing import Any
 import awkward as ak
 
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.simulation.processes import COMMON, RECIPES, Recipe
+from agc_pipeline.simulation.settings import Recipe
 
 ELECTRON, MUON = 11, 13
 _W = 24
 _MAX_SEED = 900_000_000
+_QUIET = ("Print:quiet = on", "Next:numberCount = 0")
 
-# Leptons are asked for before the shower, whose recoil moves them: looser than the selection.
+# Leptons are required before the shower, whose recoil moves them: looser than the selection.
 LEPTON_PT_MIN = 25.0
 LEPTON_ETA_MAX = 2.4
 
 # The early look at the partons of events that have few: when the shower has come down to this
 # scale in GeV, the hard partons have nearly their final pt. To be selected, an event needs four
-# jets above 30 GeV; those of W+jets that are lost here are part of its calibration.
+# jets above 30 GeV; those that are lost here are part of the calibration of the dataset.
 _EARLY_SCALE = 15.0
 _EARLY_PT_MIN = 15.0
 _EARLY_ETA_MAX = 3.0
@@ -46,7 +47,8 @@ class Generator:
     """Pythia, set up for one dataset.
 
     Args:
-        dataset: a key of ``RECIPES``.
+        recipe: how the dataset is simulated.
+        dataset: its name, for errors.
         seed: any number of at most 32 bits.
         leptons: PDG codes, without sign, of the leptons of which a W boson must decay to one.
 
@@ -54,13 +56,14 @@ class Generator:
         PipelineError: if pythia8mc is not installed, or Pythia refuses its settings.
     """
 
-    def __init__(self, dataset: str, *, seed: int, leptons: tuple[int, ...]) -> None:
-        recipe = RECIPES[dataset]
+    def __init__(
+        self, recipe: Recipe, dataset: str, *, seed: int, leptons: tuple[int, ...]
+    ) -> None:
         pythia8 = library("pythia8mc")
         default = _default_pythia()
         self._pythia = pythia8.Pythia(default.settings, default.particleData, False)
         cards = (
-            *COMMON,
+            *_QUIET,
             *recipe.cards,
             *_forced_decays(recipe, leptons),
             "Random:setSeed = on",
@@ -119,19 +122,19 @@ def _branching_ratio(pythia: Any, leptons: tuple[int, ...]) -> float:
     boson = pythia.particleData.findParticle(_W)
     channels = [boson.channel(index) for index in range(boson.sizeChannels())]
     total = sum(channel.bRatio() for channel in channels)
-    wanted = sum(
+    leptonic = sum(
         channel.bRatio()
         for channel in channels
         if any(abs(channel.product(index)) in leptons for index in range(channel.multiplicity()))
     )
-    return float(wanted / total)
+    return float(leptonic / total)
 
 
 def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any:
     """A Pythia user hook that drops events as early as possible and counts all of them."""
 
     class EventFilter(pythia8.UserHooks):  # type: ignore[misc]
-        """Counts the events generated and drops those that can not be selected."""
+        """Counts the events generated and drops those that cannot be selected."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -144,18 +147,18 @@ def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any
         def doVetoProcessLevel(self, process: Any) -> bool:  # noqa: N802
             """Drop events without a lepton in reach, and every other one with two leptons."""
             self.n_trials += 1
-            found = [
+            candidates = [
                 particle
                 for particle in (process[index] for index in range(5, process.size()))
                 if particle.idAbs() in leptons
             ]
-            if recipe.decays == "plus" and len(found) == 2:
+            if recipe.decays == "plus" and len(candidates) == 2:
                 self._n_double += 1
                 if self._n_double % 2:
                     return True
             return not any(
                 particle.pT() > LEPTON_PT_MIN and abs(particle.eta()) < LEPTON_ETA_MAX
-                for particle in found
+                for particle in candidates
             )
 
         def canVetoPT(self) -> bool:  # noqa: N802
@@ -185,5 +188,5 @@ def _refused(dataset: str, problem: str) -> PipelineError:
     return PipelineError(
         problem,
         place=f"simulation of {dataset}",
-        remedy="install the version of pythia8mc that the extra `simulation` asks for",
+        remedy="install the version of pythia8mc that the extra `simulation` requires",
     )

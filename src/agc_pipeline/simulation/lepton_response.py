@@ -42,11 +42,11 @@ class LeptonResponse(NamedTuple):
 
 
 # In the 2017 sample 87 of 126 prompt electrons and 131 of 136 prompt muons above 30 GeV pass the
-# tight identification. Here more electrons pass it, because every event that fails is a shower
-# made in vain: the efficiency that is missing is part of `calibration.n_generated`.
+# tight identification. Here more electrons pass it, because every event that fails is a wasted
+# shower: the efficiency that is left out is part of `Recipe.n_generated_factor`.
 ELECTRONS = LeptonResponse(ELECTRON, 0.000511, 5.0, 2.5, 0.018, 0.98, 0.94, 1.25, 0.5)
 MUONS = LeptonResponse(MUON, 0.10566, 3.0, 2.4, 0.013, 0.99, 0.97, 0.85, 0.5)
-# Relative isolation that the tight identification of electrons asks for, about that of 2015.
+# Relative isolation that the tight identification of electrons requires, about that of 2015.
 _ELECTRON_ISOLATION_MAX = 0.07
 _CUT_BASED_TIGHT = 4
 

@@ -47,7 +47,7 @@ class NanoEvents:
         """Number of events."""
         return len(self.scalars["event"])
 
-    def chosen(self, mask: np.ndarray) -> "NanoEvents":
+    def select(self, mask: np.ndarray) -> "NanoEvents":
         """Only the events where ``mask``, one bool for each event, is true."""
         return NanoEvents(
             {name: values[mask] for name, values in self.scalars.items()},
@@ -107,11 +107,11 @@ def content_hash(events: NanoEvents) -> str:
 
     ROOT files hold time stamps and identifiers, so that their bytes are never the same; this is.
     """
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, values in _arrays(events):
-        found.update(f"{name} {values.dtype.str} {len(values)}\n".encode())
-        found.update(np.ascontiguousarray(values).tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {values.dtype.str} {len(values)}\n".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
 
 
 def _arrays(events: NanoEvents) -> Iterator[tuple[str, np.ndarray]]:

@@ -58,16 +58,16 @@ def append(parts: list[ParticleLevel]) -> ParticleLevel:
 def charge_conjugate(level: ParticleLevel, mask: np.ndarray) -> ParticleLevel:
     """Turn particles into antiparticles in the events where ``mask`` is true."""
 
-    def turned(collection: Collection, name: str) -> Collection:
+    def conjugated(collection: Collection, name: str) -> Collection:
         sign = np.where(np.repeat(mask, collection.counts), -1, 1)
         code = collection[name]
         neutral = (np.abs(code) > 20) & (np.abs(code) != _W)
         return collection.with_columns(**{name: np.where(neutral, code, sign * code)})
 
     return ParticleLevel(
-        turned(level.jets, "parton_flavour"),
-        turned(level.leptons, "pdg_id"),
-        turned(level.particles, "pdg_id"),
+        conjugated(level.jets, "parton_flavour"),
+        conjugated(level.leptons, "pdg_id"),
+        conjugated(level.particles, "pdg_id"),
     )
 
 
@@ -155,9 +155,9 @@ def _flavours(
 
 def _leptons(record: Record) -> Collection:
     """Electrons and muons from W bosons and from taus, with what is around them."""
-    chosen = record.final & np.isin(np.abs(record.pdg_id), (ELECTRON, MUON))
-    chosen &= np.isin(record.parent_id, (_W, _TAU)) & (record.pt > _LEPTON_PT_MIN)
-    lepton = np.flatnonzero(chosen)
+    mask = record.final & np.isin(np.abs(record.pdg_id), (ELECTRON, MUON))
+    mask &= np.isin(record.parent_id, (_W, _TAU)) & (record.pt > _LEPTON_PT_MIN)
+    lepton = np.flatnonzero(mask)
     other = np.flatnonzero(_visible(record))
     n_events = len(record.counts)
     counts = np.bincount(record.event[lepton], minlength=n_events)

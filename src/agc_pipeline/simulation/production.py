@@ -8,14 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from agc_pipeline.simulation import detector, nanoaod, particles
-from agc_pipeline.simulation.calibration import CALIBRATIONS
 from agc_pipeline.simulation.flat import Collection
 from agc_pipeline.simulation.generator import ELECTRON, MUON, Generator
 from agc_pipeline.simulation.nanoaod import NanoEvents
 from agc_pipeline.simulation.particles import ParticleLevel
-from agc_pipeline.simulation.plan import MAX_SHOWERS
-from agc_pipeline.simulation.processes import RECIPES
-from agc_pipeline.simulation.settings import SimulationJob
+from agc_pipeline.simulation.settings import MAX_SHOWERS, Recipe, SimulationJob
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +21,7 @@ _PYTHIA, _CHARGE, _DETECTOR = range(3)
 # Events are reduced to the particle level in batches, which bounds the memory.
 _BATCH = 1000
 
-# What is written: events that come near the selection, GeV.
+# Written are events that come near the selection; GeV.
 _LEPTON_PT_MIN = 20.0
 _JET_PT_MIN = 20.0
 _JET_ETA_MAX = 2.6
@@ -38,52 +35,55 @@ class Simulated(NamedTuple):
     n_generated: int
 
 
-def simulate(job: SimulationJob) -> Simulated:
+def simulate(job: SimulationJob, recipe: Recipe) -> Simulated:
     """All chunks of a job, with a line in the log for each.
+
+    Args:
+        job: the chunks of one file.
+        recipe: of the job's dataset.
 
     Raises:
         PipelineError: if a package that the simulation needs is not installed.
     """
     chunks = []
-    for done, chunk in enumerate(range(job.first_chunk, job.first_chunk + job.n_chunks), 1):
+    for number, chunk in enumerate(range(job.first_chunk, job.first_chunk + job.n_chunks), 1):
         start = time.monotonic()
-        chunks.append(simulate_chunk(job, chunk))
+        chunks.append(_chunk(job, recipe, chunk))
         rate = job.showers / (time.monotonic() - start)
-        log.info("%s: chunk %d of %d, %.0f events/s", job.dataset, done, job.n_chunks, rate)
+        log.info("%s: chunk %d of %d, %.0f events/s", job.dataset, number, job.n_chunks, rate)
     return Simulated(
         nanoaod.append([chunk.events for chunk in chunks]),
         sum(chunk.n_generated for chunk in chunks),
     )
 
 
-def simulate_chunk(job: SimulationJob, chunk: int) -> Simulated:
-    """One chunk: a function of the job's dataset, seed, muons and showers and of its number."""
-    calibration = CALIBRATIONS[job.dataset]
-    level, n_generated = _generate(job, chunk)
+def _chunk(job: SimulationJob, recipe: Recipe, chunk: int) -> Simulated:
+    """One chunk: a function of the recipe, dataset, seed, muons and showers and of its number."""
+    level, n_generated = _generate(job, recipe, chunk)
     measured = detector.reconstruct(
         level,
         _numbers(job, chunk, _DETECTOR),
         muon_identification=job.muon_identification,
-        bottom_exponent=calibration.bottom_exponent,
+        bottom_exponent=recipe.bottom_exponent,
     )
     return Simulated(
         _near_selection(_nano(level, measured, chunk)),
-        round(n_generated * calibration.n_generated),
+        round(n_generated * recipe.n_generated_factor),
     )
 
 
-def _generate(job: SimulationJob, chunk: int) -> tuple[ParticleLevel, float]:
+def _generate(job: SimulationJob, recipe: Recipe, chunk: int) -> tuple[ParticleLevel, float]:
     seed = int(_sequence(job, chunk, _PYTHIA).generate_state(1)[0])
     leptons = (ELECTRON, MUON) if job.muon_identification else (ELECTRON,)
-    generator = Generator(job.dataset, seed=seed, leptons=leptons)
+    generator = Generator(recipe, job.dataset, seed=seed, leptons=leptons)
     batches = [
         particles.particle_level(generator.shower(min(_BATCH, job.showers - start)))
         for start in range(0, job.showers, _BATCH)
     ]
     level = particles.append(batches)
-    if RECIPES[job.dataset].decays == "plus":
-        turned = _numbers(job, chunk, _CHARGE).random(len(level.jets.counts)) < 0.5
-        level = particles.charge_conjugate(level, turned)
+    if recipe.decays == "plus":
+        conjugated = _numbers(job, chunk, _CHARGE).random(len(level.jets.counts)) < 0.5
+        level = particles.charge_conjugate(level, conjugated)
     return level, generator.n_generated
 
 
@@ -137,4 +137,4 @@ def _near_selection(events: NanoEvents) -> NanoEvents:
         for name in ("Electron", "Muon")
     )
     mask = (jets.objects(near).counts >= _N_JETS_MIN) & (leptons >= 1)
-    return events.chosen(mask)
+    return events.select(mask)

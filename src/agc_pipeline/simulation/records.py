@@ -118,19 +118,19 @@ def chains(
         mother1: position of the first mother in its event; 0 is none.
         mother2: the same of the last mother.
     """
-    everyone = np.arange(len(pdg_id))
+    indices = np.arange(len(pdg_id))
     # Pythia gives a single mother as (m, 0) or (m, m). The incoming partons of the hard process
     # descend from the shower before it, in which nobody looks for ancestors.
     single = (mother1 > 0) & ((mother2 == 0) | (mother2 == mother1)) & (status != _INCOMING)
     is_copy = single & (pdg_id == pdg_id[mother])
-    first = np.where(is_copy, mother, everyone)
+    first = np.where(is_copy, mother, indices)
     while not np.array_equal(first[first], first):
         first = first[first]
     continued = np.zeros(len(pdg_id), dtype=bool)
     continued[mother[is_copy]] = True
-    last_of_chain = everyone.copy()
+    last_of_chain = indices.copy()
     # A gluon that splits into two has two copies; the later one in the record stands for it.
-    last_of_chain[first[~continued]] = everyone[~continued]
+    last_of_chain[first[~continued]] = indices[~continued]
     has_parent = (mother1[first] > 0) & (status[first] != _INCOMING)
     parent = np.where(has_parent, first[mother[first]], -1)
     return first, last_of_chain[first], parent

@@ -1,21 +1,70 @@
-"""The ``simulation:`` part of the configuration, and what one of its jobs is told."""
+"""The ``simulation:`` part of the configuration, recipes of datasets, and jobs."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import Settings
-from agc_pipeline.simulation.plan import DATASETS, MAX_SHOWERS, plan
+
+# Event numbers of a chunk start at its number times this.
+MAX_SHOWERS = 1_000_000
+
+# Which lepton is required before the shower, so that no time goes into events that cannot be
+# selected. "plus": the W+ decays to it, and as often as not the event is replaced by its charge
+# conjugate; "any": every W does (there is one only); "open": all W decays are generated.
+Decays = Literal["plus", "any", "open"]
 
 
-def _known(dataset: str) -> str:
-    if dataset not in DATASETS:
-        raise ValueError(f"the simulation makes {', '.join(DATASETS)}")
-    return dataset
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one dataset is simulated.
+
+    Attributes:
+        cards: lines for ``Pythia.readString``: beams, process and shower.
+        decays: which W boson must decay to the lepton.
+        min_partons: hard partons without which an event is dropped early; 0 does not check.
+        parts: files at scale 1.
+        chunks_per_part: chunks in a file. A chunk has a seed of its own: it stays the same however
+            the work is divided.
+        showers: events that pass the filter before the shower, in each chunk.
+        n_generated_factor: calibration of the number of inclusive events that were generated:
+            simulated over published acceptance.
+        bottom_exponent: calibration of b-tagging, see ``discriminants.draw``.
+    """
+
+    cards: tuple[str, ...]
+    decays: Decays
+    min_partons: int = 0
+    parts: int
+    chunks_per_part: int
+    showers: int
+    n_generated_factor: float
+    bottom_exponent: float
+
+
+Recipes = Mapping[str, Recipe]
+
+
+def recipe_of(recipes: Recipes, dataset: str) -> Recipe:
+    """The recipe of a dataset.
+
+    Raises:
+        ConfigurationError: for a dataset without a recipe.
+    """
+    if dataset not in recipes:
+        raise ConfigurationError(
+            f"the simulation has no recipe for the dataset {dataset!r}",
+            place="simulation",
+            remedy=f"choose among {', '.join(recipes)}, or add a recipe",
+        )
+    return recipes[dataset]
 
 
 class SimulationJob(Settings):
-    """Everything that one file of simulated events follows from.
+    """Everything, besides the recipe, that one file of simulated events follows from.
 
     Attributes:
         dataset: ``process__variation``.
@@ -26,7 +75,7 @@ class SimulationJob(Settings):
         showers: events that are showered for each chunk.
     """
 
-    dataset: Annotated[str, AfterValidator(_known)]
+    dataset: str
     seed: int = Field(ge=0, lt=2**31)
     muon_identification: bool
     first_chunk: NonNegativeInt
@@ -38,7 +87,7 @@ class SimulationSettings(Settings):
     """Size and seed of the simulated input.
 
     Attributes:
-        scale: amount of events relative to the default; more adds files behind the others.
+        scale: number of events relative to the default; more adds files behind the others.
         seed: master seed; every event follows from it, the dataset and the number of its chunk.
         muon_identification: whether muons can be selected. Without it no muon passes ``tightId``,
             as in the 2015 Open Data files in NanoAOD, from which the published histograms are.
@@ -48,33 +97,41 @@ class SimulationSettings(Settings):
     seed: int = Field(ge=0, lt=2**31)
     muon_identification: bool
 
-    def parts(self, dataset: str) -> int:
+    def parts(self, dataset: str, recipes: Recipes) -> int:
         """Number of files of a dataset, at least one.
 
-        Raises:
-            ConfigurationError: for a dataset that the simulation does not know.
-        """
-        size = plan(dataset)
-        return max(1, round(self.scale * size.parts))
+        Args:
+            dataset: ``process__variation``.
+            recipes: of all datasets.
 
-    def job(self, dataset: str, part: int) -> SimulationJob:
-        """What makes the file number ``part``, counted from 0, of a dataset.
+        Raises:
+            ConfigurationError: for a dataset without a recipe.
+        """
+        return max(1, round(self.scale * recipe_of(recipes, dataset).parts))
+
+    def job(self, dataset: str, part: int, recipes: Recipes) -> SimulationJob:
+        """The job of one file of a dataset.
 
         A file does not depend on how many others there are: a larger scale leaves the jobs as
         they are. Only a dataset that is less than one file has a file of fewer chunks.
 
+        Args:
+            dataset: ``process__variation``.
+            part: number of the file, counted from 0.
+            recipes: of all datasets.
+
         Raises:
-            ConfigurationError: for a dataset that the simulation does not know.
+            ConfigurationError: for a dataset without a recipe.
         """
-        size = plan(dataset)
-        chunks = size.chunks_per_part
-        if self.scale * size.parts < 1.0:
-            chunks = max(1, round(self.scale * size.parts * chunks))
+        recipe = recipe_of(recipes, dataset)
+        chunks = recipe.chunks_per_part
+        if self.scale * recipe.parts < 1.0:
+            chunks = max(1, round(self.scale * recipe.parts * chunks))
         return SimulationJob(
             dataset=dataset,
             seed=self.seed,
             muon_identification=self.muon_identification,
-            first_chunk=part * size.chunks_per_part,
+            first_chunk=part * recipe.chunks_per_part,
             n_chunks=chunks,
-            showers=size.showers,
+            showers=recipe.showers,
         )

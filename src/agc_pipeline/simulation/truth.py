@@ -42,59 +42,61 @@ def particles(record: Record) -> Collection:
         pt, eta, phi, mass in GeV; pdg_id; status and flags as in NanoAOD; mother: position of
         the mother among the particles of the event, always before its daughters, -1 if none.
     """
-    everyone = np.arange(len(record.pdg_id))
+    indices = np.arange(len(record.pdg_id))
     kind = np.abs(record.pdg_id)
-    is_first, is_last = record.first == everyone, record.last == everyone
+    is_first, is_last = record.first == indices, record.last == indices
     hard = np.isin(np.abs(record.status[record.first]), _HARD_STATUS)
     from_tau = (record.parent_id == _TAU) & (kind >= 11) & (kind <= 16)
-    kept = np.flatnonzero((hard | from_tau) & (is_first | is_last))
+    positions = np.flatnonzero((hard | from_tau) & (is_first | is_last))
 
-    event = record.event[kept]
+    event = record.event[positions]
     counts = np.bincount(event, minlength=len(record.counts))
     place = np.full(len(kind), -1)
-    place[kept] = np.arange(len(kept)) - np.repeat(np.cumsum(counts) - counts, counts)
+    place[positions] = np.arange(len(positions)) - np.repeat(np.cumsum(counts) - counts, counts)
     # A later copy descends from the first one, the first one from its parent's last copy.
-    parent = record.parent[kept]
+    parent = record.parent[positions]
     ancestor = np.where(
-        is_first[kept],
+        is_first[positions],
         np.where(parent >= 0, place[record.last[parent]], -1),
-        place[record.first[kept]],
+        place[record.first[positions]],
     )
-    pt, eta = record.pt[kept], record.eta[kept]
-    code = kind[kept]
+    pt, eta = record.pt[positions], record.eta[positions]
+    code = kind[positions]
     massless = (code < _TOP) | (code == _GLUON) | ((code >= 11) & (code <= 16))
     return Collection(
         counts,
         {
             "pt": pt,
             "eta": eta,
-            "phi": record.phi[kept],
-            "mass": np.where(massless, 0.0, record.mass[kept]),
-            "pdg_id": record.pdg_id[kept],
-            "status": _status(record, kept),
-            "flags": _flags(record, kept, is_first[kept], is_last[kept], from_tau[kept]),
+            "phi": record.phi[positions],
+            "mass": np.where(massless, 0.0, record.mass[positions]),
+            "pdg_id": record.pdg_id[positions],
+            "status": _status(record, positions),
+            "flags": _flags(
+                record, positions, is_first[positions], is_last[positions], from_tau[positions]
+            ),
             "mother": ancestor,
         },
     )
 
 
-def _status(record: Record, kept: np.ndarray) -> np.ndarray:
+def _status(record: Record, positions: np.ndarray) -> np.ndarray:
     """Status codes: 1 final, 2 decayed tau, 71 parton about to hadronise, else Pythia's own."""
-    code = np.abs(record.pdg_id[kept])
+    code = np.abs(record.pdg_id[positions])
     parton = (code < _TOP) | (code == _GLUON)
-    size = np.abs(record.status[kept])
-    status = np.where(record.final[kept], np.where(parton, _HADRONISING, 1), size)
-    return np.where((code == _TAU) & ~record.final[kept], 2, status)
+    size = np.abs(record.status[positions])
+    status = np.where(record.final[positions], np.where(parton, _HADRONISING, 1), size)
+    return np.where((code == _TAU) & ~record.final[positions], 2, status)
 
 
 def _flags(
     record: Record,
-    kept: np.ndarray,
+    positions: np.ndarray,
     is_first: np.ndarray,
     is_last: np.ndarray,
     from_tau: np.ndarray,
 ) -> np.ndarray:
-    resonance = np.isin(np.abs(record.pdg_id[kept]), _RESONANCES)
+    resonance = np.isin(np.abs(record.pdg_id[positions]), _RESONANCES)
     before_shower = np.where(resonance, is_last, is_first)
     hard = (
         _IS_PROMPT

@@ -14,9 +14,9 @@ from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.outcome import promised
-from agc_pipeline.delivery.progress import amount
 from agc_pipeline.delivery.store import Store, store_of
 from agc_pipeline.errors import InputError
+from agc_pipeline.formatting import byte_size
 from agc_pipeline.readers.opening import needed_bytes, open_tree
 from agc_pipeline.readers.settings import NetworkSettings, ReadingSettings
 from agc_pipeline.secrets import without_secrets
@@ -123,7 +123,7 @@ def _bytes(
         InputError: if it cannot be read.
     """
     if not files:
-        return amount(0)
+        return byte_size(0)
     if any(_to_be_made(file) for file in files):
         return "known when the files are simulated"
     with open_tree(files[0].source, columns, network) as tree:
@@ -131,7 +131,7 @@ def _bytes(
     if size is None:
         return "unknown for RNTuple"
     counts = [promised(file)[0] or entries for file in files]
-    return f"about {amount(size * sum(counts) / entries)}"
+    return f"about {byte_size(size * sum(counts) / entries)}"
 
 
 def main() -> None:

@@ -4,14 +4,12 @@ import argparse
 import logging
 from pathlib import Path
 
-import pyhf
-
-from agc_pipeline.errors import ModelError
 from agc_pipeline.files import read_json, write_json
-from agc_pipeline.inference import fit, groups, impacts, results, workspace
-from agc_pipeline.inference.problem import problem
-from agc_pipeline.inference.records import Comparison, ModelRecord
+from agc_pipeline.inference import fit_records
+from agc_pipeline.inference.fit_records import ModelRecord
+from agc_pipeline.inference.result import fit_workspace
 from agc_pipeline.inference.settings import MinimiserSettings
+from agc_pipeline.inference.workspace import quieten, validate
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
@@ -33,26 +31,24 @@ class FitStage(Settings):
 
 def stage(arguments: argparse.Namespace) -> None:
     """Write the fit with everything that figures and tables need."""
-    workspace.quieten()
+    quieten()
     settings = command.settings(FitStage, arguments.settings)
     content = read_json(arguments.workspace)
-    model, data = workspace.load(content, place=str(arguments.workspace))
-    about = results.read(ModelRecord, arguments.model, content)
-    found = fit.fit(model, data, settings.minimiser)
-    made = problem(model, data, settings.minimiser)
-    best = made.lowest([found.results.bestfit]).minimum
-    record = results.describe_fit(
-        about,
-        model,
-        found,
-        breakdown=impacts.breakdown(made, best, groups.of_parameters(model, about.groups)),
-        comparison=_compare(model, data, found, settings),
-        made_by=provenance(
+    validate(content, place=str(arguments.workspace))
+    result = fit_workspace(
+        content,
+        settings.minimiser,
+        description=fit_records.read(ModelRecord, arguments.model, content),
+        compare=settings.compare,
+        place=str(arguments.workspace),
+    )
+    record = result.record(
+        provenance(
             "fit",
             packages=("cabinetry", "numpy", "pyhf", "scipy"),
             settings=settings.model_dump(),
             inputs=(arguments.workspace, arguments.model),
-        ),
+        )
     )
     write_json(arguments.output, record.model_dump())
     poi = record.poi
@@ -60,20 +56,6 @@ def stage(arguments: argparse.Namespace) -> None:
     log.info("at most %.1g above the minimum of -2 ln L", record.diagnostics.distance)
     for name in record.diagnostics.at_bounds:
         log.info("at its bound: %s", name)
-
-
-def _compare(
-    model: pyhf.Model, data: list[float], found: fit.Fit, settings: FitStage
-) -> Comparison | None:
-    """The other method's fit, or why it failed, if it is wanted."""
-    if not settings.compare:
-        return None
-    other = "cabinetry" if settings.minimiser.method == "exact" else "exact"
-    chosen = settings.minimiser.model_copy(update={"method": other})
-    try:
-        return results.compare(model, found, fit.fit(model, data, chosen))
-    except ModelError as error:
-        return results.compare(model, found, error)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What the command lines of all stages share that work on a fit."""
+"""What the stages behind the fit share: their options, and the fit with its minimum."""
 
 import argparse
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from pathlib import Path
 import pyhf
 
 from agc_pipeline.files import read_json
-from agc_pipeline.inference import groups, results, workspace
+from agc_pipeline.inference import fit_records, workspace
+from agc_pipeline.inference.fit_records import FitRecord
+from agc_pipeline.inference.impacts import parameter_groups
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem, problem
-from agc_pipeline.inference.records import FitRecord
 from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.provenance import Provenance, provenance
 from agc_pipeline.settings import Settings
@@ -36,16 +37,16 @@ class Fitted:
     @property
     def groups(self) -> dict[str, str]:
         """Group of each constrained parameter."""
-        return groups.of_parameters(self.model, self.record.groups)
+        return parameter_groups(self.model, self.record.groups)
 
 
 def options(description: str | None) -> argparse.ArgumentParser:
     """Options of a stage that reads a workspace and its fit, and writes a record."""
-    made = command.parser(description)
-    made.add_argument("--workspace", type=Path, required=True, help="pyhf workspace")
-    made.add_argument("--fit", type=Path, required=True, help="record of the fit")
-    made.add_argument("--output", type=Path, required=True, help="JSON record to write")
-    return made
+    parser = command.parser(description)
+    parser.add_argument("--workspace", type=Path, required=True, help="pyhf workspace")
+    parser.add_argument("--fit", type=Path, required=True, help="record of the fit")
+    parser.add_argument("--output", type=Path, required=True, help="JSON record to write")
+    return parser
 
 
 def load(arguments: argparse.Namespace, settings: MinimiserSettings) -> Fitted:
@@ -56,17 +57,17 @@ def load(arguments: argparse.Namespace, settings: MinimiserSettings) -> Fitted:
     """
     workspace.quieten()
     content = read_json(arguments.workspace)
-    record = results.read(FitRecord, arguments.fit, content)
+    record = fit_records.read(FitRecord, arguments.fit, content)
     model, data = workspace.load(content, place=str(arguments.workspace))
-    made = problem(model, data, settings)
-    best = made.lowest([record.results().bestfit]).minimum
-    return Fitted(model, record, made, best)
+    task = problem(model, data, settings)
+    best = task.lowest([record.results().bestfit]).minimum
+    return Fitted(model, record, task, best)
 
 
-def made_by(
+def provenance_of(
     stage: str, arguments: argparse.Namespace, settings: Settings, *packages: str
 ) -> Provenance:
-    """Provenance of a record made of a workspace and its fit."""
+    """Provenance of a record from a workspace and its fit."""
     return provenance(
         stage,
         packages=("numpy", "pyhf", "scipy", *packages),

@@ -1,4 +1,4 @@
-"""Upper limit on the parameter of interest, and significance, where they make sense."""
+"""Upper limit on the parameter of interest, and significance."""
 
 import argparse
 import logging
@@ -7,8 +7,8 @@ import numpy as np
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.files import write_json
+from agc_pipeline.inference.derived_records import Expected, LimitRecord
 from agc_pipeline.inference.limits import Signal
-from agc_pipeline.inference.outcomes import Expected, LimitRecord
 from agc_pipeline.inference.settings import LimitSettings, MinimiserSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command, fitted
@@ -26,12 +26,12 @@ class LimitStage(Settings):
 def stage(arguments: argparse.Namespace) -> None:
     """Write limit and significance, or why there is none."""
     settings = command.settings(LimitStage, arguments.settings)
-    found = fitted.load(arguments, settings.minimiser)
+    fit = fitted.load(arguments, settings.minimiser)
     limit, strengths, failures = None, np.zeros(0), []
     cls: tuple[Expected, ...] = ()
     significance: tuple[float | None, float | None] = None, None
     try:
-        signal = Signal(found.problem)
+        signal = Signal(fit.problem)
     except ModelError as error:
         failures.append(error.problem)
     else:
@@ -49,8 +49,8 @@ def stage(arguments: argparse.Namespace) -> None:
             limit, cls, strengths = None, (), np.zeros(0)
             failures.append(f"No limit: {error.problem}")
     record = LimitRecord(
-        workspace_digest=found.record.workspace_digest,
-        poi=found.record.poi.name,
+        workspace_digest=fit.record.workspace_digest,
+        poi=fit.record.poi.name,
         confidence=settings.limit.confidence,
         limit=limit,
         significance=significance[0],
@@ -58,7 +58,7 @@ def stage(arguments: argparse.Namespace) -> None:
         strengths=strengths.tolist(),
         cls=cls,
         failures=tuple(failures),
-        provenance=dict(fitted.made_by("limit", arguments, settings)),
+        provenance=dict(fitted.provenance_of("limit", arguments, settings)),
     )
     write_json(arguments.output, record.model_dump())
     if limit is not None:
@@ -70,9 +70,9 @@ def stage(arguments: argparse.Namespace) -> None:
 def _require_no_signal(significance: float | None, settings: LimitSettings) -> None:
     if significance is not None and significance >= settings.max_significance:
         raise ModelError(
-            f"the signal is there, by more than {settings.max_significance:g} standard deviations",
+            f"the observed significance exceeds {settings.max_significance:g} sigma",
             place="fit.limit.max_significance",
-            remedy="raise it if a limit is wanted all the same",
+            remedy="raise it to compute a limit nevertheless",
         )
 
 

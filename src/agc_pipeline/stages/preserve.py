@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 from agc_pipeline.files import atomic_path, read_json, write_json
-from agc_pipeline.inference import results, workspace
-from agc_pipeline.inference.outcomes import RankingRecord, ScanRecord
-from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.inference import fit_records, workspace
+from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
+from agc_pipeline.inference.fit_records import FitRecord
 from agc_pipeline.preservation import hepdata, histfactory
 from agc_pipeline.preservation.tables import tables
 from agc_pipeline.provenance import provenance
@@ -31,19 +31,19 @@ def stage(arguments: argparse.Namespace) -> None:
     workspace.quieten()
     settings = command.settings(PreserveStage, arguments.settings)
     content = read_json(arguments.workspace)
-    fit = results.read(FitRecord, arguments.fit, content)
-    ranking = results.read(RankingRecord, arguments.ranking, content)
-    scan = results.read(ScanRecord, arguments.scan, content)
+    fit = fit_records.read(FitRecord, arguments.fit, content)
+    ranking = fit_records.read(RankingRecord, arguments.ranking, content)
+    scan = fit_records.read(ScanRecord, arguments.scan, content)
     with tempfile.TemporaryDirectory() as temporary:
         xml, submission = Path(temporary, "histfactory"), Path(temporary, "hepdata")
         xml.mkdir()
         histfactory.write(content, xml)
         differences = histfactory.differences(content, histfactory.read(xml))
         submission.mkdir()
-        made = tables(fit, ranking, scan, settings.report.keywords)
+        hepdata_tables = tables(fit, ranking, scan, settings.report.keywords)
         with atomic_path(arguments.archive) as archive:
             hepdata.write(
-                made,
+                hepdata_tables,
                 submission,
                 archive,
                 comment=settings.report.description,

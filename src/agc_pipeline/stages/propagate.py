@@ -2,20 +2,15 @@
 
 import argparse
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
-import hist
-from cabinetry.model_utils import match_fit_results
-
 from agc_pipeline import analyses
-from agc_pipeline.declaration import NOMINAL, Region, Template
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.histograms import read_root
-from agc_pipeline.inference import results, templates, workspace
-from agc_pipeline.inference.outcomes import PropagationRecord
-from agc_pipeline.inference.records import Channel, ChannelYields, FitRecord, Yields
+from agc_pipeline.inference import fit_records, workspace
+from agc_pipeline.inference.derived_records import PropagationRecord
+from agc_pipeline.inference.fit_records import FitRecord
+from agc_pipeline.inference.propagation import propagate
 from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.provenance import provenance
 from agc_pipeline.stages import command
@@ -34,48 +29,19 @@ class PropagateStage(ModelStage):
 
 
 def stage(arguments: argparse.Namespace) -> None:
-    """Write the expected events in all bins of all regions, before and after the fit.
-
-    Each region has a model of its own, whose title no channel of the fit has: statistical factors
-    are named after it, and belong to its bins.
-
-    The systematics have their fitted values, uncertainties and correlations. The statistical
-    factors of the bins are not those of the fit: they have their uncertainty before it.
-    """
+    """Write the expected events in all bins of all regions, before and after the fit."""
     workspace.quieten()
     settings = command.settings(PropagateStage, arguments.settings)
-    fit = results.read(FitRecord, arguments.fit, read_json(arguments.workspace))
+    fit = fit_records.read(FitRecord, arguments.fit, read_json(arguments.workspace))
     analysis = analyses.load(settings.analysis, *settings.parts)
-    histograms = read_root(arguments.histograms)
-    channels: dict[str, Channel] = {}
-    before: dict[str, ChannelYields] = {}
-    after: dict[str, ChannelYields] = {}
+    channels, yields = propagate(analysis, read_root(arguments.histograms), settings.model, fit)
     for region in analysis.regions:
-        if not _has_events(region, settings.model.poi.process, histograms):
-            log.info("no events of %s in %s", settings.model.poi.process, region.name)
-            continue
-        alone = replace(region, title=f"{region.title}, all bins", fitted=True)
-        only = replace(analysis, regions=(alone,))
-        selected = templates.select(
-            only,
-            histograms,
-            settings.model.model_copy(update={"rebinning": None}),
-        )
-        built = workspace.build(only, selected, settings.model.poi)
-        model, _ = workspace.load(built, place=str(arguments.histograms))
-        expected = results.yields(model, match_fit_results(model, fit.results()))
-        channels[region.title] = Channel(
-            region=region.name,
-            label=region.label,
-            edges=selected.data[region.name].bins.tolist(),
-            observed=selected.data[region.name].yields.tolist(),
-        )
-        before[region.title] = expected.prefit[alone.title]
-        after[region.title] = expected.postfit[alone.title]
+        if region.title not in channels:
+            log.info("no events of the measured processes in %s", region.name)
     record = PropagationRecord(
         workspace_digest=fit.workspace_digest,
         channels=channels,
-        yields=Yields(prefit=before, postfit=after),
+        yields=yields,
         provenance=dict(
             provenance(
                 "propagate",
@@ -87,12 +53,6 @@ def stage(arguments: argparse.Namespace) -> None:
     )
     write_json(arguments.output, record.model_dump())
     log.info("%d distributions", len(record.channels))
-
-
-def _has_events(region: Region, process: str, histograms: Mapping[str, hist.Hist]) -> bool:
-    """Whether there is anything to scale in a region."""
-    nominal = histograms.get(Template(region.name, process, NOMINAL).name)
-    return nominal is not None and nominal.values().sum() > 0
 
 
 def main() -> None:

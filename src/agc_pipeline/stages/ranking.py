@@ -5,7 +5,7 @@ import logging
 
 from agc_pipeline.files import write_json
 from agc_pipeline.inference import ranking
-from agc_pipeline.inference.outcomes import RankingRecord
+from agc_pipeline.inference.derived_records import RankingRecord
 from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command, fitted
@@ -22,16 +22,16 @@ class RankingStage(Settings):
 def stage(arguments: argparse.Namespace) -> None:
     """Write the impacts of all parameters."""
     settings = command.settings(RankingStage, arguments.settings)
-    found = fitted.load(arguments, settings.minimiser)
-    rows = ranking.rank(found.problem, found.best, found.groups)
+    fit = fitted.load(arguments, settings.minimiser)
+    rows = ranking.rank(fit.problem, fit.best, fit.groups)
     shifts = [shift for row in rows for shift in (row.width, row.uncertainty) if shift > 0]
     record = RankingRecord(
-        workspace_digest=found.record.workspace_digest,
-        poi=found.record.poi.name,
+        workspace_digest=fit.record.workspace_digest,
+        poi=fit.record.poi.name,
         rows=rows,
         n_fits=2 * len(shifts),
         n_failed=sum(len(row.failures) for row in rows),
-        provenance=dict(fitted.made_by("ranking", arguments, settings)),
+        provenance=dict(fitted.provenance_of("ranking", arguments, settings)),
     )
     write_json(arguments.output, record.model_dump())
     log.info("%d of %d fits converged", record.n_fits - record.n_failed, record.n_fits)

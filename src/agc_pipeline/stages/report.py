@@ -5,20 +5,20 @@ import logging
 import os
 from pathlib import Path
 
+from agc_pipeline.analyses.base import JET_ASSIGNMENT
 from agc_pipeline.columnar import closure, performance
 from agc_pipeline.doctor.examine import examine
 from agc_pipeline.files import read_json, write_text
 from agc_pipeline.histograms import read_root
-from agc_pipeline.inference import results
-from agc_pipeline.inference.outcomes import (
-    CheckRecord,
+from agc_pipeline.inference import fit_records
+from agc_pipeline.inference.derived_records import (
     LimitRecord,
     PropagationRecord,
     RankingRecord,
     ScanRecord,
     ToyRecord,
 )
-from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
 from agc_pipeline.learning import records
 from agc_pipeline.report import content, page, runtimes
 from agc_pipeline.report.run import Run
@@ -40,14 +40,14 @@ def stage(arguments: argparse.Namespace) -> None:
     workspace = read_json(arguments.workspace)
     propagated = None
     if arguments.propagated is not None:
-        propagated = results.read(PropagationRecord, arguments.propagated, workspace)
+        propagated = fit_records.read(PropagationRecord, arguments.propagated, workspace)
     run = Run(
-        checks=results.read(CheckRecord, arguments.checks, workspace),
-        fit=results.read(FitRecord, arguments.fit, workspace),
-        ranking=results.read(RankingRecord, arguments.ranking, workspace),
-        scan=results.read(ScanRecord, arguments.scan, workspace),
-        toys=results.read(ToyRecord, arguments.toys, workspace),
-        limit=results.read(LimitRecord, arguments.limit, workspace),
+        checks=fit_records.read(CheckRecord, arguments.checks, workspace),
+        fit=fit_records.read(FitRecord, arguments.fit, workspace),
+        ranking=fit_records.read(RankingRecord, arguments.ranking, workspace),
+        scan=fit_records.read(ScanRecord, arguments.scan, workspace),
+        toys=fit_records.read(ToyRecord, arguments.toys, workspace),
+        limit=fit_records.read(LimitRecord, arguments.limit, workspace),
         runtimes=runtimes.collect(arguments.benchmarks, settings.rules),
         dask_reports=[
             os.path.relpath(path, arguments.output.parent)
@@ -60,7 +60,12 @@ def stage(arguments: argparse.Namespace) -> None:
         histograms=None if arguments.histograms is None else read_root(arguments.histograms),
         training=None if arguments.training is None else records.read(arguments.training),
         performance=None if arguments.cost is None else performance.read(arguments.cost),
-        findings=examine(settings.configuration, everything=False, timeout=_PROBES_TIMEOUT),
+        findings=examine(
+            settings.configuration,
+            learned=JET_ASSIGNMENT,
+            everything=False,
+            timeout=_PROBES_TIMEOUT,
+        ),
     )
     values = content.values(settings, run, arguments.figures)
     write_text(arguments.output, page.render("report.html.j2", values))

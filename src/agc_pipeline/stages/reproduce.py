@@ -1,15 +1,14 @@
-"""Take a workspace that was given in place of histograms."""
+"""Start from an external workspace in place of histograms."""
 
 import argparse
 import logging
 from pathlib import Path
 
 from agc_pipeline.files import write_json
-from agc_pipeline.inference import checks, declaration, given, groups, workspace
-from agc_pipeline.inference.outcomes import CheckRecord
-from agc_pipeline.inference.records import ModelRecord
+from agc_pipeline.inference import checks, external, workspace
+from agc_pipeline.inference.fit_records import CheckRecord, ModelRecord, of_workspace
 from agc_pipeline.inputs import WorkspaceInput
-from agc_pipeline.provenance import digest, provenance
+from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
 
@@ -23,7 +22,7 @@ class ReproduceStage(Settings):
 
 
 def stage(arguments: argparse.Namespace) -> None:
-    """Write the workspace, what is known of it, and what its checks find.
+    """Write the workspace, its description, and the results of its checks.
 
     Raises:
         PipelineError: if it cannot be read, or the checks find an error.
@@ -31,40 +30,25 @@ def stage(arguments: argparse.Namespace) -> None:
     workspace.quieten()
     settings = command.settings(ReproduceStage, arguments.settings)
     source = settings.input
-    content = given.read(source)
+    content = external.read(source)
     workspace.load(content, place=source.path)
     findings = checks.check(content)
     checks.refuse(findings, place=source.path)
-    names = given.systematics(content)
-    known = groups.matched(names, source.groups)
-    record = ModelRecord(
-        workspace_digest=digest(content),
-        analysis=content["measurements"][0]["name"],
-        data="observed",
-        partial=False,
-        left_out=(),
-        channels=declaration.channels(content),
-        groups={name: known.get(name, groups.OTHER) for name in names},
-        provenance=dict(
-            provenance(
-                "reproduce",
-                packages=("pyhf",),
-                settings=settings.model_dump(),
-                inputs=(Path(source.path),),
-            )
+    description = external.describe(content, source.groups)
+    about = of_workspace(
+        content,
+        provenance(
+            "reproduce",
+            packages=("pyhf",),
+            settings=settings.model_dump(),
+            inputs=(Path(source.path),),
         ),
     )
-    checked = CheckRecord(
-        workspace_digest=record.workspace_digest,
-        findings=findings,
-        pruned=(),
-        origins=(),
-        provenance=record.provenance,
-    )
+    checked = CheckRecord(**about, findings=findings, pruned=(), origins=())
     write_json(arguments.output, content)
-    write_json(arguments.model, record.model_dump())
+    write_json(arguments.model, ModelRecord(**about, **dict(description)).model_dump())
     write_json(arguments.checks, checked.model_dump())
-    log.info("%d channels, %d systematics", len(record.channels), len(names))
+    log.info("%d channels, %d systematics", len(description.channels), len(description.groups))
 
 
 def main() -> None:

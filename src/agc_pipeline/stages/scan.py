@@ -7,7 +7,7 @@ import numpy as np
 
 from agc_pipeline.files import write_json
 from agc_pipeline.inference import profile
-from agc_pipeline.inference.outcomes import ScanRecord
+from agc_pipeline.inference.derived_records import ScanRecord
 from agc_pipeline.inference.settings import MinimiserSettings, ScanSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command, fitted
@@ -25,9 +25,9 @@ class ScanStage(Settings):
 def stage(arguments: argparse.Namespace) -> None:
     """Write the profile of the parameter of interest, and the uncertainties."""
     settings = command.settings(ScanStage, arguments.settings)
-    found = fitted.load(arguments, settings.minimiser)
-    problem, best, poi = found.problem, found.best, found.problem.poi
-    chosen = range(len(problem.names)) if settings.scan.minos == "all" else [poi]
+    fit = fitted.load(arguments, settings.minimiser)
+    problem, best, poi = fit.problem, fit.best, fit.problem.poi
+    positions = range(len(problem.names)) if settings.scan.minos == "all" else [poi]
     if best.free[poi]:
         scanned = profile.scan(
             problem, best, poi, reach=settings.scan.reach, points=settings.scan.points
@@ -36,14 +36,16 @@ def stage(arguments: argparse.Namespace) -> None:
         # Without an uncertainty there is no range to scan.
         scanned = profile.Scan(best.parameters[[poi]], np.zeros(1))
     record = ScanRecord(
-        workspace_digest=found.record.workspace_digest,
-        poi=found.record.poi,
+        workspace_digest=fit.record.workspace_digest,
+        poi=fit.record.poi,
         values=scanned.values.tolist(),
         heights=[None if np.isnan(height) else height for height in scanned.heights.tolist()],
         intervals=tuple(
-            profile.interval(problem, best, position) for position in chosen if best.free[position]
+            profile.interval(problem, best, position)
+            for position in positions
+            if best.free[position]
         ),
-        provenance=dict(fitted.made_by("scan", arguments, settings)),
+        provenance=dict(fitted.provenance_of("scan", arguments, settings)),
     )
     write_json(arguments.output, record.model_dump())
     for interval in record.intervals:

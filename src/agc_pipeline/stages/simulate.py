@@ -7,7 +7,8 @@ from pathlib import Path
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.simulation import nanoaod, production
-from agc_pipeline.simulation.settings import SimulationJob
+from agc_pipeline.simulation.recipes import RECIPES
+from agc_pipeline.simulation.settings import SimulationJob, recipe_of
 from agc_pipeline.stages import command
 
 log = logging.getLogger(__name__)
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 def stage(arguments: argparse.Namespace) -> None:
     """Write the file, then its record."""
     job = command.settings(SimulationJob, arguments.settings)
-    simulated = production.simulate(job)
+    simulated = production.simulate(job, recipe_of(RECIPES, job.dataset))
     nanoaod.write(arguments.output, simulated.events, n_generated=simulated.n_generated)
     write_json(
         arguments.record,

@@ -7,7 +7,7 @@ import numpy as np
 
 from agc_pipeline.files import write_json
 from agc_pipeline.inference import toys
-from agc_pipeline.inference.outcomes import Pull, ToyRecord
+from agc_pipeline.inference.derived_records import Pull, ToyRecord
 from agc_pipeline.inference.settings import MinimiserSettings, ToySettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command, fitted
@@ -25,26 +25,24 @@ class ToyStage(Settings):
 def stage(arguments: argparse.Namespace) -> None:
     """Write the results of the pseudo-experiments."""
     settings = command.settings(ToyStage, arguments.settings)
-    found = fitted.load(arguments, settings.minimiser)
-    thrown = toys.throw(
-        found.problem, found.best, count=settings.toys.count, seed=settings.toys.seed
-    )
-    poi = found.problem.poi
-    observed = found.best.expansion.value
+    fit = fitted.load(arguments, settings.minimiser)
+    thrown = toys.throw(fit.problem, fit.best, count=settings.toys.count, seed=settings.toys.seed)
+    poi = fit.problem.poi
+    observed = fit.best.expansion.value
     record = ToyRecord(
-        workspace_digest=found.record.workspace_digest,
-        poi=found.record.poi,
+        workspace_digest=fit.record.workspace_digest,
+        poi=fit.record.poi,
         count=settings.toys.count,
         seed=settings.toys.seed,
         failures=thrown.failures,
         bestfit=thrown.parameters[:, poi].tolist(),
         uncertainty=thrown.uncertainties[:, poi].tolist(),
-        pulls=_pulls(thrown, found.problem.names),
+        pulls=_pulls(thrown, fit.problem.names),
         coverage=_fraction(np.abs(thrown.pulls(poi)) < 1),
         statistic=thrown.statistics.tolist(),
         observed=observed,
         goodness_of_fit=_fraction(thrown.statistics >= observed),
-        provenance=dict(fitted.made_by("toys", arguments, settings)),
+        provenance=dict(fitted.provenance_of("toys", arguments, settings)),
     )
     write_json(arguments.output, record.model_dump())
     log.info("%d of %d fits converged", len(record.bestfit), record.count)

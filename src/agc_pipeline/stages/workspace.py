@@ -8,10 +8,10 @@ from agc_pipeline import analyses
 from agc_pipeline.columnar import closure
 from agc_pipeline.files import write_json
 from agc_pipeline.histograms import read_root
-from agc_pipeline.inference import audit, checks, results, templates, workspace
-from agc_pipeline.inference.outcomes import CheckRecord
-from agc_pipeline.inference.pruning import prune
+from agc_pipeline.inference.fit_records import CheckRecord, ModelRecord, of_workspace
+from agc_pipeline.inference.model import build_workspace
 from agc_pipeline.inference.settings import ModelStage
+from agc_pipeline.inference.workspace import quieten
 from agc_pipeline.provenance import provenance
 from agc_pipeline.stages import command
 
@@ -24,49 +24,36 @@ def stage(arguments: argparse.Namespace) -> None:
     Raises:
         PipelineError: if it cannot be built, or the checks find an error.
     """
-    workspace.quieten()
+    quieten()
     settings = command.settings(ModelStage, arguments.settings)
-    analysis = analyses.load(settings.analysis)
-    histograms = read_root(arguments.histograms)
-    selected = templates.select(analysis, histograms, settings.model)
-    full = workspace.build(analysis, selected, settings.model.poi)
-    origins = audit.audit(full, analysis, histograms, settings.model.rebinning)
-    mirrored = {known.name for known in analysis.systematics if known.down is None}
-    findings = (*checks.check(full, mirrored), *audit.findings(origins))
-    checks.refuse(findings, place=str(arguments.histograms))
-    built, pruned = prune(full, settings.model.pruning)
-    record = results.describe_model(
-        analysis,
-        selected,
-        built,
-        data=settings.model.data,
+    model = build_workspace(
+        analyses.load(settings.analysis),
+        read_root(arguments.histograms),
+        settings.model,
         partial=closure.read(arguments.closure).partial,
-        made_by=provenance(
+        place=str(arguments.histograms),
+    )
+    about = of_workspace(
+        model.workspace,
+        provenance(
             "workspace",
             packages=("cabinetry", "hist", "numpy", "pyhf", "uproot"),
             settings=settings.model_dump(),
             inputs=(arguments.histograms, arguments.closure),
         ),
     )
-    write_json(arguments.output, built)
-    write_json(arguments.model, record.model_dump())
-    checked = CheckRecord(
-        workspace_digest=record.workspace_digest,
-        findings=findings,
-        pruned=pruned,
-        origins=origins,
-        provenance=record.provenance,
-    )
-    write_json(arguments.checks, checked.model_dump())
-    for channel in built["channels"]:
+    write_json(arguments.output, model.workspace)
+    write_json(arguments.model, ModelRecord(**about, **dict(model.description)).model_dump())
+    write_json(arguments.checks, CheckRecord(**about, **dict(model.checks)).model_dump())
+    for channel in model.workspace["channels"]:
         log.info("%s: %s", channel["name"], ", ".join(s["name"] for s in channel["samples"]))
-    for entry in record.left_out:
+    for entry in model.description.left_out:
         log.info("left out: %s", entry.describe())
-    for finding in findings:
+    for finding in model.checks.findings:
         if finding.severity == "warning":
             log.info("%s: %s", finding.where, finding.message)
-    if pruned:
-        log.info("pruned: %d modifiers", len(pruned))
+    if model.checks.pruned:
+        log.info("pruned: %d modifiers", len(model.checks.pruned))
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""Addresses of files that stay in ServiceX's object store: safe to keep, resolved when read.
+"""Addresses of files that stay in ServiceX's object store: safe to store, resolved when read.
 
-What the client gives are presigned addresses: whoever has one can read the file, so they are
-never stored. ``servicex://ENDPOINT/REQUEST/OBJECT`` names the file and gives access to nobody.
+The client returns presigned addresses: whoever has one can read the file, so they are never
+stored. ``servicex://ENDPOINT/REQUEST/OBJECT`` names the file and grants access to nobody.
 """
 
 import tempfile
@@ -16,7 +16,7 @@ from servicex.servicex_client import ServiceXClient
 
 from agc_pipeline.delivery.servicex import client
 from agc_pipeline.delivery.servicex.configuration import Endpoint, required
-from agc_pipeline.delivery.servicex.failures import CLIENT_ERRORS, explained
+from agc_pipeline.delivery.servicex.errors import CLIENT_ERRORS, pipeline_error
 from agc_pipeline.errors import InputError
 
 SCHEME = "servicex"
@@ -27,7 +27,7 @@ class Address(NamedTuple):
 
     Attributes:
         endpoint: name of the server in the client's configuration.
-        request_id: of the request that made it.
+        request_id: of the request that wrote it.
         object_name: in the object store.
     """
 
@@ -60,8 +60,8 @@ def object_of(presigned: str, request_id: str) -> str:
     return unquote(urlsplit(presigned).path.removeprefix(f"/{request_id}/"))
 
 
-def presigned(addresses: Iterable[str]) -> dict[str, str]:
-    """Fresh presigned addresses, to be read from now and never to be stored or told.
+def presign(addresses: Iterable[str]) -> dict[str, str]:
+    """Fresh presigned addresses, to be read at once and never to be stored or logged.
 
     Args:
         addresses: texts of ``Address``.
@@ -77,31 +77,31 @@ def presigned(addresses: Iterable[str]) -> dict[str, str]:
     requests: dict[tuple[str, str], list[Address]] = {}
     for address in map(Address.parse, addresses):
         requests.setdefault((address.endpoint, address.request_id), []).append(address)
-    found: dict[str, str] = {}
-    for (name, request_id), wanted in requests.items():
-        found |= _of_request(required(name), request_id, wanted)
-    return found
+    presigned: dict[str, str] = {}
+    for (name, request_id), objects in requests.items():
+        presigned |= _of_request(required(name), request_id, objects)
+    return presigned
 
 
-def _of_request(endpoint: Endpoint, request_id: str, wanted: Sequence[Address]) -> dict[str, str]:
+def _of_request(endpoint: Endpoint, request_id: str, objects: Sequence[Address]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
-        opened = client.open_client(endpoint, Path(folder))
+        service = client.open_client(endpoint, Path(folder))
         try:
-            return client.run(_sign(opened, request_id, wanted))
+            return client.run(_sign(service, request_id, objects))
         except CLIENT_ERRORS as error:
-            secrets = client.secrets_of(opened)
-            raise explained(error, endpoint, secrets=secrets, submitted=False) from None
+            secrets = client.secrets_of(service)
+            raise pipeline_error(error, endpoint, secrets=secrets, submitted=False) from None
         finally:
-            opened.query_cache.close()
+            service.query_cache.close()
 
 
 async def _sign(
-    opened: ServiceXClient, request_id: str, wanted: Sequence[Address]
+    service: ServiceXClient, request_id: str, objects: Sequence[Address]
 ) -> dict[str, str]:
     try:
-        status = await opened.servicex.get_transform_status(request_id)
+        status = await service.servicex.get_transform_status(request_id)
     except ValueError:
-        raise _expired(wanted[0], f"the service no longer knows request {request_id}") from None
+        raise _expired(objects[0], f"the service no longer has request {request_id}") from None
     store = MinioAdapter.for_transform(status)
     try:
         present = {file.filename for file in await store.list_bucket()}
@@ -109,10 +109,10 @@ async def _sign(
         if error.response.get("Error", {}).get("Code") != "NoSuchBucket":
             raise
         present = set()
-    for address in wanted:
+    for address in objects:
         if address.object_name not in present:
             raise _expired(address, "the file is no longer in the object store of the service")
-    return {str(address): await store.get_signed_url(address.object_name) for address in wanted}
+    return {str(address): await store.get_signed_url(address.object_name) for address in objects}
 
 
 def _expired(address: Address, problem: str) -> InputError:

@@ -27,7 +27,7 @@ from agc_pipeline.readers.failures import Failure, Undelivered
 from agc_pipeline.readers.settings import Format
 
 
-def requested(
+def deliver(
     files: Sequence[InputFile],
     query: Query,
     kind: Format,
@@ -42,9 +42,9 @@ def requested(
         files: the inputs.
         query: what to select.
         kind: format of the skims.
-        job: the service, and how to deal with it.
+        job: the service, transport, time-out and attempts.
         store: of the skims.
-        progress: to be told of each file.
+        progress: updated for each file.
 
     Raises:
         ConfigurationError: if the client's configuration changed since the run was planned.
@@ -53,54 +53,54 @@ def requested(
     endpoint = required(job.endpoint)
     if endpoint.url != job.url:
         raise ConfigurationError(
-            f"the client is configured for {endpoint.url}, the run was planned for {job.url}",
+            f"the client is configured for {endpoint.url}, but the run was planned for {job.url}",
             place=endpoint.file,
             remedy="run again: the jobs are planned anew",
         )
-    left = list(files)
+    pending = list(files)
     failures: dict[InputFile, tuple[Failure, ...]] = dict.fromkeys(files, ())
     for mirror in range(max(len(file.urls) for file in files)):
-        by_url = {file.urls[mirror]: file for file in left if mirror < len(file.urls)}
+        by_url = {file.urls[mirror]: file for file in pending if mirror < len(file.urls)}
         if not by_url:
             return
-        # The same files get the same folder: a request that a killed job left is taken up again.
+        # The same files have the same folder: the request of a killed job is resumed.
         cache = store.folder / ".servicex" / digest(sorted(by_url))[:12]
-        made: Sequence[TransformedFile]
+        delivered: Sequence[TransformedFile]
         remedy, missing = "", {}
         try:
-            made = transform(
+            delivered = transform(
                 tuple(by_url),
                 query,
                 kind,
                 job,
                 cache=cache,
-                received=partial(_tell, by_url, progress),
+                received=partial(_count, by_url, progress),
                 limits={url: promised(file)[0] for url, file in by_url.items()},
             )
         except IncompleteDeliveryError as error:
-            made, missing, remedy = error.delivered, error.missing, error.remedy
-        for found in made:
-            file = by_url[found.source]
-            left.remove(file)
-            yield file, _kept(found, file, store, failures[file])
+            delivered, missing, remedy = error.delivered, error.missing, error.remedy
+        for skim in delivered:
+            file = by_url[skim.source]
+            pending.remove(file)
+            yield file, _stored(skim, file, store, failures[file])
         shutil.rmtree(cache)
         for url, problem in missing.items():
             file = by_url[url]
             failures[file] += (Failure(url=url, events=None, error=problem, attempts=job.attempts),)
             if mirror + 1 >= len(file.urls):
-                left.remove(file)
+                pending.remove(file)
                 yield file, _undelivered(file, failures[file], remedy)
 
 
-def _tell(by_url: Mapping[str, InputFile], progress: Progress, found: TransformedFile) -> None:
-    progress.finish(promised(by_url[found.source])[0] or 0, found.size)
+def _count(by_url: Mapping[str, InputFile], progress: Progress, skim: TransformedFile) -> None:
+    progress.finish(promised(by_url[skim.source])[0] or 0, skim.size)
 
 
-def _kept(
-    found: TransformedFile, file: InputFile, store: Store, failures: tuple[Failure, ...]
+def _stored(
+    skim: TransformedFile, file: InputFile, store: Store, failures: tuple[Failure, ...]
 ) -> Delivered:
     """The entry of a file, which is moved from the client's cache to the other skims."""
-    location = found.location
+    location = skim.location
     if "://" not in location:
         with atomic_path(store.path(file)) as temporary:
             Path(location).replace(temporary)
@@ -111,18 +111,18 @@ def _kept(
     return outcome.entry(
         file,
         path=location,
-        size=found.size,
-        url=found.source,
-        transformer=found.transformer,
+        size=skim.size,
+        url=skim.source,
+        transformer=skim.transformer,
         before=n_events,
-        after=found.events,
-        # The service does not tell how many events its other cuts drop.
+        after=skim.events,
+        # The service does not report how many events its other cuts drop.
         cutflow={ALL_EVENTS: n_events},
         failures=(
             *failures,
             *(
-                Failure(url=found.source, events=None, error=problem, attempts=1)
-                for problem in found.problems
+                Failure(url=skim.source, events=None, error=problem, attempts=1)
+                for problem in skim.problems
             ),
         ),
     )

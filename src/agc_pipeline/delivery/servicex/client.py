@@ -1,4 +1,4 @@
-"""The unmodified ServiceX client, opened for one endpoint and kept from writing to our logs."""
+"""The unmodified ServiceX client for one endpoint, with its own logging switched off."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# Loggers that tell each poll, presigned addresses, or a traceback of what is raised anyway.
+# Loggers that write each poll, presigned addresses, or a traceback of what is raised anyway.
 _NOISY = ("servicex", "httpx", "httpcore", "httpx_retries", "botocore", "aiobotocore", "boto3")
 
 _SILENT = logging.CRITICAL + 1
@@ -33,7 +33,7 @@ def open_client(endpoint: Endpoint, cache: Path) -> ServiceXClient:
 
 
 def _discard_damaged(database: Path) -> None:
-    """Delete the client's database if it was cut off by a kill: the client would always fail."""
+    """Delete the client's database if it is truncated: the client would always fail."""
     try:
         text = database.read_text(encoding="utf-8")
         # An empty one is a new one.
@@ -42,40 +42,40 @@ def _discard_damaged(database: Path) -> None:
     except FileNotFoundError:
         return
     except ValueError:
-        log.warning("the ServiceX client's database was cut off, starting anew: %s", database)
+        log.warning("the ServiceX client's database is truncated, starting anew: %s", database)
         database.unlink()
 
 
 def secrets_of(client: ServiceXClient, query: Query | None = None) -> set[str]:
-    """What the client holds that must not be told."""
+    """Credentials of the client, which must not appear in logs and errors."""
     status = query.current_status if query is not None else None
-    held = [
+    credentials = [
         client.servicex.refresh_token,
         client.servicex.token,
         *((status.minio_access_key, status.minio_secret_key) if status is not None else ()),
     ]
-    # A key of a few characters is a test server's, and part of any text.
-    return {secret for secret in held if secret and len(secret) > 3}
+    # A key of a few characters is that of a test server, and may be part of any text.
+    return {secret for secret in credentials if secret and len(secret) > 3}
 
 
-def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run the client's coroutine to its end, and everything that it started."""
+def run(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine of the client, and end everything that it started."""
     with _quiet():
-        return asyncio.run(_supervised(work))
+        return asyncio.run(_supervised(coroutine))
 
 
-async def _supervised(work: Coroutine[Any, Any, Result]) -> Result:
-    # The client raises in callbacks of tasks what it also tells in another way, or what
-    # the caller finds out from the number of files.
+async def _supervised(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    # The client raises in callbacks of tasks what it also reports in another way, or what
+    # the caller concludes from the number of files.
     asyncio.get_running_loop().set_exception_handler(_ignore)
     try:
-        return await work
+        return await coroutine
     finally:
         # The client swallows a single cancellation in several places, and goes on.
-        while left := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in left:
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait(left, timeout=0.2)
+            await asyncio.wait(tasks, timeout=0.2)
 
 
 def _ignore(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""The ServiceX client's own configuration file: which endpoint it would use, without its token."""
+"""The configuration file of the ServiceX client: its endpoints, without their tokens.
+
+The client's own reader creates folders, and its errors quote the file with the token.
+"""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -12,7 +15,7 @@ from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
 
-# In this order in each folder.
+# Searched in this order in each folder.
 _NAMES = (".servicex", "servicex.yaml")
 
 
@@ -31,7 +34,7 @@ class Endpoint(Settings):
 
     @property
     def place(self) -> str:
-        """How errors call it."""
+        """The endpoint in error messages."""
         return f"ServiceX endpoint {self.name!r} at {self.url}"
 
 
@@ -50,7 +53,7 @@ class _File(BaseModel):
 
 
 def configured(name: str | None, *, folder: Path | None = None) -> Endpoint | None:
-    """The endpoint that the unmodified client would use. Makes no folder and contacts no server.
+    """The endpoint that the unmodified client would use; contacts no server.
 
     The client looks for ``.servicex``, then ``servicex.yaml``, in the working directory and in
     those above it, then in the home directory.
@@ -66,10 +69,10 @@ def configured(name: str | None, *, folder: Path | None = None) -> Endpoint | No
         ConfigurationError: if the file is damaged, if it has no such endpoint, or if the client
             is not installed.
     """
-    found = _find(folder or Path.cwd())
-    if found is None:
+    located = _read(folder or Path.cwd())
+    if located is None:
         return None
-    path, content = found
+    path, file = located
     if find_spec("servicex") is None:
         raise ConfigurationError(
             "the ServiceX client is not installed",
@@ -77,17 +80,25 @@ def configured(name: str | None, *, folder: Path | None = None) -> Endpoint | No
             remedy="install it (`pip install 'agc-pipeline[servicex]'`), or set "
             "`delivery.backend: local`",
         )
-    file = _validated(path, content)
-    chosen = name or file.default or file.default_endpoint or file.api_endpoints[0].name
-    # Of two with the same name the client takes the last.
-    urls = {entry.name: entry.endpoint for entry in file.api_endpoints}
-    if chosen not in urls:
+    name = name or file.default or file.default_endpoint or file.api_endpoints[0].name
+    by_name = _endpoints(path, file)
+    if name not in by_name:
         raise ConfigurationError(
-            f"no ServiceX endpoint {chosen!r}",
+            f"no ServiceX endpoint {name!r}",
             place=str(path),
-            remedy=f"set `delivery.servicex.endpoint` to one of {', '.join(urls)}",
+            remedy=f"set `delivery.servicex.endpoint` to one of {', '.join(by_name)}",
         )
-    return Endpoint(name=chosen, url=without_secrets(urls[chosen]), file=str(path))
+    return by_name[name]
+
+
+def endpoints() -> tuple[Endpoint, ...]:
+    """All endpoints of the file that the client would use; empty where there is none.
+
+    Raises:
+        ConfigurationError: if the file is damaged.
+    """
+    located = _read(Path.cwd())
+    return () if located is None else tuple(_endpoints(*located).values())
 
 
 def required(name: str | None) -> Endpoint:
@@ -107,13 +118,21 @@ def required(name: str | None) -> Endpoint:
     return endpoint
 
 
-def _find(start: Path) -> tuple[Path, Any] | None:
-    first = next(_existing(start.absolute(), *start.absolute().parents), None)
-    # An empty file ends the search upwards, but the home directory has its turn.
-    for path in ([first] if first else []) + list(_existing(Path.home())):
+def _endpoints(path: Path, file: _File) -> dict[str, Endpoint]:
+    # Of two with the same name the client takes the last.
+    return {
+        entry.name: Endpoint(name=entry.name, url=without_secrets(entry.endpoint), file=str(path))
+        for entry in file.api_endpoints
+    }
+
+
+def _read(start: Path) -> tuple[Path, _File] | None:
+    nearest = next(_existing(start.absolute(), *start.absolute().parents), None)
+    # An empty file ends the search upwards, but the home directory is searched, too.
+    for path in ([nearest] if nearest else []) + list(_existing(Path.home())):
         content = _content(path)
         if content is not None:
-            return path, content
+            return path, _validated(path, content)
     return None
 
 
@@ -130,8 +149,8 @@ def _content(path: Path) -> Any:
     except yaml.YAMLError as error:
         # The error's own text quotes the line, which may hold the token.
         mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark is not None else ""
-        raise _damaged(path, f"is not valid YAML{where}") from None
+        line = f" in line {mark.line + 1}" if mark is not None else ""
+        raise _damaged(path, f"is not valid YAML{line}") from None
 
 
 def _validated(path: Path, content: Any) -> _File:
@@ -150,5 +169,5 @@ def _damaged(path: Path, problem: str) -> ConfigurationError:
     return ConfigurationError(
         f"the configuration file of the ServiceX client {problem}",
         place=str(path),
-        remedy="get a new file from the profile page of your ServiceX server, or move it away",
+        remedy="download a new file from the profile page of your ServiceX server, or remove it",
     )

@@ -1,7 +1,8 @@
-"""One request to ServiceX: submitted or taken up again, watched, and stopped when it is late."""
+"""One request to ServiceX: submitted or resumed, logged, and given up after a time-out."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -18,17 +19,21 @@ from agc_pipeline.declaration.query import Query
 from agc_pipeline.delivery.manifest import Transformer
 from agc_pipeline.delivery.servicex import client
 from agc_pipeline.delivery.servicex.configuration import Endpoint
-from agc_pipeline.delivery.servicex.endings import damaged, late, refuse
-from agc_pipeline.delivery.servicex.failures import (
+from agc_pipeline.delivery.servicex.errors import (
     CLIENT_ERRORS,
     InterruptedRequestError,
-    explained,
+    is_download_error,
+    pipeline_error,
+    raise_for_status,
+    timeout_error,
 )
-from agc_pipeline.delivery.servicex.progress import tell
 from agc_pipeline.delivery.settings import ServiceXSettings
+from agc_pipeline.formatting import byte_size, duration
 from agc_pipeline.readers.settings import Format
 
 log = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN_LINES = 10.0
 
 _FORMATS = {
     "ttree": ResultFormat.root_ttree,
@@ -37,13 +42,13 @@ _FORMATS = {
 }
 
 
-class Answer(NamedTuple):
-    """What came of a request.
+class RequestResult(NamedTuple):
+    """Outputs of a request.
 
     Attributes:
-        transformer: what made the files.
+        transformer: server and software that wrote the files.
         outputs: paths or presigned addresses, in the order of completion.
-        problem: why files may be missing; None if the service says nothing.
+        problem: why files may be missing; None if the service reports nothing.
     """
 
     transformer: Transformer
@@ -51,7 +56,7 @@ class Answer(NamedTuple):
     problem: str | None
 
 
-def ask(
+def run_request(
     sources: Sequence[str],
     query: Query,
     kind: Format,
@@ -59,10 +64,10 @@ def ask(
     settings: ServiceXSettings,
     endpoint: Endpoint,
     cache: Path,
-) -> Answer:
-    """Make one request and wait for its files. They may be fewer than asked for.
+) -> RequestResult:
+    """Make one request and wait for its files, which may be fewer than requested.
 
-    With the same cache, a request that was cut short on this side is taken up again.
+    With the same cache, a request that was interrupted on this side is resumed.
 
     Args:
         sources: addresses of the inputs, none twice.
@@ -73,17 +78,17 @@ def ask(
         cache: folder of the client for this server.
 
     Raises:
-        InterruptedRequestError: if another request may have more luck.
-        ServiceError: if the service refuses, or is late.
+        InterruptedRequestError: if another request may succeed.
+        ServiceError: if the service refuses, or exceeds the time-out.
         InputError: if the service cannot use the list of inputs.
         ConfigurationError: if the service has no such code generator.
     """
     try:
-        opened = client.open_client(endpoint, cache)
+        service = client.open_client(endpoint, cache)
     except CLIENT_ERRORS as error:
-        raise explained(error, endpoint, secrets=(), submitted=False) from None
-    made = opened.generic_query(
-        # The client sorts the list that it is given.
+        raise pipeline_error(error, endpoint, secrets=(), submitted=False) from None
+    client_query = service.generic_query(
+        # The client sorts its list in place.
         FileListDataset(list(sources)),
         UprootRawQuery([_sub_query(query)]),
         codegen=settings.codegen,
@@ -93,24 +98,26 @@ def ask(
         fail_if_incomplete=True,
     )
     try:
-        return client.run(_answer(opened, made, len(sources), settings, endpoint))
+        return client.run(_result(service, client_query, len(sources), settings, endpoint))
     except CLIENT_ERRORS as error:
-        submitted = made.request_id is not None
-        # A ValueError is the answer that there is no such request.
+        submitted = client_query.request_id is not None
+        # A ValueError means that there is no such request.
         if submitted and not isinstance(error, ValueError):
-            # The client forgets a request when it cannot be asked for its status.
-            opened.query_cache.cache_submitted_transform(made.transform_request, made.request_id)
-        secrets = client.secrets_of(opened, made)
-        raise explained(error, endpoint, secrets=secrets, submitted=submitted) from None
+            # The client forgets a request whose status it cannot get.
+            service.query_cache.cache_submitted_transform(
+                client_query.transform_request, client_query.request_id
+            )
+        secrets = client.secrets_of(service, client_query)
+        raise pipeline_error(error, endpoint, secrets=secrets, submitted=submitted) from None
     finally:
-        opened.query_cache.close()
+        service.query_cache.close()
 
 
 def forget(request_id: str, endpoint: Endpoint, cache: Path) -> None:
-    """Make the client submit anew what it has a record of; downloaded files stay."""
-    opened = client.open_client(endpoint, cache)
-    opened.query_cache.delete_record_by_request_id(request_id)
-    opened.query_cache.close()
+    """Make the client submit a recorded request anew; downloaded files stay."""
+    service = client.open_client(endpoint, cache)
+    service.query_cache.delete_record_by_request_id(request_id)
+    service.query_cache.close()
 
 
 def _sub_query(query: Query) -> TreeSubQuery:
@@ -122,54 +129,58 @@ def _sub_query(query: Query) -> TreeSubQuery:
     )
 
 
-async def _answer(
-    opened: ServiceXClient,
+async def _result(
+    service: ServiceXClient,
     query: ClientQuery,
     n_files: int,
     settings: ServiceXSettings,
     endpoint: Endpoint,
-) -> Answer:
+) -> RequestResult:
     # Its semaphores belong to the event loop that first waited for them.
     init_s3_config()
-    _drop_stale_record(opened, query)
+    _drop_stale_record(service, query)
     local = settings.transport == "LocalCache"
     deliver = query.as_files_async if local else query.as_signed_urls_async
-    work = asyncio.ensure_future(deliver(display_progress=False))
-    watch = asyncio.ensure_future(tell(query, n_files))
-    await asyncio.wait({work}, timeout=settings.timeout)
-    watch.cancel()
-    if not work.done():
-        raise late(query, n_files, settings.timeout, endpoint)
-    error = work.exception()
+    delivery = asyncio.ensure_future(deliver(display_progress=False))
+    progress = asyncio.ensure_future(_log_progress(query, n_files))
+    await asyncio.wait({delivery}, timeout=settings.timeout)
+    progress.cancel()
+    if not delivery.done():
+        raise timeout_error(query, n_files, settings.timeout, endpoint)
+    error = delivery.exception()
     status = query.current_status
     if status is not None:
-        # The client may have come to an empty list before it noticed how the request ended.
-        refuse(status, opened, endpoint)
+        # The client may return an empty list before it notices how the request ended.
+        raise_for_status(status, service, endpoint)
     if error is None:
-        result = work.result()
-        status = status or await _status(opened, result.request_id, endpoint)
+        result = delivery.result()
+        status = status or await _status(service, result.request_id, endpoint)
         if not local:
             # The client's database must not keep addresses that give access.
-            opened.query_cache.delete_record_by_request_id(result.request_id)
+            service.query_cache.delete_record_by_request_id(result.request_id)
         outputs = result.file_list if local else result.signed_url_list
-        return Answer(await _transformer(opened, status, settings, endpoint), tuple(outputs), None)
-    if status is None or not local or not damaged(error):
+        return RequestResult(
+            await _transformer(service, status, settings, endpoint), tuple(outputs), None
+        )
+    if status is None or not local or not is_download_error(error):
         raise error
     # The client gives up at the first file that it cannot download: let it finish the others.
-    if left := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(left, timeout=settings.timeout)
-    told = explained(error, endpoint, secrets=client.secrets_of(opened, query), submitted=True)
+    if downloads := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(downloads, timeout=settings.timeout)
+    failure = pipeline_error(
+        error, endpoint, secrets=client.secrets_of(service, query), submitted=True
+    )
     outputs = sorted(map(str, query.download_path.iterdir()))
-    transformer = await _transformer(opened, status, settings, endpoint)
-    return Answer(transformer, tuple(outputs), told.problem)
+    transformer = await _transformer(service, status, settings, endpoint)
+    return RequestResult(transformer, tuple(outputs), failure.problem)
 
 
-async def _status(opened: ServiceXClient, request_id: str, endpoint: Endpoint) -> TransformStatus:
+async def _status(service: ServiceXClient, request_id: str, endpoint: Endpoint) -> TransformStatus:
     """Status of a request of which the client has the results."""
     try:
-        return await opened.servicex.get_transform_status(request_id)
+        return await service.servicex.get_transform_status(request_id)
     except ValueError:
-        opened.query_cache.delete_record_by_request_id(request_id)
+        service.query_cache.delete_record_by_request_id(request_id)
         raise InterruptedRequestError(
             f"the service no longer knows request {request_id}",
             place=endpoint.place,
@@ -177,22 +188,22 @@ async def _status(opened: ServiceXClient, request_id: str, endpoint: Endpoint) -
         ) from None
 
 
-def _drop_stale_record(opened: ServiceXClient, query: ClientQuery) -> None:
+def _drop_stale_record(service: ServiceXClient, query: ClientQuery) -> None:
     """Forget results whose files are gone: the client would return their paths."""
-    cache = opened.query_cache
+    cache = service.query_cache
     record = cache.get_transform_by_hash(query.transform_request.compute_hash())
     if record is not None and not all(Path(path).exists() for path in record.file_list):
-        log.info("files of ServiceX request %s are gone, asking again", record.request_id)
+        log.info("files of ServiceX request %s are gone, requesting them again", record.request_id)
         cache.delete_record_by_request_id(record.request_id)
 
 
 async def _transformer(
-    opened: ServiceXClient,
+    service: ServiceXClient,
     status: TransformStatus,
     settings: ServiceXSettings,
     endpoint: Endpoint,
 ) -> Transformer:
-    generators = await opened.servicex.get_code_generators_async()
+    generators = await service.servicex.get_code_generators_async()
     return Transformer(
         endpoint=endpoint.name,
         url=endpoint.url,
@@ -202,3 +213,32 @@ async def _transformer(
         image=status.image,
         client_version=version("servicex"),
     )
+
+
+async def _log_progress(query: ClientQuery, n_files: int) -> None:
+    """Log the progress of a request until cancelled."""
+    start = time.monotonic()
+    while True:
+        await asyncio.sleep(_SECONDS_BETWEEN_LINES)
+        status = query.current_status
+        if status is not None:
+            log.info(_progress(status, n_files, _received(query), time.monotonic() - start))
+
+
+def _progress(status: TransformStatus, n_files: int, received: int, elapsed: float) -> str:
+    finished = status.files_completed + status.files_failed
+    failed = f", {status.files_failed} failed" if status.files_failed else ""
+    remaining = ""
+    if finished:
+        remaining = f", about {duration(elapsed / finished * (n_files - finished))} left"
+    return (
+        f"ServiceX request {status.request_id}: {status.status.value}, "
+        f"{finished} of {n_files} files{failed}, {byte_size(received)} received, {byte_size(received / elapsed)}/s{remaining}"
+    )
+
+
+def _received(query: ClientQuery) -> int:
+    """Bytes on disk of the files that are being downloaded."""
+    if query.download_path is None:
+        return 0
+    return sum(path.stat().st_size for path in query.download_path.glob("*"))

@@ -1,4 +1,4 @@
-"""Delivery of a list of files by ServiceX: every file is accounted for, or the delivery fails."""
+"""Delivery of a list of files by ServiceX: it fails unless every file is accounted for."""
 
 import logging
 import time
@@ -9,11 +9,10 @@ from typing import NamedTuple
 from agc_pipeline.declaration.query import Query
 from agc_pipeline.delivery.manifest import Transformer
 from agc_pipeline.delivery.servicex.addresses import Address, object_of
-from agc_pipeline.delivery.servicex.checks import inspect
 from agc_pipeline.delivery.servicex.configuration import Endpoint, required
-from agc_pipeline.delivery.servicex.failures import InterruptedRequestError
-from agc_pipeline.delivery.servicex.names import check_sources, match
-from agc_pipeline.delivery.servicex.request import Answer, ask, forget
+from agc_pipeline.delivery.servicex.errors import InterruptedRequestError
+from agc_pipeline.delivery.servicex.outputs import check_sources, inspect, match
+from agc_pipeline.delivery.servicex.request import RequestResult, forget, run_request
 from agc_pipeline.delivery.settings import ServiceXSettings
 from agc_pipeline.errors import InputError, PipelineError, ServiceError
 from agc_pipeline.provenance import digest
@@ -23,20 +22,20 @@ from agc_pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Before another request: what made one fail may take a moment to go away.
+# Before another request: what made one fail may take a moment to pass.
 _PAUSE_SECONDS = 10.0
 
 
 class TransformedFile(Settings):
-    """A file that ServiceX made.
+    """A file that ServiceX wrote.
 
     Attributes:
         source: address of its input.
         location: path in the client's cache, or text of an ``addresses.Address``.
         size: bytes.
         events: events in it.
-        transformer: what made it.
-        problems: why earlier requests did not give it.
+        transformer: server and software that wrote it.
+        problems: why earlier requests did not deliver it.
     """
 
     source: str
@@ -54,7 +53,7 @@ class IncompleteDeliveryError(ServiceError):
         problem: what is wrong.
         place: the service.
         remedy: what to do.
-        delivered: the files that are there, checked.
+        delivered: the other files, checked.
         missing: source to reason.
     """
 
@@ -76,7 +75,7 @@ class IncompleteDeliveryError(ServiceError):
 
 
 class _Job(NamedTuple):
-    """What stays the same from request to request."""
+    """Arguments that all requests share."""
 
     query: Query
     kind: Format
@@ -100,23 +99,24 @@ def transform(
     """Have files transformed, and check that each of them is there.
 
     What is missing or damaged is requested again alone, up to ``settings.attempts`` requests.
-    After a kill, a call with the same arguments takes up the request that was under way.
+    After a kill, a call with the same arguments resumes the request that was in progress.
 
     Args:
         urls: addresses of the inputs, as the service sees them; not changed.
         query: what to select.
         kind: format of the outputs.
         settings: endpoint, transport, time-out, attempts.
-        cache: folder for the client's files; those given in the result are the caller's to move.
-        received: told each file that is there.
-        limits: address to the number of events in the input, where it is known.
+        cache: folder for the client's files; the caller may move those in the result.
+        received: called with each file that is delivered.
+        limits: address to the number of events in the input; None where it is unknown.
 
     Returns:
         One file for each address, in their order.
 
     Raises:
-        IncompleteDeliveryError: naming the files that are missing, with those that are there.
-        ServiceError: if the service does not answer, refuses, or is late, and nothing is there.
+        IncompleteDeliveryError: with the files that are missing, and those that are delivered.
+        ServiceError: if the service does not answer, refuses, or exceeds the time-out, and
+            nothing is delivered.
         InputError: if the addresses cannot be used.
         ConfigurationError: if the client has no usable configuration.
     """
@@ -125,10 +125,10 @@ def transform(
     # The client's cache does not know which server its files are from.
     folder = cache / digest([endpoint.name, endpoint.url])[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    # It keeps, for a moment, addresses that give access.
+    # For a moment it holds addresses that grant access.
     folder.chmod(0o700)
     job = _Job(query, kind, settings, endpoint, folder, received, limits or {})
-    done: dict[str, TransformedFile] = {}
+    delivered: dict[str, TransformedFile] = {}
     missing = dict.fromkeys(urls, "not requested")
     problems: dict[str, list[str]] = {url: [] for url in urls}
     for attempt in range(1, settings.attempts + 1):
@@ -136,15 +136,15 @@ def transform(
             files, missing = _request(tuple(missing), job)
         except PipelineError as error:
             if not isinstance(error, InterruptedRequestError) or attempt == settings.attempts:
-                raise _with_files(error, done, missing) from None
-            log.warning("asking again: %s", error)
+                raise _with_files(error, delivered, missing) from None
+            log.warning("requesting again: %s", error)
         else:
             for source, file in files.items():
-                done[source] = file.model_copy(update={"problems": tuple(problems[source])})
+                delivered[source] = file.model_copy(update={"problems": tuple(problems[source])})
             if not missing:
-                return tuple(done[url] for url in urls)
+                return tuple(delivered[url] for url in urls)
             if attempt < settings.attempts:
-                log.warning("asking again for %s", _listed(missing))
+                log.warning("requesting again: %s", _listed(missing))
             for source, problem in missing.items():
                 problems[source].append(problem)
         if attempt < settings.attempts:
@@ -152,9 +152,9 @@ def transform(
     raise IncompleteDeliveryError(
         f"{len(missing)} of {len(urls)} files were not delivered: {_listed(missing)}",
         place=endpoint.place,
-        remedy="run again: only these are requested; if they fail again, look whether they can be "
-        "read, or choose another address for them (`input.mirror_order`)",
-        delivered=tuple(done.values()),
+        remedy="run again: only these are requested; if they fail again, check whether they can be "
+        "read, or use another mirror (`input.mirror_order`)",
+        delivered=tuple(delivered.values()),
         missing=missing,
     )
 
@@ -162,8 +162,8 @@ def transform(
 def _request(
     sources: Sequence[str], job: _Job
 ) -> tuple[dict[str, TransformedFile], dict[str, str]]:
-    """Make one request; gives the files that are there, and the reason for each that is not."""
-    answer = ask(
+    """Make one request; returns the delivered files, and the reason for each missing one."""
+    result = run_request(
         sources,
         job.query,
         job.kind,
@@ -171,13 +171,13 @@ def _request(
         endpoint=job.endpoint,
         cache=job.cache,
     )
-    request_id = answer.transformer.request_id
-    reason = answer.problem or f"failed at the service, request {request_id}"
+    request_id = result.transformer.request_id
+    reason = result.problem or f"failed at the service, request {request_id}"
     missing = dict.fromkeys(sources, reason)
     files = {}
-    for source, output in _matched(answer, sources, job).items():
+    for source, output in _matched(result, sources, job).items():
         try:
-            file = _accepted(source, output, answer.transformer, job)
+            file = _checked(source, output, result.transformer, job)
         except InputError as error:
             missing[source] = without_secrets(error.problem)
         else:
@@ -185,27 +185,27 @@ def _request(
             files[source] = file
             job.received(file)
     if missing:
-        # Or the client would give the same files again.
+        # Otherwise the client would return the same files again.
         forget(request_id, job.endpoint, job.cache)
     return files, missing
 
 
-def _matched(answer: Answer, sources: Sequence[str], job: _Job) -> dict[str, str]:
+def _matched(result: RequestResult, sources: Sequence[str], job: _Job) -> dict[str, str]:
     """Source to path or presigned address."""
     if job.settings.transport == "LocalCache":
-        outputs = {Path(path).name: path for path in answer.outputs}
+        outputs = {Path(path).name: path for path in result.outputs}
     else:
-        request_id = answer.transformer.request_id
-        outputs = {object_of(url, request_id): url for url in answer.outputs}
-    found = match(outputs, sources, place=job.endpoint.place)
-    return {source: outputs[name] for source, name in found.items()}
+        request_id = result.transformer.request_id
+        outputs = {object_of(url, request_id): url for url in result.outputs}
+    names = match(outputs, sources, place=job.endpoint.place)
+    return {source: outputs[name] for source, name in names.items()}
 
 
-def _accepted(source: str, output: str, transformer: Transformer, job: _Job) -> TransformedFile:
+def _checked(source: str, output: str, transformer: Transformer, job: _Job) -> TransformedFile:
     """Check one file.
 
     Raises:
-        InputError: if it is not what was asked for.
+        InputError: if it is not what was requested.
     """
     events, size = inspect(output, job.kind, job.query)
     limit = job.limits.get(source)
@@ -225,16 +225,16 @@ def _accepted(source: str, output: str, transformer: Transformer, job: _Job) -> 
 
 
 def _with_files(
-    error: PipelineError, done: Mapping[str, TransformedFile], missing: Mapping[str, str]
+    error: PipelineError, delivered: Mapping[str, TransformedFile], missing: Mapping[str, str]
 ) -> PipelineError:
     """The error, with the files that an earlier request delivered."""
-    if not done:
+    if not delivered:
         return error
     return IncompleteDeliveryError(
         f"{len(missing)} files were not delivered: {error.problem}",
         place=error.place,
         remedy=error.remedy,
-        delivered=tuple(done.values()),
+        delivered=tuple(delivered.values()),
         missing=dict.fromkeys(missing, error.problem),
     )
 

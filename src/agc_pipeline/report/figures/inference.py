@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from agc_pipeline.errors import InputError
-from agc_pipeline.inference.outcomes import LimitRecord, RankingRecord, ScanRecord, ToyRecord
+from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
 from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
 from agc_pipeline.report.yields import Floats

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from agc_pipeline.inference.outcomes import RankingRecord
-from agc_pipeline.inference.records import FitRecord
+from agc_pipeline.inference.derived_records import RankingRecord
+from agc_pipeline.inference.fit_records import FitRecord
 from agc_pipeline.report.style import INK, canvas
 from agc_pipeline.report.yields import Floats
 

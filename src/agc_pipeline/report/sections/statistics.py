@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.inference.outcomes import LimitRecord, RankingRecord, ScanRecord, ToyRecord
-from agc_pipeline.inference.records import FitRecord, Parameter
+from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
+from agc_pipeline.inference.fit_records import FitRecord, Parameter
 from agc_pipeline.report import figures
 from agc_pipeline.report.figures.inference import PULL_EDGES, largest, toy_pulls
 from agc_pipeline.report.figures.parameters import PRINTED, correlated, matrix, pull_values

@@ -1,4 +1,4 @@
-"""From a pyhf model to the arrays of its likelihood."""
+"""The modifiers of a pyhf model as the arrays of a likelihood."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from agc_pipeline.inference.likelihood import Likelihood, Norms, Scales, Shifts
 _SMOOTH = {"normsys": "code4", "histosys": "code4p"}
 
 
-def from_model(model: pyhf.Model, data: list[float]) -> Likelihood:
+def model_likelihood(model: pyhf.Model, data: list[float]) -> Likelihood:
     """The likelihood of a pyhf model.
 
-    All modifiers of HistFactory are known: normfactor, shapefactor, lumi, normsys, histosys,
+    All modifiers of HistFactory are supported: normfactor, shapefactor, lumi, normsys, histosys,
     staterror (Gaussian) and shapesys (Poisson).
 
     Args:
-        model: with interpolation codes 4 (normsys) and 4p (histosys), as ``workspace.load`` makes.
+        model: with interpolation codes 4 (normsys) and 4p (histosys), from ``workspace.load``.
         data: observed events of the channels in pyhf's order, then auxiliary data.
 
     Raises:
@@ -80,7 +80,7 @@ class _Entries:
         """Add a modifier of a sample with these events, in these cells of a channel.
 
         Raises:
-            ModelError: if it is of a kind that is not known, or makes a yield negative.
+            ModelError: if it is of an unsupported kind, or makes a yield negative.
         """
         name, values = modifier["name"], modifier["data"]
         p = self._config.par_slice(name)
@@ -138,7 +138,7 @@ class _Entries:
 
 
 def _unique(sample: Any, channel: str) -> list[Any]:
-    """The modifiers of a sample, none of which may stand there twice.
+    """The modifiers of a sample, none of which may be defined twice.
 
     pyhf takes the last one, ROOT both of them.
     """
@@ -147,7 +147,7 @@ def _unique(sample: Any, channel: str) -> list[Any]:
     for kind, name in names:
         if names.count((kind, name)) > 1:
             raise ModelError(
-                f"{kind} {name!r} stands twice in sample {sample['name']!r}",
+                f"{kind} {name!r} is defined twice in sample {sample['name']!r}",
                 place=f"channel {channel!r} of the workspace",
                 remedy="remove or rename one of them",
             )
@@ -157,10 +157,10 @@ def _unique(sample: Any, channel: str) -> list[Any]:
 def _require_smooth(model: pyhf.Model) -> None:
     appliers = model.main_model.modifiers_appliers
     for kind, code in _SMOOTH.items():
-        found = appliers[kind].interpcode if kind in appliers else code
-        if found != code:
+        actual = appliers[kind].interpcode if kind in appliers else code
+        if actual != code:
             raise ModelError(
-                f"interpolation {found} of {kind} has a kink, where no derivative exists",
+                f"interpolation {actual} of {kind} has a kink, where no derivative exists",
                 place="modifier_settings of the pyhf model",
                 remedy=f"make the model with {code}, as cabinetry does",
             )

@@ -1,4 +1,4 @@
-"""Every way from file to histograms gives the bits of the coffea processor; costs are counted."""
+"""Every reader gives the same bits as coffea's NanoEvents; costs are counted."""
 
 import os
 from collections.abc import Callable
@@ -15,15 +15,17 @@ from hypothesis import HealthCheck, given, settings
 import toy
 from agc_pipeline.analyses.cms_ttbar import kernels
 from agc_pipeline.analyses.cms_ttbar.hashing import standard_normals
-from agc_pipeline.columnar import facts, pieces
+from agc_pipeline.declaration import NANOAOD
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers import chunks, metadata
 from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.clock import Clock
+from agc_pipeline.readers.opening import open_tree
 from agc_pipeline.readers.ranges import RangeColumns
 from oracle import analysis as oracle
 from oracle.events import Jet, events_from_arrays
 from oracle.strategies import Arrays, nanoaod, to_arrays, write_nanoaod
-from ways import COLUMNS, NAMES, run
+from processed import COLUMNS, NAMES, run
 
 N = 70
 CODECS = {
@@ -103,15 +105,14 @@ def test_columns_are_those_of_uproot(tmp_path: Path, wanted: list[int] | None) -
     path = tmp_path / "a.root"
     arrays = toy.events(N)
     write_nanoaod(path, arrays, events_per_piece=9)
-    known = facts.learn(str(path), COLUMNS, NAMES)
-    assert known.branches is not None
+    content = metadata.read(str(path), COLUMNS, NANOAOD)
+    assert content.branches is not None
     start, stop = (0, N) if wanted else (5, 67)
     events = None if wanted is None else np.array(wanted, np.int64)
-    baskets = BasketColumns(str(path), known.branches, start, stop, Clock())
-    edges = (start, *(edge for edge in known.edges if start < edge < stop), stop)
-    ranges = RangeColumns(str(path), COLUMNS, edges, Clock())
-    for columns in (baskets, ranges):
-        with columns.opened():
+    baskets = BasketColumns(str(path), content.branches, start, stop, Clock())
+    edges = (start, *(edge for edge in content.edges if start < edge < stop), stop)
+    with baskets.opened(), open_tree(str(path), COLUMNS, NANOAOD) as tree:
+        for columns in (baskets, RangeColumns(tree, NANOAOD, edges, Clock())):
             for name in ("Jet", "Muon"):
                 fields = COLUMNS[name]
                 found = columns.collection(name, fields, events)
@@ -186,23 +187,23 @@ def test_trijet_is_that_of_three_nested_loops(arrays: Arrays) -> None:
         assert any(mass == pytest.approx(other, rel=1e-6, abs=1e-3) for other in equal)
 
 
-def test_facts_are_kept_until_the_file_changes(tmp_path: Path) -> None:
-    path, kept = tmp_path / "a.root", tmp_path / "known"
+def test_metadata_are_cached_until_the_file_changes(tmp_path: Path) -> None:
+    path, cache = tmp_path / "a.root", tmp_path / "cache"
 
-    def learned() -> facts.FileMetadata:
-        known = facts.learn(str(path), COLUMNS, NAMES)
-        facts.keep(known, kept)
-        assert facts.recall(str(path), NAMES, kept) == known
-        return known
+    def read() -> metadata.FileMetadata:
+        content = metadata.read(str(path), COLUMNS, NANOAOD)
+        metadata.keep(content, cache)
+        assert metadata.cached(str(path), NAMES, cache) == content
+        return content
 
     write_nanoaod(path, toy.events(30), events_per_piece=10)
-    assert facts.recall(str(path), NAMES, kept) is None
-    learned()
-    assert facts.recall(str(path), NAMES, None) is None
-    assert facts.recall(str(path), NAMES[1:], kept) is None
+    assert metadata.cached(str(path), NAMES, cache) is None
+    read()
+    assert metadata.cached(str(path), NAMES, None) is None
+    assert metadata.cached(str(path), NAMES[1:], cache) is None
     write_nanoaod(path, toy.events(31), events_per_piece=10)
-    assert facts.recall(str(path), NAMES, kept) is None
-    other = learned()
+    assert metadata.cached(str(path), NAMES, cache) is None
+    other = read()
     assert other.n_events == 31
 
     # The same size and time, but another file.
@@ -212,32 +213,32 @@ def test_facts_are_kept_until_the_file_changes(tmp_path: Path) -> None:
     assert data.count(uuid) >= 1
     path.write_bytes(data.replace(uuid, uuid[::-1]))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert facts.recall(str(path), NAMES, kept) is None
-    assert learned().uuid == uuid[::-1].hex()
-    assert run(path, 31, "auto", kept=kept).output == run(path, 31, "coffea").output
+    assert metadata.cached(str(path), NAMES, cache) is None
+    assert read().uuid == uuid[::-1].hex()
+    assert run(path, 31, "auto", cache=cache).output == run(path, 31, "coffea").output
 
 
 def test_a_second_run_opens_no_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, kept = tmp_path / "a.root", tmp_path / "known"
+    path, cache = tmp_path / "a.root", tmp_path / "cache"
     write_nanoaod(path, toy.events(30), events_per_piece=10)
-    first = run(path, 30, "auto", kept=kept).output
-    monkeypatch.setattr(facts, "open_tree", lambda *_: pytest.fail("the file was opened again"))
-    assert run(path, 30, "auto", kept=kept).output == first
+    first = run(path, 30, "auto", cache=cache).output
+    monkeypatch.setattr(metadata, "open_tree", lambda *_: pytest.fail("the file was opened again"))
+    assert run(path, 30, "auto", cache=cache).output == first
 
 
-def test_pieces_are_cut_between_clusters_and_bounded(tmp_path: Path) -> None:
+def test_chunks_are_cut_between_clusters_and_bounded(tmp_path: Path) -> None:
     path = tmp_path / "a.root"
     write_nanoaod(path, toy.events(100), events_per_piece=30)
-    known = facts.learn(str(path), COLUMNS, NAMES)
+    content = metadata.read(str(path), COLUMNS, NANOAOD)
 
     def cut(chunk_size: int, chunk_bytes: int = 10**9) -> list[tuple[int, int]]:
-        made = pieces.pieces(known, chunk_size=chunk_size, chunk_bytes=chunk_bytes)
-        return [(piece.start, piece.stop) for piece in made]
+        ranges = chunks.chunks(content, chunk_size=chunk_size, chunk_bytes=chunk_bytes)
+        return [(chunk.start, chunk.stop) for chunk in ranges]
 
     assert cut(1000) == [(0, 100)]
     assert cut(70) == [(0, 60), (60, 100)]
     assert cut(20) == [(0, 20), (20, 30), (30, 50), (50, 60), (60, 80), (80, 100)]
-    by_size = cut(1000, int(known.event_bytes * 35))
+    by_size = cut(1000, int(content.event_bytes * 35))
     assert by_size == [(0, 30), (30, 60), (60, 90), (90, 100)]
     assert len(cut(1000, 1)) == 100
 
@@ -245,9 +246,9 @@ def test_pieces_are_cut_between_clusters_and_bounded(tmp_path: Path) -> None:
 def test_damaged_baskets_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.root"
     write_nanoaod(path, toy.events(200), events_per_piece=50, compression=uproot.ZLIB(1))
-    known = facts.learn(str(path), COLUMNS, NAMES)
-    assert known.branches is not None
-    branch = known.branches["Electron_cutBased"]
+    content = metadata.read(str(path), COLUMNS, NANOAOD)
+    assert content.branches is not None
+    branch = content.branches["Electron_cutBased"]
     data = bytearray(path.read_bytes())
     middle = branch.seeks[2] + branch.sizes[2] - 8
     data[middle : middle + 8] = bytes(8)
@@ -266,19 +267,17 @@ def test_damaged_baskets_are_named(tmp_path: Path) -> None:
 def test_costs_close(tmp_path: Path) -> None:
     path = tmp_path / "a.root"
     write_nanoaod(path, toy.events(60), events_per_piece=20, compression=uproot.ZLIB(1))
-    for way, parts in (("auto", {"open", "read", "decompress", "physics", "fill", "merge"}),):
-        (cost,) = run(path, 60, way).performance.values()
+    for reader, parts in (("auto", {"open", "read", "decompress", "physics", "fill", "merge"}),):
+        (cost,) = run(path, 60, reader).performance.values()
         assert set(cost.seconds) == parts
         assert cost.total.wall == pytest.approx(sum(s.wall for s in cost.seconds.values()))
-    # All baskets of the columns that the compiled processor needs, once each.
-    known = facts.learn(str(path), COLUMNS, NAMES)
-    assert known.branches is not None
+    # All baskets of the columns that the analysis reads, once each.
+    content = metadata.read(str(path), COLUMNS, NANOAOD)
+    assert content.branches is not None
     unused = {"Jet_qgl"} | {
-        f"{lepton}_{field}"
-        for lepton in ("Electron", "Muon")
-        for field in ("phi", "mass", "charge")
+        f"{lepton}_{field}" for lepton in ("Electron", "Muon") for field in ("phi", "mass")
     }
-    used = [branch for name, branch in known.branches.items() if name not in unused]
+    used = [branch for name, branch in content.branches.items() if name not in unused]
     assert cost.bytes == sum(sum(branch.sizes) for branch in used)
 
 

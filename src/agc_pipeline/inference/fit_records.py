@@ -1,19 +1,30 @@
-"""The records of a model and of a fit, written as JSON beside the workspace.
+"""Records of a model, of its checks and of its fit: JSON beside the workspace.
 
 pyhf's workspace has no room for anything but the model, and cabinetry cannot write fit results.
 """
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from cabinetry.fit import FitResults
 
+from agc_pipeline.errors import ModelError
+from agc_pipeline.files import read_record
+from agc_pipeline.inference.audit import Origin
+from agc_pipeline.inference.checks import Finding
 from agc_pipeline.inference.fit import Diagnostics
 from agc_pipeline.inference.impacts import Breakdown
+from agc_pipeline.inference.pruning import Pruned
 from agc_pipeline.inference.templates import LeftOut
+from agc_pipeline.inference.yields import Yields
+from agc_pipeline.provenance import digest
 from agc_pipeline.settings import Settings
 
-# What is fitted: "observed" are the data of a workspace that was given.
+Workspace = dict[str, Any]
+
+# What is fitted; the data of an external workspace count as observed.
 DataKind = Literal["pseudodata", "asimov", "observed"]
 
 
@@ -45,11 +56,11 @@ class WorkspaceRecord(Settings):
     provenance: dict[str, Any]
 
 
-class ModelRecord(WorkspaceRecord):
-    """What is known about a workspace and has no room in it.
+class ModelDescription(Settings):
+    """What a workspace has no room for.
 
     Attributes:
-        analysis: name of the analysis, or of the measurement of a workspace that was given.
+        analysis: name of the analysis, or of the measurement of an external workspace.
         data: kind of data in the workspace.
         partial: whether files are missing from the histograms.
         left_out: what the analysis declares and the model lacks.
@@ -65,35 +76,35 @@ class ModelRecord(WorkspaceRecord):
     groups: dict[str, str]
 
 
+class ModelRecord(ModelDescription, WorkspaceRecord):
+    """The description of a model, as it lies beside its workspace."""
+
+
+class Checks(Settings):
+    """What the checks of a model gave.
+
+    Attributes:
+        findings: of the checks.
+        pruned: modifiers that were left out.
+        origins: histograms that samples and systematics come from; empty for an external
+            workspace.
+    """
+
+    findings: tuple[Finding, ...]
+    pruned: tuple[Pruned, ...]
+    origins: tuple[Origin, ...]
+
+
+class CheckRecord(Checks, WorkspaceRecord):
+    """The checks of a model, as they lie beside its workspace."""
+
+
 class Parameter(Settings):
     """A fitted parameter."""
 
     name: str
     bestfit: float
     uncertainty: float
-
-
-class Yield(Settings):
-    """Expected events with their full uncertainty: in each bin, and in all bins together."""
-
-    bins: tuple[float, ...]
-    uncertainty: tuple[float, ...]
-    total: float
-    total_uncertainty: float
-
-
-class ChannelYields(Settings):
-    """Expected events of a channel: of each sample by title, and of all samples together."""
-
-    samples: dict[str, Yield]
-    all: Yield
-
-
-class Yields(Settings):
-    """Expected events by channel, before and after the fit."""
-
-    prefit: dict[str, ChannelYields]
-    postfit: dict[str, ChannelYields]
 
 
 class Comparison(Settings):
@@ -130,7 +141,7 @@ class FitRecord(ModelRecord):
         diagnostics: how good the minimum is.
         breakdown: contributions to the uncertainty of the parameter of interest; None where it has
             none.
-        comparison: with the other method; None if that was not asked for.
+        comparison: with the other method; None without one.
         yields: before and after the fit.
     """
 
@@ -157,3 +168,34 @@ class FitRecord(ModelRecord):
             best_twice_nll=self.best_twice_nll,
             goodness_of_fit=-1 if self.goodness_of_fit is None else self.goodness_of_fit,
         )
+
+
+Record = TypeVar("Record", bound=WorkspaceRecord)
+
+
+def of_workspace(workspace: Workspace, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a ``WorkspaceRecord`` about a workspace."""
+    return {"workspace_digest": digest(workspace), "provenance": dict(provenance)}
+
+
+def read(kind: type[Record], path: Path, workspace: Workspace) -> Record:
+    """Read a record and check that it belongs to a workspace.
+
+    Args:
+        kind: of the record.
+        path: JSON file.
+        workspace: the content of the workspace's file.
+
+    Raises:
+        InputError: if the file is missing or not such a record.
+        ModelError: if it is about another workspace.
+    """
+    record = read_record(kind, path, f"a {kind.__name__}")
+    actual = digest(workspace)
+    if record.workspace_digest != actual:
+        raise ModelError(
+            f"belongs to the workspace {record.workspace_digest[:12]}, not to {actual[:12]}",
+            place=str(path),
+            remedy="delete it and run again, or give the workspace that it belongs to",
+        )
+    return record

@@ -1,30 +1,13 @@
-"""Records of what is made of a fit, written as JSON beside it."""
+"""Records of what is derived from a fit: ranking, scan, pseudo-experiments, limit, propagation."""
 
 import numpy as np
 from cabinetry.fit import LimitResults, RankingResults, ScanResults
 
-from agc_pipeline.inference.audit import Origin
-from agc_pipeline.inference.checks import Finding
+from agc_pipeline.inference.fit_records import Channel, Parameter, WorkspaceRecord
 from agc_pipeline.inference.profile import Interval
-from agc_pipeline.inference.pruning import Pruned
 from agc_pipeline.inference.ranking import Rank
-from agc_pipeline.inference.records import Channel, Parameter, WorkspaceRecord, Yields
+from agc_pipeline.inference.yields import Yields
 from agc_pipeline.settings import Settings
-
-
-class CheckRecord(WorkspaceRecord):
-    """What the checks of a model found.
-
-    Attributes:
-        findings: of the checks.
-        pruned: modifiers that were left out.
-        origins: histograms that samples and systematics come from; empty for a workspace that was
-            given.
-    """
-
-    findings: tuple[Finding, ...]
-    pruned: tuple[Pruned, ...]
-    origins: tuple[Origin, ...]
 
 
 class RankingRecord(WorkspaceRecord):

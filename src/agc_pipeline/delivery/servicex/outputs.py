@@ -1,4 +1,4 @@
-"""What ServiceX calls its outputs, and from which input each of them is.
+"""Outputs of ServiceX: their names, the input of each, and their content.
 
 The service names an output by the address of its input, rewrites some addresses before it does,
 shortens long names, and the client changes some characters and may shorten the name again.
@@ -10,7 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1
 from pathlib import PurePath
 
+import uproot
+
+from agc_pipeline.declaration.query import Query
 from agc_pipeline.errors import InputError, ServiceError
+from agc_pipeline.readers import parquet
+from agc_pipeline.readers.opening import open_tree
+from agc_pipeline.readers.settings import Format
 
 # Lengths of names at the service, and on disk with the client's `shortened_downloaded_filename`.
 _OBJECT_LENGTH = 255
@@ -25,7 +31,7 @@ def object_name(source: str, *, extension: str = "") -> str:
 
 
 def disk_name(name: str) -> str:
-    """What the client calls an object on disk, before it may shorten it."""
+    """The client's name for an object on disk, before it may shorten it."""
     return re.sub(r"[*;:]", "_", name)
 
 
@@ -36,10 +42,10 @@ def check_sources(sources: Sequence[str]) -> None:
         InputError: if an input is listed twice, which ServiceX never finishes, or if two inputs
             have the same name there.
     """
-    repeated = [source for source, count in Counter(sources).items() if count > 1]
-    if repeated:
+    duplicates = [source for source, count in Counter(sources).items() if count > 1]
+    if duplicates:
         raise InputError(
-            f"listed more than once: {', '.join(repeated)}",
+            f"listed more than once: {', '.join(duplicates)}",
             place="the files of a request to ServiceX",
             remedy="remove the duplicates: their events would be counted twice",
         )
@@ -51,7 +57,7 @@ def check_sources(sources: Sequence[str]) -> None:
                 raise InputError(
                     f"ServiceX gives the same name to the outputs of {other} and {source}",
                     place="the files of a request to ServiceX",
-                    remedy="give one of them by another address, or put them in different jobs "
+                    remedy="use another address for one of them, or put them in different jobs "
                     "(`files_per_job`)",
                 )
 
@@ -72,18 +78,41 @@ def match(outputs: Iterable[str], sources: Sequence[str], *, place: str) -> dict
     """
     names = {source: _names(source) for source in sources}
     exact = {name: source for source in sources for name in names[source]}
-    found: dict[str, str] = {}
+    matches: dict[str, str] = {}
     for output in outputs:
         name = disk_name(output)
         owners = [exact[name]] if name in exact else _by_tail(name, names)
         if len(owners) != 1:
             reason = "belongs to none of the inputs" if not owners else "may belong to several"
-            raise _confused(f"{output!r} {reason}", place)
+            raise _ambiguous(f"{output!r} {reason}", place)
         source = owners[0]
-        if source in found:
-            raise _confused(f"{found[source]!r} and {output!r} belong to the same input", place)
-        found[source] = output
-    return found
+        if source in matches:
+            raise _ambiguous(f"{matches[source]!r} and {output!r} belong to the same input", place)
+        matches[source] = output
+    return matches
+
+
+def inspect(location: str, kind: Format, query: Query) -> tuple[int, int]:
+    """Events and bytes of a delivered file.
+
+    Args:
+        location: path or presigned address.
+        kind: the format that was requested.
+        query: the selection and columns that were requested.
+
+    Raises:
+        InputError: if the file is missing, damaged, of another format, or lacks a column.
+    """
+    if kind == "parquet":
+        return parquet.inspect(location, query.columns, query.layout)
+    with open_tree(location, query.columns, query.layout) as tree:
+        if isinstance(tree, uproot.TTree) != (kind == "ttree"):
+            raise InputError(
+                f"the tree is a {tree.classname}, `{kind}` was requested",
+                place=location,
+                remedy="run again: the file is requested anew",
+            )
+        return tree.num_entries, tree.file.source.num_bytes
 
 
 def _by_tail(output: str, names: Mapping[str, set[str]]) -> list[str]:
@@ -125,9 +154,9 @@ def _shortened(name: str, length: int) -> str:
     return f"_{hashed}{name[-(length - len(hashed) - 1) :]}"
 
 
-def _confused(problem: str, place: str) -> ServiceError:
+def _ambiguous(problem: str, place: str) -> ServiceError:
     return ServiceError(
-        f"outputs cannot be told apart: {problem}",
+        f"outputs cannot be matched to inputs: {problem}",
         place=place,
         remedy="leave `shortened_downloaded_filename` out of the client's configuration, and put "
         "fewer files in a job (`files_per_job`)",

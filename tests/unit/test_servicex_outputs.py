@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agc_pipeline.delivery.servicex.names import check_sources, disk_name, match, object_name
+from agc_pipeline.delivery.servicex.outputs import check_sources, disk_name, match, object_name
 from agc_pipeline.errors import InputError, ServiceError
 
 A = "root://eospublic.cern.ch//eos/opendata/cms/a.root"

@@ -1,0 +1,198 @@
+"""What every analysis must hold, checked on files of events: call ``check`` from a test of yours.
+
+The skim keeps every event that some variation selects; histograms have the same bits whatever the
+size of chunks, the format, the reader and the executor; everything that is declared is filled.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hist
+import numpy as np
+import uproot
+from coffea.processor import IterativeExecutor
+
+from agc_pipeline.columnar import runner
+from agc_pipeline.columnar.executors import executor
+from agc_pipeline.columnar.processing import Processing, skim_content
+from agc_pipeline.columnar.settings import HistogramSettings, LocalDask
+from agc_pipeline.declaration import Analysis, Dataset
+from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.delivery.skim import write_skim
+from agc_pipeline.errors import AnalysisError
+from agc_pipeline.readers.opening import open_tree
+from agc_pipeline.readers.settings import Format
+
+_FORMATS: tuple[Format, ...] = ("ttree", "rntuple", "parquet")
+_SUFFIXES = {"ttree": "root", "rntuple": "root", "parquet": "parquet"}
+_WHOLE = 10**9
+# Small enough that files of some ten events have several chunks.
+_SMALL = 7
+
+
+def check(
+    analysis: Analysis,
+    selection: Any,
+    files: Mapping[str, Sequence[Path]],
+    folder: Path,
+    *,
+    empty: Iterable[str] = (),
+    processes: bool = True,
+) -> None:
+    """Check an analysis on files of all its datasets.
+
+    Args:
+        analysis: the declaration.
+        selection: ``physics.selection``, validated.
+        files: name of each dataset to paths of ROOT files with some hundred events.
+        folder: for skims.
+        empty: names of templates that these files leave empty.
+        processes: try an executor of several processes, too.
+
+    Raises:
+        AnalysisError: listing everything that does not hold.
+    """
+    problems: list[str] = []
+    filled: set[str] = set()
+    for dataset in analysis.datasets:
+        if dataset.name not in files:
+            problems.append(f"no files of the dataset {dataset.name} to check it on")
+            continue
+        contract = _Contract(analysis, selection, dataset, list(files[dataset.name]))
+        problems += contract.problems(folder / dataset.name, processes=processes)
+        filled |= contract.filled
+    expected = {template.name for template in analysis.templates()} - set(empty)
+    missing = sorted(expected - filled)
+    if missing:
+        problems.append(f"nothing fills {', '.join(missing)}")
+    if problems:
+        raise AnalysisError(
+            "; ".join(problems),
+            place=f"analysis {analysis.name}",
+            remedy="correct its declaration or its functions",
+        )
+
+
+class _Contract:
+    def __init__(
+        self, analysis: Analysis, selection: Any, dataset: Dataset, files: list[Path]
+    ) -> None:
+        self.analysis = analysis
+        self.selection = selection
+        self.dataset = dataset
+        self.files = files
+        self.filled: set[str] = set()
+
+    def problems(self, folder: Path, *, processes: bool) -> Iterator[str]:
+        reference = self._run(self._inputs())
+        self._note(reference)
+        ways = {
+            "chunks of a few events": lambda: self._run(self._inputs(), chunk_size=_SMALL),
+            "coffea's reader": lambda: self._run(self._inputs(), reader="coffea"),
+        }
+        if processes:
+            ways["several processes"] = lambda: self._run(self._inputs(), processes=True)
+        for name, way in ways.items():
+            yield from self._compare(reference, way(), name)
+        for kind in _FORMATS:
+            skims = self._skims(folder, kind)
+            delivered = self._run(skims, kind=kind, chunk_size=_SMALL)
+            yield from self._compare(reference, delivered, f"the skim in the format {kind}")
+
+    def _compare(self, reference: Any, other: Any, name: str) -> Iterator[str]:
+        for process, regions in reference["histograms"].items():
+            for region, histogram in regions.items():
+                if not _equal(histogram, other["histograms"][process][region]):
+                    yield (
+                        f"{name} give another histogram of {process} in {region}, "
+                        f"dataset {self.dataset.name}"
+                    )
+        if reference["selected"] != other["selected"]:
+            yield f"{name} give another cutflow of the dataset {self.dataset.name}"
+
+    def _note(self, output: Any) -> None:
+        for process, regions in output["histograms"].items():
+            for region, histogram in regions.items():
+                view = histogram.view(flow=True)
+                for row, variation in enumerate(histogram.axes["variation"]):
+                    if np.any(view[row]["variance"] > 0):
+                        suffix = "" if variation == "nominal" else f"_{variation}"
+                        self.filled.add(f"{region}_{process}{suffix}")
+
+    def _inputs(self) -> list[Delivered]:
+        entries = []
+        for path in self.files:
+            with uproot.open({path: self.analysis.layout.tree}) as tree:
+                n = tree.num_entries
+                weights = None
+                if self.analysis.generated is not None and self.dataset.kind == "simulation":
+                    weights = float(self.analysis.generated(tree.file.root_directory))
+            entries.append(_delivered(path, n, n, weights))
+        return entries
+
+    def _skims(self, folder: Path, kind: Format) -> list[Delivered]:
+        folder.mkdir(parents=True, exist_ok=True)
+        content = skim_content(self.analysis, self.selection, self.dataset, learned=False)
+        entries = []
+        for path, source in zip(self.files, self._inputs(), strict=True):
+            skim = folder / f"{path.stem}_{kind}.{_SUFFIXES[kind]}"
+            with open_tree(str(path), content.columns, content.layout) as tree:
+                counts = write_skim(
+                    tree, content, skim, url=str(path), kind=kind, chunk_size=_SMALL
+                )
+            entries.append(
+                _delivered(skim, counts.before, counts.after, source.sum_of_weights)
+            )
+        return entries
+
+    def _run(
+        self,
+        files: list[Delivered],
+        *,
+        reader: Any = "auto",
+        chunk_size: int = _WHOLE,
+        kind: Format | None = None,
+        processes: bool = False,
+    ) -> Any:
+        specification = runner.Specification(
+            Processing(self.analysis, self.selection, self.dataset),
+            reader=reader,
+            chunk_size=_SMALL if processes else chunk_size,
+            chunk_bytes=_WHOLE,
+            cache=None,
+            kind=kind,
+        )
+        if not processes:
+            iterative = IterativeExecutor(status=False, retries=0)
+            return runner.run(files, specification, iterative, allow_partial=False).output
+        settings = HistogramSettings(
+            executor="futures",
+            workers=2,
+            dask=LocalDask(cluster="local"),
+            reader="auto",
+            chunk_size=_SMALL,
+            chunk_bytes=_WHOLE,
+        )
+        with executor(settings, Path("unused")) as pool:
+            return runner.run(files, specification, pool, allow_partial=False).output
+
+
+def _delivered(path: Path, before: int, after: int, weights: float | None) -> Delivered:
+    return Delivered(
+        source=str(path),
+        path=str(path),
+        size=None,
+        expected=None,
+        before=before,
+        after=after,
+        generated=before,
+        sum_of_weights=weights,
+        cutflow={},
+    )
+
+
+def _equal(one: hist.Hist, other: hist.Hist) -> bool:
+    return bool(
+        one.axes == other.axes and np.array_equal(one.view(flow=True), other.view(flow=True))
+    )

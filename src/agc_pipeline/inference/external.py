@@ -1,0 +1,196 @@
+"""External workspaces: of somebody else, or from a published likelihood.
+
+What such a workspace tells of itself is brought into the form of an analysis, so that everything
+that draws and tabulates an analysis works for it as well.
+"""
+
+import json
+import re
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyhf
+
+from agc_pipeline.declaration import Analysis, Physics, Process, Region, Systematic
+from agc_pipeline.errors import InputError, ModelError
+from agc_pipeline.files import read_json
+from agc_pipeline.inference.fit_records import Channel, FitRecord, ModelDescription
+from agc_pipeline.inference.impacts import OTHER, matching_groups
+from agc_pipeline.inference.workspace import validate
+from agc_pipeline.inputs import WorkspaceInput
+
+Workspace = dict[str, Any]
+
+
+def read(source: WorkspaceInput) -> Workspace:
+    """The workspace, with the signal patched in, and only one measurement.
+
+    Raises:
+        InputError: if a file is missing or damaged, or has no such patch.
+        ModelError: if it has no such measurement, or no parameter of interest.
+    """
+    path = Path(source.path)
+    content = _content(path, source.member)
+    if source.patchset is not None:
+        content = _patched(content, source)
+    validate(content, place=source.path)
+    measurements = {entry["name"]: entry for entry in content["measurements"]}
+    name = source.measurement or next(iter(measurements))
+    if name not in measurements:
+        raise ModelError(
+            f"no measurement {name!r}",
+            place=source.path,
+            remedy=f"choose among {', '.join(measurements)} with `input.measurement`",
+        )
+    measurement = measurements[name]
+    poi = source.poi or measurement["config"]["poi"]
+    free = _names(content, "normfactor")
+    if poi not in free:
+        raise ModelError(
+            f"no free normalisation {poi!r}" if poi else "the measurement defines no POI",
+            place=source.path,
+            remedy=f"choose among {', '.join(free)} with `input.poi`",
+        )
+    config = measurement["config"] | {"poi": poi}
+    workspace: Workspace = content | {"measurements": [measurement | {"config": config}]}
+    return workspace
+
+
+def describe(
+    workspace: Workspace, groups: Mapping[str, tuple[str, ...]] | None = None
+) -> ModelDescription:
+    """The model of a workspace.
+
+    Args:
+        workspace: with one measurement.
+        groups: of systematics, to patterns of their names.
+    """
+    names = systematics(workspace)
+    matching = matching_groups(names, groups or {})
+    return ModelDescription(
+        analysis=workspace["measurements"][0]["name"],
+        data="observed",
+        partial=False,
+        left_out=(),
+        channels=_channels(workspace),
+        groups={name: matching.get(name, OTHER) for name in names},
+    )
+
+
+def systematics(workspace: Workspace) -> list[str]:
+    """Names of the modifiers that are no statistical factors and not free."""
+    return _names(workspace, "normsys", "histosys", "lumi")
+
+
+def analysis(fit: FitRecord) -> Analysis:
+    """The regions, samples and systematics of a fit.
+
+    Samples are ordered by their yield, so that the largest is on top of a stack.
+    """
+    sizes: dict[str, float] = {}
+    for channel in fit.yields.prefit.values():
+        for name, events in channel.samples.items():
+            sizes[name] = sizes.get(name, 0.0) + events.total
+    processes = tuple(
+        Process(_identifier(name, number), name)
+        for number, name in enumerate(sorted(sizes, key=lambda name: sizes[name]))
+    )
+    return Analysis(
+        name=fit.analysis,
+        settings=Physics,
+        regions=tuple(
+            Region(channel.region, title, "the bins", channel.label, channel.edges)
+            for title, channel in fit.channels.items()
+        ),
+        processes=processes,
+        datasets=(),
+        systematics=tuple(
+            Systematic(name, effects={p.name: 0.0 for p in processes}, group=group)
+            for name, group in fit.groups.items()
+        ),
+    )
+
+
+def _channels(workspace: Workspace) -> dict[str, Channel]:
+    """The channels, by name. Without axes in a workspace, bins are numbered."""
+    observed = {entry["name"]: entry["data"] for entry in workspace["observations"]}
+    return {
+        channel["name"]: Channel(
+            region=_identifier(channel["name"], number),
+            label="bin",
+            edges=tuple(np.arange(len(observed[channel["name"]]) + 1) + 0.5),
+            observed=observed[channel["name"]],
+        )
+        for number, channel in enumerate(workspace["channels"])
+    }
+
+
+def _identifier(name: str, number: int) -> str:
+    """A name that may be part of a file name, and is that of nothing else."""
+    return f"{number:02d}_{re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_')}"
+
+
+def _names(workspace: Workspace, *kinds: str) -> list[str]:
+    return list(
+        dict.fromkeys(
+            modifier["name"]
+            for channel in workspace["channels"]
+            for sample in channel["samples"]
+            for modifier in sample["modifiers"]
+            if modifier["type"] in kinds
+        )
+    )
+
+
+def _patched(content: Workspace, source: WorkspaceInput) -> Workspace:
+    archive = source.member is not None
+    patches = _content(
+        Path(source.path if archive else str(source.patchset)), source.patchset if archive else None
+    )
+    try:
+        patched: Workspace = pyhf.PatchSet(patches).apply(content, source.patch)
+    except (
+        pyhf.exceptions.InvalidPatchSet,
+        pyhf.exceptions.InvalidPatchLookup,
+        pyhf.exceptions.PatchSetVerificationError,
+        pyhf.exceptions.InvalidSpecification,
+    ) as error:
+        entries = patches.get("patches", []) if isinstance(patches, dict) else []
+        names = [patch["metadata"]["name"] for patch in entries]
+        raise InputError(
+            f"cannot apply patch {source.patch!r}: {error}",
+            place=str(source.patchset),
+            remedy=f"choose among {', '.join(names[:20]) or 'other files'}",
+        ) from error
+    return patched
+
+
+def _content(path: Path, member: str | None) -> Any:
+    """A JSON file, or one of an archive."""
+    if member is None:
+        return read_json(path)
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return json.loads(archive.read(member))
+        with tarfile.open(path) as tar:
+            file = tar.extractfile(member)
+            if file is None:
+                raise KeyError(member)
+            return json.load(file)
+    except KeyError:
+        raise InputError(
+            f"no file {member!r} in the archive",
+            place=str(path),
+            remedy="look at its list of files",
+        ) from None
+    except (OSError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
+        raise InputError(
+            f"cannot read {member!r}: {error}",
+            place=str(path),
+            remedy="give a JSON file, or a .zip or .tar.gz with one",
+        ) from error

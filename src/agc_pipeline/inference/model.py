@@ -1,0 +1,95 @@
+"""From the histograms of a run to a statistical model: workspace, description and checks."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import hist
+
+from agc_pipeline.declaration import Analysis
+from agc_pipeline.inference import audit, checks, templates, workspace
+from agc_pipeline.inference.fit_records import Channel, Checks, ModelDescription
+from agc_pipeline.inference.impacts import declared_groups
+from agc_pipeline.inference.pruning import prune
+from agc_pipeline.inference.settings import ModelSettings
+from agc_pipeline.inference.templates import Templates
+
+
+class Model(NamedTuple):
+    """A statistical model.
+
+    Attributes:
+        workspace: of pyhf, with the data.
+        description: what a workspace has no room for.
+        checks: without errors.
+    """
+
+    workspace: workspace.Workspace
+    description: ModelDescription
+    checks: Checks
+
+
+def build_workspace(
+    analysis: Analysis,
+    histograms: Mapping[str, hist.Hist],
+    settings: ModelSettings,
+    *,
+    partial: bool = False,
+    place: str = "histograms",
+) -> Model:
+    """The model that an analysis declares, with the templates of a run.
+
+    Args:
+        analysis: the declaration; drop a systematic from it to fit without it.
+        histograms: of the run, by name.
+        settings: ``fit.model`` of the configuration.
+        partial: whether files are missing from the histograms.
+        place: where the histograms come from, for errors.
+
+    Raises:
+        ModelError: if histograms that the model needs are missing or cannot be used, or the checks
+            of the model find an error.
+    """
+    selection = templates.select(analysis, histograms, settings)
+    full = workspace.build(analysis, selection)
+    origins = audit.audit(full, analysis, histograms, settings)
+    mirrored = {
+        nuisance.name
+        for nuisance in workspace.nuisances(analysis)
+        if nuisance.systematic.down is None
+    }
+    findings = (*checks.check(full, mirrored), *audit.findings(origins))
+    checks.refuse(findings, place=place)
+    spec, pruned = prune(full, settings.pruning)
+    return Model(
+        spec,
+        describe(analysis, selection, settings, partial=partial),
+        Checks(findings=findings, pruned=pruned, origins=origins),
+    )
+
+
+def describe(
+    analysis: Analysis, selection: Templates, settings: ModelSettings, *, partial: bool
+) -> ModelDescription:
+    """The description of a model with some templates."""
+    return ModelDescription(
+        analysis=analysis.name,
+        data=settings.data,
+        partial=partial,
+        left_out=selection.left_out,
+        channels=channels(analysis, selection),
+        groups=declared_groups(analysis),
+    )
+
+
+def channels(analysis: Analysis, selection: Templates) -> dict[str, Channel]:
+    """The channels of a model with some templates, by title."""
+    return {
+        region.title: Channel(
+            region=region.name,
+            label=region.label,
+            edges=selection.data[region.name].bins.tolist(),
+            observed=selection.data[region.name].yields.tolist(),
+        )
+        for region in analysis.regions
+        if region.name in selection.data
+    }

@@ -1,0 +1,64 @@
+"""Expected events before and after a fit, with their uncertainties."""
+
+import numpy as np
+import pyhf
+from cabinetry.fit import FitResults
+from cabinetry.model_utils import prediction
+
+from agc_pipeline.settings import Settings
+
+
+class Yield(Settings):
+    """Expected events with their full uncertainty: in each bin, and in all bins together."""
+
+    bins: tuple[float, ...]
+    uncertainty: tuple[float, ...]
+    total: float
+    total_uncertainty: float
+
+
+class ChannelYields(Settings):
+    """Expected events of a channel: of each sample by title, and of all samples together."""
+
+    samples: dict[str, Yield]
+    all: Yield
+
+
+class Yields(Settings):
+    """Expected events by channel, before and after the fit."""
+
+    prefit: dict[str, ChannelYields]
+    postfit: dict[str, ChannelYields]
+
+
+def expected_yields(model: pyhf.Model, results: FitResults) -> Yields:
+    """Expected events before and after a fit, whose parameters are those of the model."""
+    return Yields(prefit=_channel_yields(model, None), postfit=_channel_yields(model, results))
+
+
+def _channel_yields(model: pyhf.Model, results: FitResults | None) -> dict[str, ChannelYields]:
+    """Expected events by channel; before the fit for None."""
+    expected = prediction(model, fit_results=results)
+    in_channel = {
+        channel["name"]: {sample["name"] for sample in channel["samples"]}
+        for channel in model.spec["channels"]
+    }
+    yields = {}
+    for c, channel in enumerate(model.config.channels):
+        bins = np.array(expected.model_yields[c])
+        # The last row of cabinetry's uncertainties is that of all samples together.
+        rows = [
+            Yield(
+                bins=content.tolist(),
+                uncertainty=expected.total_stdev_model_bins[c][s],
+                total=content.sum(),
+                total_uncertainty=expected.total_stdev_model_channels[c][s],
+            )
+            for s, content in enumerate([*bins, bins.sum(axis=0)])
+        ]
+        samples = zip(model.config.samples, rows, strict=False)
+        yields[channel] = ChannelYields(
+            samples={name: row for name, row in samples if name in in_channel[channel]},
+            all=rows[-1],
+        )
+    return yields

@@ -1,0 +1,20 @@
+"""The ``physics:`` part of the configuration."""
+
+from pydantic import Field, PositiveFloat
+
+from agc_pipeline.declaration import Physics
+from agc_pipeline.settings import Settings
+
+
+class Selection(Settings):
+    """Cuts on muons, GeV, and the relative size of the variation of their momenta."""
+
+    pt_min: PositiveFloat
+    abs_eta_max: PositiveFloat
+    muon_scale: float = Field(gt=0, lt=1)
+
+
+class StarterPhysics(Physics):
+    """Physics of this analysis."""
+
+    selection: Selection

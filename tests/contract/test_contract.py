@@ -1,0 +1,89 @@
+"""One contract over all analyses of the package, and over ones that break it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import toy
+from agc_pipeline import contract
+from agc_pipeline.declaration import Change, Variation
+from agc_pipeline.errors import AnalysisError
+from oracle.strategies import write_nanoaod
+from processed import ANALYSIS, SELECTION
+
+
+def files(folder: Path) -> dict[str, list[Path]]:
+    """Toy events of all datasets of the ttbar analysis."""
+    paths = {}
+    for seed, dataset in enumerate(ANALYSIS.datasets):
+        paths[dataset.name] = [folder / f"{dataset.name}.{i}.root" for i in range(2)]
+        for i, path in enumerate(paths[dataset.name]):
+            arrays = toy.events(60, seed=10 * seed + i + 1)
+            write_nanoaod(path, arrays, events_per_piece=20)
+    return paths
+
+
+def test_ttbar(tmp_path: Path) -> None:
+    contract.check(ANALYSIS, SELECTION, files(tmp_path), tmp_path / "skims")
+
+
+def variation(name: str, **changes: Any) -> Any:
+    """The ttbar analysis with another change of the jets' pt."""
+    systematics = []
+    for systematic in ANALYSIS.systematics:
+        if systematic.variations == (name,):
+            change = replace(systematic.up.changes[0], **changes)  # type: ignore[union-attr]
+            up = Variation(name, changes=(change,))
+            systematics.append(replace(systematic, up=up))
+        else:
+            systematics.append(systematic)
+    return replace(ANALYSIS, systematics=tuple(systematics), reference=None)
+
+
+def test_a_variation_beyond_its_factors_is_refused(tmp_path: Path) -> None:
+    # Whoever changes the function and forgets the loosening of the preselection is told.
+    def larger(jets: Any, _: Any, selection: Any) -> Any:
+        return jets.pt * 1.2
+
+    analysis = variation("pt_scale_up", values=larger)
+    with pytest.raises(AnalysisError, match=r"pt_scale_up makes .* beyond its declared factors"):
+        contract.check(analysis, SELECTION, files(tmp_path), tmp_path / "skims", processes=False)
+
+
+def test_the_loosening_follows_from_the_factors(tmp_path: Path) -> None:
+    def larger(jets: Any, _: Any, selection: Any) -> Any:
+        return jets.pt * 1.2
+
+    analysis = variation("pt_scale_up", values=larger, factors=lambda _: (1.2, 1.2))
+    contract.check(analysis, SELECTION, files(tmp_path), tmp_path / "skims", processes=False)
+
+
+def test_a_change_cannot_be_declared_without_factors() -> None:
+    with pytest.raises(TypeError, match="factors"):
+        Change(("Jet", "pt"), lambda jets, *_: jets.pt)  # type: ignore[call-arg]
+
+
+def test_what_nothing_fills_is_named(tmp_path: Path) -> None:
+    region = replace(
+        ANALYSIS.regions[0],
+        name="9b",
+        title="nine tags",
+        mask=lambda events, _: np.asarray(events.count("tagged") > 90),
+    )
+    analysis = replace(ANALYSIS, regions=(*ANALYSIS.regions, region), reference=None)
+    with pytest.raises(AnalysisError, match="nothing fills 9b_single_top_s_chan"):
+        contract.check(analysis, SELECTION, files(tmp_path), tmp_path / "skims", processes=False)
+
+
+def test_masks_and_observables_of_another_length_are_refused(tmp_path: Path) -> None:
+    region = replace(ANALYSIS.regions[0], values=lambda events, _: np.zeros(len(events) + 1))
+    analysis = replace(ANALYSIS, regions=(region, ANALYSIS.regions[1]), reference=None)
+    with pytest.raises(AnalysisError, match="an observable of .* events has the shape"):
+        contract.check(analysis, SELECTION, files(tmp_path), tmp_path / "skims", processes=False)
+    region = replace(ANALYSIS.regions[0], mask=lambda events, _: events.count("tagged"))
+    analysis = replace(ANALYSIS, regions=(region, ANALYSIS.regions[1]), reference=None)
+    with pytest.raises(AnalysisError, match="a mask of"):
+        contract.check(analysis, SELECTION, files(tmp_path), tmp_path / "skims", processes=False)

@@ -1,0 +1,254 @@
+"""Each statement of a declaration in the workspace, by hand: two regions of four bins."""
+
+from dataclasses import replace
+from typing import Any
+
+import hist
+import numpy as np
+import pytest
+
+from agc_pipeline.declaration import (
+    Analysis,
+    Dataset,
+    Free,
+    Physics,
+    Process,
+    Region,
+    Systematic,
+    Variation,
+)
+from agc_pipeline.errors import ModelError
+from agc_pipeline.inference import audit, templates
+from agc_pipeline.inference.model import Model, build_workspace
+from agc_pipeline.inference.propagation import propagate
+from agc_pipeline.inference.result import fit_workspace
+from agc_pipeline.inference.settings import MinimiserSettings, ModelSettings
+
+EDGES = (0.0, 1.0, 2.0, 3.0, 4.0)
+MINIMISER = MinimiserSettings(method="exact", max_distance=1e-16, max_iterations=200, starts=2)
+CONTENTS = {
+    "sr_signal": (1, 2, 3, 4),
+    "sr_zz": (10, 20, 30, 40),
+    "sr_top": (5, 5, 5, 5),
+    "cr_signal": (1, 1, 1, 1),
+    "cr_zz": (40, 30, 20, 10),
+    "cr_top": (50, 60, 70, 80),
+    "sr_zz_jes_up": (11, 22, 33, 44),
+    "cr_zz_jes_up": (44, 33, 22, 11),
+    "sr_top_jes_up": (6, 6, 6, 6),
+    "cr_top_jes_up": (55, 66, 77, 88),
+    "sr_data": (17, 26, 39, 48),
+    "cr_data": (90, 93, 88, 92),
+}
+ONE = Variation("jes_up", weight=lambda *_: 1.0)
+
+
+def analysis(*systematics: Systematic, **changes: Any) -> Analysis:
+    """Two regions, three processes, of which ZZ has two datasets, and collision data."""
+    toy = Analysis(
+        name="toy",
+        settings=Physics,
+        regions=(
+            Region("sr", "signal region", "m", "m", EDGES),
+            Region("cr", "control region", "m", "m", EDGES),
+        ),
+        processes=(Process("signal", "H"), Process("zz", "ZZ"), Process("top", "Top")),
+        datasets=(
+            Dataset("higgs", ("signal",)),
+            Dataset("zz4e", ("zz",)),
+            Dataset("zz4mu", ("zz",)),
+            Dataset("tt", ("top",)),
+            Dataset("run2012", kind="data"),
+        ),
+        systematics=systematics,
+        free=(Free("mu", ("signal",)),),
+    )
+    return replace(toy, **changes)
+
+
+def histograms(*dropped: str) -> dict[str, hist.Hist]:
+    made = {}
+    for name, contents in CONTENTS.items():
+        if name not in dropped:
+            made[name] = hist.Hist(hist.axis.Variable(EDGES), storage=hist.storage.Weight())
+            made[name].view().value = contents
+            made[name].view().variance = np.array(contents) / 4
+    return made
+
+
+def settings(**changes: Any) -> ModelSettings:
+    values = {"data": "observed", "missing_datasets": "error"} | changes
+    return ModelSettings.model_validate(values | {"pruning": {"normalisation": 0, "shape": 0}})
+
+
+def build(declared: Analysis, **changes: Any) -> Model:
+    return build_workspace(declared, histograms(), settings(**changes))
+
+
+def modifiers(model: Model, kind: str) -> dict[tuple[str, str, str], Any]:
+    """Content of the modifiers of a kind, by channel, sample and name."""
+    return {
+        (channel["name"].split()[0], sample["name"], modifier["name"]): modifier["data"]
+        for channel in model.workspace["channels"]
+        for sample in channel["samples"]
+        for modifier in sample["modifiers"]
+        if modifier["type"] == kind
+    }
+
+
+def parameters(model: Model) -> set[str]:
+    return {name for _, _, name in modifiers(model, "normsys")}
+
+
+def test_effects_by_process_are_asymmetric() -> None:
+    model = build(analysis(Systematic("theory", effects={"zz": 0.01, "signal": (-0.03, 0.02)})))
+    found = modifiers(model, "normsys")
+    for region in ("signal", "control"):
+        assert found.pop((region, "ZZ", "theory")) == pytest.approx({"hi": 1.01, "lo": 0.99})
+        assert found.pop((region, "H", "theory")) == pytest.approx({"hi": 1.02, "lo": 0.97})
+    assert found == {}
+
+
+def test_effect_in_one_region() -> None:
+    model = build(analysis(Systematic("veto", effects={"top": 0.1}, regions=("cr",))))
+    assert modifiers(model, "normsys") == {
+        ("control", "Top", "veto"): pytest.approx({"hi": 1.1, "lo": 0.9})
+    }
+
+
+def test_shape_in_one_region() -> None:
+    model = build(analysis(Systematic("JES", ("zz",), up=ONE, regions=("sr",))))
+    assert modifiers(model, "normsys") == {
+        ("signal", "ZZ", "JES"): pytest.approx({"hi": 1.1, "lo": 0.9})
+    }
+    ((key, shape),) = modifiers(model, "histosys").items()
+    assert key == ("signal", "ZZ", "JES")
+    assert shape["hi_data"] == pytest.approx([10, 20, 30, 40])
+    assert [origin.modifier for origin in model.checks.origins if origin.modifier] == ["JES"]
+
+
+@pytest.mark.parametrize(
+    ("correlated", "expected"),
+    [
+        ("all", {"JES"}),
+        ("regions", {"JES sr", "JES cr"}),
+        ("processes", {"JES zz", "JES top"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["shape", "normalisation"])
+def test_correlations(kind: str, correlated: Any, expected: set[str]) -> None:
+    systematic = (
+        Systematic("JES", ("zz", "top"), up=ONE, correlated=correlated, group="Jets")
+        if kind == "shape"
+        else Systematic("JES", effects={"zz": 0.1, "top": 0.2}, correlated=correlated, group="Jets")
+    )
+    model = build(analysis(systematic))
+    assert parameters(model) == expected
+    assert model.description.groups == dict.fromkeys(expected, "Jets")
+    for region, sample, name in modifiers(model, "normsys"):
+        short = {"signal": "sr", "control": "cr", "ZZ": "zz", "Top": "top"}
+        suffix = {"all": "", "regions": short[region], "processes": short[sample]}[correlated]
+        assert name == f"JES {suffix}".strip()
+    assert all(origin.proven for origin in model.checks.origins)
+
+
+def test_two_systematics_cannot_share_a_parameter() -> None:
+    shared = (
+        Systematic("JES", effects={"zz": 0.1}, correlated="regions"),
+        Systematic("JES sr", effects={"top": 0.1}),
+    )
+    with pytest.raises(ModelError, match="the parameter JES sr is defined twice, by JES and by"):
+        build(analysis(*shared))
+
+
+def test_free_normalisations_act_on_lists_of_processes() -> None:
+    free = (Free("mu", ("signal", "top")), Free("norm_zz", ("zz",), nominal=0.9, bounds=(0, 5)))
+    model = build(analysis(free=free))
+    assert set(modifiers(model, "normfactor")) == {
+        (region, sample, name)
+        for region in ("signal", "control")
+        for sample, name in (("H", "mu"), ("Top", "mu"), ("ZZ", "norm_zz"))
+    }
+    (measurement,) = model.workspace["measurements"]
+    assert measurement["config"] == {
+        "poi": "mu",
+        "parameters": [
+            {"name": "mu", "inits": [1.0], "bounds": [[0.0, 10.0]]},
+            {"name": "norm_zz", "inits": [0.9], "bounds": [[0, 5]]},
+        ],
+    }
+
+
+def test_fit_edges_by_region() -> None:
+    declared = analysis()
+    sr, cr = declared.regions
+    declared = replace(declared, regions=(replace(sr, fit_edges=(1.0, 2.0, 4.0)), cr))
+    model = build(declared)
+    assert {title: entry.edges for title, entry in model.description.channels.items()} == {
+        "signal region": (1.0, 2.0, 4.0),
+        "control region": EDGES,
+    }
+    assert [entry["data"] for entry in model.workspace["observations"]] == [
+        [26.0, 87.0],
+        [90.0, 93.0, 88.0, 92.0],
+    ]
+    other = build(declared, edges={"sr": [0, 3], "cr": [2, 3, 4]})
+    assert [entry["data"] for entry in other.workspace["observations"]] == [[82.0], [88.0, 92.0]]
+    samples = other.workspace["channels"][0]["samples"]
+    assert [sample["data"] for sample in samples] == [[6.0], [60.0], [15.0]]
+
+
+def test_data_are_the_observed() -> None:
+    model = build(analysis())
+    assert model.description.data == "observed"
+    assert [tuple(entry["data"]) for entry in model.workspace["observations"]] == [
+        CONTENTS["sr_data"],
+        CONTENTS["cr_data"],
+    ]
+    with pytest.raises(ModelError, match="no histogram cr_data") as caught:
+        build_workspace(analysis(), histograms("cr_data"), settings())
+    assert "process the datasets run2012" in caught.value.remedy
+    with pytest.raises(ModelError, match="no histogram sr_pseudodata") as caught:
+        build(analysis(), data="pseudodata")
+    assert "declare the pseudodata" in caught.value.remedy
+
+
+def test_one_of_several_datasets_is_missing() -> None:
+    lacking = histograms("sr_zz", "cr_zz")
+    with pytest.raises(ModelError, match="dataset zz4e or zz4mu is not in the run"):
+        templates.select(analysis(), lacking, settings())
+    free = (Free("mu", ("signal",)), Free("norm_zz", ("zz",)))
+    model = build_workspace(analysis(free=free), lacking, settings(missing_datasets="drop"))
+    assert [entry.describe() for entry in model.description.left_out] == [
+        "zz: dataset zz4e or zz4mu is not in the run",
+        "norm_zz: none of its samples is in the model",
+    ]
+    assert {name for _, _, name in modifiers(model, "normfactor")} == {"mu"}
+
+
+def test_audit_names_the_histograms_of_a_pasted_template() -> None:
+    model = build(analysis(Systematic("JES", ("zz",), up=ONE, correlated="regions")))
+    declared = analysis(Systematic("JES", ("zz",), up=ONE, correlated="regions"))
+    sample = model.workspace["channels"][0]["samples"][1]
+    sample["data"] = [40.0, 30.0, 20.0, 10.0]
+    origins = audit.audit(model.workspace, declared, histograms(), settings())
+    (wrong,) = [origin for origin in origins if not origin.proven]
+    assert (wrong.histograms, wrong.actual) == (("sr_zz",), ("cr_zz",))
+
+
+def test_fit_and_propagation() -> None:
+    declared = analysis(
+        Systematic("JES", ("zz", "top"), up=ONE, correlated="regions"),
+        Systematic("theory", effects={"zz": (-0.1, 0.2)}, regions=("sr",)),
+        free=(Free("mu", ("signal",)), Free("norm_top", ("top",))),
+    )
+    model = build(declared, edges={"sr": [0, 2, 4]})
+    result = fit_workspace(model.workspace, MINIMISER, description=model.description)
+    assert result.poi.name == "mu"
+    assert {"JES sr", "JES cr", "theory", "norm_top"} <= set(result.parameters)
+    channels, yields = propagate(declared, histograms(), settings(), result.record())
+    assert channels["signal region"].edges == EDGES
+    fine = yields.postfit["signal region"].samples["ZZ"].total
+    coarse = result.yields.postfit["signal region"].samples["ZZ"].total
+    # But for the statistical factors of the bins.
+    assert fine == pytest.approx(coarse, rel=0.05)
