@@ -1,19 +1,30 @@
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
+
+from agc_pipeline.config import analysis_files, generic_files
+from agc_pipeline.errors import PipelineError
 
 min_version("9.27")
 
-for name in (
-    "default",
-    "resources",
-    "fit",
-    "cms_ttbar/physics",
-    "cms_ttbar/learning",
-    "cms_ttbar/fit",
-    "cms_ttbar/validation",
-    "cms_ttbar/report",
-):
+ROOT = Path(workflow.basedir)
+# Of the files given with --configfile, beside which the folder of the analysis may be.
+CONFIG_FOLDERS = [Path(path).parent for path in workflow.overwrite_configfiles]
 
-    configfile: f"{workflow.basedir}/config/{name}.yaml"
+for path in generic_files(ROOT):
+
+    configfile: str(path)
+
+
+try:
+    OF_ANALYSIS = analysis_files(config["analysis"], ROOT, CONFIG_FOLDERS)
+except PipelineError as error:
+    raise WorkflowError(str(error)) from None
+
+for path in OF_ANALYSIS:
+
+    configfile: str(path)
 
 
 include: "workflow/rules/common.smk"

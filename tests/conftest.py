@@ -13,10 +13,9 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
-import yaml
 from hypothesis import settings
 
-from agc_pipeline import analyses
+from agc_pipeline import analyses, config
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 
 # How long an example takes says nothing on a shared machine.
@@ -25,33 +24,11 @@ settings.load_profile("agc_pipeline")
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT.parent / "shared" / "samples"
-CONFIG_FILES = (
-    "default",
-    "resources",
-    "fit",
-    "cms_ttbar/physics",
-    "cms_ttbar/learning",
-    "cms_ttbar/fit",
-    "cms_ttbar/validation",
-    "cms_ttbar/report",
-)
-
-
-def merged(target: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
-    """Merge nested dictionaries as Snakemake merges configuration files."""
-    for key, value in source.items():
-        if isinstance(value, dict) and isinstance(target.get(key), dict):
-            merged(target[key], value)
-        else:
-            target[key] = value
-    return target
 
 
 def read_config(*names: str) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name in (*CONFIG_FILES, *names):
-        merged(values, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
-    return values
+    """Configuration files of the repository on top of the defaults."""
+    return config.read([ROOT / "config" / f"{name}.yaml" for name in names], root=ROOT)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,24 +2,19 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from agc_pipeline.analyses.base import JET_ASSIGNMENT
+from agc_pipeline import analyses, config
 from agc_pipeline.doctor.examine import examine
 from agc_pipeline.doctor.findings import Finding
-from agc_pipeline.errors import ConfigurationError, PipelineError
-from agc_pipeline.matrix.cells import override
+from agc_pipeline.errors import PipelineError
 
 _TIMEOUT = 10.0
-# Of what a run reads, the files that name services.
-_CONFIGURATION = (Path("config/default.yaml"), Path("config/cms_ttbar/learning.yaml"))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of ``agc-pipeline``."""
     options = argparse.ArgumentParser(prog="agc-pipeline", description=__doc__)
     commands = options.add_subparsers(required=True, metavar="COMMAND")
@@ -30,19 +25,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     doctor.add_argument(
         "--timeout", type=float, default=_TIMEOUT, help="seconds for all probes (%(default)g)"
     )
-    chosen = options.parse_args(arguments)
+    arguments = options.parse_args(argv)
     try:
-        known = [path for path in _CONFIGURATION if path.exists()]
-        configuration = _read([*known, *chosen.configfile])
+        configuration = config.read(arguments.configfile, root=Path())
     except PipelineError as error:
         sys.exit(f"error: {error}")
     findings = examine(
-        configuration, learned=JET_ASSIGNMENT, everything=True, timeout=chosen.timeout
+        configuration,
+        learned=_learned(configuration),
+        everything=True,
+        timeout=arguments.timeout,
     )
     print("\n".join(table(findings)))
     # What is missing may not be needed; what fails was asked for.
     if any(finding.state == "failed" for finding in findings):
         sys.exit(1)
+
+
+def _learned(configuration: Mapping[str, Any]) -> str | None:
+    """Key of the configuration of the learned observables of its analysis, if it has any."""
+    learned = analyses.load(str(configuration["analysis"])).learned
+    return None if learned is None else learned.name
 
 
 def table(findings: Sequence[Finding]) -> list[str]:
@@ -54,21 +57,6 @@ def table(findings: Sequence[Finding]) -> list[str]:
         if finding.remedy and finding.state != "ok":
             lines.append(f"{'':<{width}}  {'':<7}  -> {finding.remedy}")
     return lines
-
-
-def _read(paths: Sequence[Path]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for path in paths:
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise ConfigurationError(
-                f"cannot read the configuration: {type(error).__name__}",
-                place=str(path),
-                remedy="correct the path or the file",
-            ) from error
-        merged = override(merged, content or {})
-    return merged
 
 
 if __name__ == "__main__":

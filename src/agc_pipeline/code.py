@@ -1,32 +1,90 @@
-"""Which source files a stage depends on, so that Snakemake reruns it when one of them changes."""
+"""Which files a stage depends on, so that Snakemake runs it again when one of them changes."""
 
 import ast
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
+from agc_pipeline import analyses
+from agc_pipeline.declaration import Analysis
+
 PACKAGE = "agc_pipeline"
+# Folders of an analysis that count in another way: values of the configuration are passed on as
+# settings, published histograms are inputs of the rules that read them, tests are no part of a run.
+_APART = ("config", "published", "tests", "__pycache__")
+
+
+def of_stage(
+    stage: str, analysis: Analysis, *modules: str, physics: bool | None = None
+) -> list[str]:
+    """Paths of the files that a stage depends on, sorted.
+
+    A stage that loads analyses depends on all that the declaration imports, and on the data files
+    in the folder of the analysis, such as corrections.
+
+    Args:
+        stage: full name of its module.
+        analysis: of the run.
+        modules: full names of modules of the analysis that are loaded by name.
+        physics: whether the stage depends on the declaration; None finds out.
+    """
+    if physics is None:
+        physics = _path(analyses.__name__) in map(Path, sources(stage))
+    if not physics:
+        return sources(stage, *modules)
+    if analysis.reference is None:
+        raise TypeError(f"the analysis {analysis.name} was not loaded from a folder")
+    location = analyses.locate(analysis.reference)
+    files = map(str, _data(location.folder))
+    return sorted({*sources(stage, location.module, *modules), *files})
 
 
 def sources(*modules: str) -> list[str]:
-    """Paths of modules of this package and of all that they import from it, sorted.
+    """Paths of modules and of all that they import of this package and of their own, sorted.
+
+    Imports inside functions count, those for type checkers do not. Of the packages that a module is
+    in, only their own files count: what they import for others is no part of it.
 
     Args:
         modules: full names. Modules that are loaded by name at run time must be given, too.
     """
-    seen: dict[str, Path] = {}
+    packages = {PACKAGE, *(_root(module) for module in modules)}
+    followed: dict[str, Path] = {}
+    paths: set[Path] = set()
     pending = list(modules)
     while pending:
         name = pending.pop()
-        if name in seen:
+        if name in followed:
             continue
-        path = _path(name)
-        seen[name] = path
-        pending += _imports(name, path)
+        followed[name] = _path(name)
+        paths.add(followed[name])
         parent = name.rpartition(".")[0]
-        if parent:
-            pending.append(parent)
-    return sorted(str(path) for path in seen.values())
+        while parent:
+            paths.add(_path(parent))
+            parent = parent.rpartition(".")[0]
+        # The front door imports everything, for notebooks.
+        if name != PACKAGE:
+            imported = _imports(name, followed[name])
+            pending += [module for module in imported if _root(module) in packages]
+    return sorted(map(str, paths))
+
+
+def _data(folder: Path) -> Iterator[Path]:
+    """Files of an analysis that are not code."""
+    for path in folder.rglob("*"):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if path.suffix != ".py" and path.is_file() and not hidden and not _apart(parts):
+            yield path
+
+
+def _apart(parts: Collection[str]) -> bool:
+    return any(part in _APART for part in parts)
+
+
+def _root(name: str) -> str:
+    return name.partition(".")[0]
 
 
 def _path(name: str) -> Path:
@@ -37,23 +95,35 @@ def _path(name: str) -> Path:
 
 
 @cache
-def _imports(name: str, path: Path) -> list[str]:
-    found = []
+def _imports(name: str, path: Path) -> tuple[str, ...]:
+    """Full names of the modules that a module imports, anywhere in it."""
+    modules: list[str] = []
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    roots = {PACKAGE, _root(name)}
+    for node in _nodes(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            module = resolve_name("." * node.level + (node.module or ""), package)
-            found.append(module)
-            # `from package import module` names a module, `from module import name` does not.
-            found += [f"{module}.{alias.name}" for alias in node.names if _is_module(module, alias)]
-    return [module for module in found if module.split(".")[0] == PACKAGE]
+            parent = resolve_name("." * node.level + (node.module or ""), package)
+            if _root(parent) not in roots:
+                continue
+            for alias in node.names:
+                # `from package import module` names a module, `from module import name` does not.
+                module = f"{parent}.{alias.name}"
+                modules.append(module if _is_module(parent, module) else parent)
+    return tuple(dict.fromkeys(modules))
 
 
-def _is_module(parent: str, alias: ast.alias) -> bool:
-    if parent.split(".", maxsplit=1)[0] != PACKAGE:
-        return False
+def _nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a syntax tree but those for type checkers."""
+    yield node
+    if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING":
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _nodes(child)
+
+
+def _is_module(parent: str, module: str) -> bool:
     spec = find_spec(parent)
     is_package = spec is not None and spec.submodule_search_locations is not None
-    return is_package and find_spec(f"{parent}.{alias.name}") is not None
+    return is_package and find_spec(module) is not None

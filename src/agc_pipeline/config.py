@@ -1,9 +1,13 @@
-"""The whole configuration, validated once; each stage is given its own part of it."""
+"""The whole configuration, read from its files and validated once; each stage is given its part."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
+import yaml
 from pydantic import (
+    BeforeValidator,
     Field,
     PositiveInt,
     ValidationError,
@@ -13,52 +17,75 @@ from pydantic import (
 )
 
 from agc_pipeline import analyses
+from agc_pipeline.analyses import PLACE, Part
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.delivery.settings import DeliverySettings
+from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.inference.binning import edge_problems
 from agc_pipeline.inference.settings import FitSettings
-from agc_pipeline.inputs import Input
+from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput
 from agc_pipeline.learning.settings import LearningSettings, Scorer
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.resources import ResourceSettings
-from agc_pipeline.settings import Settings, explain
-from agc_pipeline.simulation.settings import SimulationSettings
+from agc_pipeline.settings import Settings, explain, unknown
+from agc_pipeline.simulation import part as simulation_part
+from agc_pipeline.simulation.part import SimulationPart
 from agc_pipeline.validation.settings import ValidationSettings
+
+# Defaults of every analysis, in the order in which they are read.
+_GENERIC = ("default", "resources", "fit")
+_MISSING: Mapping[Part, str] = {
+    "simulation": "it has no simulation.py",
+    "validation": "it has no folder published",
+    "learning": "it declares no learned observables",
+}
+
+
+def _unquoted_off(value: object) -> object:
+    # YAML reads an unquoted off as false.
+    return "off" if value is False else value
+
+
+_Scorer = Annotated[Scorer, BeforeValidator(_unquoted_off)]
 
 
 class Configuration(Settings):
     """Everything that a run can be told.
 
+    An analysis with learned observables has one more key, named after them: what scores their
+    models, or "off". The parts ``simulation``, ``validation`` and ``learning`` are there for
+    analyses that have them, and None otherwise.
+
     Attributes:
-        analysis: name of the package in ``agc_pipeline.analyses``.
+        analysis: name of the analysis, or path of its folder.
         results: folder that all outputs go to.
         input: where the events come from.
         n_files_max_per_sample: take only the first N files of each dataset; -1 is all.
         files_per_job: input files that one delivery or histogram job handles; "auto" takes it from
             the list of files, see ``datasets.files_per_job``.
         allow_partial: leave out files that fail, renormalise, and mark the result as partial.
-        jet_assignment: what scores the model that assigns jets to partons; "off" assigns none.
+        blinded: leave data out where regions are declared as blinded.
         matrix: file that says what `snakemake matrix` tries; relative to the Snakefile.
     """
 
-    analysis: Literal["cms_ttbar"]
+    analysis: str = Field(min_length=1)
     results: str = Field(min_length=1)
     input: Input
     n_files_max_per_sample: int
     files_per_job: PositiveInt | Literal["auto"]
     allow_partial: bool
-    jet_assignment: Scorer
+    blinded: bool
     matrix: str = Field(min_length=1)
-    simulation: SimulationSettings
     delivery: DeliverySettings
     histograms: HistogramSettings
     physics: Physics
-    learning: LearningSettings
     fit: FitSettings
-    validation: ValidationSettings
     report: ReportSettings
     resources: ResourceSettings
+    simulation: SimulationPart | None = None
+    validation: ValidationSettings | None = None
+    learning: LearningSettings | None = None
 
     @field_validator("n_files_max_per_sample")
     @classmethod
@@ -67,42 +94,28 @@ class Configuration(Settings):
             raise ValueError(f"{value} files are none; give 1 or more, or -1 for all")
         return value
 
-    @field_validator("jet_assignment", mode="before")
-    @classmethod
-    def _unquoted_off(cls, value: object) -> object:
-        # YAML reads an unquoted off as false.
-        return "off" if value is False else value
-
     @model_validator(mode="after")
-    def _complete_cross_sections(self) -> "Configuration":
-        processes = {process.name for process in self.declaration.processes}
-        given = set(self.physics.cross_sections_pb)
-        if processes != given:
-            missing = ", ".join(sorted(processes - given))
-            unknown = ", ".join(sorted(given - processes))
-            raise ValueError(
-                (f"no cross section for {missing}; " if missing else "")
-                + (f"cross section for the unknown process {unknown}" if unknown else "")
-            )
+    def _input_of_a_part(self) -> Self:
+        for kind, part in ((SimulatedInput, "simulation"), (PublishedInput, "validation")):
+            if isinstance(self.input, kind) and part not in self.parts:
+                raise ValueError(
+                    f"`input.kind` {self.input.kind!r} is not for the analysis {self.analysis}: "
+                    f"{_MISSING[part]}"  # type: ignore[index]
+                )
         return self
 
     @model_validator(mode="after")
-    def _fit_edges_of_histograms(self) -> "Configuration":
+    def _fit_edges_of_histograms(self) -> Self:
         problems = list(edge_problems(self.declaration, self.fit.model.edges))
         if problems:
             raise ValueError("; ".join(problems))
         return self
 
     @model_validator(mode="after")
-    def _known_datasets(self) -> "Configuration":
-        analysis = self.declaration
-        known = {analysis.dataset_name(*dataset) for dataset in analysis.datasets}
-        unknown = sorted(set(self.delivery.datasets) - known)
-        if unknown:
-            raise ValueError(
-                f"`delivery.datasets` names the unknown dataset {', '.join(unknown)}; "
-                f"the datasets are {', '.join(sorted(known))}"
-            )
+    def _consistent(self) -> Self:
+        problems = list(_inconsistencies(self, self.declaration))
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @property
@@ -110,22 +123,231 @@ class Configuration(Settings):
         """The analysis that the configuration names."""
         return analyses.load(self.analysis)
 
+    @property
+    def parts(self) -> frozenset[Part]:
+        """The parts that the analysis has."""
+        return analyses.parts(self.declaration)
 
-def load(values: Mapping[str, Any]) -> Configuration:
+    @property
+    def learned(self) -> Scorer:
+        """What scores the models of learned observables; "off" without them."""
+        learned = self.declaration.learned
+        scorer: Scorer = "off" if learned is None else getattr(self, learned.name)
+        return scorer
+
+
+def load_config(
+    paths: Iterable[Path | str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    root: Path | str | None = None,
+) -> Configuration:
+    """The configuration as Snakemake reads it.
+
+    Args:
+        paths: configuration files that override the defaults, as given with ``--configfile``.
+        overrides: values on top, as given with ``--config``.
+        root: folder of the Snakefile; None looks for it from the working folder upwards, then where
+            this package lies.
+
+    Raises:
+        ConfigurationError: if a file cannot be read, or one error that names every unknown key and
+            wrong value.
+        AnalysisError: if the analysis is wrong.
+    """
+    files = [Path(path) for path in paths]
+    return load(read(files, overrides, root=_root(root)), folders=[path.parent for path in files])
+
+
+def read(
+    paths: Sequence[Path] = (), overrides: Mapping[str, Any] | None = None, *, root: Path
+) -> dict[str, Any]:
+    """The values of all files, merged and not validated; see ``load_config``.
+
+    Raises:
+        ConfigurationError: if a file cannot be read, or the analysis is unknown.
+        AnalysisError: if there cannot be an analysis in its folder.
+    """
+    own = merged(*map(_content, paths), overrides or {})
+    defaults = merged(*map(_content, generic_files(root)))
+    name = merged(defaults, own).get("analysis")
+    folders = [path.parent for path in paths]
+    of_analysis = () if name is None else analysis_files(str(name), root, folders)
+    return merged(defaults, *map(_content, of_analysis), own)
+
+
+def generic_files(root: Path) -> list[Path]:
+    """The files with the defaults of every analysis.
+
+    Args:
+        root: folder of the Snakefile.
+    """
+    files = (root / "config" / f"{name}.yaml" for name in _GENERIC)
+    return [path for path in files if path.is_file()]
+
+
+def analysis_files(name: str, root: Path, folders: Iterable[Path] = ()) -> list[Path]:
+    """The configuration files of an analysis, with all keys of its own.
+
+    Args:
+        name: of the analysis, as it is configured.
+        root: folder of the Snakefile; ``config/NAME`` in there comes before ``config`` in the
+            folder of the analysis.
+        folders: of other configuration files, see ``analyses.locate``.
+
+    Raises:
+        ConfigurationError: for an unknown name.
+        AnalysisError: if there cannot be an analysis in its folder.
+    """
+    location = analyses.locate(name, folders)
+    candidates = [root / "config" / location.folder.name, location.folder / "config"]
+    # A folder that is named by its path comes with its own.
+    for folder in candidates if location.imported else reversed(candidates):
+        if folder.is_dir():
+            return sorted(folder.glob("*.yaml"))
+    return []
+
+
+def merged(*layers: Mapping[str, Any], choices: Collection[str] = ()) -> dict[str, Any]:
+    """Nested values, each layer on top of those before it, as Snakemake merges them.
+
+    Args:
+        layers: none of them is changed.
+        choices: keys whose value says which other keys there are: where one changes, everything
+            beside it belonged to the old value and goes.
+    """
+    values: dict[str, Any] = {}
+    for layer in layers:
+        if any(key in layer and layer[key] != values.get(key) for key in choices):
+            values = {}
+        values = dict(values)
+        for key, value in layer.items():
+            if isinstance(value, Mapping):
+                old = values.get(key)
+                layers_below = (old,) if isinstance(old, Mapping) else ()
+                values[key] = merged(*layers_below, value, choices=choices)
+            else:
+                values[key] = value
+    return values
+
+
+def load(values: Mapping[str, Any], folders: Iterable[Path] = ()) -> Configuration:
     """Validate the merged configuration.
 
     Args:
         values: what Snakemake read from the configuration files and ``--config``.
+        folders: of configuration files, where the folder of the analysis may be.
 
     Raises:
         ConfigurationError: one error that names every unknown key and wrong value.
+        AnalysisError: if the analysis is wrong.
     """
-    # The analysis says what its physics looks like; a wrong name is told by the model itself.
-    known = get_args(Configuration.model_fields["analysis"].annotation)
     name = values.get("analysis")
-    physics = analyses.load(str(name) if name in known else known[0]).settings
-    model = create_model("Configuration", __base__=Configuration, physics=(physics, ...))
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(
+            f"`analysis` cannot be {name!r}", place=PLACE, remedy="name an analysis with `analysis`"
+        )
+    location = analyses.locate(name, folders)
+    model = _model(location.name)
     try:
-        return model.model_validate(dict(values))
+        return model.model_validate({**values, "analysis": location.name})
     except ValidationError as error:
-        raise explain(error, model, place="configuration files and --config") from error
+        raise explain(error, model, place=PLACE) from error
+
+
+@cache
+def _model(name: str) -> type[Configuration]:
+    """The configuration of an analysis: the parts that it has, and no others."""
+    analysis = analyses.load(name)
+    parts = analyses.parts(analysis)
+    kinds: dict[Part, Any] = {
+        "simulation": simulation_part.settings(analysis) if "simulation" in parts else None,
+        "validation": ValidationSettings,
+        "learning": LearningSettings,
+    }
+    fields: dict[str, Any] = {"physics": (analysis.settings, ...)}
+    for part, kind in kinds.items():
+        absent = Annotated[None, BeforeValidator(_refusal(analysis, part))]
+        fields[part] = (kind, ...) if part in parts else (absent, Field(None, exclude=True))
+    if analysis.learned is not None:
+        name = analysis.learned.name
+        if name in Configuration.model_fields or name not in analysis.settings.model_fields:
+            raise AnalysisError(
+                f"the learned observables {name!r} have a name that a key of the configuration has,"
+                f" or `physics.{name}` has no model",
+                place=f"declaration of the analysis {analysis.name}",
+                remedy=f"add `{name}` to {analysis.settings.__name__}, or rename them",
+            )
+        fields[name] = (_Scorer, ...)
+    return create_model("Configuration", __base__=Configuration, **fields)
+
+
+def _refusal(analysis: Analysis, part: Part) -> Any:
+    def refuse(value: object) -> None:
+        if value is not None:
+            raise ValueError(f"the analysis {analysis.name} has no {part}: {_MISSING[part]}")
+
+    return refuse
+
+
+def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]:
+    """What does not fit together in configuration and declaration."""
+    simulated = [dataset for dataset in analysis.datasets if dataset.kind == "simulation"]
+    needed = dict.fromkeys(dataset.cross_section_name for dataset in simulated)
+    cross_sections = config.physics.cross_sections_pb
+    missing = [name for name in needed if name not in cross_sections]
+    if missing:
+        yield f"no cross section for {', '.join(missing)} in `physics.cross_sections_pb`"
+    luminosity = config.physics.luminosity_per_pb
+    eras = dict.fromkeys(dataset.era for dataset in analysis.datasets if dataset.era is not None)
+    values = luminosity if isinstance(luminosity, dict) else {}
+    if isinstance(luminosity, dict) or len(eras) > 1:
+        without = [era for era in eras if era not in values]
+        if without:
+            yield f"no luminosity for the era {', '.join(without)} in `physics.luminosity_per_pb`"
+    datasets = [dataset.name for dataset in analysis.datasets]
+    regions = [region.name for region in analysis.with_learned().regions]
+    edges = getattr(config.fit.model, "edges", {})
+    for problem in (
+        unknown("cross section", cross_sections, needed),
+        unknown("era", values, eras) if eras else None,
+        unknown("dataset", config.delivery.datasets, datasets),
+        unknown("region", edges, regions),
+    ):
+        if problem is not None:
+            yield problem
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(
+            f"cannot read the configuration: {type(error).__name__}",
+            place=str(path),
+            remedy="correct the path or the file",
+        ) from error
+    if not isinstance(content or {}, dict):
+        raise ConfigurationError(
+            "the configuration is not a mapping of keys to values",
+            place=str(path),
+            remedy="correct the file",
+        )
+    return content or {}
+
+
+def _root(root: Path | str | None) -> Path:
+    """Folder of the Snakefile."""
+    if root is not None:
+        candidates = [Path(root)]
+    else:
+        working = Path.cwd()
+        candidates = [working, *working.parents, Path(__file__).resolve().parents[2]]
+    for folder in candidates:
+        if (folder / "config" / f"{_GENERIC[0]}.yaml").is_file():
+            return folder
+    raise ConfigurationError(
+        f"no file config/{_GENERIC[0]}.yaml in {candidates[0]}"
+        + ("" if root is not None else " or above it"),
+        place="folder of the workflow",
+        remedy="give the folder with the Snakefile",
+    )

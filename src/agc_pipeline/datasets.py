@@ -1,12 +1,13 @@
 """Datasets: which files make up each of them, and how they are split over jobs."""
 
+import difflib
 import math
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
-from agc_pipeline.declaration import Analysis
+from agc_pipeline.declaration import Analysis, Dataset, Physics
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
@@ -39,21 +40,47 @@ class InputFile(Settings):
         return self.urls[0]
 
 
-class Dataset(Settings):
-    """One input set, all of the same process and variation."""
+class DatasetFiles(Settings):
+    """The files of a dataset, and what their events are normalised to.
 
-    process: str
-    variation: str
-    xsec_pb: PositiveFloat
+    Attributes:
+        name: of the dataset in the declaration of the analysis.
+        xsec_pb: cross section in pb; None for collision data, which are as they are.
+        luminosity_per_pb: of the era of the dataset, in 1/pb.
+        files: at least one.
+    """
+
+    name: str
+    xsec_pb: PositiveFloat | None
+    luminosity_per_pb: PositiveFloat
     files: tuple[InputFile, ...] = Field(min_length=1)
 
-    @property
-    def name(self) -> str:
-        """Name in file lists and paths."""
-        return f"{self.process}__{self.variation}"
+
+def normalised(
+    dataset: Dataset,
+    physics: Physics,
+    files: Iterable[InputFile],
+    xsec_pb: float | None = None,
+) -> DatasetFiles:
+    """Files of a dataset, with the cross section and luminosity of the configuration.
+
+    Args:
+        dataset: as it is declared.
+        physics: of the configuration.
+        files: of the dataset.
+        xsec_pb: cross section in place of that of the configuration; None takes that.
+    """
+    if dataset.kind == "simulation" and xsec_pb is None:
+        xsec_pb = physics.cross_sections_pb[dataset.cross_section_name]
+    return DatasetFiles(
+        name=dataset.name,
+        xsec_pb=xsec_pb,
+        luminosity_per_pb=physics.luminosity(dataset.era),
+        files=tuple(files),
+    )
 
 
-def take(datasets: tuple[Dataset, ...], n_files_max: int) -> tuple[Dataset, ...]:
+def take(datasets: tuple[DatasetFiles, ...], n_files_max: int) -> tuple[DatasetFiles, ...]:
     """The first ``n_files_max`` files of each dataset; -1 is all."""
     if n_files_max == -1:
         return datasets
@@ -62,7 +89,7 @@ def take(datasets: tuple[Dataset, ...], n_files_max: int) -> tuple[Dataset, ...]
     )
 
 
-def files_per_job(datasets: Collection[Dataset]) -> int:
+def files_per_job(datasets: Collection[DatasetFiles]) -> int:
     """A number of files for each job that suits a list of files.
 
     A job has about ``EVENTS_PER_JOB`` events, where their numbers are known, and there are at most
@@ -76,7 +103,7 @@ def files_per_job(datasets: Collection[Dataset]) -> int:
     return 1 << max(small, many)
 
 
-def batches(dataset: Dataset, files_per_job: int) -> dict[str, tuple[InputFile, ...]]:
+def batches(dataset: DatasetFiles, files_per_job: int) -> dict[str, tuple[InputFile, ...]]:
     """The files of each job, by the job's number as four digits or more.
 
     Files keep their batch when others are added behind them.
@@ -87,22 +114,64 @@ def batches(dataset: Dataset, files_per_job: int) -> dict[str, tuple[InputFile, 
     }
 
 
-def identity(name: str, analysis: Analysis, *, place: str) -> tuple[str, str]:
-    """Process and variation of a dataset's name.
+def declared(name: str, analysis: Analysis, *, place: str) -> Dataset:
+    """The declaration of a dataset.
 
     Raises:
         ConfigurationError: if the analysis has no such dataset.
     """
-    for process, variation in analysis.datasets:
-        if analysis.dataset_name(process, variation) == name:
-            return process, variation
-    known = ", ".join(analysis.dataset_name(*dataset) for dataset in analysis.datasets)
-    raise ConfigurationError(
-        f"unknown dataset {name!r}", place=place, remedy=f"the datasets are {known}"
-    )
+    names = [dataset.name for dataset in analysis.datasets]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        raise ConfigurationError(
+            f"unknown dataset {name!r}",
+            place=place,
+            remedy=(f"did you mean {close[0]}? " if close else "")
+            + f"The datasets are {', '.join(names)}",
+        )
+    return analysis.dataset(name)
 
 
-def checked(datasets: list[Dataset], *, place: str) -> tuple[Dataset, ...]:
+def complete_data(
+    listed: tuple[DatasetFiles, ...],
+    analysis: Analysis,
+    *,
+    n_files_max: int,
+    allow_partial: bool,
+) -> None:
+    """Check that all collision data are taken that the luminosity stands for.
+
+    Args:
+        listed: datasets with all their files.
+        analysis: that declares them.
+        n_files_max: files that are taken of each; -1 is all.
+        allow_partial: whether files that fail are left out.
+
+    Raises:
+        ConfigurationError: if some data would be left out.
+    """
+    data = [dataset for dataset in listed if analysis.dataset(dataset.name).kind == "data"]
+    if not data:
+        return
+    if allow_partial:
+        raise ConfigurationError(
+            f"files of the collision data {data[0].name} could be left out, and the luminosity "
+            "would be too large",
+            place="allow_partial",
+            remedy="set `allow_partial: false`",
+        )
+    cut = [d for d in data if n_files_max != -1 and len(d.files) > n_files_max]
+    if cut:
+        raise ConfigurationError(
+            f"{n_files_max} of the {len(cut[0].files)} files of the collision data {cut[0].name} "
+            "have less than the luminosity of the configuration",
+            place="n_files_max_per_sample",
+            remedy="take all with -1, or list fewer files of the data and give their luminosity as "
+            "`physics.luminosity_per_pb`",
+        )
+
+
+def checked(datasets: list[DatasetFiles], *, place: str) -> tuple[DatasetFiles, ...]:
     """The same datasets.
 
     Raises:

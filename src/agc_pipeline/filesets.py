@@ -1,14 +1,15 @@
 """Lists of inputs as JSON in coffea's fileset shape, read and written."""
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, TypeAdapter, ValidationError
 
-from agc_pipeline.datasets import TREE, Dataset, InputFile, checked, identity
-from agc_pipeline.declaration import NOMINAL, Analysis
+from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, normalised
+from agc_pipeline.declaration import NOMINAL, Analysis, Dataset, Physics
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.files import read_json
+from agc_pipeline.files import read_json, read_record
 from agc_pipeline.settings import Settings, explain
 
 
@@ -19,7 +20,7 @@ class FilesetFile(Settings):
     ``n_events`` and the ``n_generated`` that it stands for.
     """
 
-    object_path: Literal["Events"] = "Events"
+    object_path: str | None = None
     num_entries: NonNegativeInt | None = None
     steps: list[tuple[NonNegativeInt, NonNegativeInt]] | None = None
     uuid: str | None = None
@@ -27,9 +28,17 @@ class FilesetFile(Settings):
 
 
 class FilesetMetadata(Settings):
-    """Metadata of one dataset in a fileset; process and variation may stand in its name."""
+    """Metadata of one dataset in a fileset.
 
-    process: str | None = None
+    Attributes:
+        process: name of the process that it fills, or several; None for data. With the variation,
+            it says which dataset an entry of another name is.
+        variation: None is the nominal.
+        xsec_pb: cross section in place of that of the configuration.
+        n_events: number of events of all files.
+    """
+
+    process: str | tuple[str, ...] | None = None
     variation: str | None = None
     xsec_pb: PositiveFloat | None = None
     n_events: NonNegativeInt | None = None
@@ -38,14 +47,25 @@ class FilesetMetadata(Settings):
 class FilesetEntry(Settings):
     """One dataset in a fileset: files as in coffea, path to tree name, or to a description."""
 
-    files: dict[str, Literal["Events"] | FilesetFile] = Field(min_length=1)
+    files: dict[str, str | FilesetFile] = Field(min_length=1)
     metadata: FilesetMetadata = FilesetMetadata()
     format: str | None = None
     form: str | None = None
 
 
-def read(path: Path, analysis: Analysis, cross_sections: dict[str, float]) -> tuple[Dataset, ...]:
+class _Record(Settings, extra="ignore"):
+    """What is read of the JSON beside a simulated file."""
+
+    n_events: NonNegativeInt
+
+
+def read(path: Path, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles, ...]:
     """The datasets of a JSON file in coffea's fileset shape.
+
+    Args:
+        path: of the file.
+        analysis: that declares the datasets.
+        physics: of the configuration.
 
     Raises:
         InputError: if the file is missing or not JSON.
@@ -59,62 +79,133 @@ def read(path: Path, analysis: Analysis, cross_sections: dict[str, float]) -> tu
         raise explain(error, FilesetEntry, place=str(path)) from error
     datasets = []
     for name, entry in entries.items():
-        metadata = entry.metadata
-        process, variation = identity(
-            name
-            if metadata.process is None
-            else analysis.dataset_name(metadata.process, metadata.variation or NOMINAL),
-            analysis,
-            place=str(path),
-        )
-        files = tuple(
-            InputFile(
-                urls=(_relative_to(path.parent, url),),
-                n_events=value.num_entries if isinstance(value, FilesetFile) else None,
-                record=_relative_to(path.parent, value.record)
-                if isinstance(value, FilesetFile) and value.record is not None
-                else None,
-            )
-            for url, value in entry.files.items()
-        )
-        if len(files) == 1 and files[0].n_events is None and metadata.n_events is not None:
-            files = (files[0].model_copy(update={"n_events": metadata.n_events}),)
-        counts = [file.n_events for file in files]
-        total = sum(n for n in counts if n is not None)
-        if metadata.n_events is not None and None not in counts and total != metadata.n_events:
+        dataset = _declared(name, entry.metadata, analysis, place=str(path))
+        xsec_pb = entry.metadata.xsec_pb
+        if dataset.kind == "data" and xsec_pb is not None:
             raise ConfigurationError(
-                f"dataset {name} states n_events {metadata.n_events}, its files add up to {total}",
+                f"the collision data {name} have a cross section",
                 place=str(path),
-                remedy="correct `metadata.n_events` or the `num_entries` of its files",
+                remedy="remove `metadata.xsec_pb`",
             )
-        datasets.append(
-            Dataset(
-                process=process,
-                variation=variation,
-                xsec_pb=metadata.xsec_pb or cross_sections[process],
-                files=files,
-            )
-        )
+        files = _files(name, entry, path, tree=analysis.layout.tree)
+        datasets.append(normalised(dataset, physics, files, xsec_pb))
     return checked(datasets, place=str(path))
 
 
-def as_json(datasets: tuple[Dataset, ...]) -> dict[str, object]:
-    """The datasets in coffea's fileset shape, to be written as JSON."""
+def as_json(
+    datasets: Iterable[DatasetFiles], analysis: Analysis, *, folder: Path
+) -> dict[str, object]:
+    """The datasets in coffea's fileset shape, to be written as JSON.
+
+    Args:
+        datasets: of a run.
+        analysis: that declares them.
+        folder: of the JSON file, which paths are relative to.
+
+    Raises:
+        InputError: if the record of a simulated file holds something else.
+    """
     return {
         dataset.name: {
             "files": {
-                file.source: {"object_path": TREE, "num_entries": file.n_events}
+                _seen_from(folder, file.source): _description(file, analysis, folder)
                 for file in dataset.files
             },
-            "metadata": {
-                "process": dataset.process,
-                "variation": dataset.variation,
-                "xsec_pb": dataset.xsec_pb,
-            },
+            "metadata": _metadata(dataset, analysis),
         }
         for dataset in datasets
     }
 
 
+def _description(file: InputFile, analysis: Analysis, folder: Path) -> dict[str, object]:
+    n_events = file.n_events
+    described: dict[str, object] = {"object_path": analysis.layout.tree}
+    if file.record is not None:
+        described["record"] = _seen_from(folder, file.record)
+        if Path(file.record).exists():
+            n_events = read_record(_Record, Path(file.record), "a record of events").n_events
+    return {**described, "num_entries": n_events}
+
+
+def _metadata(dataset: DatasetFiles, analysis: Analysis) -> dict[str, object]:
+    own = analysis.dataset(dataset.name)
+    metadata: dict[str, object] = {}
+    if own.processes:
+        metadata["process"] = own.processes[0] if len(own.processes) == 1 else own.processes
+    metadata["variation"] = own.variation
+    if dataset.xsec_pb is not None:
+        metadata["xsec_pb"] = dataset.xsec_pb
+    return metadata
+
+
+def _declared(name: str, metadata: FilesetMetadata, analysis: Analysis, *, place: str) -> Dataset:
+    """The declaration of an entry: by its name, or by the process and variation that it has."""
+    process = metadata.process
+    processes = (process,) if isinstance(process, str) else process
+    if processes is None or any(dataset.name == name for dataset in analysis.datasets):
+        dataset = declared(name, analysis, place=place)
+        if processes is not None and (dataset.processes, dataset.variation) != (
+            processes,
+            metadata.variation or NOMINAL,
+        ):
+            raise ConfigurationError(
+                f"the metadata of {name} name another dataset: {', '.join(processes)}, "
+                f"{metadata.variation or NOMINAL}",
+                place=place,
+                remedy="correct `metadata.process` and `metadata.variation`, or remove them",
+            )
+        return dataset
+    same = [
+        dataset
+        for dataset in analysis.datasets
+        if (dataset.processes, dataset.variation) == (processes, metadata.variation or NOMINAL)
+    ]
+    if len(same) != 1:
+        several = " could be " + " or ".join(dataset.name for dataset in same)
+        raise ConfigurationError(
+            f"{name}{several}" if same else f"unknown dataset {name!r}",
+            place=place,
+            remedy="name the entry by one of "
+            + ", ".join(dataset.name for dataset in (same or analysis.datasets)),
+        )
+    return same[0]
+
+
+def _files(name: str, entry: FilesetEntry, path: Path, *, tree: str) -> tuple[InputFile, ...]:
+    files = []
+    for url, value in entry.files.items():
+        described = FilesetFile(object_path=value) if isinstance(value, str) else value
+        if described.object_path not in (None, tree):
+            raise ConfigurationError(
+                f"the events of {url} are in {described.object_path!r}, not in {tree!r}",
+                place=str(path),
+                remedy=f"give {tree!r}, the name of the tree in the declaration of the analysis",
+            )
+        record = described.record
+        files.append(
+            InputFile(
+                urls=(_relative_to(path.parent, url),),
+                n_events=described.num_entries,
+                record=None if record is None else _relative_to(path.parent, record),
+            )
+        )
+    n_events = entry.metadata.n_events
+    if len(files) == 1 and files[0].n_events is None and n_events is not None:
+        files = [files[0].model_copy(update={"n_events": n_events})]
+    counts = [file.n_events for file in files]
+    total = sum(count for count in counts if count is not None)
+    if n_events is not None and None not in counts and total != n_events:
+        raise ConfigurationError(
+            f"dataset {name} states n_events {n_events}, its files add up to {total}",
+            place=str(path),
+            remedy="correct `metadata.n_events` or the `num_entries` of its files",
+        )
+    return tuple(files)
+
+
 def _relative_to(folder: Path, url: str) -> str:
     return url if "://" in url or Path(url).is_absolute() else str(folder / url)
+
+
+def _seen_from(folder: Path, url: str) -> str:
+    return url if "://" in url or Path(url).is_absolute() else os.path.relpath(url, folder)

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from agc_pipeline.datasets import Dataset, InputFile, checked, identity
-from agc_pipeline.declaration import Analysis
+from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, normalised
+from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import Settings
 
@@ -111,9 +111,7 @@ Input = Annotated[
 ]
 
 
-def listed(
-    source: FilesInput, analysis: Analysis, cross_sections: dict[str, float]
-) -> tuple[Dataset, ...]:
+def listed(source: FilesInput, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles, ...]:
     """The datasets of a file list in the configuration.
 
     Raises:
@@ -129,18 +127,12 @@ def listed(
     prefixes = [_through_cache(source.mirrors[name], source.xcache) for name in source.mirror_order]
     datasets = []
     for name, files in source.datasets.items():
-        process, variation = identity(name, analysis, place="input.datasets")
-        datasets.append(
-            Dataset(
-                process=process,
-                variation=variation,
-                xsec_pb=cross_sections[process],
-                files=tuple(
-                    InputFile(urls=tuple(_join(prefix, path) for prefix in prefixes), n_events=n)
-                    for path, n in files.entries()
-                ),
-            )
+        dataset = declared(name, analysis, place="input.datasets")
+        entries = (
+            InputFile(urls=tuple(_join(prefix, path) for prefix in prefixes), n_events=n)
+            for path, n in files.entries()
         )
+        datasets.append(normalised(dataset, physics, entries))
     return checked(datasets, place="input.datasets")
 
 

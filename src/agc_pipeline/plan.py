@@ -13,8 +13,16 @@ from typing import Any
 
 from agc_pipeline import filesets
 from agc_pipeline.config import Configuration
-from agc_pipeline.datasets import Dataset, InputFile, batches, files_per_job, take
-from agc_pipeline.declaration import JET_ASSIGNMENT, Analysis
+from agc_pipeline.datasets import (
+    DatasetFiles,
+    InputFile,
+    batches,
+    complete_data,
+    files_per_job,
+    normalised,
+    take,
+)
+from agc_pipeline.declaration import Analysis, Learned
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.errors import ConfigurationError, InputError
@@ -29,8 +37,8 @@ from agc_pipeline.inputs import (
 from agc_pipeline.learning import repository
 from agc_pipeline.learning.models import CARD, PARITIES
 from agc_pipeline.learning.models import read as read_models
-from agc_pipeline.learning.settings import Served
-from agc_pipeline.simulation.recipes import RECIPES
+from agc_pipeline.learning.settings import LearningSettings, Served
+from agc_pipeline.simulation.part import SimulationPart
 
 # Simulated files are small, and their events are not known before: the default run has a job for
 # each dataset.
@@ -52,7 +60,7 @@ class Plan:
         self._physics: dict[str, Any] = config.physics.model_dump()
 
     @cached_property
-    def datasets(self) -> dict[str, Dataset]:
+    def datasets(self) -> dict[str, DatasetFiles]:
         """The datasets of the run by name, with the files that it takes.
 
         There are none if it starts behind them.
@@ -61,47 +69,69 @@ class Plan:
             PipelineError: if the input is not described correctly.
         """
         source = self.config.input
-        xsec = self.config.physics.cross_sections_pb
+        physics = self.config.physics
         match source:
             case SimulatedInput():
-                found = self._simulated()
+                datasets = self._simulated()
             case FilesInput():
-                found = listed(source, self.analysis, xsec)
+                datasets = listed(source, self.analysis, physics)
             case FilesetInput():
-                found = filesets.read(Path(source.path), self.analysis, xsec)
+                datasets = filesets.read(Path(source.path), self.analysis, physics)
             case PublishedInput():
-                found = ()
+                datasets = ()
             case WorkspaceInput():
                 if not Path(source.path).is_file():
                     raise InputError(
                         "file not found", place=source.path, remedy="correct `input.path`"
                     )
-                found = ()
-        taken = take(found, self.config.n_files_max_per_sample)
-        return {dataset.name: dataset for dataset in taken}
+                datasets = ()
+        n_files_max = self.config.n_files_max_per_sample
+        allow_partial = self.config.allow_partial
+        complete_data(datasets, self.analysis, n_files_max=n_files_max, allow_partial=allow_partial)
+        return {dataset.name: dataset for dataset in take(datasets, n_files_max)}
 
     @property
     def given(self) -> bool:
         """Whether the run starts from a workspace, without histograms."""
         return isinstance(self.config.input, WorkspaceInput)
 
-    def _simulated(self) -> tuple[Dataset, ...]:
+    def _simulated(self) -> tuple[DatasetFiles, ...]:
         return tuple(
-            Dataset(
-                process=process,
-                variation=variation,
-                xsec_pb=self.config.physics.cross_sections_pb[process],
-                files=tuple(
+            normalised(
+                dataset,
+                self.config.physics,
+                (
                     InputFile(urls=(f"{stem}.root",), record=f"{stem}.json")
-                    for stem in self._stems(self.analysis.dataset_name(process, variation))
+                    for stem in self._stems(dataset.name)
                 ),
             )
-            for process, variation in self.analysis.datasets
+            for dataset in self.analysis.datasets
         )
 
     def _stems(self, dataset: str) -> list[str]:
-        parts = self.config.simulation.parts(dataset, RECIPES)
-        return [f"{self.config.results}/simulated/{dataset}/{part:04d}" for part in range(parts)]
+        folder = f"{self.config.results.rstrip('/')}/simulated/{dataset}"
+        return [f"{folder}/{part:04d}" for part in range(self._simulation.parts(dataset))]
+
+    @property
+    def _simulation(self) -> SimulationPart:
+        simulation = self.config.simulation
+        if simulation is None:
+            raise TypeError(f"the analysis {self.analysis.name} has no simulation")
+        return simulation
+
+    @property
+    def _learning(self) -> LearningSettings:
+        learning = self.config.learning
+        if learning is None:
+            raise TypeError(f"the analysis {self.analysis.name} has no learned observables")
+        return learning
+
+    @property
+    def _learned(self) -> Learned:
+        learned = self.analysis.learned
+        if learned is None:
+            raise TypeError(f"the analysis {self.analysis.name} has no learned observables")
+        return learned
 
     @cached_property
     def files_per_job(self) -> int:
@@ -114,7 +144,9 @@ class Plan:
 
     @cached_property
     def _batches(self) -> dict[str, dict[str, tuple[InputFile, ...]]]:
-        return {name: batches(found, self.files_per_job) for name, found in self.datasets.items()}
+        return {
+            name: batches(dataset, self.files_per_job) for name, dataset in self.datasets.items()
+        }
 
     def batches(self, dataset: str) -> dict[str, tuple[InputFile, ...]]:
         """Files of each job of a dataset, by the job's number."""
@@ -124,13 +156,25 @@ class Plan:
         """Files of a batch that Snakemake can watch: simulated ones, and those on this machine."""
         return _watched(self.batches(dataset)[batch])
 
+    @property
+    def records(self) -> list[str]:
+        """Records of all simulated files."""
+        files = (file for dataset in self.datasets.values() for file in dataset.files)
+        return [file.record for file in files if file.record is not None]
+
     def simulate(self, dataset: str, part: str) -> str:
         """Settings of a simulation job."""
-        return _text(self.config.simulation.job(dataset, int(part), RECIPES).model_dump())
+        job = self._simulation.job(dataset, int(part))
+        return _text({"analysis": self.config.analysis, "job": job.model_dump()})
 
     def fileset(self) -> str:
         """Settings of the rule that writes the fileset."""
-        return _text({"datasets": [dataset.model_dump() for dataset in self.datasets.values()]})
+        return _text(
+            {
+                "analysis": self.config.analysis,
+                "datasets": [dataset.model_dump() for dataset in self.datasets.values()],
+            }
+        )
 
     @cached_property
     def deliveries(self) -> dict[str, tuple[DeliveryJob, str]]:
@@ -165,10 +209,10 @@ class Plan:
         return _text(
             {
                 "analysis": self.config.analysis,
-                "process": self.datasets[dataset].process,
-                "variation": self.datasets[dataset].variation,
+                "dataset": dataset,
                 "files": [file.model_dump() for file in self.batches(dataset)[batch]],
                 "selection": self._physics["selection"],
+                "learned": self.assigns,
                 "delivery": self.deliveries[dataset][0].model_dump(),
                 "allow_partial": self.config.allow_partial,
             }
@@ -187,8 +231,7 @@ class Plan:
                 "reading": self.config.delivery.reading.model_dump(),
                 "datasets": [
                     {
-                        "process": dataset.process,
-                        "variation": dataset.variation,
+                        "dataset": name,
                         "files": [file.model_dump() for file in dataset.files],
                         "delivery": self.deliveries[name][0].model_dump(),
                         "reason": self.deliveries[name][1],
@@ -200,9 +243,9 @@ class Plan:
 
     @cached_property
     def assigns(self) -> bool:
-        """Whether a model assigns jets to partons in this run."""
+        """Whether learned observables are computed in this run."""
         filled = not isinstance(self.config.input, PublishedInput | WorkspaceInput)
-        return filled and self.config.jet_assignment != "off"
+        return filled and self.config.learned != "off"
 
     def check_models(self) -> None:
         """Check models that were given, so that wrong ones are told before the first job.
@@ -210,38 +253,36 @@ class Plan:
         Raises:
             InputError: if one is missing, or not the right one.
         """
-        given = self.config.learning.models
-        if self.assigns and given is not None:
-            regions = self.analysis.optional[JET_ASSIGNMENT]
-            read_models(Path(given), features=[region.observable for region in regions])
-
-    @property
-    def parts(self) -> list[str]:
-        """Optional regions of the analysis that this run has."""
-        return [JET_ASSIGNMENT] if self.assigns else []
+        if self.assigns and self._learning.models is not None:
+            regions = self._learned.regions
+            features = [region.observable for region in regions]
+            read_models(Path(self._learning.models), features=features)
 
     @property
     def trains(self) -> bool:
         """Whether that model is trained in this run."""
-        return self.assigns and self.config.learning.models is None
+        return self.assigns and self._learning.models is None
 
     @property
     def tracks(self) -> bool:
         """Whether the training of this run is kept by MLflow."""
-        return self.trains and self.config.learning.training.tracking is not None
+        return self.trains and self._learning.training.tracking is not None
 
     @property
     def models(self) -> list[str]:
-        """Files of the models that assign jets: none if they are not assigned."""
-        folder = self.config.learning.models or f"{self.config.results.rstrip('/')}/models"
-        names = (*(f"{parity}.json" for parity in PARITIES), CARD)
-        return [f"{folder}/{name}" for name in names] if self.assigns else []
+        """Files of the models of learned observables: none if these are not computed."""
+        if not self.assigns:
+            return []
+        folder = self._learning.models or f"{self.config.results.rstrip('/')}/models"
+        return [f"{folder}/{name}" for name in (*(f"{p}.json" for p in PARITIES), CARD)]
 
     @property
     def exported(self) -> list[str]:
         """Files of the repository of these models for a Triton server."""
-        paths = repository.files(Path(self.repository), self.config.learning.triton)
-        return [str(path) for path in paths] if self.assigns else []
+        if not self.assigns:
+            return []
+        paths = repository.files(Path(self.repository), self._learning.triton)
+        return [str(path) for path in paths]
 
     @property
     def repository(self) -> str:
@@ -254,7 +295,7 @@ class Plan:
         return _text(
             {
                 "analysis": self.config.analysis,
-                "served": self.config.learning.triton.model_dump(include=served),
+                "served": self._learning.triton.model_dump(include=served),
             }
         )
 
@@ -265,17 +306,15 @@ class Plan:
         Raises:
             ConfigurationError: if the run does not have it.
         """
-        if self.analysis.trained_on is None:
-            raise TypeError(f"{self.analysis.name} has no models")
-        name = self.analysis.dataset_name(*self.analysis.trained_on)
+        name = self._learned.trained_on
         if name not in self.datasets:
             raise ConfigurationError(
                 f"the input has no {name}, which the models are trained on",
-                place="jet_assignment",
+                place=self._learned.name,
                 remedy="add it to the input, give the folder of an earlier training as "
-                "`learning.models`, or set `jet_assignment: off`",
+                f"`learning.models`, or set `{self._learned.name}: off`",
             )
-        (taken,) = take((self.datasets[name],), self.config.learning.training.n_files_max)
+        (taken,) = take((self.datasets[name],), self._learning.training.n_files_max)
         return taken.files
 
     def train(self) -> str:
@@ -284,8 +323,8 @@ class Plan:
             {
                 "analysis": self.config.analysis,
                 "selection": self._physics["selection"],
-                "jet_assignment": self._physics["jet_assignment"],
-                "training": self.config.learning.training.model_dump(exclude={"tracking"}),
+                "learned": self._physics[self._learned.name],
+                "training": self._learning.training.model_dump(exclude={"tracking"}),
                 "files": [file.model_dump() for file in self.training_files],
             }
         )
@@ -295,7 +334,7 @@ class Plan:
         return _text(
             {
                 "analysis": self.config.analysis,
-                "tracking": self.config.learning.training.tracking,
+                "tracking": self._learning.training.tracking,
             }
         )
 
@@ -309,15 +348,24 @@ class Plan:
             {
                 "analysis": self.config.analysis,
                 "selection": self._physics["selection"],
-                "jet_assignment": self._physics["jet_assignment"] if self.assigns else None,
+                "learned": self._physics[self._learned.name] if self.assigns else None,
                 "allow_partial": self.config.allow_partial,
+                "blinded": self._blinded,
             }
         )
 
     def scoring(self) -> str:
         """What computes scores, which changes no bin: it is no reason to run a job again."""
-        learning = self.config.learning
-        return _text({"scorer": self.config.jet_assignment, "triton": learning.triton.model_dump()})
+        if not self.assigns:
+            return _text(None)
+        triton = self._learning.triton.model_dump()
+        return _text({"scorer": self.config.learned, "triton": triton})
+
+    @property
+    def _blinded(self) -> bool:
+        """Whether data are left out: analyses without blinded windows have the same histograms."""
+        windows = [region.blinded for region in self.analysis.with_learned().regions]
+        return self.config.blinded and any(window is not None for window in windows)
 
     def execution(self) -> str:
         """How histogram jobs run, which changes no bin: it is no reason to run one again."""
@@ -349,10 +397,14 @@ class Plan:
         return _text(
             {
                 "analysis": self.config.analysis,
-                "parts": self.parts,
-                "luminosity_per_pb": self.config.physics.luminosity_per_pb,
+                "learned": self.assigns,
+                "blinded": self._blinded,
                 "datasets": {
-                    dataset.name: {"xsec_pb": dataset.xsec_pb, "n_files": len(dataset.files)}
+                    dataset.name: {
+                        "xsec_pb": dataset.xsec_pb,
+                        "luminosity_per_pb": dataset.luminosity_per_pb,
+                        "n_files": len(dataset.files),
+                    }
                     for dataset in self.datasets.values()
                 },
                 "allow_partial": self.config.allow_partial,
@@ -403,7 +455,7 @@ class Plan:
         return _text(
             {
                 "analysis": self.config.analysis,
-                "parts": self.parts,
+                "learned": self.assigns,
                 "model": self.config.fit.model.model_dump(),
             }
         )
@@ -417,11 +469,15 @@ class Plan:
         return _text(self.config.fit.model_dump(include={"minimiser", *parts}))
 
     def validate(self) -> str:
-        """Settings of the rule that compares with the published histograms."""
+        """Settings of the rule that compares with the published histograms.
+
+        They are none for an analysis that has not published any.
+        """
+        validation = self.config.validation
         return _text(
             {
                 "analysis": self.config.analysis,
-                "validation": self.config.validation.model_dump(),
+                "validation": None if validation is None else validation.model_dump(),
             }
         )
 

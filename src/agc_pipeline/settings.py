@@ -1,6 +1,7 @@
 """What all configuration models share: frozen, unknown keys refused, errors for people."""
 
 import difflib
+from collections.abc import Collection
 from typing import Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -36,6 +37,22 @@ class Tls(Settings):
         return self
 
 
+def unknown(kind: str, names: Collection[str], among: Collection[str]) -> str | None:
+    """What to say of names that nothing has, with a suggestion for each; None if there are none.
+
+    Args:
+        kind: what the names are of.
+        names: to be looked up.
+        among: those that there are.
+    """
+    problems = []
+    for name in sorted(set(names) - set(among)):
+        close = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
+        told = f"did you mean {close[0]}?" if close else f"there are {', '.join(among) or 'none'}"
+        problems.append(f"unknown {kind} {name!r} ({told})")
+    return "; ".join(problems) or None
+
+
 def explain(error: ValidationError, model: type[BaseModel], *, place: str) -> ConfigurationError:
     """Turn pydantic's report into one error that names each value, its key and a remedy.
 
@@ -55,6 +72,9 @@ def explain(error: ValidationError, model: type[BaseModel], *, place: str) -> Co
             remedies.append(
                 f"did you mean `{close[0]}`?" if close else f"known keys here: {', '.join(known)}"
             )
+        elif item["type"] == "value_error" and not key:
+            problems.append(item["msg"].removeprefix("Value error, "))
+            remedies.append("correct the configuration")
         elif item["type"] == "missing":
             problems.append(f"configuration key `{key}` is missing")
             remedies.append(f"set `{key}`")

@@ -34,8 +34,8 @@ from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar.tasks import NanoAOD
 from agc_pipeline.declaration import Query
-from agc_pipeline.delivery.servicex import progress, request, transform
-from agc_pipeline.delivery.servicex.addresses import presign, presigned
+from agc_pipeline.delivery.servicex import request, transform
+from agc_pipeline.delivery.servicex.addresses import presign
 from agc_pipeline.delivery.servicex.transform import IncompleteDeliveryError, TransformedFile
 from agc_pipeline.delivery.settings import ServiceXSettings
 from agc_pipeline.delivery.skim import collections

@@ -14,25 +14,25 @@ ANALYSIS = "agc_pipeline.analyses.cms_ttbar"
 
 
 def test_imports_are_followed() -> None:
-    found = names("agc_pipeline.stages.histogram", f"{ANALYSIS}.processor")
+    found = names("agc_pipeline.stages.histogram", ANALYSIS)
     assert {
         "__init__.py",
         "stages/histogram.py",
         "columnar/runner.py",
         "columnar/filling.py",
-        "delivery/reading.py",
-        "analyses/cms_ttbar/observables.py",
-        "analyses/cms_ttbar/variations.py",
+        "readers/opening.py",
+        "analyses/cms_ttbar/regions.py",
+        "analyses/cms_ttbar/systematics.py",
     } <= found
 
 
 def test_a_stage_does_not_depend_on_what_it_does_not_use() -> None:
-    delivery = names("agc_pipeline.stages.deliver", f"{ANALYSIS}.preselection")
-    assert "analyses/cms_ttbar/preselection.py" in delivery
-    assert not {"analyses/cms_ttbar/processor.py", "analyses/cms_ttbar/observables.py"} & delivery
+    delivery = names("agc_pipeline.stages.deliver", ANALYSIS)
+    assert "analyses/cms_ttbar/objects.py" in delivery
+    assert not {"columnar/runner.py", "analyses/cms_ttbar/simulation.py"} & delivery
     assert not any(name.startswith(("report/", "inference/")) for name in delivery)
     merging = names("agc_pipeline.stages.merge", ANALYSIS)
-    assert "analyses/cms_ttbar/processor.py" not in merging
+    assert not {"columnar/runner.py", "delivery/skim.py"} & merging
     report_only = {name for name in names("agc_pipeline.stages.report") if "report" in name}
     fitting = names("agc_pipeline.stages.fit", ANALYSIS)
     assert report_only

@@ -9,19 +9,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agc_pipeline import analyses, config, datasets, filesets, inputs
-from agc_pipeline.datasets import Dataset, InputFile
+from agc_pipeline.datasets import DatasetFiles, InputFile
+from agc_pipeline.declaration import Physics
 from agc_pipeline.errors import ConfigurationError, InputError
+from agc_pipeline.settings import Settings
 from conftest import read_config
 
 ANALYSIS = analyses.load("cms_ttbar")
-XSEC = {process.name: 1.5 for process in ANALYSIS.processes}
+PHYSICS = Physics(
+    luminosity_per_pb=10.0,
+    cross_sections_pb={process.name: 1.5 for process in ANALYSIS.processes},
+    selection=Settings(),
+)
 
 
-def _open_data(**changes: Any) -> tuple[Dataset, ...]:
+def ttbar(*files: InputFile) -> DatasetFiles:
+    return DatasetFiles(name="ttbar__nominal", xsec_pb=1, luminosity_per_pb=1, files=files)
+
+
+def _open_data(**changes: Any) -> tuple[DatasetFiles, ...]:
     loaded = config.load(read_config("cms-open-data"))
     assert isinstance(loaded.input, inputs.FilesInput)
     source = loaded.input.model_copy(update=changes)
-    return inputs.listed(source, ANALYSIS, loaded.physics.cross_sections_pb)
+    return inputs.listed(source, ANALYSIS, loaded.physics)
 
 
 def test_open_data_has_the_files_and_events_of_the_task() -> None:
@@ -50,7 +60,8 @@ def test_open_data_equals_the_reference_list() -> None:
         pytest.skip("the reference file list is not at hand (../shared/reference)")
     listed = json.loads(reference.read_text())
     for dataset in _open_data():
-        files = listed[dataset.process][dataset.variation]["files"]
+        process, variation = dataset.name.split("__")
+        files = listed[process][variation]["files"]
         assert [(f.source, f.n_events) for f in dataset.files] == [
             (f["path"], f["nevts"]) for f in files
         ]
@@ -79,7 +90,7 @@ def test_unknown_mirror() -> None:
         _open_data(mirror_order=("desy",))
 
 
-def _files(content: dict[str, Any]) -> tuple[Dataset, ...]:
+def _files(content: dict[str, Any]) -> tuple[DatasetFiles, ...]:
     source = inputs.FilesInput.model_validate(
         {
             "kind": "files",
@@ -88,7 +99,7 @@ def _files(content: dict[str, Any]) -> tuple[Dataset, ...]:
             "datasets": content,
         }
     )
-    return inputs.listed(source, ANALYSIS, XSEC)
+    return inputs.listed(source, ANALYSIS, PHYSICS)
 
 
 def test_unknown_dataset() -> None:
@@ -98,9 +109,7 @@ def test_unknown_dataset() -> None:
 
 @pytest.mark.parametrize("secret", ["https://me:word@a.example/", "https://a.example/?authz=abc"])
 def test_an_address_with_credentials_is_refused_and_not_told(secret: str) -> None:
-    dataset = Dataset(
-        process="ttbar", variation="nominal", xsec_pb=1.0, files=(InputFile(urls=(secret,)),)
-    )
+    dataset = ttbar(InputFile(urls=(secret,)))
     with pytest.raises(ConfigurationError, match="holds credentials") as error:
         datasets.checked([dataset], place="input.datasets")
     assert secret not in str(error.value)
@@ -144,7 +153,7 @@ class TestFileset:
                 },
             },
         )
-        ttbar, wjets = filesets.read(path, ANALYSIS, XSEC)
+        ttbar, wjets = filesets.read(path, ANALYSIS, PHYSICS)
         assert [(file.source, file.n_events) for file in ttbar.files] == [
             (str(tmp_path / "a.root"), None),
             ("/data/b.root", 7),
@@ -192,21 +201,22 @@ class TestFileset:
     def test_mistakes(self, tmp_path: Path, content: Any, message: str) -> None:
         path = self.write(tmp_path, content)
         with pytest.raises(ConfigurationError) as caught:
-            filesets.read(path, ANALYSIS, XSEC)
+            filesets.read(path, ANALYSIS, PHYSICS)
         assert message in str(caught.value)
         assert caught.value.place == str(path)
 
     def test_missing_or_broken_file(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="not found"):
-            filesets.read(tmp_path / "none.json", ANALYSIS, XSEC)
+            filesets.read(tmp_path / "none.json", ANALYSIS, PHYSICS)
         (tmp_path / "broken.json").write_text("{")
         with pytest.raises(InputError, match="not valid JSON"):
-            filesets.read(tmp_path / "broken.json", ANALYSIS, XSEC)
+            filesets.read(tmp_path / "broken.json", ANALYSIS, PHYSICS)
 
     def test_what_is_written_can_be_read(self, tmp_path: Path) -> None:
         taken = datasets.take(_open_data(), 2)
-        path = self.write(tmp_path, filesets.as_json(taken))
-        again = filesets.read(path, ANALYSIS, XSEC)
+        path = self.write(tmp_path, filesets.as_json(taken, ANALYSIS, folder=tmp_path))
+        luminosity = PHYSICS.model_copy(update={"luminosity_per_pb": 3378.0})
+        again = filesets.read(path, ANALYSIS, luminosity)
         assert [d.model_dump() for d in again] == [d.model_dump() for d in taken]
 
 
@@ -214,9 +224,9 @@ class TestFileset:
 def test_batches_hold_every_file_once_and_keep_it_when_files_are_added(
     n_files: int, files_per_job: int, added: int
 ) -> None:
-    def dataset(n: int) -> Dataset:
+    def dataset(n: int) -> DatasetFiles:
         files = tuple(InputFile(urls=(f"{i}.root",)) for i in range(n))
-        return Dataset(process="ttbar", variation="nominal", xsec_pb=1, files=files)
+        return ttbar(*files)
 
     before = datasets.batches(dataset(n_files), files_per_job)
     after = datasets.batches(dataset(n_files + added), files_per_job)
@@ -252,5 +262,5 @@ def test_files_for_each_job_suit_the_list(
     n_files: int, n_events: int | None, expected: int
 ) -> None:
     files = tuple(InputFile(urls=(f"{i}.root",), n_events=n_events) for i in range(n_files))
-    made = Dataset(process="ttbar", variation="nominal", xsec_pb=1, files=files)
+    made = ttbar(*files)
     assert datasets.files_per_job([made]) == expected

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agc_pipeline.datasets import Dataset, InputFile
+from agc_pipeline.datasets import DatasetFiles, InputFile
 from agc_pipeline.delivery.choice import choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import Endpoint
 from agc_pipeline.delivery.settings import DeliverySettings
@@ -18,9 +18,9 @@ def settings(**changes: Any) -> DeliverySettings:
     return DeliverySettings.model_validate(read_config()["delivery"] | changes)
 
 
-def dataset(url: str = "https://a.example/1.root", n_events: int | None = 5) -> Dataset:
+def dataset(url: str = "https://a.example/1.root", n_events: int | None = 5) -> DatasetFiles:
     file = InputFile(urls=(url,), n_events=n_events)
-    return Dataset(process="ttbar", variation="nominal", xsec_pb=1.0, files=(file,))
+    return DatasetFiles(name="ttbar__nominal", xsec_pb=1, luminosity_per_pb=1, files=(file,))
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_dataset_may_be_delivered_in_its_own_way() -> None:
     own = {"ttbar__nominal": {"backend": "servicex", "format": "parquet"}}
     job, why = choose(dataset(), settings(datasets=own), SERVICE)
     assert (job.backend, job.format, why) == ("servicex", "parquet", "as configured")
-    other = dataset().model_copy(update={"process": "wjets"})
+    other = dataset().model_copy(update={"name": "wjets__nominal"})
     job, _ = choose(other, settings(datasets=own), SERVICE)
     assert (job.backend, job.format) == ("local", "ttree")
 
@@ -75,7 +75,7 @@ def test_another_service_or_format_makes_other_skims_and_patience_does_not() -> 
     ],
 )
 def test_what_servicex_cannot_deliver_is_said_before_the_first_job(
-    given: Dataset, endpoint: Endpoint | None, problem: str
+    given: DatasetFiles, endpoint: Endpoint | None, problem: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         choose(given, settings(backend="servicex"), endpoint)

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agc_pipeline import config
+from agc_pipeline.config import merged
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.matrix import (
     cells,
@@ -175,14 +176,14 @@ def test_a_missing_matrix_is_told(tmp_path: Path) -> None:
 def test_another_kind_replaces_what_belonged_to_the_old_one() -> None:
     values = {"input": {"kind": "files", "mirrors": {}}, "delivery": {"a": 1, "b": 2}}
     other = {"input": {"kind": "published"}, "delivery": {"b": 3}}
-    assert cells.override(values, other) == {
+    assert merged(values, other, choices=cells.CHOICES) == {
         "input": {"kind": "published"},
         "delivery": {"a": 1, "b": 3},
     }
     assert values["delivery"] == {"a": 1, "b": 2}
     dask = {"cluster": "local", "memory_limit": 0}
     site = {"cluster": "scheduler", "address": "tcp://x:1"}
-    assert cells.override({"dask": dask}, {"dask": site}) == {"dask": site}
+    assert merged({"dask": dask}, {"dask": site}, choices=cells.CHOICES) == {"dask": site}
 
 
 def plan(values: dict[str, Any], **changes: Any) -> MatrixPlan:

@@ -8,6 +8,7 @@ import pytest
 
 from agc_pipeline import config
 from agc_pipeline.columnar.settings import HistogramSettings
+from agc_pipeline.config import merged
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.learning.settings import ScoringSettings
@@ -30,7 +31,7 @@ from agc_pipeline.stages.toys import ToyStage
 from agc_pipeline.stages.track import TrackStage
 from agc_pipeline.stages.train import TrainStage
 from agc_pipeline.stages.validate import ValidateStage
-from conftest import merged, read_config
+from conftest import read_config
 
 
 def plan(*names: str, **changes: Any) -> Plan:
@@ -63,9 +64,9 @@ def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
 
 def test_only_runs_that_assign_jets_have_their_regions() -> None:
     off, on = plan(), plan("jet-assignment")
-    assert (off.parts, on.parts) == ([], ["jet_assignment"])
-    assert HistogramStage.model_validate_json(off.histogram()).jet_assignment is None
-    assert HistogramStage.model_validate_json(on.histogram()).jet_assignment is not None
+    assert (off.assigns, on.assigns) == (False, True)
+    assert HistogramStage.model_validate_json(off.histogram()).learned is None
+    assert HistogramStage.model_validate_json(on.histogram()).learned is not None
     assert ScoringSettings.model_validate_json(on.scoring()).scorer == "xgboost"
     # What scores changes no bin.
     by_server = plan(jet_assignment="triton")

@@ -7,6 +7,7 @@ import awkward as ak
 import numpy as np
 import pytest
 from agc_pipeline.analyses.cms_ttbar.preselection import one_lepton
+from agc_pipeline.simulation.recipes import RECIPES
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 from agc_pipeline.analyses.cms_ttbar.objects import good_jets, jet_momenta
@@ -18,7 +19,6 @@ from agc_pipeline.simulation.flat import Collection
 from agc_pipeline.simulation.generator import Generator
 from agc_pipeline.simulation.nanoaod import NanoEvents
 from agc_pipeline.simulation.production import Simulated
-from agc_pipeline.simulation.recipes import RECIPES
 from agc_pipeline.simulation.settings import SimulationJob
 
 pytest.importorskip("pythia8mc", reason="the extra `simulation` is not installed")

@@ -1,12 +1,12 @@
 """Which files are simulated at which scale."""
 
 import pytest
+from agc_pipeline.simulation.recipes import RECIPES
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agc_pipeline.analyses.cms_ttbar import ANALYSIS
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.simulation.recipes import RECIPES
 from agc_pipeline.simulation.settings import SimulationJob, SimulationSettings
 
 SCALES = st.floats(0.001, 30)
@@ -17,7 +17,7 @@ def settings(scale: float) -> SimulationSettings:
 
 
 def test_every_dataset_of_the_analysis_can_be_simulated() -> None:
-    names = {ANALYSIS.dataset_name(*dataset) for dataset in ANALYSIS.datasets}
+    names = {dataset.name for dataset in ANALYSIS.datasets}
     assert names == set(RECIPES)
 
 

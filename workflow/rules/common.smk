@@ -4,14 +4,14 @@ import agc_pipeline
 from snakemake.exceptions import WorkflowError
 
 from agc_pipeline import analyses, config as configuration
-from agc_pipeline.code import sources
+from agc_pipeline.code import of_stage
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import check_folder
 from agc_pipeline.plan import Plan
 
 # Everything that can be wrong with configuration and file lists is said before the first job.
 try:
-    CONFIG = configuration.load(config)
+    CONFIG = configuration.load(config, folders=CONFIG_FOLDERS)
     check_folder(Path(CONFIG.results), key="results")
     PLAN = Plan(CONFIG)
     DATASETS = list(PLAN.datasets)
@@ -35,16 +35,16 @@ def near(path):
 SOURCES = {}
 
 
-def code(stage, *analysis_modules):
-    """File that changes with the code of a stage, and of the analysis' modules that it loads.
+def code(stage, *modules, physics=None):
+    """File that changes with the files that a stage depends on, those of the analysis included.
 
     One file for each stage: with all source files as inputs of all jobs, large runs take minutes
     to plan.
     """
-    analysis = f"agc_pipeline.analyses.{CONFIG.analysis}"
-    loaded = [f"{analysis}.{module}" for module in analysis_modules]
-    found = sources(f"agc_pipeline.stages.{stage}", analysis, *loaded)
-    SOURCES[stage] = [near(Path(path)) for path in found]
+    paths = of_stage(
+        f"agc_pipeline.stages.{stage}", PLAN.analysis, *modules, physics=physics
+    )
+    SOURCES[stage] = [near(Path(path)) for path in paths]
     return f"{RESULTS}/code/{stage}.sha256"
 
 
@@ -68,11 +68,15 @@ def needs(rule, files=1):
     return {name: at(name) for name in need.at(1)}
 
 
-# An analysis may do without a compiled processor.
-COMPILED = ["compiled"] if analyses.has_compiled(CONFIG.analysis) else []
-# What assigns jets to partons is loaded only where it is asked for.
-ASSIGNMENT = ["jet_assignment.assign"] if PLAN.assigns else []
-PUBLISHED = data(f"analyses/{CONFIG.analysis}/published/*.json")
+# Modules of the analysis that are loaded by name.
+LEARNED = [PLAN.analysis.learned.training] if "learning" in CONFIG.parts else []
+SIMULATION = (
+    [analyses.part_name(PLAN.analysis, "simulation")]
+    if "simulation" in CONFIG.parts
+    else []
+)
+PUBLISHED = sorted(near(path) for path in PLAN.analysis.folder.glob("published/*.json"))
+VALIDATED = "validation" in CONFIG.parts and not PLAN.given
 # Published histograms are not filled here, and a given workspace has none.
 FILLED = CONFIG.input.kind not in ("published", "workspace")
 PERFORMANCE = [f"{RESULTS}/performance.json"] if FILLED else []

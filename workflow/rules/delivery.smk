@@ -7,7 +7,7 @@ rule deliver:
     """Skims of a batch of files of a dataset, with their manifest."""
     input:
         files=lambda wildcards: PLAN.local_inputs(wildcards.dataset, wildcards.batch),
-        code=code("deliver", "preselection"),
+        code=code("deliver"),
     output:
         f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
     log:
@@ -35,7 +35,7 @@ rule deliver:
 rule delivery_plan:
     """What would be delivered, from where, and how many bytes: told, not done."""
     input:
-        code=code("delivery_plan", "preselection"),
+        code=code("delivery_plan"),
     log:
         f"{RESULTS}/logs/delivery_plan.log",
     localrule: True

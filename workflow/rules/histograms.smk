@@ -4,7 +4,7 @@ rule histogram:
         manifest=f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
         # None where jets are not assigned.
         models=PLAN.models,
-        code=code("histogram", "preselection", "processor", *COMPILED, *ASSIGNMENT),
+        code=code("histogram"),
     output:
         f"{RESULTS}/histograms/{{dataset}}/{{batch}}.json",
     log:

@@ -3,7 +3,7 @@ if CONFIG.input.kind == "simulated":
     rule simulate:
         """One file of simulated events of a dataset."""
         input:
-            code=code("simulate"),
+            code=code("simulate", *SIMULATION, physics=False),
         output:
             root=f"{RESULTS}/simulated/{{dataset}}/{{part}}.root",
             record=f"{RESULTS}/simulated/{{dataset}}/{{part}}.json",
@@ -25,6 +25,8 @@ if CONFIG.input.kind == "simulated":
 rule fileset:
     """The list of inputs in coffea's shape."""
     input:
+        # They tell the numbers of events.
+        records=PLAN.records,
         code=code("fileset"),
     output:
         f"{RESULTS}/fileset.json",

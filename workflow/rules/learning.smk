@@ -4,7 +4,7 @@ if PLAN.trains:
         """The models that assign jets to partons, and what they can do."""
         input:
             files=PLAN.training_inputs(),
-            code=code("train", "jet_assignment.training"),
+            code=code("train", *LEARNED),
         output:
             models=PLAN.models,
             record=f"{RESULTS}/training.json",
@@ -35,7 +35,7 @@ if PLAN.assigns:
         """The models in the layout that a Triton server loads."""
         input:
             models=PLAN.models,
-            code=code("export_models", "jet_assignment.training"),
+            code=code("export_models", *LEARNED),
         output:
             PLAN.exported,
         log:
@@ -65,7 +65,7 @@ if PLAN.tracks:
             record=f"{RESULTS}/training.json",
             page=f"{RESULTS}/report.html",
             figures=f"{RESULTS}/figures",
-            code=code("track", "jet_assignment.training"),
+            code=code("track", *LEARNED),
         output:
             f"{RESULTS}/tracked.json",
         log:

@@ -21,7 +21,7 @@ wildcard_constraints:
 rule matrix_simulate:
     """Events of a dataset for the matrix."""
     input:
-        code=code("simulate"),
+        code=code("simulate", *SIMULATION, physics=False),
     output:
         root=f"{MATRIX.folder}/simulated/{{dataset}}.root",
         record=f"{MATRIX.folder}/simulated/{{dataset}}.json",
@@ -43,7 +43,7 @@ rule matrix_inputs:
             f"{MATRIX.folder}/simulated/{dataset}.root"
             for dataset in MATRIX.settings.inputs.datasets
         ],
-        code=code("matrix_inputs", "preselection"),
+        code=code("matrix_inputs"),
     output:
         folder=directory(f"{MATRIX.folder}/inputs"),
         record=f"{MATRIX.folder}/inputs.json",

@@ -1,29 +1,31 @@
-rule validate:
-    """Comparison of the histograms with the published ones."""
-    input:
-        histograms=f"{RESULTS}/histograms.root",
-        closure=f"{RESULTS}/closure.json",
-        published=PUBLISHED,
-        templates=PAGE_TEMPLATES,
-        code=code("validate"),
-    output:
-        record=f"{RESULTS}/validation.json",
-        page=f"{RESULTS}/validation.html",
-    log:
-        f"{RESULTS}/logs/validate.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/validate.tsv"
-    localrule: True
-    conda:
-        "../../environment.yml"
-    resources:
-        **needs("validate"),
-    params:
-        settings=PLAN.validate(),
-    shell:
-        "python -m agc_pipeline.stages.validate --settings {params.settings:q}"
-        " --histograms {input.histograms} --closure {input.closure}"
-        " --output {output.record} --page {output.page} 2>&1 | tee {log}"
+if VALIDATED:
+
+    rule validate:
+        """Comparison of the histograms with the published ones."""
+        input:
+            histograms=f"{RESULTS}/histograms.root",
+            closure=f"{RESULTS}/closure.json",
+            published=PUBLISHED,
+            templates=PAGE_TEMPLATES,
+            code=code("validate"),
+        output:
+            record=f"{RESULTS}/validation.json",
+            page=f"{RESULTS}/validation.html",
+        log:
+            f"{RESULTS}/logs/validate.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/validate.tsv"
+        localrule: True
+        conda:
+            "../../environment.yml"
+        resources:
+            **needs("validate"),
+        params:
+            settings=PLAN.validate(),
+        shell:
+            "python -m agc_pipeline.stages.validate --settings {params.settings:q}"
+            " --histograms {input.histograms} --closure {input.closure}"
+            " --output {output.record} --page {output.page} 2>&1 | tee {log}"
 
 
 rule report:
@@ -32,7 +34,7 @@ rule report:
         # A run from a workspace has nothing of what comes before it.
         histograms=[] if PLAN.given else f"{RESULTS}/histograms.root",
         closure=[] if PLAN.given else f"{RESULTS}/closure.json",
-        validation=[] if PLAN.given else rules.validate.output.record,
+        validation=rules.validate.output.record if VALIDATED else [],
         propagated=[] if PLAN.given else f"{RESULTS}/propagated.json",
         workspace=f"{RESULTS}/workspace.json",
         checks=f"{RESULTS}/checks.json",

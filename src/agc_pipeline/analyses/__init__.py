@@ -1,12 +1,278 @@
-"""Analyses: the physics, one folder each."""
+"""Analyses: the physics, one folder each, in this package or anywhere else.
 
+An analysis is named by its folder in this package (``cms_ttbar``), by a package that Python finds
+(``mylab.dimuon``), by an entry point in the group ``agc_pipeline.analyses``, or by the path of its
+folder. The folder's ``__init__.py`` has the declaration, ``ANALYSIS``; parts exist where their file
+does.
+"""
+
+import difflib
+import pkgutil
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
 
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.declaration.checks import check
+from agc_pipeline.errors import AnalysisError, ConfigurationError, PipelineError
+
+GROUP = "agc_pipeline.analyses"
+
+Part = Literal["simulation", "validation", "learning"]
+# What of a folder is there where an analysis has the part.
+_FILES: Mapping[Part, tuple[str, ...]] = {
+    "simulation": ("simulation.py", "simulation/__init__.py"),
+    "validation": ("published",),
+}
+PLACE = "configuration files and --config"
+# Packages that were imported by the path of their folder.
+_registered: dict[str, Path] = {}
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where an analysis is.
+
+    Attributes:
+        name: as it is configured; a folder's is its path, seen from the working folder if it is
+            in there.
+        module: full name of its package.
+        folder: of the package, absolute.
+        attribute: of the module that is the declaration.
+        imported: whether Python finds the module by its name, not by its path.
+    """
+
+    name: str
+    module: str
+    folder: Path
+    attribute: str = "ANALYSIS"
+    imported: bool = True
+
+    @property
+    def reference(self) -> str:
+        """Name that is right in every working folder."""
+        return self.name if self.imported else str(self.folder)
 
 
 def load(name: str) -> Analysis:
-    """The declaration of the analysis in ``agc_pipeline.analyses.NAME``."""
-    analysis: Analysis = import_module(f"agc_pipeline.analyses.{name}").ANALYSIS
+    """The declaration of an analysis, with its folder.
+
+    Raises:
+        ConfigurationError: for an unknown name.
+        AnalysisError: if its code fails, or if the declaration is wrong.
+    """
+    return _loaded(locate(name))
+
+
+def locate(name: str, folders: Iterable[Path] = ()) -> Location:
+    """Where an analysis is, without running its code.
+
+    Args:
+        name: of the analysis, or the path of its folder.
+        folders: that a relative path is looked up in, after the working folder.
+
+    Raises:
+        ConfigurationError: for an unknown name.
+        AnalysisError: if the folder cannot be one of an analysis.
+    """
+    if not _is_path(name):
+        own = Path(__file__).parent / name
+        if (own / "__init__.py").is_file():
+            return Location(name, f"{__name__}.{name}", own)
+        entry = next(iter(entry_points(group=GROUP, name=name)), None)
+        if entry is not None:
+            return _package(name, entry.module, entry.attr or "ANALYSIS")
+        package = _origin(name) if name.partition(".")[0] not in _registered else None
+        # What Python finds in the working folder, it finds in some processes only.
+        if package is not None and package.parent != Path.cwd() and _declares(package):
+            return Location(name, name, package)
+    for start in (Path.cwd(), *folders):
+        folder = (start / Path(name).expanduser()).resolve()
+        if (folder / "__init__.py").is_file():
+            return _at(folder)
+    raise _unknown(name)
+
+
+def part(analysis: Analysis, name: str) -> ModuleType:
+    """The module of an analysis' folder with a part of it, such as its simulation.
+
+    Raises:
+        AnalysisError: if its code fails.
+    """
+    location = _location(analysis)
+    # A folder that is found by its path is imported first.
+    _loaded(location)
+    return _imported(f"{location.module}.{name}", location)
+
+
+def part_name(analysis: Analysis, name: str) -> str:
+    """Full name of such a module."""
+    return f"{_location(analysis).module}.{name}"
+
+
+def _location(analysis: Analysis) -> Location:
+    if analysis.reference is None:
+        raise TypeError(f"the analysis {analysis.name} was not loaded from a folder")
+    return locate(analysis.reference)
+
+
+def parts(analysis: Analysis) -> frozenset[Part]:
+    """The parts that an analysis has, by the files of its folder and its declaration."""
+    folder = analysis.folder
+    own: set[Part] = set() if analysis.learned is None else {"learning"}
+    if folder is not None:
+        own |= {
+            name
+            for name, files in _FILES.items()
+            if any((folder / file).exists() for file in files)
+        }
+    return frozenset(own)
+
+
+def names() -> list[str]:
+    """Analyses of this package and of entry points."""
+    own = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
+    return sorted({*own, *(entry.name for entry in entry_points(group=GROUP))})
+
+
+@cache
+def _loaded(location: Location) -> Analysis:
+    module = _imported(location.module, location)
+    analysis = getattr(module, location.attribute, None)
+    if not isinstance(analysis, Analysis):
+        raise AnalysisError(
+            f"`{location.attribute}` is missing, or no declaration of an analysis",
+            place=str(location.folder / "__init__.py"),
+            remedy="set `ANALYSIS = Analysis(...)`, see `agc_pipeline.declaration`",
+        )
+    analysis = replace(analysis, folder=location.folder, reference=location.reference)
     return check(analysis)
+
+
+def _imported(module: str, location: Location) -> ModuleType:
+    """A module of an analysis, under the same name in every process."""
+    try:
+        if not location.imported and location.module not in sys.modules:
+            _register(location)
+        return import_module(module)
+    except PipelineError:
+        raise
+    except Exception as error:
+        # The code is the user's: say where it fails, without a traceback through this package.
+        raise AnalysisError(
+            f"{type(error).__name__}: {_message(error)}",
+            place=_position(error, location.folder),
+            remedy=f"correct the code of the analysis {location.name}",
+        ) from error
+
+
+def _register(location: Location) -> None:
+    """Import the package of a folder that is not on Python's path."""
+    initial = location.folder / "__init__.py"
+    spec = spec_from_file_location(
+        location.module, initial, submodule_search_locations=[str(location.folder)]
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"cannot import {initial}")
+    module = module_from_spec(spec)
+    sys.modules[location.module] = module
+    try:
+        spec.loader.exec_module(module)
+        _registered[location.module] = location.folder
+    except BaseException:
+        for name in [name for name in sys.modules if f"{name}.".startswith(f"{spec.name}.")]:
+            del sys.modules[name]
+        raise
+
+
+def _at(folder: Path) -> Location:
+    """The analysis in a folder, whose package has the folder's name."""
+    name, place = folder.name, str(folder)
+    own = Path(__file__).parent
+    if folder.parent == own:
+        return Location(name, f"{__name__}.{name}", folder)
+    if not name.isidentifier():
+        raise AnalysisError(
+            f"the folder's name {name!r} cannot be that of a Python package",
+            place=place,
+            remedy="rename it: letters, digits and underscores",
+        )
+    other = _registered.get(name) or _origin(name)
+    if other not in (None, folder):
+        raise AnalysisError(
+            f"there is another Python module {name}: {other}",
+            place=place,
+            remedy="rename the folder of the analysis",
+        )
+    working = Path.cwd()
+    path = folder.relative_to(working) if folder.is_relative_to(working) else folder
+    # A single name would be looked up in the package first.
+    shown = f"./{path}" if len(path.parts) == 1 else str(path)
+    return Location(shown, name, folder, imported=False)
+
+
+def _package(name: str, module: str, attribute: str) -> Location:
+    folder = _origin(module)
+    if folder is None or not folder.is_dir():
+        raise AnalysisError(
+            f"no package {module}, which the entry point {name} names",
+            place=f"entry points of the group {GROUP}",
+            remedy="install the distribution again; an analysis is a folder with `__init__.py`",
+        )
+    return Location(name, module, folder, attribute)
+
+
+def _origin(module: str) -> Path | None:
+    """Folder of a package, or file of another module; None if Python finds none."""
+    try:
+        spec = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    path = Path(spec.origin or module)
+    return path.resolve().parent if path.name == "__init__.py" else path
+
+
+def _declares(folder: Path) -> bool:
+    """Whether a package says that it is an analysis; any other may have the name of a folder."""
+    initial = folder / "__init__.py"
+    return initial.is_file() and "ANALYSIS" in initial.read_text(encoding="utf-8")
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "~")) or "/" in name or "\\" in name
+
+
+def _unknown(name: str) -> ConfigurationError:
+    available = names()
+    close = difflib.get_close_matches(name, available, n=1, cutoff=0.5)
+    listed = ", ".join(f"'{known}'" for known in available)
+    return ConfigurationError(
+        f"unknown analysis {name!r}: neither {listed}, nor a Python package with `ANALYSIS`, nor "
+        "a folder with `__init__.py`",
+        place=PLACE,
+        remedy=(f"did you mean `{close[0]}`? " if close else "") + "correct `analysis`",
+    )
+
+
+def _position(error: Exception, folder: Path) -> str:
+    """File and line of an analysis where an error was raised."""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
+    frame = (own or frames)[-1]
+    return f"{frame.filename}:{frame.lineno}"
+
+
+def _message(error: Exception) -> str:
+    return error.msg if isinstance(error, SyntaxError) else str(error)

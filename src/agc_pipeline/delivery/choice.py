@@ -1,6 +1,6 @@
 """Which backend delivers a dataset, from configuration, input and what is configured here."""
 
-from agc_pipeline.datasets import Dataset
+from agc_pipeline.datasets import DatasetFiles
 from agc_pipeline.delivery.servicex.configuration import Endpoint
 from agc_pipeline.delivery.settings import (
     Backend,
@@ -41,7 +41,7 @@ class DeliveryJob(Settings):
 
 
 def choose(
-    dataset: Dataset, settings: DeliverySettings, endpoint: Endpoint | None
+    dataset: DatasetFiles, settings: DeliverySettings, endpoint: Endpoint | None
 ) -> tuple[DeliveryJob, str]:
     """How a dataset is delivered, and why.
 
@@ -84,7 +84,7 @@ def needs_endpoint(settings: DeliverySettings) -> bool:
 
 
 def _servicex(
-    dataset: Dataset, settings: ServiceXSettings, endpoint: Endpoint | None, *, here: bool
+    dataset: DatasetFiles, settings: ServiceXSettings, endpoint: Endpoint | None, *, here: bool
 ) -> ServiceXJob:
     if endpoint is None:
         raise ConfigurationError(

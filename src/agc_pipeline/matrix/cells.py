@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from agc_pipeline.config import merged
 from agc_pipeline.matrix.settings import ENVIRONMENT, MatrixSettings
 
 # Keys whose value says which other keys there are.
-_CHOICES = ("kind", "cluster")
+CHOICES = ("kind", "cluster")
 
 
 @dataclass(frozen=True)
@@ -71,27 +72,7 @@ def configuration(
     """
     layers = [settings.run]
     layers += [settings.axes[axis][name] for axis, name in cell.axes.items()]
-    merged = dict(whole)
-    for layer in layers:
-        merged = override(merged, _replaced(layer, inputs))
-    return merged
-
-
-def override(values: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values with those of another mapping on top.
-
-    Where a ``kind`` or ``cluster`` changes, everything beside it belonged to the old one and goes.
-    """
-    if any(key in other and other[key] != values.get(key) for key in _CHOICES):
-        return dict(other)
-    merged = dict(values)
-    for key, value in other.items():
-        old = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(old, Mapping):
-            merged[key] = override(old, value)
-        else:
-            merged[key] = value
-    return merged
+    return merged(whole, *(_replaced(layer, inputs) for layer in layers), choices=CHOICES)
 
 
 def _replaced(value: Any, inputs: str) -> Any:

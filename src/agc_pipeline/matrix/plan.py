@@ -7,10 +7,11 @@ from typing import Any
 
 from agc_pipeline import config as configuration
 from agc_pipeline.config import Configuration
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.matrix import cells, requirements
 from agc_pipeline.matrix.cells import Cell
 from agc_pipeline.matrix.settings import MatrixSettings
-from agc_pipeline.simulation.settings import SimulationJob
+from agc_pipeline.simulation.settings import SimulationJob, SimulationSettings
 
 
 class MatrixPlan:
@@ -66,10 +67,17 @@ class MatrixPlan:
     def simulate(self, dataset: str) -> str:
         """Settings of a simulation job."""
         inputs = self.settings.inputs
+        simulation = self._config.simulation
+        if not isinstance(simulation, SimulationSettings):
+            raise ConfigurationError(
+                f"the analysis {self._config.analysis} has no events to simulate for the matrix",
+                place="analysis",
+                remedy="choose an analysis with a simulation",
+            )
         return SimulationJob(
             dataset=dataset,
             seed=inputs.seed,
-            muon_identification=self._config.simulation.muon_identification,
+            muon_identification=simulation.muon_identification,
             first_chunk=0,
             n_chunks=1,
             showers=inputs.showers,

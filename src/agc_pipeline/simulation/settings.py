@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import Settings
+from agc_pipeline.simulation.part import SimulationPart
 
 # Event numbers of a chunk start at its number times this.
 MAX_SHOWERS = 1_000_000
@@ -83,33 +84,32 @@ class SimulationJob(Settings):
     showers: int = Field(ge=1, le=MAX_SHOWERS)
 
 
-class SimulationSettings(Settings):
-    """Size and seed of the simulated input.
+class SimulationSettings(SimulationPart):
+    """Size and seed of simulated input by recipes.
 
     Attributes:
+        recipes: of all datasets, by name.
         scale: number of events relative to the default; more adds files behind the others.
         seed: master seed; every event follows from it, the dataset and the number of its chunk.
         muon_identification: whether muons can be selected. Without it no muon passes ``tightId``,
             as in the 2015 Open Data files in NanoAOD, from which the published histograms are.
     """
 
+    recipes: ClassVar[Recipes]
+
     scale: PositiveFloat
     seed: int = Field(ge=0, lt=2**31)
     muon_identification: bool
 
-    def parts(self, dataset: str, recipes: Recipes) -> int:
+    def parts(self, dataset: str) -> int:
         """Number of files of a dataset, at least one.
-
-        Args:
-            dataset: ``process__variation``.
-            recipes: of all datasets.
 
         Raises:
             ConfigurationError: for a dataset without a recipe.
         """
-        return max(1, round(self.scale * recipe_of(recipes, dataset).parts))
+        return max(1, round(self.scale * recipe_of(self.recipes, dataset).parts))
 
-    def job(self, dataset: str, part: int, recipes: Recipes) -> SimulationJob:
+    def job(self, dataset: str, part: int) -> SimulationJob:
         """The job of one file of a dataset.
 
         A file does not depend on how many others there are: a larger scale leaves the jobs as
@@ -118,12 +118,11 @@ class SimulationSettings(Settings):
         Args:
             dataset: ``process__variation``.
             part: number of the file, counted from 0.
-            recipes: of all datasets.
 
         Raises:
             ConfigurationError: for a dataset without a recipe.
         """
-        recipe = recipe_of(recipes, dataset)
+        recipe = recipe_of(self.recipes, dataset)
         chunks = recipe.chunks_per_part
         if self.scale * recipe.parts < 1.0:
             chunks = max(1, round(self.scale * recipe.parts * chunks))

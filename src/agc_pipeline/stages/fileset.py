@@ -3,23 +3,26 @@
 import argparse
 from pathlib import Path
 
-from agc_pipeline import filesets
-from agc_pipeline.datasets import Dataset
+from agc_pipeline import analyses, filesets
+from agc_pipeline.datasets import DatasetFiles
 from agc_pipeline.files import write_json
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
 
 
 class FilesetStage(Settings):
-    """The datasets of the run."""
+    """The datasets of the run, which the analysis declares."""
 
-    datasets: tuple[Dataset, ...]
+    analysis: str
+    datasets: tuple[DatasetFiles, ...]
 
 
 def stage(arguments: argparse.Namespace) -> None:
     """Write the fileset."""
     settings = command.settings(FilesetStage, arguments.settings)
-    write_json(arguments.output, filesets.as_json(settings.datasets))
+    analysis = analyses.load(settings.analysis)
+    folder = arguments.output.parent
+    write_json(arguments.output, filesets.as_json(settings.datasets, analysis, folder=folder))
 
 
 def main() -> None:

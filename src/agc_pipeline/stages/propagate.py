@@ -22,10 +22,10 @@ class PropagateStage(ModelStage):
     """What the stage needs of the configuration.
 
     Attributes:
-        parts: optional regions that the run has.
+        learned: whether the run has learned observables.
     """
 
-    parts: tuple[str, ...] = ()
+    learned: bool = False
 
 
 def stage(arguments: argparse.Namespace) -> None:
@@ -33,7 +33,9 @@ def stage(arguments: argparse.Namespace) -> None:
     workspace.quieten()
     settings = command.settings(PropagateStage, arguments.settings)
     fit = fit_records.read(FitRecord, arguments.fit, read_json(arguments.workspace))
-    analysis = analyses.load(settings.analysis, *settings.parts)
+    analysis = analyses.load(settings.analysis)
+    if settings.learned:
+        analysis = analysis.with_learned()
     channels, yields = propagate(analysis, read_root(arguments.histograms), settings.model, fit)
     for region in analysis.regions:
         if region.title not in channels:

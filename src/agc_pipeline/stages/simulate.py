@@ -1,40 +1,40 @@
-"""Simulate one file of events in NanoAOD's form, with a record of what it stands for."""
+"""Make one file of simulated events, with a record of what it stands for."""
 
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
+from agc_pipeline import analyses
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
-from agc_pipeline.simulation import nanoaod, production
-from agc_pipeline.simulation.recipes import RECIPES
-from agc_pipeline.simulation.settings import SimulationJob, recipe_of
+from agc_pipeline.settings import Settings
+from agc_pipeline.simulation import part
 from agc_pipeline.stages import command
 
 log = logging.getLogger(__name__)
 
 
+class SimulateStage(Settings):
+    """What one simulation job needs.
+
+    Attributes:
+        analysis: its name.
+        job: everything that the file follows from, the analysis' own.
+    """
+
+    analysis: str
+    job: dict[str, Any]
+
+
 def stage(arguments: argparse.Namespace) -> None:
     """Write the file, then its record."""
-    job = command.settings(SimulationJob, arguments.settings)
-    simulated = production.simulate(job, recipe_of(RECIPES, job.dataset))
-    nanoaod.write(arguments.output, simulated.events, n_generated=simulated.n_generated)
-    write_json(
-        arguments.record,
-        {
-            "n_events": len(simulated.events),
-            "n_generated": simulated.n_generated,
-            "content_hash": nanoaod.content_hash(simulated.events),
-            "provenance": provenance(
-                "simulate",
-                packages=("awkward", "fastjet", "numpy", "pythia8mc", "uproot"),
-                settings=job.model_dump(),
-            ),
-        },
-    )
-    log.info(
-        "%s: %d events, standing for %d", job.dataset, len(simulated.events), simulated.n_generated
-    )
+    settings = command.settings(SimulateStage, arguments.settings)
+    module = part.module(analyses.load(settings.analysis))
+    record = module.write(module.JOB.model_validate(settings.job), arguments.output)
+    made_by = provenance("simulate", packages=module.PACKAGES, settings=settings.job)
+    write_json(arguments.record, {**record, "provenance": made_by})
+    log.info("%d events, standing for %d", record["n_events"], record["n_generated"])
 
 
 def main() -> None:

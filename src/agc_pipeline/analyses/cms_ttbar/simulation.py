@@ -18,7 +18,10 @@ the ttbar datasets until their ratio of the two regions agrees, too: Herwig++ an
 b jets than Powheg with Pythia. Wherever such yields are shown, they agree by construction.
 """
 
-from agc_pipeline.simulation.settings import Recipe
+from pathlib import Path
+from typing import Any, ClassVar
+
+from agc_pipeline.simulation.settings import Recipe, Recipes, SimulationJob, SimulationSettings
 
 _COMMON = (
     "Beams:eCM = 13000.",
@@ -174,3 +177,28 @@ RECIPES = {
         bottom_exponent=1.22,
     ),
 }
+
+
+class Simulation(SimulationSettings):
+    """Size and seed of the simulated input."""
+
+    recipes: ClassVar[Recipes] = RECIPES
+
+
+SETTINGS = Simulation
+JOB = SimulationJob
+PACKAGES = ("awkward", "fastjet", "numpy", "pythia8mc", "uproot")
+
+
+def write(job: SimulationJob, path: Path) -> dict[str, Any]:
+    """Simulate the events of a job and write them as NanoAOD, see ``SimulationModule``."""
+    # The generator takes long to import, and only its jobs need it.
+    from agc_pipeline.simulation import nanoaod, production  # noqa: PLC0415
+
+    simulated = production.simulate(job, RECIPES[job.dataset])
+    nanoaod.write(path, simulated.events, n_generated=simulated.n_generated)
+    return {
+        "n_events": len(simulated.events),
+        "n_generated": simulated.n_generated,
+        "content_hash": nanoaod.content_hash(simulated.events),
+    }
