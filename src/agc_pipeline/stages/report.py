@@ -5,7 +5,7 @@ import logging
 import os
 from pathlib import Path
 
-from agc_pipeline.analyses.base import JET_ASSIGNMENT
+from agc_pipeline import analyses
 from agc_pipeline.columnar import closure, performance
 from agc_pipeline.doctor.examine import examine
 from agc_pipeline.files import read_json, write_text
@@ -62,7 +62,7 @@ def stage(arguments: argparse.Namespace) -> None:
         performance=None if arguments.cost is None else performance.read(arguments.cost),
         findings=examine(
             settings.configuration,
-            learned=JET_ASSIGNMENT,
+            learned=_learned(settings.analysis),
             everything=False,
             timeout=_PROBES_TIMEOUT,
         ),
@@ -70,6 +70,12 @@ def stage(arguments: argparse.Namespace) -> None:
     values = content.values(settings, run, arguments.figures)
     write_text(arguments.output, page.render("report.html.j2", values))
     log.info("%s", arguments.output)
+
+
+def _learned(analysis: str | None) -> str | None:
+    """Key of the configuration of the learned observables of an analysis, if it has any."""
+    learned = None if analysis is None else analyses.load(analysis).learned
+    return None if learned is None else learned.name
 
 
 def main() -> None:
