@@ -82,7 +82,6 @@ def stage_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "analysis": "cms_ttbar",
         "report": settings["report"],
-        "measured": settings["fit"]["model"]["poi"]["process"],
         "luminosity_per_pb": 3378,
         "rules": ["fit"],
         "configuration": settings,

@@ -2,30 +2,37 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import yaml
 from cabinetry.fit import FitResults
+from matplotlib.figure import Figure
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
+from agc_pipeline.declaration import Dataset, Free
+from agc_pipeline.errors import InputError
+from agc_pipeline.inference.derived_records import PropagationRecord, RankingRecord
 from agc_pipeline.inference.fit_records import Channel, FitRecord, Parameter
+from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.inference.yields import ChannelYields, Yield, Yields
-from agc_pipeline.report import (
-    assigned,
-    comparison,
-    content,
+from agc_pipeline.report import content, figures, style, yields
+from agc_pipeline.report.figures import parameters
+from agc_pipeline.report.sections import (
     distributions,
-    parameters,
-    prediction,
-    style,
-    systematics,
-    tables,
+    inputs,
+    learned,
+    statistics,
+    validation,
 )
+from agc_pipeline.report.style import Gallery
+from agc_pipeline.report.texts import Texts, data_text
 from agc_pipeline.stages.published import PublishedSettings, closure
 from agc_pipeline.validation import published
 
@@ -48,7 +55,7 @@ def results() -> FitResults:
     )
 
 
-def yields(scale: float) -> dict[str, ChannelYields]:
+def channel_yields(scale: float) -> dict[str, ChannelYields]:
     def row(*events: float) -> Yield:
         total = scale * sum(events)
         return Yield(
@@ -64,13 +71,13 @@ def yields(scale: float) -> dict[str, ChannelYields]:
 
 def fit(**changes: Any) -> FitRecord:
     fitted = results()
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "workspace_digest": "0" * 64,
         "analysis": "cms_ttbar",
         "data": "pseudodata",
         "partial": False,
         "left_out": (),
-        "groups": {},
+        "groups": {"Jet energy scale": "Jet energy", "Luminosity": "Luminosity"},
         "channels": {
             "4j2b SR": Channel(
                 region="4j2b", label="$m$ [GeV]", edges=(110, 150, 190), observed=(44, 18)
@@ -97,9 +104,9 @@ def fit(**changes: Any) -> FitRecord:
         "method": "exact",
         "breakdown": None,
         "comparison": None,
-        "yields": Yields(prefit=yields(1.0), postfit=yields(1.05)),
+        "yields": Yields(prefit=channel_yields(1.0), postfit=channel_yields(1.05)),
     }
-    return FitRecord.model_validate(given | changes)
+    return FitRecord.model_validate(values | changes)
 
 
 def check(picture: style.Picture | None, folder: Path) -> str:
@@ -117,18 +124,47 @@ def check(picture: style.Picture | None, folder: Path) -> str:
     return text
 
 
-def expectations() -> list[prediction.Expectation]:
-    made = fit()
-    return prediction.expectations(ANALYSIS, made.channels, made.yields)
+def expectations() -> list[yields.Expectation]:
+    return yields.expectations(ANALYSIS, fit())
 
 
-def draw(folder: Path, moment: int, **options: Any) -> style.Picture:
-    return distributions.draw(
-        expectations()[moment],
+def draw(folder: Path, moment: int, *, partial: bool = False) -> style.Picture:
+    return distributions.distribution(
+        Gallery(folder, partial),
         ANALYSIS,
-        folder,
-        **{"label": "13 TeV", "data_label": "Pseudodata", "highest": 50.0, "partial": False}
-        | options,
+        fit(),
+        "4j2b SR",
+        expectations()[moment].moment,
+        label="13 TeV",
+        data_label="Pseudodata",
+        highest=50.0,
+    )
+
+
+def ranking() -> RankingRecord:
+    """Ranking with the pulls of two systematics."""
+    return RankingRecord(
+        workspace_digest="0" * 64,
+        provenance={},
+        poi="ttbar_norm",
+        rows=tuple(
+            Rank(
+                parameter=name,
+                group=name,
+                bestfit=value,
+                uncertainty=width,
+                centre=0.0,
+                width=1.0,
+                prefit_up=0.1,
+                prefit_down=-0.1,
+                postfit_up=0.1,
+                postfit_down=-0.1,
+                failures={},
+            )
+            for name, value, width in (("Jet energy scale", 0.3, 0.2), ("Luminosity", -0.1, 0.98))
+        ),
+        n_fits=8,
+        n_failed=0,
     )
 
 
@@ -168,72 +204,133 @@ def test_partial_figures_say_so(tmp_path: Path) -> None:
     assert "<!-- PARTIAL -->" in check(draw(tmp_path, 1, partial=True), tmp_path)
 
 
-def assigned_expectations() -> list[prediction.Expectation]:
-    """Those of the signal region, again for each observable of assigned jets."""
-    extended = ANALYSIS.extended(["jet_assignment"])
-    given = fit()
-    (channel,) = given.channels.values()
+def propagated(*, rival: bool = True) -> PropagationRecord:
+    """Events of the signal region, again for each learned observable."""
+    record = fit()
+    (channel,) = record.channels.values()
+    regions = [r for r in ANALYSIS.with_learned().regions[1:] if rival or r.name != "4j2b"]
     channels = {
         region.title: channel.model_copy(update={"region": region.name, "label": region.label})
-        for region in extended.regions[1:]
+        for region in regions
     }
-    (before,), (after,) = given.yields.prefit.values(), given.yields.postfit.values()
-    all_yields = Yields(
-        prefit=dict.fromkeys(channels, before), postfit=dict.fromkeys(channels, after)
+    (before,), (after,) = record.yields.prefit.values(), record.yields.postfit.values()
+    return PropagationRecord(
+        workspace_digest="0" * 64,
+        provenance={},
+        channels=channels,
+        yields=Yields(
+            prefit=dict.fromkeys(channels, before), postfit=dict.fromkeys(channels, after)
+        ),
     )
-    return prediction.expectations(extended, channels, all_yields)
 
 
-def test_assigned_jets_at_a_glance(tmp_path: Path) -> None:
-    shown = [entry for entry in assigned_expectations() if entry.region != "4j2b"]
-    picture = assigned.draw_grid(
-        shown, ANALYSIS, tmp_path, label="13 TeV", data_label="Pseudodata", partial=False
+def test_learned_observables(tmp_path: Path) -> None:
+    assert ANALYSIS.learned is not None
+    picture = learned.observables(
+        Gallery(tmp_path, partial=False),
+        ANALYSIS.with_learned(),
+        propagated(),
+        label="13 TeV",
+        data_label="Pseudodata",
     )
     check(picture, tmp_path)
+    assert picture is not None
     assert "deltar_w1w2" in picture.alternative
-    numbers = json.loads((tmp_path / "assigned.json").read_text())
-    assert list(numbers) == [region.name for region in ANALYSIS.optional["jet_assignment"]]
+    numbers = json.loads((tmp_path / "learned.json").read_text())
+    assert list(numbers) == [region.name for region in ANALYSIS.learned.regions]
     assert numbers["pt_w1"]["pre-fit"]["expected"] == [40, 20]
     assert numbers["pt_w1"]["post-fit"]["expected"] == pytest.approx([42, 21])
 
 
-def test_two_ways_to_the_same_quantity(tmp_path: Path) -> None:
-    (region,) = (r for r in ANALYSIS.optional["jet_assignment"] if r.rival is not None)
+def test_two_reconstructions_of_the_same_quantity(tmp_path: Path) -> None:
+    assert ANALYSIS.learned is not None
+    extended = ANALYSIS.with_learned()
+    (region,) = (r for r in ANALYSIS.learned.regions if r.rival is not None)
     assert (region.name, region.rival) == ("mass_w1w2btophad", "4j2b")
-    found = assigned_expectations()
-    options: dict[str, Any] = {"label": "13 TeV", "partial": False}
-    picture = assigned.draw_rivals(region, found, "ttbar", tmp_path, **options)
+    gallery, texts = Gallery(tmp_path, partial=False), Texts(reconstructions={"4j2b": "trijet"})
+    picture = learned.rivals(gallery, extended, propagated(), region, texts, label="13 TeV")
     check(picture, tmp_path)
-    numbers = json.loads((tmp_path / "mass_w1w2btophad_ways.json").read_text())
+    assert picture is not None
+    assert "trijet and " in picture.caption
+    numbers = json.loads((tmp_path / "mass_w1w2btophad_reconstructions.json").read_text())
     assert list(numbers) == ["4j2b", "mass_w1w2btophad"]
     assert numbers["4j2b"]["ttbar"] == pytest.approx([31.5, 21])
-    alone = [entry for entry in found if entry.region != "4j2b"]
-    assert assigned.draw_rivals(region, alone, "ttbar", tmp_path, **options) is None
+    alone = propagated(rival=False)
+    assert learned.rivals(gallery, extended, alone, region, texts, label="13 TeV") is None
 
 
 def test_pulls(tmp_path: Path) -> None:
-    pulls = {"Jet energy scale": (0.3, 0.2), "Luminosity": (-0.1, 0.98)}
-    picture = parameters.draw_pulls(pulls, tmp_path, partial=False)
+    picture = statistics.pulls(Gallery(tmp_path, partial=False), fit(), ranking())
     check(picture, tmp_path)
+    assert picture is not None
     assert "Jet energy scale +0.30 \u00b1 0.20" in picture.alternative
+
+
+def test_figures_need_no_pyplot() -> None:
+    for figure in (
+        figures.stack(ANALYSIS, fit(), "4j2b SR"),
+        figures.ratios(ANALYSIS, fit()),
+        figures.pulls(fit(), ranking()),
+        figures.correlation(fit()),
+        figures.ranking(ranking()),
+        figures.templates(ANALYSIS, REGION, published.load("cms_ttbar", 5)),
+    ):
+        assert isinstance(figure, Figure)
+        assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
+    assert plt.get_fignums() == []
+
+
+def test_free_normalisations() -> None:
+    second = Free("Luminosity", ("wjets", "single_top_tW"))
+    analysis = replace(ANALYSIS, free=(*ANALYSIS.free, second, Free("absent", ("wjets",))))
+    (first, other) = statistics.free_normalisations(analysis, fit())
+    assert (first.parameter.bestfit, first.processes) == (0.95, ("ttbar",))
+    assert other.processes == ("W+jets", "single top tW")
+
+
+def test_cross_section_only_of_one_process_with_one_cross_section() -> None:
+    provenance: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
+    record = closure(PublishedSettings(analysis="cms_ttbar", n_files=1), provenance)
+    assert inputs.reference_cross_section(ANALYSIS, record) == 729.84
+    several = replace(ANALYSIS, free=(Free("mu", ("ttbar", "wjets")),))
+    assert inputs.reference_cross_section(several, record) is None
+    assert inputs.reference_cross_section(replace(ANALYSIS, free=()), record) is None
+    sliced = replace(
+        ANALYSIS, datasets=(*ANALYSIS.datasets, Dataset("more", ("ttbar",), cross_section="more"))
+    )
+    assert inputs.reference_cross_section(sliced, record) is None
+    without = record.model_copy(update={"datasets": {}})
+    with pytest.raises(InputError, match="no dataset of ttbar"):
+        inputs.reference_cross_section(ANALYSIS, without)
+
+
+def test_texts_by_kind_of_data() -> None:
+    general = Texts()
+    assert "not a measurement" in data_text("pseudodata", general, external=False).sentences
+    assert "collision data" in data_text("observed", general, external=False).sentences
+    assert data_text("observed", general, external=True).sentences == ""
+    own = data_text("asimov", Texts(data="Our sentence.", data_label="Toy"), external=False)
+    assert (own.sentences, own.label) == ("Our sentence.", "Toy")
 
 
 def test_only_correlated_statistical_factors_are_shown() -> None:
     names = [LABELS[2], *LABELS[:2]]
-    assert parameters.correlated(results(), names, 0.4) == [*names, "staterror[0]"]
-    assert parameters.correlated(results(), names, 0.2) == [*names, *LABELS[3:]]
-    assert parameters.correlated(results(), names, 0.9) == names
+    assert parameters.correlated(fit(), 0.4) == [*names, "staterror[0]"]
+    assert parameters.correlated(fit(), 0.2) == [*names, *LABELS[3:]]
+    assert parameters.correlated(fit(), 0.9) == names
 
 
 def test_correlations(tmp_path: Path) -> None:
-    picture = parameters.draw_correlations(results(), LABELS, tmp_path, partial=False)
+    picture = statistics.correlations(Gallery(tmp_path, partial=False), fit(), 0.2)
     check(picture, tmp_path)
     assert "largest is 0.50 between Jet energy scale and staterror[0]" in picture.alternative
 
 
 def test_systematics(tmp_path: Path) -> None:
     histograms = published.load("cms_ttbar", 5)
-    picture = systematics.draw(REGION, ANALYSIS, histograms, tmp_path, partial=False)
+    picture = distributions.systematics(
+        Gallery(tmp_path, partial=False), ANALYSIS, REGION, histograms
+    )
     check(picture, tmp_path)
     assert picture is not None
     assert "Luminosity" not in picture.alternative
@@ -242,17 +339,18 @@ def test_systematics(tmp_path: Path) -> None:
 def test_systematics_without_their_histograms(tmp_path: Path) -> None:
     histograms = published.load("cms_ttbar", 5)
     only = {name: histograms[name] for name in ("4j2b_ttbar", "4j2b_wjets")}
-    assert systematics.draw(REGION, ANALYSIS, only, tmp_path, partial=False) is None
+    gallery = Gallery(tmp_path, partial=False)
+    assert distributions.systematics(gallery, ANALYSIS, REGION, only) is None
 
 
 def test_comparison_with_published(tmp_path: Path) -> None:
     histograms = published.load("cms_ttbar", 1)
-    made_by: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
-    record = closure(PublishedSettings(analysis="cms_ttbar", n_files=1), made_by)
+    provenance: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
+    record = closure(PublishedSettings(analysis="cms_ttbar", n_files=1), provenance)
     datasets = {name: a for name, a in record.datasets.items() if name != "wjets__nominal"}
     accounts = record.model_copy(update={"datasets": datasets})
-    picture = comparison.draw(
-        REGION, ANALYSIS, histograms, accounts, tmp_path, n_files=-1, partial=False
+    picture = validation.comparison(
+        Gallery(tmp_path, partial=False), ANALYSIS, REGION, histograms, accounts, n_files=-1
     )
     check(picture, tmp_path)
     assert picture is not None
@@ -262,11 +360,12 @@ def test_comparison_with_published(tmp_path: Path) -> None:
 
 def test_nothing_to_compare(tmp_path: Path) -> None:
     empty = Closure(partial=False, datasets={}, provenance={})
-    assert comparison.draw(REGION, ANALYSIS, {}, empty, tmp_path, n_files=-1, partial=False) is None
+    gallery = Gallery(tmp_path, partial=False)
+    assert validation.comparison(gallery, ANALYSIS, REGION, {}, empty, n_files=-1) is None
 
 
 def test_yields_come_from_the_record() -> None:
-    (rows,) = tables.yield_rows(ANALYSIS, fit()).values()
+    (rows,) = yields.yield_rows(ANALYSIS, fit()).values()
     assert [row.title for row in rows] == ["ttbar", "W+jets", "all processes", "observed"]
     assert rows[0].prefit == (50, 5)
     assert rows[2].postfit == pytest.approx((63, 6.3))

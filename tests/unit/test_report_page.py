@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.errors import InputError
-from agc_pipeline.report import page, runtimes, tables
+from agc_pipeline.report import page, runtimes
+from agc_pipeline.report.sections import inputs
 from agc_pipeline.stages.published import PublishedSettings, closure
 
 ANALYSIS = analyses.load("cms_ttbar")
@@ -91,11 +92,11 @@ def record(**changes: Any) -> Closure:
 
 
 def test_accounts_are_in_the_order_of_the_analysis() -> None:
-    found = tables.accounts(ANALYSIS, record())
-    assert list(found) == [ANALYSIS.dataset_name(*dataset) for dataset in ANALYSIS.datasets]
-    assert all(account.complete for account in found.values())
-    assert found["ttbar__nominal"].xsec_pb == 729.84
-    assert tables.cuts(found) == ["all", "4j1b", "4j2b"]
+    datasets = inputs.accounts(ANALYSIS, record())
+    assert list(datasets) == [dataset.name for dataset in ANALYSIS.datasets]
+    assert all(account.complete for account in datasets.values())
+    assert datasets["ttbar__nominal"].xsec_pb == 729.84
+    assert inputs.cuts(datasets) == ["all", "4j1b", "4j2b"]
 
 
 def test_incomplete_dataset() -> None:

@@ -22,13 +22,13 @@ _SERVICEX_REMEDY = (
 
 
 def examine(
-    configuration: Mapping[str, Any], *, learned: str, everything: bool, timeout: float
+    configuration: Mapping[str, Any], *, learned: str | None, everything: bool, timeout: float
 ) -> list[Finding]:
     """Probe a machine.
 
     Args:
         configuration: of a run; keys may be missing.
-        learned: key that says what scores the models of the analysis.
+        learned: key that says what scores the models of the analysis; None if it has none.
         everything: also what the configuration does not use.
         timeout: seconds for all probes together.
     """
@@ -132,9 +132,11 @@ def _first_file(datasets: Mapping[str, Any]) -> str:
 
 
 def _triton(
-    configuration: Mapping[str, Any], learned: str, timeout: float, *, everything: bool
+    configuration: Mapping[str, Any], learned: str | None, timeout: float, *, everything: bool
 ) -> Iterator[Probe]:
     """The inference server that scores, or one that the environment names."""
+    if learned is None:
+        return
     values = configuration.get("learning", {}).get("triton", {})
     used = configuration.get(learned) == "triton"
     url = os.environ.get("TRITON_URL") if everything and values else None

@@ -73,7 +73,7 @@ def stage(arguments: argparse.Namespace) -> None:
 
 
 def _learned(analysis: str | None) -> str | None:
-    """Key of the configuration of the analysis' learned observables, if it has any."""
+    """Key of the configuration of the learned observables of an analysis, if it has any."""
     learned = None if analysis is None else analyses.load(analysis).learned
     return None if learned is None else learned.name
 

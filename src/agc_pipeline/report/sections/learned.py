@@ -119,8 +119,8 @@ def rivals(
     return gallery.picture(
         f"{region.name}_reconstructions",
         figures.rivals(analysis, record, region, names=names, label=label),
-        caption=f"{region.label}, reconstructed in two ways in the same events: {listed}. Each "
-        "distribution is normalised to its events within the axis.",
+        caption=f"{region.title}, reconstructed in two ways in the same events: {listed}. Each "
+        "distribution is normalised to unity within the range of the axis.",
         alternative=f"Normalised distributions of {region.observable}: {listed}.",
         numbers={
             name: {
