@@ -29,7 +29,7 @@ from agc_pipeline.inputs import (
 from agc_pipeline.learning import repository
 from agc_pipeline.learning.models import CARD, PARITIES
 from agc_pipeline.learning.models import read as read_models
-from agc_pipeline.learning.settings import Served
+from agc_pipeline.learning.settings import ServedModel
 from agc_pipeline.simulation.recipes import RECIPES
 
 # Simulated files are small, and their events are not known before: the default run has a job for
@@ -250,7 +250,7 @@ class Plan:
 
     def export_models(self) -> str:
         """Settings of the rule that writes it."""
-        served = set(Served.model_fields)
+        served = set(ServedModel.model_fields)
         return _text(
             {
                 "analysis": self.config.analysis,

@@ -24,7 +24,7 @@ from agc_pipeline.inference.outcomes import (
     ToyRecord,
 )
 from agc_pipeline.inference.records import FitRecord
-from agc_pipeline.learning.records import TrainingRecord
+from agc_pipeline.learning.training_record import TrainingRecord
 from agc_pipeline.provenance import digest
 from agc_pipeline.report import (
     assigned,
@@ -311,7 +311,7 @@ def _training(run: Run, folder: Path) -> dict[str, Any] | None:
         return None
     return {
         "record": record,
-        "names": [learning.size_name(row, record.rows, record.words.size) for row in record.rows],
+        "names": [learning.size_name(row, record.rows, record.wording.size) for row in record.rows],
         "pictures": learning.draw(record, folder, partial=run.partial),
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from agc_pipeline.learning.models import PARITIES
-from agc_pipeline.learning.records import (
+from agc_pipeline.learning.training_record import (
     LOSS,
     TRAINING,
     VALIDATION,
@@ -48,13 +48,13 @@ def size_name(row: Row, rows: Sequence[Row], what: str) -> str:
 
 
 def _draw_fractions(record: TrainingRecord, folder: Path, *, partial: bool) -> Picture:
-    rows, words = record.rows, record.words
+    rows, wording = record.rows, record.wording
     places = np.arange(len(rows))
     with canvas(6.4, 3.9) as figure:
         axes = figure.subplots()
         for shift, colour, label, values in (
             (-0.27, COLOURS[4], "models", [row.part for row in rows]),
-            (0.0, COLOURS[3], words.baseline, [row.baseline for row in rows]),
+            (0.0, COLOURS[3], wording.baseline, [row.baseline for row in rows]),
         ):
             axes.bar(
                 places + shift,
@@ -68,7 +68,7 @@ def _draw_fractions(record: TrainingRecord, folder: Path, *, partial: bool) -> P
             )
         by_lot = [100 * row.random_part for row in rows]
         axes.bar(places + 0.27, by_lot, 0.25, color=COLOURS[0], label="at random")
-        names = [f"{size_name(row, rows, words.size)}\n{row.n_events:,} events" for row in rows]
+        names = [f"{size_name(row, rows, wording.size)}\n{row.n_events:,} events" for row in rows]
         axes.set_xticks(places, names)
         axes.tick_params(axis="x", which="both", top=False, bottom=False)
         axes.set_ylim(0, 119)
@@ -80,10 +80,10 @@ def _draw_fractions(record: TrainingRecord, folder: Path, *, partial: bool) -> P
             figure,
             folder,
             "training_fractions",
-            caption=f"Events in which {words.part} are found, of those whose truth is known. Each "
-            "event is scored by the model that was not trained on its parity.",
-            alternative=f"The models find {words.part} in {everything.part.value:.1%} of the "
-            f"events, the {words.baseline} in {everything.baseline.value:.1%}, chance in "
+            caption=f"Events in which {wording.part} are found, of those whose truth is known. "
+            "Each event is scored by the model that was not trained on its parity.",
+            alternative=f"The models find {wording.part} in {everything.part.value:.1%} of the "
+            f"events, the {wording.baseline} in {everything.baseline.value:.1%}, chance in "
             f"{everything.random_part:.1%}.",
             partial=partial,
             numbers=[row.model_dump() for row in rows],
@@ -95,7 +95,7 @@ def _draw_scores(record: TrainingRecord, folder: Path, *, partial: bool) -> Pict
         panels = figure.subplots(1, 2, sharey=True)
         for axes, parity in zip(panels, PARITIES, strict=True):
             model = record.of(parity)
-            _scores_panel(axes, record.edges, model.trained, model.tested)
+            _scores_panel(axes, record.edges, model.training_scores, model.test_scores)
             axes.set_title(f"trained on {parity} event numbers", size=9.5, loc="right")
             axes.set_xlabel("score")
         panels[0].set_ylabel("fraction of candidates")
@@ -113,8 +113,8 @@ def _draw_scores(record: TrainingRecord, folder: Path, *, partial: bool) -> Pict
                 "edges": record.edges,
                 **{
                     parity: {
-                        "trained": record.of(parity).trained.model_dump(),
-                        "tested": record.of(parity).tested.model_dump(),
+                        "trained": record.of(parity).training_scores.model_dump(),
+                        "tested": record.of(parity).test_scores.model_dump(),
                     }
                     for parity in PARITIES
                 },
@@ -169,7 +169,7 @@ def _draw_curves(record: TrainingRecord, folder: Path, *, partial: bool) -> Pict
                 axes.axvline(model.n_trees, color=_PARITY_COLOURS[parity], linewidth=0.8)
         left.set_ylabel("log loss")
         left.set_yscale("log")
-        right.set_ylabel(f"{record.words.whole} right [%]")
+        right.set_ylabel(f"{record.wording.whole} right [%]")
         left.legend(loc="upper right")
         for axes in (left, right):
             axes.set_xlabel("trees")

@@ -20,7 +20,7 @@ from agc_pipeline.inference.outcomes import (
     ToyRecord,
 )
 from agc_pipeline.inference.records import FitRecord
-from agc_pipeline.learning import records
+from agc_pipeline.learning import training_record
 from agc_pipeline.report import content, page, runtimes
 from agc_pipeline.stages import command
 from agc_pipeline.validation import results as validation
@@ -57,7 +57,7 @@ def stage(arguments: argparse.Namespace) -> None:
         validation=None if arguments.validation is None else validation.read(arguments.validation),
         propagated=propagated,
         histograms=None if arguments.histograms is None else read_root(arguments.histograms),
-        training=None if arguments.training is None else records.read(arguments.training),
+        training=None if arguments.training is None else training_record.read(arguments.training),
         performance=None if arguments.cost is None else performance.read(arguments.cost),
         findings=examine(
             settings.configuration,

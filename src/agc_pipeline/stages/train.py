@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from agc_pipeline import analyses
+from agc_pipeline.analyses.base import JET_ASSIGNMENT
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.settings import ReadingSettings
 from agc_pipeline.files import write_bytes, write_json
-from agc_pipeline.learning import evaluation, models, reading, records, training
+from agc_pipeline.learning import evaluation, example_files, models, training, training_record
 from agc_pipeline.learning.settings import TrainingSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
@@ -43,11 +44,11 @@ def stage(arguments: argparse.Namespace) -> None:
         PipelineError: if there is nothing to train on, or with.
     """
     settings = command.settings(TrainStage, arguments.settings)
-    xgboost = training.installed()
+    xgboost = training.xgboost_distribution(JET_ASSIGNMENT)
     training.check_hyperparameters(settings.training)
     analysis = analyses.load(settings.analysis)
     physics = analyses.load_training(settings.analysis)
-    examples, data = reading.read(
+    examples, data = example_files.read(
         settings.files,
         physics.COLUMNS,
         partial(
@@ -62,7 +63,7 @@ def stage(arguments: argparse.Namespace) -> None:
     trained = training.train_both(
         examples, physics.FEATURES, settings.training, threads=arguments.threads
     )
-    rows, judged = evaluation.judge(examples, physics.FEATURES, trained)
+    rows, judged = evaluation.evaluate(examples, physics.FEATURES, trained)
     made_by = provenance(
         "train",
         packages=("awkward", "numba", "numpy", "uproot", xgboost),
@@ -91,8 +92,8 @@ def stage(arguments: argparse.Namespace) -> None:
     for parity, model in trained.items():
         write_bytes(models.path(arguments.models, parity), model.content)
     write_json(arguments.models / models.CARD, card.model_dump())
-    record = records.TrainingRecord(
-        words=evaluation.words(physics.WORDING),
+    record = training_record.TrainingRecord(
+        wording=physics.WORDING,
         edges=evaluation.edges(),
         rows=rows,
         even=judged["even"],
@@ -104,9 +105,9 @@ def stage(arguments: argparse.Namespace) -> None:
     everything = rows[0]
     log.info(
         "%s: right in %.1f +- %.1f %% of %d events, %s: %.1f +- %.1f %%",
-        record.words.part,
+        record.wording.part,
         *(100 * everything.part.value, 100 * everything.part.uncertainty, everything.n_events),
-        record.words.baseline,
+        record.wording.baseline,
         *(100 * everything.baseline.value, 100 * everything.baseline.uncertainty),
     )
 
