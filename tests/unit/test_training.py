@@ -199,8 +199,8 @@ def test_hyperparameters_are_checked(hyperparameters: dict[str, Any], message: s
         training.check_hyperparameters(settings(hyperparameters=hyperparameters))
 
 
-def test_what_training_sets_itself_cannot_be_chosen() -> None:
-    with pytest.raises(ValueError, match="nthread, objective cannot be chosen"):
+def test_what_training_sets_itself_cannot_be_set() -> None:
+    with pytest.raises(ValueError, match="nthread, objective cannot be set"):
         settings(hyperparameters={"objective": "rank:ndcg", "nthread": 4})
 
 
