@@ -21,7 +21,7 @@ import yaml
 
 from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile
-from agc_pipeline.learning import evaluation, reading, training
+from agc_pipeline.learning import evaluation, example_files, training
 from agc_pipeline.learning.examples import Examples
 from agc_pipeline.learning.settings import TrainingSettings
 from agc_pipeline.readers.settings import ReadingSettings
@@ -52,7 +52,7 @@ def read(paths: list[Path]) -> Examples:
     )
     files = [InputFile(urls=(str(path),)) for path in paths]
     settings = ReadingSettings(chunk_size=delivery["chunk_size"], network=delivery["network"])
-    examples, _ = reading.read(files, module.COLUMNS, make, settings, n_events_max=10**9)
+    examples, _ = example_files.read(files, module.COLUMNS, make, settings, n_events_max=10**9)
     return examples
 
 
@@ -62,7 +62,7 @@ def row(examples: Examples, test: Examples | None, settings: TrainingSettings) -
     start = time.process_time()
     trained = training.train_both(examples, names, settings, threads=1)
     seconds = time.process_time() - start
-    rows, models = evaluation.judge(examples if test is None else test, names, trained)
+    rows, models = evaluation.evaluate(examples if test is None else test, names, trained)
     fractions = [
         f"{100 * item.value:.1f} ± {100 * item.uncertainty:.1f}"
         for item in (rows[0].part, rows[0].whole, rows[0].baseline)

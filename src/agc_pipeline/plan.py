@@ -37,7 +37,7 @@ from agc_pipeline.inputs import (
 from agc_pipeline.learning import repository
 from agc_pipeline.learning.models import CARD, PARITIES
 from agc_pipeline.learning.models import read as read_models
-from agc_pipeline.learning.settings import LearningSettings, Served
+from agc_pipeline.learning.settings import LearningSettings, ServedModel
 from agc_pipeline.simulation.part import SimulationPart
 
 # Simulated files are small, and their events are not known before: the default run has a job for
@@ -292,7 +292,7 @@ class Plan:
 
     def export_models(self) -> str:
         """Settings of the rule that writes it."""
-        served = set(Served.model_fields)
+        served = set(ServedModel.model_fields)
         return _text(
             {
                 "analysis": self.config.analysis,

@@ -135,7 +135,7 @@ def test_it_is_killed_in_the_middle(serving: Serving, monkeypatch: pytest.Monkey
     impatient.check()
     patient.check()
     monkeypatch.setattr(kserve.Server, "score", counted)
-    with pytest.raises(ServiceError, match=r"no success, 2 times: .* refused"):
+    with pytest.raises(ServiceError, match=r"request failed in 2 attempts: .* refused"):
         impatient.best(*GIVEN.arguments)
     # A run that is patient goes on once the server is there again.
     starting = threading.Thread(target=serving.server.start)
@@ -207,7 +207,7 @@ def test_a_job_whose_server_is_killed_is_done_again(
 
     monkeypatch.setattr(kserve.Server, "score", counted)
     message = histograms(serving, manifest, "triton")
-    assert "no success, 3 times" in message
+    assert "request failed in 3 attempts" in message
     assert f"Triton server {serving.server.url()}, model jet_assignment, version" in message
     monkeypatch.undo()
     # Nor is it begun without a server.
@@ -231,7 +231,7 @@ def test_encrypted_connections(serving: Serving, tmp_path: Path) -> None:
     with contextlib.closing(serving.scorer(tls=tls | pair)) as scorer:
         assert scorer.best(*GIVEN.arguments).tolist() == serving.expected
     for lacking in (None, {}, tls):
-        with pytest.raises(ServiceError, match="no success"):
+        with pytest.raises(ServiceError, match="request failed"):
             serving.scorer(tls=lacking, attempts=1).check()
     missing = str(tmp_path / "missing.pem")
     with pytest.raises(ServiceError, match="cannot read a file for TLS") as caught:

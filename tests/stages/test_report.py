@@ -149,8 +149,8 @@ def _training(path: Path) -> Path:
         "n_events": 1234,
         "n_events_validation": 300,
         "curves": {"training": curves, "validation": curves},
-        "trained": scores,
-        "tested": scores,
+        "training_scores": scores,
+        "test_scores": scores,
         "importance": {"mass_w1w2": 0.75, "pt_w1": 0.25},
         "metrics": {"log_loss": 0.0654, "area_under_curve": 0.9703},
     }
@@ -166,7 +166,7 @@ def _training(path: Path) -> Path:
         }
 
     record = {
-        "words": {
+        "wording": {
             "whole": "all four jets",
             "part": "the three jets of the hadronic top",
             "baseline": "trijet with the largest pt",

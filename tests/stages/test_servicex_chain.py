@@ -211,7 +211,7 @@ def test_objects_that_the_service_forgot_are_an_error(
     server.requests.clear()
     message = chain.histogram()
     assert message is not None
-    assert "no longer knows request" in message
+    assert "no longer has request" in message
     assert "run again" in message
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import toy
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import FEATURES
-from agc_pipeline.learning import models, records, tracking
+from agc_pipeline.learning import models, tracking, training_record
 from conftest import read_config, run_command
 from oracle.matching import LAST_COPY
 from oracle.strategies import Arrays, write_nanoaod
@@ -121,7 +121,7 @@ def test_models_and_their_card(trained: Path, inputs: list[Path]) -> None:
 
 
 def test_the_record_tells_what_they_can_do(trained: Path) -> None:
-    record = records.read(trained / "training.json")
+    record = training_record.read(trained / "training.json")
     card = models.read(trained / "models", features=FEATURES).card
     assert record.models == {"even": card.even.sha256, "odd": card.odd.sha256}
     assert record.even.metrics == card.even.metrics
@@ -187,7 +187,7 @@ def test_mlflow_keeps_a_training_once(
     assert run.info.status == "FINISHED"
     assert run.data.params["training.hyperparameters.max_depth"]
     assert run.data.params["n_events"] == str(N)
-    record = records.read(trained / "training.json")
+    record = training_record.read(trained / "training.json")
     assert run.data.metrics["part"] == record.rows[0].part.value
     curve = client.get_metric_history(kept["run_id"], "even/validation/logloss")
     expected = enumerate(record.even.curves["validation"]["logloss"], 1)
@@ -210,7 +210,7 @@ def test_a_server_that_does_not_answer_loses_nothing(
         port = unused.getsockname()[1]
     message = track(tmp_path, trained, f"http://127.0.0.1:{port}")
     assert message is not None
-    assert "the training could not be kept" in message
+    assert "the training could not be recorded" in message
     assert "Connection refused" in message
     assert "run again" in message
     assert not (tmp_path / "tracked.json").exists()

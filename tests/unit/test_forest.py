@@ -264,5 +264,5 @@ def test_other_models_are_refused(content: bytes, message: str) -> None:
 
 def test_features_must_be_those_of_the_groups() -> None:
     content = json.dumps(written_by_hand("5E-1", [3, 2, 0])).encode()
-    with pytest.raises(InputError, match="takes 2 features, not 3"):
+    with pytest.raises(InputError, match="has 2 features, not 3"):
         forest.parse(content, place="here", groups=[(0, 1), (2,)])

@@ -80,7 +80,7 @@ def test_a_version_that_the_server_does_not_have() -> None:
 
 @pytest.mark.parametrize("name", ["live", "ready"])
 def test_a_server_that_is_not_ready(name: str) -> None:
-    message = f"no success, 3 times: the server is not {name}"
+    message = f"request failed in 3 attempts: the server is not {name}"
     with (
         connected(behaviour(**{name: False})) as server,
         pytest.raises(ServiceError, match=message),
@@ -99,7 +99,7 @@ def test_attempts_come_to_an_end() -> None:
     does = behaviour(failures=[Status.UNAVAILABLE] * 3)
     with connected(does) as server:
         signature = server.signature("1", 20)
-        with pytest.raises(ServiceError, match="no success, 3 times: as told") as caught:
+        with pytest.raises(ServiceError, match="request failed in 3 attempts: as told") as caught:
             server.score("1", signature, ROWS)
         assert "attempts" in caught.value.remedy
         assert len(server.score("1", signature, ROWS)) == 3
@@ -111,7 +111,7 @@ def test_what_cannot_pass_is_not_repeated(status: grpc.StatusCode) -> None:
     does = behaviour(failures=[status])
     with connected(does) as server:
         signature = server.signature("1", 20)
-        with pytest.raises(ServiceError, match="the server refuses: as told"):
+        with pytest.raises(ServiceError, match="the server refuses the request: as told"):
             server.score("1", signature, ROWS)
     assert len(does.requests) == 1
 
@@ -120,7 +120,7 @@ def test_a_slow_server() -> None:
     does = behaviour(delay=0.5)
     with connected(does, timeout=0.1, attempts=2) as server:
         signature = server.signature("1", 20)
-        with pytest.raises(ServiceError, match=r"no answer within 0\.1 s, 2 times") as caught:
+        with pytest.raises(ServiceError, match=r"no answer within 0\.1 s in 2 attempts") as caught:
             server.score("1", signature, ROWS)
     assert "timeout" in caught.value.remedy
     assert len(does.requests) == 2
@@ -131,7 +131,7 @@ def test_no_server_at_all() -> None:
         url = f"127.0.0.1:{taken.getsockname()[1]}"
     with (
         contextlib.closing(Server(settings(url))) as server,
-        pytest.raises(ServiceError, match="no success, 3 times") as caught,
+        pytest.raises(ServiceError, match="request failed in 3 attempts") as caught,
     ):
         server.describe()
     assert url in caught.value.place

@@ -127,7 +127,7 @@ def _renamed_in_card(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda folder: folder.rmdir(), "no folder with models"),
+        (lambda folder: folder.rmdir(), "no folder of models"),
         (_no_card, "no model card"),
         (_damaged_card, "`even.sha256`"),
         (_missing, "the odd model is missing"),
@@ -138,7 +138,7 @@ def _renamed_in_card(folder: Path) -> None:
         (_not_xgboost, "not a model in xgboost's JSON"),
         (_features_of_model, "takes 3 features, not 2"),
         (_names_of_model, "feature 0 is eta, but pt is computed"),
-        (_fewer_in_card, "made for 1 features, but 2 are computed"),
+        (_fewer_in_card, "the models have 1 features, but 2 are computed"),
         (_renamed_in_card, "feature 1 is phi, but eta is computed"),
     ],
 )

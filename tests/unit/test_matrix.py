@@ -30,30 +30,30 @@ from agc_pipeline.matrix import (
     environments,
     history,
     junit,
+    measurement,
     page,
+    pipeline,
     requirements,
     settings,
     timing,
-    warned,
 )
-from agc_pipeline.matrix.judge import judge, speed
 from agc_pipeline.matrix.plan import MatrixPlan
 from agc_pipeline.matrix.records import (
     CellRecord,
+    CellVerdict,
     Difference,
     EnvironmentRecord,
     Equality,
-    Judged,
-    Measured,
     Rates,
     Ratio,
+    StageRecord,
     Step,
     Timing,
 )
 from agc_pipeline.matrix.settings import Verdict
+from agc_pipeline.matrix.verdicts import speed, verdict_on
 from agc_pipeline.report.page import render
 from agc_pipeline.stages import command as stages
-from agc_pipeline.stages import measure
 from conftest import ROOT
 
 SLOWER = 0.1
@@ -108,9 +108,9 @@ def record(
     return CellRecord.model_validate(values | changes)
 
 
-def judged(cell: CellRecord, expected: Verdict = Verdict.WORKS) -> Judged:
-    verdict, reason = judge(cell, SLOWER)
-    return Judged(cell=cell, verdict=verdict, reason=reason, expected=expected)
+def judged(cell: CellRecord, expected: Verdict = Verdict.WORKS) -> CellVerdict:
+    verdict, reason = verdict_on(cell, SLOWER)
+    return CellVerdict(cell=cell, verdict=verdict, reason=reason, expected=expected)
 
 
 def broken(name: str = "bad", **changes: Any) -> CellRecord:
@@ -153,7 +153,7 @@ def test_reference_differs_only_in_the_environment_if_there_is_such_a_cell() -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"baseline": {"environment": "lock"}}, "does not say which delivery, executor, input"),
+        ({"baseline": {"environment": "lock"}}, "does not define delivery, executor, input"),
         ({"cells": {"matrix": {"inptu": ["ttree"]}}}, "no axis 'inptu'"),
         ({"cells": {"exclude": [{"input": "csv"}]}}, "no input 'csv', there are "),
         ({"environments": {"a/b": {}}}, "environments.a/b"),
@@ -270,7 +270,7 @@ def test_what_the_package_needs_has_no_bounds() -> None:
 def test_moved_packages_are_those_of_no_locked_version() -> None:
     lock = "a==1\nb==1 ; python_version < '3.12'\nb==2 ; python_version >= '3.12'\nc==1\n"
     found = requirements.versions(["a==1", "b==2", "c @ git+https://x.org/c@main", "D_e==5"])
-    assert environments.moved(lock, found) == {"c": ("1", "c@main"), "d-e": (None, "5")}
+    assert environments.changed_versions(lock, found) == {"c": ("1", "c@main"), "d-e": (None, "5")}
 
 
 def test_local_packages_have_a_name(tmp_path: Path) -> None:
@@ -309,15 +309,17 @@ def test_environments_are_built_once_and_need_no_index_then(
             archive.writestr(f"tiny-1.0.dist-info/{name}", text)
 
     def made(*asked: str) -> EnvironmentRecord:
-        wish = environments.Wish("mine", (), asked, "", sys.executable, prerelease=False)
-        return environments.make(wish, tmp_path / "kept", tmp_path / "logs", timeout=600)
+        request = environments.EnvironmentRequest(
+            "mine", (), asked, "", sys.executable, prerelease=False
+        )
+        return environments.build(request, tmp_path / "kept", tmp_path / "logs", timeout=600)
 
     first = made(str(wheel))
     interpreter = str(first.interpreter)
     subprocess.run([interpreter, "-c", "import tiny"], check=True)
     assert made(str(wheel)) == first
     assert first.versions == {"tiny": "1.0 (local)"}
-    assert first.moved == {"tiny": (None, "1.0 (local)")}
+    assert first.changed_versions == {"tiny": (None, "1.0 (local)")}
     # It may well be that this is to be had elsewhere.
     unknown = made("tiny==2.0")
     assert unknown.unavailable == "the package index does not answer"
@@ -327,13 +329,13 @@ def test_environments_are_built_once_and_need_no_index_then(
 
 
 def test_only_the_locked_compiler_shares_its_code() -> None:
-    def folder(name: str, numpy: str, **moved: tuple[str, str]) -> Path:
+    def folder(name: str, numpy: str, **changed: tuple[str, str]) -> Path:
         made = EnvironmentRecord(
             name=name,
             requirements=(),
             python="3.11.2",
             versions={"numba": "1", "llvmlite": "1", "numpy": numpy},
-            moved=moved,
+            changed_versions=changed,
             interpreter=f"/e/{name}/bin/python",
         )
         return environments.compiled_code(made)
@@ -399,7 +401,7 @@ SAME, SLOW = ratio(0.9, 1.0, 1.1), ratio(1.4, 1.5, 1.6)
     ],
 )
 def test_verdicts(cell: CellRecord, verdict: Verdict, words: str) -> None:
-    found, reason = judge(cell, SLOWER)
+    found, reason = verdict_on(cell, SLOWER)
     assert found is verdict
     assert words in reason
 
@@ -454,7 +456,7 @@ def test_warnings_are_collected_without_lines_and_folders() -> None:
     one = f"/e1/lib/python3.11/{place}:12: FutureWarning: <f at 0x7f1> in '/a/x' goes\n  f()\n"
     two = f"12:00:00 text\n/e2/lib/python3.13/{place}:99: FutureWarning: <f at 0x2> in '/b/x' goes"
     web = f"/e1/lib/python3.11/{place}:12: UserWarning: see https://example.org/a/b instead"
-    assert warned.collect([one, two, web, "DeprecationWarning: no place"]) == (
+    assert pipeline.collect_warnings([one, two, web, "DeprecationWarning: no place"]) == (
         "coffea/x.py: FutureWarning: <f at > in 'x' goes",
         "coffea/x.py: UserWarning: see https://example.org/a/b instead",
     )
@@ -500,7 +502,7 @@ def test_an_unknown_history_is_refused(tmp_path: Path) -> None:
         history.read(path)
 
 
-def everything() -> list[Judged]:
+def everything() -> list[CellVerdict]:
     return [
         judged(record("lock", histograms=None, fit=None, timings=(timed(SAME, SAME),))),
         judged(broken("bad", versions={"coffea": "3", "uproot": "1"})),
@@ -544,11 +546,11 @@ def test_page_shows_everything_and_runs_nothing(tmp_path: Path) -> None:
     assert "x.py: W: &lt;i&gt;" in html
     assert "coffea: 1 &rarr; 3" in html
     assert "<polyline" in html
-    assert re.search(r"known to be so.*#cell-known", html)
-    assert [item.cell.name for item in values["surprises"]] == ["bad"]
+    assert re.search(r"Expected failures.*#cell-known", html)
+    assert [item.cell.name for item in values["unexpected"]] == ["bad"]
     # The table of environments has no column that only one of them fills.
     assert values["columns"] == ["as the baseline"]
-    assert [(differs, item.cell.name) for differs, item in values["alone"]] == [
+    assert [(differs, item.cell.name) for differs, item in values["single_cells"]] == [
         ("input rntuple", "lock+input-rntuple")
     ]
     identifiers = re.findall(r'id="([^"]+)"', html)
@@ -569,20 +571,20 @@ def test_page_has_a_column_for_what_several_environments_are_tried_with(tmp_path
         ("lock", ["lock", "lock+input-skim"]),
         ("newest", [None, "newest+input-skim"]),
     ]
-    assert [item.cell.name for _, item in values["alone"]] == ["lock+input-rntuple"]
+    assert [item.cell.name for _, item in values["single_cells"]] == ["lock+input-rntuple"]
 
 
 def test_a_record_has_what_the_stage_read_from_standard_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(measure.FOLDER, str(tmp_path))
+    monkeypatch.setenv(measurement.FOLDER, str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["stage", "--settings", "-"])
     monkeypatch.setattr(sys, "stdin", io.StringIO('{"a": 1}'))
     found: list[argparse.Namespace] = []
     stages.run(found.append, stages.parser(None))
     (path,) = tmp_path.glob("*.json")
     told = json.loads(path.read_text())
-    assert found[0].settings == told["given"] == '{"a": 1}'
+    assert found[0].settings == told["stdin"] == '{"a": 1}'
     assert told["arguments"] == ["--settings", "-"]
 
 
@@ -602,11 +604,11 @@ def worker(tmp_path: Path) -> Iterator[timing.Worker]:
         yield made
 
 
-def repeated(argument: str, given: str | None) -> Measured:
-    return Measured(
+def repeated(argument: str, stdin: str | None) -> StageRecord:
+    return StageRecord(
         module="repeated",
         arguments=(argument,),
-        given=given,
+        stdin=stdin,
         cpu_seconds=1,
         start_cpu_seconds=1,
         memory_mb=1,
@@ -643,18 +645,18 @@ def test_a_worker_repeats_a_stage_with_its_input(worker: timing.Worker, tmp_path
 def test_a_stage_that_fails_or_hangs_when_repeated_is_told(
     worker: timing.Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(timing.RepetitionError, match="repeated ran once and fails") as failed:
+    with pytest.raises(timing.RepetitionError, match="repeated ran once, but fails") as failed:
         worker.repeat(repeated("x", "fail"))
     assert failed.value.worker is worker
     assert "a reason" in worker.log.read_text()
     monkeypatch.setattr(worker, "_timeout", 0.2)
-    with pytest.raises(timing.RepetitionError, match="not ready after"):
+    with pytest.raises(timing.RepetitionError, match="did not finish within"):
         worker.repeat(repeated("x", "hang"))
 
 
 def test_longest_and_matching_jobs(tmp_path: Path) -> None:
-    def job(root: str, dataset: str, cpu: float) -> Measured:
-        return Measured(
+    def job(root: str, dataset: str, cpu: float) -> StageRecord:
+        return StageRecord(
             module="agc_pipeline.stages.histogram",
             arguments=("--manifest", f"{root}/manifests/{dataset}/0000.json"),
             cpu_seconds=cpu,

@@ -10,7 +10,7 @@ from tritonclient.grpc import model_config_pb2
 import boosters
 from agc_pipeline.config import load
 from agc_pipeline.files import read_json
-from agc_pipeline.learning import forest, probing, repository, rounding
+from agc_pipeline.learning import forest, repository, rounding
 from agc_pipeline.learning.models import PARITIES, Models, sha256
 from agc_pipeline.learning.scoring import ForestScorer
 from agc_pipeline.learning.settings import TritonSettings
@@ -88,8 +88,8 @@ def test_names_that_no_server_has(changes: dict[str, object]) -> None:
 @pytest.mark.parametrize("parity", PARITIES)
 def test_the_order_of_the_sum_stays_within_the_bound(models: Models, parity: str) -> None:
     known = ForestScorer(models).forests[parity]
-    allowed = probing.rounding_of(known)
-    rows = probing.rows(known, 200)
+    allowed = rounding.of_forest(known)
+    rows = rounding.probe_rows(known, 200)
     scores = forest.scores(known, rows)
     assert not allowed.differ(scores, scores).any()
     # Leaves of each tree, by xgboost, added in other orders.
@@ -117,8 +117,8 @@ def test_the_order_of_the_sum_stays_within_the_bound(models: Models, parity: str
 
 def test_rows_go_through_all_parts_of_a_forest(models: Models) -> None:
     known = ForestScorer(models).forests["even"]
-    rows = probing.rows(known, 512)
-    assert rows.tolist() == probing.rows(known, 512).tolist()
+    rows = rounding.probe_rows(known, 512)
+    assert rows.tolist() == rounding.probe_rows(known, 512).tolist()
     tested = known.nodes.feature >= 0
     passed = np.array(
         [

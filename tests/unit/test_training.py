@@ -63,7 +63,7 @@ def test_examples_are_chosen_and_appended() -> None:
         examples.numbers.tolist(), np.split(examples.features, examples.offsets[1:-1]), strict=True
     ):
         np.testing.assert_array_equal(row[number], rows)
-    assert len(append([examples.chosen(np.zeros(50, np.bool_))])) == 0
+    assert len(append([examples.select(np.zeros(50, np.bool_))])) == 0
 
 
 def test_models_are_the_same_bytes_on_any_number_of_threads() -> None:
@@ -78,7 +78,7 @@ def test_models_are_the_same_bytes_on_any_number_of_threads() -> None:
     assert other.content != made[0]["even"]
 
 
-def _both(examples: Examples, threads: int) -> dict[models.Parity, training.Trained]:
+def _both(examples: Examples, threads: int) -> dict[models.Parity, training.TrainingResult]:
     return training.train_both(examples, NAMES, settings(), threads=threads)
 
 
@@ -115,14 +115,14 @@ def test_models_are_judged_on_events_that_they_have_not_seen() -> None:
         scores = training.scores(model.content, own.features)
         assert np.mean(own.right[own.best(scores)]) > 0.8
         trained[parity] = model
-    rows, records = evaluation.judge(examples, NAMES, trained)
+    rows, records = evaluation.evaluate(examples, NAMES, trained)
     chance = rows[0].random_whole
     assert rows[0].whole.value < chance + 4 * rows[0].whole.uncertainty
     for parity in models.PARITIES:
         assert records[parity].metrics["area_under_curve"] == pytest.approx(0.5, abs=0.06)
 
 
-def _by_heart(own: Examples) -> training.Trained:
+def _by_heart(own: Examples) -> training.TrainingResult:
     """A model with so many large trees that it knows its events."""
     booster = xgboost.train(
         {"max_depth": 10, "learning_rate": 0.5, "objective": "binary:logistic", "nthread": 1},
@@ -130,13 +130,13 @@ def _by_heart(own: Examples) -> training.Trained:
         num_boost_round=60,
     )
     content = bytes(booster.save_raw("json"))
-    return training.Trained(content, 60, {}, len(own), 0)
+    return training.TrainingResult(content, 60, {}, len(own), 0)
 
 
 def test_fractions_are_those_of_plain_loops() -> None:
     examples = toy(300, signal=1)
     trained = training.train_both(examples, NAMES, settings(), threads=1)
-    rows, records = evaluation.judge(examples, NAMES, trained)
+    rows, records = evaluation.evaluate(examples, NAMES, trained)
     right: dict[int, list[tuple[bool, bool, bool, float, float]]] = {}
     for parity, other in (("even", "odd"), ("odd", "even")):
         unseen = examples.of(other)  # type: ignore[arg-type]
@@ -169,19 +169,19 @@ def test_fractions_are_those_of_plain_loops() -> None:
     # What carries the signal counts, and the scores of all candidates are in the distributions.
     assert records["even"].importance["good"] > 0.5
     assert sum(records["even"].importance.values()) == pytest.approx(1)
-    assert sum(records["odd"].tested.right) == len(examples.of("even"))
+    assert sum(records["odd"].test_scores.right) == len(examples.of("even"))
 
 
 def test_the_right_candidates_are_found() -> None:
     examples = toy(400, signal=3)
     trained = training.train_both(examples, NAMES, settings(), threads=1)
-    rows, _ = evaluation.judge(examples, NAMES, trained)
+    rows, _ = evaluation.evaluate(examples, NAMES, trained)
     assert rows[0].whole.value > rows[0].random_whole + 0.3
 
 
 def test_too_few_events_are_refused() -> None:
     examples = toy(50, signal=1)
-    lone = examples.chosen(examples.numbers % 2 == 0)
+    lone = examples.select(examples.numbers % 2 == 0)
     with pytest.raises(InputError, match=r"0 matched events with odd numbers, 3 are needed"):
         training.check_enough(lone, 3)
 
@@ -199,12 +199,12 @@ def test_hyperparameters_are_checked(hyperparameters: dict[str, Any], message: s
         training.check_hyperparameters(settings(hyperparameters=hyperparameters))
 
 
-def test_what_training_sets_itself_cannot_be_chosen() -> None:
-    with pytest.raises(ValueError, match="nthread, objective cannot be chosen"):
+def test_what_training_sets_itself_cannot_be_set() -> None:
+    with pytest.raises(ValueError, match="nthread, objective cannot be set"):
         settings(hyperparameters={"objective": "rank:ndcg", "nthread": 4})
 
 
 def test_without_xgboost_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "distribution", lambda _: None)
     with pytest.raises(ConfigurationError, match=r"agc-pipeline\[jet-assignment\]"):
-        training.installed()
+        training.xgboost_distribution("scorer")

@@ -176,7 +176,7 @@ def test_a_server_that_goes_and_comes(models: Models) -> None:
     with serving(does) as url:
         scorer = scorer_of(models, url, attempts=2)
         assert scorer.best(*given.arguments).tolist() == expected
-    with pytest.raises(ServiceError, match="no success, 2 times"):
+    with pytest.raises(ServiceError, match="request failed in 2 attempts"):
         scorer.best(*given.arguments)
     port = int(url.rpartition(":")[2])
     with serving(does, port=port), contextlib.closing(scorer):

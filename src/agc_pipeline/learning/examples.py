@@ -1,4 +1,4 @@
-"""What models are trained and judged on: candidates of events, one of each event right."""
+"""Examples for training and evaluation: candidates of events, of which one is right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -10,19 +10,19 @@ import numpy.typing as npt
 from agc_pipeline.learning.models import PARITIES, Parity
 from agc_pipeline.learning.trees import first_highest
 from agc_pipeline.readers.columns import offsets_of
+from agc_pipeline.settings import Settings
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Wording:
-    """What the answers are called, for people.
+class Wording(Settings):
+    """Names of the quantities of a training, for people.
 
     Attributes:
         whole: what is right about the right candidate.
         part: what is right about the candidates that are right in part.
-        baseline: the method that the models are compared with, which finds the part.
-        size: what an event has some number of.
+        baseline: the method that the models are compared with, which selects the part.
+        size: the objects that are counted in an event.
     """
 
     whole: str
@@ -39,8 +39,9 @@ class Examples:
         features: ``rows * features`` in single precision; a row is a candidate of an event.
         offsets: ``events + 1``; the rows of event ``i`` are ``offsets[i]:offsets[i + 1]``.
         right: whether a row is the right one: ``rows * bool``, one of each event.
-        in_part: whether a row is right in what matters most: ``rows * bool``, the right one too.
-        baseline: whether the method to compare with is right in that: ``events * bool``.
+        in_part: whether a row is right in the part that matters most: ``rows * bool``, also true of
+            the right one.
+        baseline: whether the baseline method is right in that part: ``events * bool``.
         sizes: number of objects of which the candidates are made: ``events * int64``.
         numbers: of the events: ``events * uint64``.
     """
@@ -62,7 +63,7 @@ class Examples:
         """Position of each row's event."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
-    def chosen(self, mask: Array) -> "Examples":
+    def select(self, mask: Array) -> "Examples":
         """Only the events where ``mask``, one bool for each event, is true."""
         rows = np.repeat(mask, np.diff(self.offsets))
         return Examples(
@@ -77,7 +78,7 @@ class Examples:
 
     def of(self, parity: Parity) -> "Examples":
         """Only the events whose numbers have this parity."""
-        return self.chosen(self.numbers % 2 == PARITIES.index(parity))
+        return self.select(self.numbers % 2 == PARITIES.index(parity))
 
     def best(self, scores: Array) -> Array:
         """Row of the largest score of each event, the first of several: ``events * int64``.
@@ -85,8 +86,8 @@ class Examples:
         Args:
             scores: one for each row.
         """
-        found: Array = first_highest(scores, self.offsets, np.arange(len(self)))
-        return found
+        rows: Array = first_highest(scores, self.offsets, np.arange(len(self)))
+        return rows
 
 
 def append(parts: Sequence[Examples]) -> Examples:

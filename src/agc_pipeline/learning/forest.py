@@ -24,10 +24,10 @@ class Forest(NamedTuple):
 
     Attributes:
         n_features: columns of a row.
-        base: what the sum starts from.
+        base: initial value of the sum.
         groups: ``groups * widest group`` features, filled up with -1.
         tests: None if a tree has too many leaves for masks.
-        nodes: the same trees.
+        nodes: the same trees, for rows with missing values and for larger trees.
     """
 
     n_features: int
@@ -44,12 +44,12 @@ def parse(content: bytes, *, place: str, groups: Sequence[Sequence[int]] = ()) -
         content: a model in xgboost's JSON, of any version.
         place: where the content is from, for errors.
         groups: the features, each once; those that change together from row to row in one group,
-            the group that changes most often last. They change no score, but the time it takes.
+            the group that changes most often last. They change the time, but no score.
 
     Raises:
         InputError: if it is not a forest of that kind, or its features are not those of the groups.
     """
-    refuse = _Refusing(place)
+    refuse = _Refusal(place)
     try:
         learner = json.loads(content)["learner"]
         parameters = learner["learner_model_param"]
@@ -68,7 +68,7 @@ def parse(content: bytes, *, place: str, groups: Sequence[Sequence[int]] = ()) -
         raise refuse(f"not a model in xgboost's JSON: {type(error).__name__} {error}") from error
     groups = groups or [range(n_features)]
     if sorted(feature for group in groups for feature in group) != list(range(n_features)):
-        raise refuse(f"it takes {n_features} features, not {sum(map(len, groups))}")
+        raise refuse(f"it has {n_features} features, not {sum(map(len, groups))}")
     table = np.full((len(groups), max(map(len, groups))), -1, np.int64)
     for row, group in zip(table, groups, strict=True):
         row[: len(group)] = group
@@ -83,8 +83,8 @@ def scores(
     Args:
         forest: the model.
         rows: ``rows * features``, single precision; NaN is a missing value.
-        offsets: of the events' rows, ``events + 1``; None takes all rows for those of one event.
-        events: positions of the events that are wanted, in rising order; None is all.
+        offsets: of the events' rows, ``events + 1``; None means that all rows belong to one event.
+        events: positions of the events to score, in rising order; None is all.
 
     Returns:
         One score for each row of these events, single precision.
@@ -95,14 +95,16 @@ def scores(
         events = np.arange(len(offsets) - 1)
     sums = np.full((offsets[events + 1] - offsets[events]).sum(), forest.base, np.float32)
     if forest.tests is None or np.isnan(rows).any():
-        kernels.go_down(forest.nodes, rows, offsets, events, sums)
+        kernels.add_leaves_by_nodes(forest.nodes, rows, offsets, events, sums)
     else:
-        kernels.rule_out(forest.tests, forest.groups, rows, offsets, events, sums)
+        kernels.add_leaves_by_masks(forest.tests, forest.groups, rows, offsets, events, sums)
     kernels.to_probabilities(sums)
     return sums
 
 
-class _Refusing:
+class _Refusal:
+    """Errors about one model."""
+
     def __init__(self, place: str) -> None:
         self._place = place
 
@@ -110,7 +112,7 @@ class _Refusing:
         return InputError(
             problem,
             place=self._place,
-            remedy="give a model of this kind that xgboost saved as JSON, or train anew",
+            remedy="use a model of this kind that xgboost saved as JSON, or train again",
         )
 
 
@@ -119,7 +121,7 @@ class _Tree:
 
     Attributes:
         leaves: of each node, the numbers of the first leaf below it and of the one behind the last,
-            from left to right; both 0 for a node that is not in the tree any more.
+            from left to right; both 0 for a node that was pruned from the tree.
     """
 
     def __init__(
@@ -132,7 +134,7 @@ class _Tree:
         self.left = np.array(tree["left_children"], np.int64)
         self.right = np.array(tree["right_children"], np.int64)
         self.feature = np.array(tree["split_indices"], np.int64)
-        # The value of a leaf stands here, too.
+        # Also the value of a leaf.
         self.threshold = np.array(tree["split_conditions"], np.float32)
         self.missing = np.where(np.array(tree["default_left"], bool), self.left, self.right)
         if self.feature.max() >= n_features:
@@ -143,7 +145,7 @@ class _Tree:
         self.n_leaves = self._number(0, 0)
 
     def _number(self, node: int, first: int) -> int:
-        """Number the leaves below a node; gives the number for the next leaf."""
+        """Number the leaves below a node; returns the number of the next leaf."""
         if self._seen[node]:
             raise ValueError("its nodes are in a loop")
         self._seen[node] = True
@@ -156,9 +158,9 @@ class _Tree:
 
 
 def _base(text: Any, refuse: Callable[[str], InputError]) -> np.float32:
-    """What sums start from: the base score is a probability, and since version 3.1 a list."""
-    found = json.loads(text) if isinstance(text, str) else text
-    probabilities = found if isinstance(found, list) else [found]
+    """Initial value of the sum: the base score is a probability, and since version 3.1 a list."""
+    value = json.loads(text) if isinstance(text, str) else text
+    probabilities = value if isinstance(value, list) else [value]
     if len(probabilities) != 1 or not 0.0 < probabilities[0] < 1.0:
         raise refuse(f"its base score is {text}, not a probability")
     odds = np.float32(1.0) / np.float32(probabilities[0]) - np.float32(1.0)

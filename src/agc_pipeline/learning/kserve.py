@@ -1,6 +1,6 @@
 """A client of servers that speak the KServe protocol, version 2, over gRPC, such as Triton.
 
-It knows requests, retries and what servers answer, and nothing of what is scored.
+It handles requests, retries and responses, and is independent of what is scored.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ import numpy.typing as npt
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 
 from agc_pipeline.errors import PipelineError, ServiceError
-from agc_pipeline.learning.asking import Asking
+from agc_pipeline.learning.retry import Retry
 from agc_pipeline.learning.settings import TritonSettings
 from agc_pipeline.settings import Tls
 
 Array = npt.NDArray[Any]
 
 _FLOAT32 = "FP32"
-# As tritonclient has them, except that a server which is back is found within a second, and at once
-# by a new connection.
+# As in tritonclient, except that a restarted server is reached within a second, and at once by a
+# new connection.
 _CHANNEL = [
     ("grpc.max_send_message_length", 2**31 - 1),
     ("grpc.max_receive_message_length", 2**31 - 1),
@@ -35,12 +35,12 @@ _CHANNEL = [
 
 @dataclass(frozen=True)
 class Signature:
-    """What a version of a model takes and gives.
+    """Input and output of a version of a model.
 
     Attributes:
         input: name of its input, rows of single precision.
         output: name of its output, one or two columns of single precision.
-        rows_max: rows that it takes in a request; None is any number.
+        rows_max: rows that it accepts in a request; None is any number.
         parameters: of its configuration on the server, by name.
     """
 
@@ -51,7 +51,7 @@ class Signature:
 
 
 class Server:
-    """A connection to the server of the settings, made when it is needed.
+    """A connection to the server of the settings, opened on demand.
 
     Args:
         settings: of the server.
@@ -59,7 +59,7 @@ class Server:
 
     def __init__(self, settings: TritonSettings) -> None:
         self._settings = settings
-        self._asking = Asking(settings)
+        self._retry = Retry(settings)
         creds = None if settings.tls is None else _credentials(settings.tls)
         self._client = InferenceServerClient(settings.url, creds=creds, channel_args=_CHANNEL)
 
@@ -69,7 +69,7 @@ class Server:
 
     def place(self, version: str) -> str:
         """Server, model and version, for errors."""
-        return self._asking.place(version)
+        return self._retry.place(version)
 
     def describe(self) -> str:
         """Name and version of the server, once it is live and ready.
@@ -78,10 +78,10 @@ class Server:
             ServiceError: if it does not answer, or does not become ready.
         """
         # A server that has just been started answers before it has loaded its models.
-        self._asking.until_true(self._client.is_server_live, "the server is not live")
-        self._asking.until_true(self._client.is_server_ready, "the server is not ready")
-        found = self._asking.ask(self._client.get_server_metadata)
-        return f"{found.name} {found.version}".strip()
+        self._retry.until_true(self._client.is_server_live, "the server is not live")
+        self._retry.until_true(self._client.is_server_ready, "the server is not ready")
+        metadata = self._retry.call(self._client.get_server_metadata)
+        return f"{metadata.name} {metadata.version}".strip()
 
     def require(self, version: str) -> None:
         """Check that the server has a version of the model, ready.
@@ -89,71 +89,71 @@ class Server:
         Raises:
             ServiceError: if not.
         """
-        if not self._asking.ask(self._client.is_model_ready, self._settings.model, version=version):
+        if not self._retry.call(self._client.is_model_ready, self._settings.model, version=version):
             raise ServiceError(
-                f"the server has no such model that is ready; it has {self._served()}",
-                place=self._asking.place(version),
+                f"the server has no such model that is ready; it has {self._models()}",
+                place=self._retry.place(version),
                 remedy="correct `learning.triton.model` and `versions`, or have the server load "
                 "the models of this run, as {results}/models/triton has them",
             )
 
     def signature(self, version: str, n_features: int) -> Signature:
-        """What a version of the model takes and gives, checked.
+        """Input and output of a version of the model, checked.
 
         Args:
             version: of the model.
-            n_features: columns that it is going to be given.
+            n_features: columns of the rows that are to be scored.
 
         Raises:
             ServiceError: if the server does not have the version, or it is not ready.
-            PipelineError: if it takes or gives something else than rows of features and scores.
+            PipelineError: if its input or output are not rows of features and scores.
         """
         self.require(version)
-        found = self._asking.ask(
+        metadata = self._retry.call(
             self._client.get_model_metadata, self._settings.model, version=version
         )
-        inputs = [(entry.datatype, tuple(entry.shape)) for entry in found.inputs]
+        inputs = [(entry.datatype, tuple(entry.shape)) for entry in metadata.inputs]
         if inputs != [(_FLOAT32, (-1, n_features))]:
             self._refuse(
-                version, f"takes {_described(found.inputs)}, not [-1, {n_features}] {_FLOAT32}"
+                version, f"takes {_described(metadata.inputs)}, not [-1, {n_features}] {_FLOAT32}"
             )
-        outputs = [(entry.datatype, tuple(entry.shape)) for entry in found.outputs]
+        outputs = [(entry.datatype, tuple(entry.shape)) for entry in metadata.outputs]
         scores = [(_FLOAT32, shape) for shape in ((-1,), (-1, 1), (-1, 2))]
-        # Others are not asked for.
+        # Further outputs are not requested.
         if not outputs or outputs[0] not in scores:
             self._refuse(
                 version,
-                f"gives {_described(found.outputs)}, not scores: [-1, 2] probabilities, or one "
+                f"gives {_described(metadata.outputs)}, not scores: [-1, 2] probabilities, or one "
                 f"score for each row, {_FLOAT32}",
             )
-        signature = Signature(found.inputs[0].name, found.outputs[0].name)
-        known = self._asking.ask_if_known(
+        signature = Signature(metadata.inputs[0].name, metadata.outputs[0].name)
+        response = self._retry.call_if_supported(
             self._client.get_model_config, self._settings.model, version=version
         )
-        if known is None:
+        if response is None:
             return signature
         return replace(
             signature,
-            rows_max=known.config.max_batch_size or None,
+            rows_max=response.config.max_batch_size or None,
             parameters={
-                name: value.string_value for name, value in known.config.parameters.items()
+                name: value.string_value for name, value in response.config.parameters.items()
             },
         )
 
     def _refuse(self, version: str, problem: str) -> NoReturn:
         raise PipelineError(
             f"the served model {problem}",
-            place=self._asking.place(version),
+            place=self._retry.place(version),
             remedy="serve the models of this run, as {results}/models/triton has them, or correct "
             "`learning.triton.model` and `versions`",
         )
 
-    def _served(self) -> str:
+    def _models(self) -> str:
         """Models and versions of the server, for an error."""
-        found = self._asking.ask_if_known(self._client.get_model_repository_index)
-        names = () if found is None else found.models
-        served = [f"{entry.name} {entry.version} {entry.state}".strip() for entry in names]
-        return ", ".join(served) or "others"
+        index = self._retry.call_if_supported(self._client.get_model_repository_index)
+        entries = () if index is None else index.models
+        models = [f"{entry.name} {entry.version} {entry.state}".strip() for entry in entries]
+        return ", ".join(models) or "others"
 
     def score(self, version: str, signature: Signature, rows: Array) -> Array:
         """Scores of rows, ``n`` probabilities in single precision.
@@ -161,27 +161,27 @@ class Server:
         Args:
             version: of the model.
             signature: of it.
-            rows: ``n * features``, single precision, no more than the model takes.
+            rows: ``n * features``, single precision, no more than the model accepts.
 
         Raises:
-            ServiceError: if the server fails, or does not answer in time, again and again.
-            PipelineError: if it answers something else.
+            ServiceError: if the server fails or does not answer in time, in all attempts.
+            PipelineError: if its response is something else.
         """
-        given = InferInput(signature.input, rows.shape, _FLOAT32)
-        given.set_data_from_numpy(np.ascontiguousarray(rows))
-        answer = self._asking.ask(
+        tensor = InferInput(signature.input, rows.shape, _FLOAT32)
+        tensor.set_data_from_numpy(np.ascontiguousarray(rows))
+        response = self._retry.call(
             self._client.infer,
             self._settings.model,
-            inputs=[given],
+            inputs=[tensor],
             outputs=[InferRequestedOutput(signature.output)],
             version=version,
         )
-        scores = answer.as_numpy(signature.output)
+        scores = response.as_numpy(signature.output)
         if scores is None or scores.size not in {len(rows), 2 * len(rows)}:
             self._refuse(version, f"answers {len(rows)} rows with another number of scores")
         if scores.dtype != np.float32 or not np.all((scores >= 0) & (scores <= 1)):
             self._refuse(version, "answers with something else than probabilities")
-        # Of two columns the second is the probability of the right assignment.
+        # Of two columns the second is the probability of the right candidate.
         return np.ascontiguousarray(scores.reshape(len(rows), -1)[:, -1])
 
 
@@ -207,5 +207,5 @@ def _credentials(tls: Tls) -> grpc.ChannelCredentials:
 
 def _described(tensors: Any) -> str:
     """Shapes and types of tensors, for an error."""
-    found = [f"{list(tensor.shape)} {tensor.datatype} ({tensor.name})" for tensor in tensors]
-    return ", ".join(found) or "nothing"
+    texts = [f"{list(tensor.shape)} {tensor.datatype} ({tensor.name})" for tensor in tensors]
+    return ", ".join(texts) or "nothing"

@@ -1,8 +1,8 @@
-"""A pair of trained models with their card: written, read, and refused where something is wrong.
+"""A pair of trained models with their card: files, and checks on reading.
 
 A folder holds ``even.json`` and ``odd.json``, in xgboost's JSON, and ``card.json``. The even model
 was trained on events with even numbers and scores those with odd numbers, the odd one vice versa,
-so that no event is scored by a model that has seen it.
+so that no event is scored by a model that was trained on it.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ class DataFile(Settings):
     """An input file of a training.
 
     Attributes:
-        name: of the input, as it was given.
-        identity: what tells this version of the file from others.
+        name: of the input, as configured.
+        identity: distinguishes this version of the file from others.
         n_events: in the file.
-        n_matched: of them, events that the models are trained or tested on.
+        n_matched: events among them that the models are trained or tested on.
     """
 
     name: str
@@ -54,7 +54,7 @@ class TrainedModel(Settings):
         n_trees: in its file, all of them used.
         best_iteration: the tree, counted from 0, after which the validation part was scored best.
         n_events: events that it was trained on, without those of the validation part.
-        n_events_validation: events that told when to stop.
+        n_events_validation: events that decided when to stop.
         metrics: by name, of events of the other parity.
     """
 
@@ -68,13 +68,13 @@ class TrainedModel(Settings):
 
 
 class ModelCard(Settings):
-    """What is known about a pair of models.
+    """Description of a pair of models.
 
     Attributes:
         features: names of the columns, in order.
         even: the model trained on even event numbers.
         odd: the other one.
-        configuration: what the training was told.
+        configuration: settings of the training.
         data: the files that it read.
         provenance: of the training.
     """
@@ -99,7 +99,7 @@ class Models:
         folder: where they were read.
         card: their card.
         contents: bytes of each model's file, by the parity that it was trained on.
-        digest: SHA-256 of what they compute: both files and the names of the features.
+        digest: SHA-256 of both files and the names of the features.
     """
 
     folder: Path
@@ -124,19 +124,19 @@ def sha256(content: bytes) -> str:
 
 
 def read(folder: Path, *, features: Sequence[str]) -> Models:
-    """Read a pair of models, and check them against their card and what will be computed.
+    """Read a pair of models, and check them against their card and the computed features.
 
     Args:
         folder: with ``even.json``, ``odd.json`` and ``card.json``.
-        features: names of the columns that the models will be given, in order.
+        features: names of the columns that are computed for the models, in order.
 
     Raises:
-        InputError: if a file is missing or not what the card says, or if a model takes other
+        InputError: if a file is missing or not what the card says, or if a model has other
             features or was trained on events of the other parity.
     """
     card_path = folder / CARD
     if not card_path.is_file():
-        problem = "no model card" if folder.is_dir() else "no folder with models"
+        problem = "no model card" if folder.is_dir() else "no folder of models"
         raise InputError(
             f"{problem}: {CARD} is missing",
             place=str(card_path),
@@ -157,10 +157,10 @@ def read(folder: Path, *, features: Sequence[str]) -> Models:
 def _content(folder: Path, card: ModelCard, parity: Parity) -> bytes:
     """Bytes of one model, checked."""
     place = path(folder, parity)
-    described = card.of(parity)
-    if described.trained_on != parity:
+    model = card.of(parity)
+    if model.trained_on != parity:
         raise InputError(
-            f"the card says that the {parity} model was trained on {described.trained_on} events",
+            f"the card says that the {parity} model was trained on {model.trained_on} events",
             place=str(folder / CARD),
             remedy=_REMEDY,
         )
@@ -170,10 +170,10 @@ def _content(folder: Path, card: ModelCard, parity: Parity) -> bytes:
         raise InputError(
             f"the {parity} model is missing", place=str(place), remedy=_REMEDY
         ) from None
-    if sha256(content) != described.sha256:
+    if sha256(content) != model.sha256:
         raise InputError(
             f"the {parity} model is not the one of the card: its SHA-256 is {sha256(content)}, "
-            f"the card has {described.sha256}",
+            f"the card has {model.sha256}",
             place=str(place),
             remedy=_REMEDY,
         )
@@ -182,7 +182,7 @@ def _content(folder: Path, card: ModelCard, parity: Parity) -> bytes:
 
 
 def _check_model(content: bytes, features: Sequence[str], parity: Parity, *, place: str) -> None:
-    """Check what xgboost's own file says about features and parity."""
+    """Check features and parity in the file of xgboost."""
     try:
         learner = json.loads(content)["learner"]
         n_features = int(learner["learner_model_param"]["num_feature"])
@@ -209,14 +209,14 @@ def _check_model(content: bytes, features: Sequence[str], parity: Parity, *, pla
         )
 
 
-def _check_features(found: Sequence[str], features: Sequence[str], *, place: str) -> None:
-    if len(found) != len(features):
+def _check_features(names: Sequence[str], features: Sequence[str], *, place: str) -> None:
+    if len(names) != len(features):
         raise InputError(
-            f"made for {len(found)} features, but {len(features)} are computed",
+            f"the models have {len(names)} features, but {len(features)} are computed",
             place=place,
             remedy=_REMEDY,
         )
-    for number, (one, other) in enumerate(zip(found, features, strict=True)):
+    for number, (one, other) in enumerate(zip(names, features, strict=True)):
         if one != other:
             raise InputError(
                 f"feature {number} is {one}, but {other} is computed", place=place, remedy=_REMEDY

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from agc_pipeline.files import write_bytes, write_json, write_text
 from agc_pipeline.learning.models import CARD, PARITIES, Models
-from agc_pipeline.learning.settings import Served
+from agc_pipeline.learning.settings import ServedModel
 
-# Under this name the backend looks for a model in xgboost's JSON.
+# Name under which the backend expects a model in xgboost's JSON.
 MODEL = "xgboost.json"
 CONFIGURATION = "config.pbtxt"
 # Parameter of the server's configuration with `Models.digest`.
@@ -19,7 +19,7 @@ DIGEST = "agc_models_sha256"
 # it was before 25.09, too, when the parameter was called output_class. A classifier has one or two
 # columns of probabilities, by the version of the backend.
 _TEMPLATE = """\
-# Models that assign jets, made by agc_pipeline. {versions}
+# Models of agc_pipeline. {versions}
 name: "{model}"
 backend: "fil"
 max_batch_size: {batch_size}
@@ -38,8 +38,8 @@ parameters [
 """
 
 
-def files(folder: Path, settings: Served) -> tuple[Path, ...]:
-    """What ``write`` writes: the server's configuration, the card, and the model of each parity."""
+def files(folder: Path, settings: ServedModel) -> tuple[Path, ...]:
+    """Files that ``write`` writes: the server's configuration, the card, and both models."""
     model = folder / settings.model
     versions = (settings.versions.of(parity) for parity in PARITIES)
     return (
@@ -49,13 +49,13 @@ def files(folder: Path, settings: Served) -> tuple[Path, ...]:
     )
 
 
-def write(models: Models, folder: Path, settings: Served) -> None:
+def write(models: Models, folder: Path, settings: ServedModel) -> None:
     """Write the repository of a pair of models; the card goes with them.
 
     Args:
         models: to be served.
         folder: of the repository.
-        settings: names of model and versions, and how many rows a request may have.
+        settings: names of model and versions, and the maximum number of rows of a request.
     """
     configuration, card, *contents = files(folder, settings)
     for parity, path in zip(PARITIES, contents, strict=True):

@@ -1,4 +1,4 @@
-"""Which row of each event has the highest score, by the model that has not seen the event."""
+"""The row with the highest score of each event, by the model that was not trained on it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -57,8 +57,8 @@ class ForestScorer:
         """See ``Scorer``."""
         best = np.empty(len(event_numbers), np.int64)
         for parity, events in by_parity(event_numbers).items():
-            found = forest.scores(self.forests[SCORED_BY[parity]], features, offsets, events)
-            best[events] = first_highest(found, offsets, events)
+            scores = forest.scores(self.forests[SCORED_BY[parity]], features, offsets, events)
+            best[events] = first_highest(scores, offsets, events)
         return best
 
 

@@ -1,4 +1,4 @@
-"""The ``learning:`` part of the configuration: how models are trained, where they are scored."""
+"""The ``learning:`` part of the configuration: training of models, and servers that score."""
 
 from typing import Literal, Self
 
@@ -7,11 +7,12 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_v
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings, Tls
 
-# Where jets are assigned by a model, and what computes its scores.
+# What computes the scores of the models of an analysis; "off" uses no models.
 Scorer = Literal["off", "xgboost", "triton"]
 
 
-# Of xgboost, and set by the training itself: others would change what models are, or their bytes.
+# Parameters of xgboost that the training itself sets: others would change the kind of model, or
+# its bytes.
 _FIXED = {
     "base_score",
     "booster",
@@ -37,8 +38,7 @@ class TrainingSettings(Settings):
         seed: of everything that is random.
         n_trees_max: trees at most.
         early_stopping: trees without an improvement after which training stops.
-        validation_fraction: of the events that a model is trained on, those that only tell when to
-            stop.
+        validation_fraction: of the events of a model, those that only decide when to stop.
         hyperparameters: of xgboost, passed on as they are.
     """
 
@@ -53,18 +53,20 @@ class TrainingSettings(Settings):
 
     @field_validator("hyperparameters")
     @classmethod
-    def _free(cls, value: dict[str, float | int | str]) -> dict[str, float | int | str]:
+    def _no_fixed_parameters(
+        cls, value: dict[str, float | int | str]
+    ) -> dict[str, float | int | str]:
         fixed = sorted(_FIXED & set(value))
         if fixed:
-            raise ValueError(f"{', '.join(fixed)} cannot be chosen")
+            raise ValueError(f"{', '.join(fixed)} cannot be set")
         return value
 
 
 class TrackedTraining(TrainingSettings):
-    """How the two models are trained, and where that is recorded.
+    """How the two models are trained, and where trainings are recorded.
 
     Attributes:
-        tracking: address of an MLflow server or store that keeps trainings; None keeps none.
+        tracking: address of an MLflow server or store that records trainings; None records none.
     """
 
     tracking: str | None = Field(min_length=1)
@@ -74,7 +76,7 @@ class TrackedTraining(TrainingSettings):
     def _no_credentials(cls, value: str | None) -> str | None:
         if value is not None and without_secrets(value) != value:
             raise ValueError(
-                "an address with credentials would stand in every result; MLflow finds them in "
+                "an address with credentials would appear in every result; MLflow reads them from "
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
             )
         return value
@@ -100,8 +102,8 @@ class Versions(Settings):
         return self.even if parity == "even" else self.odd
 
 
-class Served(Settings):
-    """What a server has.
+class ServedModel(Settings):
+    """A model on a server.
 
     Attributes:
         model: name of the served model.
@@ -114,7 +116,7 @@ class Served(Settings):
     batch_size: PositiveInt
 
 
-class TritonSettings(Served):
+class TritonSettings(ServedModel):
     """A server that scores, by the KServe protocol, version 2, over gRPC. No bin depends on it.
 
     Attributes:
@@ -134,7 +136,7 @@ class TritonSettings(Served):
 
 
 class ScoringSettings(Settings):
-    """What computes the scores of a histogram job. No bin depends on it.
+    """What computes the scores of a histogram job; no bin depends on it.
 
     Attributes:
         scorer: "xgboost" scores in the job, "triton" has a server score.
@@ -149,9 +151,9 @@ class LearningSettings(Settings):
     """How models are trained, and where they are scored.
 
     Attributes:
-        models: folder of models that are there already; None trains them in this run.
+        models: folder of trained models; None trains them in this run.
         training: how.
-        triton: server for `jet_assignment: triton`.
+        triton: the server, where one is to score.
     """
 
     models: str | None

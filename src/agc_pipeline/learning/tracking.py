@@ -1,4 +1,4 @@
-"""Trainings kept by MLflow: on a server, in a database, or in a folder."""
+"""Trainings recorded by MLflow: on a server, in a database, or in a folder."""
 
 import logging
 import os
@@ -11,30 +11,30 @@ from typing import Any
 
 from agc_pipeline.errors import ConfigurationError, ServiceError
 from agc_pipeline.learning.models import CARD, PARITIES, Models
-from agc_pipeline.learning.records import TrainingRecord
+from agc_pipeline.learning.training_record import TrainingRecord
 from agc_pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Where MLflow keeps runs of this package; its own variable MLFLOW_EXPERIMENT_NAME wins.
+# Experiment of the runs of this package; MLflow's variable MLFLOW_EXPERIMENT_NAME takes precedence.
 EXPERIMENT = "agc_pipeline"
-# Tag of a run with the digest of its models, by which it is found again.
+# Tag of a run: the digest of its models, to search for it.
 _MODELS = "models"
 
-# Of its REST interface.
+# Limit of its REST interface.
 _METRICS_AT_A_TIME = 1000
-# MLflow's own defaults try for a quarter of an hour. What the environment says wins.
+# MLflow retries for a quarter of an hour by default. Variables of the environment take precedence.
 _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    # It would tell its makers of every use.
+    # It would report every use to its developers.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
 
 class TrackRecord(Settings):
-    """Where a training is kept.
+    """Where a training is recorded.
 
     Attributes:
         address: of the server or store.
@@ -54,20 +54,20 @@ class TrackRecord(Settings):
 def track(
     address: str, models: Models, record: TrainingRecord, files: Sequence[Path]
 ) -> tuple[str, str]:
-    """Keep a training, unless it is kept already.
+    """Record a training, unless it is recorded already.
 
     Args:
         address: http(s)://, a URI of a database, or a folder.
         models: the models with their card.
-        record: what they can do.
-        files: more of the training, to be kept with models and card.
+        record: their performance.
+        files: further files to be stored with models and card.
 
     Returns:
         Name of the experiment, and identifier of the run.
 
     Raises:
-        ConfigurationError: if MLflow, or what it needs for such an address, is not installed.
-        ServiceError: if the server or store does not take the training.
+        ConfigurationError: if MLflow, or a package that such an address needs, is not installed.
+        ServiceError: if the server or store does not accept the training.
     """
     _check_installed(address)
     with _environment(), _failures(address) as place:
@@ -79,7 +79,7 @@ def track(
         for run in client.search_runs(
             [experiment], f"tags.{_MODELS} = '{models.digest}' and attributes.status = 'FINISHED'"
         ):
-            log.info("kept already: run %s of %s", run.info.run_id, name)
+            log.info("recorded already: run %s of %s", run.info.run_id, name)
             return name, str(run.info.run_id)
         run = client.create_run(
             experiment, run_name=models.digest[:12], tags={_MODELS: models.digest}
@@ -105,7 +105,7 @@ def _check_installed(address: str) -> None:
     missing = [package for module, package in needed.items() if find_spec(module) is None]
     if missing:
         raise ConfigurationError(
-            f"trainings cannot be kept at {address}: packages are missing",
+            f"trainings cannot be recorded at {address}: packages are missing",
             place="learning.training.tracking",
             remedy=f"pip install {' '.join(missing)}, or set it to null",
         )
@@ -113,11 +113,11 @@ def _check_installed(address: str) -> None:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """MLflow with patience that suits a job, and with folders as stores."""
+    """Environment of MLflow with time-outs that suit a job, and with folders as stores."""
     before = dict(os.environ)
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
-    # It refuses folders, which it no longer develops; whoever configures one wants it.
+    # It refuses folders, which it no longer develops, unless this is set.
     os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     try:
         yield
@@ -128,7 +128,7 @@ def _environment() -> Iterator[None]:
 
 @contextmanager
 def _failures(address: str) -> Iterator[str]:
-    """Gives the address as MLflow wants it; what fails there becomes one error."""
+    """The address in the form of MLflow; its failures become one error."""
     import requests  # noqa: PLC0415 - comes with MLflow
     from mlflow.exceptions import MlflowException  # noqa: PLC0415 - an optional dependency
 
@@ -137,16 +137,16 @@ def _failures(address: str) -> Iterator[str]:
         yield place
     except (MlflowException, requests.RequestException, OSError) as error:
         raise ServiceError(
-            f"the training could not be kept: {' '.join(str(error).split())[:500]}",
+            f"the training could not be recorded: {' '.join(str(error).split())[:500]}",
             place=f"learning.training.tracking: {address}",
-            remedy="models and report are there; when the server answers, run again, and only this "
-            "is done; or set `learning.training.tracking` to null",
+            remedy="models and report are complete; run again when the server answers, and only "
+            "this step is repeated; or set `learning.training.tracking` to null",
         ) from error
 
 
 def _experiment(client: Any, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    return str(client.create_experiment(name) if found is None else found.experiment_id)
+    experiment = client.get_experiment_by_name(name)
+    return str(client.create_experiment(name) if experiment is None else experiment.experiment_id)
 
 
 def _log(client: Any, run_id: str, models: Models, record: TrainingRecord) -> None:
@@ -161,35 +161,35 @@ def _log(client: Any, run_id: str, models: Models, record: TrainingRecord) -> No
         "n_matched": sum(file.n_matched for file in card.data),
     }
     values: list[tuple[str, float, int]] = []
-    everything = record.rows[0]
+    all_events = record.rows[0]
     for name in ("whole", "part", "baseline", "gain"):
-        fraction = getattr(everything, name)
+        fraction = getattr(all_events, name)
         values += [(name, fraction.value, 0), (f"{name}_uncertainty", fraction.uncertainty, 0)]
     for parity in PARITIES:
-        described = record.of(parity)
-        values.append((f"{parity}/n_trees", described.n_trees, 0))
-        values += [(f"{parity}/{name}", value, 0) for name, value in described.metrics.items()]
+        model = record.of(parity)
+        values.append((f"{parity}/n_trees", model.n_trees, 0))
+        values += [(f"{parity}/{name}", value, 0) for name, value in model.metrics.items()]
         values += [
             (f"{parity}/{part}/{name}", value, step)
-            for part, curves in described.curves.items()
+            for part, curves in model.curves.items()
             for name, curve in curves.items()
             for step, value in enumerate(curve, 1)
         ]
     client.log_batch(run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
     now = int(1000 * time.time())
     for start in range(0, len(values), _METRICS_AT_A_TIME):
-        some = values[start : start + _METRICS_AT_A_TIME]
+        batch = values[start : start + _METRICS_AT_A_TIME]
         client.log_batch(
-            run_id, metrics=[Metric(name, value, now, step) for name, value, step in some]
+            run_id, metrics=[Metric(name, value, now, step) for name, value, step in batch]
         )
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings with their full names."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
+            flat |= _flat(value, f"{prefix}{name}.")
         else:
-            found[f"{prefix}{name}"] = value
-    return found
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -12,8 +12,8 @@ import numpy as np
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.learning.examples import Array, Examples
 from agc_pipeline.learning.models import PARITIES, TRAINED_ON, Parity
-from agc_pipeline.learning.records import LOSS, TRAINING, VALIDATION, WRONG
 from agc_pipeline.learning.settings import TrainingSettings
+from agc_pipeline.learning.training_record import LOSS, TRAINING, VALIDATION, WRONG
 from agc_pipeline.provenance import distribution
 
 log = logging.getLogger(__name__)
@@ -22,8 +22,8 @@ _TREES_BETWEEN_LINES = 50
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained model.
+class TrainingResult:
+    """A trained model with its learning curves.
 
     Attributes:
         content: in xgboost's JSON.
@@ -31,7 +31,7 @@ class Trained:
         curves: part of the examples, then metric, to its value for each number of trees, also of
             those behind the best.
         n_events: that it was trained on.
-        n_events_validation: that told when to stop.
+        n_events_validation: that decided when to stop.
     """
 
     content: bytes
@@ -41,30 +41,33 @@ class Trained:
     n_events_validation: int
 
 
-def installed() -> str:
-    """Name of the distribution that has xgboost here.
+def xgboost_distribution(learned: str) -> str:
+    """Name of the installed distribution of xgboost.
+
+    Args:
+        learned: configuration key that says what scores the models of the analysis.
 
     Raises:
-        ConfigurationError: if none has.
+        ConfigurationError: if none is installed.
     """
     name = distribution("xgboost")
     if name is None:
         raise ConfigurationError(
             "xgboost is not installed: models cannot be trained",
-            place="jet_assignment",
-            remedy="install it (`pip install 'agc-pipeline[jet-assignment]'`), give the folder of "
-            "an earlier training as `learning.models`, or set `jet_assignment: off`",
+            place=learned,
+            remedy="install it (`pip install 'agc-pipeline[jet-assignment]'`), set "
+            f"`learning.models` to the folder of an earlier training, or set `{learned}: off`",
         )
     return name
 
 
 def check_hyperparameters(settings: TrainingSettings) -> None:
-    """Check that xgboost knows the hyperparameters, on two candidates.
+    """Check that xgboost accepts the hyperparameters, on two candidates.
 
     For the main thread: xgboost warns only in the thread that imported it.
 
     Raises:
-        ConfigurationError: if it does not know one, or does not take its value.
+        ConfigurationError: if a hyperparameter is unknown or has a wrong value.
     """
     import xgboost  # noqa: PLC0415 - an optional dependency, and slow to import
 
@@ -81,7 +84,7 @@ def check_hyperparameters(settings: TrainingSettings) -> None:
             )
     if problem:
         raise ConfigurationError(
-            f"xgboost does not take a hyperparameter: {' '.join(problem.split())}",
+            f"xgboost refuses a hyperparameter: {' '.join(problem.split())}",
             place="learning.training.hyperparameters",
             remedy="correct it: https://xgboost.readthedocs.io/en/stable/parameter.html",
         )
@@ -100,25 +103,25 @@ def _parameters(settings: TrainingSettings) -> dict[str, Any]:
 
 
 def check_enough(examples: Examples, n_events_min: int) -> None:
-    """Check that there is something to train on.
+    """Check that there are enough examples.
 
     Raises:
         InputError: if there are too few events of a parity.
     """
     for parity in PARITIES:
-        found = len(examples.of(parity))
-        if found < n_events_min:
+        n_events = len(examples.of(parity))
+        if n_events < n_events_min:
             raise InputError(
-                f"{found} matched events with {parity} numbers, {n_events_min} are needed",
+                f"{n_events} matched events with {parity} numbers, {n_events_min} are needed",
                 place="learning.training.n_events_min",
-                remedy="give more input or raise `learning.training.n_files_max`, give the folder "
-                "of another training as `learning.models`, or lower the bound",
+                remedy="use more input or raise `learning.training.n_files_max`, set "
+                "`learning.models` to the folder of another training, or lower the bound",
             )
 
 
 def train_both(
     examples: Examples, features: Sequence[str], settings: TrainingSettings, *, threads: int
-) -> dict[Parity, Trained]:
+) -> dict[Parity, TrainingResult]:
     """Train one model on the events with even numbers and one on those with odd numbers.
 
     Args:
@@ -138,7 +141,7 @@ def train_both(
 
 def train(
     examples: Examples, features: Sequence[str], settings: TrainingSettings, parity: Parity
-) -> Trained:
+) -> TrainingResult:
     """Train a model.
 
     Args:
@@ -154,9 +157,9 @@ def train(
         raise ValueError(f"the {parity} model must be trained on {parity} events only")
     order = np.random.default_rng([settings.seed, odd]).permutation(len(examples))
     n_validation = max(1, round(settings.validation_fraction * len(examples)))
-    held = np.zeros(len(examples), np.bool_)
-    held[order[:n_validation]] = True
-    parts = {TRAINING: examples.chosen(~held), VALIDATION: examples.chosen(held)}
+    validation = np.zeros(len(examples), np.bool_)
+    validation[order[:n_validation]] = True
+    parts = {TRAINING: examples.select(~validation), VALIDATION: examples.select(validation)}
     matrices: dict[str, Any] = {}
     for name, part in parts.items():
         matrices[name] = xgboost.QuantileDMatrix(
@@ -168,7 +171,7 @@ def train(
         )
 
     def wrong(scores: Array, matrix: Any) -> tuple[str, float]:
-        part = next(parts[name] for name, known in matrices.items() if known is matrix)
+        part = next(parts[name] for name, own in matrices.items() if own is matrix)
         return WRONG, 1.0 - float(np.mean(part.right[part.best(scores)]))
 
     curves: dict[str, dict[str, list[Any]]] = {}
@@ -193,7 +196,7 @@ def train(
     n_trees = booster.num_boosted_rounds()
     booster.set_attr(**{TRAINED_ON: parity})
     log.info("%s events: %d trees are best", parity, n_trees)
-    return Trained(
+    return TrainingResult(
         content=bytes(booster.save_raw("json")),
         n_trees=n_trees,
         curves=curves,
@@ -209,12 +212,12 @@ def scores(content: bytes, features: Array) -> Array:
         content: of the model's file.
         features: of the candidates.
     """
-    found: Array = booster_of(content).inplace_predict(features)
-    return found
+    predictions: Array = booster_of(content).inplace_predict(features)
+    return predictions
 
 
 def booster_of(content: bytes) -> Any:
-    """The model of a file, as xgboost has it, for one thread."""
+    """The model of a file as a booster of xgboost, for one thread."""
     import xgboost  # noqa: PLC0415 - an optional dependency, and slow to import
 
     booster = xgboost.Booster({"nthread": 1})

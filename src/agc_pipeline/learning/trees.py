@@ -1,9 +1,9 @@
 """Kernels that score rows by decision trees: the numbers of xgboost to the bit, and faster.
 
-``rule_out`` uses that rows which follow each other share most of their values, as the assignments
+``add_leaves_by_masks`` exploits that consecutive rows share most of their values, as the candidates
 of one event do: a test is made once for each distinct value, and a row then only looks up which
-leaves its values rule out. ``go_down`` goes down from the root, for every kind of tree and for
-values that are missing. Both add the leaves in single precision in the order of the trees, as
+leaves its values exclude. ``add_leaves_by_nodes`` descends from the root, for every kind of tree
+and for missing values. Both add the leaves in single precision in the order of the trees, as
 xgboost does.
 """
 
@@ -17,9 +17,9 @@ from agc_pipeline.compiling import kernel
 
 Array = npt.NDArray[Any]
 
-# Leaves that a mask has bits for.
+# Bits of a mask, one for each leaf.
 LEAVES_MAX = 64
-# Rows that are scored together: what is kept of them stays in the processor's nearest cache.
+# Rows that are scored together: their values stay in the fastest cache of the processor.
 _BLOCK = 1024
 
 _NONE = np.uint64(0)
@@ -36,13 +36,13 @@ for _bit in range(64):
 class Tests(NamedTuple):
     """The tests ``value < threshold`` of all trees, for scoring with masks of leaves.
 
-    A test that fails rules out the leaves below its left branch: of those that no test rules out,
-    the first is where the row ends (Lucchese et al., QuickScorer, SIGIR 2015).
+    A test that fails excludes the leaves below its left branch: of those that no test excludes,
+    the first is the leaf of the row (Lucchese et al., QuickScorer, SIGIR 2015).
 
     Attributes:
         column: position of the tested feature in its group.
         threshold: single precision.
-        mask: bits of the leaves that stay if the test fails.
+        mask: bits of the leaves that remain if the test fails.
         starts: ``trees * groups + 1``; the tests of tree ``t`` on features of group ``g`` are
             ``starts[t * groups + g]`` to the next.
         leaves: ``trees * 64`` values of leaves, from left to right.
@@ -56,7 +56,7 @@ class Tests(NamedTuple):
 
 
 class Nodes(NamedTuple):
-    """The nodes of all trees, for going down from the root.
+    """The nodes of all trees, for descending from the root.
 
     Attributes:
         roots: of the trees.
@@ -64,7 +64,7 @@ class Nodes(NamedTuple):
         threshold: single precision.
         left: node where ``value < threshold``.
         right: node where not.
-        missing: node where there is no value.
+        missing: node for a missing value.
         value: of a leaf, single precision.
     """
 
@@ -87,7 +87,9 @@ def to_probabilities(sums: Array) -> None:
 
 
 @kernel
-def go_down(nodes: Nodes, rows: Array, offsets: Array, events: Array, sums: Array) -> None:
+def add_leaves_by_nodes(
+    nodes: Nodes, rows: Array, offsets: Array, events: Array, sums: Array
+) -> None:
     """Add the leaves of all trees to the sum of each row of some events."""
     n = 0
     for event in events:
@@ -107,15 +109,15 @@ def go_down(nodes: Nodes, rows: Array, offsets: Array, events: Array, sums: Arra
 
 
 @kernel
-def rule_out(
+def add_leaves_by_masks(
     tests: Tests, groups: Array, rows: Array, offsets: Array, events: Array, sums: Array
 ) -> None:
     """The same, for rows without missing values; ``groups`` as in ``forest.Forest``."""
     n_groups, width = groups.shape
     # Of a block of rows: the row, and whether its event begins there.
-    chosen = np.empty(_BLOCK, np.int64)
+    block_rows = np.empty(_BLOCK, np.int64)
     begins = np.empty(_BLOCK, np.bool_)
-    # The distinct values of each group, which of them a row has, and the leaves that they leave.
+    # The distinct values of each group, which of them a row has, and the leaves that remain.
     values = np.empty((n_groups, width, _BLOCK), np.float32)
     kinds = np.empty((n_groups, _BLOCK), np.uint32)
     masks = np.empty((n_groups, _BLOCK), np.uint64)
@@ -128,7 +130,7 @@ def rule_out(
     for position in range(len(events)):
         event = events[position]
         for row in range(offsets[event], offsets[event + 1]):
-            chosen[filled] = row
+            block_rows[filled] = row
             begins[filled] = row == offsets[event]
             filled += 1
             last = position == len(events) - 1 and row == offsets[event + 1] - 1
@@ -137,7 +139,7 @@ def rule_out(
             block = sums[n : n + filled]
             for group in range(n_groups):
                 n_kinds[group] = _find_kinds(
-                    rows, chosen, begins, groups[group], values[group], kinds[group], filled
+                    rows, block_rows, begins, groups[group], values[group], kinds[group], filled
                 )
             n_runs = _find_runs(kinds, filled, run_of, run_kinds)
             for tree in range(len(tests.leaves)):
@@ -162,7 +164,7 @@ def rule_out(
 @kernel
 def _find_kinds(
     rows: Array,
-    chosen: Array,
+    block_rows: Array,
     begins: Array,
     group: Array,
     values: Array,
@@ -172,25 +174,25 @@ def _find_kinds(
     """Number the distinct values of a group of features, event by event."""
     n, first = 0, 0
     for i in range(n_rows):
-        row = chosen[i]
+        row = block_rows[i]
         if begins[i]:
             first = n
-        found = -1
-        # Most often it is that of the row before.
+        position = -1
+        # Most often it is that of the previous row.
         if i > 0 and first < n and _is_kind(values, kinds[i - 1], rows, row, group):
-            found = int(kinds[i - 1])
+            position = int(kinds[i - 1])
         else:
             for kind in range(first, n):
                 if _is_kind(values, kind, rows, row, group):
-                    found = kind
+                    position = kind
                     break
-        if found < 0:
-            found = n
+        if position < 0:
+            position = n
             for place in range(len(group)):
                 if group[place] >= 0:
                     values[place, n] = rows[row, group[place]]
             n += 1
-        kinds[i] = found
+        kinds[i] = position
     return n
 
 
@@ -219,7 +221,7 @@ def _find_runs(kinds: Array, n_rows: int, run_of: Array, run_kinds: Array) -> in
 
 @kernel
 def _test(tests: Tests, start: int, stop: int, values: Array, masks: Array, n: int) -> None:
-    """Leaves of a tree that each kind of a group leaves."""
+    """Leaves of a tree that remain for each distinct value of a group."""
     for i in range(n):
         masks[i] = _ALL
     for test in range(start, stop):
@@ -231,7 +233,7 @@ def _test(tests: Tests, start: int, stop: int, values: Array, masks: Array, n: i
 
 @kernel
 def _combine(masks: Array, run_kinds: Array, run_masks: Array, n_runs: int) -> None:
-    """Leaves that all groups but the last one leave."""
+    """Leaves that remain for all groups but the last one."""
     for run in range(n_runs):
         run_masks[run] = _ALL
     for group in range(len(masks) - 1):
@@ -251,17 +253,17 @@ def _add_leaves(
     n_rows: int,
 ) -> None:
     for i in range(n_rows):
-        left = run_masks[run_of[i]] & masks[kinds[i]]
-        lowest = left & (~left + _ONE)
+        remaining = run_masks[run_of[i]] & masks[kinds[i]]
+        lowest = remaining & (~remaining + _ONE)
         sums[i] += leaves[_POSITIONS[(lowest * _DE_BRUIJN) >> _TOP]]
 
 
 @kernel
-def first_highest(found: Array, offsets: Array, events: Array) -> Array:
+def first_highest(scores: Array, offsets: Array, events: Array) -> Array:
     """Row of the highest score of each event, the first of equal ones: ``int64``.
 
     Args:
-        found: scores of the rows of ``events``, as ``scores`` gives them.
+        scores: of the rows of ``events``, as returned by ``forest.scores``.
         offsets: of the rows of all events.
         events: positions of the events; each has a row.
     """
@@ -271,7 +273,7 @@ def first_highest(found: Array, offsets: Array, events: Array) -> Array:
         first, stop = offsets[events[i]], offsets[events[i] + 1]
         best[i] = first
         for row in range(first + 1, stop):
-            if found[n + row - first] > found[n + best[i] - first]:
+            if scores[n + row - first] > scores[n + best[i] - first]:
                 best[i] = row
         n += stop - first
     return best

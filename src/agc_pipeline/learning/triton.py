@@ -1,10 +1,10 @@
-"""Scores from a Triton server, and with them the choices of the models in this process, to the bit.
+"""Scores from a Triton server that select the same rows as the models in this process.
 
 A server may add the leaves of the trees in another order, so that its scores, of single precision,
-differ in their last bits. Two things follow. Where the best score of an event lies so close to the
-next that rounding may decide between them, the event is scored again in this process: no server
-changes a choice, and so no bin. And a server whose scores differ by more than rounding serves other
-models than those of this run, and is refused.
+differ in their last bits. Two things follow. Where the best score of an event is so close to the
+next that rounding may decide between them, the event is scored again in this process: no bin
+depends on the server. And a server whose scores differ by more than rounding has other models than
+those of this run, and is refused.
 """
 
 import logging
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.learning import forest, probing, rounding
+from agc_pipeline.learning import forest, rounding
 from agc_pipeline.learning.forest import Forest
 from agc_pipeline.learning.kserve import Server, Signature
 from agc_pipeline.learning.models import Models, Parity
@@ -27,15 +27,15 @@ from agc_pipeline.learning.trees import Array, first_highest
 from agc_pipeline.readers.columns import taken
 
 log = logging.getLogger(__name__)
-# Rows by which models of the server are compared with those of this process: at the start, and of
-# each answer, since a server may be given other models at any time.
+# Rows by which models of the server are compared with those of this process: at the start, and in
+# each response, since the models of a server may change at any time.
 _PROBES = 512
-_PROBES_OF_ANSWER = 16
+_PROBES_OF_RESPONSE = 16
 
 
 @dataclass(frozen=True)
 class _Model:
-    """A model as it is here, and where it is served.
+    """A model in this process and on the server.
 
     Attributes:
         forest: the model.
@@ -57,26 +57,26 @@ class _Connection:
 class TritonScorer:
     """A ``Scorer`` whose scores come from a server.
 
-    It can be sent to other processes. Processes that are forked from one that used it cannot: gRPC
-    does not work in them.
+    It can be sent to other processes, but not be used in processes that are forked from one that
+    used it: gRPC does not work in them.
 
     Args:
         models: of this run.
-        here: scores with the same models in this process.
+        local: scores with the same models in this process.
         settings: of the server, which has the same models.
     """
 
-    def __init__(self, models: Models, here: ForestScorer, settings: TritonSettings) -> None:
+    def __init__(self, models: Models, local: ForestScorer, settings: TritonSettings) -> None:
         self._settings = settings
         self._digest = models.digest
-        self._here = here
+        self._local = local
         self._models = {
             parity: _Model(
-                forest=known,
-                rounding=probing.rounding_of(known),
+                forest=trees,
+                rounding=rounding.of_forest(trees),
                 version=settings.versions.of(parity),
             )
-            for parity, known in here.forests.items()
+            for parity, trees in local.forests.items()
         }
         self._connection: _Connection | None = None
 
@@ -84,16 +84,16 @@ class TritonScorer:
         return self.__dict__ | {"_connection": None}
 
     def check(self) -> None:
-        """Check that the server is there and has the models of this run, ready.
+        """Check that the server answers and has the models of this run, ready.
 
         Raises:
             ServiceError: if the server does not answer, or does not have the models.
             PipelineError: if it has other models under their names.
         """
-        self._connected()
+        self._open_connection()
 
     def close(self) -> None:
-        """End the connection; it is made again when it is needed."""
+        """End the connection; it is opened again on demand."""
         if self._connection is not None:
             self._connection.server.close()
             self._connection = None
@@ -102,55 +102,57 @@ class TritonScorer:
         """See ``Scorer``.
 
         Raises:
-            ServiceError: if the server does not answer in time, again and again.
+            ServiceError: if the server does not answer in time, in all attempts.
             PipelineError: if it does not have the models of this run.
         """
-        connection = self._connected()
-        chosen = np.empty(len(event_numbers), np.int64)
+        connection = self._open_connection()
+        best = np.empty(len(event_numbers), np.int64)
 
-        def choose(parity: Parity, events: Array) -> None:
+        def select(parity: Parity, events: Array) -> None:
             if not len(events):
                 return
             model = SCORED_BY[parity]
             positions, packed = taken(offsets, events)
             rows = features[positions]
             scores = self._scores(connection, model, rows)
-            best = first_highest(scores, offsets, events)
+            highest = first_highest(scores, offsets, events)
             close = rounding.undecided(scores, packed, self._models[model].rounding)
-            best[close] = self._again(features, offsets, event_numbers, events[close])
-            chosen[events] = best
+            highest[close] = self._best_locally(features, offsets, event_numbers, events[close])
+            best[events] = highest
 
         # One stream of requests for each model.
         streams = by_parity(event_numbers)
         with ThreadPoolExecutor(len(streams)) as pool:
-            list(pool.map(choose, streams.keys(), streams.values()))
-        return chosen
+            list(pool.map(select, streams.keys(), streams.values()))
+        return best
 
-    def _again(self, features: Array, offsets: Array, event_numbers: Array, events: Array) -> Array:
+    def _best_locally(
+        self, features: Array, offsets: Array, event_numbers: Array, events: Array
+    ) -> Array:
         """The best rows of some events, by the models in this process."""
         positions, packed = taken(offsets, events)
         rows = features[positions]
-        best = self._here.best(rows, packed, event_numbers[events])
+        best = self._local.best(rows, packed, event_numbers[events])
         return best - packed[:-1] + offsets[events]
 
-    def _connected(self) -> _Connection:
-        """The connection of this process, made and checked if there is none."""
+    def _open_connection(self) -> _Connection:
+        """The connection of this process, opened and checked if there is none."""
         if self._connection is None:
             server = Server(self._settings)
             try:
-                what = server.describe()
+                description = server.describe()
                 signatures = {
                     parity: server.signature(model.version, model.forest.n_features)
                     for parity, model in self._models.items()
                 }
                 connection = _Connection(server, signatures)
                 for parity, model in self._models.items():
-                    rows = probing.rows(model.forest, _PROBES)
+                    rows = rounding.probe_rows(model.forest, _PROBES)
                     self._scores(connection, parity, rows, probes=len(rows))
             except PipelineError:
                 server.close()
                 raise
-            log.info("scores from %s at %s", what, self._settings.url)
+            log.info("scores from %s at %s", description, self._settings.url)
             self._connection = connection
         return self._connection
 
@@ -160,18 +162,18 @@ class TritonScorer:
         parity: Parity,
         rows: Array,
         *,
-        probes: int = _PROBES_OF_ANSWER,
+        probes: int = _PROBES_OF_RESPONSE,
     ) -> Array:
-        """Scores of rows by the model of one parity, of which some are compared."""
+        """Scores of rows by the model of one parity, some of them compared."""
         signature = connection.signatures[parity]
         size = min(self._settings.batch_size, signature.rows_max or len(rows))
-        answers = []
+        batches = []
         for start in range(0, len(rows), size):
             batch = rows[start : start + size]
             scores = connection.server.score(self._models[parity].version, signature, batch)
             self._compare(connection, parity, batch[:probes], scores[:probes])
-            answers.append(scores)
-        return np.concatenate(answers)
+            batches.append(scores)
+        return np.concatenate(batches)
 
     def _compare(self, connection: _Connection, parity: Parity, rows: Array, scores: Array) -> None:
         model = self._models[parity]
@@ -190,7 +192,7 @@ class TritonScorer:
         raise PipelineError(
             problem,
             place=connection.server.place(model.version),
-            remedy="have the server load the models of this run, as {results}/models/triton has "
-            "them, give this run the server's models with `learning.models`, or correct "
+            remedy="have the server load the models of this run from {results}/models/triton, set "
+            "`learning.models` to the models of the server, or correct "
             "`learning.triton.versions`",
         )

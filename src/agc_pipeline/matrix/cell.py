@@ -1,4 +1,4 @@
-"""One cell: the small pipeline in an environment, and how it compares with the baseline."""
+"""One cell: the small pipeline in an environment, compared with the baseline."""
 
 import shutil
 import time
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from agc_pipeline import histograms
 from agc_pipeline.files import read_json
-from agc_pipeline.matrix import compare, timing
+from agc_pipeline.matrix import compare, measurement, timing
 from agc_pipeline.matrix.environments import TAIL
-from agc_pipeline.matrix.place import place_of
+from agc_pipeline.matrix.pipeline import CellJob, place_of, run_pipeline
 from agc_pipeline.matrix.records import (
     CellRecord,
     EnvironmentRecord,
@@ -19,27 +19,25 @@ from agc_pipeline.matrix.records import (
     Step,
     Timing,
 )
-from agc_pipeline.matrix.running import CellJob, run_pipeline
 from agc_pipeline.matrix.settings import ToleranceSettings
 from agc_pipeline.provenance import digest
-from agc_pipeline.stages import measure
 
 
-def make(
+def run(
     job: CellJob,
     environment: EnvironmentRecord,
     package: PackageRecord,
     reference: CellRecord | None,
     folder: Path,
 ) -> CellRecord:
-    """Run a cell; that it breaks is not an error but what the record says.
+    """Run a cell; a failure is no error but part of the record.
 
     Args:
         job: the cell.
         environment: to run in.
         package: this package.
         reference: record of the cell to compare with.
-        folder: to run in; what is there is removed.
+        folder: to run in; its content is removed.
     """
     started = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
@@ -58,7 +56,7 @@ def make(
         untested=environment.unavailable,
         steps=environment.steps,
     )
-    if _nothing_differs(job, environment, reference):
+    if _is_reference(job, environment, reference):
         record = record.model_copy(update={"same_environment": True})
     elif environment.interpreter is not None:
         place = place_of(environment, package, folder)
@@ -67,17 +65,17 @@ def make(
         update={
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": time.monotonic() - started,
-            "cpu_seconds": measure.cpu_seconds(),
+            "cpu_seconds": measurement.cpu_seconds(),
         }
     )
 
 
-def _nothing_differs(
+def _is_reference(
     job: CellJob, environment: EnvironmentRecord, reference: CellRecord | None
 ) -> bool:
-    """Whether the reference, which runs, is the same cell by another name.
+    """Whether the reference, which runs, is the same cell under another name.
 
-    That is so for the newest release of a package as long as it is the locked one.
+    This is the case for the newest release of a package as long as it is the locked one.
     """
     return (
         reference is not None
@@ -96,7 +94,7 @@ def _compared(
     if job.reference is None:
         return _timed(job, record, None, package)
     if reference is None or reference.results is None or reference.failed is not None:
-        untested = f"there is nothing to compare with: {job.reference} does not run"
+        untested = f"no reference to compare with: {job.reference} does not run"
         return record.model_copy(update={"untested": untested})
     ours, theirs = Path(str(record.results)), Path(reference.results)
     compared = record.model_copy(
@@ -118,7 +116,7 @@ def _histograms(ours: Path, theirs: Path, tolerance: ToleranceSettings) -> Equal
 
 
 def _fit(ours: Path, theirs: Path, tolerance: ToleranceSettings) -> Equality | None:
-    """None where the target of the cells is made without a fit."""
+    """None where the cells run without a fit."""
     paths = [folder / "fit.json" for folder in (ours, theirs)]
     if not all(path.exists() for path in paths):
         return None
@@ -128,32 +126,32 @@ def _fit(ours: Path, theirs: Path, tolerance: ToleranceSettings) -> Equality | N
 def _timed(
     job: CellJob, record: CellRecord, reference: CellRecord | None, package: PackageRecord
 ) -> CellRecord:
-    """The record with times of stages against the reference's, by a worker in each environment."""
+    """The record with times of stages and of the reference, by a worker in each environment."""
     logs = Path(str(record.results)).parent
-    found: list[Timing] = []
+    timings: list[Timing] = []
     with ExitStack() as stack:
-        here = stack.enter_context(_worker(job, record, package, logs / "timing.log"))
-        there = None
+        worker = stack.enter_context(_worker(job, record, package, logs / "timing.log"))
+        baseline = None
         if reference is not None:
             log_file = logs / "timing-baseline.log"
-            there = stack.enter_context(_worker(job, reference, package, log_file))
+            baseline = stack.enter_context(_worker(job, reference, package, log_file))
         try:
             for name in job.timing.stages:
                 ours = timing.longest(record.stages, name)
                 if ours is None:
                     continue
                 theirs = None if reference is None else timing.matching(ours, reference.stages)
-                pair = None if there is None or theirs is None else (there, theirs)
-                found.append(timing.time_stage(job.timing.repeats, (here, ours), pair))
+                pair = None if baseline is None or theirs is None else (baseline, theirs)
+                timings.append(timing.time_stage(job.timing.repeats, (worker, ours), pair))
         except timing.RepetitionError as error:
-            if error.worker is not here:
+            if error.worker is not worker:
                 return record.model_copy(update={"untested": f"{job.reference}: {error}"})
-            lines = here.log.read_text(errors="replace").strip().splitlines()
+            lines = worker.log.read_text(errors="replace").strip().splitlines()
             problem = Step(
-                name="time", problem=str(error), log=str(here.log), tail="\n".join(lines[-TAIL:])
+                name="time", problem=str(error), log=str(worker.log), tail="\n".join(lines[-TAIL:])
             )
             return record.model_copy(update={"steps": (*record.steps, problem)})
-    return record.model_copy(update={"timings": tuple(found)})
+    return record.model_copy(update={"timings": tuple(timings)})
 
 
 def _worker(
@@ -162,5 +160,5 @@ def _worker(
     folder = Path(str(record.results)).parent
     place = place_of(record.environment, package, folder)
     # Repetitions are measured from outside.
-    variables = {k: v for k, v in place.variables.items() if k != measure.FOLDER}
+    variables = {k: v for k, v in place.variables.items() if k != measurement.FOLDER}
     return timing.Worker(place.interpreter, variables, log_file, job.timeout)

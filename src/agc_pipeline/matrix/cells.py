@@ -25,41 +25,41 @@ class Cell:
 
 
 def expand(settings: MatrixSettings) -> dict[str, Cell]:
-    """All cells by name; the baseline is the first, whether it is asked for or not."""
-    asked = {ENVIRONMENT: tuple(settings.environments)} | settings.cells.matrix
-    axes = [axis for axis in settings.values_of if axis in asked]
-    crossed = [
+    """All cells by name; the baseline is the first, whether it is configured or not."""
+    selected = {ENVIRONMENT: tuple(settings.environments)} | settings.cells.matrix
+    axes = [axis for axis in settings.values_of if axis in selected]
+    combinations = [
         settings.baseline | dict(zip(axes, names, strict=True))
-        for names in product(*(asked[axis] for axis in axes))
+        for names in product(*(selected[axis] for axis in axes))
     ]
-    kept = [
-        chosen
-        for chosen in crossed
-        if not any(entry.items() <= chosen.items() for entry in settings.cells.exclude)
+    remaining = [
+        values
+        for values in combinations
+        if not any(entry.items() <= values.items() for entry in settings.cells.exclude)
     ]
     included = [settings.baseline | entry for entry in settings.cells.include]
-    cells = [_cell(settings, chosen) for chosen in (settings.baseline, *kept, *included)]
+    cells = [_cell(settings, values) for values in (settings.baseline, *remaining, *included)]
     return {cell.name: cell for cell in cells}
 
 
 def reference(settings: MatrixSettings, cells: Mapping[str, Cell], cell: Cell) -> Cell | None:
     """The cell that another one is compared with.
 
-    That is the one which differs only in the environment, if the matrix has it, and else the
+    It is the cell that differs only in the environment, if the matrix has it, or else the
     baseline; the baseline itself has none.
     """
     same_axes = _cell(settings, {ENVIRONMENT: settings.baseline[ENVIRONMENT], **cell.axes})
     baseline = _cell(settings, settings.baseline)
-    for found in (same_axes, baseline):
-        if found.name in cells and found.name != cell.name:
-            return found
+    for candidate in (same_axes, baseline):
+        if candidate.name in cells and candidate.name != cell.name:
+            return candidate
     return None
 
 
 def configuration(
     settings: MatrixSettings, cell: Cell, whole: Mapping[str, Any], inputs: str
 ) -> dict[str, Any]:
-    """The configuration that a cell runs with.
+    """The configuration of a cell.
 
     Args:
         settings: the matrix.
@@ -69,23 +69,23 @@ def configuration(
     """
     layers = [settings.run]
     layers += [settings.axes[axis][name] for axis, name in cell.axes.items()]
-    return merged(whole, *(_replaced(layer, inputs) for layer in layers))
+    return merged(whole, *(_with_inputs(layer, inputs) for layer in layers))
 
 
-def _replaced(value: Any, inputs: str) -> Any:
+def _with_inputs(value: Any, inputs: str) -> Any:
     match value:
         case str():
             return value.replace("{inputs}", inputs)
         case dict():
-            return {key: _replaced(item, inputs) for key, item in value.items()}
+            return {key: _with_inputs(item, inputs) for key, item in value.items()}
         case list():
-            return [_replaced(item, inputs) for item in value]
+            return [_with_inputs(item, inputs) for item in value]
         case _:
             return value
 
 
-def _cell(settings: MatrixSettings, chosen: Mapping[str, str]) -> Cell:
-    axes = {axis: chosen[axis] for axis in settings.axes}
+def _cell(settings: MatrixSettings, values: Mapping[str, str]) -> Cell:
+    axes = {axis: values[axis] for axis in settings.axes}
     others = [f"{axis}-{name}" for axis, name in axes.items() if name != settings.baseline[axis]]
-    environment = chosen[ENVIRONMENT]
+    environment = values[ENVIRONMENT]
     return Cell("+".join([environment, *others]), environment, axes)

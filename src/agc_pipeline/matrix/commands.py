@@ -1,4 +1,4 @@
-"""Commands that may fail or hang, run to their end or their time-out, with their output kept."""
+"""Commands that may fail or hang: run with a time-out and a log."""
 
 import os
 import shutil
@@ -14,12 +14,12 @@ from agc_pipeline.errors import ServiceError
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a command.
+class CommandResult:
+    """Result of a command.
 
     Attributes:
         code: exit status; None after a time-out.
-        output: what it wrote, both streams.
+        output: both streams.
         seconds: wall-clock time.
     """
 
@@ -28,7 +28,7 @@ class Outcome:
     seconds: float
 
     @property
-    def well(self) -> bool:
+    def succeeded(self) -> bool:
         """Whether the command ended without an error."""
         return self.code == 0
 
@@ -40,19 +40,19 @@ def run(
     timeout: float,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
-) -> Outcome:
-    """Run a command; at a time-out, or if this process is ended, it is killed with all it started.
+) -> CommandResult:
+    """Run a command; after a time-out, or if this process ends, all its processes are killed.
 
     Args:
         arguments: program and arguments.
         log: file that its output is written to.
         timeout: seconds.
-        environment: variables, in place of those of this process.
+        environment: variables, instead of those of this process.
         folder: working directory.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    # Batch systems end jobs so, and without a handler nothing below would be done.
+    # Batch systems end jobs this way, and without a handler nothing below would run.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - the commands are ours
@@ -69,11 +69,11 @@ def run(
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            # Also what outlives its parent.
+            # Also processes that outlive their parent.
             _kill(process)
             signal.signal(signal.SIGTERM, before)
     text = log.read_text(encoding="utf-8", errors="replace")
-    return Outcome(code, text, time.monotonic() - started)
+    return CommandResult(code, text, time.monotonic() - started)
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
@@ -90,12 +90,12 @@ def uv() -> str:
     Raises:
         ServiceError: if it is not installed.
     """
-    found = shutil.which("uv")
-    if found is None:
+    path = shutil.which("uv")
+    if path is None:
         raise ServiceError(
             "uv, which builds the environments of the matrix, is not installed",
             place="PATH",
             remedy="install the locked environment with `make setup`, or the extra `matrix` of "
             "the package",
         )
-    return found
+    return path

@@ -1,4 +1,4 @@
-"""Histograms and fit of a cell against those of the baseline."""
+"""Comparison of the histograms and the fit of a cell with those of the baseline."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,11 +14,11 @@ _BINS_SHOWN = 5
 def histograms(
     ours: Mapping[str, hist.Hist], theirs: Mapping[str, hist.Hist], *, tolerance: float
 ) -> Equality:
-    """Compare bin by bin, with under- and overflow; further histograms of ours do not matter.
+    """Compare bin by bin, with under- and overflow; further histograms of the cell are ignored.
 
     Args:
-        ours: the cell's.
-        theirs: the baseline's.
+        ours: of the cell.
+        theirs: of the baseline.
         tolerance: relative difference of contents or variances that counts as rounding.
     """
     exact = True
@@ -27,16 +27,16 @@ def histograms(
         if name not in ours:
             differences.append(Difference(name=name, what="missing"))
             continue
-        found = ours[name]
-        if not np.array_equal(found.axes[0].edges, reference.axes[0].edges):
-            differences.append(Difference(name=name, what="other bin edges"))
+        histogram = ours[name]
+        if not np.array_equal(histogram.axes[0].edges, reference.axes[0].edges):
+            differences.append(Difference(name=name, what="different bin edges"))
             continue
-        a, b = found.view(flow=True), reference.view(flow=True)
-        same = np.array_equal(a.value, b.value) and np.array_equal(a.variance, b.variance)
-        exact &= same
+        a, b = histogram.view(flow=True), reference.view(flow=True)
+        equal = np.array_equal(a.value, b.value) and np.array_equal(a.variance, b.variance)
+        exact &= equal
         close = np.isclose(a.value, b.value, rtol=tolerance, atol=0)
         close &= np.isclose(a.variance, b.variance, rtol=tolerance, atol=0)
-        if not same and not close.all():
+        if not equal and not close.all():
             differences.append(Difference(name=name, what=_bins(a.value, b.value, ~close)))
     further = sorted(ours.keys() - theirs.keys())
     return _equality("histograms", len(theirs), differences, exact=exact, further=len(further))
@@ -45,13 +45,13 @@ def histograms(
 def _bins(ours: Any, theirs: Any, differing: Any) -> str:
     """Which bins differ; 0 is the underflow."""
     indices = np.flatnonzero(differing)
-    shown = [
+    texts = [
         f"bin {index}: {ours[index]:.6g} instead of {theirs[index]:.6g}"
         for index in indices[:_BINS_SHOWN]
     ]
     if len(indices) > _BINS_SHOWN:
-        shown.append(f"and {len(indices) - _BINS_SHOWN} more bins")
-    return "; ".join(shown)
+        texts.append(f"and {len(indices) - _BINS_SHOWN} more bins")
+    return "; ".join(texts)
 
 
 def fit(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, tolerance: float) -> Equality:
@@ -59,7 +59,7 @@ def fit(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, tolerance: float)
 
     Args:
         ours: content of ``fit.json`` of the cell.
-        theirs: the baseline's.
+        theirs: of the baseline.
         tolerance: difference relative to the baseline's uncertainty that counts as rounding.
     """
     values, references = _parameters(ours), _parameters(theirs)
@@ -69,14 +69,13 @@ def fit(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, tolerance: float)
         if name not in values:
             differences.append(Difference(name=name, what="missing"))
             continue
-        found = values[name]
+        value, error = values[name]
         allowed = tolerance * (uncertainty or 1.0)
-        shifts = (abs(found[0] - bestfit), abs(found[1] - uncertainty))
-        # Not a number is no agreement either.
+        shifts = (abs(value - bestfit), abs(error - uncertainty))
+        # NaN does not agree.
         if not all(shift <= allowed for shift in shifts):
             what = (
-                f"{found[0]:.6g} \u00b1 {found[1]:.4g} instead of "
-                f"{bestfit:.6g} \u00b1 {uncertainty:.4g}"
+                f"{value:.6g} \u00b1 {error:.4g} instead of {bestfit:.6g} \u00b1 {uncertainty:.4g}"
             )
             differences.append(Difference(name=name, what=what))
     further = len(values.keys() - references.keys())

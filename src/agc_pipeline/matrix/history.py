@@ -1,4 +1,4 @@
-"""Earlier runs of cells, kept in one JSON file, and what separates bad cells from good ones."""
+"""Earlier runs of cells in one JSON file, and the differences between bad and good ones."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from statistics import median
 from pydantic import Field
 
 from agc_pipeline.files import read_record, write_json
-from agc_pipeline.matrix.records import CellRecord, Judged
+from agc_pipeline.matrix.records import CellRecord, CellVerdict
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.settings import Settings
 
@@ -20,9 +20,9 @@ class Entry(Settings):
 
     Attributes:
         cell: its name.
-        finished: when, in ISO format, UTC.
-        verdict: the class.
-        reason: why.
+        finished: time of the end, in ISO format, UTC.
+        verdict: on the cell.
+        reason: of the verdict.
         axes: axis to the name of its value.
         environment: digest of the environment; None if it does not resolve.
         requirements: that override the lock.
@@ -53,7 +53,7 @@ class History(Settings):
     """All runs, oldest first.
 
     Attributes:
-        environments: digest to package to version; each is kept once.
+        environments: digest to package to version.
         entries: the runs.
     """
 
@@ -66,7 +66,7 @@ class History(Settings):
 
 
 class Change(Settings):
-    """One thing in which two runs differ; None where one of them does not have it."""
+    """One difference between two runs; None where a run has no value."""
 
     what: str
     good: str | None
@@ -74,13 +74,13 @@ class Change(Settings):
 
 
 class Separation(Settings):
-    """What separates a bad cell from the good one that is closest to it.
+    """Differences between a bad cell and the closest good one.
 
     Attributes:
         bad: name of the bad cell.
         good: name of the good one.
         finished: when the good one ran.
-        changes: in what they differ.
+        changes: the differences.
     """
 
     bad: str
@@ -103,10 +103,10 @@ def write(path: Path, history: History) -> None:
     write_json(path, history.model_dump(mode="json"))
 
 
-def add(history: History, judged: Iterable[Judged]) -> History:
-    """The history with runs that it does not have yet."""
-    known = {(entry.cell, entry.finished) for entry in history.entries}
-    new = [item for item in judged if (item.cell.name, item.cell.finished) not in known]
+def add(history: History, verdicts: Iterable[CellVerdict]) -> History:
+    """The history with further runs; runs that it has are ignored."""
+    recorded = {(entry.cell, entry.finished) for entry in history.entries}
+    new = [item for item in verdicts if (item.cell.name, item.cell.finished) not in recorded]
     environments = dict(history.environments)
     for item in new:
         if item.cell.environment.digest is not None:
@@ -116,14 +116,14 @@ def add(history: History, judged: Iterable[Judged]) -> History:
     return History(environments=environments, entries=tuple(entries))
 
 
-def separations(history: History, judged: Sequence[Judged]) -> tuple[Separation, ...]:
-    """For each bad cell the good run, of now or earlier, that differs from it in least.
+def separations(history: History, verdicts: Sequence[CellVerdict]) -> tuple[Separation, ...]:
+    """For each bad cell the good run, of now or earlier, that differs least from it.
 
     Of several the latest, and those of the same cell before others.
     """
     good = [entry for entry in history.entries if entry.verdict in _GOOD]
-    found = []
-    for item in judged:
+    separations = []
+    for item in verdicts:
         if item.verdict not in _BAD or not good:
             continue
         bad = _entry(item)
@@ -131,7 +131,7 @@ def separations(history: History, judged: Sequence[Judged]) -> tuple[Separation,
             reversed(good),
             key=lambda entry: (len(changes(history, entry, bad)), entry.cell != bad.cell),
         )
-        found.append(
+        separations.append(
             Separation(
                 bad=bad.cell,
                 good=closest.cell,
@@ -139,17 +139,17 @@ def separations(history: History, judged: Sequence[Judged]) -> tuple[Separation,
                 changes=changes(history, closest, bad),
             )
         )
-    return tuple(found)
+    return tuple(separations)
 
 
 def changes(history: History, good: Entry, bad: Entry) -> tuple[Change, ...]:
-    """In what two runs differ: versions, Python, axes, this package, configuration.
+    """Differences between two runs: versions, Python, axes, this package, configuration.
 
-    An environment that does not resolve has no versions: there it is what was asked for.
+    For an environment that does not resolve they are the requirements, since it has no versions.
     """
     pairs: list[tuple[str, str | None, str | None]] = []
     if bad.environment is None or good.environment is None:
-        pairs.append(("requirements", _asked(good), _asked(bad)))
+        pairs.append(("requirements", _requirements(good), _requirements(bad)))
     else:
         ours, theirs = (history.environments[str(e.environment)] for e in (bad, good))
         pairs += [(name, theirs.get(name), ours.get(name)) for name in sorted({*ours, *theirs})]
@@ -166,11 +166,11 @@ def changes(history: History, good: Entry, bad: Entry) -> tuple[Change, ...]:
     return tuple(Change(what=what, good=a, bad=b) for what, a, b in pairs if a != b)
 
 
-def _asked(entry: Entry) -> str:
+def _requirements(entry: Entry) -> str:
     return ", ".join(entry.requirements) or "the lock file"
 
 
-def _entry(item: Judged) -> Entry:
+def _entry(item: CellVerdict) -> Entry:
     cell = item.cell
     return Entry(
         cell=cell.name,

@@ -1,4 +1,4 @@
-"""The events of a matrix in the forms that its input axis knows, listed as filesets."""
+"""The events of a matrix in the formats of its input axis, listed as filesets."""
 
 import shutil
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from agc_pipeline.provenance import file_digest
 from agc_pipeline.readers.opening import open_tree
 from agc_pipeline.settings import Settings
 
-FORMS = ("ttree", "rntuple", "skim")
+FORMATS = ("ttree", "rntuple", "skim")
 _CHUNK = 100_000
 
 
 def write(
     simulated: Mapping[str, Path], analysis: str, selection: Mapping[str, object], folder: Path
 ) -> dict[str, str]:
-    """Write each form of the events, with a fileset of its name beside its files.
+    """Write the events in each format, with a fileset of its name beside its files.
 
     Args:
         simulated: dataset to its file, which has a record beside it.
@@ -36,37 +36,37 @@ def write(
     """
     preselection = analyses.load_preselection(analysis)
     cuts = analyses.load(analysis).selection(dict(selection))
-    for form in FORMS:
-        listed = {}
+    for kind in FORMATS:
+        fileset: dict[str, Any] = {}
         for dataset, source in simulated.items():
-            path = folder / form / f"{dataset}.root"
+            path = folder / kind / f"{dataset}.root"
             path.parent.mkdir(parents=True, exist_ok=True)
-            n_events = _write(form, source, path, preselection, cuts)
+            n_events = _write(kind, source, path, preselection, cuts)
             record = path.with_suffix(".json")
-            made = read_json(source.with_suffix(".json"))
-            write_json(record, made | {"n_events": n_events})
+            simulation = read_json(source.with_suffix(".json"))
+            write_json(record, simulation | {"n_events": n_events})
             # Paths are relative to the fileset.
-            listed[dataset] = {
+            fileset[dataset] = {
                 "files": {
-                    f"{form}/{path.name}": {
+                    f"{kind}/{path.name}": {
                         "object_path": TREE,
                         "num_entries": n_events,
-                        "record": f"{form}/{record.name}",
+                        "record": f"{kind}/{record.name}",
                     }
                 }
             }
-        write_json(folder / f"{form}.json", listed)
+        write_json(folder / f"{kind}.json", fileset)
     return {
         str(path.relative_to(folder)): file_digest(path) for path in sorted(folder.rglob("*.root"))
     }
 
 
-def _write(form: str, source: Path, path: Path, analysis: Preselection, cuts: Settings) -> int:
-    if form == "ttree":
+def _write(kind: str, source: Path, path: Path, analysis: Preselection, cuts: Settings) -> int:
+    if kind == "ttree":
         shutil.copyfile(source, path)
         return int(open_tree(str(path), analysis.COLUMNS).num_entries)
 
-    def everything(events: Any) -> tuple[Any, dict[str, int]]:
+    def all_events(events: Any) -> tuple[Any, dict[str, int]]:
         return np.ones(len(events), dtype=bool), {}
 
     def selected(events: Any) -> tuple[Any, dict[str, int]]:
@@ -76,10 +76,10 @@ def _write(form: str, source: Path, path: Path, analysis: Preselection, cuts: Se
         _, written, _ = write_skim(
             tree,
             analysis.COLUMNS,
-            selected if form == "skim" else everything,
+            selected if kind == "skim" else all_events,
             path,
             url=str(source),
-            kind="rntuple" if form == "rntuple" else "ttree",
+            kind="rntuple" if kind == "rntuple" else "ttree",
             chunk_size=_CHUNK,
         )
     return written

@@ -1,4 +1,4 @@
-"""The matrix in the form that continuous integration systems read."""
+"""The matrix as JUnit XML, for continuous integration systems."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,18 +7,19 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from junitparser.junitparser import FinalResult
 
 from agc_pipeline.files import atomic_path
-from agc_pipeline.matrix.records import Judged
+from agc_pipeline.matrix.records import CellVerdict
 from agc_pipeline.matrix.settings import Verdict
+from agc_pipeline.matrix.verdicts import is_unexpected
 
 
-def write(path: Path, judged: Sequence[Judged], fail_on: Sequence[Verdict]) -> None:
+def write(path: Path, verdicts: Sequence[CellVerdict], fail_on: Sequence[Verdict]) -> None:
     """Write one test case for each cell, atomically.
 
-    A broken cell is an error, another bad surprise a failure. What is untested is skipped, and so
-    is what is bad as expected.
+    A broken cell is an error, another unexpected verdict a failure. Untested cells and those with
+    an expected verdict are skipped.
     """
     suite = TestSuite("matrix")
-    for item in judged:
+    for item in verdicts:
         case = TestCase(item.cell.name, classname="matrix", time=item.cell.seconds)
         case.result = _result(item, fail_on)
         failed = item.cell.failed
@@ -31,13 +32,8 @@ def write(path: Path, judged: Sequence[Judged], fail_on: Sequence[Verdict]) -> N
         xml.write(str(temporary), pretty=True)
 
 
-def surprise(item: Judged, fail_on: Sequence[Verdict]) -> bool:
-    """Whether a verdict is a bad one that is not expected."""
-    return item.verdict in fail_on and item.verdict is not item.expected
-
-
-def _result(item: Judged, fail_on: Sequence[Verdict]) -> list[FinalResult]:
-    if surprise(item, fail_on):
+def _result(item: CellVerdict, fail_on: Sequence[Verdict]) -> list[FinalResult]:
+    if is_unexpected(item, fail_on):
         kind = Error if item.verdict is Verdict.BROKEN else Failure
         return [kind(item.reason, item.verdict.value)]
     if item.verdict is Verdict.UNTESTED:

@@ -1,4 +1,4 @@
-"""This package as the environments of a matrix get it: the content of its wheel."""
+"""This package for the environments of a matrix: the content of its wheel."""
 
 import logging
 import shutil
@@ -15,15 +15,15 @@ from agc_pipeline.provenance import file_digest
 log = logging.getLogger(__name__)
 
 
-def make(project: Path, folder: Path, logfile: Path, *, timeout: float) -> PackageRecord:
+def build(project: Path, folder: Path, logfile: Path, *, timeout: float) -> PackageRecord:
     """Build the wheel and unpack it, unless this was done for the same code before.
 
-    Unpacked it can stand beside any environment, which then need not be built again for each
+    The unpacked wheel is used beside any environment, which then need not be rebuilt for each
     change of the code. No package index is needed.
 
     Args:
         project: folder with ``pyproject.toml``.
-        folder: keeps wheels and their content.
+        folder: of wheels and their content.
         logfile: for the output of the build.
         timeout: seconds.
 
@@ -35,22 +35,22 @@ def make(project: Path, folder: Path, logfile: Path, *, timeout: float) -> Packa
         shutil.rmtree(wheels, ignore_errors=True)
         command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
         command += ["--directory", str(wheels.absolute())]
-        outcome = run(command, logfile, timeout=timeout, folder=project)
-        built = sorted(wheels.glob("*.whl"))
-        if not outcome.well or len(built) != 1:
+        result = run(command, logfile, timeout=timeout, folder=project)
+        files = sorted(wheels.glob("*.whl"))
+        if not result.succeeded or len(files) != 1:
             raise PipelineError(
                 "the wheel of this package cannot be built: "
-                + " ".join(outcome.output.split())[-300:],
+                + " ".join(result.output.split())[-300:],
                 place=str(project / "pyproject.toml"),
-                remedy="correct it, or install the extra `matrix`, which has hatchling",
+                remedy="correct it, or install the extra `matrix`, which includes hatchling",
             )
-        digest = file_digest(built[0])
+        digest = file_digest(files[0])
         content = folder / digest[:16]
         if not content.exists():
             draft = folder / f"{digest[:16]}.draft"
             shutil.rmtree(draft, ignore_errors=True)
-            with zipfile.ZipFile(built[0]) as wheel:
+            with zipfile.ZipFile(files[0]) as wheel:
                 wheel.extractall(draft)
             draft.rename(content)
-    log.info("%s: %s", built[0].name, content)
+    log.info("%s: %s", files[0].name, content)
     return PackageRecord(digest=digest, path=str(content.absolute()))

@@ -1,4 +1,4 @@
-"""What the page of the matrix shows."""
+"""Content of the page of the matrix."""
 
 import os
 from collections import Counter
@@ -9,10 +9,9 @@ from typing import Any
 
 from agc_pipeline.matrix import history
 from agc_pipeline.matrix.history import Entry, History
-from agc_pipeline.matrix.judge import speed
-from agc_pipeline.matrix.junit import surprise
-from agc_pipeline.matrix.records import Judged
+from agc_pipeline.matrix.records import CellVerdict
 from agc_pipeline.matrix.settings import Verdict
+from agc_pipeline.matrix.verdicts import is_unexpected, speed
 
 TONES = {
     Verdict.WORKS: "good",
@@ -30,7 +29,7 @@ class Row:
     """One environment in the grid: the cell of each column, None where there is none."""
 
     environment: str
-    cells: tuple[Judged | None, ...]
+    cells: tuple[CellVerdict | None, ...]
 
 
 @dataclass(frozen=True)
@@ -55,41 +54,41 @@ class Trend:
 
 
 def values(
-    judged: Sequence[Judged],
+    verdicts: Sequence[CellVerdict],
     past: History,
     slower: float,
     fail_on: Sequence[Verdict],
     folder: Path,
 ) -> dict[str, Any]:
-    """What the template uses.
+    """Values of the template.
 
     Args:
-        judged: the cells of this run; the baseline is the first.
+        verdicts: on the cells of this run; the baseline is the first.
         past: all runs, with these.
-        slower: what a ratio must exceed one by to be called a regression.
-        fail_on: verdicts that are bad.
+        slower: excess of a ratio over one that counts as a regression.
+        fail_on: verdicts that are failures.
         folder: of the page.
     """
-    counts = Counter(item.verdict for item in judged)
-    # A column for what several environments are tried with, the baseline's cell among them.
-    placed = [(column(item), item) for item in judged]
-    tried = Counter(name for name, _ in placed)
-    columns = [name for name, n in tried.items() if n > 1 or name == placed[0][0]]
+    counts = Counter(item.verdict for item in verdicts)
+    # A column for values of the axes that several environments share, and for the baseline's.
+    by_column = [(column(item), item) for item in verdicts]
+    n_environments = Counter(name for name, _ in by_column)
+    columns = [name for name, n in n_environments.items() if n > 1 or name == by_column[0][0]]
     by_place = {
-        (item.cell.environment.name, name): item for name, item in placed if name in columns
+        (item.cell.environment.name, name): item for name, item in by_column if name in columns
     }
-    surprises = [item for item in judged if surprise(item, fail_on)]
+    unexpected = [item for item in verdicts if is_unexpected(item, fail_on)]
     return {
         "title": "The matrix",
-        "subtitle": f"{len(judged)} cells, each the small pipeline in an environment of its own, "
-        f"compared with {judged[0].cell.name}",
+        "subtitle": f"{len(verdicts)} cells, each the small pipeline in an environment of its own, "
+        f"compared with {verdicts[0].cell.name}",
         "partial": False,
         "left_out": (),
         "counts": [(verdict, counts[verdict]) for verdict in Verdict if counts[verdict]],
-        "surprises": surprises,
-        "foreseen": [
+        "unexpected": unexpected,
+        "expected_failures": [
             item
-            for item in judged
+            for item in verdicts
             if item.verdict is item.expected and item.verdict is not Verdict.WORKS
         ],
         "columns": columns,
@@ -97,21 +96,21 @@ def values(
             Row(name, tuple(by_place.get((name, other)) for other in columns))
             for name in dict.fromkeys(environment for environment, _ in by_place)
         ],
-        "alone": [(name, item) for name, item in placed if name not in columns],
-        "judged": judged,
-        "separations": history.separations(past, judged),
-        "trends": [trend(past, item.cell.name) for item in judged],
-        "rates": {item.cell.name: history.rates(item.cell) for item in judged},
+        "single_cells": [(name, item) for name, item in by_column if name not in columns],
+        "verdicts": verdicts,
+        "separations": history.separations(past, verdicts),
+        "trends": [trend(past, item.cell.name) for item in verdicts],
+        "rates": {item.cell.name: history.rates(item.cell) for item in verdicts},
         "tones": TONES,
-        # The folder may be published somewhere else.
+        # The folder may be published elsewhere.
         "link": lambda log: os.path.relpath(log, folder),
         "speed": lambda ratio: speed(ratio, slower),
-        "finished": max(item.cell.finished for item in judged),
+        "finished": max(item.cell.finished for item in verdicts),
     }
 
 
-def column(item: Judged) -> str:
-    """What a cell has besides its environment, in words."""
+def column(item: CellVerdict) -> str:
+    """Values of the axes of a cell in which it differs from the baseline."""
     _, *others = item.cell.name.split("+")
     return (
         ", ".join(" ".join(other.split("-", maxsplit=1)) for other in others) or "as the baseline"
@@ -122,19 +121,19 @@ def trend(past: History, cell: str) -> Trend:
     """The last runs of a cell, and a line through the rates of the last timed stage."""
     entries = past.of(cell)[-_RUNS_SHOWN:]
     stage = next((name for entry in reversed(entries) for name in reversed(entry.rates)), None)
-    known = [
+    rates = [
         (number, entry.rates[stage])
         for number, entry in enumerate(entries)
         if stage is not None and stage in entry.rates
     ]
-    highest = max((rate for _, rate in known), default=1.0)
+    highest = max((rate for _, rate in rates), default=1.0)
     step = _WIDTH / max(1, len(entries) - 1)
-    drawn = [f"{number * step:.1f},{_HEIGHT * (1 - rate / highest):.1f}" for number, rate in known]
+    points = [f"{number * step:.1f},{_HEIGHT * (1 - rate / highest):.1f}" for number, rate in rates]
     return Trend(
         cell=cell,
         entries=entries,
         stage=stage,
-        points=" ".join(drawn) if len(drawn) > 1 else "",
-        first=known[0][1] if known else None,
-        last=known[-1][1] if known else None,
+        points=" ".join(points) if len(points) > 1 else "",
+        first=rates[0][1] if rates else None,
+        last=rates[-1][1] if rates else None,
     )

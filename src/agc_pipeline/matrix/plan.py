@@ -1,4 +1,4 @@
-"""The jobs of a matrix, and what each of them is told; used by the workflow."""
+"""The jobs of a matrix and their settings; used by the workflow."""
 
 import json
 from functools import cached_property
@@ -19,7 +19,7 @@ class MatrixPlan:
 
     Args:
         settings: the matrix.
-        config: configuration of the workflow, which cells build upon.
+        config: configuration of the workflow, the base of all cells.
         project: folder with the Snakefile, ``pyproject.toml`` and the lock file.
         python: interpreter of environments that do not name one.
     """
@@ -48,21 +48,21 @@ class MatrixPlan:
 
     def uses_inputs(self, cell: str) -> bool:
         """Whether a cell reads the events that the matrix simulates."""
-        mine = self.cells[cell]
-        marks = [
-            cells.configuration(self.settings, mine, {}, inputs) for inputs in ("first", "second")
+        values = self.cells[cell]
+        configurations = [
+            cells.configuration(self.settings, values, {}, inputs) for inputs in ("first", "second")
         ]
-        return marks[0] != marks[1]
+        return configurations[0] != configurations[1]
 
     def needs(self, cell: str) -> dict[str, str]:
         """Records that a cell needs: its environment, the cell to compare with, the events."""
-        found = {"environment": f"{self.folder}/environments/{self.cells[cell].environment}.json"}
+        records = {"environment": f"{self.folder}/environments/{self.cells[cell].environment}.json"}
         reference = self.reference(cell)
         if reference is not None:
-            found["reference"] = f"{self.folder}/cells/{reference.name}.json"
+            records["reference"] = f"{self.folder}/cells/{reference.name}.json"
         if self.uses_inputs(cell):
-            found["events"] = f"{self.folder}/inputs.json"
-        return found
+            records["events"] = f"{self.folder}/inputs.json"
+        return records
 
     def simulate(self, dataset: str) -> str:
         """Settings of a simulation job."""
@@ -84,7 +84,7 @@ class MatrixPlan:
         ).model_dump_json()
 
     def inputs(self) -> str:
-        """Settings of the rule that writes the events in all forms."""
+        """Settings of the rule that writes the events in all formats."""
         return json.dumps(
             {
                 "analysis": self._config.analysis,
@@ -104,17 +104,17 @@ class MatrixPlan:
 
     def environment(self, name: str) -> str:
         """Settings of the rule that builds an environment."""
-        asked = self.settings.environments[name]
+        environment = self.settings.environments[name]
         return json.dumps(
             {
                 "name": name,
                 "needs": requirements.direct(self.project / "pyproject.toml", self.settings.extras),
-                "requirements": asked.requirements,
+                "requirements": environment.requirements,
                 # A wheel or checkout that changed makes another environment.
-                "contents": requirements.contents(asked.requirements),
+                "contents": requirements.contents(environment.requirements),
                 "lock": str(self.project / "requirements" / "lock.txt"),
-                "python": asked.python or self._python,
-                "prerelease": asked.prerelease,
+                "python": environment.python or self._python,
+                "prerelease": environment.prerelease,
                 "folder": self.settings.folder,
                 "timeout": self.settings.timeout,
             }
@@ -149,7 +149,7 @@ class MatrixPlan:
         )
 
     def page(self) -> str:
-        """Settings of the rule that judges and draws."""
+        """Settings of the rule that writes the verdicts and the page."""
         return json.dumps(
             {
                 "expected": {

@@ -1,4 +1,4 @@
-"""What the jobs of a matrix write, and the next ones read."""
+"""Records of a matrix: packages, environments, cells and verdicts."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ StepName = Literal["resolve", "install", "import", "run", "time"]
 
 
 class Step(Settings):
-    """One step on the way to a result.
+    """One step of a cell.
 
     Attributes:
         name: of the step.
@@ -32,14 +32,14 @@ class EnvironmentRecord(Settings):
     Attributes:
         name: in the configuration.
         requirements: that override the lock.
-        python: version of Python, or what was asked for where it is not at hand.
+        python: version of Python, or the requested one if it is not available.
         steps: resolving and installing.
-        unavailable: why the environment could not be tried at all; None if it could.
+        unavailable: why the environment could not be built; None if it could.
         versions: package to version; empty if it does not resolve.
-        moved: those that differ from the lock: package to locked and resolved version.
-        digest: SHA-256 of what is in it; None if it does not resolve.
+        changed_versions: package to locked and resolved version, where they differ.
+        digest: SHA-256 of its content; None if it does not resolve.
         interpreter: path; None if it is not installed.
-        install_seconds: that installation took, when it was built.
+        install_seconds: duration of the installation.
     """
 
     name: str
@@ -48,14 +48,14 @@ class EnvironmentRecord(Settings):
     steps: tuple[Step, ...] = ()
     unavailable: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
-    moved: dict[str, tuple[str | None, str | None]] = Field(default_factory=dict)
+    changed_versions: dict[str, tuple[str | None, str | None]] = Field(default_factory=dict)
     digest: str | None = None
     interpreter: str | None = None
     install_seconds: float | None = None
 
 
 class PackageRecord(Settings):
-    """This package, as it is put into environments.
+    """This package, as it is used in environments.
 
     Attributes:
         digest: SHA-256 of its wheel.
@@ -66,13 +66,13 @@ class PackageRecord(Settings):
     path: str
 
 
-class Measured(Settings):
+class StageRecord(Settings):
     """One stage that ran.
 
     Attributes:
         module: of the stage.
         arguments: its command line.
-        given: what it read from standard input; None if nothing.
+        stdin: text that it read from standard input; None if nothing.
         cpu_seconds: of the stage, with processes that it started and waited for.
         start_cpu_seconds: until the stage began: interpreter and imports.
         memory_mb: largest resident memory of one of its processes.
@@ -80,7 +80,7 @@ class Measured(Settings):
 
     module: str
     arguments: tuple[str, ...]
-    given: str | None = None
+    stdin: str | None = None
     cpu_seconds: float
     start_cpu_seconds: float
     memory_mb: float
@@ -104,7 +104,7 @@ class Difference(Settings):
 
 
 class Equality(Settings):
-    """How results compare with the baseline's.
+    """Comparison of results with those of the baseline.
 
     Attributes:
         grade: equal to the bit, within the tolerance, or different.
@@ -121,7 +121,7 @@ class Rates(Settings):
     """Times of the longest job of a stage, repeated.
 
     Attributes:
-        events: that it stands for; None where that is not known.
+        events: of its input; None where that is not known.
         cpu: CPU time of each repetition, seconds.
         wall: wall-clock time of each repetition, seconds.
     """
@@ -148,14 +148,14 @@ class Ratio(Settings):
 
 
 class Timing(Settings):
-    """A stage, timed.
+    """Times of a stage.
 
     Attributes:
         stage: its name.
         rates: of this cell.
-        baseline: of the baseline, in turns; None for the baseline itself.
+        baseline: of the baseline, measured alternately; None for the baseline itself.
         cpu: ratio of CPU times.
-        wall: ratio of wall-clock times, in which waiting shows.
+        wall: ratio of wall-clock times, which include waiting.
     """
 
     stage: str
@@ -166,7 +166,7 @@ class Timing(Settings):
 
 
 class CellRecord(Settings):
-    """What became of a cell.
+    """The result of a cell.
 
     Attributes:
         name: of the cell.
@@ -174,13 +174,13 @@ class CellRecord(Settings):
         reference: name of the cell that it is compared with; None for the baseline.
         same_axes: whether only the environment differs from the reference.
         finished: when, in ISO format, UTC.
-        seconds: that the cell took.
-        cpu_seconds: CPU time that it took, with all its processes.
-        environment: what it ran in.
+        seconds: wall-clock time of the cell.
+        cpu_seconds: CPU time of all its processes.
+        environment: of the cell.
         package: digest of this package.
         configuration: digest of the configuration.
-        untested: why nothing can be said; None if something can.
-        same_environment: whether it is the reference's, so that there was nothing to run.
+        untested: why there is no result; None if there is one.
+        same_environment: whether it is that of the reference, so that nothing was run.
         steps: those of the environment, then importing and running.
         results: folder of its results, if it ran.
         import_seconds: CPU time of the imports of all stages.
@@ -207,7 +207,7 @@ class CellRecord(Settings):
     steps: tuple[Step, ...]
     results: str | None = None
     import_seconds: float | None = None
-    stages: tuple[Measured, ...] = ()
+    stages: tuple[StageRecord, ...] = ()
     warnings: tuple[str, ...] = ()
     new_warnings: tuple[str, ...] = ()
     histograms: Equality | None = None
@@ -216,7 +216,7 @@ class CellRecord(Settings):
 
     @property
     def failed(self) -> Step | None:
-        """The step at which it broke."""
+        """The step that failed."""
         return next((step for step in self.steps if step.problem is not None), None)
 
     @property
@@ -225,14 +225,14 @@ class CellRecord(Settings):
         return max((stage.memory_mb for stage in self.stages), default=None)
 
 
-class Judged(Settings):
+class CellVerdict(Settings):
     """A cell with its verdict.
 
     Attributes:
-        cell: what became of it.
+        cell: its record.
         verdict: the class.
-        reason: why, in a sentence or two.
-        expected: the verdict that is no surprise.
+        reason: of the verdict, in a sentence or two.
+        expected: the expected verdict.
     """
 
     cell: CellRecord

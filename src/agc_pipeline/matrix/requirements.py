@@ -1,4 +1,4 @@
-"""What an environment must hold: the needs of the package, with what differs from the lock."""
+"""Requirements of an environment: dependencies of the package, and changes to the lock."""
 
 import hashlib
 import re
@@ -12,15 +12,15 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.provenance import file_digest
 
-# What appears in a checkout without being part of it.
-_MADE = {"__pycache__", "build", "dist", "node_modules"}
+# Folders in a checkout that are not part of it.
+_GENERATED = {"__pycache__", "build", "dist", "node_modules"}
 
 
 def direct(project: Path, extras: Iterable[str]) -> tuple[str, ...]:
-    """Names, with their own extras, of what the package needs.
+    """Names, with their own extras, of the dependencies of the package.
 
-    Its bounds are left out: whether the package works beyond them is what a matrix is to find
-    out. Versions come from the lock file.
+    Their bounds are left out: a matrix is to test whether the package works beyond them. Versions
+    come from the lock file.
 
     Args:
         project: ``pyproject.toml`` of the package.
@@ -40,11 +40,11 @@ def direct(project: Path, extras: Iterable[str]) -> tuple[str, ...]:
                 remedy=f"it has {', '.join(optional)}",
             )
         lines += optional[extra]
-    found = []
+    dependencies = []
     for requirement in map(Requirement, lines):
         inner = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-        found.append(f"{requirement.name}{inner}")
-    return tuple(dict.fromkeys(found))
+        dependencies.append(f"{requirement.name}{inner}")
+    return tuple(dict.fromkeys(dependencies))
 
 
 def local_path(requirement: str) -> Path | None:
@@ -54,9 +54,9 @@ def local_path(requirement: str) -> Path | None:
 
 
 def name(requirement: str) -> str | None:
-    """Normalised name of the package that a requirement asks for.
+    """Normalised name of the package of a requirement.
 
-    None for a checkout, which does not tell before it is built.
+    None for a checkout, whose name is not known before it is built.
 
     Raises:
         ConfigurationError: if it cannot be read.
@@ -75,7 +75,7 @@ def name(requirement: str) -> str | None:
 
 
 def input_lines(needs: Iterable[str], overriding: Iterable[str]) -> tuple[str, ...]:
-    """Lines for the resolver: overriding requirements, and what the package needs beside them."""
+    """Lines for the resolver: dependencies of the package, and overriding requirements."""
     paths = {requirement: local_path(requirement) for requirement in overriding}
     lines = [requirement if path is None else str(path) for requirement, path in paths.items()]
     # Bare names beside an overriding requirement do not conflict with it.
@@ -84,16 +84,16 @@ def input_lines(needs: Iterable[str], overriding: Iterable[str]) -> tuple[str, .
 
 def contents(overriding: Iterable[str]) -> dict[str, str]:
     """SHA-256 of wheels and checkouts among requirements, "missing" where there is none."""
-    found = {}
+    digests = {}
     for requirement in overriding:
         path = local_path(requirement)
         if path is None:
             continue
         if path.is_dir():
-            found[requirement] = _folder_digest(path)
+            digests[requirement] = _folder_digest(path)
         else:
-            found[requirement] = file_digest(path) if path.is_file() else "missing"
-    return found
+            digests[requirement] = file_digest(path) if path.is_file() else "missing"
+    return digests
 
 
 def outside(overriding: Iterable[str]) -> dict[str, str]:
@@ -101,22 +101,22 @@ def outside(overriding: Iterable[str]) -> dict[str, str]:
 
     Their version may be that of a release.
     """
-    found = {}
+    origins = {}
     for requirement in overriding:
         path = local_path(requirement)
         if path is not None:
-            found[str(canonicalize_name(_local(path)[0]))] = "local"
+            origins[str(canonicalize_name(_local(path)[0]))] = "local"
         elif Requirement(requirement).url is not None:
-            found[str(canonicalize_name(Requirement(requirement).name))] = "address"
-    return found
+            origins[str(canonicalize_name(Requirement(requirement).name))] = "address"
+    return origins
 
 
 def versions(resolved: Iterable[str]) -> dict[str, str]:
     """Package to version, or to the address that it comes from, of the resolver's lines.
 
-    A wheel or checkout that was asked for by its path stands there as that path.
+    A wheel or checkout that is required by its path is listed as that path.
     """
-    found = {}
+    versions = {}
     for line in resolved:
         text = line.partition(" ;")[0].strip()
         if re.match(r"^[A-Za-z0-9._-]+==", text):
@@ -126,12 +126,12 @@ def versions(resolved: Iterable[str]) -> dict[str, str]:
             version = address.rpartition("/")[2] or address
         else:
             package, version = _local(Path(text))
-        found[str(canonicalize_name(package))] = version
-    return found
+        versions[str(canonicalize_name(package))] = version
+    return versions
 
 
 def _local(path: Path) -> tuple[str, str]:
-    """Name and version of a wheel; of a checkout its name and where it is."""
+    """Name and version of a wheel; name and path of a checkout."""
     if path.suffix == ".whl":
         package, version, _, _ = parse_wheel_filename(path.name)
         return package, str(version)
@@ -144,6 +144,6 @@ def _folder_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and not any(part in _MADE or part.startswith(".") for part in parts):
+        if path.is_file() and not any(part in _GENERATED or part.startswith(".") for part in parts):
             digest.update(f"{Path(*parts)}\0{file_digest(path)}\0".encode())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The file that describes a matrix: environments, axes, and which of their cells to run."""
+"""The file that describes a matrix: environments, axes, and the cells to run."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -19,12 +19,12 @@ from agc_pipeline.settings import Settings, explain
 
 ENVIRONMENT = "environment"
 
-# They become parts of file names.
+# Used in file names.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class Verdict(StrEnum):
-    """What became of a cell, from best to worst; UNTESTED stands outside of this order."""
+    """Verdicts on cells, from best to worst; UNTESTED is outside of this order."""
 
     WORKS = "works"
     SLOWER = "slower"
@@ -34,15 +34,15 @@ class Verdict(StrEnum):
 
 
 class EnvironmentSettings(Settings):
-    """One environment, as what differs from the lock file.
+    """One environment: its differences from the lock file.
 
     Attributes:
-        requirements: what replaces the locked versions, as pip reads it: ``coffea==2026.7.0``,
+        requirements: replacements of locked versions, as pip reads them: ``coffea==2026.7.0``,
             ``coffea`` (the newest), a path of a wheel or a checkout, ``coffea @ git+https://...``.
-            What cannot stay as locked beside it moves, and nothing else.
+            Only versions that conflict with them change as well.
         python: version of Python, or path of an interpreter; None is the one of the workflow.
         prerelease: take pre-releases where the requirements allow them.
-        expect: verdict that is no surprise, e.g. of a release that is known to be broken.
+        expect: expected verdict, e.g. of a release that is known to be broken.
     """
 
     requirements: tuple[str, ...] = ()
@@ -69,10 +69,10 @@ class CellsSettings(Settings):
     """Which cells to run, as in the matrices of continuous integration.
 
     Attributes:
-        matrix: axis to its values: all combinations are cells. An axis that is not named stays
-            at the baseline; without ``environment`` all environments are taken.
-        exclude: cells that have all of the given values are left out.
-        include: further cells; what is not given is that of the baseline.
+        matrix: axis to its values: all combinations are cells. An axis that is not named has its
+            baseline value; without ``environment`` all environments are used.
+        exclude: cells that have all values of an entry are left out.
+        include: further cells; missing values are those of the baseline.
     """
 
     matrix: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -98,7 +98,7 @@ class TimingSettings(Settings):
     Attributes:
         stages: whose longest job is repeated.
         repeats: number of pairs of cell and baseline.
-        slower: a stage is called slower only if the whole interval for the median ratio is above
+        slower: a stage counts as slower only if the whole interval for the median ratio is above
             one plus this.
     """
 
@@ -111,20 +111,20 @@ class MatrixSettings(Settings):
     """A matrix.
 
     Attributes:
-        folder: for environments, which are kept by the digest of what is in them, and the history.
+        folder: for environments, named by the digest of their content, and the history.
         extras: of the package, installed into each environment.
         inputs: the events.
-        target: file in the results that a cell makes.
+        target: file in the results that a cell writes.
         timeout: seconds that resolving, installing and running may each take.
-        run: configuration of all cells, on top of the one that the workflow was given.
+        run: configuration of all cells, on top of that of the workflow.
         environments: by name.
-        axes: axis to the names of its values to the configuration that each stands for.
+        axes: axis to the names of its values to the configuration of each.
             ``{inputs}`` in a text is replaced by the folder of the events.
         baseline: the cell that the others are compared with.
         cells: which to run.
         tolerance: of results.
         timing: of stages.
-        fail_on: verdicts that, where they are not expected, end ``snakemake matrix`` with an error.
+        fail_on: verdicts that end ``snakemake matrix`` with an error unless they are expected.
     """
 
     folder: str = Field(min_length=1)
@@ -170,36 +170,36 @@ def read(path: Path) -> MatrixSettings:
             remedy="correct the file",
         ) from error
     try:
-        found = MatrixSettings.model_validate(content)
+        settings = MatrixSettings.model_validate(content)
     except ValidationError as error:
         raise explain(error, MatrixSettings, place=str(path)) from error
-    problem = _unknown(found)
+    problem = _unknown_name(settings)
     if problem is not None:
-        raise ConfigurationError(problem, place=str(path), remedy="correct the name, or add it")
-    return found
+        raise ConfigurationError(problem, place=str(path), remedy="correct the name, or define it")
+    return settings
 
 
-def _unknown(settings: MatrixSettings) -> str | None:
-    """What is wrong with the names of axes and values; None if nothing is."""
+def _unknown_name(settings: MatrixSettings) -> str | None:
+    """The first unknown name of an axis or value; None if all are known."""
     values = settings.values_of
     if ENVIRONMENT in settings.axes:
-        return f"`axes.{ENVIRONMENT}`: environments stand in `environments`"
+        return f"`axes.{ENVIRONMENT}`: environments are defined in `environments`"
     missing = sorted(values.keys() - settings.baseline.keys())
     if missing:
-        return f"`baseline` does not say which {', '.join(missing)}"
-    chosen = [("baseline", axis, name) for axis, name in settings.baseline.items()]
-    chosen += [
+        return f"`baseline` does not define {', '.join(missing)}"
+    names_in_use = [("baseline", axis, name) for axis, name in settings.baseline.items()]
+    names_in_use += [
         ("cells.matrix", axis, name)
         for axis, names in settings.cells.matrix.items()
         for name in names
     ]
-    chosen += [
+    names_in_use += [
         (f"cells.{key}", axis, name)
         for key in ("exclude", "include")
         for entry in getattr(settings.cells, key)
         for axis, name in entry.items()
     ]
-    for place, axis, name in chosen:
+    for place, axis, name in names_in_use:
         if axis not in values:
             return f"`{place}`: no axis {axis!r}, there are {', '.join(values)}"
         if name not in values[axis]:

@@ -1,4 +1,4 @@
-"""Times of stages in two environments, taken in turns, and what may be concluded from them."""
+"""Times of stages in two environments, measured alternately, and their ratios."""
 
 import json
 import math
@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from agc_pipeline.files import read_json
-from agc_pipeline.matrix.records import Measured, Rates, Ratio, Timing
+from agc_pipeline.matrix.records import Rates, Ratio, StageRecord, Timing
 
 # Intervals for a median get as close to this as the number of pairs allows.
 _CONFIDENCE = 0.95
@@ -24,7 +24,7 @@ class RepetitionError(Exception):
 
     Args:
         worker: that repeated it.
-        problem: in words.
+        problem: description.
     """
 
     def __init__(self, worker: "Worker", problem: str) -> None:
@@ -42,7 +42,7 @@ class Worker:
         timeout: seconds for one repetition.
 
     Attributes:
-        log: as given.
+        log: path of the log.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Worker:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
 
-    def repeat(self, stage: Measured) -> tuple[float, float]:
+    def repeat(self, stage: StageRecord) -> tuple[float, float]:
         """CPU and wall-clock time of one repetition, seconds.
 
         Raises:
@@ -82,57 +82,58 @@ class Worker:
         """
         assert self._process.stdin is not None  # noqa: S101 - opened as a pipe
         assert self._process.stdout is not None  # noqa: S101
-        request = stage.model_dump(include={"module", "arguments", "given"})
+        request = stage.model_dump(include={"module", "arguments", "stdin"})
         try:
             print(json.dumps(request), file=self._process.stdin, flush=True)
             ready, _, _ = select.select([self._process.stdout], [], [], self._timeout)
             if not ready:
                 raise RepetitionError(
-                    self, f"a repetition of {stage.stage} is not ready after {self._timeout:.0f} s"
+                    self,
+                    f"a repetition of {stage.stage} did not finish within {self._timeout:.0f} s",
                 )
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        answer: dict[str, Any] = json.loads(line) if line else {"code": None}
-        if answer["code"] != 0:
-            raise RepetitionError(self, f"{stage.stage} ran once and fails when it is repeated")
-        return float(answer["cpu"]), float(answer["wall"])
+        response: dict[str, Any] = json.loads(line) if line else {"code": None}
+        if response["code"] != 0:
+            raise RepetitionError(self, f"{stage.stage} ran once, but fails when it is repeated")
+        return float(response["cpu"]), float(response["wall"])
 
 
 def time_stage(
     repeats: int,
-    here: tuple[Worker, Measured],
-    there: tuple[Worker, Measured] | None,
+    cell: tuple[Worker, StageRecord],
+    baseline: tuple[Worker, StageRecord] | None,
 ) -> Timing:
-    """Repeat a stage in this cell and in the baseline, in turns.
+    """Repeat a stage alternately in this cell and in the baseline.
 
     Args:
         repeats: number of repetitions.
-        here: worker of the cell and its job.
-        there: the baseline's; None for the baseline itself.
+        cell: its worker and job.
+        baseline: worker and job of the baseline; None for the baseline itself.
     """
-    sides = [here] if there is None else [here, there]
-    # The first of all finds nothing in the caches of the system.
+    sides = [cell] if baseline is None else [cell, baseline]
+    # The first repetition finds empty caches of the system.
     for worker, job in sides:
         worker.repeat(job)
-    taken: list[list[tuple[float, float]]] = [[] for _ in sides]
+    times: list[list[tuple[float, float]]] = [[] for _ in sides]
     for number in range(repeats):
         order = range(len(sides)) if number % 2 == 0 else reversed(range(len(sides)))
         for side in order:
             worker, job = sides[side]
-            taken[side].append(worker.repeat(job))
+            times[side].append(worker.repeat(job))
     rates = [
         Rates(
             events=events(job),
-            cpu=tuple(cpu for cpu, _ in times),
-            wall=tuple(wall for _, wall in times),
+            cpu=tuple(cpu for cpu, _ in pairs),
+            wall=tuple(wall for _, wall in pairs),
         )
-        for (_, job), times in zip(sides, taken, strict=True)
+        for (_, job), pairs in zip(sides, times, strict=True)
     ]
-    if there is None:
-        return Timing(stage=here[1].stage, rates=rates[0])
+    if baseline is None:
+        return Timing(stage=cell[1].stage, rates=rates[0])
     return Timing(
-        stage=here[1].stage,
+        stage=cell[1].stage,
         rates=rates[0],
         baseline=rates[1],
         cpu=compare(rates[0].cpu, rates[1].cpu),
@@ -148,7 +149,7 @@ def compare(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
 
     Args:
         ours: times of a cell.
-        theirs: times of the baseline, of the same length.
+        theirs: times of the baseline, as many.
     """
     ratios = sorted(our / their for our, their in zip(ours, theirs, strict=True))
     rank, confidence = median_interval(len(ratios))
@@ -169,24 +170,24 @@ def median_interval(n: int) -> tuple[int, float]:
     """
     # The median lies outside if at most `rank` of n values are on one side of it.
     outside = [sum(math.comb(n, k) for k in range(rank + 1)) / 2 ** (n - 1) for rank in range(n)]
-    enough = [rank for rank in range((n + 1) // 2) if 1 - outside[rank] >= _CONFIDENCE]
-    rank = max(enough, default=0)
+    ranks = [rank for rank in range((n + 1) // 2) if 1 - outside[rank] >= _CONFIDENCE]
+    rank = max(ranks, default=0)
     return rank, max(0.0, 1 - outside[rank])
 
 
-def longest(stages: Sequence[Measured], name: str) -> Measured | None:
+def longest(stages: Sequence[StageRecord], name: str) -> StageRecord | None:
     """The job of a stage that took most CPU time; None if the stage did not run."""
     jobs = [stage for stage in stages if stage.stage == name]
     return max(jobs, key=lambda job: job.cpu_seconds, default=None)
 
 
-def matching(job: Measured, stages: Sequence[Measured]) -> Measured | None:
-    """The job of another cell that does the same as the given one; None if it has none."""
-    wanted = (job.stage, _what(job))
-    return next((other for other in stages if (other.stage, _what(other)) == wanted), None)
+def matching(job: StageRecord, stages: Sequence[StageRecord]) -> StageRecord | None:
+    """The job of another cell for the same batch; None if it has none."""
+    key = (job.stage, _batch(job))
+    return next((other for other in stages if (other.stage, _batch(other)) == key), None)
 
 
-def events(job: Measured) -> int | None:
+def events(job: StageRecord) -> int | None:
     """Input events of a job, from its manifest; None if it has none."""
     arguments = list(job.arguments)
     if "--manifest" not in arguments:
@@ -195,7 +196,7 @@ def events(job: Measured) -> int | None:
     return sum(int(file["before"]) for file in manifest["files"])
 
 
-def _what(job: Measured) -> str:
+def _batch(job: StageRecord) -> str:
     """Dataset and batch of a job: the last parts of its manifest's path."""
     arguments = list(job.arguments)
     if "--manifest" not in arguments:

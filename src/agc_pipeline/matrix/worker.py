@@ -1,7 +1,8 @@
-"""Runs inside an environment: repeats stages on demand, each time in a fork of its own.
+"""Runs inside an environment: imports all stages, or repeats stages on demand.
 
-The fork has everything imported but nothing read or cached, so that what is measured is the
-stage. One line of JSON comes in for each repetition, one goes out. Standard library only.
+Each repetition runs in a fork, which has everything imported but nothing read or cached, so that
+only the stage is measured. Requests and responses are lines of JSON. Only the standard library is
+used, since any other package may be broken.
 """
 
 import gc
@@ -9,18 +10,44 @@ import importlib
 import io
 import json
 import os
+import pkgutil
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 
 
 def main() -> None:
-    """Answer requests ``{"module": ..., "arguments": [...], "given": ...}`` until the input ends.
+    """Import all stages with ``--import``, else answer requests."""
+    if sys.argv[1:] == ["--import"]:
+        import_stages()
+    else:
+        answer_requests()
 
-    ``given`` is what the stage finds on standard input.
+
+def import_stages() -> None:
+    """Import the stages and write a JSON object to standard output; status 1 if one fails."""
+    start = time.process_time()
+    name = "agc_pipeline.stages"
+    try:
+        for module in pkgutil.iter_modules(importlib.import_module(name).__path__):
+            # The stages of the matrix itself run outside.
+            if not module.name.startswith("matrix"):
+                importlib.import_module(f"{name}.{module.name}")
+    except BaseException as error:  # whatever a package under test raises is the result
+        traceback.print_exc()
+        print(json.dumps({"problem": f"{type(error).__name__}: {error}"}))
+        sys.exit(1)
+    print(json.dumps({"cpu_seconds": time.process_time() - start}))
+
+
+def answer_requests() -> None:
+    """Answer requests ``{"module": ..., "arguments": [...], "stdin": ...}`` until the input ends.
+
+    ``stdin`` is the standard input of the stage.
     """
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    # What stages print is not an answer.
+    responses = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    # What stages print is not a response.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
         request = json.loads(line)
@@ -28,10 +55,10 @@ def main() -> None:
         # A collection in the child would copy the parent's memory.
         gc.collect()
         gc.freeze()
-        print(json.dumps(repeat(**request)), file=answers, flush=True)
+        print(json.dumps(repeat(**request)), file=responses, flush=True)
 
 
-def repeat(module: str, arguments: Sequence[str], given: str | None) -> dict[str, float | int]:
+def repeat(module: str, arguments: Sequence[str], stdin: str | None) -> dict[str, float | int]:
     """Run a stage in a fork; its exit status, and CPU and wall-clock time in seconds.
 
     The CPU time is that of the fork and of all processes that it waited for.
@@ -41,7 +68,7 @@ def repeat(module: str, arguments: Sequence[str], given: str | None) -> dict[str
     started = time.perf_counter()
     child = os.fork()
     if child == 0:
-        _stage(module, arguments, given or "")
+        _stage(module, arguments, stdin or "")
     _, status, used = os.wait4(child, 0)
     return {
         "code": os.waitstatus_to_exitcode(status),
@@ -50,18 +77,18 @@ def repeat(module: str, arguments: Sequence[str], given: str | None) -> dict[str
     }
 
 
-def _stage(module: str, arguments: Sequence[str], given: str) -> None:
+def _stage(module: str, arguments: Sequence[str], stdin: str) -> None:
     """In the fork: run the stage and end."""
     code = 1
     try:
         sys.argv = [module, *arguments]
-        # The requests are not for the stage.
-        sys.stdin = io.StringIO(given)
+        # The requests are not the input of the stage.
+        sys.stdin = io.StringIO(stdin)
         sys.modules[module].main()
         code = 0
-    except SystemExit as end:
-        print(end.code, file=sys.stderr)
-        code = 0 if end.code in (0, None) else 1
+    except SystemExit as error:
+        print(error.code, file=sys.stderr)
+        code = 0 if error.code in (0, None) else 1
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -17,7 +17,7 @@ from agc_pipeline.inference.derived_records import (
     ToyRecord,
 )
 from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
-from agc_pipeline.learning.records import TrainingRecord
+from agc_pipeline.learning.training_record import TrainingRecord
 from agc_pipeline.report.runtimes import Runtime
 from agc_pipeline.validation.results import ValidationResult
 

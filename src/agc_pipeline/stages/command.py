@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json
+from agc_pipeline.matrix.measurement import measured
 from agc_pipeline.secrets import WithoutSecrets
 from agc_pipeline.settings import explain
-from agc_pipeline.stages.measure import measured
 
 Model = TypeVar("Model", bound=BaseModel)
 

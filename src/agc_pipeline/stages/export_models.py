@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agc_pipeline import analyses
 from agc_pipeline.learning import models, repository
-from agc_pipeline.learning.settings import Served
+from agc_pipeline.learning.settings import ServedModel
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
 
@@ -22,7 +22,7 @@ class ExportModelsStage(Settings):
     """
 
     analysis: str
-    served: Served
+    served: ServedModel
 
 
 def stage(arguments: argparse.Namespace) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from agc_pipeline.files import read_record
 from agc_pipeline.matrix import cell
 from agc_pipeline.matrix.environments import locked
-from agc_pipeline.matrix.judge import judge
+from agc_pipeline.matrix.pipeline import CellJob
 from agc_pipeline.matrix.records import CellRecord, EnvironmentRecord, PackageRecord
-from agc_pipeline.matrix.running import CellJob
+from agc_pipeline.matrix.verdicts import verdict_on
 from agc_pipeline.stages import command
 
 log = logging.getLogger(__name__)
@@ -21,15 +21,15 @@ def stage(arguments: argparse.Namespace) -> CellRecord:
     reference = arguments.reference
     # A cell whose workflow was killed may still run, and ends before this one starts.
     with locked(arguments.folder.with_name(f".{job.name}.lock")):
-        made = cell.make(
+        record = cell.run(
             job,
             read_record(EnvironmentRecord, arguments.environment, "an environment"),
             read_record(PackageRecord, arguments.package, "a package"),
             None if reference is None else read_record(CellRecord, reference, "a cell"),
             arguments.folder,
         )
-    log.info("%s: %s: %s", job.name, *judge(made, job.timing.slower))
-    return made
+    log.info("%s: %s: %s", job.name, *verdict_on(record, job.timing.slower))
+    return record
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class EnvironmentStage(Settings):
-    """What building needs; see ``environments.Wish``.
+    """What building needs; see ``environments.EnvironmentRequest``.
 
     Attributes:
         contents: digests of wheels and checkouts, so that the rule runs again if they change.
@@ -38,8 +38,8 @@ class EnvironmentStage(Settings):
 def stage(arguments: argparse.Namespace) -> EnvironmentRecord:
     """Build, and give the record of the environment."""
     settings = command.settings(EnvironmentStage, arguments.settings)
-    made = environments.make(
-        environments.Wish(
+    environment = environments.build(
+        environments.EnvironmentRequest(
             name=settings.name,
             needs=settings.needs,
             requirements=settings.requirements,
@@ -51,8 +51,8 @@ def stage(arguments: argparse.Namespace) -> EnvironmentRecord:
         arguments.output.with_suffix(""),
         timeout=settings.timeout,
     )
-    log.info("%s: %s", settings.name, environments.describe(made))
-    return made
+    log.info("%s: %s", settings.name, environments.describe(environment))
+    return environment
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ class PackageStage(Settings):
 def stage(arguments: argparse.Namespace) -> PackageRecord:
     """Build, and give the record of what was built."""
     settings = command.settings(PackageStage, arguments.settings)
-    return package.make(
+    return package.build(
         Path(settings.project),
         Path(settings.folder) / "package",
         arguments.output.with_suffix(".log"),

@@ -9,9 +9,9 @@ from pydantic import PositiveFloat
 from agc_pipeline.files import read_record, write_json, write_text
 from agc_pipeline.matrix import history, junit, page
 from agc_pipeline.matrix.environments import locked
-from agc_pipeline.matrix.judge import judge
-from agc_pipeline.matrix.records import CellRecord, Judged
+from agc_pipeline.matrix.records import CellRecord, CellVerdict
 from agc_pipeline.matrix.settings import Verdict
+from agc_pipeline.matrix.verdicts import verdict_on
 from agc_pipeline.report.page import render
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
@@ -23,7 +23,7 @@ class PageStage(Settings):
     """What judging needs.
 
     Attributes:
-        expected: verdict of each cell that is no surprise.
+        expected: expected verdict of each cell.
         slower: what a ratio must exceed one by to be called a regression.
         fail_on: verdicts that are bad.
         history: file with earlier runs.
@@ -38,21 +38,21 @@ class PageStage(Settings):
 def stage(arguments: argparse.Namespace) -> None:
     """Write everything; bad verdicts are told by ``matrix_verdict``."""
     settings = command.settings(PageStage, arguments.settings)
-    judged = []
+    verdicts = []
     for path in arguments.cells:
         cell = read_record(CellRecord, path, "a cell")
-        verdict, reason = judge(cell, settings.slower)
+        verdict, reason = verdict_on(cell, settings.slower)
         expected = settings.expected[cell.name]
-        judged.append(Judged(cell=cell, verdict=verdict, reason=reason, expected=expected))
-    kept = Path(settings.history)
-    with locked(kept.with_suffix(".lock")):
-        past = history.add(history.read(kept), judged)
-        history.write(kept, past)
-    values = page.values(judged, past, settings.slower, settings.fail_on, arguments.page.parent)
+        verdicts.append(CellVerdict(cell=cell, verdict=verdict, reason=reason, expected=expected))
+    path = Path(settings.history)
+    with locked(path.with_suffix(".lock")):
+        past = history.add(history.read(path), verdicts)
+        history.write(path, past)
+    values = page.values(verdicts, past, settings.slower, settings.fail_on, arguments.page.parent)
     write_text(arguments.page, render("matrix.html.j2", values))
-    junit.write(arguments.junit, judged, settings.fail_on)
+    junit.write(arguments.junit, verdicts, settings.fail_on)
     separations = [item.model_dump(mode="json") for item in values["separations"]]
-    cells = [item.model_dump(mode="json") for item in judged]
+    cells = [item.model_dump(mode="json") for item in verdicts]
     write_json(arguments.record, {"cells": cells, "separations": separations})
     log.info("%s", arguments.page)
 

@@ -1,4 +1,4 @@
-"""Print the verdicts of the matrix; an error if one of them is a bad surprise."""
+"""Print the verdicts of the matrix; an error if one of them is an unexpected failure."""
 
 import argparse
 import logging
@@ -8,8 +8,8 @@ from pydantic import TypeAdapter
 
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import read_json
-from agc_pipeline.matrix.junit import surprise
-from agc_pipeline.matrix.records import Judged
+from agc_pipeline.matrix.records import CellVerdict
+from agc_pipeline.matrix.verdicts import is_unexpected
 from agc_pipeline.stages import command
 from agc_pipeline.stages.matrix_page import PageStage
 
@@ -24,16 +24,16 @@ def stage(arguments: argparse.Namespace) -> None:
     """
     settings = command.settings(PageStage, arguments.settings)
     cells = read_json(arguments.record)["cells"]
-    judged = TypeAdapter(list[Judged]).validate_python(cells)
-    width = max(len(item.cell.name) for item in judged)
-    for item in judged:
+    verdicts = TypeAdapter(list[CellVerdict]).validate_python(cells)
+    width = max(len(item.cell.name) for item in verdicts)
+    for item in verdicts:
         note = "" if item.verdict is item.expected else f" ({item.expected} was expected)"
         log.info("%-*s  %-9s  %s%s", width, item.cell.name, item.verdict, item.reason.strip(), note)
-    bad = [item for item in judged if surprise(item, settings.fail_on)]
+    bad = [item for item in verdicts if is_unexpected(item, settings.fail_on)]
     if bad:
         names = ", ".join(f"{item.cell.name} ({item.verdict})" for item in bad)
         raise PipelineError(
-            f"{len(bad)} of {len(judged)} cells are not as expected: {names}",
+            f"{len(bad)} of {len(verdicts)} cells are not as expected: {names}",
             place=str(arguments.record.with_name("index.html")),
             remedy="see there why; set `expect` of an environment for what is known, or "
             "`fail_on` in the matrix",

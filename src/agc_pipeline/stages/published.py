@@ -8,7 +8,7 @@ from pydantic import Field
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
-from agc_pipeline.declaration import ALL_EVENTS, Template
+from agc_pipeline.declaration import ALL_EVENTS, Analysis, Template
 from agc_pipeline.files import write_json
 from agc_pipeline.histograms import write_root
 from agc_pipeline.provenance import Provenance, provenance
@@ -33,10 +33,15 @@ class PublishedSettings(Settings):
 
 def stage(arguments: argparse.Namespace) -> None:
     """Write the published histograms and their closure."""
-    given = command.settings(PublishedSettings, arguments.settings)
-    histograms = published.load(given.analysis, given.n_files)
-    made_by = _provenance(given)
-    events = closure(given, made_by)
+    settings = command.settings(PublishedSettings, arguments.settings)
+    analysis = analyses.load(settings.analysis)
+    histograms = published.load(analysis, settings.n_files)
+    source = published.read(analysis, settings.n_files).source
+    made_by = provenance(
+        "published", packages=("hist", "numpy", "uproot"), settings=settings.model_dump()
+    )
+    made_by["inputs"] = {source: published.file_digest(analysis, settings.n_files)}
+    events = closure(analysis, settings.n_files, made_by)
     write_root(
         arguments.histograms,
         histograms,
@@ -44,46 +49,37 @@ def stage(arguments: argparse.Namespace) -> None:
         closure=events.model_dump(mode="json"),
     )
     write_json(arguments.closure, events.model_dump())
-    log.info(
-        "%d histograms of %s", len(histograms), published.read(given.analysis, given.n_files).source
-    )
+    log.info("%d histograms of %s", len(histograms), source)
 
 
-def closure(given: PublishedSettings, made_by: Provenance) -> Closure:
+def closure(analysis: Analysis, n_files: int, made_by: Provenance) -> Closure:
     """The record of events: as published, every event processed, no files of our own."""
-    analysis = analyses.load(given.analysis)
-    numbers = published.read(given.analysis, given.n_files)
-    weights = published.weights(given.analysis, given.n_files)
+    numbers = published.read(analysis, n_files)
+    weights = published.weights(analysis, n_files)
     datasets = {}
-    for process, variation in analysis.datasets:
-        name = analysis.dataset_name(process, variation)
-        n_generated = numbers.n_generated[name]
-        selected = {
-            region.name: int(numbers.entries(Template(region.name, process, variation).name).sum())
+    for dataset in analysis.datasets:
+        n_generated = numbers.n_generated[dataset.name]
+        (process,) = dataset.processes
+        names = {
+            region.name: Template(region.name, process, dataset.variation).name
             for region in analysis.regions
         }
-        datasets[name] = DatasetAccount(
-            process=process,
-            variation=variation,
-            xsec_pb=numbers.cross_sections_pb[process],
-            weight=weights[name],
+        datasets[dataset.name] = DatasetAccount(
+            processes=dataset.processes,
+            variation=dataset.variation,
+            xsec_pb=numbers.cross_sections_pb[dataset.cross_section_name],
+            weight=weights[dataset.name],
             n_generated=n_generated,
             events_expected=n_generated,
             events_processed=n_generated,
-            cutflow={ALL_EVENTS: n_generated} | selected,
+            cutflow={
+                ALL_EVENTS: n_generated,
+                **{region: int(numbers.entries(name).sum()) for region, name in names.items()},
+            },
             files=(),
             left_out=(),
         )
     return Closure(partial=False, datasets=datasets, provenance=dict(made_by))
-
-
-def _provenance(given: PublishedSettings) -> Provenance:
-    made_by = provenance(
-        "published", packages=("hist", "numpy", "uproot"), settings=given.model_dump()
-    )
-    source = published.read(given.analysis, given.n_files).source
-    made_by["inputs"] = {source: published.file_digest(given.analysis, given.n_files)}
-    return made_by
 
 
 def main() -> None:

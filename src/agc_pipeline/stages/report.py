@@ -19,7 +19,7 @@ from agc_pipeline.inference.derived_records import (
     ToyRecord,
 )
 from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
-from agc_pipeline.learning import records
+from agc_pipeline.learning import training_record
 from agc_pipeline.report import content, page, runtimes
 from agc_pipeline.report.run import Run
 from agc_pipeline.report.settings import ReportStage
@@ -58,7 +58,7 @@ def stage(arguments: argparse.Namespace) -> None:
         validation=None if arguments.validation is None else validation.read(arguments.validation),
         propagated=propagated,
         histograms=None if arguments.histograms is None else read_root(arguments.histograms),
-        training=None if arguments.training is None else records.read(arguments.training),
+        training=None if arguments.training is None else training_record.read(arguments.training),
         performance=None if arguments.cost is None else performance.read(arguments.cost),
         findings=examine(
             settings.configuration,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agc_pipeline import analyses
 from agc_pipeline.files import write_json
-from agc_pipeline.learning import models, records, tracking
+from agc_pipeline.learning import models, tracking, training_record
 from agc_pipeline.provenance import distribution, provenance
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command
@@ -30,7 +30,10 @@ def stage(arguments: argparse.Namespace) -> None:
     trained = models.read(arguments.models, features=features)
     figures = sorted(arguments.figures.glob("training_*.p[dn][fg]"))
     experiment, run_id = tracking.track(
-        settings.tracking, trained, records.read(arguments.record), [arguments.record, *figures]
+        settings.tracking,
+        trained,
+        training_record.read(arguments.record),
+        [arguments.record, *figures],
     )
     record = tracking.TrackRecord(
         address=settings.tracking,

@@ -11,7 +11,7 @@ from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration.analysis import union
 from agc_pipeline.files import write_bytes, write_json
-from agc_pipeline.learning import evaluation, models, reading, records, training
+from agc_pipeline.learning import evaluation, example_files, models, training, training_record
 from agc_pipeline.learning.examples import Examples
 from agc_pipeline.learning.settings import TrainingSettings
 from agc_pipeline.provenance import provenance
@@ -48,12 +48,12 @@ def stage(arguments: argparse.Namespace) -> None:
         PipelineError: if there is nothing to train on, or with.
     """
     settings = command.settings(TrainStage, arguments.settings)
-    xgboost = training.installed()
-    training.check_hyperparameters(settings.training)
     analysis = analyses.load(settings.analysis)
     learned = analysis.learned
     if learned is None:
         raise TypeError(f"{analysis.name} has no learned observables")
+    xgboost = training.xgboost_distribution(learned.name)
+    training.check_hyperparameters(settings.training)
     physics = import_module(learned.training)
     processing = Processing(
         analysis, analysis.selection(settings.selection), analysis.dataset(learned.trained_on)
@@ -65,7 +65,7 @@ def stage(arguments: argparse.Namespace) -> None:
         return physics.examples(processing.nominal(columns, physics.MASK), own)
 
     columns = analysis.columns(processing.dataset, processing.selection, learned=True)
-    examples, data = reading.read(
+    examples, data = example_files.read(
         settings.files,
         union([columns, physics.READS]),
         analysis.layout,
@@ -77,7 +77,7 @@ def stage(arguments: argparse.Namespace) -> None:
     trained = training.train_both(
         examples, physics.FEATURES, settings.training, threads=arguments.threads
     )
-    rows, judged = evaluation.judge(examples, physics.FEATURES, trained)
+    rows, judged = evaluation.evaluate(examples, physics.FEATURES, trained)
     made_by = provenance(
         "train",
         packages=("awkward", "numba", "numpy", "uproot", xgboost),
@@ -106,8 +106,8 @@ def stage(arguments: argparse.Namespace) -> None:
     for parity, model in trained.items():
         write_bytes(models.path(arguments.models, parity), model.content)
     write_json(arguments.models / models.CARD, card.model_dump())
-    record = records.TrainingRecord(
-        words=evaluation.words(physics.WORDING),
+    record = training_record.TrainingRecord(
+        wording=physics.WORDING,
         edges=evaluation.edges(),
         rows=rows,
         even=judged["even"],
@@ -119,9 +119,9 @@ def stage(arguments: argparse.Namespace) -> None:
     everything = rows[0]
     log.info(
         "%s: right in %.1f +- %.1f %% of %d events, %s: %.1f +- %.1f %%",
-        record.words.part,
+        record.wording.part,
         *(100 * everything.part.value, 100 * everything.part.uncertainty, everything.n_events),
-        record.words.baseline,
+        record.wording.baseline,
         *(100 * everything.baseline.value, 100 * everything.baseline.uncertainty),
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from agc_pipeline import analyses
 from agc_pipeline.columnar import closure as closures
 from agc_pipeline.columnar.closure import Closure
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json, write_text
 from agc_pipeline.histograms import read_root
@@ -37,8 +38,9 @@ def stage(arguments: argparse.Namespace) -> None:
     """
     settings = command.settings(ValidateStage, arguments.settings)
     closure = closures.read(arguments.closure)
+    analysis = analyses.load(settings.analysis)
     result = run.validate(
-        settings.analysis,
+        analysis,
         read_root(arguments.histograms),
         closure,
         settings.validation,
@@ -50,7 +52,7 @@ def stage(arguments: argparse.Namespace) -> None:
         ),
     )
     write_json(arguments.output, result.model_dump(mode="json"))
-    write_text(arguments.page, _page(settings.analysis, result, closure))
+    write_text(arguments.page, _page(analysis, result, closure))
     log.info("%s", result.summary)
     if result.verdict == "disagrees" and settings.validation.fail_on_disagreement:
         names = [
@@ -65,8 +67,7 @@ def stage(arguments: argparse.Namespace) -> None:
         )
 
 
-def _page(analysis: str, result: ValidationResult, closure: Closure) -> str:
-    declaration = analyses.load(analysis)
+def _page(analysis: Analysis, result: ValidationResult, closure: Closure) -> str:
     return page.render(
         "validation.html.j2",
         {
@@ -75,8 +76,8 @@ def _page(analysis: str, result: ValidationResult, closure: Closure) -> str:
             "partial": result.partial,
             "left_out": closure.left_out,
             "validation": result,
-            "regions": declaration.regions,
-            "titles": {process.name: process.title for process in declaration.processes},
+            "regions": analysis.regions,
+            "titles": {process.name: process.title for process in analysis.processes},
             "source": published.read(analysis, result.mode.n_files).source,
         },
     )

@@ -1,18 +1,19 @@
 """Which published histograms a run is compared with, and how."""
 
 from agc_pipeline.columnar.closure import Closure
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.validation import published
 from agc_pipeline.validation.results import Mode
 
 
-def find_mode(analysis: str, closure: Closure) -> Mode:
+def find_mode(analysis: Analysis, closure: Closure) -> Mode:
     """Find out whether the run has the input of some published histograms.
 
     It has, if every dataset processed as many events as were generated, and these numbers are
     those of the same number of files of the published list.
 
     Args:
-        analysis: name of the package in ``agc_pipeline.analyses``.
+        analysis: the declaration.
         closure: accounts of the run.
     """
     datasets = closure.datasets

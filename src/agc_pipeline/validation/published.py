@@ -6,7 +6,7 @@ yields lack, follows exactly. Their README describes the encoding.
 
 import hashlib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 import hist
@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from agc_pipeline import analyses
-from agc_pipeline.declaration import NOMINAL, Analysis, Template
-from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.declaration import Analysis, Template
+from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.settings import Settings
 
 NFiles = int | Literal["all"]
@@ -88,9 +87,9 @@ class Published(Settings):
         return np.asarray(contents, dtype=np.float64)
 
 
-def available(analysis: str) -> tuple[int, ...]:
+def available(analysis: Analysis) -> tuple[int, ...]:
     """Numbers of files per dataset that histograms were published for; -1 (all) comes last."""
-    folder = files(f"agc_pipeline.analyses.{analysis}") / "published"
+    folder = _folder(analysis)
     if not folder.is_dir():
         return ()
     stems = [
@@ -100,26 +99,30 @@ def available(analysis: str) -> tuple[int, ...]:
     return (*numbers, -1) if "all" in stems else tuple(numbers)
 
 
-@cache
-def read(analysis: str, n_files: NFiles) -> Published:
+def read(analysis: Analysis, n_files: NFiles) -> Published:
     """The published numbers for the first ``n_files`` files of each dataset.
 
     Args:
-        analysis: name of the package in ``agc_pipeline.analyses``.
+        analysis: the analysis.
         n_files: number of files; "all" or -1 is all.
 
     Raises:
         ConfigurationError: if nothing was published for this analysis or number of files.
     """
-    return Published.model_validate_json(_bytes(analysis, n_files))
+    return _decoded(_bytes(analysis, n_files))
 
 
-def file_digest(analysis: str, n_files: NFiles) -> str:
+@cache
+def _decoded(content: bytes) -> Published:
+    return Published.model_validate_json(content)
+
+
+def file_digest(analysis: Analysis, n_files: NFiles) -> str:
     """SHA-256 of the package data that ``read`` reads."""
     return hashlib.sha256(_bytes(analysis, n_files)).hexdigest()
 
 
-def load(analysis: str, n_files: NFiles) -> dict[str, hist.Hist]:
+def load(analysis: Analysis, n_files: NFiles) -> dict[str, hist.Hist]:
     """The published histograms with ``Weight`` storage: every template, then the pseudodata.
 
     The variance of a bin is ``content^2 / entries``. For events of equal weight, which all but
@@ -129,23 +132,22 @@ def load(analysis: str, n_files: NFiles) -> dict[str, hist.Hist]:
     of the variance.
 
     Args:
-        analysis: name of the package in ``agc_pipeline.analyses``.
+        analysis: the analysis.
         n_files: number of files per dataset; "all" or -1 is all.
 
     Raises:
         ConfigurationError: if nothing was published for this analysis or number of files.
     """
-    declaration = analyses.load(analysis)
     published = read(analysis, n_files)
     scale = weights(analysis, n_files)
     axes = {
         region.name: hist.axis.Variable(region.edges, name=region.observable, label=region.label)
-        for region in declaration.regions
+        for region in analysis.regions
     }
     histograms = {}
-    for template in declaration.templates():
+    for template in analysis.templates():
         histogram = hist.Hist(axes[template.region], storage=hist.storage.Weight())
-        contents = scale[dataset_of(declaration, template)] * published.relative_contents(
+        contents = scale[dataset_of(analysis, template)] * published.relative_contents(
             template.name
         )
         entries = published.entries(template.name)
@@ -153,48 +155,70 @@ def load(analysis: str, n_files: NFiles) -> dict[str, hist.Hist]:
         view["value"] = contents
         view["variance"] = contents**2 / np.maximum(entries, 1)
         histograms[template.name] = histogram
-    for region in declaration.regions:
-        histograms[declaration.pseudodata_name(region.name)] = sum(
-            histograms[Template(region.name, process, variation).name] * share
-            for (process, variation), share in declaration.pseudodata.items()
+    for region in analysis.regions:
+        histograms[analysis.pseudodata_name(region.name)] = sum(
+            histograms[template.name] * share
+            for template, share in pseudodata_templates(analysis, region.name).items()
         )
     return histograms
 
 
-def weights(analysis: str, n_files: NFiles) -> dict[str, float]:
+def weights(analysis: Analysis, n_files: NFiles) -> dict[str, float]:
     """Weight of one event of each dataset: luminosity times cross section / generated events.
 
     Raises:
         ConfigurationError: if nothing was published for this analysis or number of files.
     """
-    declaration = analyses.load(analysis)
     published = read(analysis, n_files)
     return {
-        name: published.luminosity_per_pb
-        * published.cross_sections_pb[process]
-        / published.n_generated[name]
-        for process, variation in declaration.datasets
-        for name in (declaration.dataset_name(process, variation),)
+        dataset.name: published.luminosity_per_pb
+        * published.cross_sections_pb[dataset.cross_section_name]
+        / published.n_generated[dataset.name]
+        for dataset in analysis.datasets
     }
 
 
 def dataset_of(analysis: Analysis, template: Template) -> str:
-    """Name of the dataset that fills a template: its own if it has one, else the nominal."""
-    own = (template.process, template.variation)
-    variation = template.variation if own in analysis.datasets else NOMINAL
-    return analysis.dataset_name(template.process, variation)
+    """Name of the one dataset that fills a template.
+
+    Raises:
+        AnalysisError: if it is the sum of several: histograms are not published so.
+    """
+    sources = analysis.sources(template)
+    if len(sources) != 1:
+        raise AnalysisError(
+            f"the template {template.name} is the sum of {len(sources)} datasets",
+            place=f"published histograms of the analysis {analysis.name}",
+            remedy="compare with published histograms only where each template has one dataset",
+        )
+    return sources[0][0].name
 
 
-def _bytes(analysis: str, n_files: NFiles) -> bytes:
+def pseudodata_templates(analysis: Analysis, region: str) -> dict[Template, float]:
+    """Templates of which the pseudodata of a region are the sum, with their shares."""
+    return {
+        Template(region, process, analysis.dataset(name).variation): share
+        for name, share in analysis.pseudodata.items()
+        for process in analysis.dataset(name).processes
+    }
+
+
+def _folder(analysis: Analysis) -> Path:
+    if analysis.folder is None:
+        raise TypeError(f"the analysis {analysis.name} was not loaded from a folder")
+    return analysis.folder / "published"
+
+
+def _bytes(analysis: Analysis, n_files: NFiles) -> bytes:
     number = -1 if n_files == "all" else n_files
     published = available(analysis)
     if number not in published:
         choices = ", ".join("-1 (all)" if n == -1 else str(n) for n in published)
         raise ConfigurationError(
-            f"no published histograms of {analysis} for {n_files} files per dataset",
+            f"no published histograms of {analysis.name} for {n_files} files per dataset",
             place="n_files_max_per_sample",
             remedy=f"choose among {choices}" if published else "choose another kind of `input:`",
         )
     stem = "all" if number == -1 else str(number)
-    folder = files(f"agc_pipeline.analyses.{analysis}") / "published"
+    folder = _folder(analysis)
     return (folder / f"{stem}{_SUFFIX}").read_bytes()

@@ -7,7 +7,6 @@ from typing import Any
 import hist
 import numpy as np
 
-from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.declaration import NOMINAL, Analysis, Template
 from agc_pipeline.errors import InputError
@@ -20,7 +19,7 @@ from agc_pipeline.validation.summary import judge, pseudodata
 
 
 def validate(
-    analysis: str,
+    analysis: Analysis,
     histograms: Mapping[str, hist.Hist],
     closure: Closure,
     settings: ValidationSettings,
@@ -29,7 +28,7 @@ def validate(
     """Compare every histogram of the datasets that the run has.
 
     Args:
-        analysis: name of the package in ``agc_pipeline.analyses``.
+        analysis: the declaration.
         histograms: content of ``histograms.root``.
         closure: accounts of the run.
         settings: tolerances.
@@ -38,12 +37,11 @@ def validate(
     Raises:
         InputError: if a histogram is missing or has other bins than published.
     """
-    declaration = analyses.load(analysis)
     chosen = find_mode(analysis, closure)
     reference = published.load(analysis, chosen.n_files)
     results = {}
-    for template in declaration.templates():
-        dataset = published.dataset_of(declaration, template)
+    for template in analysis.templates():
+        dataset = published.dataset_of(analysis, template)
         if dataset in closure.datasets:
             _check_bins(template.name, histograms, reference)
             entry = closure.datasets[dataset]
@@ -63,12 +61,12 @@ def validate(
             name=template.name,
             region=template.region,
             process=template.process,
-            shift=_shift(declaration, template),
+            shift=_shift(analysis, template),
             comparison=comparison,
         )
         for template, comparison in results.items()
     ]
-    templates += pseudodata(declaration, histograms, results)
+    templates += pseudodata(analysis, histograms, results)
     counts = Counter(result.comparison.agreement for result in templates)
     verdict, summary = judge(counts)
     return ValidationResult(
@@ -138,9 +136,11 @@ def _check_bins(
 def _shift(analysis: Analysis, template: Template) -> str:
     """Which variation a template is, in words."""
     for systematic in analysis.systematics:
-        if template.process in systematic.processes:
-            if template.variation == systematic.up:
-                return f"{systematic.name}, up" if systematic.down else systematic.name
-            if template.variation == systematic.down:
-                return f"{systematic.name}, down"
+        if template.process not in systematic.processes:
+            continue
+        up, down = systematic.up, systematic.down
+        if up is not None and template.variation == up.name:
+            return f"{systematic.name}, up" if down else systematic.name
+        if down is not None and template.variation == down.name:
+            return f"{systematic.name}, down"
     return NOMINAL

@@ -7,6 +7,7 @@ import numpy as np
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Template
 from agc_pipeline.validation.compare import Agreement, Comparison
+from agc_pipeline.validation.published import pseudodata_templates
 from agc_pipeline.validation.results import TemplateResult, Verdict
 
 # Pseudodata are sums of other histograms, to rounding.
@@ -23,10 +24,7 @@ def pseudodata(
     found = []
     for region in analysis.regions:
         name = analysis.pseudodata_name(region.name)
-        parts = {
-            Template(region.name, process, variation): share
-            for (process, variation), share in analysis.pseudodata.items()
-        }
+        parts = pseudodata_templates(analysis, region.name)
         if name not in histograms or not results.keys() >= parts.keys():
             continue
         contents = histograms[name].values(flow=True)

@@ -182,7 +182,7 @@ async def _status(service: ServiceXClient, request_id: str, endpoint: Endpoint) 
     except ValueError:
         service.query_cache.delete_record_by_request_id(request_id)
         raise InterruptedRequestError(
-            f"the service no longer knows request {request_id}",
+            f"the service no longer has request {request_id}",
             place=endpoint.place,
             remedy="run again for a new request",
         ) from None
@@ -233,7 +233,8 @@ def _progress(status: TransformStatus, n_files: int, received: int, elapsed: flo
         remaining = f", about {duration(elapsed / finished * (n_files - finished))} left"
     return (
         f"ServiceX request {status.request_id}: {status.status.value}, "
-        f"{finished} of {n_files} files{failed}, {byte_size(received)} received, {byte_size(received / elapsed)}/s{remaining}"
+        f"{finished} of {n_files} files{failed}, {byte_size(received)} received, "
+        f"{byte_size(received / elapsed)}/s{remaining}"
     )
 
 

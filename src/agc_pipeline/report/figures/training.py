@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agc_pipeline.learning.models import PARITIES
-from agc_pipeline.learning.records import (
+from agc_pipeline.learning.training_record import (
     LOSS,
     TRAINING,
     VALIDATION,
@@ -33,13 +33,13 @@ def size_name(row: Row, rows: Sequence[Row], objects: str) -> str:
 
 def fractions(record: TrainingRecord) -> Figure:
     """Fractions of events with the correct candidate, by size of the event."""
-    rows, words = record.rows, record.words
+    rows, wording = record.rows, record.wording
     places = np.arange(len(rows))
     with canvas(6.4, 3.9) as figure:
         axes = figure.subplots()
         for shift, colour, label, values in (
             (-0.27, COLOURS[4], "models", [row.part for row in rows]),
-            (0.0, COLOURS[3], words.baseline, [row.baseline for row in rows]),
+            (0.0, COLOURS[3], wording.baseline, [row.baseline for row in rows]),
         ):
             axes.bar(
                 places + shift,
@@ -53,7 +53,7 @@ def fractions(record: TrainingRecord) -> Figure:
             )
         random = [100 * row.random_part for row in rows]
         axes.bar(places + 0.27, random, 0.25, color=COLOURS[0], label="at random")
-        names = [f"{size_name(row, rows, words.size)}\n{row.n_events:,} events" for row in rows]
+        names = [f"{size_name(row, rows, wording.size)}\n{row.n_events:,} events" for row in rows]
         axes.set_xticks(places, names)
         axes.tick_params(axis="x", which="both", top=False, bottom=False)
         axes.set_ylim(0, 119)
@@ -130,7 +130,7 @@ def learning_curves(record: TrainingRecord) -> Figure:
                 axes.axvline(model.n_trees, color=_PARITY_COLOURS[parity], linewidth=0.8)
         left.set_ylabel("logarithmic loss")
         left.set_yscale("log")
-        right.set_ylabel(f"{record.words.whole} correct [%]")
+        right.set_ylabel(f"{record.wording.whole} correct [%]")
         left.legend(loc="upper right")
         for axes in (left, right):
             axes.set_xlabel("trees")

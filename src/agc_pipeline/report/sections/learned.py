@@ -4,7 +4,7 @@ from typing import Any
 
 from agc_pipeline.declaration import Analysis, Region
 from agc_pipeline.learning.models import PARITIES
-from agc_pipeline.learning.records import TrainingRecord
+from agc_pipeline.learning.training_record import TrainingRecord
 from agc_pipeline.report import figures
 from agc_pipeline.report.figures.learned import (
     reconstructions,
@@ -149,7 +149,7 @@ def training(
         "title": f"Training: {analysis.learned.title}" if analysis.learned else "Training",
         "text": _TRAINING if texts.training is None else texts.training,
         "record": record,
-        "names": [size_name(row, record.rows, record.words.size) for row in record.rows],
+        "names": [size_name(row, record.rows, record.wording.size) for row in record.rows],
         "pictures": [
             _fractions(gallery, record),
             _scores(gallery, record),
@@ -160,15 +160,15 @@ def training(
 
 
 def _fractions(gallery: Gallery, record: TrainingRecord) -> Picture:
-    words, total = record.words, record.rows[0]
+    words, total = record.wording, record.rows[0]
     return gallery.picture(
         "training_fractions",
         figures.fractions(record),
-        caption=f"Fraction of events in which {words.part} are identified correctly, among the "
+        caption=f"Fraction of events in which {wording.part} are identified correctly, among the "
         "events with a known correct candidate. Each event is scored by the model trained on "
         "events of the other parity.",
-        alternative=f"The models identify {words.part} in {total.part.value:.1%} of the "
-        f"events, the {words.baseline} in {total.baseline.value:.1%}, a random choice in "
+        alternative=f"The models identify {wording.part} in {total.part.value:.1%} of the "
+        f"events, the {wording.baseline} in {total.baseline.value:.1%}, a random choice in "
         f"{total.random_part:.1%}.",
         numbers=[row.model_dump() for row in record.rows],
     )

@@ -86,9 +86,9 @@ def acceptances(
 
     Processes of several datasets are left out: they have no number of generated events.
     """
-    reference = published.load(analysis.name, n_files)
-    weights = published.weights(analysis.name, n_files)
-    generated = published.read(analysis.name, n_files).n_generated
+    reference = published.load(analysis, n_files)
+    weights = published.weights(analysis, n_files)
+    generated = published.read(analysis, n_files).n_generated
     panels = {}
     for process in reversed(analysis.processes):
         template = Template(region.name, process.name, NOMINAL)

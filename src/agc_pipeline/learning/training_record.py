@@ -1,14 +1,15 @@
-"""The record of a training: what the models can do, complete enough for figures and tables."""
+"""The record of a training: performance of the models, for figures and tables."""
 
 from pathlib import Path
 from typing import Any
 
 from agc_pipeline.files import read_record
+from agc_pipeline.learning.examples import Wording
 from agc_pipeline.learning.models import Parity
 from agc_pipeline.settings import Settings
 
 # Keys of ``ModelRecord.curves``: the parts of the examples, the loss that is minimised, and the
-# fraction of events that go wrong.
+# fraction of events whose best candidate is wrong.
 TRAINING, VALIDATION = "training", "validation"
 LOSS, WRONG = "logloss", "wrong"
 
@@ -32,11 +33,11 @@ class Row(Settings):
         size: number of objects of the events; None is all of them.
         n_events: of this size.
         whole: right candidates by the models.
-        part: candidates that are right in what matters most, by the models.
-        baseline: the same by the other method.
+        part: candidates that are right in the part that matters most, by the models.
+        baseline: the same by the baseline method.
         gain: `part` less `baseline`, of the same events.
-        random_whole: right candidates if they were drawn by lot.
-        random_part: likewise right in what matters most.
+        random_whole: right candidates if they were chosen at random.
+        random_part: likewise, right in that part.
     """
 
     size: int | None
@@ -50,23 +51,23 @@ class Row(Settings):
 
 
 class Scores(Settings):
-    """Distribution of scores: number of candidates in each bin of ``ScoreRecord.edges``."""
+    """Distribution of scores: number of candidates in each bin of ``TrainingRecord.edges``."""
 
     right: tuple[int, ...]
     wrong: tuple[int, ...]
 
 
 class ModelRecord(Settings):
-    """What is known of one model.
+    """Performance of one model.
 
     Attributes:
         n_trees: in it.
         n_events: that it was trained on.
-        n_events_validation: that told when to stop.
+        n_events_validation: that decided when to stop.
         curves: part of the examples, then metric, to its value for each number of trees.
-        trained: scores of the events that it was trained on, or told when to stop.
-        tested: scores of the events of the other parity.
-        importance: feature to its share of what all splits gain together.
+        training_scores: of the events that it was trained on, or that decided when to stop.
+        test_scores: of the events of the other parity.
+        importance: feature to its share of the total gain of all splits.
         metrics: by name, of events of the other parity.
     """
 
@@ -74,26 +75,17 @@ class ModelRecord(Settings):
     n_events: int
     n_events_validation: int
     curves: dict[str, dict[str, tuple[float, ...]]]
-    trained: Scores
-    tested: Scores
+    training_scores: Scores
+    test_scores: Scores
     importance: dict[str, float]
     metrics: dict[str, float]
 
 
-class Words(Settings):
-    """What the fractions are called, see ``examples.Wording``."""
-
-    whole: str
-    part: str
-    baseline: str
-    size: str
-
-
 class TrainingRecord(Settings):
-    """A training and what came out of it.
+    """A training and its result.
 
     Attributes:
-        words: for people.
+        wording: names of the quantities, for people.
         edges: of the distributions of scores.
         rows: fractions by size, all events first.
         even: the model trained on even event numbers.
@@ -102,7 +94,7 @@ class TrainingRecord(Settings):
         provenance: of the training.
     """
 
-    words: Words
+    wording: Wording
     edges: tuple[float, ...]
     rows: tuple[Row, ...]
     even: ModelRecord

@@ -1,4 +1,4 @@
-"""What a stage takes, written to a folder if the environment asks for it."""
+"""CPU time and memory of a stage, recorded if an environment variable names a folder."""
 
 import json
 import os
@@ -14,13 +14,13 @@ FOLDER = "AGC_PIPELINE_MEASURE"
 
 
 @contextmanager
-def measured(given: str | None) -> Iterator[None]:
+def measured(stdin: str | None) -> Iterator[None]:
     """Write a record of the stage that runs inside: command line, CPU time, memory.
 
     Without the environment variable nothing happens. A stage that fails leaves no record.
 
     Args:
-        given: what it read from standard input; None if nothing.
+        stdin: text that it read from standard input; None if nothing.
     """
     folder = os.environ.get(FOLDER)
     start = cpu_seconds()
@@ -31,7 +31,7 @@ def measured(given: str | None) -> Iterator[None]:
     record = {
         "module": None if spec is None else spec.name,
         "arguments": sys.argv[1:],
-        "given": given,
+        "stdin": stdin,
         "cpu_seconds": cpu_seconds() - start,
         "start_cpu_seconds": start,
         "memory_mb": _memory_mb(),

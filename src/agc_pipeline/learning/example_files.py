@@ -1,4 +1,4 @@
-"""Examples for training from input files, read directly: skims have no generator particles."""
+"""Examples for training, read directly from input files: skims have no generator particles."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -32,14 +32,14 @@ from agc_pipeline.readers.settings import ReadingSettings
 log = logging.getLogger(__name__)
 
 # From events to those of them whose truth is known.
-Make = Callable[[Any], Examples]
+ExampleFunction = Callable[[Any], Examples]
 
 # Generator particles of a file of the task take 150 MB then, with what uproot needs to read them.
 _EVENTS_AT_A_TIME = 25_000
 
 _REMEDY = (
-    "train on simulated events in NanoAOD, as they were before any skim, or give the folder of an "
-    "earlier training as `learning.models`"
+    "train on simulated events in NanoAOD before any skim, or set `learning.models` to the folder "
+    "of an earlier training"
 )
 
 
@@ -47,7 +47,7 @@ def read(
     files: Sequence[InputFile],
     columns: Columns,
     layout: Layout,
-    make: Make,
+    example_function: ExampleFunction,
     reading: ReadingSettings,
     *,
     n_events_max: int,
@@ -55,70 +55,69 @@ def read(
     """Read examples until there are enough of both parities, or no more files.
 
     Args:
-        files: in the order in which they are read, each from the first of its mirrors that gives
-            it.
+        files: in the order in which they are read, each from the first mirror that works.
         columns: what to read of them.
         layout: of the files.
-        make: gives the examples of some events, from their arrays by branch.
-        reading: how many events to read at a time, and patience.
-        n_events_max: examples that are kept of each parity, the first ones.
+        example_function: returns the examples of some events, from their arrays by branch.
+        reading: chunk size, time-outs and retries.
+        n_events_max: examples of each parity that are used, the first ones.
 
     Returns:
         The examples, and an entry for each file that was read.
 
     Raises:
-        InputError: if no mirror gives a file, or if it lacks a column.
+        InputError: if no mirror has a file, or if it lacks a column.
     """
     counts = [promised(file)[0] for file in files]
     n_events = None if None in counts else sum(count or 0 for count in counts)
-    reader = _Reader(columns, layout, make, reading, Progress(len(files), n_events))
-    parts: list[Examples] = []
-    read_files: list[DataFile] = []
-    n_found = np.zeros(len(PARITIES), np.int64)
+    reader = _Reader(columns, layout, example_function, reading, Progress(len(files), n_events))
+    chunks: list[Examples] = []
+    data_files: list[DataFile] = []
+    n_examples = np.zeros(len(PARITIES), np.int64)
     for file in files:
-        (found, described), _ = from_mirrors(file, partial(reader.read, file), reading.network)
+        (examples, data_file), _ = from_mirrors(file, partial(reader.read, file), reading.network)
         reader.progress.finish()
-        parts.append(found)
-        read_files.append(described)
-        n_found += _counts(found)
-        if np.all(n_found >= n_events_max):
+        chunks.append(examples)
+        data_files.append(data_file)
+        n_examples += _counts(examples)
+        if np.all(n_examples >= n_events_max):
             break
     log.info(
-        "%d of %d files give %d and %d matched events with even and odd numbers",
-        *(len(read_files), len(files), *n_found),
+        "%d of %d files have %d and %d matched events with even and odd numbers",
+        *(len(data_files), len(files), *n_examples),
     )
-    return _first(append(parts), n_events_max), tuple(read_files)
+    return _first(append(chunks), n_events_max), tuple(data_files)
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """What is done with each file, see ``read``."""
+    """Arguments of ``read``, for each file."""
 
     columns: Columns
     layout: Layout
-    make: Make
+    example_function: ExampleFunction
     reading: ReadingSettings
     progress: Progress
 
     def read(self, file: InputFile, url: str) -> tuple[Examples, DataFile]:
-        """Examples of a whole file at one of its addresses, and what the file is."""
+        """Examples of a whole file at one of its addresses, and its description."""
         self.progress.begin()
         with open_tree(
             url, self.columns, self.layout, self.reading.network, remedy=_REMEDY
         ) as tree:
             check_entries(tree.num_entries, promised(file)[0], url=url)
             names = present_branches(tree, self.columns, self.layout)
-            parts = []
+            chunks = []
             n_bytes = 0
             for start, stop in entry_ranges(tree, names, self._chunk_size):
                 try:
                     arrays = tree.arrays(names, entry_start=start, entry_stop=stop)
                 except READ_ERRORS as error:
                     raise unreadable(url, error, (start, stop)) from error
-                parts.append(self.make(arrays))
+                chunks.append(self.example_function(arrays))
                 self.progress.advance(stop - start, bytes_read(tree) - n_bytes)
                 n_bytes = bytes_read(tree)
-            examples = append(parts)
+            examples = append(chunks)
             return examples, DataFile(
                 name=file.source,
                 identity=identity(tree),
@@ -140,4 +139,4 @@ def _first(examples: Examples, n_events_max: int) -> Examples:
     """The first events of each parity, in their order."""
     odd = examples.numbers % 2 == 1
     rank = np.where(odd, np.cumsum(odd), np.cumsum(~odd))
-    return examples.chosen(rank <= n_events_max)
+    return examples.select(rank <= n_events_max)
