@@ -160,7 +160,7 @@ def training(
 
 
 def _fractions(gallery: Gallery, record: TrainingRecord) -> Picture:
-    words, total = record.wording, record.rows[0]
+    wording, total = record.wording, record.rows[0]
     return gallery.picture(
         "training_fractions",
         figures.fractions(record),
