@@ -51,10 +51,17 @@ class Diagnostics(Settings):
 
 @dataclass(frozen=True)
 class Fit:
-    """A fit: what cabinetry's functions take, and how far to trust it."""
+    """A fit.
+
+    Attributes:
+        results: what cabinetry's functions take.
+        diagnostics: how far to trust it.
+        minimum: where it ends, with the exact derivatives; None for cabinetry's fit.
+    """
 
     results: FitResults
     diagnostics: Diagnostics
+    minimum: Minimum | None
 
 
 def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fit:
@@ -72,14 +79,27 @@ def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fi
     Raises:
         ModelError: if the model is not supported or has no minimum within its bounds.
     """
-    made = problem(model, data, settings)
-    match settings.method:
+    return solve(model, data, problem(model, data, settings))
+
+
+def solve(model: pyhf.Model, data: list[float], made: Problem) -> Fit:
+    """Fit as ``fit`` does.
+
+    Args:
+        model: with a parameter of interest.
+        data: observed events and auxiliary data, in pyhf's order.
+        made: the fit of both.
+
+    Raises:
+        ModelError: if the model has no minimum within its bounds.
+    """
+    match made.settings.method:
         case "exact":
             return _exact(model, data, made)
         case "cabinetry":
             return _plain(model, data, made)
         case _:
-            assert_never(settings.method)
+            assert_never(made.settings.method)
 
 
 def minimum(made: Problem) -> Found:
@@ -115,6 +135,7 @@ def _exact(model: pyhf.Model, data: list[float], made: Problem) -> Fit:
             minima=found.minima,
             at_bounds=tuple(name for name, free, fixed in held if not (free or fixed)),
         ),
+        best,
     )
 
 
@@ -141,6 +162,7 @@ def _plain(model: pyhf.Model, data: list[float], made: Problem) -> Fit:
             minima=1,
             at_bounds=(),
         ),
+        None,
     )
 
 

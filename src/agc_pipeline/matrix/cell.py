@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agc_pipeline import histograms
+from agc_pipeline import histograms, measure
 from agc_pipeline.files import read_json
 from agc_pipeline.matrix import compare, timing
 from agc_pipeline.matrix.environments import TAIL
@@ -22,7 +22,6 @@ from agc_pipeline.matrix.records import (
 from agc_pipeline.matrix.running import CellJob, run_pipeline
 from agc_pipeline.matrix.settings import ToleranceSettings
 from agc_pipeline.provenance import digest
-from agc_pipeline.stages import measure
 
 
 def make(

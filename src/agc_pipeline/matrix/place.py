@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from agc_pipeline import measure
 from agc_pipeline.matrix import environments
 from agc_pipeline.matrix.records import EnvironmentRecord, PackageRecord
-from agc_pipeline.stages import measure
 
 
 @dataclass(frozen=True)

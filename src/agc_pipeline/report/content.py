@@ -39,33 +39,9 @@ from agc_pipeline.report import (
 )
 from agc_pipeline.report.prediction import Expectation, expectations
 from agc_pipeline.report.runtimes import Runtime
-from agc_pipeline.report.settings import ReportSettings
+from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.report.style import Picture
-from agc_pipeline.settings import Settings
 from agc_pipeline.validation.results import ValidationResult
-
-
-class ReportStage(Settings):
-    """What the report needs of the configuration.
-
-    Attributes:
-        analysis: name of the package in ``agc_pipeline.analyses``; None if the run starts from a
-            workspace.
-        parts: optional regions that the run has.
-        report: words and looks.
-        measured: process whose cross section the parameter of interest multiplies.
-        luminosity_per_pb: integrated luminosity, 1/pb.
-        rules: of the workflow, whose run times are shown.
-        configuration: the whole of it, to be shown.
-    """
-
-    analysis: str | None
-    parts: tuple[str, ...] = ()
-    report: ReportSettings
-    measured: str
-    luminosity_per_pb: float
-    rules: tuple[str, ...]
-    configuration: dict[str, Any]
 
 
 @dataclass(frozen=True)

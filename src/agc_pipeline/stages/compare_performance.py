@@ -12,9 +12,9 @@ from agc_pipeline.columnar.performance import PARTS, Performance, Seconds
 from agc_pipeline.stages import command
 
 
-def stage(arguments: argparse.Namespace) -> None:
+def compare(before: Path, after: Path) -> None:
     """Print a table for each way of processing."""
-    old, new = (performance.read(path).ways for path in (arguments.old, arguments.new))
+    old, new = (performance.read(path).ways for path in (before, after))
     for way in dict.fromkeys((*old, *new)):
         print("\n".join(lines(way, old.get(way, Performance()), new.get(way, Performance()))))
 
@@ -55,7 +55,9 @@ def main() -> None:
     )
     options.add_argument("old", type=Path)
     options.add_argument("new", type=Path)
-    command.run(stage, options)
+    arguments = options.parse_args()
+    with command.errors_told():
+        compare(arguments.old, arguments.new)
 
 
 if __name__ == "__main__":

@@ -3,25 +3,30 @@
 The first file that is missing of each dataset is opened to see how large the needed columns are.
 """
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from tabulate import tabulate
 
 from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.choice import DeliveryJob
-from agc_pipeline.delivery.outcome import promised
-from agc_pipeline.delivery.progress import amount
-from agc_pipeline.delivery.reading import needed_bytes, open_tree
 from agc_pipeline.delivery.settings import NetworkSettings, ReadingSettings
-from agc_pipeline.delivery.store import Store, store_of
 from agc_pipeline.errors import InputError
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    never,
+    uses,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.delivery.store import Store
+    from agc_pipeline.plan import Plan
+
 
 _HEADERS = ("dataset", "backend", "from", "files", "there", "events to go", "bytes to read")
 
@@ -45,16 +50,44 @@ class DeliveryPlanStage(Settings):
     datasets: tuple[PlannedDataset, ...]
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class DeliveryPlanOptions(Options):
+    """What the stage is told beside its settings."""
+
+    skims: Path = uses("skims", "folder of all skims")
+
+
+def configure(plan: "Plan") -> DeliveryPlanStage:
+    """All datasets, with how they would be delivered, and why so."""
+    return DeliveryPlanStage(
+        analysis=plan.config.analysis,
+        selection=plan.physics["selection"],
+        reading=plan.config.delivery.reading,
+        datasets=tuple(
+            PlannedDataset(
+                process=dataset.process,
+                variation=dataset.variation,
+                files=dataset.files,
+                delivery=plan.deliveries[name][0],
+                reason=plan.deliveries[name][1],
+            )
+            for name, dataset in plan.datasets.items()
+        ),
+    )
+
+
+def run(settings: DeliveryPlanStage, options: DeliveryPlanOptions) -> None:
     """Print a table, and below it what could not be found out."""
-    settings = command.settings(DeliveryPlanStage, arguments.settings)
+    from tabulate import tabulate
+
+    from agc_pipeline.delivery.store import store_of
+
     rows = []
     unknown: dict[str, list[str]] = {}
     columns = analyses.load_preselection(settings.analysis).COLUMNS
     for dataset in settings.datasets:
         name = analyses.load(settings.analysis).dataset_name(dataset.process, dataset.variation)
         store = store_of(
-            arguments.skims / name, settings.analysis, settings.selection, dataset.delivery
+            options.skims / name, settings.analysis, settings.selection, dataset.delivery
         )
         missing = [file for file in dataset.files if not _is_there(file, store)]
         try:
@@ -98,7 +131,7 @@ def _place(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _is_there(file: InputFile, store: Store | None) -> bool:
+def _is_there(file: InputFile, store: "Store | None") -> bool:
     return store is not None and not _to_be_made(file) and store.find(file) is not None
 
 
@@ -107,6 +140,8 @@ def _to_be_made(file: InputFile) -> bool:
 
 
 def _events(files: list[InputFile]) -> str:
+    from agc_pipeline.delivery.outcome import promised
+
     counts = [None if _to_be_made(file) else promised(file)[0] for file in files]
     known = sum(count for count in counts if count is not None)
     if None not in counts:
@@ -122,6 +157,10 @@ def _bytes(
     Raises:
         InputError: if it cannot be read.
     """
+    from agc_pipeline.delivery.outcome import promised
+    from agc_pipeline.delivery.progress import amount
+    from agc_pipeline.delivery.reading import needed_bytes, open_tree
+
     if not files:
         return amount(0)
     if any(_to_be_made(file) for file in files):
@@ -134,12 +173,17 @@ def _bytes(
     return f"about {amount(size * sum(counts) / entries)}"
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--skims", type=Path, required=True, help="folder of all skims")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="delivery_plan",
+    settings=DeliveryPlanStage,
+    options=DeliveryPlanOptions,
+    configure=configure,
+    run=run,
+    when=never,
+    physics=lambda _: ("preselection",),
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

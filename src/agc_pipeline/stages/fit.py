@@ -1,20 +1,25 @@
 """Fit the statistical model to its data."""
 
-import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
-
-import pyhf
+from typing import TYPE_CHECKING
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.files import read_json, write_json
-from agc_pipeline.inference import fit, groups, impacts, results, workspace
-from agc_pipeline.inference.problem import problem
-from agc_pipeline.inference.records import Comparison, ModelRecord
 from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    reads,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -31,30 +36,57 @@ class FitStage(Settings):
     compare: bool
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class FitOptions(Options):
+    """What the stage is told beside its settings."""
+
+    workspace: Path = reads("workspace.json", "pyhf workspace")
+    model: Path = reads("model.json", "record of the model")
+    output: Path = writes("fit.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> FitStage:
+    """How the minimum is found."""
+    return FitStage(minimiser=plan.config.fit.minimiser, compare=plan.config.fit.compare)
+
+
+def run(settings: FitStage, options: FitOptions) -> None:
     """Write the fit with everything that figures and tables need."""
+    from agc_pipeline.inference import fit, groups, impacts, results, workspace
+    from agc_pipeline.inference.problem import problem
+    from agc_pipeline.inference.records import ModelRecord
+
     workspace.quieten()
-    settings = command.settings(FitStage, arguments.settings)
-    content = read_json(arguments.workspace)
-    model, data = workspace.load(content, place=str(arguments.workspace))
-    about = results.read(ModelRecord, arguments.model, content)
-    found = fit.fit(model, data, settings.minimiser)
-    made = problem(model, data, settings.minimiser)
-    best = made.lowest([found.results.bestfit]).minimum
+    content = read_json(options.workspace)
+    model, data = workspace.load(content, place=str(options.workspace))
+    about = results.read(ModelRecord, options.model, content)
+    likelihood = problem(model, data, settings.minimiser)
+    fitted = fit.solve(model, data, likelihood)
+    # cabinetry's fit stops early: what is made of the minimum needs it exactly.
+    best = fitted.minimum or likelihood.lowest([fitted.results.bestfit]).minimum
+    comparison = None
+    if settings.compare:
+        other = "cabinetry" if settings.minimiser.method == "exact" else "exact"
+        minimiser = settings.minimiser.model_copy(update={"method": other})
+        try:
+            compared = fit.solve(model, data, replace(likelihood, settings=minimiser))
+        except ModelError as error:
+            comparison = results.compare(model, fitted, error)
+        else:
+            comparison = results.compare(model, fitted, compared)
     record = results.describe_fit(
         about,
         model,
-        found,
-        breakdown=impacts.breakdown(made, best, groups.of_parameters(model, about.groups)),
-        comparison=_compare(model, data, found, settings),
+        fitted,
+        breakdown=impacts.breakdown(likelihood, best, groups.of_parameters(model, about.groups)),
+        comparison=comparison,
         made_by=provenance(
             "fit",
             packages=("cabinetry", "numpy", "pyhf", "scipy"),
             settings=settings.model_dump(),
-            inputs=(arguments.workspace, arguments.model),
+            inputs=(options.workspace, options.model),
         ),
     )
-    write_json(arguments.output, record.model_dump())
+    write_json(options.output, record.model_dump())
     poi = record.poi
     log.info("%s = %.4f +- %.4f", poi.name, poi.bestfit, poi.uncertainty)
     log.info("at most %.1g above the minimum of -2 ln L", record.diagnostics.distance)
@@ -62,28 +94,14 @@ def stage(arguments: argparse.Namespace) -> None:
         log.info("at its bound: %s", name)
 
 
-def _compare(
-    model: pyhf.Model, data: list[float], found: fit.Fit, settings: FitStage
-) -> Comparison | None:
-    """The other method's fit, or why it failed, if it is wanted."""
-    if not settings.compare:
-        return None
-    other = "cabinetry" if settings.minimiser.method == "exact" else "exact"
-    chosen = settings.minimiser.model_copy(update={"method": other})
-    try:
-        return results.compare(model, found, fit.fit(model, data, chosen))
-    except ModelError as error:
-        return results.compare(model, found, error)
-
-
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--workspace", type=Path, required=True, help="pyhf workspace")
-    options.add_argument("--model", type=Path, required=True, help="record of the model")
-    options.add_argument("--output", type=Path, required=True, help="JSON record to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="fit",
+    settings=FitStage,
+    options=FitOptions,
+    configure=configure,
+    run=run,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

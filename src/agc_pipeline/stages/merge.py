@@ -1,18 +1,26 @@
 """Check closure, normalise, and write the histogram file of all datasets."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import PositiveFloat, PositiveInt
 
-from agc_pipeline import analyses, histograms
-from agc_pipeline.columnar import batch, ledger, merge, performance
-from agc_pipeline.columnar.closure import Closure, DatasetAccount
+from agc_pipeline import analyses
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    reads,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +42,44 @@ class MergeStage(Settings):
     allow_partial: bool
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class MergeOptions(Options):
+    """What the stage is told beside its settings."""
+
+    datasets: tuple[Path, ...] = reads(
+        lambda plan: [f"{plan.folder}/histograms/{dataset}.json" for dataset in plan.datasets],
+        "summed datasets",
+    )
+    histograms: Path = writes("histograms.root", "ROOT file to write")
+    closure: Path = writes("closure.json", "closure record to write")
+    performance: Path | None = writes(
+        "performance.json", "cost of the histograms, to write", default=None
+    )
+
+
+def configure(plan: "Plan") -> MergeStage:
+    """Cross sections and luminosity, and how many files each dataset has."""
+    return MergeStage(
+        analysis=plan.config.analysis,
+        parts=tuple(plan.parts),
+        luminosity_per_pb=plan.config.physics.luminosity_per_pb,
+        datasets={
+            dataset.name: DatasetSettings(xsec_pb=dataset.xsec_pb, n_files=len(dataset.files))
+            for dataset in plan.datasets.values()
+        },
+        allow_partial=plan.config.allow_partial,
+    )
+
+
+def run(settings: MergeStage, options: MergeOptions) -> None:
     """Write the histograms and the closure record."""
-    settings = command.settings(MergeStage, arguments.settings)
+    from agc_pipeline import histograms
+    from agc_pipeline.columnar import batch, ledger, merge, performance
+    from agc_pipeline.columnar.closure import Closure, DatasetAccount
+
     analysis = analyses.load(settings.analysis, *settings.parts)
     weighted = {}
     accounts = {}
-    for path in arguments.datasets:
+    for path in options.datasets:
         summed = batch.read(path)
         dataset = settings.datasets[summed.dataset]
         left_out = ledger.close(
@@ -67,7 +106,7 @@ def stage(arguments: argparse.Namespace) -> None:
         "merge",
         packages=("awkward", "coffea", "hist", "numpy", "uproot"),
         settings=settings.model_dump(),
-        inputs=arguments.datasets,
+        inputs=options.datasets,
     )
     made = merge.templates(analysis, weighted)
     partial = any(account.left_out for account in accounts.values())
@@ -78,24 +117,26 @@ def stage(arguments: argparse.Namespace) -> None:
         provenance=made_by,
     )
     histograms.write_root(
-        arguments.histograms, made, provenance=made_by, closure=closure.model_dump(mode="json")
+        options.histograms, made, provenance=made_by, closure=closure.model_dump(mode="json")
     )
-    write_json(arguments.closure, closure.model_dump())
-    if arguments.performance is not None:
+    write_json(options.closure, closure.model_dump())
+    if options.performance is not None:
         costs = {name: summed.performance for name, (summed, _) in weighted.items()}
-        performance.write(arguments.performance, performance.PerformanceRecord(datasets=costs))
+        performance.write(options.performance, performance.PerformanceRecord(datasets=costs))
     log.info("%d histograms%s", len(made), ", PARTIAL: some files were left out" * partial)
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--datasets", type=Path, nargs="+", required=True, help="summed datasets")
-    options.add_argument("--histograms", type=Path, required=True, help="ROOT file to write")
-    options.add_argument("--closure", type=Path, required=True, help="closure record to write")
-    options.add_argument("--performance", type=Path, help="cost of the histograms, to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="merge",
+    settings=MergeStage,
+    options=MergeOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.fills,
+    watched={"fileset": "fileset.json"},
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

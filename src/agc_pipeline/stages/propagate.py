@@ -1,24 +1,29 @@
 """Propagate the fit to other distributions: the bins of the histograms, and regions not fitted."""
 
-import argparse
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-
-import hist
-from cabinetry.model_utils import match_fit_results
+from typing import TYPE_CHECKING
 
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import NOMINAL, Region, Template
 from agc_pipeline.files import read_json, write_json
-from agc_pipeline.histograms import read_root
-from agc_pipeline.inference import results, templates, workspace
-from agc_pipeline.inference.outcomes import PropagationRecord
-from agc_pipeline.inference.records import Channel, ChannelYields, FitRecord, Yields
 from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.provenance import provenance
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    reads,
+    writes,
+)
+
+if TYPE_CHECKING:
+    import hist
+
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +38,23 @@ class PropagateStage(ModelStage):
     parts: tuple[str, ...] = ()
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class PropagateOptions(Options):
+    """What the stage is told beside its settings."""
+
+    histograms: Path = reads("histograms.root", "merged ROOT file")
+    workspace: Path = reads("workspace.json", "pyhf workspace")
+    fit: Path = reads("fit.json", "record of the fit")
+    output: Path = writes("propagated.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> PropagateStage:
+    """The model, and all regions of the run."""
+    return PropagateStage(
+        analysis=plan.config.analysis, parts=tuple(plan.parts), model=plan.config.fit.model
+    )
+
+
+def run(settings: PropagateStage, options: PropagateOptions) -> None:
     """Write the expected events in all bins of all regions, before and after the fit.
 
     Each region has a model of its own, whose title no channel of the fit has: statistical factors
@@ -42,11 +63,17 @@ def stage(arguments: argparse.Namespace) -> None:
     The systematics have their fitted values, uncertainties and correlations. The statistical
     factors of the bins are not those of the fit: they have their uncertainty before it.
     """
+    from cabinetry.model_utils import match_fit_results
+
+    from agc_pipeline.histograms import read_root
+    from agc_pipeline.inference import results, templates, workspace
+    from agc_pipeline.inference.outcomes import PropagationRecord
+    from agc_pipeline.inference.records import Channel, ChannelYields, FitRecord, Yields
+
     workspace.quieten()
-    settings = command.settings(PropagateStage, arguments.settings)
-    fit = results.read(FitRecord, arguments.fit, read_json(arguments.workspace))
+    fit = results.read(FitRecord, options.fit, read_json(options.workspace))
     analysis = analyses.load(settings.analysis, *settings.parts)
-    histograms = read_root(arguments.histograms)
+    histograms = read_root(options.histograms)
     channels: dict[str, Channel] = {}
     before: dict[str, ChannelYields] = {}
     after: dict[str, ChannelYields] = {}
@@ -62,7 +89,7 @@ def stage(arguments: argparse.Namespace) -> None:
             settings.model.model_copy(update={"rebinning": None}),
         )
         built = workspace.build(only, selected, settings.model.poi)
-        model, _ = workspace.load(built, place=str(arguments.histograms))
+        model, _ = workspace.load(built, place=str(options.histograms))
         expected = results.yields(model, match_fit_results(model, fit.results()))
         channels[region.title] = Channel(
             region=region.name,
@@ -81,29 +108,30 @@ def stage(arguments: argparse.Namespace) -> None:
                 "propagate",
                 packages=("cabinetry", "hist", "numpy", "pyhf", "uproot"),
                 settings=settings.model_dump(),
-                inputs=(arguments.histograms, arguments.fit),
+                inputs=(options.histograms, options.fit),
             )
         ),
     )
-    write_json(arguments.output, record.model_dump())
+    write_json(options.output, record.model_dump())
     log.info("%d distributions", len(record.channels))
 
 
-def _has_events(region: Region, process: str, histograms: Mapping[str, hist.Hist]) -> bool:
+def _has_events(region: Region, process: str, histograms: "Mapping[str, hist.Hist]") -> bool:
     """Whether there is anything to scale in a region."""
     nominal = histograms.get(Template(region.name, process, NOMINAL).name)
     return nominal is not None and nominal.values().sum() > 0
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--histograms", type=Path, required=True, help="merged ROOT file")
-    options.add_argument("--workspace", type=Path, required=True, help="pyhf workspace")
-    options.add_argument("--fit", type=Path, required=True, help="record of the fit")
-    options.add_argument("--output", type=Path, required=True, help="JSON record to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="propagate",
+    settings=PropagateStage,
+    options=PropagateOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: not plan.given,
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,20 +1,27 @@
 """Histograms without events: the published ones, with the closure that `merge` would write."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from agc_pipeline import analyses
 from agc_pipeline.analyses.base import ALL_EVENTS, Template
-from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.files import write_json
-from agc_pipeline.histograms import write_root
 from agc_pipeline.provenance import Provenance, provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
-from agc_pipeline.validation import published
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.columnar.closure import Closure
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -31,29 +38,50 @@ class PublishedSettings(Settings):
     n_files: int = Field(ge=-1)
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class PublishedOptions(Options):
+    """What the stage is told beside its settings."""
+
+    histograms: Path = writes("histograms.root", "ROOT file to write")
+    closure: Path = writes("closure.json", "JSON file to write")
+
+
+def configure(plan: "Plan") -> PublishedSettings:
+    """Which of the published histograms."""
+    return PublishedSettings(
+        analysis=plan.config.analysis, n_files=plan.config.n_files_max_per_sample
+    )
+
+
+def run(settings: PublishedSettings, options: PublishedOptions) -> None:
     """Write the published histograms and their closure."""
-    given = command.settings(PublishedSettings, arguments.settings)
-    histograms = published.load(given.analysis, given.n_files)
-    made_by = _provenance(given)
-    events = closure(given, made_by)
+    from agc_pipeline.histograms import write_root
+    from agc_pipeline.validation import published
+
+    histograms = published.load(settings.analysis, settings.n_files)
+    made_by = _provenance(settings)
+    events = closure(settings, made_by)
     write_root(
-        arguments.histograms,
+        options.histograms,
         histograms,
         provenance=made_by,
         closure=events.model_dump(mode="json"),
     )
-    write_json(arguments.closure, events.model_dump())
+    write_json(options.closure, events.model_dump())
     log.info(
-        "%d histograms of %s", len(histograms), published.read(given.analysis, given.n_files).source
+        "%d histograms of %s",
+        len(histograms),
+        published.read(settings.analysis, settings.n_files).source,
     )
 
 
-def closure(given: PublishedSettings, made_by: Provenance) -> Closure:
+def closure(settings: PublishedSettings, made_by: Provenance) -> "Closure":
     """The record of events: as published, every event processed, no files of our own."""
-    analysis = analyses.load(given.analysis)
-    numbers = published.read(given.analysis, given.n_files)
-    weights = published.weights(given.analysis, given.n_files)
+    from agc_pipeline.columnar.closure import Closure, DatasetAccount
+    from agc_pipeline.validation import published
+
+    analysis = analyses.load(settings.analysis)
+    numbers = published.read(settings.analysis, settings.n_files)
+    weights = published.weights(settings.analysis, settings.n_files)
     datasets = {}
     for process, variation in analysis.datasets:
         name = analysis.dataset_name(process, variation)
@@ -77,22 +105,28 @@ def closure(given: PublishedSettings, made_by: Provenance) -> Closure:
     return Closure(partial=False, datasets=datasets, provenance=dict(made_by))
 
 
-def _provenance(given: PublishedSettings) -> Provenance:
+def _provenance(settings: PublishedSettings) -> Provenance:
+    from agc_pipeline.validation import published
+
     made_by = provenance(
-        "published", packages=("hist", "numpy", "uproot"), settings=given.model_dump()
+        "published", packages=("hist", "numpy", "uproot"), settings=settings.model_dump()
     )
-    source = published.read(given.analysis, given.n_files).source
-    made_by["inputs"] = {source: published.file_digest(given.analysis, given.n_files)}
+    source = published.read(settings.analysis, settings.n_files).source
+    made_by["inputs"] = {source: published.file_digest(settings.analysis, settings.n_files)}
     return made_by
 
 
-def main() -> None:
-    """Entry point of ``python -m agc_pipeline.stages.published``."""
-    options = command.parser(__doc__)
-    options.add_argument("--histograms", type=Path, required=True, help="ROOT file to write")
-    options.add_argument("--closure", type=Path, required=True, help="JSON file to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="published",
+    settings=PublishedSettings,
+    options=PublishedOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.published,
+    watched={"published": lambda plan: plan.reference_files},
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,25 +1,45 @@
 """Simulate one file of events in NanoAOD's form, with a record of what it stands for."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
-from agc_pipeline.simulation import nanoaod, production
 from agc_pipeline.simulation.settings import SimulationJob
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class SimulateOptions(Options):
+    """What the stage is told beside its settings."""
+
+    output: Path = writes("simulated/{dataset}/{part}.root", "ROOT file to write")
+    record: Path = writes("simulated/{dataset}/{part}.json", "JSON file to write")
+
+
+def configure(plan: "Plan", dataset: str, part: str) -> SimulationJob:
+    """Which part of the dataset a job makes."""
+    return plan.config.simulation.job(dataset, int(part))
+
+
+def run(settings: SimulationJob, options: SimulateOptions) -> None:
     """Write the file, then its record."""
-    job = command.settings(SimulationJob, arguments.settings)
-    simulated = production.simulate(job)
-    nanoaod.write(arguments.output, simulated.events, n_generated=simulated.n_generated)
+    from agc_pipeline.simulation import nanoaod, production
+
+    simulated = production.simulate(settings)
+    nanoaod.write(options.output, simulated.events, n_generated=simulated.n_generated)
     write_json(
-        arguments.record,
+        options.record,
         {
             "n_events": len(simulated.events),
             "n_generated": simulated.n_generated,
@@ -27,22 +47,27 @@ def stage(arguments: argparse.Namespace) -> None:
             "provenance": provenance(
                 "simulate",
                 packages=("awkward", "fastjet", "numpy", "pythia8mc", "uproot"),
-                settings=job.model_dump(),
+                settings=settings.model_dump(),
             ),
         },
     )
     log.info(
-        "%s: %d events, standing for %d", job.dataset, len(simulated.events), simulated.n_generated
+        "%s: %d events, standing for %d",
+        settings.dataset,
+        len(simulated.events),
+        simulated.n_generated,
     )
 
 
-def main() -> None:
-    """Entry point of ``python -m agc_pipeline.stages.simulate``."""
-    options = command.parser(__doc__)
-    options.add_argument("--output", type=Path, required=True, help="ROOT file to write")
-    options.add_argument("--record", type=Path, required=True, help="JSON file to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="simulate",
+    settings=SimulationJob,
+    options=SimulateOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.simulates,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()
