@@ -32,5 +32,6 @@ rule all:
     input:
         f"{RESULTS}/report.html",
         f"{RESULTS}/preservation.json",
-        TRACKED,
-        PLAN.exported,
+        # Where models assign jets, their repository, and where their training is kept.
+        rules.export_models.output if EXPORT_MODELS.wanted else [],
+        rules.track.output if TRACK.wanted else [],

@@ -125,11 +125,11 @@ def _add(
     """Add one option: its type says how many values it takes."""
     form: dict[str, Any] = {"help": described.help, "required": item.default is MISSING}
     if get_origin(hint) is tuple:
-        form |= {"nargs": "*", "type": Path}
+        form["nargs"] = "*"
     elif NoneType in get_args(hint):
-        form |= {"nargs": "?", "type": Path, "required": False}
-    elif not _is_settings(hint):
-        form |= {"type": hint}
+        form |= {"nargs": "?", "required": False}
+    if _settings_of(hint) is None:
+        form["type"] = int if hint is int else Path
     if not form["required"]:
         form["default"] = None if item.default is MISSING else item.default
     options.add_argument(f"--{item.name}", **form)
@@ -141,11 +141,13 @@ def _options(model: type[Options], told: argparse.Namespace) -> Options:
         value = getattr(told, name)
         if isinstance(value, list):
             value = tuple(value)
-        elif _is_settings(hint) and isinstance(value, str):
-            value = validated(hint, value, place=f"--{name}")
+        elif (settings := _settings_of(hint)) is not None and value is not None:
+            value = validated(settings, value, place=f"--{name}")
         values[name] = value
     return model(**values)
 
 
-def _is_settings(hint: Any) -> bool:
-    return isinstance(hint, type) and issubclass(hint, Settings)
+def _settings_of(hint: Any) -> type[Settings] | None:
+    """The model of an option that is settings; None if it is not."""
+    models = (part for part in (hint, *get_args(hint)) if isinstance(part, type))
+    return next((model for model in models if issubclass(model, Settings)), None)

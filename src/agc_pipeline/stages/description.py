@@ -29,7 +29,7 @@ class Option:
             Snakemake; a "place" is a path that Snakemake does not watch; "execution" is how a job
             runs, which is no reason to run it again; "threads" is their number.
         source: path of the file; for "log" what follows the path of the log without its suffix;
-            for "execution" a function of the plan that gives settings.
+            for "execution" a function of the plan that gives settings, None where there are none.
         help: for people.
     """
 
@@ -63,7 +63,7 @@ def logs(suffix: str, text: str, **default: Any) -> Any:
     return _field(Option("log", suffix, text), **default)
 
 
-def runs_with(value: Callable[[Any], Settings], text: str, **default: Any) -> Any:
+def runs_with(value: Callable[[Any], Settings | None], text: str, **default: Any) -> Any:
     """A field for settings that change no result."""
     return _field(Option("execution", value, text), **default)
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from agc_pipeline import code
 from agc_pipeline.config import Configuration
+from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import Option, Role, Source, Stage, wildcards_of
 
 
@@ -36,6 +37,11 @@ class Directives:
         self.stage = stage
         self._plan = plan
         self._options = stage.options.described()
+
+    @property
+    def name(self) -> str:
+        """Name of the stage."""
+        return self.stage.name
 
     @property
     def wanted(self) -> bool:
@@ -100,10 +106,7 @@ class Directives:
         def at(name: str) -> Callable[[Any, int], int]:
             return lambda _, attempt: need.at(attempt, files=files)[name]
 
-        how = {
-            name: option.source(self._plan).model_dump_json()
-            for name, option in self._of("execution").items()
-        }
+        how = {name: value.model_dump_json() for name, value in self._execution.items()}
         return {name: at(name) for name in need.at(1)} | how
 
     @property
@@ -132,10 +135,18 @@ class Directives:
             "threads": "{{threads}}",
         }
         options = [
-            f"--{name} {values[option.role].format(name)}" for name, option in self._options.items()
+            f"--{name} {values[option.role].format(name)}"
+            for name, option in self._options.items()
+            if option.role != "execution" or name in self._execution
         ]
         command = " ".join((f"python -m {self.stage.module} --settings -", *options))
         return f"printf %s {{params.settings:q}} | {command} 2>&1 | tee {{log.text:q}}"
+
+    @cached_property
+    def _execution(self) -> dict[str, Settings]:
+        """How the jobs of this run are run, by option; without those that do not apply."""
+        values = {name: option.source(self._plan) for name, option in self._of("execution").items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     def _of(self, role: Role) -> dict[str, Option]:
         return {name: option for name, option in self._options.items() if option.role == role}

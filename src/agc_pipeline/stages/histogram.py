@@ -48,9 +48,11 @@ class HistogramOptions(Options):
     models: Path | None = uses(
         lambda plan: plan.models_folder or [], "folder of the models that assign jets, if they do"
     )
-    scoring: ScoringSettings = runs_with(
-        lambda plan: ScoringSettings(
-            scorer=plan.config.jet_assignment, triton=plan.config.learning.triton
+    scoring: ScoringSettings | None = runs_with(
+        lambda plan: (
+            ScoringSettings(scorer=plan.config.jet_assignment, triton=plan.config.learning.triton)
+            if plan.assigns
+            else None
         ),
         "what computes their scores, which changes no bin",
     )
@@ -141,16 +143,15 @@ def _assignment(settings: HistogramStage, options: HistogramOptions) -> Assignme
     """The assignment of jets, if they are assigned."""
     if settings.jet_assignment is None:
         return None
-    if options.models is None:
+    if options.models is None or options.scoring is None:
         raise ConfigurationError(
-            "there are no models to assign jets with",
-            place="--models",
-            remedy="give the folder of the models",
+            "nothing to assign jets with",
+            place="--models, --scoring",
+            remedy="give the folder of the models, and what computes their scores",
         )
     chosen = analyses.load(settings.analysis).assignment(settings.jet_assignment)
-    scoring = options.scoring
     found = analyses.load_assignment(settings.analysis)
-    return found.assignment(chosen, options.models, scoring)
+    return found.assignment(chosen, options.models, options.scoring)
 
 
 STAGE = Stage(
