@@ -21,5 +21,7 @@ rule all:
     input:
         f"{RESULTS}/report.html",
         f"{RESULTS}/preservation.json",
-        TRACKED,
-        PLAN.exported,
+        # Where there are learned observables, the repository of their models, and where their training
+        # is kept.
+        rules.export_models.output if EXPORT_MODELS.wanted else [],
+        rules.track.output if TRACK.wanted else [],

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Collection, Iterator
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
@@ -68,6 +69,42 @@ def sources(*modules: str) -> list[str]:
             imported = _imports(name, followed[name])
             pending += [module for module in imported if _root(module) in packages]
     return sorted(map(str, paths))
+
+
+def data(*patterns: str) -> list[str]:
+    """Paths of files of this package that are not code, as Snakemake is told them."""
+    package = _path(PACKAGE).parent
+    return sorted(near(path) for pattern in patterns for path in package.glob(pattern))
+
+
+def near(path: Path) -> str:
+    """A path as it is seen from the working folder, if it is in there.
+
+    Snakemake compares the names of inputs: a project that moved must not run again.
+    """
+    folder = Path.cwd()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def load(name: str) -> None:
+    """Import what a module imports inside its functions, and its neighbours inside theirs.
+
+    Args:
+        name: full name of the module, which is not imported itself: it may be the main one.
+    """
+    seen = {name}
+    pending = [name]
+    while pending:
+        module = pending.pop()
+        for imported in _imports(module, _path(module)):
+            import_module(imported)
+            if imported not in seen and _package(imported) == _package(name):
+                seen.add(imported)
+                pending.append(imported)
+
+
+def _package(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _data(folder: Path) -> Iterator[Path]:

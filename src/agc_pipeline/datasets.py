@@ -4,6 +4,7 @@ import difflib
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
@@ -197,3 +198,14 @@ def checked(datasets: list[DatasetFiles], *, place: str) -> tuple[DatasetFiles, 
             remedy="remove the duplicates: their events would be counted twice",
         )
     return tuple(datasets)
+
+
+def watched(files: Iterable[InputFile]) -> list[str]:
+    """Paths that Snakemake can watch: simulated files, and those on this machine."""
+    paths = []
+    for file in files:
+        if file.record is not None:
+            paths += [file.source, file.record]
+        elif "://" not in file.source and Path(file.source).exists():
+            paths.append(file.source)
+    return paths

@@ -1,3 +1,6 @@
+DELIVER = directives("deliver")
+DELIVERY_PLAN = directives("delivery_plan")
+
 if workflow.is_main_process:
     for line in PLAN.chosen():
         logger.info(line)
@@ -6,46 +9,38 @@ if workflow.is_main_process:
 rule deliver:
     """Skims of a batch of files of a dataset, with their manifest."""
     input:
-        files=lambda wildcards: PLAN.local_inputs(wildcards.dataset, wildcards.batch),
-        code=code("deliver"),
+        **inputs(DELIVER),
     output:
-        f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
+        **outputs(DELIVER),
     log:
-        text=f"{RESULTS}/logs/deliver/{{dataset}}/{{batch}}.log",
-        failures=f"{RESULTS}/logs/deliver/{{dataset}}/{{batch}}.failures.json",
+        **DELIVER.log,
     benchmark:
-        f"{RESULTS}/benchmarks/deliver/{{dataset}}/{{batch}}.tsv"
+        DELIVER.benchmark
+    localrule: DELIVER.local
     conda:
         "../../environment.yml"
+    threads: DELIVER.threads
     resources:
-        **needs("deliver", PLAN.files_per_job),
-        # Unlike parameters, resources are no reason to run a job again.
-        reading=PLAN.reading(),
+        **DELIVER.resources,
     params:
-        settings=lambda wildcards: PLAN.deliver(wildcards.dataset, wildcards.batch),
-        # No output of Snakemake's: it would be removed before the job, with all that is intact.
-        skims=f"{RESULTS}/skims/{{dataset}}",
+        **DELIVER.params,
     shell:
-        "printf %s {params.settings:q} | python -m agc_pipeline.stages.deliver --settings -"
-        " --reading {resources.reading:q}"
-        " --manifest {output} --skims {params.skims} --failures {log.failures}"
-        " 2>&1 | tee {log.text}"
+        DELIVER.shell
 
 
 rule delivery_plan:
     """What would be delivered, from where, and how many bytes: told, not done."""
     input:
-        code=code("delivery_plan"),
+        **inputs(DELIVERY_PLAN),
     log:
-        f"{RESULTS}/logs/delivery_plan.log",
-    localrule: True
+        **DELIVERY_PLAN.log,
+    localrule: DELIVERY_PLAN.local
     conda:
         "../../environment.yml"
+    threads: DELIVERY_PLAN.threads
     resources:
-        **needs("delivery_plan"),
+        **DELIVERY_PLAN.resources,
     params:
-        settings=lambda wildcards: PLAN.delivery_plan(),
-        skims=f"{RESULTS}/skims",
+        **DELIVERY_PLAN.params,
     shell:
-        "printf %s {params.settings:q} | python -m agc_pipeline.stages.delivery_plan --settings -"
-        " --skims {params.skims} 2>&1 | tee {log}"
+        DELIVERY_PLAN.shell

@@ -1,140 +1,118 @@
+HISTOGRAM = directives("histogram")
+PARTIAL_SUM = directives("partial_sum")
+MERGE_DATASET = directives("merge_dataset")
+PUBLISHED = directives("published")
+MERGE = directives("merge")
+
+
 rule histogram:
     """Histograms of a delivered batch, relative weights only."""
     input:
-        manifest=f"{RESULTS}/manifests/{{dataset}}/{{batch}}.json",
-        # None where jets are not assigned.
-        models=PLAN.models,
-        code=code("histogram"),
+        **inputs(HISTOGRAM),
     output:
-        f"{RESULTS}/histograms/{{dataset}}/{{batch}}.json",
+        **outputs(HISTOGRAM),
     log:
-        f"{RESULTS}/logs/histogram/{{dataset}}/{{batch}}.log",
+        **HISTOGRAM.log,
     benchmark:
-        f"{RESULTS}/benchmarks/histogram/{{dataset}}/{{batch}}.tsv"
-    # Only from here can a cluster on a batch system be started.
-    localrule: CONFIG.histograms.elsewhere
+        HISTOGRAM.benchmark
+    localrule: HISTOGRAM.local
     conda:
         "../../environment.yml"
-    threads: CONFIG.histograms.threads
+    threads: HISTOGRAM.threads
     resources:
-        **needs("histogram", PLAN.files_per_job),
-        # Unlike parameters, resources are no reason to run a job again.
-        execution=PLAN.execution(),
-        scoring=PLAN.scoring(),
+        **HISTOGRAM.resources,
     params:
-        settings=PLAN.histogram(),
-        models=lambda wildcards, input: (
-            Path(input.models[0]).parent if input.models else ""
-        ),
-        # No output: what fills the histograms may or may not write it.
-        performance=f"{RESULTS}/dask/{{dataset}}/{{batch}}.html",
-        metadata=f"{RESULTS}/file_metadata",
+        **HISTOGRAM.params,
     shell:
-        "python -m agc_pipeline.stages.histogram --settings {params.settings:q}"
-        " --execution {resources.execution:q} --models={params.models:q}"
-        " --scoring {resources.scoring:q}"
-        " --performance {params.performance} --metadata {params.metadata}"
-        " --manifest {input.manifest} --output {output} 2>&1 | tee {log}"
+        HISTOGRAM.shell
 
 
 rule partial_sum:
     """Sum of some of the histograms of a dataset that has too many for one job."""
     input:
-        batches=lambda wildcards: [
-            f"{RESULTS}/histograms/{wildcards.dataset}/{name}.json"
-            for name in PLAN.partial_summands(**wildcards)
-        ],
-        code=code("merge_dataset"),
+        **inputs(PARTIAL_SUM),
     output:
-        f"{RESULTS}/histograms/{{dataset}}/sum{{level}}/{{number}}.json",
+        **outputs(PARTIAL_SUM),
     log:
-        f"{RESULTS}/logs/partial_sum/{{dataset}}/{{level}}/{{number}}.log",
+        **PARTIAL_SUM.log,
     benchmark:
-        f"{RESULTS}/benchmarks/partial_sum/{{dataset}}/{{level}}/{{number}}.tsv"
-    localrule: True
+        PARTIAL_SUM.benchmark
+    localrule: PARTIAL_SUM.local
     conda:
         "../../environment.yml"
+    threads: PARTIAL_SUM.threads
     resources:
-        **needs("partial_sum"),
+        **PARTIAL_SUM.resources,
+    params:
+        **PARTIAL_SUM.params,
     shell:
-        "python -m agc_pipeline.stages.merge_dataset --settings '{{}}'"
-        " --batches {input.batches} --output {output} 2>&1 | tee {log}"
+        PARTIAL_SUM.shell
 
 
 rule merge_dataset:
     """Sum of the histograms of a dataset."""
     input:
-        batches=lambda wildcards: [
-            f"{RESULTS}/histograms/{wildcards.dataset}/{name}.json"
-            for name in PLAN.summands(wildcards.dataset)
-        ],
-        code=code("merge_dataset"),
+        **inputs(MERGE_DATASET),
     output:
-        f"{RESULTS}/histograms/{{dataset}}.json",
+        **outputs(MERGE_DATASET),
     log:
-        f"{RESULTS}/logs/merge_dataset/{{dataset}}.log",
+        **MERGE_DATASET.log,
     benchmark:
-        f"{RESULTS}/benchmarks/merge_dataset/{{dataset}}.tsv"
-    localrule: True
+        MERGE_DATASET.benchmark
+    localrule: MERGE_DATASET.local
     conda:
         "../../environment.yml"
+    threads: MERGE_DATASET.threads
     resources:
-        **needs("merge_dataset"),
+        **MERGE_DATASET.resources,
+    params:
+        **MERGE_DATASET.params,
     shell:
-        "python -m agc_pipeline.stages.merge_dataset --settings '{{}}'"
-        " --batches {input.batches} --output {output} 2>&1 | tee {log}"
+        MERGE_DATASET.shell
 
 
-if CONFIG.input.kind == "published":
+if PUBLISHED.wanted:
 
     rule published:
         """The published histograms, in place of ones from events."""
         input:
-            published=PUBLISHED,
-            code=code("published"),
+            **inputs(PUBLISHED),
         output:
-            histograms=f"{RESULTS}/histograms.root",
-            closure=f"{RESULTS}/closure.json",
+            **outputs(PUBLISHED),
         log:
-            f"{RESULTS}/logs/published.log",
+            **PUBLISHED.log,
         benchmark:
-            f"{RESULTS}/benchmarks/published.tsv"
-        localrule: True
+            PUBLISHED.benchmark
+        localrule: PUBLISHED.local
         conda:
             "../../environment.yml"
+        threads: PUBLISHED.threads
         resources:
-            **needs("published"),
+            **PUBLISHED.resources,
         params:
-            settings=PLAN.published(),
+            **PUBLISHED.params,
         shell:
-            "python -m agc_pipeline.stages.published --settings {params.settings:q}"
-            " --histograms {output.histograms} --closure {output.closure} 2>&1 | tee {log}"
+            PUBLISHED.shell
 
 else:
 
     rule merge:
         """Closure check, normalisation, the histogram file of all datasets, and their cost."""
         input:
-            datasets=[f"{RESULTS}/histograms/{dataset}.json" for dataset in DATASETS],
-            fileset=rules.fileset.output,
-            code=code("merge"),
+            **inputs(MERGE),
         output:
-            histograms=f"{RESULTS}/histograms.root",
-            closure=f"{RESULTS}/closure.json",
-            performance=f"{RESULTS}/performance.json",
+            **outputs(MERGE),
         log:
-            f"{RESULTS}/logs/merge.log",
+            **MERGE.log,
         benchmark:
-            f"{RESULTS}/benchmarks/merge.tsv"
-        localrule: True
+            MERGE.benchmark
+        localrule: MERGE.local
         conda:
             "../../environment.yml"
+        threads: MERGE.threads
         resources:
-            **needs("merge"),
+            **MERGE.resources,
         params:
-            settings=PLAN.merge(),
+            **MERGE.params,
         shell:
-            "python -m agc_pipeline.stages.merge --settings {params.settings:q}"
-            " --datasets {input.datasets} --histograms {output.histograms}"
-            " --closure {output.closure}"
-            " --performance {output.performance} 2>&1 | tee {log}"
+            MERGE.shell

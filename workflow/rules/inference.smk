@@ -1,229 +1,212 @@
-if PLAN.given:
+REPRODUCE = directives("reproduce")
+WORKSPACE = directives("workspace")
+FIT = directives("fit")
+RANKING = directives("ranking")
+SCAN = directives("scan")
+TOYS = directives("toys")
+LIMIT = directives("limit")
+PROPAGATE = directives("propagate")
+PRESERVE = directives("preserve")
+
+
+if REPRODUCE.wanted:
 
     rule reproduce:
         """A workspace that was given, in place of one from histograms."""
         input:
-            given=CONFIG.input.path,
-            code=code("reproduce"),
+            **inputs(REPRODUCE),
         output:
-            workspace=f"{RESULTS}/workspace.json",
-            model=f"{RESULTS}/model.json",
-            checks=f"{RESULTS}/checks.json",
+            **outputs(REPRODUCE),
         log:
-            f"{RESULTS}/logs/reproduce.log",
+            **REPRODUCE.log,
         benchmark:
-            f"{RESULTS}/benchmarks/reproduce.tsv"
-        localrule: True
+            REPRODUCE.benchmark
+        localrule: REPRODUCE.local
         conda:
             "../../environment.yml"
+        threads: REPRODUCE.threads
         resources:
-            **needs("reproduce"),
+            **REPRODUCE.resources,
         params:
-            settings=PLAN.reproduce(),
+            **REPRODUCE.params,
         shell:
-            "python -m agc_pipeline.stages.reproduce --settings {params.settings:q}"
-            " --output {output.workspace} --model {output.model}"
-            " --checks {output.checks} 2>&1 | tee {log}"
+            REPRODUCE.shell
 
 else:
 
     rule workspace:
         """The statistical model: rebinned templates, systematics, data."""
         input:
-            histograms=f"{RESULTS}/histograms.root",
-            closure=f"{RESULTS}/closure.json",
-            code=code("workspace"),
+            **inputs(WORKSPACE),
         output:
-            workspace=f"{RESULTS}/workspace.json",
-            model=f"{RESULTS}/model.json",
-            checks=f"{RESULTS}/checks.json",
+            **outputs(WORKSPACE),
         log:
-            f"{RESULTS}/logs/workspace.log",
+            **WORKSPACE.log,
         benchmark:
-            f"{RESULTS}/benchmarks/workspace.tsv"
-        localrule: True
+            WORKSPACE.benchmark
+        localrule: WORKSPACE.local
         conda:
             "../../environment.yml"
+        threads: WORKSPACE.threads
         resources:
-            **needs("workspace"),
+            **WORKSPACE.resources,
         params:
-            settings=PLAN.workspace(),
+            **WORKSPACE.params,
         shell:
-            "python -m agc_pipeline.stages.workspace --settings {params.settings:q}"
-            " --histograms {input.histograms} --closure {input.closure}"
-            " --output {output.workspace} --model {output.model}"
-            " --checks {output.checks} 2>&1 | tee {log}"
+            WORKSPACE.shell
 
 
 rule fit:
     """The measured cross section, with all parameters, correlations and yields."""
     input:
-        workspace=f"{RESULTS}/workspace.json",
-        model=f"{RESULTS}/model.json",
-        code=code("fit"),
+        **inputs(FIT),
     output:
-        f"{RESULTS}/fit.json",
+        **outputs(FIT),
     log:
-        f"{RESULTS}/logs/fit.log",
+        **FIT.log,
     benchmark:
-        f"{RESULTS}/benchmarks/fit.tsv"
+        FIT.benchmark
+    localrule: FIT.local
     conda:
         "../../environment.yml"
+    threads: FIT.threads
     resources:
-        **needs("fit"),
+        **FIT.resources,
     params:
-        settings=PLAN.fit(),
+        **FIT.params,
     shell:
-        "python -m agc_pipeline.stages.fit --settings {params.settings:q}"
-        " --workspace {input.workspace} --model {input.model} --output {output} 2>&1 | tee {log}"
+        FIT.shell
 
 
 rule ranking:
     """What each parameter does to the one of interest."""
     input:
-        workspace=f"{RESULTS}/workspace.json",
-        fit=rules.fit.output,
-        code=code("ranking"),
+        **inputs(RANKING),
     output:
-        f"{RESULTS}/ranking.json",
+        **outputs(RANKING),
     log:
-        f"{RESULTS}/logs/ranking.log",
+        **RANKING.log,
     benchmark:
-        f"{RESULTS}/benchmarks/ranking.tsv"
+        RANKING.benchmark
+    localrule: RANKING.local
     conda:
         "../../environment.yml"
+    threads: RANKING.threads
     resources:
-        **needs("ranking"),
+        **RANKING.resources,
     params:
-        settings=PLAN.ranking(),
+        **RANKING.params,
     shell:
-        "python -m agc_pipeline.stages.ranking --settings {params.settings:q}"
-        " --workspace {input.workspace} --fit {input.fit} --output {output} 2>&1 | tee {log}"
+        RANKING.shell
 
 
 rule scan:
     """Profile of the likelihood, and asymmetric uncertainties."""
     input:
-        workspace=f"{RESULTS}/workspace.json",
-        fit=rules.fit.output,
-        code=code("scan"),
+        **inputs(SCAN),
     output:
-        f"{RESULTS}/scan.json",
+        **outputs(SCAN),
     log:
-        f"{RESULTS}/logs/scan.log",
+        **SCAN.log,
     benchmark:
-        f"{RESULTS}/benchmarks/scan.tsv"
+        SCAN.benchmark
+    localrule: SCAN.local
     conda:
         "../../environment.yml"
+    threads: SCAN.threads
     resources:
-        **needs("scan"),
+        **SCAN.resources,
     params:
-        settings=PLAN.scan(),
+        **SCAN.params,
     shell:
-        "python -m agc_pipeline.stages.scan --settings {params.settings:q}"
-        " --workspace {input.workspace} --fit {input.fit} --output {output} 2>&1 | tee {log}"
+        SCAN.shell
 
 
 rule toys:
     """Pseudo-experiments."""
     input:
-        workspace=f"{RESULTS}/workspace.json",
-        fit=rules.fit.output,
-        code=code("toys"),
+        **inputs(TOYS),
     output:
-        f"{RESULTS}/toys.json",
+        **outputs(TOYS),
     log:
-        f"{RESULTS}/logs/toys.log",
+        **TOYS.log,
     benchmark:
-        f"{RESULTS}/benchmarks/toys.tsv"
+        TOYS.benchmark
+    localrule: TOYS.local
     conda:
         "../../environment.yml"
+    threads: TOYS.threads
     resources:
-        **needs("toys"),
+        **TOYS.resources,
     params:
-        settings=PLAN.toys(),
+        **TOYS.params,
     shell:
-        "python -m agc_pipeline.stages.toys --settings {params.settings:q}"
-        " --workspace {input.workspace} --fit {input.fit} --output {output} 2>&1 | tee {log}"
+        TOYS.shell
 
 
 rule limit:
     """Upper limit and significance."""
     input:
-        workspace=f"{RESULTS}/workspace.json",
-        fit=rules.fit.output,
-        code=code("limit"),
+        **inputs(LIMIT),
     output:
-        f"{RESULTS}/limit.json",
+        **outputs(LIMIT),
     log:
-        f"{RESULTS}/logs/limit.log",
+        **LIMIT.log,
     benchmark:
-        f"{RESULTS}/benchmarks/limit.tsv"
+        LIMIT.benchmark
+    localrule: LIMIT.local
     conda:
         "../../environment.yml"
+    threads: LIMIT.threads
     resources:
-        **needs("limit"),
+        **LIMIT.resources,
     params:
-        settings=PLAN.limit(),
+        **LIMIT.params,
     shell:
-        "python -m agc_pipeline.stages.limit --settings {params.settings:q}"
-        " --workspace {input.workspace} --fit {input.fit} --output {output} 2>&1 | tee {log}"
+        LIMIT.shell
 
 
-if not PLAN.given:
+if PROPAGATE.wanted:
 
     rule propagate:
         """The fit in all bins of all regions."""
         input:
-            histograms=f"{RESULTS}/histograms.root",
-            workspace=f"{RESULTS}/workspace.json",
-            fit=rules.fit.output,
-            code=code("propagate"),
+            **inputs(PROPAGATE),
         output:
-            f"{RESULTS}/propagated.json",
+            **outputs(PROPAGATE),
         log:
-            f"{RESULTS}/logs/propagate.log",
+            **PROPAGATE.log,
         benchmark:
-            f"{RESULTS}/benchmarks/propagate.tsv"
-        localrule: True
+            PROPAGATE.benchmark
+        localrule: PROPAGATE.local
         conda:
             "../../environment.yml"
+        threads: PROPAGATE.threads
         resources:
-            **needs("propagate"),
+            **PROPAGATE.resources,
         params:
-            settings=PLAN.propagate(),
+            **PROPAGATE.params,
         shell:
-            "python -m agc_pipeline.stages.propagate --settings {params.settings:q}"
-            " --histograms {input.histograms} --workspace {input.workspace} --fit {input.fit}"
-            " --output {output} 2>&1 | tee {log}"
+            PROPAGATE.shell
 
 
 rule preserve:
     """The results in formats for others: HistFactory XML and a submission to HEPData."""
     input:
-        workspace=f"{RESULTS}/workspace.json",
-        fit=rules.fit.output,
-        ranking=rules.ranking.output,
-        scan=rules.scan.output,
-        code=code("preserve"),
+        **inputs(PRESERVE),
     output:
-        record=f"{RESULTS}/preservation.json",
-        archive=f"{RESULTS}/hepdata.tar.gz",
-        hepdata=directory(f"{RESULTS}/hepdata"),
-        histfactory=directory(f"{RESULTS}/histfactory"),
+        **outputs(PRESERVE),
     log:
-        f"{RESULTS}/logs/preserve.log",
+        **PRESERVE.log,
     benchmark:
-        f"{RESULTS}/benchmarks/preserve.tsv"
-    localrule: True
+        PRESERVE.benchmark
+    localrule: PRESERVE.local
     conda:
         "../../environment.yml"
+    threads: PRESERVE.threads
     resources:
-        **needs("preserve"),
+        **PRESERVE.resources,
     params:
-        settings=PLAN.preserve(),
+        **PRESERVE.params,
     shell:
-        "python -m agc_pipeline.stages.preserve --settings {params.settings:q}"
-        " --workspace {input.workspace} --fit {input.fit} --ranking {input.ranking}"
-        " --scan {input.scan} --histfactory {output.histfactory} --hepdata {output.hepdata}"
-        " --archive {output.archive} --output {output.record} 2>&1 | tee {log}"
+        PRESERVE.shell

@@ -1,46 +1,48 @@
-if CONFIG.input.kind == "simulated":
+SIMULATE = directives("simulate")
+FILESET = directives("fileset")
+
+
+if SIMULATE.wanted:
 
     rule simulate:
         """One file of simulated events of a dataset."""
         input:
-            code=code("simulate", *SIMULATION, physics=False),
+            **inputs(SIMULATE),
         output:
-            root=f"{RESULTS}/simulated/{{dataset}}/{{part}}.root",
-            record=f"{RESULTS}/simulated/{{dataset}}/{{part}}.json",
+            **outputs(SIMULATE),
         log:
-            f"{RESULTS}/logs/simulate/{{dataset}}/{{part}}.log",
+            **SIMULATE.log,
         benchmark:
-            f"{RESULTS}/benchmarks/simulate/{{dataset}}/{{part}}.tsv"
+            SIMULATE.benchmark
+        localrule: SIMULATE.local
         conda:
             "../../environment.yml"
+        threads: SIMULATE.threads
         resources:
-            **needs("simulate"),
+            **SIMULATE.resources,
         params:
-            settings=lambda wildcards: PLAN.simulate(wildcards.dataset, wildcards.part),
+            **SIMULATE.params,
         shell:
-            "python -m agc_pipeline.stages.simulate --settings {params.settings:q}"
-            " --output {output.root} --record {output.record} 2>&1 | tee {log}"
+            SIMULATE.shell
 
 
 rule fileset:
     """The list of inputs in coffea's shape."""
     input:
-        # They tell the numbers of events.
-        records=PLAN.records,
-        code=code("fileset"),
+        **inputs(FILESET),
     output:
-        f"{RESULTS}/fileset.json",
+        **outputs(FILESET),
     log:
-        f"{RESULTS}/logs/fileset.log",
+        **FILESET.log,
     benchmark:
-        f"{RESULTS}/benchmarks/fileset.tsv"
-    localrule: True
+        FILESET.benchmark
+    localrule: FILESET.local
     conda:
         "../../environment.yml"
+    threads: FILESET.threads
     resources:
-        **needs("fileset"),
+        **FILESET.resources,
     params:
-        settings=PLAN.fileset(),
+        **FILESET.params,
     shell:
-        "printf %s {params.settings:q} | python -m agc_pipeline.stages.fileset --settings -"
-        " --output {output} 2>&1 | tee {log}"
+        FILESET.shell

@@ -1,86 +1,75 @@
-if PLAN.trains:
+TRAIN = directives("train")
+EXPORT_MODELS = directives("export_models")
+TRACK = directives("track")
+
+
+if TRAIN.wanted:
 
     rule train:
         """The models that assign jets to partons, and what they can do."""
         input:
-            files=PLAN.training_inputs(),
-            code=code("train", *LEARNED),
+            **inputs(TRAIN),
         output:
-            models=PLAN.models,
-            record=f"{RESULTS}/training.json",
+            **outputs(TRAIN),
         log:
-            f"{RESULTS}/logs/train.log",
+            **TRAIN.log,
         benchmark:
-            f"{RESULTS}/benchmarks/train.tsv"
+            TRAIN.benchmark
+        localrule: TRAIN.local
         conda:
             "../../environment.yml"
-        # One for each model.
-        threads: 2
+        threads: TRAIN.threads
         resources:
-            **needs("train", len(PLAN.training_files)),
-            # Unlike parameters, resources are no reason to run a job again.
-            reading=PLAN.reading(),
+            **TRAIN.resources,
         params:
-            settings=PLAN.train(),
-            models=f"{RESULTS}/models",
+            **TRAIN.params,
         shell:
-            "printf %s {params.settings:q} | python -m agc_pipeline.stages.train --settings -"
-            " --reading {resources.reading:q} --threads {threads}"
-            " --models {params.models} --record {output.record} 2>&1 | tee {log}"
+            TRAIN.shell
 
 
-if PLAN.assigns:
+if EXPORT_MODELS.wanted:
 
     rule export_models:
         """The models in the layout that a Triton server loads."""
         input:
-            models=PLAN.models,
-            code=code("export_models", *LEARNED),
+            **inputs(EXPORT_MODELS),
         output:
-            PLAN.exported,
+            **outputs(EXPORT_MODELS),
         log:
-            f"{RESULTS}/logs/export_models.log",
+            **EXPORT_MODELS.log,
         benchmark:
-            f"{RESULTS}/benchmarks/export_models.tsv"
-        localrule: True
+            EXPORT_MODELS.benchmark
+        localrule: EXPORT_MODELS.local
         conda:
             "../../environment.yml"
+        threads: EXPORT_MODELS.threads
         resources:
-            **needs("export_models"),
+            **EXPORT_MODELS.resources,
         params:
-            settings=PLAN.export_models(),
-            models=lambda wildcards, input: Path(input.models[0]).parent,
-            repository=PLAN.repository,
+            **EXPORT_MODELS.params,
         shell:
-            "python -m agc_pipeline.stages.export_models --settings {params.settings:q}"
-            " --models {params.models:q} --output {params.repository:q} 2>&1 | tee {log}"
+            EXPORT_MODELS.shell
 
 
-if PLAN.tracks:
+if TRACK.wanted:
 
     rule track:
         """The training kept by MLflow: the last job, so that a server that fails stops nothing."""
         input:
-            models=PLAN.models,
-            record=f"{RESULTS}/training.json",
-            page=f"{RESULTS}/report.html",
-            figures=f"{RESULTS}/figures",
-            code=code("track", *LEARNED),
+            **inputs(TRACK),
         output:
-            f"{RESULTS}/tracked.json",
+            **outputs(TRACK),
         log:
-            f"{RESULTS}/logs/track.log",
+            **TRACK.log,
         benchmark:
-            f"{RESULTS}/benchmarks/track.tsv"
-        localrule: True
+            TRACK.benchmark
+        localrule: TRACK.local
         conda:
             "../../environment.yml"
+        threads: TRACK.threads
         resources:
-            **needs("track"),
+            **TRACK.resources,
         params:
-            settings=PLAN.track(),
-            models=f"{RESULTS}/models",
+            **TRACK.params,
         shell:
-            "python -m agc_pipeline.stages.track --settings {params.settings:q}"
-            " --models {params.models} --record {input.record} --figures {input.figures}"
-            " --output {output} 2>&1 | tee {log}"
+            TRACK.shell

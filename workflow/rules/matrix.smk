@@ -18,139 +18,120 @@ wildcard_constraints:
     cell="[A-Za-z0-9_.+-]+",
 
 
+MATRIX_SIMULATE = directives("matrix_simulate", MATRIX)
+MATRIX_INPUTS = directives("matrix_inputs", MATRIX)
+MATRIX_PACKAGE = directives("matrix_package", MATRIX)
+MATRIX_ENVIRONMENT = directives("matrix_environment", MATRIX)
+MATRIX_CELL = directives("matrix_cell", MATRIX)
+MATRIX_PAGE = directives("matrix_page", MATRIX)
+MATRIX_VERDICT = directives("matrix_verdict", MATRIX)
+
+
 rule matrix_simulate:
     """Events of a dataset for the matrix."""
     input:
-        code=code("simulate", *SIMULATION, physics=False),
+        **inputs(MATRIX_SIMULATE),
     output:
-        root=f"{MATRIX.folder}/simulated/{{dataset}}.root",
-        record=f"{MATRIX.folder}/simulated/{{dataset}}.json",
+        **outputs(MATRIX_SIMULATE),
     log:
-        f"{MATRIX.folder}/logs/simulate/{{dataset}}.log",
+        **MATRIX_SIMULATE.log,
     conda:
         "../../environment.yml"
     params:
-        settings=lambda wildcards: MATRIX.simulate(wildcards.dataset),
+        **MATRIX_SIMULATE.params,
     shell:
-        "python -m agc_pipeline.stages.simulate --settings {params.settings:q}"
-        " --output {output.root} --record {output.record} 2>&1 | tee {log}"
+        MATRIX_SIMULATE.shell
 
 
 rule matrix_inputs:
     """The events in every form, with filesets."""
     input:
-        simulated=[
-            f"{MATRIX.folder}/simulated/{dataset}.root"
-            for dataset in MATRIX.settings.inputs.datasets
-        ],
-        code=code("matrix_inputs"),
+        **inputs(MATRIX_INPUTS),
     output:
-        folder=directory(f"{MATRIX.folder}/inputs"),
-        record=f"{MATRIX.folder}/inputs.json",
+        **outputs(MATRIX_INPUTS),
     log:
-        f"{MATRIX.folder}/logs/inputs.log",
+        **MATRIX_INPUTS.log,
     conda:
         "../../environment.yml"
     params:
-        settings=lambda wildcards: MATRIX.inputs(),
+        **MATRIX_INPUTS.params,
     shell:
-        "python -m agc_pipeline.stages.matrix_inputs --settings {params.settings:q}"
-        " --simulated {input.simulated} --folder {output.folder} --output {output.record}"
-        " 2>&1 | tee {log}"
+        MATRIX_INPUTS.shell
 
 
 rule matrix_package:
     """This package, as all environments get it."""
     input:
-        package=data("**/*.py", "**/*.json", "**/*.j2", "**/*.css"),
-        project=PROJECT / "pyproject.toml",
+        **inputs(MATRIX_PACKAGE),
     output:
-        f"{MATRIX.folder}/package.json",
+        **outputs(MATRIX_PACKAGE),
     log:
-        f"{MATRIX.folder}/logs/package.log",
+        **MATRIX_PACKAGE.log,
     conda:
         "../../environment.yml"
     params:
-        settings=lambda wildcards: MATRIX.package(),
+        **MATRIX_PACKAGE.params,
     shell:
-        "python -m agc_pipeline.stages.matrix_package --settings {params.settings:q}"
-        " --output {output} 2>&1 | tee {log}"
+        MATRIX_PACKAGE.shell
 
 
 rule matrix_environment:
     """An environment, resolved near the lock file and built unless it exists."""
     input:
-        lock=PROJECT / "requirements" / "lock.txt",
-        code=code("matrix_environment"),
+        **inputs(MATRIX_ENVIRONMENT),
     output:
-        f"{MATRIX.folder}/environments/{{environment}}.json",
+        **outputs(MATRIX_ENVIRONMENT),
     log:
-        f"{MATRIX.folder}/logs/environment/{{environment}}.log",
+        **MATRIX_ENVIRONMENT.log,
     conda:
         "../../environment.yml"
     params:
-        settings=lambda wildcards: MATRIX.environment(wildcards.environment),
+        **MATRIX_ENVIRONMENT.params,
     shell:
-        "python -m agc_pipeline.stages.matrix_environment --settings {params.settings:q}"
-        " --output {output} 2>&1 | tee {log}"
+        MATRIX_ENVIRONMENT.shell
 
 
 rule matrix_cell:
     """One cell: the small pipeline in an environment, compared with the baseline."""
     input:
-        unpack(lambda wildcards: MATRIX.needs(wildcards.cell)),
-        package=rules.matrix_package.output,
-        code=code("matrix_cell"),
+        **inputs(MATRIX_CELL),
     output:
-        f"{MATRIX.folder}/cells/{{cell}}.json",
+        **outputs(MATRIX_CELL),
     log:
-        f"{MATRIX.folder}/logs/cell/{{cell}}.log",
+        **MATRIX_CELL.log,
     conda:
         "../../environment.yml"
     params:
-        settings=lambda wildcards: MATRIX.cell(wildcards.cell),
-        folder=f"{MATRIX.folder}/runs/{{cell}}",
-        reference=lambda wildcards, input: (
-            f"--reference {input.reference}" if "reference" in input.keys() else ""
-        ),
+        **MATRIX_CELL.params,
     shell:
-        "python -m agc_pipeline.stages.matrix_cell --settings {params.settings:q}"
-        " --environment {input.environment} --package {input.package} {params.reference}"
-        " --folder {params.folder} --output {output} 2>&1 | tee {log}"
+        MATRIX_CELL.shell
 
 
 rule matrix_page:
     """The matrix at a glance, for people and machines, and the history."""
     input:
-        cells=[f"{MATRIX.folder}/cells/{cell}.json" for cell in MATRIX.cells],
-        templates=PAGE_TEMPLATES,
-        code=code("matrix_page"),
+        **inputs(MATRIX_PAGE),
     output:
-        page=f"{MATRIX.folder}/index.html",
-        record=f"{MATRIX.folder}/matrix.json",
-        junit=f"{MATRIX.folder}/junit.xml",
+        **outputs(MATRIX_PAGE),
     log:
-        f"{MATRIX.folder}/logs/page.log",
+        **MATRIX_PAGE.log,
     conda:
         "../../environment.yml"
     params:
-        settings=lambda wildcards: MATRIX.page(),
+        **MATRIX_PAGE.params,
     shell:
-        "python -m agc_pipeline.stages.matrix_page --settings {params.settings:q}"
-        " --cells {input.cells} --page {output.page} --record {output.record}"
-        " --junit {output.junit} 2>&1 | tee {log}"
+        MATRIX_PAGE.shell
 
 
 rule matrix:
     """The verdicts on all cells; an error if one of them is a bad surprise."""
     input:
-        record=rules.matrix_page.output.record,
+        **inputs(MATRIX_VERDICT),
     log:
-        f"{MATRIX.folder}/logs/matrix.log",
+        **MATRIX_VERDICT.log,
     conda:
         "../../environment.yml"
     params:
-        settings=lambda wildcards: MATRIX.page(),
+        **MATRIX_VERDICT.params,
     shell:
-        "python -m agc_pipeline.stages.matrix_verdict --settings {params.settings:q}"
-        " --record {input.record} 2>&1 | tee {log}"
+        MATRIX_VERDICT.shell

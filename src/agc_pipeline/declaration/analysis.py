@@ -297,6 +297,11 @@ class Learned:
     scorer: Callable[[Any, Path, Any], Any]
     training: str
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the observables, in the order of the models' columns."""
+        return tuple(region.observable for region in self.regions)
+
 
 @dataclass(frozen=True)
 class Template:

@@ -110,7 +110,7 @@ class _BasketReader:
         reader = BasketColumns(chunk.path, branches, start, stop, self._clock, keep=True)
         with reader.opened() as columns:
             events, cutflow = self._content.preselect(columns)
-            arrays = {}
+            arrays: dict[str, Any] = {}
             for name, fields in self._content.columns.items():
                 if layout.is_collection(name):
                     lists = columns.collection(name, fields, events)

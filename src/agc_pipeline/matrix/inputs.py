@@ -2,19 +2,19 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agc_pipeline import analyses
-from agc_pipeline.datasets import TREE
-from agc_pipeline.declaration import Preselection
+from agc_pipeline.columnar.processing import skim_content
+from agc_pipeline.delivery.preselected import SkimContent
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.provenance import file_digest
 from agc_pipeline.readers.opening import open_tree
-from agc_pipeline.settings import Settings
 
 FORMATS = ("ttree", "rntuple", "skim")
 _CHUNK = 100_000
@@ -34,14 +34,17 @@ def write(
     Returns:
         SHA-256 of each file, by its path in the folder.
     """
-    preselection = analyses.load_preselection(analysis)
-    cuts = analyses.load(analysis).selection(dict(selection))
+    declaration = analyses.load(analysis)
+    cuts = declaration.selection(dict(selection))
     for kind in FORMATS:
         fileset: dict[str, Any] = {}
         for dataset, source in simulated.items():
             path = folder / kind / f"{dataset}.root"
             path.parent.mkdir(parents=True, exist_ok=True)
-            n_events = _write(kind, source, path, preselection, cuts)
+            content = skim_content(
+                declaration, cuts, declaration.dataset(dataset), learned=declaration.learned is not None
+            )
+            n_events = _write(kind, source, path, content)
             record = path.with_suffix(".json")
             simulation = read_json(source.with_suffix(".json"))
             write_json(record, simulation | {"n_events": n_events})
@@ -49,7 +52,7 @@ def write(
             fileset[dataset] = {
                 "files": {
                     f"{kind}/{path.name}": {
-                        "object_path": TREE,
+                        "object_path": declaration.layout.tree,
                         "num_entries": n_events,
                         "record": f"{kind}/{record.name}",
                     }
@@ -61,25 +64,23 @@ def write(
     }
 
 
-def _write(kind: str, source: Path, path: Path, analysis: Preselection, cuts: Settings) -> int:
+def _write(kind: str, source: Path, path: Path, content: SkimContent) -> int:
     if kind == "ttree":
         shutil.copyfile(source, path)
-        return int(open_tree(str(path), analysis.COLUMNS).num_entries)
+        return int(open_tree(str(path), content.columns, content.layout).num_entries)
 
-    def all_events(events: Any) -> tuple[Any, dict[str, int]]:
-        return np.ones(len(events), dtype=bool), {}
+    def all_events(columns: Any) -> tuple[Any, dict[str, int]]:
+        return np.arange(columns.n_events), {}
 
-    def selected(events: Any) -> tuple[Any, dict[str, int]]:
-        return analysis.preselect(cuts, events)
-
-    with open_tree(str(source), analysis.COLUMNS) as tree:
-        _, written, _ = write_skim(
+    if kind == "rntuple":
+        content = replace(content, preselect=all_events, records=False)
+    with open_tree(str(source), content.columns, content.layout) as tree:
+        counts = write_skim(
             tree,
-            analysis.COLUMNS,
-            selected if kind == "skim" else all_events,
+            content,
             path,
             url=str(source),
             kind="rntuple" if kind == "rntuple" else "ttree",
             chunk_size=_CHUNK,
         )
-    return written
+    return counts.after

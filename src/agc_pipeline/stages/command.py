@@ -1,4 +1,4 @@
-"""What the command lines of all stages share: options, log lines, one clear error."""
+"""The command lines of the stages, made from their descriptions: options, log lines, one error."""
 
 import argparse
 import errno
@@ -6,17 +6,21 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import TypeVar
+from types import NoneType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
+from agc_pipeline import code
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.files import write_json
 from agc_pipeline.matrix.measurement import measured
 from agc_pipeline.secrets import WithoutSecrets
-from agc_pipeline.settings import explain
+from agc_pipeline.settings import Settings, explain
+from agc_pipeline.stages.description import Option, Options, Stage
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -33,23 +37,52 @@ _MACHINE_ERRORS = {
 }
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """An argument parser with the option that every stage has: its settings as JSON."""
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument(
+def main(stage: Stage[Any, Any], arguments: Sequence[str] | None = None) -> None:
+    """Run a stage as a process: exit 0, or print one error and exit 1.
+
+    Settings of ``-`` are read from standard input: a list of many files is longer than an argument
+    may be.
+
+    Args:
+        stage: to run.
+        arguments: those of this process if None.
+    """
+    told = parser(stage).parse_args(arguments)
+    content = sys.stdin.read() if told.settings == "-" else None
+    with errors_told():
+        # What it imports is no part of what it takes.
+        code.load(stage.module)
+        with measured(content):
+            settings = validated(stage.settings, content or told.settings, place="--settings")
+            stage.run(settings, _options(stage.options, told))
+
+
+def parser(stage: Stage[Any, Any]) -> argparse.ArgumentParser:
+    """The command line of a stage: its settings as JSON, and its options."""
+    described = stage.options.described()
+    hints = get_type_hints(stage.options)
+    options = argparse.ArgumentParser(
+        prog=f"python -m {stage.module}",
+        description=sys.modules[stage.run.__module__].__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_argument(
         "--settings",
         required=True,
         help="this stage's part of the configuration; - reads it from standard input",
     )
-    return made
+    for item in fields(stage.options):
+        _add(options, item, hints[item.name], described[item.name])
+    return options
 
 
-def settings(model: type[Model], text: str) -> Model:
-    """Validate the ``--settings`` of a stage.
+def validated(model: type[Model], text: str, *, place: str) -> Model:
+    """Validate settings.
 
     Args:
         model: what they must be.
         text: JSON.
+        place: the option, for the message.
 
     Raises:
         ConfigurationError: naming each offending key.
@@ -57,32 +90,12 @@ def settings(model: type[Model], text: str) -> Model:
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        raise explain(error, model, place="--settings") from error
+        raise explain(error, model, place=place) from error
 
 
-def record(
-    stage: Callable[[argparse.Namespace], BaseModel], options: argparse.ArgumentParser
-) -> None:
-    """Run a stage as ``run`` does, and write the record that it gives to ``--output``."""
-    options.add_argument("--output", type=Path, required=True, help="record to write")
-
-    def recorded(arguments: argparse.Namespace) -> None:
-        write_json(arguments.output, stage(arguments).model_dump())
-
-    run(recorded, options)
-
-
-def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentParser) -> None:
-    """Run a stage as a process: exit 0, or print one error and exit 1.
-
-    Settings of ``-`` are read from standard input: a list of many files is longer than an argument
-    may be.
-    """
-    arguments = options.parse_args()
-    given = None
-    # Comparing two runs is a command of its own, without settings.
-    if getattr(arguments, "settings", None) == "-":
-        arguments.settings = given = sys.stdin.read()
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Log to standard error, and end the process with one message for an error of the user's."""
     handler = logging.StreamHandler()
     handler.addFilter(WithoutSecrets())
     logging.basicConfig(
@@ -95,8 +108,7 @@ def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentP
         # With nothing in its log, Snakemake shows none of a killed job's logs.
         logging.info("on %s", socket.gethostname())
     try:
-        with measured(given):
-            stage(arguments)
+        yield
     except PipelineError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
@@ -105,3 +117,37 @@ def run(stage: Callable[[argparse.Namespace], None], options: argparse.ArgumentP
             raise
         place = str(error.filename or "output")
         sys.exit(f"error: {PipelineError(str(error.strerror), place=place, remedy=remedy)}")
+
+
+def _add(
+    options: argparse.ArgumentParser, item: "Field[Any]", hint: Any, described: Option
+) -> None:
+    """Add one option: its type says how many values it takes."""
+    form: dict[str, Any] = {"help": described.help, "required": item.default is MISSING}
+    if get_origin(hint) is tuple:
+        form["nargs"] = "*"
+    elif NoneType in get_args(hint):
+        form |= {"nargs": "?", "required": False}
+    if _settings_of(hint) is None:
+        form["type"] = int if hint is int else Path
+    if not form["required"]:
+        form["default"] = None if item.default is MISSING else item.default
+    options.add_argument(f"--{item.name}", **form)
+
+
+def _options(model: type[Options], told: argparse.Namespace) -> Options:
+    values = {}
+    for name, hint in get_type_hints(model).items():
+        value = getattr(told, name)
+        if isinstance(value, list):
+            value = tuple(value)
+        elif (settings := _settings_of(hint)) is not None and value is not None:
+            value = validated(settings, value, place=f"--{name}")
+        values[name] = value
+    return model(**values)
+
+
+def _settings_of(hint: Any) -> type[Settings] | None:
+    """The model of an option that is settings; None if it is not."""
+    models = (part for part in (hint, *get_args(hint)) if isinstance(part, type))
+    return next((model for model in models if issubclass(model, Settings)), None)

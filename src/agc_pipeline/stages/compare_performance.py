@@ -13,9 +13,9 @@ from agc_pipeline.readers.clock import PARTS, Seconds
 from agc_pipeline.stages import command
 
 
-def stage(arguments: argparse.Namespace) -> None:
+def compare(before: Path, after: Path) -> None:
     """Print a table for each way of processing."""
-    old, new = (performance.read(path).ways for path in (arguments.old, arguments.new))
+    old, new = (performance.read(path).ways for path in (before, after))
     for way in dict.fromkeys((*old, *new)):
         print("\n".join(lines(way, old.get(way, Performance()), new.get(way, Performance()))))
 
@@ -56,7 +56,9 @@ def main() -> None:
     )
     options.add_argument("old", type=Path)
     options.add_argument("new", type=Path)
-    command.run(stage, options)
+    arguments = options.parse_args()
+    with command.errors_told():
+        compare(arguments.old, arguments.new)
 
 
 if __name__ == "__main__":

@@ -4,22 +4,27 @@ Skims of earlier runs that are still intact are taken as they are, also those th
 before it failed.
 """
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline import analyses
-from agc_pipeline.columnar.processing import skim_content
-from agc_pipeline.datasets import InputFile
-from agc_pipeline.declaration.query import query
-from agc_pipeline.delivery import manifest
-from agc_pipeline.delivery.backends import deliver
+from agc_pipeline.datasets import InputFile, watched
 from agc_pipeline.delivery.choice import DeliveryJob
-from agc_pipeline.delivery.store import packages, store_of
+from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import digest, provenance
-from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    logs,
+    runs_with,
+    uses,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
 
 
 class DeliverStage(Settings):
@@ -44,9 +49,39 @@ class DeliverStage(Settings):
     allow_partial: bool
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class DeliverOptions(Options):
+    """What the stage is told beside its settings."""
+
+    reading: ReadingSettings = runs_with(
+        lambda plan: plan.config.delivery.reading, "how to read, which changes no skim"
+    )
+    manifest: Path = writes("manifests/{dataset}/{batch}.json", "manifest to write")
+    failures: Path = logs(".failures.json", "ledger to write")
+    # No output of Snakemake's: it would be removed before the job, with all that is intact.
+    skims: Path = uses("skims/{dataset}", "folder of the dataset's skims")
+
+
+def configure(plan: "Plan", dataset: str, batch: str) -> DeliverStage:
+    """The files of a batch, and how they are delivered."""
+    return DeliverStage(
+        analysis=plan.config.analysis,
+        dataset=dataset,
+        files=plan.batches(dataset)[batch],
+        selection=plan.physics["selection"],
+        learned=plan.assigns,
+        delivery=plan.deliveries[dataset][0],
+        allow_partial=plan.config.allow_partial,
+    )
+
+
+def run(settings: DeliverStage, options: DeliverOptions) -> None:
     """Deliver what is not there yet, then write ledger and manifest."""
-    settings = command.settings(DeliverStage, arguments.settings)
+    from agc_pipeline.columnar.processing import skim_content
+    from agc_pipeline.declaration.query import query
+    from agc_pipeline.delivery import manifest
+    from agc_pipeline.delivery.backends import deliver
+    from agc_pipeline.delivery.store import packages, store_of
+
     analysis = analyses.load(settings.analysis)
     selection = analysis.selection(settings.selection)
     dataset = analysis.dataset(settings.dataset)
@@ -59,14 +94,14 @@ def stage(arguments: argparse.Namespace) -> None:
         if job.backend == "servicex"
         else None,
         job,
-        reading=command.settings(ReadingSettings, arguments.reading),
-        store=store_of(arguments.skims, content, job),
+        reading=options.reading,
+        store=store_of(options.skims, content, job),
     )
-    write_json(arguments.failures, outcome.ledger(dataset.name))
+    write_json(options.failures, outcome.ledger(dataset.name))
     if not settings.allow_partial:
         outcome.check(dataset.name)
     manifest.write(
-        arguments.manifest,
+        options.manifest,
         manifest.Manifest(
             dataset=dataset.name,
             backend=job.backend,
@@ -83,15 +118,17 @@ def stage(arguments: argparse.Namespace) -> None:
     )
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--reading", required=True, help="how to read, which changes no skim")
-    options.add_argument("--manifest", type=Path, required=True, help="manifest to write")
-    options.add_argument("--failures", type=Path, required=True, help="ledger to write")
-    options.add_argument("--skims", type=Path, required=True, help="folder of the dataset's skims")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="deliver",
+    settings=DeliverStage,
+    options=DeliverOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.fills,
+    watched={"files": lambda plan, dataset, batch: watched(plan.batches(dataset)[batch])},
+    files=lambda plan: plan.files_per_job,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

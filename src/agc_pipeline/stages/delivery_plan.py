@@ -3,25 +3,30 @@
 The first file that is missing of each dataset is opened to see how large the needed columns are.
 """
 
-import argparse
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from tabulate import tabulate
 
 from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.choice import DeliveryJob
-from agc_pipeline.delivery.outcome import promised
-from agc_pipeline.delivery.store import Store, store_of
-from agc_pipeline.errors import InputError
-from agc_pipeline.formatting import byte_size
-from agc_pipeline.readers.opening import needed_bytes, open_tree
 from agc_pipeline.readers.settings import NetworkSettings, ReadingSettings
+from agc_pipeline.errors import InputError
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    never,
+    uses,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.delivery.preselected import SkimContent
+    from agc_pipeline.delivery.store import Store
+    from agc_pipeline.plan import Plan
+
 
 _HEADERS = ("dataset", "backend", "from", "files", "there", "events to go", "bytes to read")
 
@@ -29,8 +34,7 @@ _HEADERS = ("dataset", "backend", "from", "files", "there", "events to go", "byt
 class PlannedDataset(Settings):
     """A dataset with how it would be delivered, and why so."""
 
-    process: str
-    variation: str
+    dataset: str
     files: tuple[InputFile, ...]
     delivery: DeliveryJob
     reason: str
@@ -41,24 +45,56 @@ class DeliveryPlanStage(Settings):
 
     analysis: str
     selection: dict[str, object]
+    learned: bool
     reading: ReadingSettings
     datasets: tuple[PlannedDataset, ...]
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class DeliveryPlanOptions(Options):
+    """What the stage is told beside its settings."""
+
+    skims: Path = uses("skims", "folder of all skims")
+
+
+def configure(plan: "Plan") -> DeliveryPlanStage:
+    """All datasets, with how they would be delivered, and why so."""
+    return DeliveryPlanStage(
+        analysis=plan.config.analysis,
+        selection=plan.physics["selection"],
+        learned=plan.assigns,
+        reading=plan.config.delivery.reading,
+        datasets=tuple(
+            PlannedDataset(
+                dataset=name,
+                files=dataset.files,
+                delivery=plan.deliveries[name][0],
+                reason=plan.deliveries[name][1],
+            )
+            for name, dataset in plan.datasets.items()
+        ),
+    )
+
+
+def run(settings: DeliveryPlanStage, options: DeliveryPlanOptions) -> None:
     """Print a table, and below it what could not be found out."""
-    settings = command.settings(DeliveryPlanStage, arguments.settings)
+    from tabulate import tabulate
+
+    from agc_pipeline.columnar.processing import skim_content
+    from agc_pipeline.delivery.store import store_of
+
     rows = []
     unknown: dict[str, list[str]] = {}
-    columns = analyses.load_preselection(settings.analysis).COLUMNS
+    analysis = analyses.load(settings.analysis)
+    selection = analysis.selection(settings.selection)
     for dataset in settings.datasets:
-        name = analyses.load(settings.analysis).dataset_name(dataset.process, dataset.variation)
-        store = store_of(
-            arguments.skims / name, settings.analysis, settings.selection, dataset.delivery
+        name = dataset.dataset
+        content = skim_content(
+            analysis, selection, analysis.dataset(name), learned=settings.learned
         )
+        store = store_of(options.skims / name, content, dataset.delivery)
         missing = [file for file in dataset.files if not _is_there(file, store)]
         try:
-            size = _bytes(missing, columns, settings.reading.network)
+            size = _bytes(missing, content, settings.reading.network)
         except InputError as error:
             size = "unknown"
             unknown.setdefault(error.problem, []).append(name)
@@ -80,6 +116,7 @@ def stage(arguments: argparse.Namespace) -> None:
 
 def _origin(dataset: PlannedDataset) -> str:
     """Servers or folders of the files, in the order in which they are tried."""
+
     places = dict.fromkeys(
         _place(file.urls[mirror])
         for mirror in range(max(len(file.urls) for file in dataset.files))
@@ -92,21 +129,26 @@ def _origin(dataset: PlannedDataset) -> str:
 
 
 def _place(url: str) -> str:
+
     if "://" not in url:
         return str(Path(url).parent)
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _is_there(file: InputFile, store: Store | None) -> bool:
+def _is_there(file: InputFile, store: "Store | None") -> bool:
+
     return store is not None and not _to_be_made(file) and store.find(file) is not None
 
 
 def _to_be_made(file: InputFile) -> bool:
+
     return file.record is not None and not Path(file.record).exists()
 
 
 def _events(files: list[InputFile]) -> str:
+    from agc_pipeline.delivery.outcome import promised
+
     counts = [None if _to_be_made(file) else promised(file)[0] for file in files]
     known = sum(count for count in counts if count is not None)
     if None not in counts:
@@ -114,32 +156,38 @@ def _events(files: list[InputFile]) -> str:
     return f"{known:,} or more" if known else "unknown"
 
 
-def _bytes(
-    files: list[InputFile], columns: Mapping[str, tuple[str, ...]], network: NetworkSettings
-) -> str:
+def _bytes(files: list[InputFile], content: "SkimContent", network: NetworkSettings) -> str:
     """Compressed bytes of the needed columns of all files, from those of the first.
 
     Raises:
         InputError: if it cannot be read.
     """
+    from agc_pipeline.delivery.outcome import promised
+    from agc_pipeline.formatting import byte_size
+    from agc_pipeline.readers.opening import needed_bytes, open_tree
+
     if not files:
         return byte_size(0)
     if any(_to_be_made(file) for file in files):
         return "known when the files are simulated"
-    with open_tree(files[0].source, columns, network) as tree:
-        size, entries = needed_bytes(tree, columns), tree.num_entries
+    with open_tree(files[0].source, content.columns, content.layout, network) as tree:
+        size, entries = needed_bytes(tree, content.columns, content.layout), tree.num_entries
     if size is None:
         return "unknown for RNTuple"
     counts = [promised(file)[0] or entries for file in files]
     return f"about {byte_size(size * sum(counts) / entries)}"
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--skims", type=Path, required=True, help="folder of all skims")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="delivery_plan",
+    settings=DeliveryPlanStage,
+    options=DeliveryPlanOptions,
+    configure=configure,
+    run=run,
+    when=never,
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

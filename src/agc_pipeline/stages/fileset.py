@@ -1,13 +1,20 @@
 """Write the list of inputs as a fileset in coffea's shape."""
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agc_pipeline import analyses, filesets
 from agc_pipeline.datasets import DatasetFiles
 from agc_pipeline.files import write_json
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
 
 
 class FilesetStage(Settings):
@@ -17,20 +24,37 @@ class FilesetStage(Settings):
     datasets: tuple[DatasetFiles, ...]
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class FilesetOptions(Options):
+    """What the stage is told beside its settings."""
+
+    output: Path = writes("fileset.json", "JSON file to write")
+
+
+def configure(plan: "Plan") -> FilesetStage:
+    """All datasets of the run."""
+    return FilesetStage(analysis=plan.config.analysis, datasets=tuple(plan.datasets.values()))
+
+
+def run(settings: FilesetStage, options: FilesetOptions) -> None:
     """Write the fileset."""
-    settings = command.settings(FilesetStage, arguments.settings)
+    from agc_pipeline import analyses, filesets
+
     analysis = analyses.load(settings.analysis)
-    folder = arguments.output.parent
-    write_json(arguments.output, filesets.as_json(settings.datasets, analysis, folder=folder))
+    folder = options.output.parent
+    write_json(options.output, filesets.as_json(settings.datasets, analysis, folder=folder))
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--output", type=Path, required=True, help="JSON file to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="fileset",
+    settings=FilesetStage,
+    options=FilesetOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.fills,
+    watched={"records": lambda plan: plan.records},
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

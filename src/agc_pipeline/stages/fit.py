@@ -1,18 +1,23 @@
 """Fit the statistical model to its data."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline.files import read_json, write_json
-from agc_pipeline.inference import fit_records
-from agc_pipeline.inference.fit_records import ModelRecord
-from agc_pipeline.inference.result import fit_workspace
 from agc_pipeline.inference.settings import MinimiserSettings
-from agc_pipeline.inference.workspace import quieten, validate
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    reads,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -29,28 +34,45 @@ class FitStage(Settings):
     compare: bool
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class FitOptions(Options):
+    """What the stage is told beside its settings."""
+
+    workspace: Path = reads("workspace.json", "pyhf workspace")
+    model: Path = reads("model.json", "record of the model")
+    output: Path = writes("fit.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> FitStage:
+    """How the minimum is found."""
+    return FitStage(minimiser=plan.config.fit.minimiser, compare=plan.config.fit.compare)
+
+
+def run(settings: FitStage, options: FitOptions) -> None:
     """Write the fit with everything that figures and tables need."""
+    from agc_pipeline.inference import fit_records
+    from agc_pipeline.inference.fit_records import ModelRecord
+    from agc_pipeline.inference.result import fit_workspace
+    from agc_pipeline.inference.workspace import quieten, validate
+
     quieten()
-    settings = command.settings(FitStage, arguments.settings)
-    content = read_json(arguments.workspace)
-    validate(content, place=str(arguments.workspace))
+    content = read_json(options.workspace)
+    validate(content, place=str(options.workspace))
     result = fit_workspace(
         content,
         settings.minimiser,
-        description=fit_records.read(ModelRecord, arguments.model, content),
+        description=fit_records.read(ModelRecord, options.model, content),
         compare=settings.compare,
-        place=str(arguments.workspace),
+        place=str(options.workspace),
     )
     record = result.record(
         provenance(
             "fit",
             packages=("cabinetry", "numpy", "pyhf", "scipy"),
             settings=settings.model_dump(),
-            inputs=(arguments.workspace, arguments.model),
+            inputs=(options.workspace, options.model),
         )
     )
-    write_json(arguments.output, record.model_dump())
+    write_json(options.output, record.model_dump())
     poi = record.poi
     log.info("%s = %.4f +- %.4f", poi.name, poi.bestfit, poi.uncertainty)
     log.info("at most %.1g above the minimum of -2 ln L", record.diagnostics.distance)
@@ -58,14 +80,14 @@ def stage(arguments: argparse.Namespace) -> None:
         log.info("at its bound: %s", name)
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--workspace", type=Path, required=True, help="pyhf workspace")
-    options.add_argument("--model", type=Path, required=True, help="record of the model")
-    options.add_argument("--output", type=Path, required=True, help="JSON record to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="fit",
+    settings=FitStage,
+    options=FitOptions,
+    configure=configure,
+    run=run,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,21 +1,25 @@
 """Histogram a batch of delivered files of one dataset."""
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agc_pipeline import analyses, histograms
-from agc_pipeline.columnar import batch, runner
-from agc_pipeline.columnar.executors import executor
-from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.settings import HistogramSettings
-from agc_pipeline.declaration import Analysis
-from agc_pipeline.delivery import manifest
-from agc_pipeline.delivery.readable import readable
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    reads,
+    runs_with,
+    uses,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.declaration import Analysis
+    from agc_pipeline.plan import Plan
 
 
 class HistogramStage(Settings):
@@ -36,14 +40,58 @@ class HistogramStage(Settings):
     blinded: bool = False
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class HistogramOptions(Options):
+    """What the stage is told beside its settings."""
+
+    execution: HistogramSettings = runs_with(
+        lambda plan: plan.config.histograms, "how to run, which changes no bin"
+    )
+    models: Path | None = uses(
+        lambda plan: plan.models_folder or [],
+        "folder of the models of learned observables, if there are any",
+    )
+    scoring: ScoringSettings | None = runs_with(
+        lambda plan: scoring(plan), "what computes scores, which changes no bin", default=None
+    )
+    # No output: what fills the histograms may or may not write it.
+    performance: Path = uses("dask/{dataset}/{batch}.html", "page of Dask to write")
+    metadata: Path | None = uses("file_metadata", "folder of the metadata of files", default=None)
+    manifest: Path = reads("manifests/{dataset}/{batch}.json", "what was delivered")
+    output: Path = writes("histograms/{dataset}/{batch}.json", "histograms to write")
+
+
+def configure(plan: "Plan") -> HistogramStage:
+    """The selection, and whether there are learned observables."""
+    return HistogramStage(
+        analysis=plan.config.analysis,
+        selection=plan.physics["selection"],
+        learned=plan.physics[plan.learned.name] if plan.assigns else None,
+        allow_partial=plan.config.allow_partial,
+        blinded=plan.blinded,
+    )
+
+
+def scoring(plan: "Plan") -> ScoringSettings | None:
+    """What computes scores; None without learned observables."""
+    if not plan.assigns:
+        return None
+    return ScoringSettings(scorer=plan.config.learned, triton=plan.learning.triton)
+
+
+def run(settings: HistogramStage, options: HistogramOptions) -> None:
     """Fill the histograms of all variations and account for every event."""
-    settings = command.settings(HistogramStage, arguments.settings)
-    execution = command.settings(HistogramSettings, arguments.execution)
+    from agc_pipeline import analyses, histograms
+    from agc_pipeline.columnar import batch, runner
+    from agc_pipeline.columnar.executors import executor
+    from agc_pipeline.columnar.processing import Processing
+    from agc_pipeline.delivery import manifest
+    from agc_pipeline.delivery.readable import readable
+
+    execution = options.execution
     analysis = analyses.load(settings.analysis)
     # Models are refused before any event is read.
-    scoring = _scoring(analysis, settings, arguments)
-    delivered = manifest.read(arguments.manifest)
+    scoring = _scoring(analysis, settings, options)
+    delivered = manifest.read(options.manifest)
     processing = Processing(
         analysis,
         analysis.selection(settings.selection),
@@ -56,17 +104,17 @@ def stage(arguments: argparse.Namespace) -> None:
         reader=execution.reader,
         chunk_size=execution.chunk_size,
         chunk_bytes=execution.chunk_bytes,
-        cache=arguments.metadata,
+        cache=options.metadata,
         kind=delivered.format,
     )
-    with executor(execution, arguments.performance) as pool:
+    with executor(execution, options.performance) as pool:
         output, ledger, costs = runner.run(
             readable(delivered.files), specification, pool, allow_partial=settings.allow_partial
         )
     # A skim no longer has the events that the first cuts drop: delivery counted those.
     cutflows = [file.cutflow for file in delivered.files if file.cutflow]
     batch.write(
-        arguments.output,
+        options.output,
         batch.Batch(
             dataset=delivered.dataset,
             histograms={
@@ -86,37 +134,40 @@ def stage(arguments: argparse.Namespace) -> None:
                 "histogram",
                 packages=("awkward", "coffea", "correctionlib", "hist", "numba", "numpy", "uproot"),
                 settings=settings.model_dump(),
-                inputs=[arguments.manifest, *([] if scoring is None else scoring.files)],
+                inputs=[options.manifest, *([] if scoring is None else scoring.files)],
             ),
         ),
     )
 
 
-def _scoring(analysis: Analysis, settings: HistogramStage, arguments: argparse.Namespace) -> Any:
+def _scoring(analysis: "Analysis", settings: HistogramStage, options: HistogramOptions) -> Any:
     """What computes learned observables, if they are computed."""
     if settings.learned is None or analysis.learned is None:
         return None
-    return analysis.learned.scorer(
-        analysis.learned_settings(settings.learned),
-        Path(arguments.models),
-        command.settings(ScoringSettings, arguments.scoring),
-    )
+    if options.models is None or options.scoring is None:
+        raise ConfigurationError(
+            "nothing computes the learned observables",
+            place="--models, --scoring",
+            remedy="give the folder of the models, and what computes their scores",
+        )
+    own = analysis.learned_settings(settings.learned)
+    return analysis.learned.scorer(own, options.models, options.scoring)
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--execution", required=True, help="how to run, which changes no bin")
-    options.add_argument(
-        "--models", help="folder of the models of learned observables, if there are any"
-    )
-    options.add_argument("--scoring", help="what computes their scores, which changes no bin")
-    options.add_argument("--performance", type=Path, required=True, help="page of Dask to write")
-    options.add_argument("--manifest", type=Path, required=True, help="what was delivered")
-    options.add_argument("--output", type=Path, required=True, help="histograms to write")
-    options.add_argument("--metadata", type=Path, help="folder of the metadata of files")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="histogram",
+    settings=HistogramStage,
+    options=HistogramOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.fills,
+    watched={"models": lambda plan: plan.models},
+    # Only from here can a cluster on a batch system be started.
+    local=lambda plan: plan.config.histograms.elsewhere,
+    threads=lambda plan: plan.config.histograms.threads,
+    files=lambda plan: plan.files_per_job,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

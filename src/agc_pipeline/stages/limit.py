@@ -1,17 +1,25 @@
-"""Upper limit on the parameter of interest, and significance."""
+"""Upper limit on the parameter of interest, and significance, where they make sense."""
 
-import argparse
 import logging
-
-import numpy as np
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.files import write_json
-from agc_pipeline.inference.derived_records import Expected, LimitRecord
-from agc_pipeline.inference.limits import Signal
 from agc_pipeline.inference.settings import LimitSettings, MinimiserSettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command, fitted
+from agc_pipeline.stages import fitted
+from agc_pipeline.stages.description import (
+    Stage,
+    writes,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from agc_pipeline.inference.derived_records import Expected
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +31,25 @@ class LimitStage(Settings):
     limit: LimitSettings
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class LimitOptions(fitted.FittedOptions):
+    """What the stage is told beside its settings."""
+
+    output: Path = writes("limit.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> LimitStage:
+    """Which confidence."""
+    return LimitStage(minimiser=plan.config.fit.minimiser, limit=plan.config.fit.limit)
+
+
+def run(settings: LimitStage, options: LimitOptions) -> None:
     """Write limit and significance, or why there is none."""
-    settings = command.settings(LimitStage, arguments.settings)
-    fit = fitted.load(arguments, settings.minimiser)
+    import numpy as np
+
+    from agc_pipeline.inference.derived_records import Expected, LimitRecord
+    from agc_pipeline.inference.limits import Signal
+
+    fit = fitted.load(options, settings.minimiser)
     limit, strengths, failures = None, np.zeros(0), []
     cls: tuple[Expected, ...] = ()
     significance: tuple[float | None, float | None] = None, None
@@ -58,9 +81,9 @@ def stage(arguments: argparse.Namespace) -> None:
         strengths=strengths.tolist(),
         cls=cls,
         failures=tuple(failures),
-        provenance=dict(fitted.provenance_of("limit", arguments, settings)),
+        provenance=dict(fitted.provenance_of("limit", options, settings)),
     )
-    write_json(arguments.output, record.model_dump())
+    write_json(options.output, record.model_dump())
     if limit is not None:
         log.info("%s < %.4g at %g", record.poi, limit.observed, record.confidence)
     for failure in failures:
@@ -68,6 +91,7 @@ def stage(arguments: argparse.Namespace) -> None:
 
 
 def _require_no_signal(significance: float | None, settings: LimitSettings) -> None:
+
     if significance is not None and significance >= settings.max_significance:
         raise ModelError(
             f"the observed significance exceeds {settings.max_significance:g} sigma",
@@ -76,14 +100,20 @@ def _require_no_signal(significance: float | None, settings: LimitSettings) -> N
         )
 
 
-def _expected(observed: float, expected: np.ndarray) -> Expected:
+def _expected(observed: float, expected: "np.ndarray") -> "Expected":
+    from agc_pipeline.inference.derived_records import Expected
+
     return Expected(observed=observed, expected=tuple(expected.tolist()))
 
 
-def main() -> None:
-    """Command line of the stage."""
-    command.run(stage, fitted.options(__doc__))
-
+STAGE = Stage(
+    name="limit",
+    settings=LimitStage,
+    options=LimitOptions,
+    configure=configure,
+    run=run,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,46 +1,93 @@
 """Run one cell of the matrix and compare it with the baseline; that it breaks is a result."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agc_pipeline.files import read_record
-from agc_pipeline.matrix import cell
-from agc_pipeline.matrix.environments import locked
+from agc_pipeline.files import read_record, write_json
 from agc_pipeline.matrix.pipeline import CellJob
-from agc_pipeline.matrix.records import CellRecord, EnvironmentRecord, PackageRecord
-from agc_pipeline.matrix.verdicts import verdict_on
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    never,
+    reads,
+    uses,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.matrix.plan import MatrixPlan
+
 
 log = logging.getLogger(__name__)
 
 
-def stage(arguments: argparse.Namespace) -> CellRecord:
-    """Run, and give the record of the cell."""
-    job = command.settings(CellJob, arguments.settings)
-    reference = arguments.reference
+class CellOptions(Options):
+    """What the stage is told beside its settings."""
+
+    environment: Path = reads(
+        lambda plan, cell: plan.environment_record(cell), "record of the environment"
+    )
+    package: Path = reads("package.json", "record of this package")
+    reference: Path | None = reads(
+        lambda plan, cell: plan.reference_record(cell), "record of the cell to compare with"
+    )
+    folder: Path = uses("runs/{cell}", "folder to run in")
+    output: Path = writes("cells/{cell}.json", "record to write")
+
+
+def configure(plan: "MatrixPlan", cell: str) -> CellJob:
+    """The configuration of the cell's run.
+
+    Raises:
+        ConfigurationError: if it is not valid.
+    """
+    axes, reference = plan.cells[cell].axes, plan.reference(cell)
+    return CellJob(
+        name=cell,
+        axes=axes,
+        reference=None if reference is None else reference.name,
+        same_axes=reference is not None and reference.axes == axes,
+        configuration=plan.configuration(cell),
+        snakefile=str(plan.project / "Snakefile"),
+        target=plan.settings.target,
+        timeout=plan.settings.timeout,
+        tolerance=plan.settings.tolerance,
+        timing=plan.settings.timing,
+    )
+
+
+def run(settings: CellJob, options: CellOptions) -> None:
+    """Run, and write the record of the cell."""
+    from agc_pipeline.matrix import cell
+    from agc_pipeline.matrix.environments import locked
+    from agc_pipeline.matrix.records import CellRecord, EnvironmentRecord, PackageRecord
+    from agc_pipeline.matrix.verdicts import verdict_on
+
+    reference = options.reference
     # A cell whose workflow was killed may still run, and ends before this one starts.
-    with locked(arguments.folder.with_name(f".{job.name}.lock")):
+    with locked(options.folder.with_name(f".{settings.name}.lock")):
         record = cell.run(
-            job,
-            read_record(EnvironmentRecord, arguments.environment, "an environment"),
-            read_record(PackageRecord, arguments.package, "a package"),
+            settings,
+            read_record(EnvironmentRecord, options.environment, "an environment"),
+            read_record(PackageRecord, options.package, "a package"),
             None if reference is None else read_record(CellRecord, reference, "a cell"),
-            arguments.folder,
+            options.folder,
         )
-    log.info("%s: %s: %s", job.name, *verdict_on(record, job.timing.slower))
-    return record
+    log.info("%s: %s: %s", settings.name, *verdict_on(record, settings.timing.slower))
+    write_json(options.output, record.model_dump())
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--environment", type=Path, required=True, help="record of it")
-    options.add_argument("--package", type=Path, required=True, help="record of this package")
-    options.add_argument("--reference", type=Path, help="record of the cell to compare with")
-    options.add_argument("--folder", type=Path, required=True, help="folder to run in")
-    command.record(stage, options)
-
+STAGE = Stage(
+    name="matrix_cell",
+    settings=CellJob,
+    options=CellOptions,
+    configure=configure,
+    run=run,
+    when=never,
+    watched={"events": lambda plan, cell: plan.events_record(cell)},
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

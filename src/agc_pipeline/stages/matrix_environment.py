@@ -1,15 +1,24 @@
 """Resolve and build an environment of the matrix; that it cannot be had is a result."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import PositiveFloat
 
-from agc_pipeline.matrix import environments
-from agc_pipeline.matrix.records import EnvironmentRecord
+from agc_pipeline.files import write_json
+from agc_pipeline.matrix import requirements
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    never,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.matrix.plan import MatrixPlan
+
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +44,33 @@ class EnvironmentStage(Settings):
     timeout: PositiveFloat
 
 
-def stage(arguments: argparse.Namespace) -> EnvironmentRecord:
-    """Build, and give the record of the environment."""
-    settings = command.settings(EnvironmentStage, arguments.settings)
+class EnvironmentOptions(Options):
+    """What the stage is told beside its settings."""
+
+    output: Path = writes("environments/{environment}.json", "record to write")
+
+
+def configure(plan: "MatrixPlan", environment: str) -> EnvironmentStage:
+    """What the environment must have."""
+    request = plan.settings.environments[environment]
+    return EnvironmentStage(
+        name=environment,
+        needs=tuple(requirements.direct(plan.project / "pyproject.toml", plan.settings.extras)),
+        requirements=request.requirements,
+        # A wheel or checkout that changed makes another environment.
+        contents=requirements.contents(request.requirements),
+        lock=str(plan.project / "requirements" / "lock.txt"),
+        python=request.python or plan.python,
+        prerelease=request.prerelease,
+        folder=plan.settings.folder,
+        timeout=plan.settings.timeout,
+    )
+
+
+def run(settings: EnvironmentStage, options: EnvironmentOptions) -> None:
+    """Build, and write the record of the environment."""
+    from agc_pipeline.matrix import environments
+
     environment = environments.build(
         environments.EnvironmentRequest(
             name=settings.name,
@@ -48,17 +81,23 @@ def stage(arguments: argparse.Namespace) -> EnvironmentRecord:
             prerelease=settings.prerelease,
         ),
         Path(settings.folder) / "environments",
-        arguments.output.with_suffix(""),
+        options.output.with_suffix(""),
         timeout=settings.timeout,
     )
     log.info("%s: %s", settings.name, environments.describe(environment))
-    return environment
+    write_json(options.output, environment.model_dump())
 
 
-def main() -> None:
-    """Command line of the stage."""
-    command.record(stage, command.parser(__doc__))
-
+STAGE = Stage(
+    name="matrix_environment",
+    settings=EnvironmentStage,
+    options=EnvironmentOptions,
+    configure=configure,
+    run=run,
+    when=never,
+    watched={"lock": lambda plan: str(plan.project / "requirements" / "lock.txt")},
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,20 +1,26 @@
 """Judge all cells of the matrix, write the page and the files for machines, keep the history."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import PositiveFloat
 
+from agc_pipeline.code import data
 from agc_pipeline.files import read_record, write_json, write_text
-from agc_pipeline.matrix import history, junit, page
-from agc_pipeline.matrix.environments import locked
-from agc_pipeline.matrix.records import CellRecord, CellVerdict
 from agc_pipeline.matrix.settings import Verdict
-from agc_pipeline.matrix.verdicts import verdict_on
-from agc_pipeline.report.page import render
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    never,
+    reads,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.matrix.plan import MatrixPlan
+
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +41,41 @@ class PageStage(Settings):
     history: str
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class PageOptions(Options):
+    """What the stage is told beside its settings."""
+
+    cells: tuple[Path, ...] = reads(
+        lambda plan: [f"{plan.folder}/cells/{cell}.json" for cell in plan.cells],
+        "records of cells",
+    )
+    page: Path = writes("index.html", "HTML page to write")
+    record: Path = writes("matrix.json", "JSON file to write")
+    junit: Path = writes("junit.xml", "JUnit XML file to write")
+
+
+def configure(plan: "MatrixPlan") -> PageStage:
+    """What is expected of the cells, and what is bad."""
+    return PageStage(
+        expected={
+            cell.name: plan.settings.environments[cell.environment].expect
+            for cell in plan.cells.values()
+        },
+        slower=plan.settings.timing.slower,
+        fail_on=plan.settings.fail_on,
+        history=f"{plan.settings.folder}/history.json",
+    )
+
+
+def run(settings: PageStage, options: PageOptions) -> None:
     """Write everything; bad verdicts are told by ``matrix_verdict``."""
-    settings = command.settings(PageStage, arguments.settings)
+    from agc_pipeline.matrix import history, junit, page
+    from agc_pipeline.matrix.environments import locked
+    from agc_pipeline.matrix.records import CellRecord, CellVerdict
+    from agc_pipeline.matrix.verdicts import verdict_on
+    from agc_pipeline.report.page import render
+
     verdicts = []
-    for path in arguments.cells:
+    for path in options.cells:
         cell = read_record(CellRecord, path, "a cell")
         verdict, reason = verdict_on(cell, settings.slower)
         expected = settings.expected[cell.name]
@@ -48,24 +84,25 @@ def stage(arguments: argparse.Namespace) -> None:
     with locked(path.with_suffix(".lock")):
         past = history.add(history.read(path), verdicts)
         history.write(path, past)
-    values = page.values(verdicts, past, settings.slower, settings.fail_on, arguments.page.parent)
-    write_text(arguments.page, render("matrix.html.j2", values))
-    junit.write(arguments.junit, verdicts, settings.fail_on)
+    values = page.values(verdicts, past, settings.slower, settings.fail_on, options.page.parent)
+    write_text(options.page, render("matrix.html.j2", values))
+    junit.write(options.junit, verdicts, settings.fail_on)
     separations = [item.model_dump(mode="json") for item in values["separations"]]
     cells = [item.model_dump(mode="json") for item in verdicts]
-    write_json(arguments.record, {"cells": cells, "separations": separations})
-    log.info("%s", arguments.page)
+    write_json(options.record, {"cells": cells, "separations": separations})
+    log.info("%s", options.page)
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--cells", type=Path, nargs="+", required=True, help="records of cells")
-    options.add_argument("--page", type=Path, required=True, help="HTML page to write")
-    options.add_argument("--record", type=Path, required=True, help="JSON file to write")
-    options.add_argument("--junit", type=Path, required=True, help="JUnit XML file to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="matrix_page",
+    settings=PageStage,
+    options=PageOptions,
+    configure=configure,
+    run=run,
+    when=never,
+    watched={"templates": lambda _: data("report/templates/*")},
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

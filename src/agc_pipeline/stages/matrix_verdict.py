@@ -1,6 +1,5 @@
-"""Print the verdicts of the matrix; an error if one of them is an unexpected failure."""
+"""Print the verdicts of the matrix; an error if one of them is a bad surprise."""
 
-import argparse
 import logging
 from pathlib import Path
 
@@ -8,22 +7,33 @@ from pydantic import TypeAdapter
 
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import read_json
-from agc_pipeline.matrix.records import CellVerdict
-from agc_pipeline.matrix.verdicts import is_unexpected
-from agc_pipeline.stages import command
-from agc_pipeline.stages.matrix_page import PageStage
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    never,
+    reads,
+)
+from agc_pipeline.stages.matrix_page import PageStage, configure
 
 log = logging.getLogger(__name__)
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class VerdictOptions(Options):
+    """What the stage is told beside its settings."""
+
+    record: Path = reads("matrix.json", "record of the matrix")
+
+
+def run(settings: PageStage, options: VerdictOptions) -> None:
     """Print one line for each cell.
 
     Raises:
         PipelineError: if a verdict is bad and not expected.
     """
-    settings = command.settings(PageStage, arguments.settings)
-    cells = read_json(arguments.record)["cells"]
+    from agc_pipeline.matrix.records import CellVerdict
+    from agc_pipeline.matrix.verdicts import is_unexpected
+
+    cells = read_json(options.record)["cells"]
     verdicts = TypeAdapter(list[CellVerdict]).validate_python(cells)
     width = max(len(item.cell.name) for item in verdicts)
     for item in verdicts:
@@ -34,18 +44,21 @@ def stage(arguments: argparse.Namespace) -> None:
         names = ", ".join(f"{item.cell.name} ({item.verdict})" for item in bad)
         raise PipelineError(
             f"{len(bad)} of {len(verdicts)} cells are not as expected: {names}",
-            place=str(arguments.record.with_name("index.html")),
+            place=str(options.record.with_name("index.html")),
             remedy="see there why; set `expect` of an environment for what is known, or "
             "`fail_on` in the matrix",
         )
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--record", type=Path, required=True, help="record of the matrix")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="matrix_verdict",
+    settings=PageStage,
+    options=VerdictOptions,
+    configure=configure,
+    run=run,
+    when=never,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,20 +1,28 @@
 """Check closure, normalise, and write the histogram file of all datasets."""
 
-import argparse
 import logging
-import math
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import PositiveFloat, PositiveInt
 
-from agc_pipeline import analyses, histograms
-from agc_pipeline.columnar import batch, ledger, merge, performance
-from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    reads,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agc_pipeline.columnar.ledger import LedgerEntry
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +45,50 @@ class MergeStage(Settings):
     allow_partial: bool
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class MergeOptions(Options):
+    """What the stage is told beside its settings."""
+
+    datasets: tuple[Path, ...] = reads(
+        lambda plan: [f"{plan.folder}/histograms/{dataset}.json" for dataset in plan.datasets],
+        "summed datasets",
+    )
+    histograms: Path = writes("histograms.root", "ROOT file to write")
+    closure: Path = writes("closure.json", "closure record to write")
+    performance: Path | None = writes(
+        "performance.json", "cost of the histograms, to write", default=None
+    )
+
+
+def configure(plan: "Plan") -> MergeStage:
+    """Cross sections and luminosities, and how many files each dataset has."""
+    return MergeStage(
+        analysis=plan.config.analysis,
+        learned=plan.assigns,
+        blinded=plan.blinded,
+        datasets={
+            dataset.name: DatasetSettings(
+                xsec_pb=dataset.xsec_pb,
+                luminosity_per_pb=dataset.luminosity_per_pb,
+                n_files=len(dataset.files),
+            )
+            for dataset in plan.datasets.values()
+        },
+        allow_partial=plan.config.allow_partial,
+    )
+
+
+def run(settings: MergeStage, options: MergeOptions) -> None:
     """Write the histograms and the closure record."""
-    settings = command.settings(MergeStage, arguments.settings)
+    from agc_pipeline import analyses, histograms
+    from agc_pipeline.columnar import batch, ledger, merge, performance
+    from agc_pipeline.columnar.closure import Closure, DatasetAccount
+
     analysis = analyses.load(settings.analysis)
     if settings.learned:
         analysis = analysis.with_learned()
     weighted = {}
     accounts = {}
-    for path in arguments.datasets:
+    for path in options.datasets:
         summed = batch.read(path)
         dataset = settings.datasets[summed.dataset]
         left_out = ledger.close(
@@ -74,7 +117,7 @@ def stage(arguments: argparse.Namespace) -> None:
         "merge",
         packages=("awkward", "coffea", "hist", "numpy", "uproot"),
         settings=settings.model_dump(),
-        inputs=arguments.datasets,
+        inputs=options.datasets,
     )
     templates = merge.templates(analysis, weighted, blinded=settings.blinded)
     partial = any(account.left_out for account in accounts.values())
@@ -85,30 +128,34 @@ def stage(arguments: argparse.Namespace) -> None:
         provenance=made_by,
     )
     histograms.write_root(
-        arguments.histograms, templates, provenance=made_by, closure=closure.model_dump(mode="json")
+        options.histograms, templates, provenance=made_by, closure=closure.model_dump(mode="json")
     )
-    write_json(arguments.closure, closure.model_dump())
-    if arguments.performance is not None:
+    write_json(options.closure, closure.model_dump())
+    if options.performance is not None:
         costs = {name: summed.performance for name, (summed, _) in weighted.items()}
-        performance.write(arguments.performance, performance.PerformanceRecord(datasets=costs))
+        performance.write(options.performance, performance.PerformanceRecord(datasets=costs))
     log.info("%d histograms%s", len(templates), ", PARTIAL: some files were left out" * partial)
 
 
-def _sum_of_weights(files: Sequence[ledger.LedgerEntry]) -> float | None:
+def _sum_of_weights(files: "Sequence[LedgerEntry]") -> float | None:
     """Sum of the generator weights of files; None where events are counted."""
+    import math
+
     weights = [file.sum_of_weights for file in files if file.sum_of_weights is not None]
     return math.fsum(weights) if weights else None
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--datasets", type=Path, nargs="+", required=True, help="summed datasets")
-    options.add_argument("--histograms", type=Path, required=True, help="ROOT file to write")
-    options.add_argument("--closure", type=Path, required=True, help="closure record to write")
-    options.add_argument("--performance", type=Path, help="cost of the histograms, to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="merge",
+    settings=MergeStage,
+    options=MergeOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.fills,
+    watched={"fileset": "fileset.json"},
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,39 +1,64 @@
 """Add up the histograms of all batches of one dataset."""
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agc_pipeline.columnar import batch
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    reads,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
 
 
 class MergeDatasetStage(Settings):
     """Adding needs no settings."""
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class MergeDatasetOptions(Options):
+    """What the stage is told beside its settings."""
+
+    batches: tuple[Path, ...] = reads(
+        lambda plan, dataset: plan.histogram_files(dataset, plan.summands(dataset)),
+        "of one dataset",
+    )
+    output: Path = writes("histograms/{dataset}.json", "sum to write")
+
+
+def configure(_: "Plan") -> MergeDatasetStage:
+    """Adding needs no settings."""
+    return MergeDatasetStage()
+
+
+def run(settings: MergeDatasetStage, options: MergeDatasetOptions) -> None:
     """Read all, add, write."""
-    settings = command.settings(MergeDatasetStage, arguments.settings)
+    from agc_pipeline.columnar import batch
+
     made_by = provenance(
         "merge_dataset",
         packages=("hist", "numpy"),
         settings=settings.model_dump(),
-        inputs=arguments.batches,
+        inputs=options.batches,
     )
-    batch.write(
-        arguments.output, batch.add([batch.read(path) for path in arguments.batches], made_by)
-    )
+    batch.write(options.output, batch.add([batch.read(path) for path in options.batches], made_by))
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--batches", type=Path, nargs="+", required=True, help="of one dataset")
-    options.add_argument("--output", type=Path, required=True, help="sum to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="merge_dataset",
+    settings=MergeDatasetStage,
+    options=MergeDatasetOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.fills,
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

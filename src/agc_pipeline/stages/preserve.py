@@ -1,21 +1,27 @@
 """Write the results in formats for others: HistFactory XML and a HEPData submission."""
 
-import argparse
 import logging
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline.files import atomic_path, read_json, write_json
-from agc_pipeline.inference import fit_records, workspace
-from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
-from agc_pipeline.inference.fit_records import FitRecord
-from agc_pipeline.preservation import hepdata, histfactory
-from agc_pipeline.preservation.tables import tables
 from agc_pipeline.provenance import provenance
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    reads,
+    writes,
+    writes_folder,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +32,37 @@ class PreserveStage(Settings):
     report: ReportSettings
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class PreserveOptions(Options):
+    """What the stage is told beside its settings."""
+
+    workspace: Path = reads("workspace.json", "pyhf workspace")
+    fit: Path = reads("fit.json", "record of the fit")
+    ranking: Path = reads("ranking.json", "record of the ranking")
+    scan: Path = reads("scan.json", "record of the scan")
+    histfactory: Path = writes_folder("histfactory", "folder for the XML")
+    hepdata: Path = writes_folder("hepdata", "folder for the submission")
+    archive: Path = writes("hepdata.tar.gz", "the submission as one file")
+    output: Path = writes("preservation.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> PreserveStage:
+    """The words of the report."""
+    return PreserveStage(report=plan.config.report)
+
+
+def run(settings: PreserveStage, options: PreserveOptions) -> None:
     """Write both, read them back, and say what XML cannot hold."""
+    from agc_pipeline.inference import fit_records, workspace
+    from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
+    from agc_pipeline.inference.fit_records import FitRecord
+    from agc_pipeline.preservation import hepdata, histfactory
+    from agc_pipeline.preservation.tables import tables
+
     workspace.quieten()
-    settings = command.settings(PreserveStage, arguments.settings)
-    content = read_json(arguments.workspace)
-    fit = fit_records.read(FitRecord, arguments.fit, content)
-    ranking = fit_records.read(RankingRecord, arguments.ranking, content)
-    scan = fit_records.read(ScanRecord, arguments.scan, content)
+    content = read_json(options.workspace)
+    fit = fit_records.read(FitRecord, options.fit, content)
+    ranking = fit_records.read(RankingRecord, options.ranking, content)
+    scan = fit_records.read(ScanRecord, options.scan, content)
     with tempfile.TemporaryDirectory() as temporary:
         xml, submission = Path(temporary, "histfactory"), Path(temporary, "hepdata")
         xml.mkdir()
@@ -41,17 +70,17 @@ def stage(arguments: argparse.Namespace) -> None:
         differences = histfactory.differences(content, histfactory.read(xml))
         submission.mkdir()
         hepdata_tables = tables(fit, ranking, scan, settings.report.keywords)
-        with atomic_path(arguments.archive) as archive:
+        with atomic_path(options.archive) as archive:
             hepdata.write(
                 hepdata_tables,
                 submission,
                 archive,
                 comment=settings.report.description,
-                workspace=arguments.workspace,
+                workspace=options.workspace,
             )
         read = hepdata.read(submission)
-        _replace(xml, arguments.histfactory)
-        _replace(submission, arguments.hepdata)
+        _replace(xml, options.histfactory)
+        _replace(submission, options.hepdata)
     record = {
         "workspace_digest": fit.workspace_digest,
         "lost_in_xml": differences,
@@ -60,10 +89,10 @@ def stage(arguments: argparse.Namespace) -> None:
             "preserve",
             packages=("hepdata-lib", "hepdata-validator", "numpy", "pyhf", "uproot"),
             settings=settings.model_dump(),
-            inputs=(arguments.workspace, arguments.fit, arguments.ranking, arguments.scan),
+            inputs=(options.workspace, options.fit, options.ranking, options.scan),
         ),
     }
-    write_json(arguments.output, record)
+    write_json(options.output, record)
     log.info("%d tables for HEPData, valid", len(read))
     for difference in differences:
         log.info("not in the XML: %s", difference)
@@ -71,25 +100,22 @@ def stage(arguments: argparse.Namespace) -> None:
 
 def _replace(source: Path, target: Path) -> None:
     """Put a finished folder in its place."""
+
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(source, target)
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--workspace", type=Path, required=True, help="pyhf workspace")
-    options.add_argument("--fit", type=Path, required=True, help="record of the fit")
-    options.add_argument("--ranking", type=Path, required=True, help="record of the ranking")
-    options.add_argument("--scan", type=Path, required=True, help="record of the scan")
-    options.add_argument("--histfactory", type=Path, required=True, help="folder for the XML")
-    options.add_argument("--hepdata", type=Path, required=True, help="folder for the submission")
-    options.add_argument("--archive", type=Path, required=True, help="the submission as one file")
-    options.add_argument("--output", type=Path, required=True, help="JSON record to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="preserve",
+    settings=PreserveStage,
+    options=PreserveOptions,
+    configure=configure,
+    run=run,
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,19 +1,24 @@
 """Propagate the fit to other distributions: the bins of the histograms, and regions not fitted."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline import analyses
 from agc_pipeline.files import read_json, write_json
-from agc_pipeline.histograms import read_root
-from agc_pipeline.inference import fit_records, workspace
-from agc_pipeline.inference.derived_records import PropagationRecord
-from agc_pipeline.inference.fit_records import FitRecord
-from agc_pipeline.inference.propagation import propagate
 from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.provenance import provenance
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    reads,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +33,36 @@ class PropagateStage(ModelStage):
     learned: bool = False
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class PropagateOptions(Options):
+    """What the stage is told beside its settings."""
+
+    histograms: Path = reads("histograms.root", "merged ROOT file")
+    workspace: Path = reads("workspace.json", "pyhf workspace")
+    fit: Path = reads("fit.json", "record of the fit")
+    output: Path = writes("propagated.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> PropagateStage:
+    """The model, and all regions of the run."""
+    return PropagateStage(
+        analysis=plan.config.analysis, learned=plan.assigns, model=plan.config.fit.model
+    )
+
+
+def run(settings: PropagateStage, options: PropagateOptions) -> None:
     """Write the expected events in all bins of all regions, before and after the fit."""
+    from agc_pipeline.histograms import read_root
+    from agc_pipeline.inference import fit_records, workspace
+    from agc_pipeline.inference.derived_records import PropagationRecord
+    from agc_pipeline.inference.fit_records import FitRecord
+    from agc_pipeline.inference.propagation import propagate
+
     workspace.quieten()
-    settings = command.settings(PropagateStage, arguments.settings)
-    fit = fit_records.read(FitRecord, arguments.fit, read_json(arguments.workspace))
+    fit = fit_records.read(FitRecord, options.fit, read_json(options.workspace))
     analysis = analyses.load(settings.analysis)
     if settings.learned:
         analysis = analysis.with_learned()
-    channels, yields = propagate(analysis, read_root(arguments.histograms), settings.model, fit)
+    channels, yields = propagate(analysis, read_root(options.histograms), settings.model, fit)
     for region in analysis.regions:
         if region.title not in channels:
             log.info("no events of the measured processes in %s", region.name)
@@ -49,23 +75,24 @@ def stage(arguments: argparse.Namespace) -> None:
                 "propagate",
                 packages=("cabinetry", "hist", "numpy", "pyhf", "uproot"),
                 settings=settings.model_dump(),
-                inputs=(arguments.histograms, arguments.fit),
+                inputs=(options.histograms, options.fit),
             )
         ),
     )
-    write_json(arguments.output, record.model_dump())
+    write_json(options.output, record.model_dump())
     log.info("%d distributions", len(record.channels))
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--histograms", type=Path, required=True, help="merged ROOT file")
-    options.add_argument("--workspace", type=Path, required=True, help="pyhf workspace")
-    options.add_argument("--fit", type=Path, required=True, help="record of the fit")
-    options.add_argument("--output", type=Path, required=True, help="JSON record to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="propagate",
+    settings=PropagateStage,
+    options=PropagateOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: not plan.external,
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,20 +1,27 @@
 """Histograms without events: the published ones, with the closure that `merge` would write."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from agc_pipeline import analyses
-from agc_pipeline.columnar.closure import Closure, DatasetAccount
-from agc_pipeline.declaration import ALL_EVENTS, Analysis, Template
 from agc_pipeline.files import write_json
-from agc_pipeline.histograms import write_root
 from agc_pipeline.provenance import Provenance, provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
-from agc_pipeline.validation import published
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.columnar.closure import Closure
+    from agc_pipeline.declaration import Analysis
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +38,25 @@ class PublishedSettings(Settings):
     n_files: int = Field(ge=-1)
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class PublishedOptions(Options):
+    """What the stage is told beside its settings."""
+
+    histograms: Path = writes("histograms.root", "ROOT file to write")
+    closure: Path = writes("closure.json", "JSON file to write")
+
+
+def configure(plan: "Plan") -> PublishedSettings:
+    """Which of the published histograms."""
+    return PublishedSettings(
+        analysis=plan.config.analysis, n_files=plan.config.n_files_max_per_sample
+    )
+
+
+def run(settings: PublishedSettings, options: PublishedOptions) -> None:
     """Write the published histograms and their closure."""
-    settings = command.settings(PublishedSettings, arguments.settings)
+    from agc_pipeline.histograms import write_root
+    from agc_pipeline.validation import published
+
     analysis = analyses.load(settings.analysis)
     histograms = published.load(analysis, settings.n_files)
     source = published.read(analysis, settings.n_files).source
@@ -43,17 +66,21 @@ def stage(arguments: argparse.Namespace) -> None:
     made_by["inputs"] = {source: published.file_digest(analysis, settings.n_files)}
     events = closure(analysis, settings.n_files, made_by)
     write_root(
-        arguments.histograms,
+        options.histograms,
         histograms,
         provenance=made_by,
         closure=events.model_dump(mode="json"),
     )
-    write_json(arguments.closure, events.model_dump())
+    write_json(options.closure, events.model_dump())
     log.info("%d histograms of %s", len(histograms), source)
 
 
-def closure(analysis: Analysis, n_files: int, made_by: Provenance) -> Closure:
+def closure(analysis: "Analysis", n_files: int, made_by: Provenance) -> "Closure":
     """The record of events: as published, every event processed, no files of our own."""
+    from agc_pipeline.columnar.closure import Closure, DatasetAccount
+    from agc_pipeline.declaration import ALL_EVENTS, Template
+    from agc_pipeline.validation import published
+
     numbers = published.read(analysis, n_files)
     weights = published.weights(analysis, n_files)
     datasets = {}
@@ -82,13 +109,17 @@ def closure(analysis: Analysis, n_files: int, made_by: Provenance) -> Closure:
     return Closure(partial=False, datasets=datasets, provenance=dict(made_by))
 
 
-def main() -> None:
-    """Entry point of ``python -m agc_pipeline.stages.published``."""
-    options = command.parser(__doc__)
-    options.add_argument("--histograms", type=Path, required=True, help="ROOT file to write")
-    options.add_argument("--closure", type=Path, required=True, help="JSON file to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="published",
+    settings=PublishedSettings,
+    options=PublishedOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.published,
+    watched={"published": lambda plan: plan.reference_files},
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,14 +1,21 @@
 """Rank the parameters by what they do to the parameter of interest."""
 
-import argparse
 import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline.files import write_json
-from agc_pipeline.inference import ranking
-from agc_pipeline.inference.derived_records import RankingRecord
 from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command, fitted
+from agc_pipeline.stages import fitted
+from agc_pipeline.stages.description import (
+    Stage,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +26,23 @@ class RankingStage(Settings):
     minimiser: MinimiserSettings
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class RankingOptions(fitted.FittedOptions):
+    """What the stage is told beside its settings."""
+
+    output: Path = writes("ranking.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> RankingStage:
+    """How a minimum is found."""
+    return RankingStage(minimiser=plan.config.fit.minimiser)
+
+
+def run(settings: RankingStage, options: RankingOptions) -> None:
     """Write the impacts of all parameters."""
-    settings = command.settings(RankingStage, arguments.settings)
-    fit = fitted.load(arguments, settings.minimiser)
+    from agc_pipeline.inference import ranking
+    from agc_pipeline.inference.derived_records import RankingRecord
+
+    fit = fitted.load(options, settings.minimiser)
     rows = ranking.rank(fit.problem, fit.best, fit.groups)
     shifts = [shift for row in rows for shift in (row.width, row.uncertainty) if shift > 0]
     record = RankingRecord(
@@ -31,18 +51,22 @@ def stage(arguments: argparse.Namespace) -> None:
         rows=rows,
         n_fits=2 * len(shifts),
         n_failed=sum(len(row.failures) for row in rows),
-        provenance=dict(fitted.provenance_of("ranking", arguments, settings)),
+        provenance=dict(fitted.provenance_of("ranking", options, settings)),
     )
-    write_json(arguments.output, record.model_dump())
+    write_json(options.output, record.model_dump())
     log.info("%d of %d fits converged", record.n_fits - record.n_failed, record.n_fits)
     for row in sorted(rows, key=lambda row: -row.size)[:3]:
         log.info("%s: up to %.3g", row.parameter, row.size)
 
 
-def main() -> None:
-    """Command line of the stage."""
-    command.run(stage, fitted.options(__doc__))
-
+STAGE = Stage(
+    name="ranking",
+    settings=RankingStage,
+    options=RankingOptions,
+    configure=configure,
+    run=run,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,65 +1,125 @@
 """Draw the figures and write the report page."""
 
-import argparse
 import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agc_pipeline import analyses
-from agc_pipeline.columnar import closure, performance
-from agc_pipeline.doctor.examine import examine
+from agc_pipeline import stages
+from agc_pipeline.code import data
 from agc_pipeline.files import read_json, write_text
-from agc_pipeline.histograms import read_root
-from agc_pipeline.inference import fit_records
-from agc_pipeline.inference.derived_records import (
-    LimitRecord,
-    PropagationRecord,
-    RankingRecord,
-    ScanRecord,
-    ToyRecord,
-)
-from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
-from agc_pipeline.learning import training_record
-from agc_pipeline.report import content, page, runtimes
-from agc_pipeline.report.run import Run
 from agc_pipeline.report.settings import ReportStage
-from agc_pipeline.stages import command
-from agc_pipeline.validation import results as validation
+from agc_pipeline.stages.description import (
+    Options,
+    Source,
+    Stage,
+    reads,
+    uses,
+    writes,
+    writes_folder,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
-# Time limit of the checks of the machine and the services, seconds.
+# Seconds that the machine and the services are asked for.
 _PROBES_TIMEOUT = 2.5
 
 
-def stage(arguments: argparse.Namespace) -> None:
+def _unless_external(name: str) -> Source:
+    """A file that a run from a workspace does not have, nor anything of what comes before it."""
+    return lambda plan: [] if plan.external else f"{plan.folder}/{name}"
+
+
+class ReportOptions(Options):
+    """What the stage is told beside its settings."""
+
+    histograms: Path | None = reads(_unless_external("histograms.root"), "histograms, if any")
+    closure: Path | None = reads(_unless_external("closure.json"), "closure record, if any")
+    validation: Path | None = reads(_unless_external("validation.json"), "validation, if any")
+    propagated: Path | None = reads(
+        _unless_external("propagated.json"), "fit in all distributions, if any"
+    )
+    workspace: Path = reads("workspace.json", "pyhf workspace")
+    checks: Path = reads("checks.json", "record of the checks")
+    fit: Path = reads("fit.json", "record of the fit")
+    ranking: Path = reads("ranking.json", "record of the ranking")
+    scan: Path = reads("scan.json", "record of the scan")
+    toys: Path = reads("toys.json", "record of the toys")
+    limit: Path = reads("limit.json", "record of the limit")
+    cost: Path | None = reads(
+        lambda plan: f"{plan.folder}/performance.json" if plan.fills else [],
+        "cost of the histograms, if filled",
+    )
+    training: Path | None = reads(
+        lambda plan: f"{plan.folder}/training.json" if plan.trains else [],
+        "record of the training, if there was one",
+    )
+    benchmarks: tuple[Path, ...] = uses("benchmarks", "Snakemake's benchmarks: folders", default=())
+    dask: tuple[Path, ...] = uses("dask", "Dask's performance reports: folders", default=())
+    output: Path = writes("report.html", "HTML page to write")
+    figures: Path = writes_folder("figures", "folder for the figures")
+
+
+def configure(plan: "Plan") -> ReportStage:
+    """The report shows the whole configuration."""
+    return ReportStage(
+        analysis=None if plan.external else plan.config.analysis,
+        learned=plan.assigns,
+        luminosity_per_pb=plan.config.physics.luminosity(None),
+        rules=stages.of_run(plan),
+        configuration=plan.config.model_dump(mode="json"),
+        report=plan.config.report,
+    )
+
+
+def run(settings: ReportStage, options: ReportOptions) -> None:
     """Write one self-contained HTML file; its figures as PDF and PNG, their numbers as JSON."""
+    from agc_pipeline.columnar import closure, performance
+    from agc_pipeline.doctor.examine import examine
+    from agc_pipeline.histograms import read_root
+    from agc_pipeline.inference import fit_records
+    from agc_pipeline.inference.derived_records import (
+        LimitRecord,
+        PropagationRecord,
+        RankingRecord,
+        ScanRecord,
+        ToyRecord,
+    )
+    from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
+    from agc_pipeline.learning import training_record
+    from agc_pipeline.report import content, page, runtimes
+    from agc_pipeline.report.run import Run
+    from agc_pipeline.validation import results as validation
+
     # It logs every font table that it leaves out of a PDF.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
-    settings = command.settings(ReportStage, arguments.settings)
-    workspace = read_json(arguments.workspace)
+    workspace = read_json(options.workspace)
     propagated = None
-    if arguments.propagated is not None:
-        propagated = fit_records.read(PropagationRecord, arguments.propagated, workspace)
+    if options.propagated is not None:
+        propagated = fit_records.read(PropagationRecord, options.propagated, workspace)
     run = Run(
-        checks=fit_records.read(CheckRecord, arguments.checks, workspace),
-        fit=fit_records.read(FitRecord, arguments.fit, workspace),
-        ranking=fit_records.read(RankingRecord, arguments.ranking, workspace),
-        scan=fit_records.read(ScanRecord, arguments.scan, workspace),
-        toys=fit_records.read(ToyRecord, arguments.toys, workspace),
-        limit=fit_records.read(LimitRecord, arguments.limit, workspace),
-        runtimes=runtimes.collect(arguments.benchmarks, settings.rules),
+        checks=fit_records.read(CheckRecord, options.checks, workspace),
+        fit=fit_records.read(FitRecord, options.fit, workspace),
+        ranking=fit_records.read(RankingRecord, options.ranking, workspace),
+        scan=fit_records.read(ScanRecord, options.scan, workspace),
+        toys=fit_records.read(ToyRecord, options.toys, workspace),
+        limit=fit_records.read(LimitRecord, options.limit, workspace),
+        runtimes=runtimes.collect(options.benchmarks, settings.rules),
         dask_reports=[
-            os.path.relpath(path, arguments.output.parent)
-            for folder in arguments.dask
+            os.path.relpath(path, options.output.parent)
+            for folder in options.dask
             for path in sorted(folder.rglob("*.html"))
         ],
-        closure=None if arguments.closure is None else closure.read(arguments.closure),
-        validation=None if arguments.validation is None else validation.read(arguments.validation),
+        closure=None if options.closure is None else closure.read(options.closure),
+        validation=None if options.validation is None else validation.read(options.validation),
         propagated=propagated,
-        histograms=None if arguments.histograms is None else read_root(arguments.histograms),
-        training=None if arguments.training is None else training_record.read(arguments.training),
-        performance=None if arguments.cost is None else performance.read(arguments.cost),
+        histograms=None if options.histograms is None else read_root(options.histograms),
+        training=None if options.training is None else training_record.read(options.training),
+        performance=None if options.cost is None else performance.read(options.cost),
         findings=examine(
             settings.configuration,
             learned=_learned(settings.analysis),
@@ -67,38 +127,28 @@ def stage(arguments: argparse.Namespace) -> None:
             timeout=_PROBES_TIMEOUT,
         ),
     )
-    values = content.values(settings, run, arguments.figures)
-    write_text(arguments.output, page.render("report.html.j2", values))
-    log.info("%s", arguments.output)
+    values = content.values(settings, run, options.figures)
+    write_text(options.output, page.render("report.html.j2", values))
+    log.info("%s", options.output)
 
 
 def _learned(analysis: str | None) -> str | None:
     """Key of the configuration of the learned observables of an analysis, if it has any."""
+    from agc_pipeline import analyses
+
     learned = None if analysis is None else analyses.load(analysis).learned
     return None if learned is None else learned.name
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    # A run that starts from a workspace has none of these.
-    for name in ("histograms", "closure", "validation", "propagated"):
-        options.add_argument(f"--{name}", type=Path, nargs="?", help=f"{name} of the run, if any")
-    options.add_argument("--workspace", type=Path, required=True, help="pyhf workspace")
-    for name in ("checks", "fit", "ranking", "scan", "toys", "limit"):
-        options.add_argument(f"--{name}", type=Path, required=True, help=f"record of the {name}")
-    options.add_argument(
-        "--benchmarks", type=Path, nargs="*", default=[], help="Snakemake's benchmarks: folders"
-    )
-    options.add_argument(
-        "--dask", type=Path, nargs="*", default=[], help="Dask's performance reports: folders"
-    )
-    options.add_argument("--cost", type=Path, help="cost of the histograms, if filled")
-    options.add_argument("--training", type=Path, help="record of the training, if there was one")
-    options.add_argument("--output", type=Path, required=True, help="HTML page to write")
-    options.add_argument("--figures", type=Path, required=True, help="folder for the figures")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="report",
+    settings=ReportStage,
+    options=ReportOptions,
+    configure=configure,
+    run=run,
+    watched={"templates": lambda _: data("report/templates/*")},
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

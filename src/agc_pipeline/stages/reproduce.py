@@ -1,16 +1,22 @@
-"""Start from an external workspace in place of histograms."""
+"""Take a workspace that was external in place of histograms."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline.files import write_json
-from agc_pipeline.inference import checks, external, workspace
-from agc_pipeline.inference.fit_records import CheckRecord, ModelRecord, of_workspace
 from agc_pipeline.inputs import WorkspaceInput
-from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -21,14 +27,31 @@ class ReproduceStage(Settings):
     input: WorkspaceInput
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class ReproduceOptions(Options):
+    """What the stage is told beside its settings."""
+
+    output: Path = writes("workspace.json", "pyhf workspace to write")
+    model: Path = writes("model.json", "record of the model to write")
+    checks: Path = writes("checks.json", "record of checks to write")
+
+
+def configure(plan: "Plan") -> ReproduceStage:
+    """Where the workspace is."""
+    assert isinstance(plan.config.input, WorkspaceInput)  # noqa: S101 - else there is no such rule
+    return ReproduceStage(input=plan.config.input)
+
+
+def run(settings: ReproduceStage, options: ReproduceOptions) -> None:
     """Write the workspace, its description, and the results of its checks.
 
     Raises:
         PipelineError: if it cannot be read, or the checks find an error.
     """
+    from agc_pipeline.inference import checks, external, workspace
+    from agc_pipeline.inference.fit_records import CheckRecord, ModelRecord, of_workspace
+    from agc_pipeline.provenance import provenance
+
     workspace.quieten()
-    settings = command.settings(ReproduceStage, arguments.settings)
     source = settings.input
     content = external.read(source)
     workspace.load(content, place=source.path)
@@ -45,20 +68,23 @@ def stage(arguments: argparse.Namespace) -> None:
         ),
     )
     checked = CheckRecord(**about, findings=findings, pruned=(), origins=())
-    write_json(arguments.output, content)
-    write_json(arguments.model, ModelRecord(**about, **dict(description)).model_dump())
-    write_json(arguments.checks, checked.model_dump())
+    write_json(options.output, content)
+    write_json(options.model, ModelRecord(**about, **dict(description)).model_dump())
+    write_json(options.checks, checked.model_dump())
     log.info("%d channels, %d systematics", len(description.channels), len(description.groups))
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--output", type=Path, required=True, help="pyhf workspace to write")
-    options.add_argument("--model", type=Path, required=True, help="record of the model to write")
-    options.add_argument("--checks", type=Path, required=True, help="record of checks to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="reproduce",
+    settings=ReproduceStage,
+    options=ReproduceOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.external,
+    watched={"external": lambda plan: plan.config.input.path},
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

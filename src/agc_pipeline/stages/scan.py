@@ -1,16 +1,21 @@
 """Scan the likelihood, and find asymmetric uncertainties from it."""
 
-import argparse
 import logging
-
-import numpy as np
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline.files import write_json
-from agc_pipeline.inference import profile
-from agc_pipeline.inference.derived_records import ScanRecord
 from agc_pipeline.inference.settings import MinimiserSettings, ScanSettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command, fitted
+from agc_pipeline.stages import fitted
+from agc_pipeline.stages.description import (
+    Stage,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +27,25 @@ class ScanStage(Settings):
     scan: ScanSettings
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class ScanOptions(fitted.FittedOptions):
+    """What the stage is told beside its settings."""
+
+    output: Path = writes("scan.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> ScanStage:
+    """How far and how finely."""
+    return ScanStage(minimiser=plan.config.fit.minimiser, scan=plan.config.fit.scan)
+
+
+def run(settings: ScanStage, options: ScanOptions) -> None:
     """Write the profile of the parameter of interest, and the uncertainties."""
-    settings = command.settings(ScanStage, arguments.settings)
-    fit = fitted.load(arguments, settings.minimiser)
+    import numpy as np
+
+    from agc_pipeline.inference import profile
+    from agc_pipeline.inference.derived_records import ScanRecord
+
+    fit = fitted.load(options, settings.minimiser)
     problem, best, poi = fit.problem, fit.best, fit.problem.poi
     positions = range(len(problem.names)) if settings.scan.minos == "all" else [poi]
     if best.free[poi]:
@@ -45,9 +65,9 @@ def stage(arguments: argparse.Namespace) -> None:
             for position in positions
             if best.free[position]
         ),
-        provenance=dict(fitted.provenance_of("scan", arguments, settings)),
+        provenance=dict(fitted.provenance_of("scan", options, settings)),
     )
-    write_json(arguments.output, record.model_dump())
+    write_json(options.output, record.model_dump())
     for interval in record.intervals:
         if interval.parameter == record.poi.name:
             log.info("%s = %s", interval.parameter, interval.describe())
@@ -56,10 +76,14 @@ def stage(arguments: argparse.Namespace) -> None:
         log.info("%s", failure)
 
 
-def main() -> None:
-    """Command line of the stage."""
-    command.run(stage, fitted.options(__doc__))
-
+STAGE = Stage(
+    name="scan",
+    settings=ScanStage,
+    options=ScanOptions,
+    configure=configure,
+    run=run,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

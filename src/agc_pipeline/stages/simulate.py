@@ -1,16 +1,22 @@
-"""Make one file of simulated events, with a record of what it stands for."""
+"""Simulate one file of events in NanoAOD's form, with a record of what it stands for."""
 
-import argparse
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agc_pipeline import analyses
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.simulation import part
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -27,23 +33,42 @@ class SimulateStage(Settings):
     job: dict[str, Any]
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class SimulateOptions(Options):
+    """What the stage is told beside its settings."""
+
+    output: Path = writes("simulated/{dataset}/{part}.root", "ROOT file to write")
+    record: Path = writes("simulated/{dataset}/{part}.json", "JSON file to write")
+
+
+def configure(plan: "Plan", dataset: str, part: str) -> SimulateStage:
+    """Which part of the dataset a job makes."""
+    job = plan.simulation.job(dataset, int(part))
+    return SimulateStage(analysis=plan.config.analysis, job=job.model_dump())
+
+
+def run(settings: SimulateStage, options: SimulateOptions) -> None:
     """Write the file, then its record."""
-    settings = command.settings(SimulateStage, arguments.settings)
+    from agc_pipeline import analyses
+    from agc_pipeline.simulation import part
+
     module = part.module(analyses.load(settings.analysis))
-    record = module.write(module.JOB.model_validate(settings.job), arguments.output)
+    record = module.write(module.JOB.model_validate(settings.job), options.output)
     made_by = provenance("simulate", packages=module.PACKAGES, settings=settings.job)
-    write_json(arguments.record, {**record, "provenance": made_by})
+    write_json(options.record, {**record, "provenance": made_by})
     log.info("%d events, standing for %d", record["n_events"], record["n_generated"])
 
 
-def main() -> None:
-    """Entry point of ``python -m agc_pipeline.stages.simulate``."""
-    options = command.parser(__doc__)
-    options.add_argument("--output", type=Path, required=True, help="ROOT file to write")
-    options.add_argument("--record", type=Path, required=True, help="JSON file to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="simulate",
+    settings=SimulateStage,
+    options=SimulateOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.simulates,
+    modules=lambda plan: (analyses.part_name(plan.analysis, "simulation"),),
+    physics=False,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

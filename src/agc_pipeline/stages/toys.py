@@ -1,16 +1,25 @@
 """Throw and fit pseudo-experiments."""
 
-import argparse
 import logging
-
-import numpy as np
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline.files import write_json
-from agc_pipeline.inference import toys
-from agc_pipeline.inference.derived_records import Pull, ToyRecord
 from agc_pipeline.inference.settings import MinimiserSettings, ToySettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command, fitted
+from agc_pipeline.stages import fitted
+from agc_pipeline.stages.description import (
+    Stage,
+    writes,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from agc_pipeline.inference import toys
+    from agc_pipeline.inference.derived_records import Pull
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +31,25 @@ class ToyStage(Settings):
     toys: ToySettings
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class ToyOptions(fitted.FittedOptions):
+    """What the stage is told beside its settings."""
+
+    output: Path = writes("toys.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> ToyStage:
+    """How many."""
+    return ToyStage(minimiser=plan.config.fit.minimiser, toys=plan.config.fit.toys)
+
+
+def run(settings: ToyStage, options: ToyOptions) -> None:
     """Write the results of the pseudo-experiments."""
-    settings = command.settings(ToyStage, arguments.settings)
-    fit = fitted.load(arguments, settings.minimiser)
+    import numpy as np
+
+    from agc_pipeline.inference import toys
+    from agc_pipeline.inference.derived_records import ToyRecord
+
+    fit = fitted.load(options, settings.minimiser)
     thrown = toys.throw(fit.problem, fit.best, count=settings.toys.count, seed=settings.toys.seed)
     poi = fit.problem.poi
     observed = fit.best.expansion.value
@@ -42,16 +66,20 @@ def stage(arguments: argparse.Namespace) -> None:
         statistic=thrown.statistics.tolist(),
         observed=observed,
         goodness_of_fit=_fraction(thrown.statistics >= observed),
-        provenance=dict(fitted.provenance_of("toys", arguments, settings)),
+        provenance=dict(fitted.provenance_of("toys", options, settings)),
     )
-    write_json(arguments.output, record.model_dump())
+    write_json(options.output, record.model_dump())
     log.info("%d of %d fits converged", len(record.bestfit), record.count)
     for pull in record.pulls:
         if pull.parameter == record.poi.name:
             log.info("pulls of %s: %.2f +- %.2f", pull.parameter, pull.mean, pull.width)
 
 
-def _pulls(thrown: toys.Toys, names: tuple[str, ...]) -> tuple[Pull, ...]:
+def _pulls(thrown: "toys.Toys", names: tuple[str, ...]) -> "tuple[Pull, ...]":
+    import numpy as np
+
+    from agc_pipeline.inference.derived_records import Pull
+
     rows = []
     for position, name in enumerate(names):
         pulls = thrown.pulls(position)
@@ -70,14 +98,20 @@ def _pulls(thrown: toys.Toys, names: tuple[str, ...]) -> tuple[Pull, ...]:
     return tuple(rows)
 
 
-def _fraction(mask: np.ndarray) -> float | None:
+def _fraction(mask: "np.ndarray") -> float | None:
+    import numpy as np
+
     return float(np.mean(mask)) if len(mask) else None
 
 
-def main() -> None:
-    """Command line of the stage."""
-    command.run(stage, fitted.options(__doc__))
-
+STAGE = Stage(
+    name="toys",
+    settings=ToyStage,
+    options=ToyOptions,
+    configure=configure,
+    run=run,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

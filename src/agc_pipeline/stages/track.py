@@ -1,14 +1,23 @@
 """Keep the training of the models by MLflow."""
 
-import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline import analyses
 from agc_pipeline.files import write_json
-from agc_pipeline.learning import models, tracking, training_record
 from agc_pipeline.provenance import distribution, provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    reads,
+    uses,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
 
 
 class TrackStage(Settings):
@@ -23,17 +32,33 @@ class TrackStage(Settings):
     tracking: str
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class TrackOptions(Options):
+    """What the stage is told beside its settings."""
+
+    models: Path = uses("models", "folder with the models")
+    record: Path = reads("training.json", "record of the training")
+    figures: Path = reads("figures", "folder with the figures")
+    output: Path = writes("tracked.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> TrackStage:
+    """Where the training is kept."""
+    return TrackStage(analysis=plan.config.analysis, tracking=str(plan.learning.training.tracking))
+
+
+def run(settings: TrackStage, options: TrackOptions) -> None:
     """Send parameters, metrics, curves, models and figures, and write where they are."""
-    settings = command.settings(TrackStage, arguments.settings)
-    features = analyses.load_training(settings.analysis).FEATURES
-    trained = models.read(arguments.models, features=features)
-    figures = sorted(arguments.figures.glob("training_*.p[dn][fg]"))
+    from agc_pipeline.learning import models, tracking, training_record
+
+    learned = analyses.load(settings.analysis).learned
+    features = () if learned is None else learned.features
+    trained = models.read(options.models, features=features)
+    figures = sorted(options.figures.glob("training_*.p[dn][fg]"))
     experiment, run_id = tracking.track(
         settings.tracking,
         trained,
-        training_record.read(arguments.record),
-        [arguments.record, *figures],
+        training_record.read(options.record),
+        [options.record, *figures],
     )
     record = tracking.TrackRecord(
         address=settings.tracking,
@@ -45,22 +70,29 @@ def stage(arguments: argparse.Namespace) -> None:
                 "track",
                 packages=[distribution("mlflow") or "mlflow"],
                 settings=settings.model_dump(),
-                inputs=[*trained.paths.values(), arguments.models / models.CARD, arguments.record],
+                inputs=[*trained.paths.values(), options.models / models.CARD, options.record],
             )
         ),
     )
-    write_json(arguments.output, record.model_dump())
+    write_json(options.output, record.model_dump())
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--models", type=Path, required=True, help="folder with the models")
-    options.add_argument("--record", type=Path, required=True, help="record of the training")
-    options.add_argument("--figures", type=Path, required=True, help="folder with the figures")
-    options.add_argument("--output", type=Path, required=True, help="JSON record to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="track",
+    settings=TrackStage,
+    options=TrackOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.tracks,
+    # The report: it is the last job, so that a server that fails stops nothing.
+    watched={
+        "models": lambda plan: plan.models,
+        "page": "report.html",
+    },
+    modules=lambda plan: (plan.learned.training,),
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,24 +1,28 @@
 """Train the models that assign jets to partons, and judge each on events that it has not seen."""
 
-import argparse
 import logging
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from agc_pipeline import analyses
-from agc_pipeline.columnar.processing import Processing
-from agc_pipeline.datasets import InputFile
-from agc_pipeline.declaration.analysis import union
+from agc_pipeline.datasets import InputFile, watched
+from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.files import write_bytes, write_json
-from agc_pipeline.learning import evaluation, example_files, models, training, training_record
-from agc_pipeline.learning.examples import Examples
 from agc_pipeline.learning.settings import TrainingSettings
 from agc_pipeline.provenance import provenance
-from agc_pipeline.readers.arrays import ArrayColumns
-from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    has_threads,
+    runs_with,
+    uses,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +45,44 @@ class TrainStage(Settings):
     files: tuple[InputFile, ...]
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class TrainOptions(Options):
+    """What the stage is told beside its settings."""
+
+    reading: ReadingSettings = runs_with(
+        lambda plan: plan.config.delivery.reading, "how to read, which changes no model"
+    )
+    threads: int = has_threads("2 train both models at a time", default=1)
+    models: Path = uses("models", "folder to write models to")
+    record: Path = writes("training.json", "JSON record to write")
+
+
+def configure(plan: "Plan") -> TrainStage:
+    """What is trained, how, and on which files at most."""
+    return TrainStage(
+        analysis=plan.config.analysis,
+        selection=plan.physics["selection"],
+        learned=plan.physics[plan.learned.name],
+        # Where a training is kept changes no model.
+        training=plan.learning.training.model_copy(update={"tracking": None}),
+        files=plan.training_files,
+    )
+
+
+def run(settings: TrainStage, options: TrainOptions) -> None:
     """Write both models, their card, and the record of what they can do.
 
     Raises:
         PipelineError: if there is nothing to train on, or with.
     """
-    settings = command.settings(TrainStage, arguments.settings)
+    from importlib import import_module
+    from typing import Any
+
+    from agc_pipeline.columnar.processing import Processing
+    from agc_pipeline.declaration.analysis import union
+    from agc_pipeline.learning import evaluation, example_files, models, training, training_record
+    from agc_pipeline.learning.examples import Examples
+    from agc_pipeline.readers.arrays import ArrayColumns
+
     analysis = analyses.load(settings.analysis)
     learned = analysis.learned
     if learned is None:
@@ -62,7 +97,9 @@ def stage(arguments: argparse.Namespace) -> None:
 
     def examples_of(arrays: Any) -> Examples:
         columns = ArrayColumns(arrays, analysis.layout)
-        return physics.examples(processing.nominal(columns, physics.MASK), own)
+        events = processing.nominal(columns, physics.MASK)
+        examples: Examples = physics.examples(events, own)
+        return examples
 
     columns = analysis.columns(processing.dataset, processing.selection, learned=True)
     examples, data = example_files.read(
@@ -70,12 +107,12 @@ def stage(arguments: argparse.Namespace) -> None:
         union([columns, physics.READS]),
         analysis.layout,
         examples_of,
-        command.settings(ReadingSettings, arguments.reading),
+        options.reading,
         n_events_max=settings.training.n_events_max,
     )
     training.check_enough(examples, settings.training.n_events_min)
     trained = training.train_both(
-        examples, physics.FEATURES, settings.training, threads=arguments.threads
+        examples, physics.FEATURES, settings.training, threads=options.threads
     )
     rows, judged = evaluation.evaluate(examples, physics.FEATURES, trained)
     made_by = provenance(
@@ -104,8 +141,8 @@ def stage(arguments: argparse.Namespace) -> None:
         provenance=dict(made_by),
     )
     for parity, model in trained.items():
-        write_bytes(models.path(arguments.models, parity), model.content)
-    write_json(arguments.models / models.CARD, card.model_dump())
+        write_bytes(models.path(options.models, parity), model.content)
+    write_json(options.models / models.CARD, card.model_dump())
     record = training_record.TrainingRecord(
         wording=physics.WORDING,
         edges=evaluation.edges(),
@@ -115,7 +152,7 @@ def stage(arguments: argparse.Namespace) -> None:
         models={parity: described.sha256 for parity, described in cards.items()},
         provenance=dict(made_by),
     )
-    write_json(arguments.record, record.model_dump())
+    write_json(options.record, record.model_dump())
     everything = rows[0]
     log.info(
         "%s: right in %.1f +- %.1f %% of %d events, %s: %.1f +- %.1f %%",
@@ -126,15 +163,21 @@ def stage(arguments: argparse.Namespace) -> None:
     )
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--reading", required=True, help="how to read, which changes no model")
-    options.add_argument("--threads", type=int, default=1, help="2 train both models at a time")
-    options.add_argument("--models", type=Path, required=True, help="folder to write models to")
-    options.add_argument("--record", type=Path, required=True, help="JSON record to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="train",
+    settings=TrainStage,
+    options=TrainOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.trains,
+    watched={"files": lambda plan: watched(plan.training_files)},
+    made={"models": lambda plan: plan.models},
+    modules=lambda plan: (plan.learned.training,),
+    # One for each model.
+    threads=lambda _: 2,
+    files=lambda plan: len(plan.training_files) if plan.trains else 1,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

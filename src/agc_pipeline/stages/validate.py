@@ -1,24 +1,30 @@
 """Compare the histograms with the published ones."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline import analyses
-from agc_pipeline.columnar import closure as closures
-from agc_pipeline.columnar.closure import Closure
-from agc_pipeline.declaration import Analysis
+from agc_pipeline.code import data
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json, write_text
-from agc_pipeline.histograms import read_root
 from agc_pipeline.provenance import provenance
-from agc_pipeline.report import page
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command
-from agc_pipeline.validation import published, run
-from agc_pipeline.validation.compare import Agreement
-from agc_pipeline.validation.results import ValidationResult
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    reads,
+    writes,
+)
 from agc_pipeline.validation.settings import ValidationSettings
+
+if TYPE_CHECKING:
+    from agc_pipeline.columnar.closure import Closure
+    from agc_pipeline.declaration import Analysis
+    from agc_pipeline.plan import Plan
+    from agc_pipeline.validation.results import ValidationResult
+
 
 log = logging.getLogger(__name__)
 
@@ -30,29 +36,47 @@ class ValidateStage(Settings):
     validation: ValidationSettings
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class ValidateOptions(Options):
+    """What the stage is told beside its settings."""
+
+    histograms: Path = reads("histograms.root", "histogram file")
+    closure: Path = reads("closure.json", "closure record")
+    output: Path = writes("validation.json", "JSON file to write")
+    page: Path = writes("validation.html", "HTML page to write")
+
+
+def configure(plan: "Plan") -> ValidateStage:
+    """How close is close."""
+    return ValidateStage(analysis=plan.config.analysis, validation=plan.config.validation)
+
+
+def run(settings: ValidateStage, options: ValidateOptions) -> None:
     """Write the validation for machines and for people.
 
     Raises:
         PipelineError: if a histogram disagrees and the settings call this a failure.
     """
-    settings = command.settings(ValidateStage, arguments.settings)
-    closure = closures.read(arguments.closure)
+    from agc_pipeline.columnar import closure as closures
+    from agc_pipeline.histograms import read_root
+    from agc_pipeline.validation import run
+    from agc_pipeline.validation.compare import Agreement
+
+    closure = closures.read(options.closure)
     analysis = analyses.load(settings.analysis)
     result = run.validate(
         analysis,
-        read_root(arguments.histograms),
+        read_root(options.histograms),
         closure,
         settings.validation,
         provenance(
             "validate",
             packages=("hist", "numpy", "scipy", "uproot"),
             settings=settings.model_dump(),
-            inputs=(arguments.histograms, arguments.closure),
+            inputs=(options.histograms, options.closure),
         ),
     )
-    write_json(arguments.output, result.model_dump(mode="json"))
-    write_text(arguments.page, _page(analysis, result, closure))
+    write_json(options.output, result.model_dump(mode="json"))
+    write_text(options.page, _page(analysis, result, closure))
     log.info("%s", result.summary)
     if result.verdict == "disagrees" and settings.validation.fail_on_disagreement:
         names = [
@@ -62,12 +86,15 @@ def stage(arguments: argparse.Namespace) -> None:
         ]
         raise PipelineError(
             f"{result.summary} First of them: {', '.join(names[:5])}",
-            place=str(arguments.histograms),
+            place=str(options.histograms),
             remedy="find out why, or only report it with `validation.fail_on_disagreement: false`",
         )
 
 
-def _page(analysis: Analysis, result: ValidationResult, closure: Closure) -> str:
+def _page(analysis: "Analysis", result: "ValidationResult", closure: "Closure") -> str:
+    from agc_pipeline.report import page
+    from agc_pipeline.validation import published
+
     return page.render(
         "validation.html.j2",
         {
@@ -83,15 +110,20 @@ def _page(analysis: Analysis, result: ValidationResult, closure: Closure) -> str
     )
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--histograms", type=Path, required=True, help="histogram file")
-    options.add_argument("--closure", type=Path, required=True, help="closure record")
-    options.add_argument("--output", type=Path, required=True, help="JSON file to write")
-    options.add_argument("--page", type=Path, required=True, help="HTML page to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="validate",
+    settings=ValidateStage,
+    options=ValidateOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: plan.validated,
+    watched={
+        "published": lambda plan: plan.reference_files,
+        "templates": lambda _: data("report/templates/*"),
+    },
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

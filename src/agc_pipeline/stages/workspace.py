@@ -1,37 +1,62 @@
 """Build the statistical model from the histograms."""
 
-import argparse
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agc_pipeline import analyses
-from agc_pipeline.columnar import closure
 from agc_pipeline.files import write_json
-from agc_pipeline.histograms import read_root
-from agc_pipeline.inference.fit_records import CheckRecord, ModelRecord, of_workspace
-from agc_pipeline.inference.model import build_workspace
 from agc_pipeline.inference.settings import ModelStage
-from agc_pipeline.inference.workspace import quieten
 from agc_pipeline.provenance import provenance
-from agc_pipeline.stages import command
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    always,
+    reads,
+    writes,
+)
+
+if TYPE_CHECKING:
+    from agc_pipeline.plan import Plan
+
 
 log = logging.getLogger(__name__)
 
 
-def stage(arguments: argparse.Namespace) -> None:
+class WorkspaceOptions(Options):
+    """What the stage is told beside its settings."""
+
+    histograms: Path = reads("histograms.root", "merged ROOT file")
+    closure: Path = reads("closure.json", "closure record of the merge")
+    output: Path = writes("workspace.json", "pyhf workspace to write")
+    model: Path = writes("model.json", "record of the model to write")
+    checks: Path = writes("checks.json", "record of checks to write")
+
+
+def configure(plan: "Plan") -> ModelStage:
+    """The model."""
+    return ModelStage(analysis=plan.config.analysis, model=plan.config.fit.model)
+
+
+def run(settings: ModelStage, options: WorkspaceOptions) -> None:
     """Write the workspace, and beside it what has no room in it.
 
     Raises:
         PipelineError: if it cannot be built, or the checks find an error.
     """
+    from agc_pipeline.columnar import closure
+    from agc_pipeline.histograms import read_root
+    from agc_pipeline.inference.fit_records import CheckRecord, ModelRecord, of_workspace
+    from agc_pipeline.inference.model import build_workspace
+    from agc_pipeline.inference.workspace import quieten
+
     quieten()
-    settings = command.settings(ModelStage, arguments.settings)
     model = build_workspace(
         analyses.load(settings.analysis),
-        read_root(arguments.histograms),
+        read_root(options.histograms),
         settings.model,
-        partial=closure.read(arguments.closure).partial,
-        place=str(arguments.histograms),
+        partial=closure.read(options.closure).partial,
+        place=str(options.histograms),
     )
     about = of_workspace(
         model.workspace,
@@ -39,12 +64,12 @@ def stage(arguments: argparse.Namespace) -> None:
             "workspace",
             packages=("cabinetry", "hist", "numpy", "pyhf", "uproot"),
             settings=settings.model_dump(),
-            inputs=(arguments.histograms, arguments.closure),
+            inputs=(options.histograms, options.closure),
         ),
     )
-    write_json(arguments.output, model.workspace)
-    write_json(arguments.model, ModelRecord(**about, **dict(model.description)).model_dump())
-    write_json(arguments.checks, CheckRecord(**about, **dict(model.checks)).model_dump())
+    write_json(options.output, model.workspace)
+    write_json(options.model, ModelRecord(**about, **dict(model.description)).model_dump())
+    write_json(options.checks, CheckRecord(**about, **dict(model.checks)).model_dump())
     for channel in model.workspace["channels"]:
         log.info("%s: %s", channel["name"], ", ".join(s["name"] for s in channel["samples"]))
     for entry in model.description.left_out:
@@ -56,16 +81,16 @@ def stage(arguments: argparse.Namespace) -> None:
         log.info("pruned: %d modifiers", len(model.checks.pruned))
 
 
-def main() -> None:
-    """Command line of the stage."""
-    options = command.parser(__doc__)
-    options.add_argument("--histograms", type=Path, required=True, help="merged ROOT file")
-    options.add_argument("--closure", type=Path, required=True, help="closure record of the merge")
-    options.add_argument("--output", type=Path, required=True, help="pyhf workspace to write")
-    options.add_argument("--model", type=Path, required=True, help="record of the model to write")
-    options.add_argument("--checks", type=Path, required=True, help="record of checks to write")
-    command.run(stage, options)
-
+STAGE = Stage(
+    name="workspace",
+    settings=ModelStage,
+    options=WorkspaceOptions,
+    configure=configure,
+    run=run,
+    when=lambda plan: not plan.external,
+    local=always,
+)
+main = STAGE.main
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,207 @@
+"""What the rule of a stage is made of, from the description of the stage."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from string import Formatter
+from typing import Any, Protocol
+
+from agc_pipeline import code
+from agc_pipeline.config import Configuration
+from agc_pipeline.declaration import Analysis
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages.description import (
+    Option,
+    Role,
+    Source,
+    Stage,
+    never,
+    wildcards_of,
+)
+
+
+class Folder(Protocol):
+    """A plan, as far as all rules need it."""
+
+    @property
+    def folder(self) -> str:
+        """Folder of the results."""
+        ...
+
+    @property
+    def config(self) -> Configuration:
+        """The configuration."""
+        ...
+
+    @property
+    def analysis(self) -> Analysis:
+        """The declaration of the analysis."""
+        ...
+
+
+class Directives:
+    """The directives of a rule, as Snakemake takes them.
+
+    Args:
+        stage: whose rule it is.
+        plan: of the run.
+    """
+
+    def __init__(self, stage: Stage[Any, Any], plan: Folder) -> None:
+        self.stage = stage
+        self._plan = plan
+        self._options = stage.options.described()
+
+    @property
+    def name(self) -> str:
+        """Name of the stage."""
+        return self.stage.name
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the run has jobs of the stage."""
+        return self.stage.when(self._plan)
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """Source files behind the stage, also those of the analysis."""
+        modules = self.stage.modules(self._plan) if self.wanted or self.stage.when is never else ()
+        analysis, physics = self._plan.analysis, self.stage.physics
+        return code.of_stage(self.stage.module, analysis, *modules, physics=physics)
+
+    @property
+    def input(self) -> dict[str, Any]:
+        """Input files by name, those included that the job is not told of."""
+        told = {name: option.source for name, option in self._of("input").items()}
+        return {
+            name: self._paths(source) for name, source in (told | dict(self.stage.watched)).items()
+        }
+
+    @property
+    def output(self) -> dict[str, Any]:
+        """Output files by name."""
+        told = {name: option.source for name, option in self._of("output").items()}
+        return {
+            name: self._paths(source) for name, source in (told | dict(self.stage.made)).items()
+        }
+
+    @property
+    def folders(self) -> dict[str, Any]:
+        """Output folders by name."""
+        return {name: self._paths(option.source) for name, option in self._of("folder").items()}
+
+    @property
+    def log(self) -> dict[str, str]:
+        """Log files by name."""
+        place = self._place("logs")
+        others = {name: f"{place}{option.source}" for name, option in self._of("log").items()}
+        return {"text": f"{place}.log"} | others
+
+    @property
+    def benchmark(self) -> str:
+        """File for what a job takes."""
+        return f"{self._place('benchmarks')}.tsv"
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The settings, and paths that Snakemake does not watch."""
+        places = {name: self._paths(option.source) for name, option in self._of("place").items()}
+        return {"settings": self._settings} | places
+
+    @property
+    def resources(self) -> dict[str, Any]:
+        """What a job asks for, more at every retry, and how it runs.
+
+        Unlike parameters, resources are no reason to run a job again.
+        """
+        need = self._plan.config.resources.of(self.stage.name)
+        files = self.stage.files(self._plan)
+
+        def at(name: str) -> Callable[[Any, int], int]:
+            return lambda _, attempt: need.at(attempt, files=files)[name]
+
+        how = {name: value.model_dump_json() for name, value in self._execution.items()}
+        return {name: at(name) for name in need.at(1)} | how
+
+    @property
+    def local(self) -> bool:
+        """Whether jobs run where Snakemake does."""
+        return self.stage.local(self._plan)
+
+    @property
+    def threads(self) -> int:
+        """Threads of a job."""
+        return self.stage.threads(self._plan)
+
+    @property
+    def shell(self) -> str:
+        """The command.
+
+        Settings go through standard input: a list of many files is longer than an argument may be.
+        """
+        values: dict[Role, str] = {
+            "input": "{{input.{}:q}}",
+            "output": "{{output.{}:q}}",
+            "folder": "{{output.{}:q}}",
+            "place": "{{params.{}:q}}",
+            "log": "{{log.{}:q}}",
+            "execution": "{{resources.{}:q}}",
+            "threads": "{{threads}}",
+        }
+        options = [
+            f"--{name} {values[option.role].format(name)}"
+            for name, option in self._options.items()
+            if option.role != "execution" or name in self._execution
+        ]
+        command = " ".join((f"python -m {self.stage.module} --settings -", *options))
+        return f"printf %s {{params.settings:q}} | {command} 2>&1 | tee {{log.text:q}}"
+
+    @cached_property
+    def _execution(self) -> dict[str, Settings]:
+        """How the jobs of this run are run, by option; without those that do not apply."""
+        values = {name: option.source(self._plan) for name, option in self._of("execution").items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _of(self, role: Role) -> dict[str, Option]:
+        return {name: option for name, option in self._options.items() if option.role == role}
+
+    def _place(self, kind: str) -> str:
+        """Path without suffix, different for each job of the stage."""
+        return "/".join((self._plan.folder, kind, self.stage.name, *self._wildcards))
+
+    @cached_property
+    def _wildcards(self) -> list[str]:
+        """The wildcards of the output files, in braces."""
+        for output in self.output.values():
+            if isinstance(output, str):
+                names = [name for _, name, _, _ in Formatter().parse(output) if name]
+                return [f"{{{name}}}" for name in names]
+        return []
+
+    def _paths(self, source: Source) -> Any:
+        if isinstance(source, str):
+            return f"{self._plan.folder}/{source}"
+        names = wildcards_of(source)
+        if not names:
+            return source(self._plan)
+        return lambda wildcards: source(self._plan, **_named(wildcards, names))
+
+    @cached_property
+    def _settings(self) -> Callable[[Any], str]:
+        """Settings as JSON, made when they are needed; once if all jobs have the same."""
+        configure = self.stage.configure
+        names = wildcards_of(configure)
+        texts: list[str] = []
+
+        def settings(wildcards: Any) -> str:
+            if names:
+                jobs = configure(self._plan, **_named(wildcards, names))
+                return str(jobs.model_dump_json())
+            if not texts:
+                texts.append(str(configure(self._plan).model_dump_json()))
+            return texts[0]
+
+        return settings
+
+
+def _named(wildcards: Any, names: tuple[str, ...]) -> Mapping[str, str]:
+    return {name: wildcards[name] for name in names}
