@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from agc_pipeline.stages import (
     fit,
@@ -25,8 +24,8 @@ from agc_pipeline.stages import (
     validate,
     workspace,
 )
+from conftest import read_config
 
-CONFIG = Path(__file__).parents[2] / "config" / "cms_ttbar"
 HOSTILE = 'root://host//<script>alert("{{ title }}")</script>&f.root'
 OF_FIT = ("ranking", "scan", "toys", "limit")
 BESIDE = (*OF_FIT, "checks", "propagated")
@@ -66,11 +65,11 @@ class Page:
 
 
 def configuration() -> dict[str, Any]:
-    merged: dict[str, Any] = {"analysis": "cms_ttbar", "input": {"kind": "simulated"}}
-    for name in ("fit", "validation", "report"):
-        merged |= yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
-    merged["fit"]["toys"]["count"] = 10
-    return merged
+    values = read_config()
+    names = ("analysis", "input", "fit", "validation", "report")
+    shown = {name: values[name] for name in names} | {"input": {"kind": "simulated"}}
+    shown["fit"]["toys"]["count"] = 10
+    return shown
 
 
 def arguments(paths: dict[str, Path], output: str, settings: Any) -> Namespace:
