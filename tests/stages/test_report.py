@@ -339,3 +339,32 @@ def test_training_is_shown(made: Page) -> None:
         assert numbers
     importance = json.loads((made.folder / "figures" / "training_importance.json").read_text())
     assert importance["even"] == {"mass_w1w2": 0.75, "pt_w1": 0.25}
+
+
+def test_parts_that_a_run_lacks_have_no_section(made: Page) -> None:
+    output = made.folder / "plain.html"
+    records = {name: made.folder / f"{name}.json" for name in ("workspace", "fit", *BESIDE)}
+    absent = dict.fromkeys(("validation", "histograms", "training", "cost"))
+    settings = stage_settings(configuration())
+    settings["report"]["texts"] = {"data": "A sentence of the analysis."}
+    report.stage(
+        Namespace(
+            settings=json.dumps(settings),
+            closure=made.folder / "closure.json",
+            benchmarks=[],
+            dask=[],
+            output=output,
+            figures=made.folder / "plain",
+            **records,
+            **absent,
+        )
+    )
+    html = output.read_text()
+    assert 'id="events"' in html
+    assert "A sentence of the analysis." in html
+    assert "not a measurement" in made.read.text
+    for part in ("validation", "training", "learned", "performance"):
+        assert part in ("learned", "performance") or f'id="{part}"' in made.html
+        assert f'"#{part}"' not in html
+        assert f'id="{part}"' not in html
+    assert "not a measurement" not in html
