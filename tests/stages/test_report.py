@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from agc_pipeline.stages import (
     fit,
@@ -25,8 +24,8 @@ from agc_pipeline.stages import (
     validate,
     workspace,
 )
+from conftest import read_config
 
-CONFIG = Path(__file__).parents[2] / "config" / "cms_ttbar"
 HOSTILE = 'root://host//<script>alert("{{ title }}")</script>&f.root'
 OF_FIT = ("ranking", "scan", "toys", "limit")
 BESIDE = (*OF_FIT, "checks", "propagated")
@@ -66,11 +65,11 @@ class Page:
 
 
 def configuration() -> dict[str, Any]:
-    merged: dict[str, Any] = {"analysis": "cms_ttbar", "input": {"kind": "simulated"}}
-    for name in ("fit", "validation", "report"):
-        merged |= yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
-    merged["fit"]["toys"]["count"] = 10
-    return merged
+    values = read_config()
+    names = ("analysis", "input", "fit", "validation", "report")
+    shown = {name: values[name] for name in names} | {"input": {"kind": "simulated"}}
+    shown["fit"]["toys"]["count"] = 10
+    return shown
 
 
 def arguments(paths: dict[str, Path], output: str, settings: Any) -> Namespace:
@@ -340,3 +339,32 @@ def test_training_is_shown(made: Page) -> None:
         assert numbers
     importance = json.loads((made.folder / "figures" / "training_importance.json").read_text())
     assert importance["even"] == {"mass_w1w2": 0.75, "pt_w1": 0.25}
+
+
+def test_parts_that_a_run_lacks_have_no_section(made: Page) -> None:
+    output = made.folder / "plain.html"
+    records = {name: made.folder / f"{name}.json" for name in ("workspace", "fit", *BESIDE)}
+    absent = dict.fromkeys(("validation", "histograms", "training", "cost"))
+    settings = stage_settings(configuration())
+    settings["report"]["texts"] = {"data": "A sentence of the analysis."}
+    report.stage(
+        Namespace(
+            settings=json.dumps(settings),
+            closure=made.folder / "closure.json",
+            benchmarks=[],
+            dask=[],
+            output=output,
+            figures=made.folder / "plain",
+            **records,
+            **absent,
+        )
+    )
+    html = output.read_text()
+    assert 'id="events"' in html
+    assert "A sentence of the analysis." in html
+    assert "not a measurement" in made.read.text
+    for part in ("validation", "training", "learned", "performance"):
+        assert part in ("learned", "performance") or f'id="{part}"' in made.html
+        assert f'"#{part}"' not in html
+        assert f'id="{part}"' not in html
+    assert "not a measurement" not in html

@@ -33,7 +33,7 @@ from agc_pipeline.report.sections import (
 )
 from agc_pipeline.report.style import Gallery
 from agc_pipeline.report.texts import Texts, data_text
-from agc_pipeline.stages.published import PublishedSettings, closure
+from agc_pipeline.stages.published import closure
 from agc_pipeline.validation import published
 
 ANALYSIS = analyses.load("cms_ttbar")
@@ -273,7 +273,7 @@ def test_figures_need_no_pyplot() -> None:
         figures.pulls(fit(), ranking()),
         figures.correlation(fit()),
         figures.ranking(ranking()),
-        figures.templates(ANALYSIS, REGION, published.load("cms_ttbar", 5)),
+        figures.templates(ANALYSIS, REGION, published.load(ANALYSIS, 5)),
     ):
         assert isinstance(figure, Figure)
         assert figure._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
@@ -290,7 +290,7 @@ def test_free_normalisations() -> None:
 
 def test_cross_section_only_of_one_process_with_one_cross_section() -> None:
     provenance: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
-    record = closure(PublishedSettings(analysis="cms_ttbar", n_files=1), provenance)
+    record = closure(ANALYSIS, 1, provenance)
     assert inputs.reference_cross_section(ANALYSIS, record) == 729.84
     several = replace(ANALYSIS, free=(Free("mu", ("ttbar", "wjets")),))
     assert inputs.reference_cross_section(several, record) is None
@@ -327,7 +327,7 @@ def test_correlations(tmp_path: Path) -> None:
 
 
 def test_systematics(tmp_path: Path) -> None:
-    histograms = published.load("cms_ttbar", 5)
+    histograms = published.load(ANALYSIS, 5)
     picture = distributions.systematics(
         Gallery(tmp_path, partial=False), ANALYSIS, REGION, histograms
     )
@@ -337,16 +337,16 @@ def test_systematics(tmp_path: Path) -> None:
 
 
 def test_systematics_without_their_histograms(tmp_path: Path) -> None:
-    histograms = published.load("cms_ttbar", 5)
+    histograms = published.load(ANALYSIS, 5)
     only = {name: histograms[name] for name in ("4j2b_ttbar", "4j2b_wjets")}
     gallery = Gallery(tmp_path, partial=False)
     assert distributions.systematics(gallery, ANALYSIS, REGION, only) is None
 
 
 def test_comparison_with_published(tmp_path: Path) -> None:
-    histograms = published.load("cms_ttbar", 1)
+    histograms = published.load(ANALYSIS, 1)
     provenance: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
-    record = closure(PublishedSettings(analysis="cms_ttbar", n_files=1), provenance)
+    record = closure(ANALYSIS, 1, provenance)
     datasets = {name: a for name, a in record.datasets.items() if name != "wjets__nominal"}
     accounts = record.model_copy(update={"datasets": datasets})
     picture = validation.comparison(

@@ -13,7 +13,7 @@ from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.errors import InputError
 from agc_pipeline.report import page, runtimes
 from agc_pipeline.report.sections import inputs
-from agc_pipeline.stages.published import PublishedSettings, closure
+from agc_pipeline.stages.published import closure
 
 ANALYSIS = analyses.load("cms_ttbar")
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
@@ -85,7 +85,7 @@ def test_complete_result_has_no_banner() -> None:
 
 def record(**changes: Any) -> Closure:
     made_by: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
-    made = closure(PublishedSettings(analysis="cms_ttbar", n_files=1), made_by).model_dump()
+    made = closure(ANALYSIS, 1, made_by).model_dump()
     made["datasets"]["wjets__nominal"] |= changes
     made["datasets"] = dict(sorted(made["datasets"].items()))
     return Closure.model_validate(made)

@@ -43,8 +43,8 @@ def collect(paths: Sequence[Path], rules: Collection[str] | None = None) -> list
     """
     jobs: dict[str, list[dict[str, float | None]]] = {}
     for path in paths:
-        found = sorted(path.rglob("*.tsv")) if path.is_dir() else [path]
-        for file in found:
+        files = sorted(path.rglob("*.tsv")) if path.is_dir() else [path]
+        for file in files:
             if file.exists():
                 rule = file.relative_to(path).parts[0] if path.is_dir() else file.stem
                 jobs.setdefault(rule.removesuffix(".tsv"), []).extend(_rows(file))

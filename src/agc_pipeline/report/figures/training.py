@@ -69,7 +69,7 @@ def scores(record: TrainingRecord) -> Figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, parity in zip(panels, PARITIES, strict=True):
             model = record.of(parity)
-            _scores_panel(axes, record.edges, model.trained, model.tested)
+            _scores_panel(axes, record.edges, model.training_scores, model.test_scores)
             axes.set_title(f"trained on {parity} event numbers", size=9.5, loc="right")
             axes.set_xlabel("score")
         panels[0].set_ylabel("fraction of candidates")

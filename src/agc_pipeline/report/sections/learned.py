@@ -186,8 +186,8 @@ def _scores(gallery: Gallery, record: TrainingRecord) -> Picture:
             "edges": record.edges,
             **{
                 parity: {
-                    "trained": record.of(parity).trained.model_dump(),
-                    "tested": record.of(parity).tested.model_dump(),
+                    "trained": record.of(parity).training_scores.model_dump(),
+                    "tested": record.of(parity).test_scores.model_dump(),
                 }
                 for parity in PARITIES
             },
