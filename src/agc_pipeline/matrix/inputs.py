@@ -42,7 +42,10 @@ def write(
             path = folder / kind / f"{dataset}.root"
             path.parent.mkdir(parents=True, exist_ok=True)
             content = skim_content(
-                declaration, cuts, declaration.dataset(dataset), learned=declaration.learned is not None
+                declaration,
+                cuts,
+                declaration.dataset(dataset),
+                learned=declaration.learned is not None,
             )
             n_events = _write(kind, source, path, content)
             record = path.with_suffix(".json")

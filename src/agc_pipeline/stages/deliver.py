@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile, watched
 from agc_pipeline.delivery.choice import DeliveryJob
-from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import digest, provenance
+from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import (
     Options,

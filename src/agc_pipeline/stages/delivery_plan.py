@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.choice import DeliveryJob
-from agc_pipeline.readers.settings import NetworkSettings, ReadingSettings
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers.settings import NetworkSettings, ReadingSettings
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import (

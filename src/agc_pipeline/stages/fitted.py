@@ -13,9 +13,9 @@ from agc_pipeline.stages.description import Options, reads
 if TYPE_CHECKING:
     import pyhf
 
+    from agc_pipeline.inference.fit_records import FitRecord
     from agc_pipeline.inference.minimum import Minimum
     from agc_pipeline.inference.problem import Problem
-    from agc_pipeline.inference.fit_records import FitRecord
 
 
 class FittedOptions(Options):
@@ -64,7 +64,9 @@ def load(options: FittedOptions, settings: MinimiserSettings) -> Fitted:
     return Fitted(model, record, repeated, best, parameter_groups(model, record.groups))
 
 
-def provenance_of(stage: str, options: FittedOptions, settings: Settings, *packages: str) -> Provenance:
+def provenance_of(
+    stage: str, options: FittedOptions, settings: Settings, *packages: str
+) -> Provenance:
     """Provenance of a record from a workspace and its fit."""
     return provenance(
         stage,

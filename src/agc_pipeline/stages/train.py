@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from agc_pipeline import analyses
 from agc_pipeline.datasets import InputFile, watched
-from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.files import write_bytes, write_json
 from agc_pipeline.learning.settings import TrainingSettings
 from agc_pipeline.provenance import provenance
+from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import (
     Options,
