@@ -1,1 +1,1 @@
-"""Formats in which results are kept for others: HistFactory XML and HEPData."""
+"""Formats for the publication of results: HistFactory XML and HEPData."""

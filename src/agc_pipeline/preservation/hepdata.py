@@ -1,6 +1,6 @@
 """A submission to HEPData: tables as YAML, with the workspace beside them.
 
-Figures and ROOT files are left to the report: for these, the library wants ImageMagick and ROOT.
+Figures and ROOT files are left to the report: for these, the library needs ImageMagick and ROOT.
 
 Source: https://hepdata-submission.readthedocs.io
 """
@@ -20,7 +20,7 @@ from hepdata_validator.full_submission_validator import FullSubmissionValidator
 
 from agc_pipeline.errors import PipelineError
 
-# As good as exact, and short.
+# Practically exact, and short.
 _DIGITS = 10
 _LONGEST_NAME = 64
 
@@ -40,30 +40,30 @@ def variable(
         errors: label to uncertainties: numbers, or pairs of down (negative) and up.
         units: of the numbers.
     """
-    shown = ["-" if value is None else value for value in values]
-    made = Variable(
+    texts = ["-" if value is None else value for value in values]
+    column = Variable(
         name,
         is_independent=False,
         is_binned=False,
         units=units,
-        values=shown,
+        values=texts,
         zero_uncertainties_warning=False,
     )
-    made.digits = _DIGITS
+    column.digits = _DIGITS
     for label, sizes in (errors or {}).items():
         symmetric = not any(isinstance(size, tuple) for size in sizes)
         uncertainty = Uncertainty(label, is_symmetric=symmetric)
         uncertainty.values = list(sizes)
-        made.add_uncertainty(uncertainty)
-    return made
+        column.add_uncertainty(uncertainty)
+    return column
 
 
 def axis(name: str, values: Sequence[Any], *, units: str = "") -> Variable:
     """The column that the others depend on: names, numbers, or pairs of bin edges."""
     binned = bool(values) and isinstance(values[0], tuple)
-    made = Variable(name, is_independent=True, is_binned=binned, units=units, values=list(values))
-    made.digits = _DIGITS
-    return made
+    column = Variable(name, is_independent=True, is_binned=binned, units=units, values=list(values))
+    column.digits = _DIGITS
+    return column
 
 
 def table(
@@ -74,29 +74,29 @@ def table(
 ) -> Table:
     """A table; its name becomes that of a file."""
     plain = "".join(letter if letter.isalnum() or letter in " -" else " " for letter in name)
-    made = Table(" ".join(plain.split())[:_LONGEST_NAME])
-    made.description = description
-    made.location = "Report of the run"
-    made.keywords = {key: list(values) for key, values in keywords.items()}
+    result = Table(" ".join(plain.split())[:_LONGEST_NAME])
+    result.description = description
+    result.location = "Report of the run"
+    result.keywords = {key: list(values) for key, values in keywords.items()}
     for column in columns:
-        made.add_variable(column)
-    return made
+        result.add_variable(column)
+    return result
 
 
 def write(
     tables: Sequence[Table], folder: Path, archive: Path, *, comment: str, workspace: Path
 ) -> None:
-    """Write a submission, and prove that it is valid.
+    """Write a submission, and check that it is valid.
 
     Args:
-        tables: in their order.
-        folder: an empty one, for the files.
-        archive: the same as one file, for the upload.
+        tables: in order.
+        folder: an empty folder for the files.
+        archive: one file with all of them, for the upload.
         comment: abstract of the record.
-        workspace: that is part of the record.
+        workspace: included in the record.
 
     Raises:
-        PipelineError: if HEPData would not accept it.
+        PipelineError: if HEPData would refuse it.
     """
     submission = Submission()
     submission.comment = comment
@@ -106,12 +106,12 @@ def write(
         copy_file=True,
         file_type="HistFactory",
     )
-    for made in tables:
-        submission.add_table(made)
-    place = folder.absolute()
+    for entry in tables:
+        submission.add_table(entry)
+    path = folder.absolute()
     # The library leaves an archive in the working directory, with the time of day in it.
     with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
-        submission.create_files(str(place), validate=False)
+        submission.create_files(str(path), validate=False)
     validate(folder)
     _pack(folder, archive)
 
@@ -120,7 +120,7 @@ def validate(folder: Path) -> None:
     """Check a submission as HEPData does.
 
     Raises:
-        PipelineError: with everything that is wrong.
+        PipelineError: with all problems.
     """
     validator = FullSubmissionValidator()
     with warnings.catch_warnings():
@@ -134,26 +134,26 @@ def validate(folder: Path) -> None:
         raise PipelineError(
             f"not a valid submission: {'; '.join(problems)}",
             place=str(folder),
-            remedy="report it, with the workspace",
+            remedy="report this problem, with the workspace",
         )
 
 
 def read(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """The tables of a submission: name to columns, name of a column to its values."""
     documents = list(yaml.safe_load_all((folder / "submission.yaml").read_text(encoding="utf-8")))
-    found = {}
+    tables = {}
     for document in documents:
         if "data_file" in document:
             content = yaml.safe_load((folder / document["data_file"]).read_text(encoding="utf-8"))
             columns = content["independent_variables"] + content["dependent_variables"]
-            found[document["name"]] = {
+            tables[document["name"]] = {
                 column["header"]["name"]: column["values"] for column in columns
             }
-    return found
+    return tables
 
 
 def _pack(folder: Path, archive: Path) -> None:
-    """One file with the same bytes for the same content."""
+    """Write an archive whose bytes depend only on the content."""
     with (
         archive.open("wb") as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,

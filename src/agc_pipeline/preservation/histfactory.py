@@ -23,7 +23,7 @@ def write(workspace: Workspace, folder: Path) -> None:
 
     Args:
         workspace: to be written.
-        folder: an empty one, for all files.
+        folder: an empty folder for all files.
 
     Raises:
         ModelError: if a channel cannot be the name of a file.
@@ -35,12 +35,12 @@ def write(workspace: Workspace, folder: Path) -> None:
                 place="workspace",
                 remedy="rename it",
             )
-    # pyhf writes into its files the paths that it is given.
+    # pyhf writes the paths of its arguments into its files.
     with contextlib.chdir(folder):
         for name in ("config", "data"):
             Path(name).mkdir()
         Path(_TOP).write_bytes(pyhf.writexml.writexml(workspace, "config", "data", "model"))
-        # The place of the histograms alone is absolute in them.
+        # Only the path of the histograms is absolute in them.
         absolute = str(Path(_HISTOGRAMS).absolute())
         for path in Path("config").iterdir():
             text = path.read_text(encoding="utf-8")
@@ -49,18 +49,17 @@ def write(workspace: Workspace, folder: Path) -> None:
 
 def read(folder: Path) -> Workspace:
     """The workspace that ``write`` wrote."""
-    # It takes the root of negative contents for uncertainties that it does not use.
+    # It takes the square root of negative contents for uncertainties that it does not use.
     with contextlib.chdir(folder), np.errstate(invalid="ignore"):
-        found: Workspace = pyhf.readxml.parse(_TOP, ".")
+        workspace: Workspace = pyhf.readxml.parse(_TOP, ".")
     pyhf.readxml.clear_filecache()
-    return found
+    return workspace
 
 
 def differences(ours: Workspace, theirs: Workspace) -> list[str]:
-    """What is not the same in two workspaces, apart from rounding and names of statistical factors.
+    """Differences of two workspaces, apart from rounding and names of statistical factors.
 
-    XML has no names for these, and holds them relative to the content, which an empty bin does not
-    have.
+    XML has no names for these, and stores them relative to the content, which an empty bin lacks.
     """
     return list(_differences(ours, theirs))
 
@@ -77,15 +76,15 @@ def _differences(ours: Workspace, theirs: Workspace) -> Iterator[str]:
             continue
         samples = {sample["name"]: sample for sample in other[channel["name"]]["samples"]}
         for sample in channel["samples"]:
-            where = f"{channel['name']}, {sample['name']}"
+            label = f"{channel['name']}, {sample['name']}"
             if not _same(sample["data"], samples.get(sample["name"], {}).get("data")):
-                yield where
+                yield label
                 continue
-            found = {_identity(m): m["data"] for m in samples[sample["name"]]["modifiers"]}
+            modifiers = {_identity(m): m["data"] for m in samples[sample["name"]]["modifiers"]}
             for modifier in sample["modifiers"]:
                 identity = _identity(modifier)
-                if identity not in found or not _same(modifier["data"], found[identity]):
-                    yield f"{where}, {modifier['type']} {modifier['name']}"
+                if identity not in modifiers or not _same(modifier["data"], modifiers[identity]):
+                    yield f"{label}, {modifier['type']} {modifier['name']}"
 
 
 def _identity(modifier: Any) -> tuple[str, str]:

@@ -24,13 +24,13 @@ def tables(
         scan: profile of the likelihood.
         keywords: of all tables, in HEPData's vocabulary.
     """
-    made = [_distribution(fit, channel, keywords) for channel in fit.channels]
-    made += [_parameters(fit, scan, keywords), _covariance(fit, keywords)]
-    made.append(_impacts(ranking, keywords))
+    results = [_distribution(fit, channel, keywords) for channel in fit.channels]
+    results += [_parameters(fit, scan, keywords), _covariance(fit, keywords)]
+    results.append(_impacts(ranking, keywords))
     if fit.breakdown is not None:
-        made.append(_breakdown(fit, keywords))
-    made.append(_scan(scan, keywords))
-    return made
+        results.append(_breakdown(fit, keywords))
+    results.append(_scan(scan, keywords))
+    return results
 
 
 def _distribution(fit: FitRecord, title: str, keywords: Keywords) -> Table:
@@ -56,15 +56,15 @@ def _parameters(fit: FitRecord, scan: ScanRecord, keywords: Keywords) -> Table:
     minos = {interval.parameter: interval for interval in scan.intervals}
     asymmetric = []
     for name, size in zip(fit.labels, fit.uncertainty, strict=True):
-        found = minos.get(name)
-        if found is None or found.down is None or found.up is None:
+        interval = minos.get(name)
+        if interval is None or interval.down is None or interval.up is None:
             asymmetric.append((-size, size))
         else:
-            asymmetric.append((-found.down, found.up))
+            asymmetric.append((-interval.down, interval.up))
     return table(
         "Parameters",
         "Best fit of all parameters, with uncertainties from the Hessian and from the profile "
-        "likelihood (where this is not known, the former in its place).",
+        "likelihood (where the latter is not available, the former is repeated).",
         [
             axis("Parameter", fit.labels),
             variable("Best fit", fit.bestfit, {"Hessian": fit.uncertainty, "profile": asymmetric}),
@@ -120,7 +120,8 @@ def _breakdown(fit: FitRecord, keywords: Keywords) -> Table:
     return table(
         "Uncertainty breakdown",
         f"Contributions of groups of sources to the variance of {fit.poi.name}: squares of its "
-        "change when their measurements are shifted by their uncertainties. They add up.",
+        "change when their measurements are shifted by their uncertainties. They add up to the "
+        "total.",
         [axis("Source", list(variances)), variable("Variance", list(variances.values()))],
         keywords,
     )

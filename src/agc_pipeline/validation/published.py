@@ -1,4 +1,4 @@
-"""Published histograms: package data beside each analysis, decoded to weighted histograms.
+"""Published histograms: package data of each analysis, decoded to weighted histograms.
 
 The files hold integer entry counts, so that the statistical uncertainty, which the published
 yields lack, follows exactly. Their README describes the encoding.
@@ -34,7 +34,7 @@ class Encoded(Settings):
         slope: change of that weight per unit of the summed quantity.
         sums: sum over the events of a bin of the quantity that they are weighted with.
         sums_of: name of the histogram that has the same sums; instead of ``sums``.
-        random: drawn from an unseeded generator: can be reproduced statistically only.
+        random: drawn from an unseeded generator: reproducible only statistically.
     """
 
     entries: tuple[int, ...] | None = None
@@ -50,10 +50,10 @@ class Published(Settings):
     """The published histograms for one number of files per dataset.
 
     Attributes:
-        title: what it is.
-        source: where it was published.
+        title: of the histograms.
+        source: of the publication.
         licence: of the published numbers.
-        encoding: reminder for who reads the file.
+        encoding: note for readers of the file.
         n_files: files per dataset, in the order of the published list; -1 is all.
         luminosity_per_pb: luminosity that the yields are normalised to, 1/pb.
         cross_sections_pb: for each process, pb.
@@ -83,8 +83,8 @@ class Published(Settings):
         encoded = self.histograms[name]
         contents = encoded.factor * self.entries(name)
         if encoded.slope != 0:
-            summed = encoded if encoded.sums is not None else self.histograms[str(encoded.sums_of)]
-            contents = contents + encoded.slope * np.asarray(summed.sums)
+            source = encoded if encoded.sums is not None else self.histograms[str(encoded.sums_of)]
+            contents = contents + encoded.slope * np.asarray(source.sums)
         return np.asarray(contents, dtype=np.float64)
 
 
@@ -122,11 +122,9 @@ def file_digest(analysis: str, n_files: NFiles) -> str:
 def load(analysis: str, n_files: NFiles) -> dict[str, hist.Hist]:
     """The published histograms with ``Weight`` storage: every template, then the pseudodata.
 
-    The variance of a bin is ``content^2 / entries``. For events of equal weight, which all but
-    the b-tagging variations have, this is the sum of squared weights exactly. In b-tagging
-    variations it is the sum's lower bound; what it misses is the square of the relative spread of
-    the event weights within a bin: 0.0015 / GeV times the spread of a jet's pt, a per cent or less
-    of the variance.
+    The variance of a bin is ``content^2 / entries``. For events of equal weight this is the sum of
+    squared weights exactly. Where weights differ (``Encoded.slope``) it is the lower bound of that
+    sum, which lacks the square of the relative spread of the event weights within a bin.
 
     Args:
         analysis: name of the package in ``agc_pipeline.analyses``.
@@ -179,7 +177,7 @@ def weights(analysis: str, n_files: NFiles) -> dict[str, float]:
 
 
 def dataset_of(analysis: Analysis, template: Template) -> str:
-    """Name of the dataset that fills a template: its own if it has one, else the nominal."""
+    """Name of the dataset that fills a template: its own if there is one, else the nominal."""
     own = (template.process, template.variation)
     variation = template.variation if own in analysis.datasets else NOMINAL
     return analysis.dataset_name(template.process, variation)
