@@ -220,4 +220,7 @@ def _fluctuation(chi_square: ChiSquare, p_value_min: float) -> Agreement:
 def _chi_square_text(chi_square: ChiSquare) -> str:
     if chi_square.ndf == 0:
         return "too few entries for a chi-square"
-    return f"chi-square {chi_square.value:.1f} for {chi_square.ndf} degrees of freedom (p = {chi_square.p_value:.2g})"
+    return (
+        f"chi-square {chi_square.value:.1f} for {chi_square.ndf} degrees of freedom "
+        f"(p = {chi_square.p_value:.2g})"
+    )
