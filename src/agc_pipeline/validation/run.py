@@ -109,8 +109,8 @@ def comparison_mode(analysis: str, closure: Closure) -> Mode:
                 same_events=True,
                 n_files=n_files,
                 description=f"The input is {input_files} of each dataset, the same events as in "
-                "the published histograms: every bin is compared entry by entry. Only histograms that "
-                "were published with random numbers of their own are compared statistically.",
+                "the published histograms: every bin is compared entry by entry. Only histograms "
+                "that were published with random numbers of their own are compared statistically.",
             )
     description = (
         "The input is not that of any published histograms: shapes and selected fractions are "

@@ -18,7 +18,7 @@ def pseudodata(
     histograms: Mapping[str, hist.Hist],
     results: Mapping[Template, Comparison],
 ) -> list[TemplateResult]:
-    """Comparison of pseudodata: they must be the sum of their parts, whose worst agreement counts."""
+    """Comparison of pseudodata: they must be the sum of their parts, the worst of which counts."""
     order = list(Agreement)
     comparisons = []
     for region in analysis.regions:
