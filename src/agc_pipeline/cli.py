@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PipelineError as error:
         sys.exit(f"error: {error}")
     findings = examine(
-        configuration, learned=JET_ASSIGNMENT, everything=True, timeout=chosen.timeout
+        configuration, learned=JET_ASSIGNMENT, include_unused=True, timeout=chosen.timeout
     )
     print("\n".join(table(findings)))
     # What is missing may not be needed; what fails was asked for.

@@ -91,8 +91,8 @@ def _covariance(fit: FitRecord, keywords: Keywords) -> Table:
 def _impacts(ranking: RankingRecord, keywords: Keywords) -> Table:
     return table(
         "Impacts",
-        f"Change of {ranking.poi} when a parameter is held shifted by its uncertainty before and "
-        "after the fit.",
+        f"Change of {ranking.poi} when a parameter is fixed at a value shifted by its uncertainty "
+        "before and after the fit.",
         [
             axis("Parameter", [row.parameter for row in ranking.rows]),
             *(

@@ -62,7 +62,7 @@ def stage(arguments: argparse.Namespace) -> None:
         findings=examine(
             settings.configuration,
             learned=JET_ASSIGNMENT,
-            everything=False,
+            include_unused=False,
             timeout=_PROBES_TIMEOUT,
         ),
     )

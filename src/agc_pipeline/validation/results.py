@@ -14,7 +14,7 @@ class Mode(Settings):
     """The published histograms to compare with, and the kind of comparison.
 
     Attributes:
-        same_events: the published histograms were made from the same events.
+        same_events: the published histograms are of the same events.
         n_files: files per dataset of the published histograms; -1 is all.
         description: for people.
     """

@@ -6,7 +6,7 @@ from agc_pipeline.settings import Settings
 
 
 class SameEvents(Settings):
-    """Tolerances where the published histograms were made from the same events.
+    """Tolerances where the published histograms are of the same events.
 
     Attributes:
         weight_precision: difference in an event's relative weight that counts as rounding.
