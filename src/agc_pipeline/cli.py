@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     findings = examine(
         configuration,
         learned=_learned(configuration),
-        everything=True,
+        include_unused=True,
         timeout=arguments.timeout,
     )
     print("\n".join(table(findings)))

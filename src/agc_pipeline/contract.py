@@ -4,7 +4,7 @@ The skim keeps every event that some variation selects; histograms have the same
 size of chunks, the format, the reader and the executor; everything that is declared is filled.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +87,14 @@ class _Contract:
     def problems(self, folder: Path, *, processes: bool) -> Iterator[str]:
         reference = self._run(self._inputs())
         self._note(reference)
-        ways = {
+        runs: dict[str, Callable[[], Any]] = {
             "chunks of a few events": lambda: self._run(self._inputs(), chunk_size=_SMALL),
             "coffea's reader": lambda: self._run(self._inputs(), reader="coffea"),
         }
         if processes:
-            ways["several processes"] = lambda: self._run(self._inputs(), processes=True)
-        for name, way in ways.items():
-            yield from self._compare(reference, way(), name)
+            runs["several processes"] = lambda: self._run(self._inputs(), processes=True)
+        for name, run in runs.items():
+            yield from self._compare(reference, run(), name)
         for kind in _FORMATS:
             skims = self._skims(folder, kind)
             delivered = self._run(skims, kind=kind, chunk_size=_SMALL)

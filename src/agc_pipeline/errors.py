@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each names what is wrong, where, and what to do."""
+"""Errors that a user can act on: each names the problem, its place and a remedy."""
 
 from agc_pipeline.secrets import without_secrets
 
@@ -8,7 +8,7 @@ class PipelineError(Exception):
 
     Args:
         problem: what is wrong, with the offending value.
-        place: file, configuration key or address where it was found.
+        place: file, configuration key or address of the problem.
         remedy: what the user can do about it.
     """
 
@@ -19,16 +19,16 @@ class PipelineError(Exception):
         self.remedy = remedy
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments do not survive the default pickling, and errors cross processes.
+        # The default pickling loses keyword-only arguments, and errors are sent between processes.
         return (_rebuild, (type(self), self.problem, self.place, self.remedy))
 
     def __str__(self) -> str:
-        # Addresses and messages of servers may hold what gives access to them.
+        # Addresses and messages of servers may contain credentials.
         return without_secrets(f"{self.problem}\n  where: {self.place}\n  remedy: {self.remedy}")
 
 
 class ConfigurationError(PipelineError):
-    """The configuration holds an unknown key or a value that makes no sense."""
+    """The configuration has an unknown key or an invalid value."""
 
 
 class AnalysisError(PipelineError):
@@ -36,11 +36,11 @@ class AnalysisError(PipelineError):
 
 
 class InputError(PipelineError):
-    """An input file is missing, damaged, empty or not what the configuration says."""
+    """An input file is missing, damaged or empty, or differs from the configuration."""
 
 
 class ClosureError(PipelineError):
-    """Events expected, delivered and processed do not agree."""
+    """Expected, delivered and processed events do not agree."""
 
 
 class ServiceError(PipelineError):
@@ -48,7 +48,7 @@ class ServiceError(PipelineError):
 
 
 class ModelError(PipelineError):
-    """The statistical model cannot be built or fitted from the histograms given."""
+    """The statistical model cannot be built from the histograms, or not be fitted."""
 
 
 def _rebuild(kind: type[PipelineError], problem: str, place: str, remedy: str) -> PipelineError:

@@ -1,4 +1,4 @@
-"""Reading and writing of files: atomic, and with errors that say which file and why."""
+"""Atomic writing of files, and reading with errors that name the file and the problem."""
 
 import json
 import os
@@ -17,9 +17,9 @@ Record = TypeVar("Record", bound=BaseModel)
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path`` that replaces it when the block ends well.
+    """A temporary path beside ``path`` that replaces it when the block ends without an error.
 
-    A reader sees the old file or the whole new one, never a part; after an error nothing is left.
+    A reader sees the old file or the whole new one, never a part; after an error no file remains.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
@@ -75,7 +75,7 @@ def read_json(path: Path) -> Any:
         raise InputError(
             "file not found",
             place=str(path),
-            remedy="check the path, or run the rule that makes it",
+            remedy="check the path, or run the rule that writes it",
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(
@@ -89,10 +89,10 @@ def read_record(kind: type[Record], path: Path, what: str) -> Record:
     Args:
         kind: model of its content.
         path: the file.
-        what: what it is, with an article, for the error.
+        what: description of the file, with an article, for the error.
 
     Raises:
-        InputError: if the file is missing or holds something else.
+        InputError: if the file is missing or has other content.
     """
     try:
         return kind.model_validate(read_json(path))
@@ -102,12 +102,12 @@ def read_record(kind: type[Record], path: Path, what: str) -> Record:
         raise InputError(
             f"not {what}: `{key}`: {first['msg']}",
             place=str(path),
-            remedy="delete it and run again: the rule that writes it makes it anew",
+            remedy="delete it and run again: its rule writes it anew",
         ) from error
 
 
 def check_folder(folder: Path, *, key: str) -> None:
-    """Check that a folder can be written to, or made, without making it.
+    """Check that a folder can be written to, or created, without creating it.
 
     Args:
         folder: to check.

@@ -1,4 +1,4 @@
-"""What made an output: versions of the software, digest of the settings, inputs."""
+"""Provenance of outputs: versions of the software, digest of the settings, inputs."""
 
 import hashlib
 import json
@@ -7,14 +7,14 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-# pydantic wants this one before Python 3.12
+# pydantic requires this one before Python 3.12
 from typing_extensions import TypedDict
 
 
 class Provenance(TypedDict):
-    """Record that every output carries.
+    """Record in every output.
 
-    ``settings`` is the SHA-256 of the canonical JSON of the settings that the stage was given,
+    ``settings`` is the SHA-256 of the canonical JSON of the settings of the stage,
     ``inputs`` maps each input file to the SHA-256 of its bytes.
     """
 
@@ -39,7 +39,7 @@ def file_digest(path: Path) -> str:
 def distribution(module: str) -> str | None:
     """Name of an installed distribution that has a module; None if none has.
 
-    Some packages come under several names.
+    Some packages are distributed under several names.
     """
     names = packages_distributions().get(module)
     return names[0] if names else None
@@ -48,7 +48,7 @@ def distribution(module: str) -> str | None:
 def provenance(
     stage: str, *, packages: Iterable[str], settings: Any, inputs: Iterable[Path] = ()
 ) -> Provenance:
-    """Describe the making of an output.
+    """The provenance of an output.
 
     Args:
         stage: name of the rule.

@@ -1,4 +1,4 @@
-"""The ``resources:`` part of the configuration: what the jobs of each rule ask a batch system for.
+"""The ``resources:`` part of the configuration: requests of the jobs to a batch system.
 
 None of it changes a result.
 """
@@ -8,14 +8,14 @@ from pydantic import NonNegativeInt, PositiveInt
 from agc_pipeline.settings import Settings
 
 
-class Need(Settings):
-    """What a job asks for at its first attempt; at its n-th it asks for n times as much.
+class ResourceRequest(Settings):
+    """Resources that a job requests at its first attempt; at its n-th, n times as much.
 
     Attributes:
-        mem_mb: memory, with what Snakemake takes that runs the job on its node; MB.
-        disk_mb: what the job writes; MB.
+        mem_mb: memory, including that of Snakemake, which runs the job on its node; MB.
+        disk_mb: size of the files that the job writes; MB.
         minutes: run time.
-        minutes_per_file: run time for each input file of the job, on top.
+        minutes_per_file: additional run time for each input file of the job.
     """
 
     mem_mb: PositiveInt
@@ -24,7 +24,7 @@ class Need(Settings):
     minutes_per_file: NonNegativeInt = 0
 
     def at(self, attempt: int, *, files: int = 1) -> dict[str, int]:
-        """What to ask for at an attempt, under the names that the batch systems' plugins know.
+        """The request at an attempt, with the names of the batch systems' plugins.
 
         Args:
             attempt: counted from 1.
@@ -36,30 +36,30 @@ class Need(Settings):
             "mem_mb": mem_mb,
             "disk_mb": disk_mb,
             "runtime": minutes,
-            # HTCondor's plugin does not look at the three above.
+            # HTCondor's plugin ignores the three above.
             "htcondor_request_mem_mb": mem_mb,
             "htcondor_request_disk_mb": disk_mb,
             "allowed_execute_duration": 60 * minutes,
-            # What CERN's pool reads, where jobs end after 20 minutes otherwise.
+            # For CERN's pool, which otherwise ends jobs after 20 minutes.
             "classad_MaxRuntime": 60 * minutes,
         }
 
 
 class ResourceSettings(Settings):
-    """Needs of the rules' jobs.
+    """Requests of the rules' jobs.
 
     Attributes:
-        default: of the rules that are not named.
+        default: of all other rules.
     """
 
-    simulate: Need
-    deliver: Need
-    histogram: Need
-    train: Need
-    report: Need
-    default: Need
+    simulate: ResourceRequest
+    deliver: ResourceRequest
+    histogram: ResourceRequest
+    train: ResourceRequest
+    report: ResourceRequest
+    default: ResourceRequest
 
-    def of(self, rule: str) -> Need:
-        """The need of a rule's jobs."""
-        named: dict[str, Need] = dict(self)
-        return named.get(rule, self.default)
+    def of(self, rule: str) -> ResourceRequest:
+        """The request of a rule's jobs."""
+        requests: dict[str, ResourceRequest] = dict(self)
+        return requests.get(rule, self.default)

@@ -1,11 +1,11 @@
-"""Taking secrets out of texts: what is logged, recorded or raised never shows a credential."""
+"""Removal of credentials from texts that are logged, recorded or raised."""
 
 import logging
 import re
 
 _HIDDEN = "***"
 
-# Names of what gives access, in query strings, headers, JSON and YAML.
+# Names of credentials in query strings, headers, JSON and YAML.
 _KEYS = (
     r"x-amz-(?:signature|credential|security-token)|awsaccesskeyid|signature|authz|sig"
     r"|(?:access|refresh|bearer|id|session|security)[-_]?token|[\w-]*(?:access|secret|api)[-_]?key"
@@ -35,13 +35,13 @@ _PATTERNS = (
         rf"\1\2{_HIDDEN}\2",
     ),
     (re.compile(rf"(\b(?:{_KEYS})\b['\"]?\s*[:=]\s*)[^\s'\",;&}}\]*]+", re.I), rf"\1{_HIDDEN}"),
-    # A bare "token" is a common word: only what looks like one is taken for one.
+    # A bare "token" is a common word: only a value that looks like a token is replaced.
     (re.compile(r"(\btokens?\b['\"]?\s*[:=]\s*['\"]?)[\w~+/.=-]{16,}", re.I), rf"\1{_HIDDEN}"),
 )
 
 
 def without_secrets(text: str) -> str:
-    """The text with every credential that can be recognised replaced by ``***``.
+    """The text with every recognised credential replaced by ``***``.
 
     Recognised are user names and passwords in addresses, signatures, tokens and keys in query
     strings, ``Bearer`` headers, JSON Web Tokens, private keys, and values behind names such as
@@ -53,7 +53,7 @@ def without_secrets(text: str) -> str:
 
 
 class WithoutSecrets(logging.Filter):
-    """Takes secrets out of log records: give it to a handler, so that it sees all loggers'."""
+    """Removes credentials from log records: a filter for handlers, which see all loggers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Rewrite the record's message and traceback; every record passes."""

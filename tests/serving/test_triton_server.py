@@ -109,7 +109,7 @@ def test_other_models(serving: Serving, changes: dict[str, Any], message: str) -
 def test_it_is_slow(serving: Serving) -> None:
     with contextlib.closing(serving.scorer(timeout=0.3, attempts=2)) as scorer:
         scorer.check()
-        message = r"no answer within 0\.3 s, 2 times"
+        message = r"no answer within 0\.3 s in 2 attempts"
         with serving.server.frozen(), pytest.raises(ServiceError, match=message):
             scorer.best(*GIVEN.arguments)
     with contextlib.closing(serving.scorer()) as scorer:

@@ -91,12 +91,12 @@ def other_card(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("folder", "no folder with models"),
+        ("folder", "no folder of models"),
         ("missing", "the odd model is missing"),
         ("digest", "not the one of the card"),
         ("swapped", "not the one of the card"),
         ("parity", "was trained on even events"),
-        ("features", "made for 19 features, but 20 are computed"),
+        ("features", "the models have 19 features, but 20 are computed"),
     ],
 )
 def test_wrong_models_are_refused_before_any_event_is_read(

@@ -96,9 +96,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def examine(configuration: dict[str, Any], *, everything: bool) -> list[Finding]:
+def examine(configuration: dict[str, Any], *, include_unused: bool) -> list[Finding]:
     return examination.examine(
-        configuration, learned="jet_assignment", everything=everything, timeout=TIMEOUT
+        configuration, learned="jet_assignment", include_unused=include_unused, timeout=TIMEOUT
     )
 
 
@@ -113,7 +113,7 @@ def test_servicex_is_found_with_its_version_and_without_its_token(home: Path) ->
             f"api_endpoints:\n- {{name: mine, endpoint: '{url}', token: {SECRET}}}\n"
         )
         used = DEFAULT | {"delivery": {"backend": "servicex"}}
-        found = examine(used, everything=False)
+        found = examine(used, include_unused=False)
     mine = named(found)["ServiceX mine"]
     assert mine.state == "ok"
     assert mine.detail == f"version 1.8.1 at {url}; generators: python, uproot"
@@ -122,12 +122,12 @@ def test_servicex_is_found_with_its_version_and_without_its_token(home: Path) ->
 
 def test_servicex_that_is_missing_or_something_else(home: Path, closed_port: int) -> None:
     used = DEFAULT | {"delivery": {"backend": "servicex"}}
-    needed = named(examine(used, everything=False))["ServiceX"]
+    needed = named(examine(used, include_unused=False))["ServiceX"]
     assert needed.state == "failed"
     assert "servicex.yaml" in needed.remedy
     one = DEFAULT | {"delivery": {"datasets": {"ttbar__nominal": {"backend": "servicex"}}}}
-    assert named(examine(one, everything=False))["ServiceX"].state == "failed"
-    unused = named(examine(DEFAULT, everything=True))["ServiceX"]
+    assert named(examine(one, include_unused=False))["ServiceX"].state == "failed"
+    unused = named(examine(DEFAULT, include_unused=True))["ServiceX"]
     assert unused.state == "missing"
     url = f"http://user:{SECRET}@127.0.0.1:{closed_port}/"
     refused = services.servicex("x", url, timeout=TIMEOUT)
@@ -144,7 +144,7 @@ def test_servicex_that_is_missing_or_something_else(home: Path, closed_port: int
 )
 def test_a_bad_servicex_file_shows_no_token(home: Path, content: str) -> None:
     (home / "servicex.yaml").write_text(content)
-    found = examine(DEFAULT | {"delivery": {"backend": "servicex"}}, everything=False)
+    found = examine(DEFAULT | {"delivery": {"backend": "servicex"}}, include_unused=False)
     assert named(found)["ServiceX"].state == "failed"
     assert SECRET not in str(found)
 
@@ -155,8 +155,8 @@ def triton(url: str, **changes: Any) -> dict[str, Any]:
     return DEFAULT | {"jet_assignment": "triton", "learning": {"triton": values}}
 
 
-def found_triton(values: dict[str, Any], *, everything: bool = False) -> Finding | None:
-    return named(examine(values, everything=everything)).get("Triton")
+def found_triton(values: dict[str, Any], *, include_unused: bool = False) -> Finding | None:
+    return named(examine(values, include_unused=include_unused)).get("Triton")
 
 
 def test_triton_is_asked_for_the_models_of_the_run(home: Path, closed_port: int) -> None:
@@ -186,13 +186,13 @@ def test_triton_is_asked_for_the_models_of_the_run(home: Path, closed_port: int)
 def test_triton_that_is_not_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unused = triton("127.0.0.1:1") | {"jet_assignment": False}
     assert found_triton(unused) is None
-    found = found_triton(unused, everything=True)
+    found = found_triton(unused, include_unused=True)
     assert found is not None
     assert found.state == "unused"
     with serving(Behaviour({})) as url:
         monkeypatch.setenv("TRITON_URL", url)
         expected = Finding("Triton", "ok", f"pretended 1.2 at {url}")
-        assert found_triton(unused, everything=True) == expected
+        assert found_triton(unused, include_unused=True) == expected
 
 
 def test_triton_without_its_client(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_dask(closed_port: int) -> None:
         address = cluster.scheduler_address
         dask = {"cluster": "scheduler", "address": address}
         values = {"histograms": {"executor": "dask", "dask": dask}}
-        found = named(examine(values, everything=False))["Dask"]
+        found = named(examine(values, include_unused=False))["Dask"]
     assert found == Finding("Dask", "ok", f"scheduler at {address}")
     refused = services.dask(f"tcp://127.0.0.1:{closed_port}", timeout=TIMEOUT)
     assert (refused.state, "refused" in refused.detail) == ("failed", True)
@@ -261,7 +261,7 @@ def test_mirrors_of_the_configuration(closed_port: int) -> None:
                 }
             },
         }
-        found = examine({"input": source}, everything=False)
+        found = examine({"input": source}, include_unused=False)
         mirrors = [finding for finding in found if finding.name.startswith("mirror")]
     assert [finding.state for finding in mirrors] == ["ok", "failed"]
     assert mirrors[1].detail == f"status 404 for {url}/no/set/a_0003.root"
@@ -273,7 +273,7 @@ def test_the_default_run_needs_no_network(home: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    found = named(examine(DEFAULT, everything=False))
+    found = named(examine(DEFAULT, include_unused=False))
     assert found.keys() == {"cores", "memory", "disk", "packages"}
     assert all(finding.state != "unused" for finding in found.values())
 

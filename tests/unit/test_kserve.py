@@ -51,9 +51,9 @@ def test_a_server_without_the_calls_of_triton_is_good_enough() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_features": 19}, r"takes \[-1, 19\] FP32 \(in\), not \[-1, 20\] FP32"),
-        ({"datatype": "FP64"}, r"takes \[-1, 20\] FP64 \(in\), not"),
-        ({"columns": 3}, r"gives \[-1, 3\] FP32 \(out\), not scores"),
+        ({"n_features": 19}, r"expects \[-1, 19\] FP32 \(in\), not \[-1, 20\] FP32"),
+        ({"datatype": "FP64"}, r"expects \[-1, 20\] FP64 \(in\), not"),
+        ({"columns": 3}, r"returns \[-1, 3\] FP32 \(out\), not scores"),
         ({"model": "other"}, "no such model that is ready; it has other 1 READY, other 2 READY"),
     ],
 )

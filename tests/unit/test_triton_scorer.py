@@ -143,7 +143,7 @@ def test_swapped_versions_are_told(models: Models) -> None:
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"n_features": 21}, PipelineError, "takes"),
+        ({"n_features": 21}, PipelineError, "expects"),
         ({"ready": False}, ServiceError, "not ready"),
         ({"scores": {"1": lambda rows: rows[:, 0]}}, ServiceError, "has jet_assignment 1 READY"),
     ],

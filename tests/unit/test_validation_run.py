@@ -62,7 +62,7 @@ def test_one_moved_event_is_migration_also_of_the_pseudodata() -> None:
     assert agreement(result, "4j2b_pseudodata") is Agreement.MIGRATION
     assert result.counts[Agreement.EXACT] == 122
     assert result.verdict == "agrees"
-    assert "2 but for single events" in result.summary
+    assert "2 differ by single events" in result.summary
 
 
 def test_pseudodata_must_be_the_sum_of_their_parts() -> None:
@@ -137,7 +137,7 @@ def test_missing_histogram() -> None:
 def test_other_bins() -> None:
     histograms, record = inputs()
     histograms["4j1b_ttbar"] = histograms["4j1b_ttbar"][:: hist.rebin(5)]
-    with pytest.raises(InputError, match="has 5 bins from 50 to 550, published are 25"):
+    with pytest.raises(InputError, match="has 5 bins from 50 to 550, but the published one has 25"):
         validate(histograms, record)
 
 

@@ -151,8 +151,8 @@ def test_every_cell_is_classified(resumed: tuple[Matrix, Any, dict[str, int]]) -
         cell = cells[f"{name}{COFFEA}"]
         found = cell["environment"]
         # Nothing is built or run where the newest release is the locked one.
-        assert (found["digest"] == lock["digest"]) == (not found["moved"])
-        if found["moved"]:
+        assert (found["digest"] == lock["digest"]) == (not found["changed_versions"])
+        if found["changed_versions"]:
             assert cell["histograms"]["grade"] in ("bit", "tolerance")
         else:
             assert cell["same_environment"]
@@ -160,7 +160,7 @@ def test_every_cell_is_classified(resumed: tuple[Matrix, Any, dict[str, int]]) -
         for requirement in asked["requirements"]:
             package, _, version = requirement.partition("==")
             assert found["versions"][package] == (version or found["versions"][package])
-            assert not version or package in found["moved"]
+            assert not version or package in found["changed_versions"]
     assert cells[f"lock{COFFEA}"]["histograms"]["grade"] == "bit"
     assert cells[f"shifted{COFFEA}"]["histograms"]["differences"]
     assert "is broken" in cells[f"raising{COFFEA}"]["steps"][-1]["problem"]

@@ -6,7 +6,7 @@ where there are events to keep. Of a file on a server, all columns of a range co
 further request would take as long as the way there and back.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,7 +61,7 @@ class PreselectionReader(Protocol):
         ranges: first event of each, and the event behind its last.
     """
 
-    ranges: Sequence[tuple[int, int]]
+    ranges: tuple[tuple[int, int], ...]
 
     @property
     def bytes_read(self) -> int:

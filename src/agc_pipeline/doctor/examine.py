@@ -22,14 +22,14 @@ _SERVICEX_REMEDY = (
 
 
 def examine(
-    configuration: Mapping[str, Any], *, learned: str | None, everything: bool, timeout: float
+    configuration: Mapping[str, Any], *, learned: str | None, include_unused: bool, timeout: float
 ) -> list[Finding]:
     """Probe a machine.
 
     Args:
         configuration: of a run; keys may be missing.
         learned: key that says what scores the models of the analysis; None if it has none.
-        everything: also what the configuration does not use.
+        include_unused: also probe services that the configuration does not use.
         timeout: seconds for all probes together.
     """
     probes = [
@@ -40,11 +40,11 @@ def examine(
     ]
     # Each has less time than all together, so that its own message arrives.
     share = 0.8 * timeout
-    probes += _servicex(configuration, share, everything=everything)
-    probes += _dask(configuration, share, everything=everything)
+    probes += _servicex(configuration, share, include_unused=include_unused)
+    probes += _dask(configuration, share, include_unused=include_unused)
     probes += _mirrors(configuration, share)
-    probes += _triton(configuration, learned, share, everything=everything)
-    if everything:
+    probes += _triton(configuration, learned, share, include_unused=include_unused)
+    if include_unused:
         probes += _tools(share)
     return run_probes(probes, timeout=timeout)
 
@@ -58,14 +58,14 @@ def _tools(timeout: float) -> Iterator[Probe]:
 
 
 def _servicex(
-    configuration: Mapping[str, Any], timeout: float, *, everything: bool
+    configuration: Mapping[str, Any], timeout: float, *, include_unused: bool
 ) -> Iterator[Probe]:
     delivery = configuration.get("delivery", {})
     used = any(
         settings.get("backend") == "servicex"
         for settings in (delivery, *delivery.get("datasets", {}).values())
     )
-    if not used and not everything:
+    if not used and not include_unused:
         return
     try:
         endpoints = servicex_configuration.endpoints()
@@ -86,16 +86,18 @@ def _servicex(
         )
 
 
-def _dask(configuration: Mapping[str, Any], timeout: float, *, everything: bool) -> Iterator[Probe]:
+def _dask(
+    configuration: Mapping[str, Any], timeout: float, *, include_unused: bool
+) -> Iterator[Probe]:
     histograms = configuration.get("histograms", {})
     configured = histograms.get("dask", {}).get("address")
     address = configured if histograms.get("executor") == "dask" else None
-    if address is None and everything:
+    if address is None and include_unused:
         address = configured or os.environ.get("DASK_SCHEDULER_ADDRESS")
     if address is not None:
         probe = partial(services.dask, address, timeout=timeout)
         yield Probe("Dask", probe, "check that the scheduler and the network are up")
-    elif everything:
+    elif include_unused:
         unused = Finding(
             "Dask", "unused", "no `histograms.dask.address`: clusters are started when needed"
         )
@@ -132,16 +134,16 @@ def _first_file(datasets: Mapping[str, Any]) -> str:
 
 
 def _triton(
-    configuration: Mapping[str, Any], learned: str | None, timeout: float, *, everything: bool
+    configuration: Mapping[str, Any], learned: str | None, timeout: float, *, include_unused: bool
 ) -> Iterator[Probe]:
     """The inference server that scores, or one that the environment names."""
     if learned is None:
         return
     values = configuration.get("learning", {}).get("triton", {})
     used = configuration.get(learned) == "triton"
-    url = os.environ.get("TRITON_URL") if everything and values else None
+    url = os.environ.get("TRITON_URL") if include_unused and values else None
     if not used and url is None:
-        if everything:
+        if include_unused:
             unused = Finding("Triton", "unused", f"only for `{learned}: triton`")
             yield Probe("Triton", lambda: unused, "")
         return

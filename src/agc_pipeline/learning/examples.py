@@ -42,7 +42,7 @@ class Examples:
         in_part: whether a row is right in the part that matters most: ``rows * bool``, also true of
             the right one.
         baseline: whether the baseline method is right in that part: ``events * bool``.
-        sizes: number of objects of which the candidates are made: ``events * int64``.
+        sizes: number of objects that the candidates combine: ``events * int64``.
         numbers: of the events: ``events * uint64``.
     """
 

@@ -115,7 +115,7 @@ class Server:
         inputs = [(entry.datatype, tuple(entry.shape)) for entry in metadata.inputs]
         if inputs != [(_FLOAT32, (-1, n_features))]:
             self._refuse(
-                version, f"takes {_described(metadata.inputs)}, not [-1, {n_features}] {_FLOAT32}"
+                version, f"expects {_described(metadata.inputs)}, not [-1, {n_features}] {_FLOAT32}"
             )
         outputs = [(entry.datatype, tuple(entry.shape)) for entry in metadata.outputs]
         scores = [(_FLOAT32, shape) for shape in ((-1,), (-1, 1), (-1, 2))]
@@ -123,8 +123,8 @@ class Server:
         if not outputs or outputs[0] not in scores:
             self._refuse(
                 version,
-                f"gives {_described(metadata.outputs)}, not scores: [-1, 2] probabilities, or one "
-                f"score for each row, {_FLOAT32}",
+                f"returns {_described(metadata.outputs)}, not scores: [-1, 2] probabilities, or "
+                f"one score for each row, {_FLOAT32}",
             )
         signature = Signature(metadata.inputs[0].name, metadata.outputs[0].name)
         response = self._retry.call_if_supported(

@@ -15,9 +15,9 @@ CONFIGURATION = "config.pbtxt"
 # Parameter of the server's configuration with `Models.digest`.
 DIGEST = "agc_models_sha256"
 
-# The backend calls a model whose scores are wanted as they are, one for each row, no classifier; so
-# it was before 25.09, too, when the parameter was called output_class. A classifier has one or two
-# columns of probabilities, by the version of the backend.
+# For the backend, a model with one unchanged score for each row is no classifier; this was also so
+# before 25.09, when the parameter was called output_class. A classifier has one or two columns of
+# probabilities, depending on the version of the backend.
 _TEMPLATE = """\
 # Models of agc_pipeline. {versions}
 name: "{model}"

@@ -124,8 +124,8 @@ class Retry:
             case status if status == _TIMEOUT:
                 problem = f"no answer within {settings.timeout:g} s{attempts}"
                 remedy = (
-                    "check the load of the server, or give it fewer rows at a time or more time: "
-                    "`learning.triton.batch_size`, `timeout`"
+                    "check the load of the server, or reduce the rows of a request or extend its "
+                    "time: `learning.triton.batch_size`, `timeout`"
                 )
             case status if status in _FINAL:
                 problem = f"the server refuses the request: {_message(error)}"

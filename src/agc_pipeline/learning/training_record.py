@@ -111,6 +111,6 @@ def read(path: Path) -> TrainingRecord:
     """Read the record of a training.
 
     Raises:
-        InputError: if the file is missing or holds something else.
+        InputError: if the file is missing or has other content.
     """
     return read_record(TrainingRecord, path, "the record of a training")

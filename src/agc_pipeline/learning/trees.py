@@ -1,9 +1,9 @@
 """Kernels that score rows by decision trees: the numbers of xgboost to the bit, and faster.
 
 ``add_leaves_by_masks`` exploits that consecutive rows share most of their values, as the candidates
-of one event do: a test is made once for each distinct value, and a row then only looks up which
-leaves its values exclude. ``add_leaves_by_nodes`` descends from the root, for every kind of tree
-and for missing values. Both add the leaves in single precision in the order of the trees, as
+of one event do: a test is evaluated once for each distinct value, and a row then only looks up
+which leaves its values exclude. ``add_leaves_by_nodes`` descends from the root, for every kind of
+tree and for missing values. Both add the leaves in single precision in the order of the trees, as
 xgboost does.
 """
 

@@ -1,1 +1,1 @@
-"""Whether the analysis gives the same with other packages, services and executors, and how fast."""
+"""Results and speed of the analysis with other packages, services and executors."""

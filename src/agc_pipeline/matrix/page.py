@@ -39,9 +39,9 @@ class Trend:
     Attributes:
         cell: its name.
         entries: the last runs, oldest first.
-        stage: whose rate is drawn; None if none was timed.
+        stage: of the plotted rate; None if no stage was timed.
         points: of the line, "x,y x,y ..."; empty with fewer than two runs.
-        first: events per CPU second of the first run shown.
+        first: events per CPU second of the first plotted run.
         last: of the last one.
     """
 

@@ -108,7 +108,7 @@ class Equality(Settings):
 
     Attributes:
         grade: equal to the bit, within the tolerance, or different.
-        summary: in words.
+        summary: of the comparison, for people.
         differences: those beyond the tolerance.
     """
 

@@ -82,7 +82,9 @@ class Collection:
 
     def positions(self) -> Array:
         """Position of each object in its event: ``objects * int64``."""
-        return np.arange(self.offsets[-1]) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
+        first: Array = np.repeat(self.offsets[:-1], np.diff(self.offsets))
+        positions: Array = np.arange(len(first)) - first
+        return positions
 
     def count(self, mask: Array) -> Array:
         """Number of objects of each event that pass: ``events * int64``."""
@@ -94,7 +96,8 @@ class Collection:
 
     def nth(self, number: int, field: str) -> Array:
         """The values of a field of one object of each event, counted from 0; it must be there."""
-        return self[field][self.offsets[:-1] + number]
+        values: Array = self[field][self.offsets[:-1] + number]
+        return values
 
     def events(self, mask: Array, *, n_min: int = 1) -> Array:
         """Positions of the events with at least ``n_min`` objects that pass: ``int64``."""

@@ -80,7 +80,7 @@ def _visible(record: Record) -> np.ndarray:
 def _jets(record: Record) -> Collection:
     """Anti-kt jets of all visible particles."""
     fastjet = library("fastjet")
-    # Its banner of a dozen lines would stand in the output of each job; the README cites it.
+    # Its banner of a dozen lines would appear in the output of each job; the README cites it.
     library("fastjet._swig").ClusterSequence.set_fastjet_banner_stream(None)
     position = np.flatnonzero(_visible(record))
     counts = np.bincount(record.event[position], minlength=len(record.counts))

@@ -123,7 +123,7 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
         findings=examine(
             settings.configuration,
             learned=_learned(settings.analysis),
-            everything=False,
+            include_unused=False,
             timeout=_PROBES_TIMEOUT,
         ),
     )

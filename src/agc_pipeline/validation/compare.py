@@ -1,4 +1,4 @@
-"""One histogram against its published version: numbers, and the class that follows from them."""
+"""Comparison of one histogram with its published version: numbers and level of agreement."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -11,9 +11,9 @@ from agc_pipeline.validation.statistics import ChiSquare, Floats
 
 
 class Agreement(StrEnum):
-    """How well a histogram agrees with the published one, from best to worst.
+    """Agreement of a histogram with the published one, from best to worst.
 
-    ``TOO_FEW`` stands outside of this order: there are not enough entries to tell.
+    ``TOO_FEW`` is outside of this order: there are not enough entries for a comparison.
     """
 
     EXACT = "exact"
@@ -63,19 +63,19 @@ class Comparison:
     """Result for one histogram.
 
     Attributes:
-        agreement: the class.
-        reason: the numbers that decided, in words.
+        agreement: the level of agreement.
+        reason: the numbers that decided, as text.
         entries: contents over the dataset's weight, summed with flow bins; None for a sum over
             datasets.
         published_entries: the same of the published histogram.
         acceptance_ratio: selected fraction of generated events over the published one; None
             without published entries.
-        acceptance_uncertainty: its statistical uncertainty; None where events are the same.
-        moved: entries in the bin next to the published one; None where events are other ones.
-        unpaired: entries gained or lost otherwise; None where events are other ones.
+        acceptance_uncertainty: its statistical uncertainty; None if the events are the same.
+        moved: entries in the bin next to the published one; None if the events differ.
+        unpaired: entries gained or lost otherwise; None if the events differ.
         chi_square: of entries, or of shapes; None where it was not needed.
         cdf_distance: of shapes; None where it was not needed.
-        bins: those that differ, where events are the same.
+        bins: those that differ, if the events are the same.
     """
 
     agreement: Agreement
@@ -99,18 +99,18 @@ def same_events(
     Args:
         ours: the histogram of this run.
         published: the published one.
-        random: the published one was drawn from an unseeded generator, so that entries differ
-            by what fluctuates, which is less than for independent events.
-        tolerances: what counts as rounding, and how many events may move.
+        random: the published one was drawn from an unseeded generator, so that entries
+            fluctuate, by less than for independent events.
+        tolerances: rounding, and the number of events that may migrate.
         p_value_min: bound on the chi-square's probability.
     """
     difference = ours.contents - published.contents
     entries = np.maximum(ours.contents, published.contents)
     difference[np.abs(difference) <= tolerances.weight_precision * np.maximum(entries, 1)] = 0
-    compared = _start(ours, published)
+    comparison = _start(ours, published)
     if not difference.any():
         return replace(
-            compared,
+            comparison,
             agreement=Agreement.EXACT,
             reason="the same entries in every bin",
             moved=0.0,
@@ -121,27 +121,27 @@ def same_events(
         for index in np.flatnonzero(difference)
     )
     steps = statistics.moves(difference / _mean_weight(published))
-    compared = replace(compared, moved=steps.moved, unpaired=steps.unpaired, bins=differing)
+    comparison = replace(comparison, moved=steps.moved, unpaired=steps.unpaired, bins=differing)
     allowed = tolerances.moved_entries + tolerances.moved_fraction * published.effective_entries
     if random:
-        found = statistics.chi_square(
+        chi_square = statistics.chi_square(
             difference,
             tolerances.random_variance * (ours.variances + published.variances),
             ours.contents + published.contents,
             fixed=0,
         )
         return replace(
-            compared,
-            agreement=_fluctuation(found, p_value_min),
-            reason=f"published with random numbers of its own: {_words(found)}",
-            chi_square=found,
+            comparison,
+            agreement=_fluctuation(chi_square, p_value_min),
+            reason=f"published with random numbers of its own: {_chi_square_text(chi_square)}",
+            chi_square=chi_square,
         )
     few = steps.moved <= allowed and steps.unpaired <= allowed
     return replace(
-        compared,
+        comparison,
         agreement=Agreement.MIGRATION if few else Agreement.DISAGREEMENT,
         reason=f"{steps.moved:.6g} entries in a neighbouring bin, {steps.unpaired:.6g} gained or "
-        f"lost, of {published.total:.6g}; {allowed:.3g} of each may be rounding",
+        f"lost, of {published.total:.6g}; up to {allowed:.3g} of each are attributed to rounding",
     )
 
 
@@ -153,23 +153,23 @@ def other_events(
     Args:
         ours: the histogram of this run.
         published: the published one.
-        tolerances: how different detectors and generators may be.
+        tolerances: for differences of detectors and generators.
         p_value_min: bound on the chi-square's probability.
     """
-    compared = _start(ours, published)
+    comparison = _start(ours, published)
     few = min(ours.effective_entries, published.effective_entries)
-    if few < tolerances.entries_min or compared.acceptance_ratio is None:
+    if few < tolerances.entries_min or comparison.acceptance_ratio is None:
         return replace(
-            compared,
+            comparison,
             agreement=Agreement.TOO_FEW,
-            reason=f"{few:.3g} effective entries say too little",
+            reason=f"{few:.3g} effective entries are too few for a comparison",
         )
-    ratio = compared.acceptance_ratio
+    ratio = comparison.acceptance_ratio
     uncertainty = ratio * float(
         np.sqrt(1 / ours.effective_entries + 1 / published.effective_entries)
     )
     scale = ours.total / published.total
-    found = statistics.chi_square(
+    chi_square = statistics.chi_square(
         ours.contents - scale * published.contents,
         ours.variances + scale**2 * published.variances,
         ours.contents * ours.effective_entries / ours.total,
@@ -177,30 +177,30 @@ def other_events(
     )
     distance = statistics.cdf_distance(ours.contents, published.contents)
     fluctuation = statistics.cdf_fluctuation(ours.effective_entries, published.effective_entries)
-    off, three_sigma = abs(ratio - 1), 3 * uncertainty
-    if found.p_value >= p_value_min and off <= three_sigma:
+    deviation, three_sigma = abs(ratio - 1), 3 * uncertainty
+    if chi_square.p_value >= p_value_min and deviation <= three_sigma:
         agreement = Agreement.STATISTICAL
     elif (
         distance <= tolerances.cdf_distance_max + fluctuation
-        and off <= tolerances.acceptance_max + three_sigma
+        and deviation <= tolerances.acceptance_max + three_sigma
     ):
         agreement = Agreement.SIMILAR
     else:
         agreement = Agreement.DISAGREEMENT
     return replace(
-        compared,
+        comparison,
         agreement=agreement,
         acceptance_uncertainty=uncertainty,
-        reason=f"{_words(found)}; cumulative shapes differ by {distance:.3f} "
-        f"({fluctuation:.3f} may fluctuate), acceptance by {100 * off:.1f} % "
-        f"({100 * three_sigma:.1f} % may fluctuate)",
-        chi_square=found,
+        reason=f"{_chi_square_text(chi_square)}; cumulative shapes differ by {distance:.3f} "
+        f"(up to {fluctuation:.3f} from fluctuations), acceptance by {100 * deviation:.1f} % "
+        f"(up to {100 * three_sigma:.1f} % from fluctuations)",
+        chi_square=chi_square,
         cdf_distance=distance,
     )
 
 
 def _start(ours: Side, published: Side) -> Comparison:
-    """Totals and selected fractions; the class is still to be decided."""
+    """Totals and selected fractions; the level of agreement is set later."""
     ratio = None
     if published.total > 0:
         ratio = (ours.total / ours.n_generated) / (published.total / published.n_generated)
@@ -213,13 +213,14 @@ def _mean_weight(side: Side) -> float:
     return side.total / entries if entries > 0 else 1.0
 
 
-def _fluctuation(found: ChiSquare, p_value_min: float) -> Agreement:
-    return Agreement.STATISTICAL if found.p_value >= p_value_min else Agreement.DISAGREEMENT
+def _fluctuation(chi_square: ChiSquare, p_value_min: float) -> Agreement:
+    return Agreement.STATISTICAL if chi_square.p_value >= p_value_min else Agreement.DISAGREEMENT
 
 
-def _words(found: ChiSquare) -> str:
-    if found.ndf == 0:
+def _chi_square_text(chi_square: ChiSquare) -> str:
+    if chi_square.ndf == 0:
         return "too few entries for a chi-square"
     return (
-        f"chi-square {found.value:.1f} for {found.ndf} degrees of freedom (p = {found.p_value:.2g})"
+        f"chi-square {chi_square.value:.1f} for {chi_square.ndf} degrees of freedom "
+        f"(p = {chi_square.p_value:.2g})"
     )

@@ -1,4 +1,4 @@
-"""What the validation finds, as written to and read from JSON."""
+"""Results of the validation, as written to and read from JSON."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -11,12 +11,12 @@ Verdict = Literal["agrees", "disagrees", "inconclusive"]
 
 
 class Mode(Settings):
-    """What the histograms are compared with, and how.
+    """The published histograms to compare with, and the kind of comparison.
 
     Attributes:
-        same_events: the published histograms were made from the same events.
+        same_events: the published histograms are of the same events.
         n_files: files per dataset of the published histograms; -1 is all.
-        description: in words.
+        description: for people.
     """
 
     same_events: bool
@@ -31,14 +31,14 @@ class TemplateResult(Settings):
         name: of the histogram.
         region: name of its region.
         process: name of its process, or "pseudodata".
-        shift: which variation it is, in words.
-        comparison: the numbers and the class.
+        variation: label of its variation.
+        comparison: numbers and level of agreement.
     """
 
     name: str
     region: str
     process: str
-    shift: str
+    variation: str
     comparison: Comparison
 
 
@@ -47,13 +47,13 @@ class ValidationResult(Settings):
 
     Attributes:
         verdict: "inconclusive" means that no histogram had enough entries.
-        summary: the verdict in words.
-        mode: what was compared with what.
+        summary: the verdict as a sentence.
+        mode: of the comparison.
         partial: files of the run were left out.
-        counts: number of histograms in each class.
+        counts: number of histograms with each level of agreement.
         templates: one result for each histogram.
         not_compared: datasets that the run does not have.
-        provenance: what made the file.
+        provenance: of the file.
     """
 
     verdict: Verdict

@@ -12,10 +12,9 @@ from agc_pipeline.declaration import NOMINAL, Analysis, Template
 from agc_pipeline.errors import InputError
 from agc_pipeline.validation import compare, published
 from agc_pipeline.validation.compare import Agreement, Comparison, Side
-from agc_pipeline.validation.mode import find_mode
 from agc_pipeline.validation.results import Mode, TemplateResult, ValidationResult
 from agc_pipeline.validation.settings import ValidationSettings
-from agc_pipeline.validation.summary import judge, pseudodata
+from agc_pipeline.validation.summary import overall_verdict, pseudodata
 
 
 def validate(
@@ -23,22 +22,22 @@ def validate(
     histograms: Mapping[str, hist.Hist],
     closure: Closure,
     settings: ValidationSettings,
-    made_by: Mapping[str, Any],
+    provenance: Mapping[str, Any],
 ) -> ValidationResult:
     """Compare every histogram of the datasets that the run has.
 
     Args:
         analysis: the declaration.
         histograms: content of ``histograms.root``.
-        closure: accounts of the run.
+        closure: event accounts of the run.
         settings: tolerances.
-        made_by: provenance to keep in the result.
+        provenance: of the result.
 
     Raises:
         InputError: if a histogram is missing or has other bins than published.
     """
-    chosen = find_mode(analysis, closure)
-    reference = published.load(analysis, chosen.n_files)
+    mode = comparison_mode(analysis, closure)
+    reference = published.load(analysis, mode.n_files)
     results = {}
     for template in analysis.templates():
         dataset = published.dataset_of(analysis, template)
@@ -46,14 +45,14 @@ def validate(
             _check_bins(template.name, histograms, reference)
             entry = closure.datasets[dataset]
             results[template] = _compare(
-                chosen,
+                mode,
                 ours=_side(histograms[template.name], entry.weight, entry.n_generated),
                 theirs=_side(
                     reference[template.name],
-                    published.weights(analysis, chosen.n_files)[dataset],
-                    published.read(analysis, chosen.n_files).n_generated[dataset],
+                    published.weights(analysis, mode.n_files)[dataset],
+                    published.read(analysis, mode.n_files).n_generated[dataset],
                 ),
-                random=published.read(analysis, chosen.n_files).histograms[template.name].random,
+                random=published.read(analysis, mode.n_files).histograms[template.name].random,
                 settings=settings,
             )
     templates = [
@@ -61,39 +60,79 @@ def validate(
             name=template.name,
             region=template.region,
             process=template.process,
-            shift=_shift(analysis, template),
+            variation=_variation_label(analysis, template),
             comparison=comparison,
         )
         for template, comparison in results.items()
     ]
     templates += pseudodata(analysis, histograms, results)
     counts = Counter(result.comparison.agreement for result in templates)
-    verdict, summary = judge(counts)
+    verdict, summary = overall_verdict(counts)
     return ValidationResult(
         verdict=verdict,
         summary=summary,
-        mode=chosen,
+        mode=mode,
         partial=closure.partial,
         counts={agreement: counts[agreement] for agreement in Agreement},
         templates=tuple(templates),
         not_compared=tuple(
             name
-            for name in published.weights(analysis, chosen.n_files)
+            for name in published.weights(analysis, mode.n_files)
             if name not in closure.datasets
         ),
-        provenance=dict(made_by),
+        provenance=dict(provenance),
     )
 
 
+def comparison_mode(analysis: Analysis, closure: Closure) -> Mode:
+    """The published histograms to compare with, and the kind of comparison.
+
+    The run has the input of published histograms if every dataset processed as many events as were
+    generated, and these numbers are those of the same number of files of the published list.
+
+    Args:
+        analysis: the declaration.
+        closure: event accounts of the run.
+    """
+    datasets = closure.datasets
+    whole = all(entry.events_processed == entry.n_generated for entry in datasets.values())
+    for n_files in published.available(analysis):
+        n_generated = published.read(analysis, n_files).n_generated
+        same = all(entry.n_generated == n_generated[name] for name, entry in datasets.items())
+        if whole and same:
+            input_files = {-1: "all files", 1: "the first file"}.get(
+                n_files, f"the first {n_files} files"
+            )
+            return Mode(
+                same_events=True,
+                n_files=n_files,
+                description=f"The input is {input_files} of each dataset, the same events as in "
+                "the published histograms: every bin is compared entry by entry. Only histograms "
+                "that were published with random numbers of their own are compared statistically.",
+            )
+    description = (
+        "The input is not that of any published histograms: shapes and selected fractions are "
+        "compared with the published histograms of all files, within tolerances."
+    )
+    if not whole:
+        description += (
+            " The number of generated events differs from the number of processed events, as in "
+            "simulated input, where it is calibrated to the published yields: then the yield of "
+            "each dataset agrees by construction; shapes, the ratio of the regions and the effect "
+            "of variations are real tests."
+        )
+    return Mode(same_events=False, n_files=-1, description=description)
+
+
 def _compare(
-    chosen: Mode,
+    mode: Mode,
     *,
     ours: Side,
     theirs: Side,
     random: bool,
     settings: ValidationSettings,
 ) -> Comparison:
-    if chosen.same_events:
+    if mode.same_events:
         return compare.same_events(
             ours,
             theirs,
@@ -127,14 +166,14 @@ def _check_bins(
     if not np.array_equal(ours, theirs):
         raise InputError(
             f"histogram {name!r} has {len(ours) - 1} bins from {ours[0]:g} to {ours[-1]:g}, "
-            f"published are {len(theirs) - 1} from {theirs[0]:g} to {theirs[-1]:g}",
+            f"but the published one has {len(theirs) - 1} from {theirs[0]:g} to {theirs[-1]:g}",
             place="histograms.root",
             remedy="delete the file and run again",
         )
 
 
-def _shift(analysis: Analysis, template: Template) -> str:
-    """Which variation a template is, in words."""
+def _variation_label(analysis: Analysis, template: Template) -> str:
+    """Label of the variation of a template."""
     for systematic in analysis.systematics:
         if template.process not in systematic.processes:
             continue

@@ -6,15 +6,15 @@ from agc_pipeline.settings import Settings
 
 
 class SameEvents(Settings):
-    """Tolerances where the published histograms were made from the same events.
+    """Tolerances where the published histograms are of the same events.
 
     Attributes:
         weight_precision: difference in an event's relative weight that counts as rounding.
-        moved_entries: events of a histogram that may stand in the bin next to the published
-            one, and events that may be gained or lost at a cut, whatever its size ...
-        moved_fraction: ... and more in large histograms: this fraction of the entries.
-        random_variance: for histograms with random numbers of their own, the variance of the
-            difference over that of independent events.
+        moved_entries: events of a histogram that may be in the bin next to the published one, and
+            events that may be gained or lost at a cut, for any size of the histogram.
+        moved_fraction: further events, as a fraction of the entries.
+        random_variance: for histograms published with unseeded random numbers, the variance of
+            the difference over that of independent events.
     """
 
     weight_precision: PositiveFloat
@@ -24,14 +24,14 @@ class SameEvents(Settings):
 
 
 class OtherEvents(Settings):
-    """Tolerances where events are different ones: simulation, slices, other file lists.
+    """Tolerances where the events differ: simulation, parts of files, other file lists.
 
     Attributes:
-        cdf_distance_max: largest distance of the two cumulative distributions, beyond what
-            fluctuates.
-        acceptance_max: largest relative difference of the selected fraction, beyond what
-            fluctuates.
-        entries_min: effective entries under which a histogram says too little to be compared.
+        cdf_distance_max: largest distance of the two cumulative distributions, beyond
+            fluctuations.
+        acceptance_max: largest relative difference of the selected fraction, beyond
+            fluctuations.
+        entries_min: effective entries below which a histogram is not compared.
     """
 
     cdf_distance_max: PositiveFloat
@@ -40,11 +40,11 @@ class OtherEvents(Settings):
 
 
 class ValidationSettings(Settings):
-    """How histograms are compared with the published ones.
+    """Comparison of histograms with the published ones.
 
     Attributes:
         fail_on_disagreement: let the workflow fail if a histogram disagrees.
-        p_value_min: probability under which a difference is no fluctuation.
+        p_value_min: probability below which a difference is no fluctuation.
         same_events: tolerances for the input of the published histograms.
         other_events: tolerances for all other input.
     """

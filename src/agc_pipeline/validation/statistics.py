@@ -1,4 +1,4 @@
-"""How far apart two histograms are: single events that moved, chi-square, cumulative distance."""
+"""Differences of two histograms: migrated events, chi-square, cumulative distance."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,10 +17,10 @@ _MERGED_MIN = 20.0
 
 
 class Moves(NamedTuple):
-    """What takes one histogram to another, in entries.
+    """Difference of two histograms, in entries.
 
     Attributes:
-        moved: entries that went to a neighbouring bin.
+        moved: entries that migrated to a neighbouring bin.
         unpaired: the rest: entries gained or lost.
     """
 
@@ -66,7 +66,7 @@ def chi_square(difference: Floats, variance: Floats, entries: Floats, *, fixed: 
     Args:
         difference: ``bins``.
         variance: ``bins``, of the difference.
-        entries: ``bins``, effective entries that decide what is merged.
+        entries: ``bins``, effective entries that determine the merging.
         fixed: degrees of freedom lost, one for each normalisation fitted to the data.
     """
     groups = _groups(entries)
@@ -104,12 +104,12 @@ def effective_entries(contents: Floats, variances: Floats) -> float:
 def _groups(entries: Floats) -> NDArray[np.intp]:
     """First bins of groups with at least ``_MERGED_MIN`` entries each, where there are as many."""
     starts = [0]
-    held = 0.0
+    total = 0.0
     for position, count in enumerate(entries):
-        if held >= _MERGED_MIN:
+        if total >= _MERGED_MIN:
             starts.append(position)
-            held = 0.0
-        held += float(count)
-    if held < _MERGED_MIN and len(starts) > 1:
+            total = 0.0
+        total += float(count)
+    if total < _MERGED_MIN and len(starts) > 1:
         starts.pop()
     return np.array(starts, dtype=np.intp)

@@ -1,4 +1,4 @@
-"""What follows from the single comparisons: pseudodata and the verdict."""
+"""Summary of all comparisons: pseudodata and the overall verdict."""
 
 from collections.abc import Mapping
 
@@ -19,9 +19,9 @@ def pseudodata(
     histograms: Mapping[str, hist.Hist],
     results: Mapping[Template, Comparison],
 ) -> list[TemplateResult]:
-    """Pseudodata must be the sum of their parts, and are as good as the worst of those."""
+    """Comparison of pseudodata: they must be the sum of their parts, the worst of which counts."""
     order = list(Agreement)
-    found = []
+    comparisons = []
     for region in analysis.regions:
         name = analysis.pseudodata_name(region.name)
         parts = pseudodata_templates(analysis, region.name)
@@ -37,12 +37,12 @@ def pseudodata(
         else:
             agreement = Agreement.DISAGREEMENT
             reason = "not the sum of its parts"
-        found.append(
+        comparisons.append(
             TemplateResult(
                 name=name,
                 region=region.name,
                 process="pseudodata",
-                shift=NOMINAL,
+                variation=NOMINAL,
                 comparison=Comparison(
                     agreement=agreement,
                     reason=reason,
@@ -53,14 +53,14 @@ def pseudodata(
                 ),
             )
         )
-    return found
+    return comparisons
 
 
-def judge(counts: Mapping[Agreement, int]) -> tuple[Verdict, str]:
-    """The verdict, and a sentence that says what it rests on.
+def overall_verdict(counts: Mapping[Agreement, int]) -> tuple[Verdict, str]:
+    """The verdict, and a sentence with its reason.
 
     Args:
-        counts: number of histograms in each class.
+        counts: number of histograms with each level of agreement.
     """
     total = sum(counts.values())
     if counts[Agreement.DISAGREEMENT]:
@@ -72,14 +72,14 @@ def judge(counts: Mapping[Agreement, int]) -> tuple[Verdict, str]:
         return "inconclusive", f"None of {total} histograms has enough entries to be compared."
     if counts[Agreement.EXACT] == total:
         return "agrees", f"All {total} histograms have the published entries in every bin."
-    words = {
+    phrases = {
         Agreement.EXACT: "have the published entries in every bin",
-        Agreement.MIGRATION: "but for single events at bin edges or cuts",
-        Agreement.STATISTICAL: "within statistical uncertainties",
-        Agreement.SIMILAR: "within the tolerances",
+        Agreement.MIGRATION: "differ by single events at bin edges or cuts",
+        Agreement.STATISTICAL: "agree within statistical uncertainties",
+        Agreement.SIMILAR: "agree within the tolerances",
         Agreement.TOO_FEW: "have too few entries to be compared",
     }
     parts = [
-        f"{counts[agreement]} {text}" for agreement, text in words.items() if counts[agreement]
+        f"{counts[agreement]} {text}" for agreement, text in phrases.items() if counts[agreement]
     ]
     return "agrees", f"None of {total} histograms disagrees: {', '.join(parts)}."

@@ -98,7 +98,7 @@ def transform(
 ) -> tuple[TransformedFile, ...]:
     """Have files transformed, and check that each of them is there.
 
-    What is missing or damaged is requested again alone, up to ``settings.attempts`` requests.
+    Only missing or damaged files are requested again, in up to ``settings.attempts`` requests.
     After a kill, a call with the same arguments resumes the request that was in progress.
 
     Args:
