@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from argparse import Namespace
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,18 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agc_pipeline.stages import (
-    fit,
-    limit,
-    propagate,
-    published,
-    ranking,
-    report,
-    scan,
-    toys,
-    validate,
-    workspace,
-)
+from agc_pipeline.stages import describe
 
 CONFIG = Path(__file__).parents[2] / "config" / "cms_ttbar"
 HOSTILE = 'root://host//<script>alert("{{ title }}")</script>&f.root'
@@ -73,9 +61,12 @@ def configuration() -> dict[str, Any]:
     return merged
 
 
-def arguments(paths: dict[str, Path], output: str, settings: Any) -> Namespace:
-    """Arguments of a stage that writes one of the files."""
-    return Namespace(settings=json.dumps(settings), **(paths | {"output": paths[output]}))
+def run(paths: dict[str, Path], output: str, name: str, settings: Any) -> None:
+    """Run a stage that writes one of the files."""
+    stage = describe(name)
+    told = paths | {"output": paths[output]}
+    options = {option: told.get(option) for option in stage.options.described()}
+    stage.run(stage.settings.model_validate(settings), stage.options(**options))
 
 
 def stage_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -98,18 +89,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
         "histograms": folder / "histograms.root",
         "page": folder / "validation.html",
     }
-    published.stage(arguments(paths, "histograms", {"analysis": "cms_ttbar", "n_files": 1}))
+    run(paths, "histograms", "published", {"analysis": "cms_ttbar", "n_files": 1})
     _make_partial(paths["closure"])
     given = {"analysis": "cms_ttbar", "validation": settings["validation"]}
-    validate.stage(arguments(paths, "validation", given))
+    run(paths, "validation", "validate", given)
     model = {"analysis": "cms_ttbar", "model": settings["fit"]["model"]}
-    workspace.stage(arguments(paths, "workspace", model))
+    run(paths, "workspace", "workspace", model)
     of_fit = {"minimiser": settings["fit"]["minimiser"]}
-    fit.stage(arguments(paths, "fit", of_fit | {"compare": True}))
-    ranking.stage(arguments(paths, "ranking", of_fit))
-    for stage, name in ((scan, "scan"), (toys, "toys"), (limit, "limit")):
-        stage.stage(arguments(paths, name, of_fit | {name: settings["fit"][name]}))
-    propagate.stage(arguments(paths, "propagated", model))
+    run(paths, "fit", "fit", of_fit | {"compare": True})
+    run(paths, "ranking", "ranking", of_fit)
+    for name in ("scan", "toys", "limit"):
+        run(paths, name, name, of_fit | {name: settings["fit"][name]})
+    run(paths, "propagated", "propagate", model)
     (folder / "dask" / "wjets__nominal").mkdir(parents=True)
     (folder / "dask" / "wjets__nominal" / "0000.html").write_text("a page of Dask")
     benchmark = folder / "benchmarks" / "fit.tsv"
@@ -318,7 +309,7 @@ def test_fit_of_another_workspace_is_refused(made: Page, monkeypatch: pytest.Mon
         ],
     )
     with pytest.raises(SystemExit, match="belongs to the workspace 000000000000"):
-        report.main()
+        describe("report").main()
     assert not (made.folder / "none.html").exists()
 
 

@@ -1,6 +1,5 @@
 """The matrix without environments: cells, requirements, comparisons, verdicts, page."""
 
-import argparse
 import io
 import json
 import os
@@ -10,7 +9,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agc_pipeline import config
+from agc_pipeline import config, measure
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.matrix import (
     cells,
@@ -51,9 +50,10 @@ from agc_pipeline.matrix.records import (
 )
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.report.page import render
-from agc_pipeline.stages import command as stages
-from agc_pipeline.stages import measure
-from conftest import ROOT
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages import command, matrix_cell, matrix_environment
+from agc_pipeline.stages.description import Options, Stage
+from conftest import ROOT, run_command
 
 SLOWER = 0.1
 BIT = Equality(grade="bit", summary="all equal")
@@ -193,13 +193,13 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
     config_values: dict[str, Any],
 ) -> None:
     made = plan(config_values)
-    told = {name: json.loads(made.cell(name)) for name in made.cells}
-    assert told["lock"]["reference"] is None
-    source = told["lock+input-skim"]["configuration"]["input"]
+    told = {name: matrix_cell.configure(made, name) for name in made.cells}
+    assert told["lock"].reference is None
+    source = told["lock+input-skim"].configuration["input"]
     assert source["path"].endswith("/results/matrix/inputs/skim.json")
     assert Path(source["path"]).is_absolute()
-    assert told["newest"]["same_axes"] is True
-    assert told["lock+input-skim"]["same_axes"] is False
+    assert told["newest"].same_axes is True
+    assert told["lock+input-skim"].same_axes is False
     assert all(made.uses_inputs(name) for name in made.cells)
 
 
@@ -212,11 +212,11 @@ def test_examples_of_the_documents_work_in_a_copy_of_the_shipped_file(
 ) -> None:
     made = plan(config_values, **yaml.safe_load(text))
     for name in made.cells:
-        told = json.loads(made.cell(name))["configuration"]
+        told = matrix_cell.configure(made, name).configuration
         # Not the events of a whole run.
         assert "/matrix/inputs/" in told["input"]["path"]
     for name in made.settings.environments:
-        assert json.loads(made.environment(name))["name"] == name
+        assert matrix_environment.configure(made, name).name == name
 
 
 def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
@@ -232,9 +232,9 @@ def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
         cells={"matrix": {"scoring": list(scoring), "environment": ["lock"]}},
     )
     for name, scorer in (("lock", "off"), ("lock+scoring-xgboost", "xgboost")):
-        assert json.loads(made.cell(name))["configuration"]["jet_assignment"] == scorer
+        assert matrix_cell.configure(made, name).configuration["jet_assignment"] == scorer
     with pytest.raises(ConfigurationError, match=r"unknown .* `histograms\.wrokers`"):
-        made.cell("lock+scoring-wrong")
+        matrix_cell.configure(made, "lock+scoring-wrong")
 
 
 def test_requirements_are_read(tmp_path: Path) -> None:
@@ -571,17 +571,29 @@ def test_page_has_a_column_for_what_several_environments_are_tried_with(tmp_path
     assert [item.cell.name for _, item in values["alone"]] == ["lock+input-rntuple"]
 
 
+class Told(Settings):
+    target: str
+
+
 def test_a_record_has_what_the_stage_read_from_standard_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(measure.FOLDER, str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["stage", "--settings", "-"])
-    monkeypatch.setattr(sys, "stdin", io.StringIO('{"a": 1}'))
-    found: list[argparse.Namespace] = []
-    stages.run(found.append, stages.parser(None))
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"target": "a"}'))
+    found: list[Told] = []
+    stage = Stage(
+        name="command",
+        settings=Told,
+        configure=Told,
+        options=Options,
+        run=lambda settings, _: found.append(settings),
+    )
+    command.main(stage)
     (path,) = tmp_path.glob("*.json")
     told = json.loads(path.read_text())
-    assert found[0].settings == told["given"] == '{"a": 1}'
+    assert told["given"] == '{"target": "a"}'
+    assert found == [Told(target="a")]
     assert told["arguments"] == ["--settings", "-"]
 
 
@@ -669,9 +681,7 @@ def test_longest_and_matching_jobs(tmp_path: Path) -> None:
     assert timing.longest(ours, "deliver") is None
 
 
-def test_every_stage_of_the_matrix_is_told_by_its_command(
-    command: Callable[..., str | None],
-) -> None:
-    error = command("matrix_verdict", {}, record="no.json")
+def test_every_stage_of_the_matrix_is_told_by_its_command() -> None:
+    error = run_command("matrix_verdict", {}, record="no.json")
     assert error is not None
     assert "configuration key `expected` is missing" in error

@@ -19,8 +19,8 @@ from agc_pipeline.matrix.records import (
     Step,
     Timing,
 )
-from agc_pipeline.matrix.running import CellJob, run_pipeline
-from agc_pipeline.matrix.settings import ToleranceSettings
+from agc_pipeline.matrix.running import run_pipeline
+from agc_pipeline.matrix.settings import CellJob, ToleranceSettings
 from agc_pipeline.provenance import digest
 
 

@@ -1,6 +1,6 @@
 """Runs inside an environment: imports every stage, and says which import fails and why.
 
-It must run where nothing else does: standard library only.
+It must run where nothing else does: this package and the standard library only.
 """
 
 import importlib
@@ -9,6 +9,8 @@ import pkgutil
 import sys
 import time
 import traceback
+
+from agc_pipeline import code
 
 
 def main() -> None:
@@ -20,6 +22,8 @@ def main() -> None:
             # The stages of the matrix itself run outside.
             if not module.name.startswith("matrix"):
                 importlib.import_module(f"{name}.{module.name}")
+                # What it computes with is imported where it runs.
+                code.load(f"{name}.{module.name}")
     except BaseException as error:  # whatever a package under test raises is the answer
         traceback.print_exc()
         print(json.dumps({"problem": f"{type(error).__name__}: {error}"}))

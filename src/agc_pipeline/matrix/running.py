@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -13,36 +12,7 @@ from agc_pipeline.matrix.commands import Outcome, run
 from agc_pipeline.matrix.environments import failed
 from agc_pipeline.matrix.place import Place
 from agc_pipeline.matrix.records import CellRecord, Measured, Step
-from agc_pipeline.matrix.settings import TimingSettings, ToleranceSettings
-from agc_pipeline.settings import Settings
-
-
-class CellJob(Settings):
-    """What a cell is told.
-
-    Attributes:
-        name: of the cell.
-        axes: axis to the name of its value.
-        reference: cell to compare with; None for the baseline.
-        same_axes: whether only the environment differs from the reference.
-        configuration: of its run.
-        snakefile: absolute path.
-        target: file in the results.
-        timeout: seconds for the run.
-        tolerance: of results.
-        timing: of stages.
-    """
-
-    name: str
-    axes: dict[str, str]
-    reference: str | None
-    same_axes: bool
-    configuration: dict[str, Any]
-    snakefile: str
-    target: str
-    timeout: float
-    tolerance: ToleranceSettings
-    timing: TimingSettings
+from agc_pipeline.matrix.settings import CellJob
 
 
 def run_pipeline(job: CellJob, record: CellRecord, place: Place) -> CellRecord:

@@ -1,7 +1,8 @@
 """Runs inside an environment: repeats stages on demand, each time in a fork of its own.
 
 The fork has everything imported but nothing read or cached, so that what is measured is the
-stage. One line of JSON comes in for each repetition, one goes out. Standard library only.
+stage. One line of JSON comes in for each repetition, one goes out. This package and the standard
+library only.
 """
 
 import gc
@@ -12,6 +13,8 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+
+from agc_pipeline import code
 
 
 def main() -> None:
@@ -25,6 +28,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         importlib.import_module(request["module"])
+        code.load(request["module"])
         # A collection in the child would copy the parent's memory.
         gc.collect()
         gc.freeze()
