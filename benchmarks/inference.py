@@ -55,7 +55,7 @@ def measure(n_files: int, repeat: int, with_ranking: bool) -> dict[str, Any]:
     ]
     settings = FitSettings.model_validate(values)
     analysis = analyses.load("cms_ttbar")
-    histograms = published.load("cms_ttbar", n_files)
+    histograms = published.load(analyses.load("cms_ttbar"), n_files)
     spec = build_workspace(analysis, histograms, settings.model).workspace
     model, data = workspace.load(spec, place="published histograms")
     poi = model.config.poi_index

@@ -98,7 +98,7 @@ def load(name: str) -> None:
         module = pending.pop()
         for imported in _imports(module, _path(module)):
             import_module(imported)
-            if imported not in seen and _package(imported) == _package(name):
+            if imported not in seen and _package(imported) == _package(name) != "":
                 seen.add(imported)
                 pending.append(imported)
 

@@ -27,7 +27,9 @@ def made() -> tuple[Any, Any]:
     """Workspace and record of the published histograms for five files."""
     analysis = analyses.load("cms_ttbar")
     settings = ModelSettings.model_validate(read_config()["fit"]["model"])
-    model = build_workspace(analysis, published.load("cms_ttbar", 5), settings, partial=True)
+    model = build_workspace(
+        analysis, published.load(analyses.load("cms_ttbar"), 5), settings, partial=True
+    )
     about = of_workspace(model.workspace, provenance("workspace", packages=(), settings={}))
     return model.workspace, ModelRecord(**about, **dict(model.description)).model_dump()
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agc_pipeline import analyses
 from agc_pipeline.histograms import read_root
 from agc_pipeline.validation import published
 
@@ -37,7 +38,7 @@ def test_writes_what_merge_would_write(tmp_path: Path) -> None:
     assert "124 histograms" in result.stderr
 
     histograms = read_root(tmp_path / "histograms.root")
-    expected = published.load("cms_ttbar", 5)
+    expected = published.load(analyses.load("cms_ttbar"), 5)
     assert list(histograms) == list(expected)
     for name, histogram in expected.items():
         assert np.array_equal(histograms[name].view(flow=True), histogram.view(flow=True)), name

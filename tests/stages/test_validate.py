@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agc_pipeline import analyses
 from agc_pipeline.histograms import write_root
 from agc_pipeline.stages import validate
 from agc_pipeline.stages.published import PublishedSettings, closure
@@ -20,7 +21,7 @@ CONFIG = Path(__file__).parents[2] / "config" / "cms_ttbar" / "validation.yaml"
 
 def options(folder: Path, *, scale: float = 1.0, **changes: Any) -> list[str]:
     """Write the inputs and give the command line."""
-    histograms = published.load("cms_ttbar", 1)
+    histograms = published.load(analyses.load("cms_ttbar"), 1)
     histograms["4j1b_ttbar"] = histograms["4j1b_ttbar"] * scale
     made_by: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
     write_root(folder / "histograms.root", histograms, provenance=made_by)

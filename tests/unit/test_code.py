@@ -37,3 +37,10 @@ def test_a_stage_does_not_depend_on_what_it_does_not_use() -> None:
     fitting = names("agc_pipeline.stages.fit", ANALYSIS)
     assert report_only
     assert not report_only & fitting
+
+
+def test_imports_in_functions_count_and_those_for_types_do_not() -> None:
+    fitting = names("agc_pipeline.stages.fit")
+    # `fit` imports it where it runs, and the plan for its type only.
+    assert "inference/problem.py" in fitting
+    assert not {"plan.py", "config.py"} & fitting

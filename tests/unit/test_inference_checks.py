@@ -22,7 +22,7 @@ MODEL = FitSettings.model_validate(read_config()["fit"]).model
 
 @cache
 def histograms() -> dict[str, hist.Hist]:
-    return published.load("cms_ttbar", 5)
+    return published.load(analyses.load("cms_ttbar"), 5)
 
 
 def build(source: dict[str, hist.Hist]) -> Any:

@@ -42,7 +42,7 @@ def minimiser() -> MinimiserSettings:
 def built(n_files: int, data: str = "pseudodata") -> tuple[Any, ModelRecord]:
     """Workspace and record of the published histograms."""
     settings = ModelSettings.model_validate(config()["model"] | {"data": data})
-    model = build_workspace(ANALYSIS, published.load("cms_ttbar", n_files), settings)
+    model = build_workspace(ANALYSIS, published.load(analyses.load("cms_ttbar"), n_files), settings)
     return model.workspace, described(model)
 
 
@@ -319,7 +319,7 @@ def test_yields() -> None:
 
 
 def test_left_out_samples_have_no_yields() -> None:
-    histograms = published.load("cms_ttbar", 5)
+    histograms = published.load(analyses.load("cms_ttbar"), 5)
     histograms["4j1b_wjets"] = histograms["4j1b_wjets"] * 0.0
     settings = ModelSettings.model_validate(config()["model"])
     model = build_workspace(ANALYSIS, histograms, settings, partial=True)

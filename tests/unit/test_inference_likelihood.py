@@ -26,7 +26,7 @@ MINIMISER = MinimiserSettings(method="exact", max_distance=1e-16, max_iterations
 def published_model() -> tuple[pyhf.Model, list[float], Likelihood]:
     analysis = analyses.load("cms_ttbar")
     config = FitSettings.model_validate(read_config()["fit"]).model
-    selected = templates.select(analysis, published.load("cms_ttbar", 1), config)
+    selected = templates.select(analysis, published.load(analyses.load("cms_ttbar"), 1), config)
     spec = workspace.build(analysis, selected)
     model, data = workspace.load(spec, place="test")
     return model, data, model_likelihood(model, data)

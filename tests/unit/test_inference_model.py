@@ -30,7 +30,7 @@ def settings(**changes: Any) -> ModelSettings:
 
 @cache
 def histograms() -> dict[str, hist.Hist]:
-    return published.load("cms_ttbar", 5)
+    return published.load(analyses.load("cms_ttbar"), 5)
 
 
 @cache

@@ -36,7 +36,7 @@ def five_files() -> tuple[pyhf.Model, list[float], Problem, Minimum]:
     """The fit of the published histograms for five files."""
     analysis = analyses.load("cms_ttbar")
     config = FitSettings.model_validate(read_config()["fit"]).model
-    selected = templates.select(analysis, published.load("cms_ttbar", 5), config)
+    selected = templates.select(analysis, published.load(analyses.load("cms_ttbar"), 5), config)
     return minimised(workspace.build(analysis, selected))
 
 

@@ -1,6 +1,5 @@
 """The matrix without environments: cells, requirements, comparisons, verdicts, page."""
 
-import argparse
 import io
 import json
 import os
@@ -53,7 +52,9 @@ from agc_pipeline.matrix.records import (
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.matrix.verdicts import speed, verdict_on
 from agc_pipeline.report.page import render
-from agc_pipeline.stages import command as stages
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages import command, matrix_cell, matrix_environment
+from agc_pipeline.stages.description import Options, Stage
 from conftest import ROOT
 
 SLOWER = 0.1
@@ -194,13 +195,13 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
     config_values: dict[str, Any],
 ) -> None:
     made = plan(config_values)
-    told = {name: json.loads(made.cell(name)) for name in made.cells}
-    assert told["lock"]["reference"] is None
-    source = told["lock+input-skim"]["configuration"]["input"]
+    told = {name: matrix_cell.configure(made, name) for name in made.cells}
+    assert told["lock"].reference is None
+    source = told["lock+input-skim"].configuration["input"]
     assert source["path"].endswith("/results/matrix/inputs/skim.json")
     assert Path(source["path"]).is_absolute()
-    assert told["newest"]["same_axes"] is True
-    assert told["lock+input-skim"]["same_axes"] is False
+    assert told["newest"].same_axes is True
+    assert told["lock+input-skim"].same_axes is False
     assert all(made.uses_inputs(name) for name in made.cells)
 
 
@@ -213,11 +214,11 @@ def test_examples_of_the_documents_work_in_a_copy_of_the_shipped_file(
 ) -> None:
     made = plan(config_values, **yaml.safe_load(text))
     for name in made.cells:
-        told = json.loads(made.cell(name))["configuration"]
+        told = matrix_cell.configure(made, name).configuration
         # Not the events of a whole run.
         assert "/matrix/inputs/" in told["input"]["path"]
     for name in made.settings.environments:
-        assert json.loads(made.environment(name))["name"] == name
+        assert matrix_environment.configure(made, name).name == name
 
 
 def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
@@ -233,9 +234,9 @@ def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
         cells={"matrix": {"scoring": list(scoring), "environment": ["lock"]}},
     )
     for name, scorer in (("lock", "off"), ("lock+scoring-xgboost", "xgboost")):
-        assert json.loads(made.cell(name))["configuration"]["jet_assignment"] == scorer
+        assert matrix_cell.configure(made, name).configuration["jet_assignment"] == scorer
     with pytest.raises(ConfigurationError, match=r"unknown .* `histograms\.wrokers`"):
-        made.cell("lock+scoring-wrong")
+        matrix_cell.configure(made, "lock+scoring-wrong")
 
 
 def test_requirements_are_read(tmp_path: Path) -> None:
@@ -574,17 +575,29 @@ def test_page_has_a_column_for_what_several_environments_are_tried_with(tmp_path
     assert [item.cell.name for _, item in values["single_cells"]] == ["lock+input-rntuple"]
 
 
+class Target(Settings):
+    target: str
+
+
 def test_a_record_has_what_the_stage_read_from_standard_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(measurement.FOLDER, str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["stage", "--settings", "-"])
-    monkeypatch.setattr(sys, "stdin", io.StringIO('{"a": 1}'))
-    found: list[argparse.Namespace] = []
-    stages.run(found.append, stages.parser(None))
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"target": "a"}'))
+    runs: list[Target] = []
+    stage = Stage(
+        name="command",
+        settings=Target,
+        configure=Target,
+        options=Options,
+        run=lambda settings, _: runs.append(settings),
+    )
+    command.main(stage)
     (path,) = tmp_path.glob("*.json")
     told = json.loads(path.read_text())
-    assert found[0].settings == told["stdin"] == '{"a": 1}'
+    assert told["stdin"] == '{"target": "a"}'
+    assert runs == [Target(target="a")]
     assert told["arguments"] == ["--settings", "-"]
 
 

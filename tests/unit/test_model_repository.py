@@ -15,6 +15,7 @@ from agc_pipeline.learning.models import PARITIES, Models, sha256
 from agc_pipeline.learning.scoring import ForestScorer
 from agc_pipeline.learning.settings import TritonSettings
 from agc_pipeline.plan import Plan
+from agc_pipeline.stages import export_models
 from conftest import read_config, run_command
 from scoring import FEATURES, settings
 
@@ -34,10 +35,10 @@ def test_the_stage_writes_what_triton_loads(tmp_path: Path, models: Models) -> N
             "served": {"model": "jets", "versions": {"even": "4", "odd": "2"}, "batch_size": 500},
         },
         models=models.folder,
-        output=plan.repository,
+        output=export_models.repository_folder(plan),
     )
     assert message is None
-    folder = Path(plan.repository) / "jets"
+    folder = Path(export_models.repository_folder(plan)) / "jets"
     text = (folder / "config.pbtxt").read_text(encoding="utf-8")
     found = text_format.Parse(text, model_config_pb2.ModelConfig())
     assert (found.name, found.backend, found.max_batch_size) == ("jets", "fil", 500)
@@ -58,14 +59,16 @@ def test_only_runs_that_assign_jets_export_models() -> None:
         Plan(load(values | {"jet_assignment": kind, "learning": values["learning"] | given}))
         for kind, given in (("off", {}), ("xgboost", {}), ("triton", {"models": "kept"}))
     )
-    assert off.exported == []
+    assert export_models.exported(off) == []
     names = ("config.pbtxt", "card.json", "1/xgboost.json", "2/xgboost.json")
-    assert on.exported == [f"results/models/triton/jet_assignment/{name}" for name in names]
-    assert elsewhere.exported == on.exported
+    assert export_models.exported(on) == [
+        f"results/models/triton/jet_assignment/{name}" for name in names
+    ]
+    assert export_models.exported(elsewhere) == export_models.exported(on)
     # How a server is asked changes nothing of it.
     patient = values["learning"]["triton"] | {"url": "other:1", "timeout": 7, "attempts": 9}
     again = values | {"learning": values["learning"] | {"triton": patient}}
-    assert Plan(load(again)).export_models() == on.export_models()
+    assert export_models.configure(Plan(load(again))) == export_models.configure(on)
 
 
 @pytest.mark.parametrize(

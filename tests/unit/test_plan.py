@@ -7,30 +7,28 @@ from typing import Any
 import pytest
 
 from agc_pipeline import config
-from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.config import merged
+from agc_pipeline.datasets import watched
 from agc_pipeline.errors import ConfigurationError, InputError
-from agc_pipeline.inference.settings import ModelStage
-from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.plan import Plan
-from agc_pipeline.report.settings import ReportStage
-from agc_pipeline.simulation.settings import SimulationJob
-from agc_pipeline.stages.deliver import DeliverStage
-from agc_pipeline.stages.fileset import FilesetStage
-from agc_pipeline.stages.fit import FitStage
-from agc_pipeline.stages.histogram import HistogramStage
-from agc_pipeline.stages.limit import LimitStage
-from agc_pipeline.stages.merge import MergeStage
-from agc_pipeline.stages.preserve import PreserveStage
-from agc_pipeline.stages.propagate import PropagateStage
-from agc_pipeline.stages.published import PublishedSettings
-from agc_pipeline.stages.ranking import RankingStage
-from agc_pipeline.stages.reproduce import ReproduceStage
-from agc_pipeline.stages.scan import ScanStage
-from agc_pipeline.stages.toys import ToyStage
-from agc_pipeline.stages.track import TrackStage
-from agc_pipeline.stages.train import TrainStage
-from agc_pipeline.stages.validate import ValidateStage
+from agc_pipeline.stages import (
+    deliver,
+    describe,
+    descriptions,
+    fit,
+    histogram,
+    merge,
+    published,
+    report,
+    reproduce,
+    simulate,
+    track,
+    train,
+    validate,
+    workspace,
+)
+from agc_pipeline.stages.description import wildcards_of
+from agc_pipeline.stages.directives import Directives
 from conftest import read_config
 
 
@@ -43,37 +41,36 @@ def plan(*names: str, **changes: Any) -> Plan:
 )
 def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
     made = plan(*name)
-    for dataset in made.datasets:
-        for batch in made.batches(dataset):
-            DeliverStage.model_validate_json(made.deliver(dataset, batch))
-    FilesetStage.model_validate_json(made.fileset())
-    HistogramStage.model_validate_json(made.histogram())
-    HistogramSettings.model_validate_json(made.execution())
-    MergeStage.model_validate_json(made.merge())
-    ModelStage.model_validate_json(made.workspace())
-    FitStage.model_validate_json(made.fit())
-    RankingStage.model_validate_json(made.ranking())
-    ScanStage.model_validate_json(made.scan())
-    ToyStage.model_validate_json(made.toys())
-    LimitStage.model_validate_json(made.limit())
-    PropagateStage.model_validate_json(made.propagate())
-    PreserveStage.model_validate_json(made.preserve())
-    ValidateStage.model_validate_json(made.validate())
-    ReportStage.model_validate_json(made.report())
+    for stage in descriptions().values():
+        if not stage.when(made):
+            continue
+        jobs: list[dict[str, str]] = [{}]
+        if wildcards_of(stage.configure) == ("dataset", "batch"):
+            jobs = [{"dataset": d, "batch": b} for d in made.datasets for b in made.batches(d)]
+        elif wildcards_of(stage.configure):
+            jobs = [{"dataset": dataset, "part": "0000"} for dataset in made.datasets]
+        for job in jobs:
+            text = Directives(stage, made).params["settings"](job)
+            assert stage.settings.model_validate_json(text).model_dump_json() == text
+
+
+def execution(made: Plan, name: str) -> Any:
+    return Directives(describe("histogram"), made).resources.get(name)
 
 
 def test_only_runs_that_assign_jets_have_their_regions() -> None:
     off, on = plan(), plan("jet-assignment")
     assert (off.assigns, on.assigns) == (False, True)
-    assert HistogramStage.model_validate_json(off.histogram()).learned is None
-    assert HistogramStage.model_validate_json(on.histogram()).learned is not None
-    assert ScoringSettings.model_validate_json(on.scoring()).scorer == "xgboost"
+    assert histogram.configure(off).learned is None
+    assert execution(off, "scoring") is None
+    assert histogram.configure(on).learned is not None
+    assert json.loads(execution(on, "scoring"))["scorer"] == "xgboost"
     # What scores changes no bin.
     by_server = plan(jet_assignment="triton")
-    assert by_server.histogram() == on.histogram()
-    assert by_server.scoring() != on.scoring()
-    assert off.workspace() == on.workspace()
-    assert off.validate() == on.validate()
+    assert histogram.configure(by_server) == histogram.configure(on)
+    assert execution(by_server, "scoring") != execution(on, "scoring")
+    assert workspace.configure(off) == workspace.configure(on)
+    assert validate.configure(off) == validate.configure(on)
 
 
 def test_given_models_are_checked_before_the_first_job(tmp_path: Path) -> None:
@@ -87,10 +84,10 @@ def test_given_models_are_checked_before_the_first_job(tmp_path: Path) -> None:
 def test_simulated_and_published_input() -> None:
     simulated = plan()
     assert len(simulated.datasets) == 9
-    SimulationJob.model_validate_json(simulated.simulate("wjets__nominal", "0000"))
-    published = plan("published", n_files_max_per_sample=20)
-    assert published.datasets == {}
-    assert PublishedSettings.model_validate_json(published.published()).n_files == 20
+    assert simulate.configure(simulated, "wjets__nominal", "0000").dataset == "wjets__nominal"
+    made = plan("published", n_files_max_per_sample=20)
+    assert made.datasets == {}
+    assert published.configure(made).n_files == 20
 
 
 def test_workspace_as_input(tmp_path: Path) -> None:
@@ -101,10 +98,23 @@ def test_workspace_as_input(tmp_path: Path) -> None:
     path.write_text("{}")
     made = plan("reproduce", input=source)
     assert made.datasets == {}
-    assert ReproduceStage.model_validate_json(made.reproduce()).input.path == str(path)
-    report = ReportStage.model_validate_json(made.report())
-    assert report.analysis is None
-    assert report.rules[:2] == ("reproduce", "fit")
+    assert reproduce.configure(made).input.path == str(path)
+    settings = report.configure(made)
+    assert settings.analysis is None
+    of_fit = {"fit", "ranking", "scan", "toys", "limit", "preserve", "report"}
+    assert set(settings.rules) == {"reproduce", *of_fit}
+
+
+def test_the_rules_of_a_run_follow_from_its_input() -> None:
+    behind = {"validate", "workspace", "propagate", "fit", "ranking", "scan", "toys", "limit"}
+    behind |= {"preserve", "report"}
+    filling = {"fileset", "deliver", "histogram", "partial_sum", "merge_dataset", "merge"}
+    models = {"train", "export_models"}
+    assert set(report.configure(plan()).rules) == {"simulate", *filling, *behind}
+    assert set(report.configure(plan("published")).rules) == {"published", *behind}
+    assert set(report.configure(plan("cms-open-data")).rules) == {*filling, *behind}
+    jets = report.configure(plan("jet-assignment"))
+    assert set(jets.rules) == {"simulate", *models, *filling, *behind}
 
 
 def test_more_simulated_events_leave_whole_batches_alone() -> None:
@@ -114,8 +124,12 @@ def test_more_simulated_events_leave_whole_batches_alone() -> None:
         assert len(new) >= len(old)
         for batch, files in old.items():
             if len(files) == before.config.files_per_job:
-                assert before.deliver(dataset, batch) == after.deliver(dataset, batch)
-        assert before.simulate(dataset, "0000") == after.simulate(dataset, "0000")
+                assert deliver.configure(before, dataset, batch) == deliver.configure(
+                    after, dataset, batch
+                )
+        assert simulate.configure(before, dataset, "0000") == simulate.configure(
+            after, dataset, "0000"
+        )
 
 
 def test_what_one_job_is_given_does_not_depend_on_the_others() -> None:
@@ -126,11 +140,12 @@ def test_what_one_job_is_given_does_not_depend_on_the_others() -> None:
         fit={"minimiser": {"max_iterations": 5}},
         n_files_max_per_sample=2,
     )
-    assert one.deliver("ttbar__nominal", "0001") == other.deliver("ttbar__nominal", "0001")
-    assert one.histogram() == other.histogram()
-    assert one.workspace() == other.workspace()
-    assert one.merge() != other.merge()
-    assert one.fit() != other.fit()
+    job = ("ttbar__nominal", "0001")
+    assert deliver.configure(one, *job) == deliver.configure(other, *job)
+    assert histogram.configure(one) == histogram.configure(other)
+    assert workspace.configure(one) == workspace.configure(other)
+    assert merge.configure(one) != merge.configure(other)
+    assert fit.configure(one) != fit.configure(other)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +159,8 @@ def test_what_one_job_is_given_does_not_depend_on_the_others() -> None:
 )
 def test_how_histograms_are_filled_is_no_part_of_what_they_are(dask: dict[str, Any]) -> None:
     one, other = plan(), plan(histograms={"executor": "dask", "workers": 7, "dask": dask})
-    assert one.histogram() == other.histogram()
-    assert one.execution() != other.execution()
+    assert histogram.configure(one) == histogram.configure(other)
+    assert execution(one, "execution") != execution(other, "execution")
     local = dask["cluster"] == "local"
     assert other.config.histograms.elsewhere is not local
     assert other.config.histograms.threads == (7 if local else 1)
@@ -189,21 +204,21 @@ def test_models_are_trained_only_where_they_are_used() -> None:
     assert made.trains
     assert not made.tracks
     assert made.models[0] == "results/models/even.json"
-    given = TrainStage.model_validate_json(made.train())
+    given = train.configure(made)
     assert given.files == made.datasets["ttbar__nominal"].files
-    assert len(made.training_inputs()) == 2 * len(given.files)
+    assert len(watched(train.training_files(made))) == 2 * len(given.files)
     earlier = plan("jet-assignment", learning={"models": "mine"})
     assert not earlier.trains
     assert earlier.models[0] == "mine/even.json"
     few = plan("cms-open-data", jet_assignment="xgboost", learning={"training": {"n_files_max": 2}})
-    assert len(TrainStage.model_validate_json(few.train()).files) == 2
+    assert len(train.configure(few).files) == 2
 
 
 def test_where_a_training_is_kept_changes_no_model() -> None:
     kept = plan("jet-assignment", learning={"training": {"tracking": "runs"}})
     assert kept.tracks
-    assert TrackStage.model_validate_json(kept.track()).tracking == "runs"
-    assert kept.train() == plan("jet-assignment").train()
+    assert track.configure(kept).tracking == "runs"
+    assert train.configure(kept) == train.configure(plan("jet-assignment"))
     with pytest.raises(ConfigurationError, match="MLFLOW_TRACKING_PASSWORD"):
         plan(learning={"training": {"tracking": "https://me:secret@mlflow.example.org"}})
 
@@ -216,6 +231,6 @@ def test_training_needs_its_dataset(tmp_path: Path) -> None:
     source = {"kind": "fileset", "path": str(fileset)}
     made = plan(input=source, jet_assignment="xgboost")
     with pytest.raises(ConfigurationError, match="no ttbar__nominal"):
-        made.train()
+        train.configure(made)
     # With models of an earlier training it is not needed.
     assert not plan(input=source, jet_assignment="xgboost", learning={"models": "mine"}).trains

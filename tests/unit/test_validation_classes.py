@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agc_pipeline import analyses
 from agc_pipeline.validation import published, statistics
 from agc_pipeline.validation.compare import Agreement, Comparison, Side, other_events, same_events
 from agc_pipeline.validation.settings import OtherEvents, SameEvents
@@ -104,7 +105,7 @@ def test_moves_account_for_the_whole_difference(difference: list[int]) -> None:
 
 
 def published_side(name: str, n_files: int) -> Side:
-    numbers = published.read("cms_ttbar", n_files)
+    numbers = published.read(analyses.load("cms_ttbar"), n_files)
     return side(numbers.entries(name), n_generated=numbers.n_generated["single_top_tW__nominal"])
 
 

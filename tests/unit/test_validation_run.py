@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.columnar.closure import read as read_closure
 from agc_pipeline.errors import InputError
@@ -24,7 +25,7 @@ SETTINGS = ValidationSettings.model_validate(yaml.safe_load(CONFIG.read_text())[
 def inputs(n_files: int = 5) -> tuple[dict[str, hist.Hist], dict[str, Any]]:
     given = PublishedSettings(analysis="cms_ttbar", n_files=n_files)
     made_by: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
-    return published.load("cms_ttbar", n_files), closure(given, made_by).model_dump()
+    return published.load(analyses.load("cms_ttbar"), n_files), closure(given, made_by).model_dump()
 
 
 def validate(histograms: dict[str, hist.Hist], record: dict[str, Any]) -> results.ValidationResult:

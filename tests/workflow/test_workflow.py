@@ -260,6 +260,76 @@ def test_a_wrong_configuration_is_told_before_the_first_job(
     assert "Traceback" not in done.stdout
 
 
+def test_a_new_stage_is_a_module_and_a_rule(restored: Project) -> None:
+    name = "n_datasets"
+    module = restored.folder / f"src/agc_pipeline/stages/{name}.py"
+    module.write_text(
+        '''"""Count the datasets."""
+
+from pathlib import Path
+
+from agc_pipeline.files import read_json, write_json
+from agc_pipeline.settings import Settings
+from agc_pipeline.stages.description import Options, Stage, always, reads, writes
+
+
+class CountStage(Settings):
+    unit: str
+
+
+class CountOptions(Options):
+    fileset: Path = reads("fileset.json", "the datasets")
+    output: Path = writes("counts/n datasets.json", "record to write")
+
+
+def configure(plan):
+    return CountStage(unit=f"datasets of {plan.config.analysis}")
+
+
+def run(settings, options):
+    write_json(options.output, {settings.unit: len(read_json(options.fileset))})
+
+
+STAGE = Stage(
+    name="n_datasets",
+    settings=CountStage,
+    options=CountOptions,
+    configure=configure,
+    run=run,
+    local=always,
+)
+main = STAGE.main
+
+if __name__ == "__main__":
+    main()
+'''
+    )
+    rules = restored.folder / "workflow/rules/report.smk"
+    before = rules.read_text()
+    another = re.search(r"^rule validate:.*?\n\n\n", before, re.M | re.S)
+    assert another is not None
+    rule = another[0].replace("rule validate:", f"rule {name}:").replace("VALIDATE", name.upper())
+    rules.write_text(f'{before}\n\n{name.upper()} = directives("{name}")\n\n\n{rule}')
+    target = ("--", "results/counts/n datasets.json")
+    try:
+        done = restored.run(*target)
+        assert done.returncode == 0, done.stdout
+        written = read_json(restored.folder / target[1])
+        assert written == {"datasets of cms_ttbar": len(DATASETS)}
+        assert restored.todo(*target) == {}
+        # The report has a table of the rules' run times.
+        assert restored.todo() == {"report": 1, "all": 1}
+        text = module.read_text()
+        module.write_text(text.replace("datasets of", "data sets of"))
+        assert restored.todo(*target) == {"code": 1, name: 1}
+        log = restored.folder / f"results/logs/{name}.log"
+        assert log.exists()
+        assert (restored.folder / f"results/benchmarks/{name}.tsv").exists()
+    finally:
+        module.unlink()
+        rules.write_text(before)
+
+
 def test_what_would_be_delivered_is_told(restored: Project) -> None:
     done = restored.run("--", "delivery_plan")
     assert done.returncode == 0, done.stdout

@@ -10,7 +10,7 @@ from agc_pipeline import histograms
 from agc_pipeline.files import read_json
 from agc_pipeline.matrix import compare, measurement, timing
 from agc_pipeline.matrix.environments import TAIL
-from agc_pipeline.matrix.pipeline import CellJob, place_of, run_pipeline
+from agc_pipeline.matrix.pipeline import place_of, run_pipeline
 from agc_pipeline.matrix.records import (
     CellRecord,
     EnvironmentRecord,
@@ -19,7 +19,7 @@ from agc_pipeline.matrix.records import (
     Step,
     Timing,
 )
-from agc_pipeline.matrix.settings import ToleranceSettings
+from agc_pipeline.matrix.settings import CellJob, ToleranceSettings
 from agc_pipeline.provenance import digest
 
 

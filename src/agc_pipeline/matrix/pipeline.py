@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -21,41 +20,12 @@ from agc_pipeline.matrix.records import (
     StageRecord,
     Step,
 )
-from agc_pipeline.matrix.settings import TimingSettings, ToleranceSettings
-from agc_pipeline.settings import Settings
+from agc_pipeline.matrix.settings import CellJob
 
 _WARNING = re.compile(r"^(?P<path>[^:\n]+):\d+: (?P<kind>\w*Warning): (?P<text>.+)$", re.MULTILINE)
 _PREFIX = re.compile(r"^.*/(?:site-packages|lib/python\d+\.\d+|agc_pipeline(?=/))/?")
 # Addresses in memory, and folders of a cell.
 _VARYING = re.compile(r"0x[0-9a-f]+|(?<![\w:/.-])/\S+/")
-
-
-class CellJob(Settings):
-    """Settings of a cell.
-
-    Attributes:
-        name: of the cell.
-        axes: axis to the name of its value.
-        reference: cell to compare with; None for the baseline.
-        same_axes: whether only the environment differs from the reference.
-        configuration: of its run.
-        snakefile: absolute path.
-        target: file in the results.
-        timeout: seconds for the run.
-        tolerance: of results.
-        timing: of stages.
-    """
-
-    name: str
-    axes: dict[str, str]
-    reference: str | None
-    same_axes: bool
-    configuration: dict[str, Any]
-    snakefile: str
-    target: str
-    timeout: float
-    tolerance: ToleranceSettings
-    timing: TimingSettings
 
 
 @dataclass(frozen=True)

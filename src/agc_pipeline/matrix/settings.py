@@ -149,6 +149,34 @@ class MatrixSettings(Settings):
         }
 
 
+class CellJob(Settings):
+    """What a cell is told.
+
+    Attributes:
+        name: of the cell.
+        axes: axis to the name of its value.
+        reference: cell to compare with; None for the baseline.
+        same_axes: whether only the environment differs from the reference.
+        configuration: of its run.
+        snakefile: absolute path.
+        target: file in the results.
+        timeout: seconds for the run.
+        tolerance: of results.
+        timing: of stages.
+    """
+
+    name: str
+    axes: dict[str, str]
+    reference: str | None
+    same_axes: bool
+    configuration: dict[str, Any]
+    snakefile: str
+    target: str
+    timeout: float
+    tolerance: ToleranceSettings
+    timing: TimingSettings
+
+
 def read(path: Path) -> MatrixSettings:
     """Read a matrix.
 

@@ -53,7 +53,8 @@ def main(stage: Stage[Any, Any], arguments: Sequence[str] | None = None) -> None
         # What it imports is no part of what it takes.
         code.load(stage.module)
         with measured(content):
-            settings = validated(stage.settings, content or told.settings, place="--settings")
+            text = told.settings if content is None else content
+            settings = validated(stage.settings, text, place="--settings")
             stage.run(settings, _options(stage.options, told))
 
 
@@ -125,7 +126,7 @@ def _add(
     """Add one option: its type says how many values it takes."""
     form: dict[str, Any] = {"help": described.help, "required": item.default is MISSING}
     if get_origin(hint) is tuple:
-        form["nargs"] = "*"
+        form["nargs"] = "+" if form["required"] else "*"
     elif NoneType in get_args(hint):
         form |= {"nargs": "?", "required": False}
     if _settings_of(hint) is None:

@@ -6,7 +6,7 @@ function that runs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from inspect import signature
 from typing import Any, Generic, Literal, TypeVar, dataclass_transform
 
@@ -82,6 +82,7 @@ def _field(option: Option, **default: Any) -> Any:
     kw_only_default=True,
     field_specifiers=(reads, writes, writes_folder, uses, logs, runs_with, has_threads),
 )
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """Base of what a stage is told beside its settings, one field for each option."""
 
@@ -91,10 +92,7 @@ class Options:
     @classmethod
     def described(cls) -> dict[str, Option]:
         """The options by name."""
-        return {
-            name: item.metadata[_OPTION]
-            for name, item in getattr(cls, "__dataclass_fields__", {}).items()
-        }
+        return {item.name: item.metadata[_OPTION] for item in fields(cls)}
 
 
 S = TypeVar("S", bound=Settings)

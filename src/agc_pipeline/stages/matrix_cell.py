@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc_pipeline.files import read_record, write_json
-from agc_pipeline.matrix.pipeline import CellJob
+from agc_pipeline.matrix.settings import CellJob
 from agc_pipeline.stages.description import (
     Options,
     Stage,
