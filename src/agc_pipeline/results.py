@@ -84,13 +84,13 @@ class Histograms(Mapping[Key, hist.Hist]):
                 remedy="give the configuration of the run that they are from",
             )
 
-    def __getitem__(self, key: tuple[str, str] | Key) -> hist.Hist:
+    def __getitem__(self, key: str | tuple[str, str] | Key) -> hist.Hist:
         """The histogram of a region, process and variation; without a variation the nominal one.
 
         Raises:
             MissingHistogramError: if the analysis does not declare it, or the run does not have it.
         """
-        if not isinstance(key, tuple) or len(key) not in (2, 3):
+        if isinstance(key, str) or len(key) not in (2, 3):
             raise MissingHistogramError(
                 f"{key!r} is no key of a histogram",
                 place=self._place,
