@@ -1,35 +1,43 @@
-"""Particle physics analyses as pipelines, from events to a fit and its report."""
+"""Particle physics analyses as pipelines, from events to a fit and its report.
 
-from collections.abc import Iterable, Mapping
+For notebooks and other tools: ``load_config`` reads a configuration, ``open_results`` the results
+of a run; ``build_workspace`` and ``fit`` make a model of histograms and fit it; ``figures`` has the
+figures of the report.
+"""
+
+from importlib import import_module
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agc_pipeline.config import Configuration
+    from agc_pipeline.config import load_config
+    from agc_pipeline.fits import build_workspace, fit
+    from agc_pipeline.report import figures
+    from agc_pipeline.results import open_results
+
+__all__ = ["build_workspace", "figures", "fit", "load_config", "open_results"]
 
 __version__ = version("agc-pipeline")
 
+# Importing the package stays quick: what it offers is imported when it is used.
+_ORIGINS = {
+    "build_workspace": "agc_pipeline.fits",
+    "figures": "agc_pipeline.report",
+    "fit": "agc_pipeline.fits",
+    "load_config": "agc_pipeline.config",
+    "open_results": "agc_pipeline.results",
+}
 
-def load_config(
-    paths: Iterable[Path | str] = (),
-    overrides: Mapping[str, Any] | None = None,
-    root: Path | str | None = None,
-) -> "Configuration":
-    """The configuration as Snakemake reads it.
+# Type checkers would take every name for one of the package.
+if not TYPE_CHECKING:
 
-    Args:
-        paths: configuration files that override the defaults, as given with ``--configfile``.
-        overrides: values on top, as given with ``--config``.
-        root: folder of the Snakefile; None looks for it from the working folder upwards, then where
-            this package lies.
+    def __getattr__(name: str) -> Any:
+        if name not in _ORIGINS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "figures":
+            return import_module(f"{_ORIGINS[name]}.{name}")
+        return getattr(import_module(_ORIGINS[name]), name)
 
-    Raises:
-        ConfigurationError: if a file cannot be read, or one error that names every unknown key and
-            wrong value.
-        AnalysisError: if the analysis is wrong.
-    """
-    # Importing the package stays quick.
-    from agc_pipeline import config  # noqa: PLC0415
 
-    return config.load_config(paths, overrides, root)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,11 @@
 """pyproject.toml, the lock file and environment.yml say the same."""
 
 import re
+import subprocess
+import sys
 import tomllib
+import zipfile
+from pathlib import Path
 
 import yaml
 from packaging.requirements import Requirement
@@ -61,6 +65,17 @@ def test_every_dependency_is_locked_within_its_bounds() -> None:
 def test_the_lock_file_names_no_index() -> None:
     text = (ROOT / "requirements" / "lock.txt").read_text()
     assert not re.search(r"https?://|file:|--", text)
+
+
+def test_the_wheel_has_type_information(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run(
+        [*command, "--directory", str(tmp_path)], cwd=ROOT, check=True, capture_output=True
+    )
+    (wheel,) = tmp_path.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {"agc_pipeline/py.typed", "agc_pipeline/results.py"} <= set(names)
 
 
 def _bounds(text: str) -> set[str]:

@@ -1,9 +1,18 @@
 """Records of what is derived from a fit: ranking, scan, pseudo-experiments, limit, propagation."""
 
+from collections.abc import Mapping
+from typing import Any, Self
+
 import numpy as np
 from cabinetry.fit import LimitResults, RankingResults, ScanResults
 
-from agc_pipeline.inference.fit_records import Channel, Parameter, WorkspaceRecord
+from agc_pipeline.inference.fit_records import (
+    Channel,
+    Parameter,
+    Workspace,
+    WorkspaceRecord,
+    of_workspace,
+)
 from agc_pipeline.inference.profile import Interval
 from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.inference.yields import Yields
@@ -24,6 +33,31 @@ class RankingRecord(WorkspaceRecord):
     rows: tuple[Rank, ...]
     n_fits: int
     n_failed: int
+
+    @classmethod
+    def of(
+        cls,
+        rows: tuple[Rank, ...],
+        poi: str,
+        workspace: Workspace,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The record of a ranking.
+
+        Args:
+            rows: of ``ranking.rank``.
+            poi: name of the parameter of interest.
+            workspace: that was fitted.
+            provenance: of the file that holds the record; None is empty.
+        """
+        shifts = [shift for row in rows for shift in (row.width, row.uncertainty) if shift > 0]
+        return cls(
+            **of_workspace(workspace, provenance or {}),
+            poi=poi,
+            rows=rows,
+            n_fits=2 * len(shifts),
+            n_failed=sum(len(row.failures) for row in rows),
+        )
 
     def results(self) -> RankingResults:
         """What cabinetry's plot takes, without the rows with a failed fit."""

@@ -21,11 +21,13 @@ class Model(NamedTuple):
         workspace: of pyhf, with the data.
         description: what a workspace has no room for.
         checks: without errors.
+        analysis: the declaration that it follows.
     """
 
     workspace: workspace.Workspace
     description: ModelDescription
     checks: Checks
+    analysis: Analysis
 
 
 def build_workspace(
@@ -64,6 +66,7 @@ def build_workspace(
         spec,
         describe(analysis, selection, settings, partial=partial),
         Checks(findings=findings, pruned=pruned, origins=origins),
+        analysis,
     )
 
 

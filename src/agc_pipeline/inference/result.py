@@ -64,11 +64,15 @@ class FitResult:
 
     def __str__(self) -> str:
         """A table of the parameters, that of interest first."""
-        rows = [self.poi, *(row for row in self if row.name != self.poi.name)]
-        width = max(len(row.name) for row in rows)
+        width = max(len(row.name) for row in self)
         return "\n".join(
-            f"{row.name:{width}}  {row.bestfit:9.4f} +- {row.uncertainty:.4f}" for row in rows
+            f"{row.name:{width}}  {row.bestfit:9.4f} +- {row.uncertainty:.4f}" for row in self.rows
         )
+
+    @property
+    def rows(self) -> list[Parameter]:
+        """All parameters, that of interest first."""
+        return [self.poi, *(row for row in self if row.name != self.poi.name)]
 
     @property
     def parameters(self) -> dict[str, Parameter]:
