@@ -13,7 +13,7 @@ from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.columnar.closure import read as read_closure
 from agc_pipeline.errors import InputError
-from agc_pipeline.stages.published import PublishedSettings, closure
+from agc_pipeline.stages.published import closure
 from agc_pipeline.validation import published, results, run
 from agc_pipeline.validation.compare import Agreement
 from agc_pipeline.validation.settings import ValidationSettings
@@ -23,14 +23,16 @@ SETTINGS = ValidationSettings.model_validate(yaml.safe_load(CONFIG.read_text())[
 
 
 def inputs(n_files: int = 5) -> tuple[dict[str, hist.Hist], dict[str, Any]]:
-    given = PublishedSettings(analysis="cms_ttbar", n_files=n_files)
+    analysis = analyses.load("cms_ttbar")
     made_by: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
-    return published.load(analyses.load("cms_ttbar"), n_files), closure(given, made_by).model_dump()
+    return published.load(analysis, n_files), closure(analysis, n_files, made_by).model_dump()
 
 
 def validate(histograms: dict[str, hist.Hist], record: dict[str, Any]) -> results.ValidationResult:
     accounts = Closure.model_validate(record)
-    return run.validate("cms_ttbar", histograms, accounts, SETTINGS, {"stage": "test"})
+    return run.validate(
+        analyses.load("cms_ttbar"), histograms, accounts, SETTINGS, {"stage": "test"}
+    )
 
 
 def agreement(result: results.ValidationResult, name: str) -> Agreement:
