@@ -8,7 +8,7 @@
 Options of ``jobs`` go to Snakemake: ``--cores 2``, or ``--profile profiles/slurm``; so do those of
 ``overhead``, which is the default run on one core without any. ``cores`` reads so many names of one
 file that it makes, of as many events as a file of the task, and takes the faster of two runs, which
-alternate. Everything is made in a temporary folder. Wall time says little where others use the
+alternate. Everything is written to a temporary folder. Wall time says little where others use the
 machine: CPU time, of all processes together, stands beside it.
 """
 

@@ -103,9 +103,11 @@ def main() -> None:
     print(f"{len(examples)} events, judged on {len(examples if test is None else test)}\n")
     titles = ("log loss", "hadronic top [%]", "all four [%]", "trijet [%]", "trees", "CPU [s]")
     print("| hyperparameters |", " | ".join(titles), "|\n|" + " --- |" * (len(titles) + 1))
-    for values in [settings.hyperparameters] if arguments.configured else sets():
-        cells = row(examples, test, settings.model_copy(update={"hyperparameters": values}))
-        text = ", ".join(f"{name} {value}" for name, value in values.items())
+    for hyperparameters in [settings.hyperparameters] if arguments.configured else sets():
+        cells = row(
+            examples, test, settings.model_copy(update={"hyperparameters": hyperparameters})
+        )
+        text = ", ".join(f"{name} {value}" for name, value in hyperparameters.items())
         print(f"| {text} |", " | ".join(cells), "|", flush=True)
 
 
