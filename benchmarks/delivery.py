@@ -25,10 +25,9 @@ import yaml
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar.processing import skim_content
-from agc_pipeline.delivery.preselected import SkimContent
+from agc_pipeline.delivery.preselected import SkimContent, open_input
 from agc_pipeline.delivery.skim import SkimCounts, write_skim
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.readers.opening import open_tree
 from agc_pipeline.simulation.nanoaod import PRECISION, reduce_mantissa
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -142,7 +141,7 @@ def read_only(path: str, names: Sequence[str], chunk_size: int) -> int:
 
 def skim(path: str, full: SkimContent, output: Path, chunk_size: int, kind: Any) -> SkimCounts:
     """Skim a file as the stage does."""
-    with open_tree(path, full.columns, full.layout) as tree:
+    with open_input(path, full) as tree:
         return write_skim(tree, full, output, url=path, kind=kind, chunk_size=chunk_size)
 
 
