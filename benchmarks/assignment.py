@@ -1,7 +1,7 @@
 """Models that assign jets, and a plain processor that scores with them, for the benchmark.
 
-The models are trained on made events with a rule for the truth: what counts is their size, which is
-that of models trained on some ten thousand events.
+The models are trained on random events with a rule for the truth: what counts is their size, which
+is that of models trained on some ten thousand events.
 """
 
 from itertools import pairwise
@@ -41,7 +41,7 @@ def write_models(folder: Path) -> None:
         return
     cards = {}
     for seed, parity in enumerate(models.PARITIES):
-        rows, offsets = _made_rows(seed)
+        rows, offsets = _random_rows(seed)
         right = _by_a_rule(rows, offsets, seed)
         parameters = {"objective": "binary:logistic", "max_depth": 6, "eta": 0.1, "nthread": 1}
         data = xgboost.DMatrix(rows, label=right, feature_names=list(FEATURES))
@@ -64,7 +64,7 @@ def write_models(folder: Path) -> None:
     write_json(folder / models.CARD, card.model_dump())
 
 
-def _made_rows(seed: int) -> tuple[Any, Any]:
+def _random_rows(seed: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
     offsets = offsets_of(rng.integers(4, JETS_MAX + 1, N_EVENTS))
     total = offsets[-1]
@@ -141,8 +141,8 @@ class AssigningTextbookProcessor(TextbookProcessor):
         if len(numbers) == 0:
             return np.empty((0, len(FEATURES)))
         tables = ak.Array([permutations(n) for n in range(JETS_MAX + 1)])
-        chosen = tables[ak.num(jets)]
-        w1, w2, b_had, b_lep = (jets[chosen[..., column]] for column in range(4))
+        assignments = tables[ak.num(jets)]
+        w1, w2, b_had, b_lep = (jets[assignments[..., column]] for column in range(4))
         w, top = w1 + w2, w1 + w2 + b_had
         columns = [
             leptons.deltaR(b_lep),

@@ -14,8 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,14 @@ import uproot
 import yaml
 
 from agc_pipeline import analyses
-from agc_pipeline.delivery.skim import write_skim
+from agc_pipeline.columnar.processing import skim_content
+from agc_pipeline.delivery.preselected import SkimContent, open_input
+from agc_pipeline.delivery.skim import SkimCounts, write_skim
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.readers.opening import branch_names, open_tree
 from agc_pipeline.simulation.nanoaod import PRECISION, reduce_mantissa
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
+ANALYSIS = "cms_ttbar"
 CLUSTER = 10_000
 # Mean objects in an event; for W+jets those of the real slice in config/real-slice.yaml.
 MULTIPLICITY = {
@@ -121,56 +122,53 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - start, result
 
 
-def read_only(path: str, columns: Any, chunk_size: int) -> int:
-    """Read the columns with plain uproot; gives the number of events."""
+def content() -> SkimContent:
+    """What the stage writes of each file: the skim of all datasets is the same."""
+    physics = yaml.safe_load((CONFIG / ANALYSIS / "physics.yaml").read_text())["physics"]
+    analysis = analyses.load(ANALYSIS)
+    selection = analysis.selection(physics["selection"])
+    return skim_content(analysis, selection, analysis.datasets[0], learned=True)
+
+
+def read_only(path: str, names: Sequence[str], chunk_size: int) -> int:
+    """Read branches with plain uproot; gives the number of events."""
     read = 0
     with uproot.open(path, array_cache=None, object_cache=None) as file:
-        for arrays in file["Events"].iterate(branch_names(columns), step_size=chunk_size):
+        for arrays in file["Events"].iterate(names, step_size=chunk_size):
             read += len(arrays)
     return read
 
 
-def skim(path: str, folder: Path, chunk_size: int, kind: Any) -> tuple[int, int]:
-    """Skim a file as the stage does; gives events before and after."""
-    physics = yaml.safe_load((CONFIG / "cms_ttbar" / "physics.yaml").read_text())["physics"]
-    selection = analyses.load("cms_ttbar").selection(physics["selection"])
-    analysis = analyses.load_preselection("cms_ttbar")
-    with open_tree(path, analysis.COLUMNS) as tree:
-        before, after, _ = write_skim(
-            tree,
-            analysis.COLUMNS,
-            partial(analysis.preselect, selection),
-            folder / "skim.root",
-            url=path,
-            kind=kind,
-            chunk_size=chunk_size,
-        )
-    return before, after
+def skim(path: str, full: SkimContent, output: Path, chunk_size: int, kind: Any) -> SkimCounts:
+    """Skim a file as the stage does."""
+    with open_input(path, full) as tree:
+        return write_skim(tree, full, output, url=path, kind=kind, chunk_size=chunk_size)
 
 
 def measure(path: str, folder: Path, repeat: int) -> dict[str, Any]:
     """Both ways on one file."""
     delivery = yaml.safe_load((CONFIG / "default.yaml").read_text())["delivery"]
     chunk_size, kind = delivery["chunk_size"], delivery["format"]
-    columns = analyses.load_preselection("cms_ttbar").COLUMNS
+    full = content()
+    names = full.layout.all_branches(full.columns)
+    output = folder / "skim.root"
     reading, skimming = [], []
-    before = after = 0
     # The first time compiles and imports.
     for warm in range(-1, repeat):
-        seconds, _ = timed(lambda: read_only(path, columns, chunk_size))
-        skim_seconds, (before, after) = timed(lambda: skim(path, folder, chunk_size, kind))
+        seconds, _ = timed(lambda: read_only(path, names, chunk_size))
+        skim_seconds, counts = timed(lambda: skim(path, full, output, chunk_size, kind))
         if warm >= 0:
             reading.append(seconds)
             skimming.append(skim_seconds)
     read, skimmed = statistics.median(reading), statistics.median(skimming)
     return {
         "file": Path(path).name,
-        "events": before,
-        "kept": after,
+        "events": counts.before,
+        "kept": counts.after,
         "bytes": Path(path).stat().st_size,
         "read_cpu_seconds": read,
         "skim_cpu_seconds": skimmed,
-        "events_per_cpu_second": before / skimmed,
+        "events_per_cpu_second": counts.before / skimmed,
         "ratio": skimmed / read,
     }
 

@@ -7,19 +7,19 @@ Without files it makes its own, of two kinds: ttbar, and W+jets with twice as ma
 ``nanoaod.py``). It counts the CPU time of this process for each of
 
     plain       a textbook's coffea processor (see ``textbook.py``)
-    coffea      the coffea processor of the package
-    fast        its compiled processor, which reads baskets; headers of files are known
+    coffea      the package with its reader "coffea", which makes NanoEvents
+    auto        the package with its reader "auto", which reads baskets; metadata are cached
     skim        the same on skims, counted in events of the inputs
-    decompress  nothing but decompressing, with libdeflate, the baskets that "fast" reads
+    decompress  nothing but decompressing, with libdeflate, the baskets that "auto" reads
     plain ML    the plain processor with assigned jets: xgboost's predict for every variation
-    fast ML     "fast" with assigned jets
+    auto ML     "auto" with assigned jets
     skim ML     "skim" with assigned jets
 
 in turn, several times, and keeps the best of each. All but the first give the same histograms to
 the bit, and the first the same entries in the nominal ones: that is checked. Factors are over
 "plain", and over "plain ML" for the ways with assigned jets.
 
-Then, for "fast": the wall time of two processes over that of one (which needs a machine that does
+Then, for "auto": the wall time of two processes over that of one (which needs a machine that does
 nothing else), the CPU time of a Dask worker over that of a process, and the memory of processes.
 """
 
@@ -27,28 +27,28 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from coffea.processor import IterativeExecutor, Runner
 
 import nanoaod
 from agc_pipeline import analyses
-from agc_pipeline.columnar import baskets, runner
+from agc_pipeline.analyses.cms_ttbar.jet_assignment import JET_ASSIGNMENT
+from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.performance import Performance
+from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings
-from agc_pipeline.columnar.tasks import NanoAOD
-from agc_pipeline.datasets import TREE
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json
 from agc_pipeline.learning.settings import ScoringSettings
-from agc_pipeline.readers.chunks import Chunk, pieces
+from agc_pipeline.readers import baskets, metadata
+from agc_pipeline.readers.chunks import Chunk, chunks
 from agc_pipeline.readers.clock import PARTS
-from agc_pipeline.readers.metadata import learn
+from agc_pipeline.readers.nano_events import NanoAOD
 from agc_pipeline.readers.opening import open_tree
 from assignment import AssigningTextbookProcessor, boosters, write_models
 from processes import dask_over_process, peak_mb, two_over_one
@@ -56,7 +56,7 @@ from textbook import TextbookProcessor
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 ANALYSIS = "cms_ttbar"
-PATHS = ("plain", "coffea", "fast", "skim", "decompress", "plain ML", "fast ML", "skim ML")
+PATHS = ("plain", "coffea", "auto", "skim", "decompress", "plain ML", "auto ML", "skim ML")
 # Events that the reference implementation of the task processes at a time (CHUNKSIZE in its
 # utils/config.py). coffea's own default, 100,000, takes half as long again.
 PLAIN_CHUNK = 200_000
@@ -68,7 +68,7 @@ class Bench:
     Args:
         process: name of the physics process.
         paths: NanoAOD files.
-        folder: for skims and for what is known of files.
+        folder: for skims, models and the metadata of files.
         settings: of the histogram stage.
     """
 
@@ -76,60 +76,52 @@ class Bench:
         self, process: str, paths: Sequence[Path], folder: Path, settings: HistogramSettings
     ) -> None:
         write_models(folder / "models")
+        self.boosters = boosters(folder / "models")
         physics = yaml.safe_load((CONFIG / ANALYSIS / "physics.yaml").read_text())["physics"]
-        self.process = process
-        self.selection = analyses.load(ANALYSIS).selection(physics["selection"])
         values = yaml.safe_load((CONFIG / ANALYSIS / "learning.yaml").read_text())["learning"]
-        self.assignment = analyses.load_assignment(ANALYSIS).assignment(
-            analyses.load(ANALYSIS).assignment(physics["jet_assignment"]),
+        self.process = process
+        self.analysis = analyses.load(ANALYSIS)
+        self.selection = self.analysis.selection(physics["selection"])
+        self.dataset = self.analysis.dataset(f"{process}__nominal")
+        self.scoring = JET_ASSIGNMENT.scorer(
+            self.analysis.learned_settings(physics[JET_ASSIGNMENT.name]),
             folder / "models",
             ScoringSettings(scorer="xgboost", triton=values["triton"]),
         )
-        self.boosters = boosters(folder / "models")
-        self.preselection = analyses.load_preselection(ANALYSIS)
         self.folder = folder
         self.settings = settings
         self.files = {"none": [], "local": []}
+        content = skim_content(self.analysis, self.selection, self.dataset, learned=True)
         for number, path in enumerate(paths):
             skim = folder / f"{process}.skim{number}.root"
-            with open_tree(str(path), self.preselection.COLUMNS) as tree:
-                before, after, _ = write_skim(
-                    tree,
-                    self.preselection.COLUMNS,
-                    partial(self.preselection.preselect, self.selection),
-                    skim,
-                    url=str(path),
-                    kind="ttree",
-                    chunk_size=100_000,
+            with open_tree(str(path), content.columns, content.layout) as tree:
+                counts = write_skim(
+                    tree, content, skim, url=str(path), kind="ttree", chunk_size=100_000
                 )
-            self.files["none"].append(_delivered(path, before, before))
-            self.files["local"].append(_delivered(skim, before, after))
+            self.files["none"].append(_delivered(path, counts.before, counts.before))
+            self.files["local"].append(_delivered(skim, counts.before, counts.after))
         self.n_events = sum(file.before for file in self.files["none"])
         self.stored: list[tuple[Any, int, int]] = []
 
-    def work(self, *, compiled: bool = True, assigned: bool = False) -> runner.Work:
+    def specification(
+        self, reader: Literal["auto", "coffea"] = "auto", *, assigned: bool = False
+    ) -> runner.Specification:
         """What the histogram stage does."""
-        assignment = self.assignment if assigned else None
-        dataset = (self.selection, self.process, "nominal", assignment)
-        fast = analyses.load_compiled(ANALYSIS)
-        if fast is None:
-            raise SystemExit(f"{ANALYSIS} has no compiled processor")
-        return runner.Work(
-            coffea=analyses.load_processor(ANALYSIS).processor(*dataset),
-            columns=self.preselection.COLUMNS,
-            compiled=fast.processor(*dataset) if compiled else None,
+        scoring = self.scoring if assigned else None
+        return runner.Specification(
+            Processing(self.analysis, self.selection, self.dataset, scoring),
+            reader=reader,
             chunk_size=self.settings.chunk_size,
             chunk_bytes=self.settings.chunk_bytes,
-            kept=self.folder / "known",
+            cache=self.folder / "metadata",
         )
 
     def run(
-        self, backend: str, *, compiled: bool = True, assigned: bool = False, made: Any = None
-    ) -> runner.Done:
+        self, backend: str, specification: runner.Specification, executor: Any = None
+    ) -> runner.Result:
         """The histogram stage, without its start."""
-        chosen = made or IterativeExecutor(status=False, retries=0)
-        work = self.work(compiled=compiled, assigned=assigned)
-        return runner.run(self.files[backend], work, chosen, allow_partial=False)
+        executor = executor or IterativeExecutor(status=False, retries=0)
+        return runner.run(self.files[backend], specification, executor, allow_partial=False)
 
     def plain(self, processor: TextbookProcessor) -> Any:
         """A textbook's processor with coffea's runner."""
@@ -141,22 +133,21 @@ class Bench:
         )
         paths = [file.path for file in self.files["none"]]
         return plain(
-            {self.process: {"treename": TREE, "files": paths}},
+            {self.process: {"treename": self.analysis.layout.tree, "files": paths}},
             processor_instance=processor,
         )
 
     def keep_baskets(self) -> None:
-        """Read the baskets that the compiled processor reads into memory, compressed."""
+        """Read the baskets that "auto" reads into memory, compressed."""
         inner = baskets.decompressed
 
-        def keeping(data: bytes, *facts: int) -> Any:
-            content = inner(data, *facts)
-            self.stored.append((data, *facts))
-            return content
+        def keeping(data: bytes, n_bytes: int, n_events: int) -> Any:
+            self.stored.append((data, n_bytes, n_events))
+            return inner(data, n_bytes, n_events)
 
         baskets.decompressed = keeping
         try:
-            self.run("none")
+            self.run("none", self.specification())
         finally:
             baskets.decompressed = inner
 
@@ -167,49 +158,53 @@ class Bench:
 
     def ways(self) -> dict[str, Callable[[], Any]]:
         """What is measured, in the order of ``PATHS``."""
+        auto, assigned = self.specification(), self.specification(assigned=True)
         return {
             "plain": lambda: self.plain(TextbookProcessor(self.process)),
-            "coffea": lambda: self.run("none", compiled=False),
-            "fast": lambda: self.run("none"),
-            "skim": lambda: self.run("local"),
+            "coffea": lambda: self.run("none", self.specification("coffea")),
+            "auto": lambda: self.run("none", auto),
+            "skim": lambda: self.run("local", auto),
             "decompress": self.decompress,
             "plain ML": lambda: self.plain(AssigningTextbookProcessor(self.process, self.boosters)),
-            "fast ML": lambda: self.run("none", assigned=True),
-            "skim ML": lambda: self.run("local", assigned=True),
+            "auto ML": lambda: self.run("none", assigned),
+            "skim ML": lambda: self.run("local", assigned),
         }
 
     def check(self) -> None:
         """Check that all ways give the same."""
-        done = {name: way() for name, way in self.ways().items() if name != "decompress"}
-        histograms = done["coffea"].output["histograms"]
-        for name in ("fast", "skim"):
-            if done[name].output["histograms"] != histograms:
+        results = {name: way() for name, way in self.ways().items() if name != "decompress"}
+        filled = {
+            name: result.output["histograms"][self.process]
+            for name, result in results.items()
+            if isinstance(result, runner.Result)
+        }
+        for name in ("auto", "skim"):
+            if filled[name] != filled["coffea"]:
                 sys.exit(f"error: {name} gives other histograms than coffea")
-        assigned = done["fast ML"].output["histograms"]
-        if done["skim ML"].output["histograms"] != assigned:
-            sys.exit("error: skim ML gives other histograms than fast ML")
-        if {region: assigned[region] for region in histograms} != histograms:
-            sys.exit("error: fast ML gives other histograms than coffea")
-        for name, given in (("plain", histograms), ("plain ML", assigned)):
-            for region, histogram in given.items():
+        if filled["skim ML"] != filled["auto ML"]:
+            sys.exit("error: skim ML gives other histograms than auto ML")
+        if {region: filled["auto ML"][region] for region in filled["coffea"]} != filled["coffea"]:
+            sys.exit("error: auto ML gives other histograms than coffea")
+        for name, reference in (("plain", filled["auto"]), ("plain ML", filled["auto ML"])):
+            for region, histogram in reference.items():
                 expected = histogram[{"variation": "nominal"}].view(flow=True)["value"]
-                found = done[name][region][{"variation": "nominal"}].view(flow=True)["value"]
+                entries = results[name][region][{"variation": "nominal"}].view(flow=True)["value"]
                 # Single and double precision differ at the edges of bins.
-                if abs(found - expected).sum() > 2 + 1e-3 * expected.sum():
+                if abs(entries - expected).sum() > 2 + 1e-3 * expected.sum():
                     sys.exit(f"error: {name} gives other entries in {region}")
 
     def measure(self, repeat: int) -> tuple[list[dict[str, Any]], Performance]:
-        """The rows of the result, and the parts of the best run of "fast"."""
+        """The rows of the result, and the parts of the best run of "auto"."""
         self.check()
         self.keep_baskets()
         best: dict[str, tuple[float, Any]] = {}
         for _ in range(repeat):
             for name, way in self.ways().items():
                 start = time.process_time()
-                done = way()
+                result = way()
                 seconds = time.process_time() - start
                 if name not in best or seconds < best[name][0]:
-                    best[name] = seconds, done
+                    best[name] = seconds, result
         rates = {name: self.n_events / seconds for name, (seconds, _) in best.items()}
         rows = [
             {
@@ -221,27 +216,29 @@ class Bench:
             }
             for name in PATHS
         ]
-        (cost,) = best["fast"][1].performance.values()
+        (cost,) = best["auto"][1].performance.values()
         return rows, cost
 
     def scaling(self) -> dict[str, float]:
         """Two processes against one, and a Dask worker against a process."""
-        work = self.work()
-        known = [learn(str(file.path), work.columns, work.names) for file in self.files["none"]]
+        specification = self.specification()
+        layout, columns = self.analysis.layout, specification.processing.columns
+        files = [metadata.read(file.path, columns, layout) for file in self.files["none"]]
 
-        def cut(chunk_size: int) -> list[Chunk]:
+        def split(chunk_size: int) -> list[Chunk]:
+            chunk_bytes = specification.chunk_bytes
             return [
-                piece
-                for file in known
-                for piece in pieces(file, chunk_size=chunk_size, chunk_bytes=work.chunk_bytes)
+                chunk
+                for file in files
+                for chunk in chunks(file, chunk_size=chunk_size, chunk_bytes=chunk_bytes)
             ]
 
         return {
-            "two_processes_over_one": two_over_one(work.task, cut(self.n_events // 8)),
+            "two_processes_over_one": two_over_one(specification.task, split(self.n_events // 8)),
             "dask_worker_over_process": dask_over_process(
-                lambda made: self.run("none", made=made),
-                work.task,
-                cut(work.chunk_size),
+                lambda executor: self.run("none", specification, executor),
+                specification.task,
+                split(specification.chunk_size),
                 self.settings,
                 self.folder,
             ),
@@ -249,11 +246,12 @@ class Bench:
 
     def memory(self) -> dict[str, float]:
         """Most memory of a process by each path, in MB."""
+        auto = self.specification()
         return {
-            "coffea": peak_mb(self.files["none"], self.work(compiled=False)),
-            "fast": peak_mb(self.files["none"], self.work()),
-            "skim": peak_mb(self.files["local"], self.work()),
-            "fast ML": peak_mb(self.files["none"], self.work(assigned=True)),
+            "coffea": peak_mb(self.files["none"], self.specification("coffea")),
+            "auto": peak_mb(self.files["none"], auto),
+            "skim": peak_mb(self.files["local"], auto),
+            "auto ML": peak_mb(self.files["none"], self.specification(assigned=True)),
         }
 
 
@@ -270,13 +268,13 @@ def _delivered(path: Path, before: int, after: int) -> Delivered:
     )
 
 
-def made_files(folder: Path, n_events: int) -> dict[str, list[Path]]:
+def own_files(folder: Path, n_events: int) -> dict[str, list[Path]]:
     """The benchmark's own files by process; those of an earlier run are taken again."""
     files = {}
     for process, n in (("ttbar", n_events), ("wjets", 2 * n_events)):
         path = folder / f"{process}_{n}.root"
         if not path.exists():
-            print(f"making {path}", file=sys.stderr)
+            print(f"writing {path}", file=sys.stderr)
             nanoaod.write(path, process, n)
         files[process] = [path]
     return files
@@ -300,49 +298,51 @@ def main() -> None:
     if options.files:
         files = {options.process: options.files}
     else:
-        files = made_files(options.folder, options.events)
-    found: dict[str, Any] = {"rows": [], "fast_ns_per_event": {}, "peak_mb": {}}
+        files = own_files(options.folder, options.events)
+    measured: dict[str, Any] = {"rows": [], "auto_ns_per_event": {}, "peak_mb": {}}
     for process, paths in files.items():
         try:
             bench = Bench(process, paths, options.folder, settings)
             rows, cost = bench.measure(options.repeat)
-            found["peak_mb"][process] = bench.memory()
+            measured["peak_mb"][process] = bench.memory()
             if process == next(iter(files)):
-                found["scaling"] = bench.scaling()
+                measured["scaling"] = bench.scaling()
         except PipelineError as error:
             sys.exit(f"error: {error}")
-        found["rows"] += rows
-        found["fast_ns_per_event"][process] = {
+        measured["rows"] += rows
+        measured["auto_ns_per_event"][process] = {
             part: 1e9 * cost.seconds[part].cpu / cost.events for part in PARTS
         }
-    print("\n".join(lines(found)))
+    print("\n".join(lines(measured)))
     if options.json is not None:
-        write_json(options.json, found)
+        write_json(options.json, measured)
 
 
-def lines(found: dict[str, Any]) -> Iterator[str]:
-    """What was found, as tables in Markdown."""
+def lines(measured: dict[str, Any]) -> Iterator[str]:
+    """What was measured, as tables in Markdown."""
     yield "| dataset | path | events per CPU second | factor over plain |"
     yield "| --- | --- | --- | --- |"
-    for row in found["rows"]:
+    for row in measured["rows"]:
         rate, factor = row["events_per_cpu_second"], row["factor_over_plain"]
         yield f"| {row['dataset']} | {row['path']} | {rate:,.0f} | {factor:.1f} |"
-    rates = {(row["dataset"], row["path"]): row["events_per_cpu_second"] for row in found["rows"]}
+    rates = {
+        (row["dataset"], row["path"]): row["events_per_cpu_second"] for row in measured["rows"]
+    }
     yield ""
-    yield "| measure | found |"
+    yield "| measure | value |"
     yield "| --- | --- |"
-    for process, peaks in found["peak_mb"].items():
-        share = rates[process, "fast"] / rates[process, "decompress"]
-        yield f"| {process}, fast over decompress | {share:.2f} |"
-        gain = rates[process, "skim"] / rates[process, "fast"]
-        yield f"| {process}, skim over fast | {gain:.1f} |"
+    for process, peaks in measured["peak_mb"].items():
+        share = rates[process, "auto"] / rates[process, "decompress"]
+        yield f"| {process}, auto over decompress | {share:.2f} |"
+        gain = rates[process, "skim"] / rates[process, "auto"]
+        yield f"| {process}, skim over auto | {gain:.1f} |"
         for path, peak in peaks.items():
             yield f"| {process}, {path}, peak memory of a process | {peak:.0f} MB |"
-    for name, value in found["scaling"].items():
+    for name, value in measured["scaling"].items():
         yield f"| {name.replace('_', ' ')} | {value:.2f} |"
     yield ""
-    yield "parts of fast, CPU ns per event:"
-    for process, times in found["fast_ns_per_event"].items():
+    yield "parts of auto, CPU ns per event:"
+    for process, times in measured["auto_ns_per_event"].items():
         yield f"  {process}: " + ", ".join(f"{part} {time:.0f}" for part, time in times.items())
 
 

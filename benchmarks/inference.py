@@ -55,14 +55,14 @@ def measure(n_files: int, repeat: int, with_ranking: bool) -> dict[str, Any]:
     ]
     settings = FitSettings.model_validate(values)
     analysis = analyses.load("cms_ttbar")
-    histograms = published.load(analyses.load("cms_ttbar"), n_files)
+    histograms = published.load(analysis, n_files)
     spec = build_workspace(analysis, histograms, settings.model).workspace
     model, data = workspace.load(spec, place="published histograms")
     poi = model.config.poi_index
 
     exact_s, exact = timed(lambda: fit.fit(model, data, settings.minimiser), repeat)
     plain_s, plain = timed(lambda: cabinetry.fit.fit(model, data), repeat)
-    found = {
+    measured = {
         "n_files": n_files,
         "fit": {
             "exact_s": exact_s,
@@ -72,17 +72,17 @@ def measure(n_files: int, repeat: int, with_ranking: bool) -> dict[str, Any]:
         },
     }
     if with_ranking:
-        made = problem(model, data, settings.minimiser)
-        ours_s, rows = timed(lambda: ranking.rank(made, fit.minimum(made).minimum, {}))
+        exact_fit = problem(model, data, settings.minimiser)
+        ours_s, rows = timed(lambda: ranking.rank(exact_fit, fit.minimum(exact_fit).minimum, {}))
         theirs_s, theirs = timed(lambda: _ranking(model, data, plain))
-        found["ranking"] = {
+        measured["ranking"] = {
             "exact_s": ours_s,
             "cabinetry_s": theirs_s,
             "fits": 4 * len(rows),
             "exact_failed": sum(len(row.failures) for row in rows),
             "cabinetry_failed": theirs,
         }
-    return found
+    return measured
 
 
 def _ranking(model: pyhf.Model, data: list[float], results: Any) -> str:
@@ -106,22 +106,22 @@ def main() -> None:
     options = parser.parse_args()
     workspace.quieten()
     try:
-        found = measure(options.n_files, options.repeat, options.ranking)
+        measured = measure(options.n_files, options.repeat, options.ranking)
     except PipelineError as error:
         sys.exit(f"error: {error}")
     print(f"{'':26}{'exact [s]':>12}{'cabinetry [s]':>15}{'factor':>9}")
-    for name in [key for key in ("fit", "ranking") if key in found]:
-        ours, theirs = found[name]["exact_s"], found[name]["cabinetry_s"]
+    for name in [key for key in ("fit", "ranking") if key in measured]:
+        ours, theirs = measured[name]["exact_s"], measured[name]["cabinetry_s"]
         print(f"{name:26}{ours:12.3f}{theirs:15.2f}{theirs / ours:9.1f}")
     for name in ("exact", "cabinetry"):
-        value, uncertainty = np.array(found["fit"][name])
+        value, uncertainty = np.array(measured["fit"][name])
         print(f"ttbar_norm, {name:14}{value:.4f} +- {uncertainty:.4f}")
-    if "ranking" in found:
-        row = found["ranking"]
+    if "ranking" in measured:
+        row = measured["ranking"]
         print(f"ranking: {row['fits'] - row['exact_failed']} of {row['fits']} exact fits converged")
         print(f"cabinetry's ranking: {row['cabinetry_failed'] or 'complete'}")
     if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+        options.json.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 if __name__ == "__main__":

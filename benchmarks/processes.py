@@ -17,7 +17,7 @@ from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.readers.chunks import Chunk
 
-# How often a process goes through the pieces for one measurement, and measurements, of which the
+# How often a process goes through the chunks for one measurement, and measurements, of which the
 # best counts.
 ROUNDS = 4
 REPEAT = 5
@@ -25,83 +25,85 @@ REPEAT = 5
 _SPAWN = get_context("spawn")
 
 
-def two_over_one(task: Callable[[Chunk], Any], pieces: Sequence[Chunk]) -> float:
-    """Speed of two processes over that of one, in wall time of the same pieces.
+def two_over_one(task: Callable[[Chunk], Any], chunks: Sequence[Chunk]) -> float:
+    """Speed of two processes over that of one, in wall time of the same chunks.
 
     It needs two cores that nothing else uses. Processes are started, and code is loaded, before.
     """
-    work = [*pieces] * ROUNDS
+    repeated = [*chunks] * ROUNDS
     best: dict[int, float] = {}
     with ExitStack() as pools:
-        started = {n: pools.enter_context(_ready(n, task, pieces[0])) for n in (1, 2)}
+        started = {n: pools.enter_context(_ready(n, task, chunks[0])) for n in (1, 2)}
         for _ in range(REPEAT):
             for n, pool in started.items():
                 start = time.perf_counter()
-                list(pool.map(task, work))
+                list(pool.map(task, repeated))
                 seconds = time.perf_counter() - start
                 best[n] = min(best.get(n, seconds), seconds)
     return best[1] / best[2]
 
 
-def _ready(n: int, task: Callable[[Chunk], Any], piece: Chunk) -> ProcessPoolExecutor:
+def _ready(n: int, task: Callable[[Chunk], Any], chunk: Chunk) -> ProcessPoolExecutor:
     pool = ProcessPoolExecutor(
-        n, mp_context=_SPAWN, initializer=_first, initargs=(task, piece, _SPAWN.Barrier(n))
+        n, mp_context=_SPAWN, initializer=_first, initargs=(task, chunk, _SPAWN.Barrier(n))
     )
     # Processes start when there is work for them; none gets any before all are ready.
     list(pool.map(abs, range(n)))
     return pool
 
 
-def _first(task: Callable[[Chunk], Any], piece: Chunk, ready: Any) -> None:
-    task(piece)
+def _first(task: Callable[[Chunk], Any], chunk: Chunk, ready: Any) -> None:
+    task(chunk)
     ready.wait()
 
 
 def dask_over_process(
     run: Callable[[Any], Any],
     task: Callable[[Chunk], Any],
-    pieces: Sequence[Chunk],
+    chunks: Sequence[Chunk],
     settings: HistogramSettings,
     folder: Path,
 ) -> float:
-    """CPU time of a Dask worker, with all that it does, over that of a process for the same pieces.
+    """CPU time of a Dask worker, with all that it does, over that of a process for the same chunks.
 
     Args:
-        run: the histogram stage with an executor, on files that make these pieces.
-        task: what it does with each piece.
-        pieces: of the files.
+        run: the histogram stage with an executor, on files that are split into these chunks.
+        task: what it does with each chunk.
+        chunks: of the files.
         settings: of the stage; the cluster is a local one.
         folder: for Dask's report.
     """
-    chosen = settings.model_copy(update={"executor": "dask", "workers": 1})
+    one_worker = settings.model_copy(update={"executor": "dask", "workers": 1})
     best: dict[str, float] = {}
-    with executor(chosen, folder / "dask.html") as made:
+    with executor(one_worker, folder / "dask.html") as pool:
 
         def in_worker() -> float:
-            (seconds,) = made.client.run(time.process_time).values()
+            (seconds,) = pool.client.run(time.process_time).values()
             return float(seconds)
 
-        run(made)
+        run(pool)
         for _ in range(REPEAT):
             start = time.process_time()
-            for piece in pieces:
-                task(piece)
+            for chunk in chunks:
+                task(chunk)
             spent = {"process": time.process_time() - start}
             start = in_worker()
-            run(made)
+            run(pool)
             spent["dask"] = in_worker() - start
             best = {name: min(best.get(name, new), new) for name, new in spent.items()}
     return best["dask"] / best["process"]
 
 
-def peak_mb(files: Sequence[Delivered], work: runner.Work) -> float:
-    """Most memory, in MB, that a process held that did nothing but this work."""
+def peak_mb(files: Sequence[Delivered], specification: runner.Specification) -> float:
+    """Most memory, in MB, that a process held that did nothing but this."""
     with ProcessPoolExecutor(1, mp_context=_SPAWN) as pool:
-        return pool.submit(_peak_mb, files, work).result()
+        return pool.submit(_peak_mb, files, specification).result()
 
 
-def _peak_mb(files: Sequence[Delivered], work: runner.Work) -> float:
-    runner.run(files, work, IterativeExecutor(status=False, retries=0), allow_partial=False)
+def _peak_mb(files: Sequence[Delivered], specification: runner.Specification) -> float:
+    runner.run(
+        files, specification, IterativeExecutor(status=False, retries=0), allow_partial=False
+    )
     # The figure of getrusage begins with that of the process that started this one.
     status = Path("/proc/self/status").read_text()
     (kilobytes,) = re.findall(r"VmHWM:\s*(\d+) kB", status)

@@ -8,7 +8,7 @@
 Options of ``jobs`` go to Snakemake: ``--cores 2``, or ``--profile profiles/slurm``; so do those of
 ``overhead``, which is the default run on one core without any. ``cores`` reads so many names of one
 file that it makes, of as many events as a file of the task, and takes the faster of two runs, which
-alternate. Everything is made in a temporary folder. Wall time says little where others use the
+alternate. Everything is written to a temporary folder. Wall time says little where others use the
 machine: CPU time, of all processes together, stands beside it.
 """
 
@@ -119,9 +119,9 @@ def plan(folder: Path, numbers: Sequence[int]) -> None:
         }
         (folder / "fileset.json").write_text(json.dumps(fileset))
         for files_per_job in ("auto", "1"):
-            given = {"input": {"kind": "fileset", "path": "fileset.json"}}
-            given |= {"files_per_job": files_per_job if files_per_job == "auto" else 1}
-            configured(folder, given)
+            values = {"input": {"kind": "fileset", "path": "fileset.json"}}
+            values |= {"files_per_job": files_per_job if files_per_job == "auto" else 1}
+            configured(folder, values)
             command = workflow("--cores", "2", "--dry-run", "--quiet", "all", *CONFIGURED)
             cost = run(command, folder)
             row = (number, files_per_job, *(f"{value:.0f}" for value in cost))
@@ -162,21 +162,21 @@ def cores(folder: Path, number: int, record: Path | None) -> None:
         manifests = [f"results/manifests/ttbar__nominal/{i:04d}.json" for i in range(batches)]
         run(workflow("--cores", "2", *CONFIGURED, *manifests), folder / name)
         shutil.move(folder / name / "results", folder / name / "delivered")
-    found: dict[tuple[str, int], list[tuple[Cost, float]]] = {}
+    costs: dict[tuple[str, int], list[tuple[Cost, float]]] = {}
     for i in range(REPEATS):
         for name, n_files in files_per_job.items():
             for n in (1, 2):
                 configured(folder / name, scaled(name, n_files, n))
-                found.setdefault((name, n), []).append(filled(folder / name, n))
-                wall = found[name, n][-1][0].wall
+                costs.setdefault((name, n), []).append(filled(folder / name, n))
+                wall = costs[name, n][-1][0].wall
                 print(f"run {i + 1}: {name}, {n} cores, {wall:.1f} s", file=sys.stderr)
     print("| histograms by | cores | wall [s] | CPU [s] | in stages [s] | efficiency |")
     print("| --- | --- | --- | --- | --- | --- |")
     rows = []
-    for (name, n), runs in found.items():
+    for (name, n), runs in costs.items():
         # What else the machine does only makes a run slower.
         cost, stages = min(runs)
-        efficiency = min(found[name, 1])[0].wall / n / cost.wall
+        efficiency = min(costs[name, 1])[0].wall / n / cost.wall
         shown = " | ".join(f"{value:.0f}" for value in (cost.wall, cost.cpu, stages))
         print(f"| {name} | {n} | {shown} | {efficiency:.2f} |")
         row = {"histograms by": name, "cores": n, "wall": cost.wall, "cpu": cost.cpu}
@@ -207,20 +207,20 @@ def filled(folder: Path, n: int) -> tuple[Cost, float]:
     command = workflow("--cores", str(n), *CONFIGURED, "results/histograms.root")
     # With one worker only, Dask's scheduler would have the second core to itself.
     cost = run(command, folder, cores=n)
-    found = runtimes.collect([folder / "results/benchmarks"], {"histogram", "merge"})
-    return cost, sum(time.wall for time in found)
+    times = runtimes.collect([folder / "results/benchmarks"], {"histogram", "merge"})
+    return cost, sum(time.wall for time in times)
 
 
-def configured(folder: Path, given: Mapping[str, object]) -> None:
+def configured(folder: Path, values: Mapping[str, object]) -> None:
     """Write a configuration for ``CONFIGURED``."""
-    (folder / "run.yaml").write_text(json.dumps(given))
+    (folder / "run.yaml").write_text(json.dumps(values))
 
 
 def overhead(folder: Path, options: Sequence[str]) -> None:
     """Run the workflow, and compare its time with that of its stages."""
     cost = run(workflow(*placed(options)), folder)
-    found = runtimes.collect(sorted(folder.glob("results/**/benchmarks")))
-    stages, jobs = sum(time.wall for time in found), sum(time.jobs for time in found)
+    times = runtimes.collect(sorted(folder.glob("results/**/benchmarks")))
+    stages, jobs = sum(time.wall for time in times), sum(time.jobs for time in times)
     print(f"{jobs} jobs: {cost.wall:.0f} s wall, {stages:.0f} s in stages, {cost.cpu:.0f} s CPU")
     print(f"overhead {cost.wall / stages - 1:.1%}, {(cost.wall - stages) / jobs:.2f} s a job")
 

@@ -5,14 +5,19 @@ The benchmark takes it as the measure: it gives the entries of the histograms of
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import awkward as ak
+import correctionlib.schemav2 as schema
 import hist
 import numpy as np
 from coffea.processor import ProcessorABC
+from correctionlib.highlevel import Correction
 
-from agc_pipeline.analyses.cms_ttbar.smearing import standard_normal
+# What the random numbers of the resolution depend on.
+_IDENTITY = ("seed", "run", "luminosityBlock", "event", "jet")
+_SEED = 1
 
 
 class Selected(NamedTuple):
@@ -53,16 +58,18 @@ class TextbookProcessor(ProcessorABC):
             if variation == "pt_scale_up":
                 jets = ak.with_field(jets, jets.pt * 1.03, "pt")
             elif variation == "pt_res_up":
-                normal = standard_normal(events, jets, seed=1)
-                jets = ak.with_field(jets, jets.pt * (1 + 0.05 * normal), "pt")
+                jets = ak.with_field(jets, jets.pt * (1 + 0.05 * _normals(events)), "pt")
             jets = jets[(jets.pt > 30) & (abs(jets.eta) < 2.4) & (jets.jetId == 6)]
             lepton = ak.num(electrons) + ak.num(muons) == 1
             tagged = ak.sum(jets.btagCSVV2 > 0.5, axis=1)
             enough = lepton & (ak.num(jets) >= 4)
             for region, mask in (("4j1b", tagged == 1), ("4j2b", tagged >= 2)):
-                chosen = enough & mask
+                in_region = enough & mask
                 event = Selected(
-                    jets[chosen], electrons[chosen], muons[chosen], events.event[chosen]
+                    jets[in_region],
+                    electrons[in_region],
+                    muons[in_region],
+                    events.event[in_region],
                 )
                 values = self.observables(region, event)
                 _fill(histograms, variation, values)
@@ -107,6 +114,34 @@ class TextbookProcessor(ProcessorABC):
 def _fill(histograms: Any, name: str, values: dict[str, Any], weight: Any = 1.0) -> None:
     for region, observable in values.items():
         histograms[region].fill(variation=name, observable=observable, weight=weight)
+
+
+@cache
+def _generator() -> Correction:
+    return schema.Correction(
+        name="pt_resolution",
+        version=1,
+        inputs=[schema.Variable(name=name, type="int") for name in _IDENTITY],
+        output=schema.Variable(name="normal", type="real"),
+        data=schema.HashPRNG(nodetype="hashprng", inputs=list(_IDENTITY), distribution="normal"),
+    ).to_evaluator()
+
+
+def _normals(events: Any) -> Any:
+    """A standard normal number for each stored jet, by correctionlib."""
+    counts = ak.num(events.Jet)
+
+    def per_jet(values: Any) -> Any:
+        return np.repeat(ak.to_numpy(values).astype(np.int64), ak.to_numpy(counts))
+
+    numbers = _generator().evaluate(
+        _SEED,
+        per_jet(events.run),
+        per_jet(events.luminosityBlock),
+        per_jet(events.event),
+        ak.to_numpy(ak.flatten(ak.local_index(events.Jet.pt))).astype(np.int64),
+    )
+    return ak.unflatten(numbers, counts)
 
 
 def _trijet_mass(jets: Any) -> Any:

@@ -11,7 +11,6 @@ smallest log loss is the one to choose. Fractions of the chosen set are then fla
 import argparse
 import time
 from collections.abc import Iterator
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,15 @@ import numpy as np
 import yaml
 
 from agc_pipeline import analyses
+from agc_pipeline.analyses.cms_ttbar.jet_assignment import JET_ASSIGNMENT
+from agc_pipeline.analyses.cms_ttbar.jet_assignment import training as jets
+from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.datasets import InputFile
+from agc_pipeline.declaration.analysis import union
 from agc_pipeline.learning import evaluation, example_files, training
 from agc_pipeline.learning.examples import Examples
 from agc_pipeline.learning.settings import TrainingSettings
+from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.readers.settings import ReadingSettings
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -44,25 +48,37 @@ def read(paths: list[Path]) -> Examples:
     physics = yaml.safe_load((CONFIG / ANALYSIS / "physics.yaml").read_text())["physics"]
     delivery = yaml.safe_load((CONFIG / "default.yaml").read_text())["delivery"]
     analysis = analyses.load(ANALYSIS)
-    module = analyses.load_training(ANALYSIS)
-    make = partial(
-        module.examples,
+    own = analysis.learned_settings(physics[JET_ASSIGNMENT.name])
+    processing = Processing(
+        analysis,
         analysis.selection(physics["selection"]),
-        analysis.assignment(physics["jet_assignment"]),
+        analysis.dataset(JET_ASSIGNMENT.trained_on),
     )
+
+    def examples_of(arrays: Any) -> Examples:
+        columns = ArrayColumns(arrays, analysis.layout)
+        return jets.examples(processing.nominal(columns, jets.MASK), own)
+
+    columns = analysis.columns(processing.dataset, processing.selection, learned=True)
     files = [InputFile(urls=(str(path),)) for path in paths]
     settings = ReadingSettings(chunk_size=delivery["chunk_size"], network=delivery["network"])
-    examples, _ = example_files.read(files, module.COLUMNS, make, settings, n_events_max=10**9)
+    examples, _ = example_files.read(
+        files,
+        union([columns, jets.READS]),
+        analysis.layout,
+        examples_of,
+        settings,
+        n_events_max=10**9,
+    )
     return examples
 
 
 def row(examples: Examples, test: Examples | None, settings: TrainingSettings) -> list[str]:
     """What a set of hyperparameters can do."""
-    names = analyses.load_training(ANALYSIS).FEATURES
     start = time.process_time()
-    trained = training.train_both(examples, names, settings, threads=1)
+    trained = training.train_both(examples, jets.FEATURES, settings, threads=1)
     seconds = time.process_time() - start
-    rows, models = evaluation.evaluate(examples if test is None else test, names, trained)
+    rows, models = evaluation.evaluate(examples if test is None else test, jets.FEATURES, trained)
     fractions = [
         f"{100 * item.value:.1f} ± {100 * item.uncertainty:.1f}"
         for item in (rows[0].part, rows[0].whole, rows[0].baseline)
@@ -87,10 +103,12 @@ def main() -> None:
     print(f"{len(examples)} events, judged on {len(examples if test is None else test)}\n")
     titles = ("log loss", "hadronic top [%]", "all four [%]", "trijet [%]", "trees", "CPU [s]")
     print("| hyperparameters |", " | ".join(titles), "|\n|" + " --- |" * (len(titles) + 1))
-    for chosen in [settings.hyperparameters] if arguments.configured else sets():
-        found = row(examples, test, settings.model_copy(update={"hyperparameters": chosen}))
-        text = ", ".join(f"{name} {value}" for name, value in chosen.items())
-        print(f"| {text} |", " | ".join(found), "|", flush=True)
+    for hyperparameters in [settings.hyperparameters] if arguments.configured else sets():
+        cells = row(
+            examples, test, settings.model_copy(update={"hyperparameters": hyperparameters})
+        )
+        text = ", ".join(f"{name} {value}" for name, value in hyperparameters.items())
+        print(f"| {text} |", " | ".join(cells), "|", flush=True)
 
 
 if __name__ == "__main__":

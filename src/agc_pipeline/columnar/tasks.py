@@ -25,6 +25,7 @@ from agc_pipeline.readers.settings import Format
 from agc_pipeline.readers.tuning import (
     inflate_with_libdeflate,
     keep_freed_memory,
+    read_headers_faster,
     without_garbage_collection,
 )
 
@@ -39,6 +40,8 @@ class MetadataTask:
     def __call__(self, path: str) -> dict[str, tuple[FileMetadata, Seconds] | InputError]:
         """By path, the metadata and what they cost, or why the file cannot be read."""
         keep_freed_memory()
+        inflate_with_libdeflate()
+        read_headers_faster()
         watch = Stopwatch()
         try:
             with without_garbage_collection():
@@ -62,6 +65,7 @@ class ColumnsTask:
         """The processing's output, events ``processed`` of the file, and what it cost."""
         keep_freed_memory()
         inflate_with_libdeflate()
+        read_headers_faster()
         clock = Clock()
         try:
             with without_garbage_collection(), self._opened(chunk, clock) as columns:
@@ -122,6 +126,7 @@ class CoffeaTask:
     def __call__(self, chunk: Chunk) -> dict[str, Any]:
         """The processing's output, events ``processed`` of the file, and what it cost."""
         inflate_with_libdeflate()
+        read_headers_faster()
         clock = Clock()
         try:
             if self._kind == "parquet":

@@ -12,12 +12,12 @@ from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.delivery.outcome import Outcome, Results, entry, promised
-from agc_pipeline.delivery.preselected import SkimContent
+from agc_pipeline.delivery.preselected import SkimContent, open_input
 from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.delivery.store import Store
 from agc_pipeline.errors import InputError
-from agc_pipeline.readers.opening import check_entries, identity, open_tree
+from agc_pipeline.readers.opening import check_entries, identity
 from agc_pipeline.readers.settings import ReadingSettings
 
 log = logging.getLogger(__name__)
@@ -144,7 +144,7 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
         raise TypeError("the backend local needs a store and a format")
     path = task.store.path(file)
     content = task.content
-    with open_tree(url, content.columns, content.layout, task.reading.network) as tree:
+    with open_input(url, content, task.reading.network) as tree:
         check_entries(tree.num_entries, promised(file)[0], url=url)
         counts = write_skim(
             tree,
@@ -179,7 +179,7 @@ def _sum_of_weights(content: SkimContent, tree: Any) -> float | None:
 def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
     """Check the file, to be read as it is."""
     content = task.content
-    with open_tree(url, content.columns, content.layout, task.reading.network) as tree:
+    with open_input(url, content, task.reading.network) as tree:
         entries = tree.num_entries
         check_entries(entries, promised(file)[0], url=url)
         origin, weights = identity(tree), _sum_of_weights(content, tree)

@@ -21,9 +21,15 @@ from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.chunks import chunks
 from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.nano_events import of_root
-from agc_pipeline.readers.opening import bytes_read, entry_ranges, present_branches
+from agc_pipeline.readers.opening import bytes_read, entry_ranges, open_tree, present_branches
 from agc_pipeline.readers.remote import is_remote
-from agc_pipeline.readers.tuning import keep_freed_memory
+from agc_pipeline.readers.settings import NetworkSettings
+from agc_pipeline.readers.tuning import (
+    inflate_with_libdeflate,
+    keep_freed_memory,
+    read_headers_faster,
+    without_garbage_collection,
+)
 
 # Of columns in memory at a time, at most.
 _CHUNK_BYTES = 200_000_000
@@ -52,6 +58,27 @@ class SkimContent:
     generated: Callable[[Any], float] | None
     description: Any
     code: tuple[str, ...]
+
+
+def open_input(url: str, content: SkimContent, network: NetworkSettings | None = None) -> Any:
+    """Open an input file that has all columns of the skim.
+
+    Args:
+        url: path or address of the file.
+        content: of the skim.
+        network: time-outs for remote files; None leaves them to uproot.
+
+    Returns:
+        TTree or RNTuple; closing it closes the file.
+
+    Raises:
+        ReadError: if the file cannot be read.
+        InputError: if it holds no such tree, or lacks a column.
+    """
+    inflate_with_libdeflate()
+    read_headers_faster()
+    with without_garbage_collection():
+        return open_tree(url, content.columns, content.layout, network)
 
 
 class PreselectionReader(Protocol):
