@@ -11,10 +11,10 @@ from agc_pipeline.declaration import Analysis
 
 PACKAGE = "agc_pipeline"
 # Folders of an analysis that count in another way: values of the configuration are passed on as
-# settings, published histograms and input files are inputs of the rules that read them, tests are no
-# part of a run.
+# settings, published histograms and input files are inputs of the rules that read them, tests are
+# no part of a run.
 _APART = ("config", "input", "published", "tests", "__pycache__")
-# Files that count as little: a configuration for --configfile, and what people read.
+# Single files that are no part of it either: a configuration for --configfile, and what people read.
 _FILES_APART = ("run.yaml", "README.md")
 
 
