@@ -1,7 +1,7 @@
 """An analysis in a folder outside the package that uses what a declaration can say, on toy events.
 
-Generator weights near 1e-5 with their sum from another tree, slices of a process, a dataset that fills
-two processes, single records, data of two eras, several free normalisations.
+Generator weights near 1e-5 with their sum from another tree, slices of a process, a dataset that
+fills two processes, single records, data of two eras, several free normalisations.
 """
 
 import math
@@ -267,6 +267,7 @@ def _events(rng: np.random.Generator, shape: tuple[float, ...], n: int) -> dict[
         "MET_pt": (20 + rng.exponential(shape[2], n)).astype(np.float32),
         "MET_phi": rng.uniform(-3, 3, n).astype(np.float32),
         "PV_npvs": rng.poisson(20, n).astype(np.int32),
+        **{f"PV_{axis}": rng.normal(0, 1, n).astype(np.float32) for axis in "xyz"},
         "Jet_pt": lists(25 + rng.exponential(shape[1], total)),
         "Jet_eta": lists(rng.normal(0, 1, total)),
         "Jet_phi": lists(rng.uniform(-3, 3, total)),
