@@ -1,4 +1,4 @@
-"""Analyses outside the package, run to their report: a new one, and one with all that they can say."""
+"""Analyses outside the package, run to their report."""
 
 import os
 import subprocess
