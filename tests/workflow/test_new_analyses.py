@@ -1,6 +1,7 @@
 """Analyses outside the package, run to their report."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -114,7 +115,8 @@ def test_a_new_analysis_is_finished_and_passes_its_test(dimuon: Path) -> None:
     events = dimuon / "my_dimuon/events.py"
     before = events.read_text()
     events.write_text(before + "\n# A change.\n")
-    assert "rule histogram" in snakemake(dimuon, "my_dimuon/run.yaml", *options)
+    todo = snakemake(dimuon, "my_dimuon/run.yaml", *options)
+    assert re.search(r"^histogram +3$", todo, re.MULTILINE), todo
     events.write_text(before)
     assert "1 passed" in run("pytest", "-q", "-p", "no:cacheprovider", "my_dimuon", folder=dimuon)
 
