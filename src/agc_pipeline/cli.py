@@ -58,7 +58,9 @@ def _doctor(arguments: argparse.Namespace) -> None:
 
 def _learned(configuration: Mapping[str, Any]) -> str | None:
     """Key of the configuration of the learned observables of its analysis, if it has any."""
-    learned = analyses.load(str(configuration["analysis"])).learned
+    # Away from the Snakefile and without a configuration there is none.
+    name = configuration.get("analysis")
+    learned = None if name is None else analyses.load(str(name)).learned
     return None if learned is None else learned.name
 
 

@@ -141,9 +141,7 @@ class _Contract:
                 counts = write_skim(
                     tree, content, skim, url=str(path), kind=kind, chunk_size=_SMALL
                 )
-            entries.append(
-                _delivered(skim, counts.before, counts.after, source.sum_of_weights)
-            )
+            entries.append(_delivered(skim, counts.before, counts.after, source.sum_of_weights))
         return entries
 
     def _run(
