@@ -14,7 +14,7 @@ PACKAGE = "agc_pipeline"
 # settings, published histograms and input files are inputs of the rules that read them, tests are
 # no part of a run.
 _APART = ("config", "input", "published", "tests", "__pycache__")
-# Single files that are no part of it either: a configuration for --configfile, and what people read.
+# Nor are these: a configuration for --configfile, and what people read.
 _FILES_APART = ("run.yaml", "README.md")
 
 
