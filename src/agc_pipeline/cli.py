@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agc_pipeline import analyses, config
+from agc_pipeline import analyses, config, new
 from agc_pipeline.doctor.examine import examine
 from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import PipelineError
@@ -25,11 +25,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     doctor.add_argument(
         "--timeout", type=float, default=_TIMEOUT, help="seconds for all probes (%(default)g)"
     )
+    doctor.set_defaults(run=_doctor)
+    start = commands.add_parser("new", help="write a small analysis that runs, to be changed")
+    start.add_argument("name", metavar="NAME", help="of the analysis and of its folder")
+    start.set_defaults(run=_new)
     arguments = options.parse_args(argv)
     try:
-        configuration = config.read(arguments.configfile, root=Path())
+        arguments.run(arguments)
     except PipelineError as error:
         sys.exit(f"error: {error}")
+
+
+def _new(arguments: argparse.Namespace) -> None:
+    folder = new.write(arguments.name, Path.cwd())
+    print(f"wrote the analysis {folder.name}, see {folder.name}/README.md; run it with")
+    print(f"  {new.command(folder)}")
+
+
+def _doctor(arguments: argparse.Namespace) -> None:
+    configuration = config.read(arguments.configfile, root=Path())
     findings = examine(
         configuration,
         learned=_learned(configuration),
@@ -44,7 +58,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _learned(configuration: Mapping[str, Any]) -> str | None:
     """Key of the configuration of the learned observables of its analysis, if it has any."""
-    learned = analyses.load(str(configuration["analysis"])).learned
+    # Away from the Snakefile and without a configuration there is none.
+    name = configuration.get("analysis")
+    learned = None if name is None else analyses.load(str(name)).learned
     return None if learned is None else learned.name
 
 

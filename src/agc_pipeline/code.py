@@ -1,7 +1,7 @@
 """Which files a stage depends on, so that Snakemake runs it again when one of them changes."""
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec, resolve_name
@@ -12,8 +12,11 @@ from agc_pipeline.declaration import Analysis
 
 PACKAGE = "agc_pipeline"
 # Folders of an analysis that count in another way: values of the configuration are passed on as
-# settings, published histograms are inputs of the rules that read them, tests are no part of a run.
-_APART = ("config", "published", "tests", "__pycache__")
+# settings, published histograms and input files are inputs of the rules that read them, tests are
+# no part of a run.
+_APART = ("config", "input", "published", "tests", "__pycache__")
+# Nor are these: a configuration for --configfile, and what people read.
+_FILES_APART = ("run.yaml", "README.md")
 
 
 def of_stage(
@@ -116,8 +119,8 @@ def _data(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _apart(parts: Collection[str]) -> bool:
-    return any(part in _APART for part in parts)
+def _apart(parts: Sequence[str]) -> bool:
+    return any(part in _APART for part in parts) or (len(parts) == 1 and parts[0] in _FILES_APART)
 
 
 def _root(name: str) -> str:

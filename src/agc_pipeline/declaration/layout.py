@@ -55,19 +55,24 @@ class Layout:
         return f"n{collection}"
 
 
-_MOMENTUM = ("pt", "eta", "phi", "mass")
+_DIRECTION = ("pt", "eta", "phi")
+_MOMENTUM = (*_DIRECTION, "mass")
 _CANDIDATE = (*_MOMENTUM, "charge")
-# What coffea's NanoAODSchema needs to make vectors of them.
+# What coffea's NanoAODSchema needs to make vectors of them, beside what it adds itself.
 _COMPLETE = {
-    "Electron": _CANDIDATE,
-    "Muon": _CANDIDATE,
-    "Tau": _CANDIDATE,
-    "Photon": _CANDIDATE,
-    "Jet": _MOMENTUM,
-    "FatJet": _MOMENTUM,
-    "MET": ("pt", "phi"),
-    "PuppiMET": ("pt", "phi"),
+    **dict.fromkeys(("Electron", "LowPtElectron", "Muon", "Tau", "GenVisTau"), _CANDIDATE),
+    **dict.fromkeys(("Photon", "FsrPhoton", "IsoTrack", "SoftActivityJet", "TrigObj"), _DIRECTION),
+    **dict.fromkeys(("Jet", "FatJet", "SubJet", "GenJet", "GenJetAK8", "SubGenJetAK8"), _MOMENTUM),
+    **dict.fromkeys(("GenPart", "GenDressedLepton", "GenIsolatedPhoton", "LHEPart"), _MOMENTUM),
+    **dict.fromkeys(("MET", "PuppiMET", "RawMET", "RawPuppiMET", "GenMET"), ("pt", "phi")),
+    **dict.fromkeys(("CaloMET", "ChsMET", "TkMET", "METFixEE2017"), ("pt", "phi")),
+    "PV": ("x", "y", "z"),
+    "SV": ("x", "y", "z", *_MOMENTUM),
 }
+_RECORDS = (
+    *("MET", "PuppiMET", "RawMET", "RawPuppiMET", "GenMET", "CaloMET", "ChsMET", "TkMET"),
+    *("METFixEE2017", "HLT", "L1", "Flag", "Generator", "Pileup", "PV", "GenVtx", "LHE"),
+)
 
 
 def NanoAOD(*, tree: str = "Events", records: Iterable[str] = ()) -> Layout:  # noqa: N802 - a format
@@ -75,10 +80,9 @@ def NanoAOD(*, tree: str = "Events", records: Iterable[str] = ()) -> Layout:  # 
 
     Args:
         tree: its name.
-        records: single records beside MET, PuppiMET, RawMET, HLT, Flag, Generator, Pileup, PV, LHE.
+        records: single records beside those of CMS, such as MET, HLT, Flag, Pileup and PV.
     """
-    usual = ("MET", "PuppiMET", "RawMET", "HLT", "Flag", "Generator", "Pileup", "PV", "LHE")
-    return Layout(tree=tree, records=frozenset((*usual, *records)), complete=_COMPLETE)
+    return Layout(tree=tree, records=frozenset((*_RECORDS, *records)), complete=_COMPLETE)
 
 
 def Flat(  # noqa: N802 - a format

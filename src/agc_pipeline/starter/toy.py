@@ -15,13 +15,21 @@ _FILES = {"zmumu": (20_000, 1.0), "continuum": (20_000, 0.0), "data": (6_000, 0.
 _MUON_MASS = 0.10566
 
 
-def write(folder: Path) -> dict[str, Path]:
-    """Write a file for each dataset; gives their paths by dataset."""
+def write(folder: Path, scale: float = 1.0) -> dict[str, Path]:
+    """Write a file for each dataset.
+
+    Args:
+        folder: of the files.
+        scale: factor on their numbers of events.
+
+    Returns:
+        Dataset to the path of its file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for number, (name, (n_events, share)) in enumerate(_FILES.items()):
         paths[name] = folder / f"{name}.root"
-        _write(paths[name], n_events, share, np.random.default_rng(number))
+        _write(paths[name], round(scale * n_events), share, np.random.default_rng(number))
     return paths
 
 

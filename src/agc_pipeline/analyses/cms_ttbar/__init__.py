@@ -3,13 +3,14 @@
 Source: task of the IRIS-HEP Analysis Grand Challenge, version 2.
 """
 
-from agc_pipeline.analyses.cms_ttbar.jet_assignment import JET_ASSIGNMENT
-from agc_pipeline.analyses.cms_ttbar.objects import requirements
-from agc_pipeline.analyses.cms_ttbar.processes import DATASETS, PROCESSES, PSEUDODATA, TTBAR
-from agc_pipeline.analyses.cms_ttbar.regions import REGIONS
-from agc_pipeline.analyses.cms_ttbar.settings import TtbarPhysics
-from agc_pipeline.analyses.cms_ttbar.systematics import SYSTEMATICS
 from agc_pipeline.declaration import Analysis, Columns, Dataset, Free
+
+from .jet_assignment import JET_ASSIGNMENT
+from .objects import requirements
+from .processes import DATASETS, PROCESSES, PSEUDODATA, TTBAR
+from .regions import REGIONS
+from .settings import TtbarPhysics
+from .systematics import SYSTEMATICS
 
 
 def reads(_: Dataset) -> Columns:

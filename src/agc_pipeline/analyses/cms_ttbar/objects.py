@@ -6,8 +6,9 @@ Source: task of the IRIS-HEP Analysis Grand Challenge, version 2; numbers in
 
 import numpy as np
 
-from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.declaration import Count, Cut, Dataset, Objects
+
+from .settings import Selection
 
 
 def good_electrons(selection: Selection) -> Objects:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from agc_pipeline.analyses.cms_ttbar import kernels
-from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.declaration import Region
 from agc_pipeline.readers.columns import Array, Collection
+
+from . import kernels
+from .settings import Selection
 
 # 25 bins of 20 GeV are filled. The fit has bins of 40 GeV from 110 GeV, where the control region
 # starts: four jets of 30 GeV.

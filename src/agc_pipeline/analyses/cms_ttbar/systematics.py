@@ -6,11 +6,12 @@ Source: task of the IRIS-HEP Analysis Grand Challenge, version 2.
 from functools import partial
 from typing import Any
 
-from agc_pipeline.analyses.cms_ttbar.hashing import LIMIT, standard_normals
-from agc_pipeline.analyses.cms_ttbar.processes import ALL, TTBAR, WJETS
-from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.declaration import Change, Systematic, Variation
 from agc_pipeline.readers.columns import Array
+
+from .hashing import LIMIT, standard_normals
+from .processes import ALL, TTBAR, WJETS
+from .settings import Selection
 
 # Number of leading selected jets whose b-tagging uncertainty has a nuisance parameter of its own.
 _BTAG_PARAMETERS = 4

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import ASSIGNED_REGIONS
 from agc_pipeline.declaration import Learned
+
+from .observables import ASSIGNED_REGIONS
 
 
 def _scoring(settings: Any, models: Path, scoring: Any) -> Any:
     # Forests take long to import, and most jobs have none.
-    from agc_pipeline.analyses.cms_ttbar.jet_assignment.assign import assignment  # noqa: PLC0415
+    from .assign import assignment  # noqa: PLC0415
 
     return assignment(settings, models, scoring)
 
@@ -25,5 +26,5 @@ JET_ASSIGNMENT = Learned(
         "Jet": ("qgl",),
     },
     scorer=_scoring,
-    training="agc_pipeline.analyses.cms_ttbar.jet_assignment.training",
+    training=f"{__name__}.training",
 )

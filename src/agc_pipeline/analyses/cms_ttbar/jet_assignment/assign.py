@@ -6,7 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import (
+from agc_pipeline.learning import models as pairs
+from agc_pipeline.learning.scoring import ForestScorer, Scorer
+from agc_pipeline.learning.settings import ScoringSettings
+
+from ..settings import JetAssignment, Selection
+from .features import (
     FEATURES,
     GROUPS,
     Array,
@@ -14,10 +19,6 @@ from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import (
     features,
     the_leptons,
 )
-from agc_pipeline.analyses.cms_ttbar.settings import JetAssignment, Selection
-from agc_pipeline.learning import models as pairs
-from agc_pipeline.learning.scoring import ForestScorer, Scorer
-from agc_pipeline.learning.settings import ScoringSettings
 
 # Events whose features are in memory at a time: up to 30 MB.
 _EVENTS = 2000

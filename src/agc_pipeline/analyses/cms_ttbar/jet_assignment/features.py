@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import FEATURES
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import n_permutations
 from agc_pipeline.compiling import kernel
 from agc_pipeline.readers.columns import offsets_of
+
+from .observables import FEATURES
+from .permutations import n_permutations
 
 __all__ = ["FEATURES", "GROUPS", "Jets", "Leptons", "features"]
 

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agc_pipeline.analyses.cms_ttbar.kernels import Array
 from agc_pipeline.compiling import kernel
+
+from ..kernels import Array
 
 # What training reads in addition to the columns of the analysis.
 COLUMNS = {"GenPart": ("eta", "phi", "pdgId", "statusFlags", "genPartIdxMother")}

@@ -4,8 +4,9 @@ Light, as everything of the declaration. Source: task of the IRIS-HEP Analysis G
 version 2, machine learning.
 """
 
-from agc_pipeline.analyses.cms_ttbar.regions import two_tags
 from agc_pipeline.declaration import Region
+
+from ..regions import two_tags
 
 # Where jets are assigned, and what it is called there.
 SIGNAL_REGION = "4j2b"

@@ -4,20 +4,21 @@ from typing import Any
 
 import numpy as np
 
-from agc_pipeline.analyses.cms_ttbar import kernels
-from agc_pipeline.analyses.cms_ttbar.jet_assignment import matching
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import (
+from agc_pipeline.learning.examples import Examples, Wording
+from agc_pipeline.readers.columns import offsets_of
+
+from .. import kernels
+from ..kernels import Array
+from ..regions import momenta, two_tags
+from ..settings import JetAssignment
+from . import matching
+from .features import (
     FEATURES,
     considered_jets,
     features,
     the_leptons,
 )
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import N_PARTONS, permutations
-from agc_pipeline.analyses.cms_ttbar.kernels import Array
-from agc_pipeline.analyses.cms_ttbar.regions import momenta, two_tags
-from agc_pipeline.analyses.cms_ttbar.settings import JetAssignment
-from agc_pipeline.learning.examples import Examples, Wording
-from agc_pipeline.readers.columns import offsets_of
+from .permutations import N_PARTONS, permutations
 
 __all__ = ["FEATURES", "MASK", "READS", "WORDING", "examples"]
 

@@ -1,0 +1,264 @@
+"""Analyses outside the package, run to their report."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uproot
+import yaml
+
+import weighted_analysis
+from agc_pipeline import histograms
+from agc_pipeline.analyses import load
+from agc_pipeline.files import read_json
+from conftest import ROOT
+
+pytestmark = pytest.mark.workflow
+
+
+def run(*command: str, folder: Path) -> str:
+    """Output of a command that must succeed in a folder."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PATH": path},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def snakemake(folder: Path, configuration: str, *options: str) -> str:
+    files = ("-s", str(ROOT / "Snakefile"), "--configfile", configuration)
+    return run("snakemake", "--cores", "2", *files, "--nocolor", *options, folder=folder)
+
+
+def bestfit(fit: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Parameter to its value and uncertainty."""
+    return {
+        label: (value, size)
+        for label, value, size in zip(
+            fit["labels"], fit["bestfit"], fit["uncertainty"], strict=True
+        )
+    }
+
+
+@pytest.fixture(scope="module")
+def dimuon(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a new analysis and its results."""
+    folder = tmp_path_factory.mktemp("new")
+    told = run("agc_pipeline.cli", "new", "my_dimuon", folder=folder)
+    assert f"snakemake --cores 2 -s {ROOT / 'Snakefile'} --configfile my_dimuon/run.yaml" in told
+    snakemake(folder, "my_dimuon/run.yaml", "--config", 'fit={"toys": {"count": 3}}')
+    return folder
+
+
+def invariant_masses(path: Path) -> list[float]:
+    """Masses of the pairs that pass, one event after the other."""
+    masses = []
+    with uproot.open({path: "Events"}) as tree:
+        names = ("pt", "eta", "phi", "charge")
+        arrays = [tree[f"Muon_{name}"].array().tolist() for name in names]
+    for pts, etas, phis, charges in zip(*arrays, strict=True):
+        good = [i for i in range(len(pts)) if pts[i] > 20 and abs(etas[i]) < 2.4]
+        if len(good) == 2 and sum(charges[i] for i in good) == 0:
+            i, j = good
+            angles = np.cosh(etas[i] - etas[j]) - np.cos(phis[i] - phis[j])
+            masses.append(float(np.sqrt(2 * pts[i] * pts[j] * angles)))
+    return masses
+
+
+def test_a_new_analysis_runs_to_its_report(dimuon: Path) -> None:
+    results = dimuon / "results/my_dimuon"
+    report = (results / "report.html").read_text()
+    assert "Z bosons in pairs of muons" in report
+    for word in ("ttbar", "top-quark", "top quark", "b-tag", "4j1b", "trijet"):
+        assert word not in report.lower()
+    closure = read_json(results / "closure.json")
+    generated = {"zmumu": 20_000, "continuum": 20_000, "data": 6_000}
+    weights = {"zmumu": 36 * 100 / 20_000, "continuum": 24 * 100 / 20_000, "data": 1}
+    for name, account in closure["datasets"].items():
+        assert account["events_expected"] == account["events_processed"] == generated[name]
+        assert account["weight"] == pytest.approx(weights[name])
+    observed = histograms.read_root(results / "histograms.root")
+    for name, weight in weights.items():
+        masses = invariant_masses(dimuon / f"my_dimuon/input/{name}.root")
+        counts, _ = np.histogram(masses, bins=np.arange(60, 121, 5))
+        view = observed[f"2mu_{name}"].view()
+        # Masses at edges of bins may round either way.
+        assert view["value"] == pytest.approx(counts * weight, abs=2 * weight)
+        assert view["value"].sum() > 500
+    # The toy data are drawn with 60 % of Z bosons, as many as the cross section predicts.
+    fit = read_json(results / "fit.json")
+    value, uncertainty = bestfit(fit)["zmumu_norm"]
+    assert 0.01 < uncertainty < 0.06
+    assert abs(value - 1) < 3 * uncertainty
+
+
+def test_a_new_analysis_is_finished_and_passes_its_test(dimuon: Path) -> None:
+    options = ("--config", 'fit={"toys": {"count": 3}}', "--dry-run")
+    assert "Nothing to be done" in snakemake(dimuon, "my_dimuon/run.yaml", *options)
+    # What people read is no reason to run anything again, the physics is.
+    readme = dimuon / "my_dimuon/README.md"
+    readme.write_text(readme.read_text() + "\nMine.\n")
+    assert "Nothing to be done" in snakemake(dimuon, "my_dimuon/run.yaml", *options)
+    events = dimuon / "my_dimuon/events.py"
+    before = events.read_text()
+    events.write_text(before + "\n# A change.\n")
+    todo = snakemake(dimuon, "my_dimuon/run.yaml", *options)
+    assert re.search(r"^histogram +3$", todo, re.MULTILINE), todo
+    events.write_text(before)
+    assert "1 passed" in run("pytest", "-q", "-p", "no:cacheprovider", "my_dimuon", folder=dimuon)
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """Results of the weighted analysis, and its files."""
+    folder = tmp_path_factory.mktemp("search")
+    files = weighted_analysis.write(folder)
+    listed = {
+        name: {"files": {file.path.name: len(file.arrays["event"]) for file in entries}}
+        for name, entries in files.items()
+    }
+    content = {
+        "analysis": f"./{weighted_analysis.NAME}",
+        "input": {
+            "kind": "files",
+            "mirrors": {"disk": "data"},
+            "mirror_order": ["disk"],
+            "datasets": listed,
+        },
+        "files_per_job": 2,
+        "histograms": {"chunk_size": 1000},
+        "fit": {"toys": {"count": 3}},
+    }
+    (folder / "run.yaml").write_text(yaml.safe_dump(content))
+    snakemake(folder, "run.yaml")
+    return folder, files
+
+
+def sums(
+    edges: Iterable[float], entries: Iterable[weighted_analysis.Entry]
+) -> tuple[list[float], list[float]]:
+    """Weights and squared weights in bins with under- and overflow."""
+    bounds = list(edges)
+    values, variances = [0.0] * (len(bounds) + 1), [0.0] * (len(bounds) + 1)
+    for entry in entries:
+        number = sum(bound <= entry.value for bound in bounds)
+        values[number] += entry.weight
+        variances[number] += entry.weight**2
+    return values, variances
+
+
+def expected(files: Any) -> dict[str, Any]:
+    """All histograms by plain loops: name to contents and variances."""
+    analysis = load(str(next(iter(files.values()))[0].path.parents[1] / weighted_analysis.NAME))
+    regions = {region.name: region.edges for region in analysis.regions}
+    totals: dict[str, Any] = {}
+    for dataset, entries in files.items():
+        factor = weighted_analysis.factor(dataset, entries)
+        rows: dict[tuple[str, str], list[weighted_analysis.Entry]] = {}
+        for file in entries:
+            for entry in weighted_analysis.entries(dataset, file):
+                suffix = "" if entry.variation == "nominal" else f"_{entry.variation}"
+                name = f"{entry.region}_{entry.process}{suffix}"
+                rows.setdefault((name, entry.region), []).append(entry)
+        for (name, region), row in rows.items():
+            values, variances = np.array(sums(regions[region], row))
+            before = totals.get(name, (0.0, 0.0))
+            totals[name] = (before[0] + values * factor, before[1] + variances * factor**2)
+    return totals
+
+
+def test_every_histogram_is_that_of_plain_loops(search: tuple[Path, Any]) -> None:
+    folder, files = search
+    observed = histograms.read_root(folder / "results/histograms.root")
+    loops = expected(files)
+    assert set(observed) == set(loops)
+    for name, (values, variances) in loops.items():
+        view = observed[name].view(flow=True)
+        if name == "high_data":
+            # In the blinded window there is the expectation: one bin.
+            hidden = [float(edge) for edge in range(80, 581, 25)].index(180) + 1
+            nominal = [loops[f"high_{p}"][0] for p in ("dy", "wlight", "wheavy", "signal")]
+            assert view["value"][hidden] == pytest.approx(sum(nominal)[hidden], rel=1e-5)
+            assert view["value"][hidden] != values[hidden]
+            others = np.arange(len(values)) != hidden
+            assert view["value"][others].tolist() == values[others].tolist()
+            continue
+        scale = np.abs(values).max()
+        assert view["value"] == pytest.approx(values, rel=1e-5, abs=1e-6 * scale)
+        # Weights near 1e-5 keep their squares.
+        assert view["variance"] == pytest.approx(variances, rel=1e-4, abs=1e-6 * variances.max())
+        assert variances.max() > 0
+
+
+def test_sums_of_weights_and_events_are_accounted_for(search: tuple[Path, Any]) -> None:
+    folder, files = search
+    closure = read_json(folder / "results/closure.json")
+    for name, account in closure["datasets"].items():
+        entries = files[name]
+        assert account["events_processed"] == sum(len(file.arrays["event"]) for file in entries)
+        assert account["weight"] == pytest.approx(weighted_analysis.factor(name, entries))
+        weights = [file.generated for file in entries if file.generated is not None]
+        if weights:
+            assert account["sum_of_weights"] == pytest.approx(sum(weights))
+        else:
+            assert account["sum_of_weights"] is None
+
+
+def test_the_model_is_the_declared_one(search: tuple[Path, Any]) -> None:
+    folder, _ = search
+    workspace = read_json(folder / "results/workspace.json")
+    samples = {
+        (channel["name"], sample["name"]): {
+            (modifier["name"], modifier["type"]): modifier["data"]
+            for modifier in sample["modifiers"]
+        }
+        for channel in workspace["channels"]
+        for sample in channel["samples"]
+    }
+    bins = {
+        channel["name"]: len(channel["samples"][0]["data"]) for channel in workspace["channels"]
+    }
+    assert bins == {"two jets": 4, "many jets": 4, "large MET": 2}
+    for (channel, sample), modifiers in samples.items():
+        free = {name for name, kind in modifiers if kind == "normfactor"}
+        assert free == {"signal": {"mu"}, "Drell-Yan": {"dy_norm"}}.get(sample, set())
+        assert modifiers["Luminosity", "normsys"] == pytest.approx({"hi": 1.03, "lo": 0.98})
+        assert ("MET scale", "histosys") in modifiers
+        pileup = sample != "signal" and channel != "large MET"
+        assert (("Pileup", "histosys") in modifiers) is pileup
+        trigger = {name for name, _ in modifiers if name.startswith("Trigger")}
+        region = {"two jets": "low", "large MET": "met"}.get(channel)
+        acts = region is not None and sample in ("Drell-Yan", "signal")
+        assert trigger == ({f"Trigger {region}"} if acts else set())
+        own = {name for name, _ in modifiers if name.startswith("W cross section")}
+        process = {"W+light": "wlight", "W+heavy": "wheavy"}.get(sample)
+        assert own == ({f"W cross section {process}"} if process else set())
+    heavy = samples["two jets", "W+heavy"]["W cross section wheavy", "normsys"]
+    assert heavy == pytest.approx({"hi": 1.2, "lo": 0.85})
+
+
+def test_the_fit_finds_both_normalisations(search: tuple[Path, Any]) -> None:
+    folder, _ = search
+    fit = read_json(folder / "results/fit.json")
+    assert fit["poi"]["name"] == "mu"
+    for name in ("mu", "dy_norm"):
+        value, uncertainty = bestfit(fit)[name]
+        assert 0 < uncertainty < 0.3
+        assert abs(value - 1) < 4 * uncertainty
+    report = (folder / "results/report.html").read_text()
+    assert "A search in MET" in report
+    assert "ttbar" not in report
+    assert (folder / "results/hepdata.tar.gz").stat().st_size > 0
