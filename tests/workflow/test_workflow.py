@@ -310,18 +310,18 @@ if __name__ == "__main__":
     assert another is not None
     rule = another[0].replace("rule validate:", f"rule {name}:").replace("VALIDATE", name.upper())
     rules.write_text(f'{before}\n\n{name.upper()} = directives("{name}")\n\n\n{rule}')
-    target = ("--", "results/counts/n datasets.json")
+    target = "results/counts/n datasets.json"
     try:
-        done = restored.run(*target)
+        done = restored.run(target)
         assert done.returncode == 0, done.stdout
-        written = read_json(restored.folder / target[1])
+        written = read_json(restored.folder / target)
         assert written == {"datasets of cms_ttbar": len(DATASETS)}
-        assert restored.todo(*target) == {}
+        assert restored.todo(target) == {}
         # The report has a table of the rules' run times.
         assert restored.todo() == {"report": 1, "all": 1}
         text = module.read_text()
         module.write_text(text.replace("datasets of", "data sets of"))
-        assert restored.todo(*target) == {"code": 1, name: 1}
+        assert restored.todo(target) == {"code": 1, name: 1}
         log = restored.folder / f"results/logs/{name}.log"
         assert log.exists()
         assert (restored.folder / f"results/benchmarks/{name}.tsv").exists()
