@@ -1,47 +1,13 @@
-"""Which files a stage depends on, so that Snakemake runs it again when one of them changes."""
+"""Which modules a module imports, anywhere in it."""
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
-from agc_pipeline import analyses
-from agc_pipeline.declaration import Analysis
-
 PACKAGE = "agc_pipeline"
-# Folders of an analysis that count in another way: values of the configuration are passed on as
-# settings, published histograms and input files are inputs of the rules that read them, tests are
-# no part of a run.
-_APART = ("config", "input", "published", "tests", "__pycache__")
-# Nor are these: a configuration for --configfile, and what people read.
-_FILES_APART = ("run.yaml", "README.md")
-
-
-def of_stage(
-    stage: str, analysis: Analysis, *modules: str, physics: bool | None = None
-) -> list[str]:
-    """Paths of the files that a stage depends on, sorted.
-
-    A stage that loads analyses depends on all that the declaration imports, and on the data files
-    in the folder of the analysis, such as corrections.
-
-    Args:
-        stage: full name of its module.
-        analysis: of the run.
-        modules: full names of modules of the analysis that are loaded by name.
-        physics: whether the stage depends on the declaration; None finds out.
-    """
-    if physics is None:
-        physics = _path(analyses.__name__) in map(Path, sources(stage))
-    if not physics:
-        return sources(stage, *modules)
-    if analysis.reference is None:
-        raise TypeError(f"the analysis {analysis.name} was not loaded from a folder")
-    location = analyses.locate(analysis.reference)
-    files = map(str, _data(location.folder))
-    return sorted({*sources(stage, location.module, *modules), *files})
 
 
 def sources(*modules: str) -> list[str]:
@@ -61,11 +27,11 @@ def sources(*modules: str) -> list[str]:
         name = pending.pop()
         if name in followed:
             continue
-        followed[name] = _path(name)
+        followed[name] = module_path(name)
         paths.add(followed[name])
         parent = name.rpartition(".")[0]
         while parent:
-            paths.add(_path(parent))
+            paths.add(module_path(parent))
             parent = parent.rpartition(".")[0]
         # The front door imports everything, for notebooks.
         if name != PACKAGE:
@@ -76,7 +42,7 @@ def sources(*modules: str) -> list[str]:
 
 def data(*patterns: str) -> list[str]:
     """Paths of files of this package that are not code, as Snakemake is told them."""
-    package = _path(PACKAGE).parent
+    package = module_path(PACKAGE).parent
     return sorted(near(path) for pattern in patterns for path in package.glob(pattern))
 
 
@@ -99,7 +65,7 @@ def load(name: str) -> None:
     pending = [name]
     while pending:
         module = pending.pop()
-        for imported in _imports(module, _path(module)):
+        for imported in _imports(module, module_path(module)):
             import_module(imported)
             if imported not in seen and _package(imported) == _package(name) != "":
                 seen.add(imported)
@@ -110,24 +76,16 @@ def _package(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def _data(folder: Path) -> Iterator[Path]:
-    """Files of an analysis that are not code."""
-    for path in folder.rglob("*"):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if path.suffix != ".py" and path.is_file() and not hidden and not _apart(parts):
-            yield path
-
-
-def _apart(parts: Sequence[str]) -> bool:
-    return any(part in _APART for part in parts) or (len(parts) == 1 and parts[0] in _FILES_APART)
-
-
 def _root(name: str) -> str:
     return name.partition(".")[0]
 
 
-def _path(name: str) -> Path:
+def module_path(name: str) -> Path:
+    """The file of a module.
+
+    Raises:
+        ModuleNotFoundError: if there is none.
+    """
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no module {name}")

@@ -22,7 +22,7 @@ from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import AnalysisError, ConfigurationError
-from agc_pipeline.inference.binning import edge_problems
+from agc_pipeline.inference.edges import edge_problems
 from agc_pipeline.inference.settings import FitSettings
 from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput
 from agc_pipeline.learning.settings import LearningSettings, Scorer

@@ -81,7 +81,7 @@ def test_what_nothing_fills_is_named(tmp_path: Path) -> None:
 def test_masks_and_observables_of_another_length_are_refused(tmp_path: Path) -> None:
     region = replace(ANALYSIS.regions[0], values=lambda events, _: np.zeros(len(events) + 1))
     analysis = replace(ANALYSIS, regions=(region, ANALYSIS.regions[1]), reference=None)
-    with pytest.raises(AnalysisError, match="an observable of .* events has the shape"):
+    with pytest.raises(AnalysisError, match=r"an observable of .* events has the shape"):
         contract.check(analysis, SELECTION, files(tmp_path), tmp_path / "skims", processes=False)
     region = replace(ANALYSIS.regions[0], mask=lambda events, _: events.count("tagged"))
     analysis = replace(ANALYSIS, regions=(region, ANALYSIS.regions[1]), reference=None)

@@ -11,10 +11,10 @@ import cloudpickle
 import pytest
 
 from agc_pipeline import analyses, config
-from agc_pipeline.code import of_stage
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.plan import Plan
+from agc_pipeline.stages.sources import of_stage
 from analysis_folder import write
 from conftest import ROOT
 

@@ -1,7 +1,6 @@
 """Lists of inputs: from the configuration, from a fileset, and their split over jobs."""
 
 import json
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from agc_pipeline.declaration import Dataset, Fill, Flat, Physics
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.plan import Plan
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.fileset import stage as write_fileset
+from agc_pipeline.stages import fileset
 from conftest import read_config
 
 ANALYSIS = analyses.load("cms_ttbar")
@@ -232,7 +231,7 @@ def test_the_fileset_of_a_run_is_an_input(tmp_path: Path, monkeypatch: pytest.Mo
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps({"n_events": 7, "n_generated": 90}))
     output = Path("results/fileset.json")
-    write_fileset(Namespace(settings=first.fileset(), output=output))
+    fileset.run(fileset.configure(first), fileset.FilesetOptions(output=output))
     entry = json.loads(output.read_text())["ttbar__ME_var"]
     assert entry["metadata"] == {"process": "ttbar", "variation": "ME_var", "xsec_pb": 729.84}
     assert entry["files"]["simulated/ttbar__ME_var/0001.root"] == {

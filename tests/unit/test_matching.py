@@ -11,10 +11,13 @@ import uproot
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agc_pipeline.analyses.cms_ttbar import ANALYSIS
 from agc_pipeline.analyses.cms_ttbar.jet_assignment import matching, training
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import permutations
 from agc_pipeline.analyses.cms_ttbar.settings import JetAssignment, Selection
-from agc_pipeline.delivery.skim import collections
+from agc_pipeline.columnar.processing import Processing
+from agc_pipeline.declaration.analysis import union
+from agc_pipeline.readers.arrays import ArrayColumns
 from oracle.matching import LAST_COPY, Particle, right_assignment
 
 ASSIGNMENT = JetAssignment(n_jets_max=6, azimuth="wrapped", matching_delta_r=0.4)
@@ -146,14 +149,12 @@ def test_a_circle_of_mothers_ends() -> None:
 
 
 def test_real_events(sample: Callable[[str], Path], selection: Selection) -> None:
-    names = [
-        f"{collection}_{field}" if collection else field
-        for collection, fields in training.COLUMNS.items()
-        for field in fields
-    ]
+    processing = Processing(ANALYSIS, selection, ANALYSIS.dataset("ttbar__nominal"))
+    used = union([ANALYSIS.columns(processing.dataset, selection, learned=True), training.READS])
     path = sample("ttbar2017_NanoAODv5_1000ev.root")
-    arrays = uproot.open(path)["Events"].arrays(names)
-    examples = training.examples(selection, ASSIGNMENT, collections(arrays, training.COLUMNS))
+    arrays = uproot.open(path)["Events"].arrays(ANALYSIS.layout.branches(used))
+    columns = ArrayColumns(arrays, ANALYSIS.layout)
+    examples = training.examples(processing.nominal(columns, training.MASK), ASSIGNMENT)
     assert len(examples) == 9
     assert np.add.reduceat(examples.right, examples.offsets[:-1], dtype=int).tolist() == [1] * 9
     # The same events, matched by plain loops over all good jets.

@@ -84,7 +84,9 @@ def test_given_models_are_checked_before_the_first_job(tmp_path: Path) -> None:
 def test_simulated_and_published_input() -> None:
     simulated = plan()
     assert len(simulated.datasets) == 9
-    assert simulate.configure(simulated, "wjets__nominal", "0000").dataset == "wjets__nominal"
+    assert (
+        simulate.configure(simulated, "wjets__nominal", "0000").job["dataset"] == "wjets__nominal"
+    )
     made = plan("published", n_files_max_per_sample=20)
     assert made.datasets == {}
     assert published.configure(made).n_files == 20
@@ -206,7 +208,7 @@ def test_models_are_trained_only_where_they_are_used() -> None:
     assert made.models[0] == "results/models/even.json"
     given = train.configure(made)
     assert given.files == made.datasets["ttbar__nominal"].files
-    assert len(watched(train.training_files(made))) == 2 * len(given.files)
+    assert len(watched(made.training_files)) == 2 * len(given.files)
     earlier = plan("jet-assignment", learning={"models": "mine"})
     assert not earlier.trains
     assert earlier.models[0] == "mine/even.json"

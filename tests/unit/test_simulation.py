@@ -6,14 +6,14 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import pytest
-from agc_pipeline.analyses.cms_ttbar.preselection import one_lepton
-from agc_pipeline.simulation.recipes import RECIPES
 from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
-from agc_pipeline.analyses.cms_ttbar.objects import good_jets, jet_momenta
-from agc_pipeline.analyses.cms_ttbar.regions import region_masks
+from agc_pipeline.analyses.cms_ttbar import ANALYSIS
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
+from agc_pipeline.analyses.cms_ttbar.simulation import RECIPES
+from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.errors import PipelineError
+from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.simulation import nanoaod, particles, production
 from agc_pipeline.simulation.flat import Collection
 from agc_pipeline.simulation.generator import Generator
@@ -130,16 +130,17 @@ def test_sentinels_occur(ttbar: Simulated) -> None:
 
 def selected(events: NanoEvents, selection: Selection) -> dict[str, int]:
     """Number of events in each region of the analysis."""
-    record = {
-        name: ak.zip({field: ak.unflatten(v, c.counts) for field, v in c.columns.items()})
+    branches = {
+        f"{name}_{field}": ak.unflatten(values, c.counts)
         for name, c in events.collections.items()
+        for field, values in c.columns.items()
     }
-    arrays = ak.zip(record, depth_limit=1)
-    jets = jet_momenta(arrays.Jet[one_lepton(arrays, selection)])
-    good = jets[good_jets(jets, selection.jet, pt_min=selection.jet.pt_min)]
+    processing = Processing(ANALYSIS, selection, ANALYSIS.dataset("ttbar__nominal"))
+    columns = ArrayColumns(ak.zip(branches, depth_limit=1), ANALYSIS.layout)
     return {
-        region: int(ak.count_nonzero(mask))
-        for region, mask in region_masks(good, selection.jet).items()
+        region.name: len(processing.nominal(columns, region.mask))
+        for region in ANALYSIS.regions
+        if region.mask is not None
     }
 
 

@@ -1,19 +1,19 @@
 """Which files are simulated at which scale."""
 
 import pytest
-from agc_pipeline.simulation.recipes import RECIPES
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agc_pipeline.analyses.cms_ttbar import ANALYSIS
+from agc_pipeline.analyses.cms_ttbar.simulation import RECIPES, Simulation
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.simulation.settings import SimulationJob, SimulationSettings
+from agc_pipeline.simulation.settings import SimulationJob
 
 SCALES = st.floats(0.001, 30)
 
 
-def settings(scale: float) -> SimulationSettings:
-    return SimulationSettings(scale=scale, seed=20150613, muon_identification=False)
+def settings(scale: float) -> Simulation:
+    return Simulation(scale=scale, seed=20150613, muon_identification=False)
 
 
 def test_every_dataset_of_the_analysis_can_be_simulated() -> None:
@@ -24,8 +24,8 @@ def test_every_dataset_of_the_analysis_can_be_simulated() -> None:
 @given(SCALES, SCALES, st.sampled_from(list(RECIPES)))
 def test_more_events_are_more_files(one: float, other: float, dataset: str) -> None:
     small, large = settings(min(one, other)), settings(max(one, other))
-    before = [small.job(dataset, part, RECIPES) for part in range(small.parts(dataset, RECIPES))]
-    after = [large.job(dataset, part, RECIPES) for part in range(large.parts(dataset, RECIPES))]
+    before = [small.job(dataset, part) for part in range(small.parts(dataset))]
+    after = [large.job(dataset, part) for part in range(large.parts(dataset))]
     assert len(before) <= len(after)
     if len(before) > 1 or before[0].n_chunks == RECIPES[dataset].chunks_per_part:
         # Whole files stay as they are, to the letter.
@@ -39,21 +39,21 @@ def test_more_events_are_more_files(one: float, other: float, dataset: str) -> N
 
 @given(SCALES, st.sampled_from(list(RECIPES)))
 def test_chunks_are_consecutive(scale: float, dataset: str) -> None:
-    n_parts = settings(scale).parts(dataset, RECIPES)
-    jobs = [settings(scale).job(dataset, part, RECIPES) for part in range(n_parts)]
+    n_parts = settings(scale).parts(dataset)
+    jobs = [settings(scale).job(dataset, part) for part in range(n_parts)]
     chunks = [job.first_chunk + i for job in jobs for i in range(job.n_chunks)]
     assert chunks == list(range(len(chunks)))
 
 
 def test_scale_one_is_the_recipe() -> None:
     for dataset, recipe in RECIPES.items():
-        assert settings(1.0).parts(dataset, RECIPES) == recipe.parts
-        assert settings(0.05).parts(dataset, RECIPES) == 1
-        assert settings(0.05).job(dataset, 0, RECIPES).n_chunks <= 2
+        assert settings(1.0).parts(dataset) == recipe.parts
+        assert settings(0.05).parts(dataset) == 1
+        assert settings(0.05).job(dataset, 0).n_chunks <= 2
 
 
 def test_job_holds_nothing_of_the_scale() -> None:
-    job = settings(1.0).job("wjets__nominal", 1, RECIPES)
+    job = settings(1.0).job("wjets__nominal", 1)
     assert SimulationJob.model_validate_json(job.model_dump_json()) == job
     assert set(job.model_dump()) == {
         "dataset",
@@ -67,5 +67,5 @@ def test_job_holds_nothing_of_the_scale() -> None:
 
 def test_unknown_dataset() -> None:
     with pytest.raises(ConfigurationError, match="'ttbar__nominl'") as caught:
-        settings(1.0).parts("ttbar__nominl", RECIPES)
+        settings(1.0).parts("ttbar__nominl")
     assert "ttbar__nominal" in caught.value.remedy

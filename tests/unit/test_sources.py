@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toy
-from agc_pipeline.delivery import sources
+from agc_pipeline.declaration import NANOAOD
+from agc_pipeline.readers import remote
 from agc_pipeline.readers.opening import entry_ranges, open_tree, present_branches, unreadable
 from agc_pipeline.readers.remote import is_remote, joined, requests
 from agc_pipeline.readers.settings import NetworkSettings
@@ -47,7 +48,7 @@ def test_small_gaps_are_bridged_first() -> None:
 def test_requests_are_bounded_and_complete(ranges: list[tuple[int, int]], most: int) -> None:
     spans = joined(ranges)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "_REQUEST_BYTES", most)
+        patch.setattr(remote, "_REQUEST_BYTES", most)
         groups = requests(spans)
     sizes = [sum(stop - start for start, stop in group) for group in groups]
     assert all(size == most for size in sizes[:-1])
@@ -72,8 +73,8 @@ def test_ranges_end_with_clusters(
     path = tmp_path / "a.root"
     write_nanoaod(path, toy.events(100), events_per_piece=30, kind=kind)
     columns = {"": ("run",), "Jet": ("pt",)}
-    with open_tree(str(path), columns) as tree:
-        names = present_branches(tree, columns)
+    with open_tree(str(path), columns, NANOAOD) as tree:
+        names = present_branches(tree, columns, NANOAOD)
         assert list(entry_ranges(tree, names, chunk_size)) == expected
 
 
@@ -124,12 +125,12 @@ class StuckLibrary:
 
 def test_a_stuck_library_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     library = StuckLibrary()
-    monkeypatch.setattr(sources, "_file_system", lambda *_: (library, "path"))
-    monkeypatch.setattr(sources, "_MARGIN", 0.05)
+    monkeypatch.setattr(remote, "_file_system", lambda *_: (library, "path"))
+    monkeypatch.setattr(remote, "_MARGIN", 0.05)
     network = NetworkSettings(
         attempts=1, backoff=1, backoff_max=1, request_timeout=0.05, file_timeout=9
     )
-    source = sources.RemoteSource("http://a/b", network=network)
+    source = remote.RemoteSource("http://a/b", network=network)
     try:
         with pytest.raises(TimeoutError, match="no answer within"):
             source.chunk(0, 10)

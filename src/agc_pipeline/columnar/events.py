@@ -1,4 +1,4 @@
-"""Events as the functions of regions and systematics see them: objects that pass, under a variation.
+"""Events as the functions of regions and systematics see them: what passes, under a variation.
 
 Where an analysis declares its events as "columns", its functions are given ``Events``::
 

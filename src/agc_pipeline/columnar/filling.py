@@ -3,7 +3,8 @@
 Weights and their squares are rounded to multiples of 2^-24 of a unit, about 6e-8: float64 adds such
 numbers exactly up to 5e8 units in a bin, so chunks, files and executors in any order give the same
 bits. The unit is a power of two near the typical weight of a file's events, 1 where events are
-counted; weights that it does not suit are an error. Cross sections are applied once, after all sums.
+counted; weights that it does not suit are an error. Cross sections are applied once, after all
+sums.
 """
 
 import math
@@ -22,8 +23,8 @@ Array = npt.NDArray[Any]
 _GRID = 2.0**24
 # Sums of such numbers are exact below.
 _LARGEST = 2.0**53 / _GRID
-# Smallest mean of nominal weights, in units, whose squares keep a precision of 1e-3, and the number of
-# entries from which on the mean says something.
+# Smallest mean of nominal weights, in units, whose squares keep a precision of 1e-3, and the number
+# of entries from which on the mean says something.
 _SMALLEST = 2.0**-8
 _ENTRIES = 20
 

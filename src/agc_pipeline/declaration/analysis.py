@@ -374,8 +374,8 @@ class Analysis:
     reference: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process may not find the modules of a folder outside of the package by their names:
-        # it loads the analysis first.
+        # Another process may not find the modules of a folder outside of the package by their
+        # names: it loads the analysis first.
         if self.reference is None:
             return (_rebuilt, ({name: getattr(self, name) for name in self.__dataclass_fields__},))
         return (_loaded, (self.reference,))

@@ -133,6 +133,10 @@ def _systematic(analysis: Analysis, systematic: Systematic, processes: set[str])
         yield f"the systematic {name} has both variations and effects"
     if len({shift.kind for shift in systematic.shifts}) > 1:
         yield f"the variations of {name} are of different kinds"
+    yield from _shifts(analysis, systematic, processes)
+
+
+def _shifts(analysis: Analysis, systematic: Systematic, processes: set[str]) -> Iterator[str]:
     for shift in systematic.shifts:
         if shift.kind == "sample":
             with_dataset = {

@@ -1,9 +1,9 @@
 """The events of an input file that a skim keeps, with all columns of the skim.
 
-They are preselected by the code that selects them for the histograms, on the same columns. Of a file
-on this machine, baskets are read as they are needed: cheap columns first, and the other columns only
-where there are events to keep. Of a file on a server, all columns of a range come in one go: each
-further request would take as long as the way there and back.
+They are preselected by the code that selects them for the histograms, on the same columns. Of a
+file on this machine, baskets are read as they are needed: cheap columns first, and the other
+columns only where there are events to keep. Of a file on a server, all columns of a range come in
+one go: each further request would take as long as the way there and back.
 """
 
 from collections.abc import Callable

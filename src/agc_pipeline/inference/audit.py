@@ -12,8 +12,9 @@ import hist
 import numpy as np
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Process, Region, Systematic, Template
-from agc_pipeline.inference.binning import fit_edges, rebin
+from agc_pipeline.inference.binning import rebin
 from agc_pipeline.inference.checks import Finding
+from agc_pipeline.inference.edges import fit_edges
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.settings import ModelSettings
 from agc_pipeline.inference.workspace import nuisances

@@ -1,47 +1,11 @@
 """From the bins of the histograms to those of the fit."""
 
-from collections.abc import Iterator, Mapping
-
 import hist
 import numpy as np
 from cabinetry.histo import Histogram
 
-from agc_pipeline.declaration import Analysis, Region
 from agc_pipeline.errors import ModelError
-
-Edges = tuple[float, ...]
-
-
-def fit_edges(region: Region, edges: Mapping[str, Edges]) -> Edges | None:
-    """Bin edges of the fit in a region; None keeps the bins of the histograms.
-
-    Args:
-        region: with edges of its own, or None.
-        edges: of the configuration, by name of the region; they replace those of the region.
-    """
-    return edges.get(region.name, region.fit_edges)
-
-
-def edge_problems(analysis: Analysis, edges: Mapping[str, Edges]) -> Iterator[str]:
-    """What is wrong with the fit edges of the configuration, which can be told without histograms.
-
-    Args:
-        analysis: the declaration.
-        edges: by name of the region.
-    """
-    regions = {region.name: region for region in analysis.with_learned().regions}
-    for name, values in edges.items():
-        if name not in regions:
-            yield (
-                f"`fit.model.edges` names the unknown region {name}; the regions are "
-                f"{', '.join(regions)}"
-            )
-            continue
-        if len(values) < 2 or list(values) != sorted(set(values)):
-            yield f"`fit.model.edges.{name}` needs two or more edges in ascending order"
-        unknown = [edge for edge in values if not np.isclose(edge, regions[name].edges).any()]
-        if unknown:
-            yield f"`fit.model.edges.{name}`: {_not_among(unknown, regions[name].edges)}"
+from agc_pipeline.inference.edges import Edges, not_among
 
 
 def rebin(histogram: hist.Hist, edges: Edges | None, *, name: str) -> Histogram:
@@ -70,7 +34,7 @@ def rebin(histogram: hist.Hist, edges: Edges | None, *, name: str) -> Histogram:
     unknown = coarse[~np.isclose(fine[indices], coarse)]
     if unknown.size:
         raise ModelError(
-            f"{name}: {_not_among(unknown, fine)}",
+            f"{name}: {not_among(unknown, fine)}",
             place="fit edges of the region, or `fit.model.edges`",
             remedy="choose among the edges of the histogram",
         )
@@ -86,11 +50,3 @@ def rebin(histogram: hist.Hist, edges: Edges | None, *, name: str) -> Histogram:
         for sums in (histogram.values(), variances)
     ]
     return Histogram.from_arrays(fine[indices], merged[0], np.sqrt(merged[1]))
-
-
-def _not_among(unknown: Iterator[float] | np.ndarray | list[float], edges: object) -> str:
-    """The edges that are not among others, as a message."""
-    return (
-        f"{', '.join(f'{edge:g}' for edge in unknown)} is not among the bin edges "
-        f"{', '.join(f'{edge:g}' for edge in np.asarray(edges))}"
-    )

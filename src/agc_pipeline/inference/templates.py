@@ -13,7 +13,8 @@ from cabinetry.histo import Histogram
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.binning import edge_problems, fit_edges, rebin
+from agc_pipeline.inference.binning import rebin
+from agc_pipeline.inference.edges import edge_problems, fit_edges
 from agc_pipeline.inference.settings import ModelSettings
 from agc_pipeline.settings import Settings
 

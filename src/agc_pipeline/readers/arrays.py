@@ -48,7 +48,7 @@ class ArrayColumns:
 
 
 class EventColumns(ArrayColumns):
-    """The same of NanoEvents, or of records of their shape: ``events.Jet.pt``, ``events.MET.pt``."""
+    """The same of NanoEvents, or of records of their shape, as in ``events.Jet.pt``."""
 
     def _branch(self, name: str) -> ak.Array:
         record, _, field = name.partition("_")

@@ -59,7 +59,7 @@ def chunks(
 
 
 def _overlapping(metadata: FileMetadata, start: int, stop: int) -> dict[str, BranchMetadata] | None:
-    """Metadata of the branches with the baskets of a range only: less to send to another process."""
+    """Metadata of the branches with the baskets of a range: less to send to another process."""
     if metadata.branches is None:
         return None
     return {name: _cut(branch, start, stop) for name, branch in metadata.branches.items()}

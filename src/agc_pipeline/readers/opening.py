@@ -103,8 +103,9 @@ def open_tree(
                     remedy="get an intact copy of the file, or take it out of the list",
                 )
             if layout.tree not in file:
+                content = ", ".join(file.keys()) or "nothing"
                 raise InputError(
-                    f"no tree `{layout.tree}` in the file, only {', '.join(file.keys()) or 'nothing'}",
+                    f"no tree `{layout.tree}` in the file, only {content}",
                     place=url,
                     remedy="give a file of the layout that the analysis declares",
                 )

@@ -116,7 +116,6 @@ def run(settings: DeliveryPlanStage, options: DeliveryPlanOptions) -> None:
 
 def _origin(dataset: PlannedDataset) -> str:
     """Servers or folders of the files, in the order in which they are tried."""
-
     places = dict.fromkeys(
         _place(file.urls[mirror])
         for mirror in range(max(len(file.urls) for file in dataset.files))

@@ -5,7 +5,6 @@ from functools import cached_property
 from string import Formatter
 from typing import Any, Protocol
 
-from agc_pipeline import code
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.settings import Settings
@@ -17,6 +16,7 @@ from agc_pipeline.stages.description import (
     never,
     wildcards_of,
 )
+from agc_pipeline.stages.sources import of_stage
 
 
 class Folder(Protocol):
@@ -66,7 +66,7 @@ class Directives:
         """Source files behind the stage, also those of the analysis."""
         modules = self.stage.modules(self._plan) if self.wanted or self.stage.when is never else ()
         analysis, physics = self._plan.analysis, self.stage.physics
-        return code.of_stage(self.stage.module, analysis, *modules, physics=physics)
+        return of_stage(self.stage.module, analysis, *modules, physics=physics)
 
     @property
     def input(self) -> dict[str, Any]:

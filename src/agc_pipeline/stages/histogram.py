@@ -40,6 +40,13 @@ class HistogramStage(Settings):
     blinded: bool = False
 
 
+def scoring(plan: "Plan") -> ScoringSettings | None:
+    """What computes scores; None without learned observables."""
+    if not plan.assigns:
+        return None
+    return ScoringSettings(scorer=plan.config.learned, triton=plan.learning.triton)
+
+
 class HistogramOptions(Options):
     """What the stage is told beside its settings."""
 
@@ -51,7 +58,7 @@ class HistogramOptions(Options):
         "folder of the models of learned observables, if there are any",
     )
     scoring: ScoringSettings | None = runs_with(
-        lambda plan: scoring(plan), "what computes scores, which changes no bin", default=None
+        scoring, "what computes scores, which changes no bin", default=None
     )
     # No output: what fills the histograms may or may not write it.
     performance: Path = uses("dask/{dataset}/{batch}.html", "page of Dask to write")
@@ -69,13 +76,6 @@ def configure(plan: "Plan") -> HistogramStage:
         allow_partial=plan.config.allow_partial,
         blinded=plan.blinded,
     )
-
-
-def scoring(plan: "Plan") -> ScoringSettings | None:
-    """What computes scores; None without learned observables."""
-    if not plan.assigns:
-        return None
-    return ScoringSettings(scorer=plan.config.learned, triton=plan.learning.triton)
 
 
 def run(settings: HistogramStage, options: HistogramOptions) -> None:

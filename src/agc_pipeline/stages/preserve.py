@@ -100,7 +100,6 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
 
 def _replace(source: Path, target: Path) -> None:
     """Put a finished folder in its place."""
-
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,8 @@
 """Random numbers keyed by the identity of event and jet, for the jet energy resolution.
 
-The same jet of the same event is always given the same number, whatever the order, chunking, file or
-machine. They are those of correctionlib's ``hashprng``, to the bit, as a compiled loop: correctionlib makes a number of the "normal" distribution in three steps, repeated here: the XXH64
+The same jet of the same event is always given the same number, whatever the order, chunking,
+file or machine. They are those of correctionlib's ``hashprng``, to the bit, as a compiled loop.
+correctionlib makes a number of the "normal" distribution in three steps, repeated here: the XXH64
 hash of the identity (https://xxhash.com, five words of 64 bit, seed 0) is the seed of a generator
 PCG-XSH-RR with 64 bits of state and 32 of output (M. E. O'Neill, HMC-CS-2014-0905), whose numbers
 are turned into a normal one by the polar method of Marsaglia.
@@ -18,8 +19,8 @@ from agc_pipeline.compiling import kernel
 Array = npt.NDArray[Any]
 Word = np.uint64
 
-# Numbers beyond six standard deviations (2e-9 of them) are set to six, which gives the preselection a
-# strict bound.
+# Numbers beyond six standard deviations (2e-9 of them) are set to six, which gives the preselection
+# a strict bound.
 LIMIT = 6.0
 
 _PRIME_1 = Word(0x9E3779B185EBCA87)

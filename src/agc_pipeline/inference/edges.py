@@ -1,0 +1,52 @@
+"""Bin edges of the fit."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+from agc_pipeline.declaration import Analysis, Region
+
+Edges = tuple[float, ...]
+
+
+def fit_edges(region: Region, edges: Mapping[str, Edges]) -> Edges | None:
+    """Bin edges of the fit in a region; None keeps the bins of the histograms.
+
+    Args:
+        region: with edges of its own, or None.
+        edges: of the configuration, by name of the region; they replace those of the region.
+    """
+    return edges.get(region.name, region.fit_edges)
+
+
+def edge_problems(analysis: Analysis, edges: Mapping[str, Edges]) -> Iterator[str]:
+    """What is wrong with the fit edges of the configuration, which can be told without histograms.
+
+    Args:
+        analysis: the declaration.
+        edges: by name of the region.
+    """
+    regions = {region.name: region for region in analysis.with_learned().regions}
+    for name, values in edges.items():
+        if name not in regions:
+            yield (
+                f"`fit.model.edges` names the unknown region {name}; the regions are "
+                f"{', '.join(regions)}"
+            )
+            continue
+        if len(values) < 2 or list(values) != sorted(set(values)):
+            yield f"`fit.model.edges.{name}` needs two or more edges in ascending order"
+        unknown = [edge for edge in values if not _among(edge, regions[name].edges)]
+        if unknown:
+            yield f"`fit.model.edges.{name}`: {not_among(unknown, regions[name].edges)}"
+
+
+def not_among(unknown: Iterable[float], edges: Iterable[float]) -> str:
+    """The edges that are not among others, as a message."""
+    return (
+        f"{', '.join(f'{edge:g}' for edge in unknown)} is not among the bin edges "
+        f"{', '.join(f'{edge:g}' for edge in edges)}"
+    )
+
+
+def _among(value: float, edges: Iterable[float]) -> bool:
+    return any(math.isclose(value, edge, rel_tol=1e-5, abs_tol=1e-8) for edge in edges)
