@@ -51,7 +51,11 @@ STAGE = Stage(
     configure=configure,
     run=run,
     when=never,
-    modules=lambda plan: (analyses.part_name(plan.analysis, "simulation"),),
+    modules=lambda plan: (
+        (analyses.part_name(plan.analysis, "simulation"),)
+        if "simulation" in plan.config.parts
+        else ()
+    ),
     physics=False,
 )
 main = STAGE.main

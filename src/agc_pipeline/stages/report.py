@@ -39,7 +39,10 @@ class ReportOptions(Options):
 
     histograms: Path | None = reads(_unless_external("histograms.root"), "histograms, if any")
     closure: Path | None = reads(_unless_external("closure.json"), "closure record, if any")
-    validation: Path | None = reads(_unless_external("validation.json"), "validation, if any")
+    validation: Path | None = reads(
+        lambda plan: f"{plan.folder}/validation.json" if plan.validated else [],
+        "validation, if any",
+    )
     propagated: Path | None = reads(
         _unless_external("propagated.json"), "fit in all distributions, if any"
     )
