@@ -21,7 +21,8 @@ from agc_pipeline.inference.ranking import rank
 from agc_pipeline.inference.result import FitResult, fit_workspace
 from agc_pipeline.inference.workspace import quieten, validate
 from agc_pipeline.report import figures
-from agc_pipeline.report.texts import Texts, data_text
+from agc_pipeline.report.settings import Texts
+from agc_pipeline.report.texts import data_text
 from agc_pipeline.report.yields import Moment
 from agc_pipeline.results import Results, open_results
 from agc_pipeline.settings import unknown

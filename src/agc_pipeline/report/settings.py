@@ -4,8 +4,25 @@ from typing import Any
 
 from pydantic import Field, PositiveInt
 
-from agc_pipeline.report.texts import Texts
 from agc_pipeline.settings import Settings
+
+
+class Texts(Settings):
+    """Texts of an analysis, instead of the general ones; None is the general one.
+
+    Attributes:
+        data_label: name of the data in legends and tables.
+        data: sentences on the data of the fit and what the result means, below the result.
+        learned: introduction of the learned observables.
+        training: introduction of the training of their models.
+        reconstructions: names of regions, where two of them reconstruct the same quantity.
+    """
+
+    data_label: str | None = None
+    data: str | None = None
+    learned: str | None = None
+    training: str | None = None
+    reconstructions: dict[str, str] = Field(default_factory=dict)
 
 
 class ReportSettings(Settings):

@@ -12,8 +12,8 @@ from agc_pipeline.report.figures.learned import (
     signal_titles,
 )
 from agc_pipeline.report.figures.training import size_name
+from agc_pipeline.report.settings import Texts
 from agc_pipeline.report.style import Gallery, Picture
-from agc_pipeline.report.texts import Texts
 from agc_pipeline.report.yields import ChannelRecord, expectations
 
 _LEARNED = (
