@@ -171,7 +171,7 @@ def histograms(serving: Serving, manifest: Path, scorer: str, **changes: Any) ->
         {
             "analysis": "cms_ttbar",
             "selection": physics["selection"],
-            "jet_assignment": physics["jet_assignment"],
+            "learned": physics["jet_assignment"],
             "allow_partial": False,
         },
         execution=json.dumps(values["histograms"] | execution),

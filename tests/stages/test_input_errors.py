@@ -12,8 +12,8 @@ import uproot
 from test_deliver_histogram_merge import Chain, content
 
 import toy
-from agc_pipeline.columnar import facts
 from agc_pipeline.files import read_json
+from agc_pipeline.readers import metadata
 from oracle.strategies import write_nanoaod
 
 Command = Callable[..., str | None]
@@ -226,12 +226,13 @@ def test_headers_are_read_once_beside_files_that_break_behind_our_back(
     truncated(files[0], good)
     files[2].unlink()
     read = Counter[str]()
+    read_metadata = metadata.read
 
-    def learn(path: str, *arguments: Any) -> facts.FileMetadata:
+    def counted(path: str, *arguments: Any) -> metadata.FileMetadata:
         read[path] += 1
-        return facts.learn(path, *arguments)
+        return read_metadata(path, *arguments)
 
-    monkeypatch.setattr("agc_pipeline.columnar.tasks.learn", learn)
+    monkeypatch.setattr(metadata, "read", counted)
     assert chain.histogram(allow_partial=True) is None
     assert [file.closed for file in chain.result().files] == [False, True, False, True]
     assert read[str(files[1])] == read[str(files[3])] == 1

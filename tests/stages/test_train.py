@@ -67,7 +67,7 @@ def settings(*paths: Path, **training: Any) -> dict[str, Any]:
     return {
         "analysis": "cms_ttbar",
         "selection": config["physics"]["selection"],
-        "jet_assignment": config["physics"]["jet_assignment"],
+        "learned": config["physics"]["jet_assignment"],
         "training": chosen,
         "files": [{"urls": [str(path)]} for path in paths],
     }

@@ -30,8 +30,8 @@ RELEASES = {
     "pre-release": {"requirements": ["coffea==2026.6.0rc1"]},
     "pre-releases": {"requirements": ["coffea", "uproot", "awkward"], "prerelease": True},
 }
-# Every environment fills its histograms by coffea: the compiled way would not notice the edits.
-COFFEA = "+path-coffea"
+# Every environment fills its histograms by coffea: the other reader would not notice the edits.
+COFFEA = "+reader-coffea"
 EXPECTED = {
     "lock": "works",
     f"lock{COFFEA}": "works",
@@ -65,7 +65,7 @@ class Matrix:
         }
         self.write(
             self.environments,
-            {"matrix": {"path": ["coffea"]}, "include": [{"input": "rntuple"}, {"input": "skim"}]},
+            {"matrix": {"reader": ["coffea"]}, "include": [{"input": "rntuple"}, {"input": "skim"}]},
         )
 
     def write(self, environments: dict[str, Any], cells: dict[str, Any]) -> None:
