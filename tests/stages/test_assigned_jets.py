@@ -16,9 +16,9 @@ from agc_pipeline.histograms import read_root
 from agc_pipeline.learning import models
 from conftest import run_command
 
-FEATURES = tuple(
-    region.observable for region in analyses.load("cms_ttbar").optional["jet_assignment"]
-)
+LEARNED = analyses.load("cms_ttbar").learned
+assert LEARNED is not None
+FEATURES = LEARNED.features
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_every_way_gives_the_same_and_says_which_models(
         ("ttree", {"chunk_size": 11}, {"chunk_size": 6}),
         ("rntuple", {"format": "rntuple"}, {"executor": "futures", "chunk_size": 13}),
         ("parquet", {"format": "parquet"}, {"chunk_size": 7}),
-        ("coffea", {"backend": "none"}, {"path": "coffea"}),
+        ("coffea", {"backend": "none"}, {"reader": "coffea"}),
     ):
         folder = tmp_path / name
         folder.mkdir()
@@ -49,7 +49,7 @@ def test_every_way_gives_the_same_and_says_which_models(
         assert chain.histogram(models=pair.folder, **execution) is None
         made[name] = chain.result()
     reference = made["direct"]
-    assert len(reference.histograms) == 22
+    assert len(reference.histograms["ttbar"]) == 22
     assert set(reference.cutflow) == {"all", "one lepton", "four jets", "4j1b", "4j2b"}
     for name, other in made.items():
         assert content(other) == content(reference), name
@@ -69,7 +69,7 @@ def test_histogram_file(chain: Chain, pair: models.Models) -> None:
 
     assert chain.histogram(models=pair.folder) is None
     chain.result()
-    assert chain.merge(len(files), parts=["jet_assignment"]) is None
+    assert chain.merge(len(files), learned=True) is None
     found = read_root(chain.folder / "histograms.root")
     assert closure.read(chain.folder / "closure.json").models == pair.digest
     assert {name: found[name] for name in without} == without
@@ -137,13 +137,12 @@ def test_datasets_by_different_models_are_not_merged(chain: Chain, pair: models.
     other = summed.model_copy(update={"models": None, "dataset": "ttbar__PS_var"})
     path = chain.folder / "other.json"
     batch.write(path, other)
-    one = {"xsec_pb": 729.84, "n_files": len(files)}
+    one = {"xsec_pb": 729.84, "luminosity_per_pb": 3378, "n_files": len(files)}
     message = run_command(
         "merge",
         {
             "analysis": "cms_ttbar",
-            "parts": ["jet_assignment"],
-            "luminosity_per_pb": 3378,
+            "learned": True,
             "datasets": {"ttbar__nominal": one, "ttbar__PS_var": one},
             "allow_partial": False,
         },

@@ -14,9 +14,10 @@ from pyarrow.parquet import ParquetFile
 
 import toy
 from agc_pipeline import histograms
-from agc_pipeline.columnar import batch, tasks
+from agc_pipeline.columnar import batch
 from agc_pipeline.delivery import manifest
 from agc_pipeline.files import read_json
+from agc_pipeline.readers import metadata
 from agc_pipeline.stages.deliver import DeliverStage
 from conftest import read_config, run_command
 from oracle import analysis as oracle
@@ -48,10 +49,10 @@ class Chain:
         }
         settings = {
             "analysis": "cms_ttbar",
-            "process": changes.pop("process", "ttbar"),
-            "variation": changes.pop("variation", "nominal"),
+            "dataset": changes.pop("dataset", "ttbar__nominal"),
             "files": [f if isinstance(f, dict) else {"urls": [str(f)]} for f in files],
             "selection": VALUES["physics"]["selection"],
+            "learned": changes.pop("learned", True),
             "allow_partial": changes.pop("allow_partial", False),
             "delivery": delivery_job(**changes),
         }
@@ -70,7 +71,7 @@ class Chain:
         settings = {
             "analysis": "cms_ttbar",
             "selection": VALUES["physics"]["selection"],
-            "jet_assignment": None if models is None else VALUES["physics"]["jet_assignment"],
+            "learned": None if models is None else VALUES["physics"]["jet_assignment"],
             "allow_partial": changes.pop("allow_partial", False),
         }
         scoring = {"scorer": "xgboost", "triton": VALUES["learning"]["triton"]}
@@ -95,8 +96,7 @@ class Chain:
         name = batch.read(self.folder / "dataset.json").dataset
         settings = {
             "analysis": "cms_ttbar",
-            "luminosity_per_pb": 3378,
-            "datasets": {name: {"xsec_pb": 729.84, "n_files": n_files}},
+            "datasets": {name: {"xsec_pb": 729.84, "luminosity_per_pb": 3378, "n_files": n_files}},
             "allow_partial": False,
         }
         return self.command(
@@ -246,7 +246,7 @@ def test_executors(
     def refuse(*_: object) -> None:
         pytest.fail("headers are read by the process that only waits")
 
-    monkeypatch.setattr(tasks, "learn", refuse)
+    monkeypatch.setattr(metadata, "read", refuse)
     assert chain.deliver(files) is None
     assert chain.histogram(executor=executor, workers=2, chunk_size=9) is None
     assert content(chain.result()) == reference
@@ -256,7 +256,7 @@ def test_executors(
 def test_nothing_selected_goes_through(chain: Chain, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.root"
     write_nanoaod(path, toy.events(30, selected=False))
-    assert chain.deliver([path], format=kind, process="wjets", chunk_size=8) is None
+    assert chain.deliver([path], format=kind, dataset="wjets__nominal", chunk_size=8) is None
     (entry,) = manifest.read(tmp_path / "0.manifest.json").files
     assert (entry.before, entry.after) == (30, 0)
     assert entry.path is not None
@@ -321,7 +321,7 @@ def test_merge_normalises_and_closes(chain: Chain, files: list[Path]) -> None:
     named = histograms.read_root(chain.folder / "histograms.root")
     assert len(named) == 2 * 11
     for region in ("4j1b", "4j2b"):
-        raw = histograms.from_json(made.histograms[region])
+        raw = histograms.from_json(made.histograms["ttbar"][region])
         for row, shift in enumerate(raw.axes["variation"]):
             suffix = "" if shift == "nominal" else f"_{shift}"
             normalised: hist.Hist = named[f"{region}_ttbar{suffix}"]

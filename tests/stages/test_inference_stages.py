@@ -208,7 +208,6 @@ def test_report_of_a_workspace(made: Path) -> None:
     settings = {
         "analysis": None,
         "report": read_config("reproduce")["report"],
-        "measured": "signal",
         "luminosity_per_pb": 1,
         "rules": [],
         "configuration": {"input": {"kind": "workspace", "path": "given.json"}},
@@ -371,7 +370,7 @@ def test_propagation(tmp_path: Path) -> None:
 
     # The same templates under the name of an optional region, and with its axis.
     made = read_root(histograms)
-    extended = analyses.load("cms_ttbar", "jet_assignment")
+    extended = analyses.load("cms_ttbar").with_learned()
     for region in extended.regions[2:]:
         for name in [name for name in made if name.startswith("4j2b")]:
             axis = hist.axis.Variable(region.edges)
@@ -380,8 +379,8 @@ def test_propagation(tmp_path: Path) -> None:
             made[name.replace("4j2b", region.name)] = copied
     extra = tmp_path / "extra.root"
     write_root(extra, made)
-    parts = model | {"parts": ["jet_assignment"]}
-    assert run_command("propagate", parts, histograms=extra, **inputs, output=output) is None
+    learned = model | {"learned": True}
+    assert run_command("propagate", learned, histograms=extra, **inputs, output=output) is None
     more = read_json(output)
     assert len(more["channels"]) == 22
     for moment in ("prefit", "postfit"):

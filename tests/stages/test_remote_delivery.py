@@ -6,7 +6,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +13,27 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from test_deliver_histogram_merge import VALUES, Chain, content, write_files
+from test_deliver_histogram_merge import Chain, content, write_files
 
 import toy
-from agc_pipeline import analyses
+from agc_pipeline.columnar.processing import skim_content
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.mirrors import from_mirrors
-from agc_pipeline.delivery.skim import write_skim
+from agc_pipeline.delivery.preselected import open_input
+from agc_pipeline.delivery.skim import SkimCounts, write_skim
 from agc_pipeline.readers.failures import Failure, Undelivered
-from agc_pipeline.readers.opening import bytes_read, check_entries, identity, open_tree
+from agc_pipeline.readers.opening import bytes_read, check_entries, identity
 from agc_pipeline.readers.settings import NetworkSettings
 from conftest import run_command
 from oracle.strategies import write_nanoaod
+from processed import ANALYSIS, SELECTION
 from servers.counting import CountingProxy
 from servers.process import ServerProcess, free_port
 from servers.web import WebServer
 from servers.xrootd import XRootDServer
 
 Command = Callable[..., str | None]
-ANALYSIS = analyses.load_preselection("cms_ttbar")
-SELECTION = analyses.load("cms_ttbar").selection(VALUES["physics"]["selection"])
-PRESELECT = partial(ANALYSIS.preselect, SELECTION)
+CONTENT = skim_content(ANALYSIS, SELECTION, ANALYSIS.dataset("ttbar__nominal"), learned=True)
 N_EVENTS = 120
 SERVERS = {"http": WebServer, "root": XRootDServer}
 # Two rounds, and little patience: the servers are near.
@@ -98,15 +97,12 @@ class Skimming:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def attempt(
-        self, url: str, network: NetworkSettings, **options: Any
-    ) -> tuple[int, int, dict[str, int]]:
-        with open_tree(url, ANALYSIS.COLUMNS, network) as tree:
+    def attempt(self, url: str, network: NetworkSettings, **options: Any) -> SkimCounts:
+        with open_input(url, CONTENT, network) as tree:
             check_entries(tree.num_entries, N_EVENTS, url=url)
             return write_skim(
                 tree,
-                ANALYSIS.COLUMNS,
-                PRESELECT,
+                CONTENT,
                 self.path,
                 url=url,
                 kind="ttree",
@@ -123,7 +119,7 @@ class Skimming:
         counts, failures = from_mirrors(
             file, lambda url: self.attempt(url, settings, **options), settings
         )
-        assert counts[0] == N_EVENTS
+        assert counts.before == N_EVENTS
         return failures
 
     def content(self) -> Any:
@@ -340,9 +336,9 @@ def test_time_for_a_file(server: ServerProcess, skim: Skimming) -> None:
 def test_identity(server: ServerProcess, files: Path) -> None:
     network = NetworkSettings(**NETWORK)
     path = files / "good.root"
-    with open_tree(server.url("good.root"), ANALYSIS.COLUMNS, network) as tree:
+    with open_input(server.url("good.root"), CONTENT, network) as tree:
         found = identity(tree)
-    with open_tree(str(path), ANALYSIS.COLUMNS, network) as tree:
+    with open_input(str(path), CONTENT, network) as tree:
         local = identity(tree)
     assert (found.size, found.uuid) == (local.size, local.uuid)
     assert found.size == path.stat().st_size
@@ -378,13 +374,12 @@ def test_only_the_needed_bytes_are_transferred(
     progress: list[tuple[int, int]] = []
     with CountingProxy(server.port) as proxy:
         url = server.url("large.root", port=proxy.port)
-        with open_tree(url, ANALYSIS.COLUMNS, network) as tree:
+        with open_input(url, CONTENT, network) as tree:
             names = {name for name in tree.keys() if not name.startswith(("Other", "nOther"))}  # noqa: SIM118
             needed = sum(tree[name].compressed_bytes for name in names)
             write_skim(
                 tree,
-                ANALYSIS.COLUMNS,
-                PRESELECT,
+                CONTENT,
                 tmp_path / "skim.root",
                 url=url,
                 kind="ttree",

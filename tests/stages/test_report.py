@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from argparse import Namespace
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.stages import (
     fit,
     limit,
@@ -24,6 +24,7 @@ from agc_pipeline.stages import (
     validate,
     workspace,
 )
+from agc_pipeline.stages.description import Stage
 from conftest import read_config
 
 HOSTILE = 'root://host//<script>alert("{{ title }}")</script>&f.root'
@@ -72,9 +73,10 @@ def configuration() -> dict[str, Any]:
     return shown
 
 
-def arguments(paths: dict[str, Path], output: str, settings: Any) -> Namespace:
-    """Arguments of a stage that writes one of the files."""
-    return Namespace(settings=json.dumps(settings), **(paths | {"output": paths[output]}))
+def run(stage: Stage[Any, Any], settings: Any, paths: dict[str, Path], **output: Path) -> None:
+    """Run a stage in this process with those of the files that it has options for."""
+    files = {name: path for name, path in paths.items() if name in stage.options.described()}
+    stage.run(stage.settings.model_validate(settings), stage.options(**(files | output)))
 
 
 def stage_settings(settings: dict[str, Any]) -> dict[str, Any]:
@@ -96,18 +98,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
         "histograms": folder / "histograms.root",
         "page": folder / "validation.html",
     }
-    published.stage(arguments(paths, "histograms", {"analysis": "cms_ttbar", "n_files": 1}))
+    run(published.STAGE, {"analysis": "cms_ttbar", "n_files": 1}, paths)
     _make_partial(paths["closure"])
     given = {"analysis": "cms_ttbar", "validation": settings["validation"]}
-    validate.stage(arguments(paths, "validation", given))
+    run(validate.STAGE, given, paths, output=paths["validation"])
     model = {"analysis": "cms_ttbar", "model": settings["fit"]["model"]}
-    workspace.stage(arguments(paths, "workspace", model))
+    run(workspace.STAGE, model, paths, output=paths["workspace"])
     of_fit = {"minimiser": settings["fit"]["minimiser"]}
-    fit.stage(arguments(paths, "fit", of_fit | {"compare": True}))
-    ranking.stage(arguments(paths, "ranking", of_fit))
-    for stage, name in ((scan, "scan"), (toys, "toys"), (limit, "limit")):
-        stage.stage(arguments(paths, name, of_fit | {name: settings["fit"][name]}))
-    propagate.stage(arguments(paths, "propagated", model))
+    run(fit.STAGE, of_fit | {"compare": True}, paths, output=paths["fit"])
+    run(ranking.STAGE, of_fit, paths, output=paths["ranking"])
+    for stage, name in ((scan.STAGE, "scan"), (toys.STAGE, "toys"), (limit.STAGE, "limit")):
+        run(stage, of_fit | {name: settings["fit"][name]}, paths, output=paths[name])
+    run(propagate.STAGE, model, paths, output=paths["propagated"])
     (folder / "dask" / "wjets__nominal").mkdir(parents=True)
     (folder / "dask" / "wjets__nominal" / "0000.html").write_text("a page of Dask")
     benchmark = folder / "benchmarks" / "fit.tsv"
@@ -344,20 +346,18 @@ def test_training_is_shown(made: Page) -> None:
 def test_parts_that_a_run_lacks_have_no_section(made: Page) -> None:
     output = made.folder / "plain.html"
     records = {name: made.folder / f"{name}.json" for name in ("workspace", "fit", *BESIDE)}
-    absent = dict.fromkeys(("validation", "histograms", "training", "cost"))
+    absent = dict.fromkeys(("validation", "histograms", "training", "cost"), None)
     settings = stage_settings(configuration())
     settings["report"]["texts"] = {"data": "A sentence of the analysis."}
-    report.stage(
-        Namespace(
-            settings=json.dumps(settings),
+    report.run(
+        ReportStage.model_validate(settings),
+        report.ReportOptions(
             closure=made.folder / "closure.json",
-            benchmarks=[],
-            dask=[],
             output=output,
             figures=made.folder / "plain",
             **records,
             **absent,
-        )
+        ),
     )
     html = output.read_text()
     assert 'id="events"' in html

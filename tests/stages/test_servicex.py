@@ -30,18 +30,18 @@ from servicex.query_core import Query as ClientQuery
 from tenacity import wait_none
 
 import toy
-from agc_pipeline import analyses
-from agc_pipeline.analyses.cms_ttbar.settings import Selection
-from agc_pipeline.columnar.tasks import NanoAOD
-from agc_pipeline.declaration import Query
+from agc_pipeline.declaration import query as queries
+from agc_pipeline.declaration.query import Query
 from agc_pipeline.delivery.servicex import request, transform
 from agc_pipeline.delivery.servicex.addresses import presign
 from agc_pipeline.delivery.servicex.transform import IncompleteDeliveryError, TransformedFile
 from agc_pipeline.delivery.settings import ServiceXSettings
-from agc_pipeline.delivery.skim import collections
 from agc_pipeline.errors import ConfigurationError, InputError, PipelineError, ServiceError
+from agc_pipeline.readers.arrays import ArrayColumns
+from agc_pipeline.readers.nano_events import NanoAOD
 from agc_pipeline.readers.settings import Format
 from oracle.strategies import write_nanoaod
+from processed import ANALYSIS, SELECTION, processing
 from servers import servicex as service
 
 N_EVENTS = (60, 40, 50)
@@ -161,8 +161,9 @@ def failed(
 class Asked:
     """Runs ``transform``, and keeps what it told."""
 
-    def __init__(self, selection: Selection) -> None:
-        self.query: Query = analyses.load_query("cms_ttbar").query(selection)
+    def __init__(self) -> None:
+        dataset = ANALYSIS.dataset("ttbar__nominal")
+        self.query: Query = queries.query(ANALYSIS, SELECTION, dataset, learned=True)
         self.received: list[TransformedFile] = []
 
     def __call__(
@@ -180,8 +181,8 @@ class Asked:
 
 
 @pytest.fixture
-def asked(selection: Selection) -> Asked:
-    return Asked(selection)
+def asked() -> Asked:
+    return Asked()
 
 
 def read(location: str, kind: Format) -> Any:
@@ -191,18 +192,15 @@ def read(location: str, kind: Format) -> Any:
     return NanoEventsFactory.from_root({location: "Events"}, schemaclass=NanoAOD).events()
 
 
-def check_content(
-    file: TransformedFile, kind: Format, source: Path, query: Query, selection: Selection
-) -> None:
+def check_content(file: TransformedFile, kind: Format, source: Path, query: Query) -> None:
     """The delivered events are those of the source, and hold all that the preselection keeps."""
     delivered = read(file.location, kind)
     assert len(delivered) == file.events
     names = [f"{c}_{f}" if c else f for c, fields in query.columns.items() for f in fields]
     with uproot.open(source) as opened:
         arrays = ak.zip({name: opened["Events"][name].array() for name in names}, depth_limit=1)
-    mask, _ = analyses.load_preselection("cms_ttbar").preselect(
-        selection, collections(arrays, query.columns)
-    )
+    mask = np.zeros(len(arrays), dtype=bool)
+    mask[processing().preselect(ArrayColumns(arrays, query.layout))[0]] = True
     kept = np.isin(ak.to_numpy(arrays["event"]), ak.to_numpy(delivered.event))
     assert 0 < mask.sum() <= kept.sum() < len(arrays)
     assert not (mask & ~kept).any()
@@ -217,7 +215,6 @@ def check_content(
 def test_delivers_every_file_in_the_order_asked_for(
     server: service.ServiceX,
     asked: Asked,
-    selection: Selection,
     inputs: dict[str, Path],
     kind: Format,
 ) -> None:
@@ -227,7 +224,7 @@ def test_delivers_every_file_in_the_order_asked_for(
     assert {file.source: file for file in asked.received} == {file.source: file for file in files}
     for file in files:
         assert Path(file.location).stat().st_size == file.size
-        check_content(file, kind, inputs[file.source], asked.query, selection)
+        check_content(file, kind, inputs[file.source], asked.query)
     made = files[0].transformer
     assert made.model_dump() == {
         "endpoint": "test0",
@@ -242,12 +239,12 @@ def test_delivers_every_file_in_the_order_asked_for(
 
 
 def test_delivers_real_events(
-    sample: Callable[[str], Path], server: service.ServiceX, asked: Asked, selection: Selection
+    sample: Callable[[str], Path], server: service.ServiceX, asked: Asked
 ) -> None:
     name = "ttbar2017_NanoAODv5_1000ev.root"
     server.files[name] = sample(name)
     (file,) = asked(name)
-    check_content(file, "ttree", sample(name), asked.query, selection)
+    check_content(file, "ttree", sample(name), asked.query)
 
 
 def test_an_input_without_selected_events_has_a_file(
@@ -601,7 +598,7 @@ def test_a_server_that_goes_away_in_the_middle(
 _KILLED = """
 import sys
 from pathlib import Path
-from agc_pipeline.declaration import Query
+from agc_pipeline.declaration.query import Query
 from agc_pipeline.delivery.servicex.transform import transform
 from agc_pipeline.delivery.settings import ServiceXSettings
 query = Query.model_validate_json(sys.argv[1])
@@ -632,7 +629,7 @@ def test_a_database_that_was_cut_off_is_no_obstacle(server: service.ServiceX, as
 
 
 def test_files_may_stay_in_the_object_store(
-    server: service.ServiceX, asked: Asked, selection: Selection, inputs: dict[str, Path]
+    server: service.ServiceX, asked: Asked, inputs: dict[str, Path]
 ) -> None:
     files = asked(transport="URLs")
     assert [file.source for file in files] == list(URLS)
@@ -642,7 +639,7 @@ def test_files_may_stay_in_the_object_store(
     assert list(addresses) == [file.location for file in files]
     for file in files[:1]:
         readable = file.model_copy(update={"location": addresses[file.location]})
-        check_content(readable, "ttree", inputs[file.source], asked.query, selection)
+        check_content(readable, "ttree", inputs[file.source], asked.query)
     # No address that gives access is left on disk: the check is part of the fixture.
     assert any(Path("cache").rglob("db.json"))
 

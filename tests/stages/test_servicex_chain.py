@@ -112,7 +112,8 @@ def test_simulated_events(
         "n_chunks": 1,
         "showers": 60,
     }
-    assert command("simulate", job, output=made, record=tmp_path / "record.json") is None
+    simulated = {"analysis": "cms_ttbar", "job": job}
+    assert command("simulate", simulated, output=made, record=tmp_path / "record.json") is None
     server.files["root://cms.example//simulated.root"] = made
     n_events = read_json(tmp_path / "record.json")["n_events"]
     file = {"urls": ["root://cms.example//simulated.root"], "n_events": n_events}

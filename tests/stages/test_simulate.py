@@ -18,6 +18,8 @@ JOB = {
     "showers": 60,
 }
 
+SETTINGS = {"analysis": "cms_ttbar", "job": JOB}
+
 Command = Callable[..., str | None]
 
 
@@ -33,7 +35,7 @@ def test_file_and_record(
 ) -> None:
     output, record = tmp_path / "part.root", tmp_path / "part.json"
     with caplog.at_level(logging.INFO):
-        assert command("simulate", JOB, output=output, record=record) is None
+        assert command("simulate", SETTINGS, output=output, record=record) is None
     lines = [line for line in caplog.messages if "chunk" in line]
     assert len(lines) == 2
     assert "chunk 2 of 2" in lines[1]
@@ -51,14 +53,14 @@ def test_file_and_record(
         assert set(file["Events"]["luminosityBlock"].array().tolist()) == {3, 4}
 
     # Once more: not the same bytes, but the same content.
-    assert command("simulate", JOB, output=output, record=record) is None
+    assert command("simulate", SETTINGS, output=output, record=record) is None
     assert json.loads(record.read_text())["content_hash"] == content["content_hash"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["part.json", "part.root"]
 
 
 def test_without_pythia(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pythia8mc", None)
-    error = command("simulate", JOB, output=tmp_path / "x.root", record=tmp_path / "x.json")
+    error = command("simulate", SETTINGS, output=tmp_path / "x.root", record=tmp_path / "x.json")
     assert error is not None
     assert "pythia8mc" in error
     assert "pip install 'agc-pipeline[simulation]'" in error
@@ -76,7 +78,7 @@ def test_without_pythia(tmp_path: Path, command: Command, monkeypatch: pytest.Mo
 )
 def test_bad_job(tmp_path: Path, command: Command, change: dict[str, object], message: str) -> None:
     paths = {"output": tmp_path / "x.root", "record": tmp_path / "x.json"}
-    error = command("simulate", JOB | change, **paths)
+    error = command("simulate", SETTINGS | {"job": JOB | change}, **paths)
     assert error is not None
     assert message in error
     assert "remedy" in error

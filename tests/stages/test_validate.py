@@ -13,7 +13,7 @@ import yaml
 from agc_pipeline import analyses
 from agc_pipeline.histograms import write_root
 from agc_pipeline.stages import validate
-from agc_pipeline.stages.published import PublishedSettings, closure
+from agc_pipeline.stages.published import closure
 from agc_pipeline.validation import published
 
 CONFIG = Path(__file__).parents[2] / "config" / "cms_ttbar" / "validation.yaml"
@@ -21,11 +21,12 @@ CONFIG = Path(__file__).parents[2] / "config" / "cms_ttbar" / "validation.yaml"
 
 def options(folder: Path, *, scale: float = 1.0, **changes: Any) -> list[str]:
     """Write the inputs and give the command line."""
-    histograms = published.load(analyses.load("cms_ttbar"), 1)
+    analysis = analyses.load("cms_ttbar")
+    histograms = published.load(analysis, 1)
     histograms["4j1b_ttbar"] = histograms["4j1b_ttbar"] * scale
     made_by: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
     write_root(folder / "histograms.root", histograms, provenance=made_by)
-    record = closure(PublishedSettings(analysis="cms_ttbar", n_files=1), made_by)
+    record = closure(analysis, 1, made_by)
     (folder / "closure.json").write_text(record.model_dump_json())
     settings = yaml.safe_load(CONFIG.read_text()) | {"analysis": "cms_ttbar"}
     settings["validation"] |= changes
