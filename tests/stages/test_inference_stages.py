@@ -99,7 +99,7 @@ def test_the_workspace_is_what_was_given(made: Path) -> None:
 
 def test_records_belong_together(made: Path) -> None:
     record = FitRecord.model_validate(read_json(made / "fit.json"))
-    kinds = {
+    kinds: dict[str, Any] = {
         "ranking": RankingRecord,
         "scan": ScanRecord,
         "toys": ToyRecord,

@@ -345,8 +345,10 @@ def test_training_is_shown(made: Page) -> None:
 
 def test_parts_that_a_run_lacks_have_no_section(made: Page) -> None:
     output = made.folder / "plain.html"
-    records = {name: made.folder / f"{name}.json" for name in ("workspace", "fit", *BESIDE)}
-    absent = dict.fromkeys(("validation", "histograms", "training", "cost"), None)
+    records: dict[str, Any] = {
+        name: made.folder / f"{name}.json" for name in ("workspace", "fit", *BESIDE)
+    }
+    absent: dict[str, Any] = dict.fromkeys(("validation", "histograms", "training", "cost"))
     settings = stage_settings(configuration())
     settings["report"]["texts"] = {"data": "A sentence of the analysis."}
     report.run(

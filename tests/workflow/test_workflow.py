@@ -98,12 +98,12 @@ def test_a_plot_reruns_only_plots(restored: Project) -> None:
 
 
 def test_the_minimiser_reruns_the_fit(restored: Project) -> None:
-    restored.edit("config/cms_ttbar/fit.yaml", "max_iterations: 200", "max_iterations: 201")
+    restored.edit("config/fit.yaml", "max_iterations: 200", "max_iterations: 201")
     assert restored.todo() == {"fit": 1, **OF_FIT, "report": 1, "all": 1}
 
 
 def test_a_longer_scan_fits_nothing_again(restored: Project) -> None:
-    restored.edit("config/cms_ttbar/fit.yaml", "reach: 3", "reach: 4")
+    restored.edit("config/fit.yaml", "reach: 3", "reach: 4")
     assert restored.todo() == {"scan": 1, "preserve": 1, "report": 1, "all": 1}
 
 

@@ -84,9 +84,8 @@ def locate(name: str, folders: Iterable[Path] = ()) -> Location:
         AnalysisError: if the folder cannot be one of an analysis.
     """
     if not _is_path(name):
-        own = Path(__file__).parent / name
-        if (own / "__init__.py").is_file():
-            return Location(name, f"{__name__}.{name}", own)
+        if name in _own():
+            return Location(name, f"{__name__}.{name}", Path(__file__).parent / name)
         entry = next(iter(entry_points(group=GROUP, name=name)), None)
         if entry is not None:
             return _package(name, entry.module, entry.attr or "ANALYSIS")
@@ -139,8 +138,12 @@ def parts(analysis: Analysis) -> frozenset[Part]:
 
 def names() -> list[str]:
     """Analyses of this package and of entry points."""
-    own = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
-    return sorted({*own, *(entry.name for entry in entry_points(group=GROUP))})
+    return sorted({*_own(), *(entry.name for entry in entry_points(group=GROUP))})
+
+
+def _own() -> list[str]:
+    """Analyses of this package, which Dask's workers import from an archive."""
+    return [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
 
 
 @cache

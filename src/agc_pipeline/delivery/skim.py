@@ -165,14 +165,13 @@ def write_skim(
         ReadError: with the range of entries that could not be read.
     """
     reader = reader_of(tree, content, url, chunk_size)
-    read = written = 0
+    read = written = n_bytes = 0
     cutflow: dict[str, int] = {}
     with (
         atomic_path(path) as temporary,
         skim_writer(temporary, content, kind) as writer,
     ):
         for start, stop in reader.ranges:
-            n_bytes = reader.bytes_read
             try:
                 arrays, counts = reader.preselected(start, stop)
             except READ_ERRORS as error:
@@ -183,4 +182,5 @@ def write_skim(
             read += stop - start
             written += len(arrays)
             advance(stop - start, reader.bytes_read - n_bytes)
+            n_bytes = reader.bytes_read
     return SkimCounts(read, written, cutflow, reader.bytes_read)

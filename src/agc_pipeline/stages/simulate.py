@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agc_pipeline import analyses
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import Settings, explain
 from agc_pipeline.stages.description import (
     Options,
     Stage,
@@ -47,12 +47,21 @@ def configure(plan: "Plan", dataset: str, part: str) -> SimulateStage:
 
 
 def run(settings: SimulateStage, options: SimulateOptions) -> None:
-    """Write the file, then its record."""
-    from agc_pipeline import analyses
+    """Write the file, then its record.
+
+    Raises:
+        ConfigurationError: if the job is not one of the analysis.
+    """
+    from pydantic import ValidationError
+
     from agc_pipeline.simulation import part
 
     module = part.module(analyses.load(settings.analysis))
-    record = module.write(module.JOB.model_validate(settings.job), options.output)
+    try:
+        job = module.JOB.model_validate(settings.job)
+    except ValidationError as error:
+        raise explain(error, module.JOB, place="--settings, `job`") from error
+    record = module.write(job, options.output)
     made_by = provenance("simulate", packages=module.PACKAGES, settings=settings.job)
     write_json(options.record, {**record, "provenance": made_by})
     log.info("%d events, standing for %d", record["n_events"], record["n_generated"])

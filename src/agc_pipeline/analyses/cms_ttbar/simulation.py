@@ -21,7 +21,13 @@ b jets than Powheg with Pythia. Wherever such yields are shown, they agree by co
 from pathlib import Path
 from typing import Any, ClassVar
 
-from agc_pipeline.simulation.settings import Recipe, Recipes, SimulationJob, SimulationSettings
+from agc_pipeline.simulation.settings import (
+    Recipe,
+    Recipes,
+    SimulationJob,
+    SimulationSettings,
+    recipe_of,
+)
 
 _COMMON = (
     "Beams:eCM = 13000.",
@@ -195,7 +201,7 @@ def write(job: SimulationJob, path: Path) -> dict[str, Any]:
     # The generator takes long to import, and only its jobs need it.
     from agc_pipeline.simulation import nanoaod, production  # noqa: PLC0415
 
-    simulated = production.simulate(job, RECIPES[job.dataset])
+    simulated = production.simulate(job, recipe_of(RECIPES, job.dataset))
     nanoaod.write(path, simulated.events, n_generated=simulated.n_generated)
     return {
         "n_events": len(simulated.events),
