@@ -39,10 +39,12 @@ def environment(logs: Path) -> Path:
     python = _python()
     if python is None:
         raise UnavailableError("no Python with a shared library that Triton's backend knows")
-    wish = environments.Wish("triton", REQUIREMENTS, (), "", python, prerelease=False)
+    request = environments.EnvironmentRequest(
+        "triton", REQUIREMENTS, (), "", python, prerelease=False
+    )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    made = environments.make(
-        wish, cache / "agc_pipeline" / "triton", logs, timeout=_SECONDS_TO_BUILD
+    made = environments.build(
+        request, cache / "agc_pipeline" / "triton", logs, timeout=_SECONDS_TO_BUILD
     )
     if made.unavailable is not None:
         raise UnavailableError(made.unavailable)

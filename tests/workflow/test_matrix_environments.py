@@ -65,7 +65,10 @@ class Matrix:
         }
         self.write(
             self.environments,
-            {"matrix": {"reader": ["coffea"]}, "include": [{"input": "rntuple"}, {"input": "skim"}]},
+            {
+                "matrix": {"reader": ["coffea"]},
+                "include": [{"input": "rntuple"}, {"input": "skim"}],
+            },
         )
 
     def write(self, environments: dict[str, Any], cells: dict[str, Any]) -> None:
