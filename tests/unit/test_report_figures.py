@@ -31,8 +31,9 @@ from agc_pipeline.report.sections import (
     statistics,
     validation,
 )
+from agc_pipeline.report.settings import Texts
 from agc_pipeline.report.style import Gallery
-from agc_pipeline.report.texts import Texts, data_text
+from agc_pipeline.report.texts import data_text
 from agc_pipeline.stages.published import closure
 from agc_pipeline.validation import published
 
