@@ -40,7 +40,9 @@ from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.performance import Performance
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings
+from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.delivery.outcome import entry
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json
@@ -256,16 +258,9 @@ class Bench:
 
 
 def _delivered(path: Path, before: int, after: int) -> Delivered:
-    return Delivered(
-        source=str(path),
-        path=str(path),
-        size=path.stat().st_size,
-        expected=before,
-        before=before,
-        after=after,
-        generated=before,
-        cutflow={},
-    )
+    file = InputFile(urls=(str(path),), n_events=before)
+    size = path.stat().st_size
+    return entry(file, before=before, after=after, path=str(path), size=size)
 
 
 def own_files(folder: Path, n_events: int) -> dict[str, list[Path]]:

@@ -10,8 +10,10 @@ from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.processing import Processing
+from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration import NANOAOD
 from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.delivery.outcome import entry
 from agc_pipeline.readers.arrays import ArrayColumns
 from conftest import read_config
 
@@ -40,6 +42,12 @@ def in_memory(arrays: Any) -> ArrayColumns:
     return ArrayColumns(ak.zip(dict(arrays), depth_limit=1), NANOAOD)
 
 
+def delivered(path: Path, before: int, after: int) -> Delivered:
+    """The entry of a file that is read where it is."""
+    file = InputFile(urls=(str(path),))
+    return entry(file, before=before, after=after, path=str(path), size=None)
+
+
 def run(
     path: Path,
     n_events: int,
@@ -52,16 +60,6 @@ def run(
     executor: Any = EXECUTOR,
 ) -> runner.Result:
     """Process a file; histograms by region, since each dataset fills one process."""
-    delivered = Delivered(
-        source=str(path),
-        path=str(path),
-        size=None,
-        expected=None,
-        before=n_events,
-        after=n_events,
-        generated=n_events,
-        cutflow={},
-    )
     specification = runner.Specification(
         processing(dataset, scoring),
         reader=reader,
@@ -69,7 +67,9 @@ def run(
         chunk_bytes=10**9,
         cache=cache,
     )
-    result = runner.run([delivered], specification, executor, allow_partial=False)
+    result = runner.run(
+        [delivered(path, n_events, n_events)], specification, executor, allow_partial=False
+    )
     result.output["histograms"] = by_region(result.output, dataset[0])
     return result
 

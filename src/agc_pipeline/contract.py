@@ -17,11 +17,13 @@ from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.executors import executor
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings, LocalDask
+from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration import Analysis, Dataset
 from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.delivery.outcome import entry
+from agc_pipeline.delivery.preselected import open_input
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import AnalysisError
-from agc_pipeline.readers.opening import open_tree
 from agc_pipeline.readers.settings import Format
 
 _FORMATS: tuple[Format, ...] = ("ttree", "rntuple", "parquet")
@@ -137,7 +139,7 @@ class _Contract:
         entries = []
         for path, source in zip(self.files, self._inputs(), strict=True):
             skim = folder / f"{path.stem}_{kind}.{_SUFFIXES[kind]}"
-            with open_tree(str(path), content.columns, content.layout) as tree:
+            with open_input(str(path), content) as tree:
                 counts = write_skim(
                     tree, content, skim, url=str(path), kind=kind, chunk_size=_SMALL
                 )
@@ -177,16 +179,13 @@ class _Contract:
 
 
 def _delivered(path: Path, before: int, after: int, weights: float | None) -> Delivered:
-    return Delivered(
-        source=str(path),
-        path=str(path),
-        size=None,
-        expected=None,
+    return entry(
+        InputFile(urls=(str(path),)),
         before=before,
         after=after,
-        generated=before,
+        path=str(path),
+        size=None,
         sum_of_weights=weights,
-        cutflow={},
     )
 
 

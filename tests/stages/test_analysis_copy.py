@@ -17,7 +17,6 @@ from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.declaration import Change
 from agc_pipeline.declaration.query import query
-from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.readers.opening import open_tree
@@ -25,6 +24,7 @@ from conftest import ROOT
 from oracle import analysis as oracle
 from oracle.events import events_from_arrays
 from oracle.strategies import Arrays, write_nanoaod
+from processed import delivered
 
 OWN = ROOT / "src/agc_pipeline/analyses/cms_ttbar"
 BOUND, SCALE = 40.0, 1.1
@@ -124,19 +124,6 @@ def expected(arrays: Arrays, met: Any, process: str) -> Any:
     histograms = oracle.analyse(nominal, process, "nominal", smear=smear)
     varied = oracle.analyse(up, process, "nominal", smear=smear)
     return histograms | {(region, "met_up"): varied[region, "nominal"] for region in oracle.REGIONS}
-
-
-def delivered(path: Path, before: int, after: int) -> Delivered:
-    return Delivered(
-        source=str(path),
-        path=str(path),
-        size=None,
-        expected=None,
-        before=before,
-        after=after,
-        generated=before,
-        cutflow={},
-    )
 
 
 def test_events_of_the_copy_are_the_expected_ones(

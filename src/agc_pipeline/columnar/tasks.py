@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import uproot
-from coffea.processor import ProcessorABC
 
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import InputError
 from agc_pipeline.readers import metadata
-from agc_pipeline.readers.arrays import ArrayColumns, EventColumns
+from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.chunks import Chunk
 from agc_pipeline.readers.clock import Clock, Seconds, Stopwatch
@@ -87,30 +86,6 @@ class ColumnsTask:
             tree = open_tree(chunk.path, self._processing.columns, layout)
         with tree:
             yield RangeColumns(tree, layout, chunk.edges, clock)
-
-
-class Processor(ProcessorABC):
-    """The processing as coffea knows processors: of NanoEvents, whatever makes them.
-
-    Args:
-        processing: what is filled.
-        unit: of weights, see ``columnar.filling``.
-    """
-
-    def __init__(self, processing: Processing, unit: float = 1.0) -> None:
-        self._processing = processing
-        self._unit = unit
-
-    def process(self, events: Any) -> dict[str, Any]:
-        """Histograms and cutflow of a chunk, see ``Processing.process``."""
-        analysis = self._processing.analysis
-        if analysis.events == "records":
-            return self._processing.process_records(events, unit=self._unit)
-        return self._processing.process(EventColumns(events, analysis.layout), self._unit)
-
-    def postprocess(self, accumulator: Any) -> Any:
-        """Nothing to do after accumulation."""
-        return accumulator
 
 
 class CoffeaTask:
