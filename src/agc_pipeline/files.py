@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from pydantic import BaseModel, ValidationError
 from agc_pipeline.errors import ConfigurationError, InputError
 
 Record = TypeVar("Record", bound=BaseModel)
+
+# Of a name in an error, in characters.
+_LONGEST_NAME = 80
 
 
 @contextmanager
@@ -67,20 +71,57 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: if the file is missing or not JSON.
+        InputError: if the file is missing or not JSON, or cannot be read in one way only.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(
             "file not found",
             place=str(path),
             remedy="check the path, or run the rule that writes it",
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InputError(
-            f"not valid JSON: {error}", place=str(path), remedy="delete or repair the file"
+            f"cannot be read: {error.strerror}",
+            place=str(path),
+            remedy="give a file, and check its permissions",
         ) from error
+    return parse_json(content, place=str(path))
+
+
+def parse_json(content: bytes | str, *, place: str) -> Any:
+    """The value of a JSON text.
+
+    Args:
+        content: the text, in UTF-8.
+        place: where it comes from, for errors.
+
+    Raises:
+        InputError: if it is not JSON, defines a key of an object twice, of which no reader knows
+            which one counts, or is nested more deeply or has longer numbers than Python takes.
+    """
+    try:
+        return json.loads(content, object_pairs_hook=_object)
+    except RecursionError:
+        problem = "it is nested too deeply"
+    except ValueError as error:
+        # Of a number with thousands of digits, too.
+        problem = str(error)
+    raise InputError(f"not valid JSON: {problem}", place=place, remedy="delete or repair the file")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, whose keys are different."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        double, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {_short(double)} is defined twice in one object")
+    return content
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}...")
 
 
 def read_record(kind: type[Record], path: Path, what: str) -> Record:

@@ -41,11 +41,30 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
 
 def test_reading_errors_name_file_and_remedy(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    for name in ("missing", "binary"):
+    for name in ("missing", "binary", "."):
         with pytest.raises(InputError) as caught:
             files.read_json(tmp_path / name)
         assert caught.value.place == str(tmp_path / name)
         assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[" * 200_000, "nested too deeply"),
+        ('{"a":' * 200_000, "nested too deeply"),
+        (f'{{"n": {"9" * 5000}}}', "digits"),
+        ('{"a": {"b": 1, "c": 2, "b": 3}}', "the key 'b' is defined twice"),
+        (f'{{"{"k" * 5000}": 1, "{"k" * 5000}": 2}}', "k...' is defined twice"),
+        ("", "Expecting value"),
+    ],
+)
+def test_text_that_is_no_json_or_more_than_one(tmp_path: Path, content: str, problem: str) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(InputError, match="not valid JSON: ") as caught:
+        files.read_json(tmp_path / "x.json")
+    assert problem in caught.value.problem
+    assert len(str(caught.value)) < 400
 
 
 def test_errors_survive_pickling() -> None:
