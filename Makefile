@@ -58,10 +58,11 @@ benchmark: setup ## Take the speed of the histograms: results/benchmark.json.
 	python benchmarks/histograms.py --json results/benchmark.json $(ARGS)
 
 .PHONY: lint
-lint: setup ## Check style and types.
+lint: setup ## Check style, types, and the directions of imports.
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports --no-cache
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

@@ -14,7 +14,6 @@ from aiohttp import ClientError
 from distributed import Client, KilledWorker, LocalCluster, Security, performance_report
 from distributed.comm import CommClosedError
 
-import agc_pipeline
 from agc_pipeline.columnar.settings import (
     BatchDask,
     GatewayDask,
@@ -177,7 +176,7 @@ def _gateway(settings: GatewayDask) -> Any:
 
 def _upload_package(connected: Client) -> None:
     """Give this package, as it is here, to the workers that are there and to those to come."""
-    source = Path(agc_pipeline.__file__).parent
+    source = Path(__file__).parents[1]
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "agc_pipeline.zip"
         with zipfile.ZipFile(archive, "w") as packed:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agc_pipeline.code import sources
 from agc_pipeline.columnar.events import Base, Events, Shift, Shifts
 from agc_pipeline.columnar.filling import Sums
 from agc_pipeline.columnar.records import RecordSelection
@@ -208,6 +209,8 @@ def skim_content(
     processing = Processing(analysis, selection, dataset)
     records = analysis.events == "records"
     simulated = dataset.kind == "simulation"
+    # Masks of records are functions: there is no telling what they do without their code.
+    own = sorted(analysis.folder.rglob("*.py")) if records and analysis.folder else ()
     return SkimContent(
         columns=analysis.columns(dataset, selection, learned=learned),
         layout=analysis.layout,
@@ -218,10 +221,7 @@ def skim_content(
             "selection": selection.model_dump() if records else None,
             "requirements": analysis.preselection(selection, dataset),
         },
-        # Masks of records are functions: there is no telling what they do without their code.
-        code=tuple(map(str, sorted(analysis.folder.rglob("*.py"))))
-        if records and analysis.folder
-        else (),
+        code=(*sources(__name__), *map(str, own)),
     )
 
 

@@ -48,7 +48,7 @@ class SkimContent:
         generated: from an open file to the sum of generator weights that it stands for; None where
             events are counted.
         description: of what decides which events are kept, as JSON.
-        code: paths of the source files of the analysis that decide it, too.
+        code: paths of source files that decide it.
     """
 
     columns: Columns

@@ -82,7 +82,7 @@ def store_of(folder: Path, content: SkimContent, job: DeliveryJob) -> Store | No
     """
     if job.format is None:
         return None
-    code = (*sources("agc_pipeline.stages.deliver"), *content.code)
+    code = (*sources("agc_pipeline.delivery.backends"), *content.code)
     made_by = {
         "content": content.description,
         "columns": content.columns,

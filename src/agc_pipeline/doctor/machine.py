@@ -7,7 +7,6 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-import agc_pipeline
 from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.formatting import byte_size
 
@@ -86,7 +85,7 @@ def packages() -> Finding:
 
 def _lock_file() -> Path | None:
     """The lock file of the checkout that this package is in; None if it is in none."""
-    path = Path(agc_pipeline.__file__).parents[2] / "requirements" / "lock.txt"
+    path = Path(__file__).parents[3] / "requirements" / "lock.txt"
     return path if path.exists() else None
 
 
