@@ -17,7 +17,7 @@ from agc_pipeline.analyses.cms_ttbar import kernels
 from agc_pipeline.analyses.cms_ttbar.hashing import standard_normals
 from agc_pipeline.declaration import NANOAOD
 from agc_pipeline.errors import InputError
-from agc_pipeline.readers import chunks, metadata
+from agc_pipeline.readers import chunks, metadata, root_format
 from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.opening import open_tree
@@ -262,6 +262,32 @@ def test_damaged_baskets_are_named(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(InputError, match="a basket of"):
         run(path, 200, "auto")
+
+
+def test_baskets_with_another_number_of_lists_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    write_nanoaod(path, toy.events(20), events_per_piece=20)
+    content = metadata.read(str(path), COLUMNS, NANOAOD)
+    assert content.branches is not None
+    branch = content.branches["Jet_pt"]
+    (seek,), (size,) = branch.seeks, branch.sizes
+    basket = root_format.decompressed(path.read_bytes()[seek : seek + size], size, 20)
+    with pytest.raises(ValueError, match="20 lists for 19 events"):
+        root_format.lists(basket, np.dtype(branch.dtype), 19, None)
+
+
+def test_other_releases_of_uproot_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def other(*_: object) -> str:
+        return "other"
+
+    cursor = uproot.source.cursor.Cursor
+    monkeypatch.setattr(uproot.model, "classname_regularize", other)
+    monkeypatch.setattr(cursor, "classname", other)
+    monkeypatch.delattr(uproot.compression, "_decompress_ZLIB")
+    root_format.speed_up_uproot.__wrapped__()
+    assert uproot.model.classname_regularize is other
+    assert cursor.classname is other
+    assert not hasattr(uproot.compression, "_decompress_ZLIB")
 
 
 def test_costs_close(tmp_path: Path) -> None:

@@ -20,13 +20,9 @@ from agc_pipeline.readers.metadata import FileMetadata
 from agc_pipeline.readers.nano_events import of_parquet, of_root
 from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
 from agc_pipeline.readers.ranges import RangeColumns, Timed, stored_bytes
+from agc_pipeline.readers.root_format import speed_up_uproot
 from agc_pipeline.readers.settings import Format
-from agc_pipeline.readers.tuning import (
-    inflate_with_libdeflate,
-    keep_freed_memory,
-    read_headers_faster,
-    without_garbage_collection,
-)
+from agc_pipeline.readers.tuning import keep_freed_memory, without_garbage_collection
 
 
 class MetadataTask:
@@ -39,8 +35,7 @@ class MetadataTask:
     def __call__(self, path: str) -> dict[str, tuple[FileMetadata, Seconds] | InputError]:
         """By path, the metadata and what they cost, or why the file cannot be read."""
         keep_freed_memory()
-        inflate_with_libdeflate()
-        read_headers_faster()
+        speed_up_uproot()
         watch = Stopwatch()
         try:
             with without_garbage_collection():
@@ -63,8 +58,7 @@ class ColumnsTask:
     def __call__(self, chunk: Chunk) -> dict[str, Any]:
         """The processing's output, events ``processed`` of the file, and what it cost."""
         keep_freed_memory()
-        inflate_with_libdeflate()
-        read_headers_faster()
+        speed_up_uproot()
         clock = Clock()
         try:
             with without_garbage_collection(), self._opened(chunk, clock) as columns:
@@ -100,8 +94,7 @@ class CoffeaTask:
 
     def __call__(self, chunk: Chunk) -> dict[str, Any]:
         """The processing's output, events ``processed`` of the file, and what it cost."""
-        inflate_with_libdeflate()
-        read_headers_faster()
+        speed_up_uproot()
         clock = Clock()
         try:
             if self._kind == "parquet":

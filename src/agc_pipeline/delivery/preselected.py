@@ -23,13 +23,9 @@ from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.nano_events import of_root
 from agc_pipeline.readers.opening import bytes_read, entry_ranges, open_tree, present_branches
 from agc_pipeline.readers.remote import is_remote
+from agc_pipeline.readers.root_format import speed_up_uproot
 from agc_pipeline.readers.settings import NetworkSettings
-from agc_pipeline.readers.tuning import (
-    inflate_with_libdeflate,
-    keep_freed_memory,
-    read_headers_faster,
-    without_garbage_collection,
-)
+from agc_pipeline.readers.tuning import keep_freed_memory, without_garbage_collection
 
 # Of columns in memory at a time, at most.
 _CHUNK_BYTES = 200_000_000
@@ -75,8 +71,7 @@ def open_input(url: str, content: SkimContent, network: NetworkSettings | None =
         ReadError: if the file cannot be read.
         InputError: if it holds no such tree, or lacks a column.
     """
-    inflate_with_libdeflate()
-    read_headers_faster()
+    speed_up_uproot()
     with without_garbage_collection():
         return open_tree(url, content.columns, content.layout, network)
 

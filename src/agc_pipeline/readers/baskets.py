@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agc_pipeline.readers import decoding
+from agc_pipeline.readers import root_format
 from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.columns import Array, Collection, offsets_of
-from agc_pipeline.readers.decoding import Content, decompressed
-from agc_pipeline.readers.metadata import BranchMetadata
+from agc_pipeline.readers.root_format import BranchMetadata, Content, decompressed
 
 
 class _Basket(NamedTuple):
@@ -103,7 +102,7 @@ class BasketColumns:
         dtype = np.dtype(branch.dtype)
         parts = []
         for basket, content in self._contents(branch, events):
-            values = decoding.flat(content, dtype, basket.stop - basket.first)
+            values = root_format.flat(content, dtype, basket.stop - basket.first)
             parts.append(values if basket.events is None else values[basket.events])
         return _joined(parts, dtype)
 
@@ -112,7 +111,7 @@ class BasketColumns:
         dtype = np.dtype(branch.dtype)
         counts, parts = [], []
         for basket, content in self._contents(branch, events):
-            lengths, values = decoding.lists(
+            lengths, values = root_format.lists(
                 content, dtype, basket.stop - basket.first, basket.events
             )
             counts.append(lengths)

@@ -3,7 +3,8 @@
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
-from agc_pipeline.readers.metadata import BranchMetadata, FileMetadata
+from agc_pipeline.readers.metadata import FileMetadata
+from agc_pipeline.readers.root_format import BranchMetadata
 
 
 class Chunk(NamedTuple):

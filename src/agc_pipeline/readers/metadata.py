@@ -6,8 +6,7 @@ the same.
 """
 
 import hashlib
-import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,30 +19,8 @@ from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.readers import parquet
 from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
+from agc_pipeline.readers.root_format import HEADER_BYTES, BranchMetadata, baskets_of, file_uuid
 from agc_pipeline.settings import Settings
-
-# ROOT file headers up to the UUID, for files below and above 2 GB.
-_SMALL_HEADER = struct.Struct(">4siiiiiiiBiiiH16s")
-_LARGE_HEADER = struct.Struct(">4siiqqiiiBiqiH16s")
-_FIRST_LARGE_VERSION = 1_000_000
-
-
-class BranchMetadata(Settings):
-    """Where the baskets of a branch are.
-
-    Attributes:
-        dtype: of its values, as numpy writes it, big-endian.
-        jagged: lists of values, not one an event.
-        entries: first event of each basket, and the number of events behind the last.
-        seeks: position of each basket in the file.
-        sizes: compressed bytes of each basket with its key.
-    """
-
-    dtype: str
-    jagged: bool
-    entries: tuple[NonNegativeInt, ...]
-    seeks: tuple[NonNegativeInt, ...]
-    sizes: tuple[NonNegativeInt, ...]
 
 
 class FileMetadata(Settings):
@@ -127,7 +104,7 @@ def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
     try:
         identity = _identity(path)
         opened = [tree[name] for name in names]
-        covered = identity is not None and all(_has_free_baskets(branch) for branch in opened)
+        branches = {branch.name: baskets_of(branch) for branch in opened}
         return FileMetadata(
             path=path,
             identity=identity,
@@ -136,7 +113,7 @@ def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
             columns=tuple(names),
             event_bytes=_size(tree, opened) / max(tree.num_entries, 1),
             edges=_edges(tree, opened),
-            branches={branch.name: _branch(branch) for branch in opened} if covered else None,
+            branches=None if identity is None else _complete(branches),
         )
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
@@ -172,47 +149,21 @@ def _identity(path: str) -> tuple[int, int, str] | None:
         return None
     try:
         with Path(path).open("rb") as file:
-            header = file.read(_LARGE_HEADER.size)
+            header = file.read(HEADER_BYTES)
         status = Path(path).stat()
     except OSError as error:
         raise unreadable(path, error) from error
-    if len(header) < _LARGE_HEADER.size:
-        # Too short for a ROOT file: opening will say so.
-        return None
-    large = struct.unpack_from(">i", header, 4)[0] >= _FIRST_LARGE_VERSION
-    uuid: bytes = (_LARGE_HEADER if large else _SMALL_HEADER).unpack_from(header)[-1]
-    return status.st_size, status.st_mtime_ns, uuid.hex()
+    uuid = file_uuid(header)
+    # Opening a file that is too short will say so.
+    return None if uuid is None else (status.st_size, status.st_mtime_ns, uuid)
 
 
-def _has_free_baskets(branch: Any) -> bool:
-    """Whether all baskets of a branch lie in the file by themselves, as plain numbers or lists."""
-    if not isinstance(branch, uproot.TBranch):
-        return False
-    kind = branch.interpretation
-    jagged = isinstance(kind, uproot.AsJagged)
-    content = kind.content if jagged else kind
-    return (
-        isinstance(content, uproot.AsDtype)
-        and content.inner_shape == ()
-        and content.from_dtype.names is None
-        # Lists whose offsets are not stored cannot be found in a basket alone.
-        and (not jagged or (kind.header_bytes == 0 and branch.member("fEntryOffsetLen") > 0))
-        and not branch.embedded_baskets
-        and branch.entry_offsets[-1] == branch.num_entries
-    )
-
-
-def _branch(branch: Any) -> BranchMetadata:
-    kind = branch.interpretation
-    jagged = isinstance(kind, uproot.AsJagged)
-    n = branch.num_baskets
-    return BranchMetadata(
-        dtype=(kind.content if jagged else kind).from_dtype.str,
-        jagged=jagged,
-        entries=tuple(branch.entry_offsets),
-        seeks=tuple(branch.member("fBasketSeek")[:n].tolist()),
-        sizes=tuple(branch.member("fBasketBytes")[:n].tolist()),
-    )
+def _complete(
+    branches: Mapping[str, BranchMetadata | None],
+) -> dict[str, BranchMetadata] | None:
+    """The branches if the baskets of all of them are known."""
+    complete = {name: branch for name, branch in branches.items() if branch is not None}
+    return complete if len(complete) == len(branches) else None
 
 
 def _size(tree: Any, opened: Sequence[Any]) -> int:

@@ -1,0 +1,350 @@
+"""All that is known here of ROOT's files beside what uproot's interface gives.
+
+uproot reads and decompresses whole ranges of entries. Reading single baskets, and of these the
+wanted events only, is several times faster, and relies on the following. All numbers in files are
+big-endian, but the sizes of compressed blocks.
+
+==================  ================================================  ============================
+what                relied on                                         where it does not hold
+==================  ================================================  ============================
+start of a file     ``TFile::WriteHeader``: "root", version (beyond   cached metadata are used as
+                    2 GB 1,000,000 more), positions of 4 or 8         long as size, time and these
+                    bytes, version of the UUID, UUID                  bytes are the same
+baskets of a        ``TBranch`` 10 to 13 (ROOT 5 and 6) as uproot 5   ``baskets_of`` gives None, and
+branch              reads it: ``fBasketSeek``, ``fBasketBytes``,      uproot reads the columns of
+                    ``fEntryOffsetLen``; plain numbers and lists of   the file
+                    these by ``AsDtype`` and ``AsJagged``
+key of a basket     ``TKey`` 2 to 4, 1002 to 1004: bytes, version,    ``ValueError``: bytes or
+                    uncompressed bytes, time, length of the key;      events are not those of the
+                    behind class, name and title ``TBasket`` 2 and    branch, or the content does
+                    3: ..., events, last byte of values, flag         not decompress to its size
+compressed block    9 bytes: "ZL", "XZ", "ZS" or "L4", method,        ``ValueError`` that names the
+                    3 bytes of compressed and of uncompressed size,   codec
+                    lower first; 8 bytes of checksum before LZ4's
+lists in a basket   behind the values the number of offsets, one      ``ValueError``: another
+                    more than events, then the offset of each event   number, or lists that overlap
+                    from the start of the key                         or leave the basket
+uproot's codec and  ``uproot.compression._decompress_ZLIB``,          uproot keeps its own: slower,
+reading of headers  ``uproot.model.classname_regularize``,            and the same values
+                    ``Cursor.classname`` as in release 5.7
+==================  ================================================  ============================
+
+The layouts are described in ``io/doc/TFile`` of ROOT's sources, and read in full by uproot's
+``reading``, ``compression`` and ``models.TBasket``.
+"""
+
+import inspect
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from functools import cache, wraps
+from typing import Any, NamedTuple
+
+import deflate
+import numpy as np
+import uproot
+from pydantic import NonNegativeInt
+
+from agc_pipeline.compiling import kernel
+from agc_pipeline.readers.columns import Array
+from agc_pipeline.settings import Settings
+
+# Headers of files up to the UUID, for those below and above 2 GB.
+_SMALL_HEADER = struct.Struct(">4siiiiiiiBiiiH16s")
+_LARGE_HEADER = struct.Struct(">4siiqqiiiBiqiH16s")
+_FIRST_LARGE_VERSION = 1_000_000
+HEADER_BYTES = _LARGE_HEADER.size
+# Start and end of the key of a basket: its bytes, uncompressed bytes and length of the key; number
+# of events, and length of key and values without the offsets behind them.
+_KEY_START = struct.Struct(">ixxi4xh")
+_KEY_END = struct.Struct(">iix")
+# Header of a compressed block: codec, compressed and uncompressed bytes, each as two lower bytes
+# and an upper one.
+_BLOCK = struct.Struct("<2sxHBHB")
+_LZ4_CHECKSUM = 8
+# Number of offsets, with one behind the last event, and bytes of each.
+_COUNT = struct.Struct(">i")
+_OFFSET = 4
+# Longer than nearly all names of classes, in bytes.
+_CLASS_NAME = 256
+
+
+class BranchMetadata(Settings):
+    """Where the baskets of a branch are.
+
+    Attributes:
+        dtype: of its values, as numpy writes it, big-endian.
+        jagged: lists of values, not one an event.
+        entries: first event of each basket, and the number of events behind the last.
+        seeks: position of each basket in the file.
+        sizes: compressed bytes of each basket with its key.
+    """
+
+    dtype: str
+    jagged: bool
+    entries: tuple[NonNegativeInt, ...]
+    seeks: tuple[NonNegativeInt, ...]
+    sizes: tuple[NonNegativeInt, ...]
+
+
+def file_uuid(header: bytes) -> str | None:
+    """UUID that ROOT gave a file when it was written, hexadecimal.
+
+    Args:
+        header: the first ``HEADER_BYTES`` of the file.
+
+    Returns:
+        None if the file is too short for one of ROOT.
+    """
+    if len(header) < HEADER_BYTES:
+        return None
+    large = struct.unpack_from(">i", header, 4)[0] >= _FIRST_LARGE_VERSION
+    uuid: bytes = (_LARGE_HEADER if large else _SMALL_HEADER).unpack_from(header)[-1]
+    return uuid.hex()
+
+
+def baskets_of(branch: Any) -> BranchMetadata | None:
+    """Where the baskets of an open branch are.
+
+    Args:
+        branch: uproot's.
+
+    Returns:
+        None if not all of them lie in the file by themselves, as plain numbers or lists of these.
+    """
+    if not isinstance(branch, uproot.TBranch):
+        return None
+    kind = branch.interpretation
+    jagged = isinstance(kind, uproot.AsJagged)
+    content = kind.content if jagged else kind
+    if not (
+        isinstance(content, uproot.AsDtype)
+        and content.inner_shape == ()
+        and content.from_dtype.names is None
+        # Lists whose offsets are not stored cannot be found in a basket alone.
+        and (not jagged or (kind.header_bytes == 0 and branch.member("fEntryOffsetLen") > 0))
+        and not branch.embedded_baskets
+        and branch.entry_offsets[-1] == branch.num_entries
+    ):
+        return None
+    n = branch.num_baskets
+    return BranchMetadata(
+        dtype=content.from_dtype.str,
+        jagged=jagged,
+        entries=tuple(branch.entry_offsets),
+        seeks=tuple(branch.member("fBasketSeek")[:n].tolist()),
+        sizes=tuple(branch.member("fBasketBytes")[:n].tolist()),
+    )
+
+
+def inflated(data: Any, size: int) -> Any:
+    """Decompress zlib's format with libdeflate, which takes half of the time of zlib."""
+    try:
+        return deflate.zlib_decompress(data, size)
+    except deflate.DeflateError as error:
+        raise zlib.error(str(error)) from error
+
+
+_LZ4 = uproot.LZ4(1)
+_DECOMPRESS: dict[bytes, Callable[[Any, int], Any]] = {
+    b"ZL": inflated,
+    b"XZ": uproot.LZMA(1).decompress,
+    b"ZS": uproot.ZSTD(1).decompress,
+    b"L4": lambda data, size: _LZ4.decompress(data[_LZ4_CHECKSUM:], size),
+}
+
+
+class Content(NamedTuple):
+    """A decompressed basket: key and values are ``last`` bytes long, offsets may follow."""
+
+    payload: Any
+    key_length: int
+    last: int
+
+
+def decompressed(data: bytes, n_bytes: int, n_events: int) -> Content:
+    """Decompress a basket, whose key must fit to what its branch says.
+
+    Args:
+        data: the basket with its key.
+        n_bytes: its size, as the branch says.
+        n_events: number of events in it, as the branch says.
+
+    Raises:
+        ValueError: if the key says something else, or the content does not fit to the key.
+    """
+    if len(data) != n_bytes:
+        raise ValueError(f"the file ends within a basket of {n_bytes} bytes")
+    stated, size, key_length = _KEY_START.unpack_from(data)
+    found, last = _KEY_END.unpack_from(data, key_length - _KEY_END.size)
+    if (stated, found) != (n_bytes, n_events):
+        raise ValueError(
+            f"a basket of {n_bytes} bytes and {n_events} events says {stated} and {found}"
+        )
+    packed = memoryview(data)[key_length:]
+    if len(packed) == size:
+        return Content(packed, key_length, last)
+    blocks = list(_blocks(packed))
+    payload = blocks[0] if len(blocks) == 1 else b"".join(blocks)
+    if len(payload) != size:
+        raise ValueError(f"a basket of {size} bytes decompressed to {len(payload)}")
+    return Content(payload, key_length, last)
+
+
+def _blocks(packed: memoryview) -> Iterator[Any]:
+    while packed:
+        codec, low, high, size_low, size_high = _BLOCK.unpack_from(packed)
+        stop = _BLOCK.size + low + (high << 16)
+        if codec not in _DECOMPRESS:
+            raise ValueError(f"unknown compression {codec!r}")
+        yield _DECOMPRESS[codec](packed[_BLOCK.size : stop], size_low + (size_high << 16))
+        packed = packed[stop:]
+
+
+def flat(content: Content, dtype: np.dtype[Any], n_events: int) -> Array:
+    """The values of a basket with one value an event.
+
+    Raises:
+        ValueError: if it has more or less.
+    """
+    if len(content.payload) != n_events * dtype.itemsize:
+        raise ValueError(f"a basket has {len(content.payload)} bytes for {n_events} events")
+    return np.frombuffer(content.payload, dtype)
+
+
+def lists(
+    content: Content, dtype: np.dtype[Any], n_events: int, events: Array | None
+) -> tuple[Array, Array]:
+    """How long the lists of events of a basket are, and their values one after the other.
+
+    Args:
+        content: of the basket.
+        dtype: of the values.
+        n_events: in the basket.
+        events: positions in the basket of the events wanted, in rising order; None is all.
+
+    Raises:
+        ValueError: if the lists overlap, or if there are more or less.
+    """
+    border = content.last - content.key_length
+    # In front of the offsets, which are counted from the start of the key, stands their number.
+    (stated,) = _COUNT.unpack_from(content.payload, border)
+    if stated != n_events + 1:
+        raise ValueError(f"a basket has {stated - 1} lists for {n_events} events")
+    offsets = np.frombuffer(content.payload, np.uint8, _OFFSET * n_events, border + _OFFSET)
+    # Sizes of values are powers of two: shifting is much faster than dividing.
+    shift = dtype.itemsize.bit_length() - 1
+    if events is None:
+        lengths, valid = _lengths(offsets, content.key_length, border, shift)
+        values = np.frombuffer(content.payload, dtype, border >> shift)
+    else:
+        words = np.frombuffer(content.payload, f"u{dtype.itemsize}", border >> shift)
+        lengths, found, valid = _gathered(offsets, words, content.key_length, shift, events)
+        values = found.view(dtype)
+    if not valid:
+        raise ValueError("lists overlap in a basket")
+    return lengths, values
+
+
+@kernel
+def _lengths(offsets: Array, key_length: int, border: int, shift: int) -> tuple[Array, bool]:
+    """Lengths of all lists, and whether they lie one behind the other."""
+    lengths = np.empty(len(offsets) // _OFFSET, np.int64)
+    valid = _big_endian(offsets, 0) == key_length
+    stop = border
+    for i in range(len(lengths) - 1, -1, -1):
+        start = _big_endian(offsets, _OFFSET * i) - key_length
+        valid &= start <= stop
+        lengths[i] = (stop - start) >> shift
+        stop = start
+    return lengths, valid
+
+
+@kernel
+def _gathered(
+    offsets: Array, words: Array, key_length: int, shift: int, events: Array
+) -> tuple[Array, Array, bool]:
+    """Lengths and values of the lists of some events, and whether they lie in the basket."""
+    border = len(words) << shift
+    starts = np.empty(len(events), np.int64)
+    lengths = np.empty(len(events), np.int64)
+    total = 0
+    for i in range(len(events)):
+        at = _OFFSET * events[i]
+        start = _big_endian(offsets, at) - key_length
+        stop = border
+        if at + _OFFSET < len(offsets):
+            stop = _big_endian(offsets, at + _OFFSET) - key_length
+        if not 0 <= start <= stop <= border:
+            return lengths, words[:0].copy(), False
+        starts[i] = start >> shift
+        lengths[i] = (stop - start) >> shift
+        total += lengths[i]
+    found = np.empty(total, words.dtype)
+    n = 0
+    for i in range(len(events)):
+        for position in range(starts[i], starts[i] + lengths[i]):
+            found[n] = words[position]
+            n += 1
+    return lengths, found, True
+
+
+@kernel
+def _big_endian(stored: Array, at: int) -> Any:
+    # An index without sign is not looked at twice, so that the four bytes become one load.
+    first = np.uint64(at)
+    return np.int64(
+        (np.uint32(stored[first]) << np.uint32(24))
+        | (np.uint32(stored[first + np.uint64(1)]) << np.uint32(16))
+        | (np.uint32(stored[first + np.uint64(2)]) << np.uint32(8))
+        | np.uint32(stored[first + np.uint64(3)])
+    )
+
+
+class _Libdeflate(uproot.ZLIB):
+    """uproot's codec of zlib's format, with the faster library."""
+
+    def decompress(self, data: Any, uncompressed_bytes: int | None = None) -> Any:
+        """Decompress a block whose size is known."""
+        if uncompressed_bytes is None:
+            return super().decompress(data)
+        return inflated(data, uncompressed_bytes)
+
+
+@cache
+def speed_up_uproot() -> None:
+    """Let uproot decompress with libdeflate, and read headers of trees with many branches faster.
+
+    It has settings for neither. ``model.classname_regularize`` depends on its argument alone, and
+    is called for each object; ``Cursor.classname`` reads a string that ends with a null byte, and
+    copies all that is left of the header to find its end. Files that uproot wrote name the class
+    of each branch and leaf, those of ROOT each class once.
+    """
+    compression, model, cursor = uproot.compression, uproot.model, uproot.source.cursor.Cursor
+    if isinstance(getattr(compression, "_decompress_ZLIB", None), uproot.ZLIB):
+        compression._decompress_ZLIB = _Libdeflate(1)
+    if _takes(model, "classname_regularize", "classname"):
+        model.classname_regularize = cache(model.classname_regularize)
+    if _takes(cursor, "classname", "self", "chunk", "context", "move"):
+        cursor.classname = _short_names_first(cursor.classname)
+
+
+def _takes(owner: Any, function: str, *parameters: str) -> bool:
+    """Whether a function is there, and has these parameters."""
+    stated = getattr(owner, function, None)
+    return stated is not None and tuple(inspect.signature(stated).parameters) == parameters
+
+
+def _short_names_first(read: Callable[..., str]) -> Callable[..., str]:
+    @wraps(read)
+    def classname(cursor: Any, chunk: Any, context: Any, move: bool = True) -> str:
+        start = cursor.index
+        beginning = chunk.get(start, min(start + _CLASS_NAME, chunk.stop), cursor, context)
+        name, terminator, _ = beginning.tobytes().partition(b"\0")
+        if not terminator:
+            return read(cursor, chunk, context, move=move)
+        if move:
+            cursor.skip(len(name) + 1)
+        return str(name, errors="surrogateescape")
+
+    return classname
