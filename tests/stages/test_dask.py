@@ -11,9 +11,15 @@ from typing import Any
 
 import pytest
 from distributed import Security
-from test_deliver_histogram_merge import Chain, content, write_files
+from test_deliver_histogram_merge import EXECUTION, Chain, content, write_files
 
+from agc_pipeline import analyses, new
+from agc_pipeline.columnar import runner
+from agc_pipeline.columnar.executors import executor
+from agc_pipeline.columnar.processing import Processing
+from agc_pipeline.columnar.settings import HistogramSettings, SchedulerDask
 from agc_pipeline.files import read_json
+from processed import EXECUTOR, delivered
 from servers.gateway import PROGRAM, Gateway
 
 # A worker that is killed when it starts its third chunk.
@@ -117,6 +123,57 @@ def test_a_cluster_without_our_package(
         assert chain.histogram(**running(address)) is None
     assert content(chain.result()) == reference
     assert "bokeh" in (tmp_path / "0.html").read_text()
+
+
+@pytest.mark.parametrize("importable", [False, True], ids=["folder", "module"])
+def test_an_analysis_that_the_workers_do_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, importable: bool
+) -> None:
+    package = tmp_path / "elsewhere" / f"mylab_{importable}"
+    package.mkdir(parents=True)
+    folder = new.write(f"zpeak_{importable}", package)
+    events = (folder / "input").rename(tmp_path / "events") / "zmumu.root"
+    # It needs a data file, and, if it is a module, another one of its package.
+    (folder / "bounds.json").write_text("[70, 110]")
+    declaration = folder / "__init__.py"
+    text = declaration.read_text().replace("range(60, 121, 5)", "range(*BOUNDS, 5)")
+    text = "from .bounds import BOUNDS\n" + text
+    own = "import json\nfrom pathlib import Path\n"
+    own += "BOUNDS = json.loads((Path(__file__).parent / 'bounds.json').read_text())\n"
+    (folder / "bounds.py").write_text(own)
+    if importable:
+        (package / "__init__.py").touch()
+        (package / "common.py").write_text("FIELDS = ('pt', 'eta', 'phi', 'mass', 'charge')\n")
+        text = text.replace('("pt", "eta", "phi", "mass", "charge")', "FIELDS")
+        text = f"from {package.name}.common import FIELDS\n" + text
+    declaration.write_text(text)
+    monkeypatch.syspath_prepend(package.parent)
+    reference = f"{package.name}.{folder.name}" if importable else str(folder)
+    analysis = analyses.load(reference)
+    cuts = {"pt_min": 20, "abs_eta_max": 2.4, "muon_scale": 0.005}
+    work = runner.Specification(
+        Processing(analysis, analysis.selection(cuts), analysis.dataset("zmumu")),
+        reader="auto",
+        chunk_size=7000,
+        chunk_bytes=10**9,
+        cache=None,
+    )
+    files = [delivered(events, 20_000, 20_000)]
+    expected = runner.run(files, work, EXECUTOR, allow_partial=False)
+    histogram = expected.output["histograms"]["zmumu"]["2mu"]
+    assert histogram.axes["observable"].size == 7
+    assert histogram.sum().value > 10_000
+
+    with scheduler(tmp_path) as address, worker(tmp_path, address):
+        remote = SchedulerDask(cluster="scheduler", address=address, performance_report=False)
+        settings = HistogramSettings.model_validate(
+            EXECUTION | {"executor": "dask", "dask": remote.model_dump()}
+        )
+        with executor(settings, tmp_path / "unused", analyses.archive(reference)) as pool:
+            package.parent.rename(tmp_path / "hidden")
+            result = runner.run(files, work, pool, allow_partial=False)
+    assert result.output["histograms"]["zmumu"]["2mu"] == histogram
+    assert result.output["selected"] == expected.output["selected"]
 
 
 def test_a_worker_is_killed_in_the_middle(

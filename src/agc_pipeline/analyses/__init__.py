@@ -13,15 +13,17 @@ import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from importlib.metadata import entry_points
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+from agc_pipeline.code import sources
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.declaration.checks import check
+from agc_pipeline.declaration.folder import Archive, code_files, data_files, pack, unpack
 from agc_pipeline.errors import AnalysisError, ConfigurationError, PipelineError
 
 GROUP = "agc_pipeline.analyses"
@@ -35,6 +37,8 @@ _FILES: Mapping[Part, tuple[str, ...]] = {
 PLACE = "configuration files and --config"
 # Packages that were imported by the path of their folder.
 _registered: dict[str, Path] = {}
+# Analyses that were sent to this process: reference to the name of the archive.
+_sent: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,80 @@ def load(name: str) -> Analysis:
         AnalysisError: if its code fails, or if the declaration is wrong.
     """
     return _loaded(locate(name))
+
+
+@cache
+def archive(reference: str) -> Archive | None:
+    """The files of an analysis as other machines need them to load it; see ``load_sent``.
+
+    These are all files in its folder that are part of a run, and what they import of the package
+    that the folder is in.
+
+    Args:
+        reference: of the analysis.
+
+    Returns:
+        None for an analysis of this package, which comes with the package.
+    """
+    location = locate(reference)
+    if location.module.startswith(f"{__name__}."):
+        return None
+    folder = location.folder
+    base = folder.parents[location.module.count(".")]
+    files = [*code_files(folder), *data_files(folder)]
+    if location.imported:
+        files += [path for path in map(Path, sources(location.module)) if _within(path, base)]
+    description = {"module": location.module, "attribute": location.attribute}
+    return pack(base, files, description)
+
+
+def archive_name(reference: str) -> str | None:
+    """Name of that archive, also where the analysis came from one."""
+    if reference in _sent:
+        return _sent[reference]
+    content = archive(reference)
+    return None if content is None else content.name
+
+
+def load_sent(reference: str, name: str | None) -> Analysis:
+    """The declaration of an analysis, on a machine that may not have its folder.
+
+    Args:
+        reference: of the analysis.
+        name: of its archive, which lies beside that of this package where both were sent; None for
+            an analysis of this package.
+
+    Raises:
+        ConfigurationError: if it was not sent, and is not here.
+        AnalysisError: if its code fails.
+    """
+    package = Path(__file__).parents[2]
+    if name is None or not package.is_file():
+        return load(reference)
+    sent = package.parent / name
+    if not sent.is_file():
+        return load(reference)
+    _sent[reference] = name
+    return _loaded(_unpacked(reference, sent))
+
+
+def _unpacked(reference: str, archive: Path) -> Location:
+    base, description = unpack(archive)
+    module = description["module"]
+    root = base / module.partition(".")[0]
+    if str(base) not in sys.path:
+        # An earlier state of it, or what this machine has.
+        for other in [other for other in sys.modules if f"{other}.".startswith(f"{root.name}.")]:
+            del sys.modules[other]
+        sys.path.insert(0, str(base))
+        invalidate_caches()
+    folder = base.joinpath(*module.split("."))
+    return Location(reference, module, folder, description["attribute"])
+
+
+def _within(path: Path, base: Path) -> bool:
+    package = Path(__file__).parents[1]
+    return path.is_relative_to(base) and not path.is_relative_to(package)
 
 
 def locate(name: str, folders: Iterable[Path] = ()) -> Location:

@@ -1,8 +1,8 @@
 """Dask clusters for the histogram stage: their start, their workers' code, and their failures."""
 
 import logging
+import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
@@ -21,6 +21,7 @@ from agc_pipeline.columnar.settings import (
     LocalDask,
     SchedulerDask,
 )
+from agc_pipeline.declaration.folder import Archive, packed
 from agc_pipeline.errors import ServiceError
 from agc_pipeline.files import atomic_path
 
@@ -38,11 +39,14 @@ _GATEWAYS: list[Any] = []
 
 
 @contextmanager
-def client(settings: HistogramSettings, report: Path | None) -> Iterator[Client]:
+def client(
+    settings: HistogramSettings, report: Path | None, analysis: Archive | None
+) -> Iterator[Client]:
     """Connect to the cluster that the settings name, or start it; it has at least one worker.
 
     Args:
         settings: of the stage.
+        analysis: its files, for workers on other machines; None for an analysis of this package.
         report: where the performance report of what is done inside goes; None for none.
 
     Raises:
@@ -55,7 +59,7 @@ def client(settings: HistogramSettings, report: Path | None) -> Iterator[Client]
         stack.enter_context(dask.config.set(WORKERS))
         connected = _connected(settings, stack)
         if not isinstance(settings.dask, LocalDask):
-            _upload_package(connected)
+            _send(connected, analysis)
         try:
             connected.wait_for_workers(1, timeout=settings.dask.timeout)
         except TimeoutError as error:
@@ -174,15 +178,44 @@ def _gateway(settings: GatewayDask) -> Any:
         ) from error
 
 
-def _upload_package(connected: Client) -> None:
-    """Give this package, as it is here, to the workers that are there and to those to come."""
+def _send(connected: Client, analysis: Archive | None) -> None:
+    """Give this package and the analysis, as they are here, to scheduler and workers.
+
+    Workers that come later get them, too.
+    """
     source = Path(__file__).parents[1]
+    code = {
+        path.relative_to(source.parent).as_posix(): path.read_bytes()
+        for path in sorted(source.rglob("*.py"))
+    }
+    package = packed(source.name, code)
     with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "agc_pipeline.zip"
-        with zipfile.ZipFile(archive, "w") as packed:
-            for path in sorted(source.rglob("*.py")):
-                packed.write(path, path.relative_to(source.parent))
-        connected.upload_file(str(archive))
+        for archive in (package, analysis):
+            if archive is not None:
+                path = Path(folder) / archive.name
+                path.write_bytes(archive.content)
+                connected.upload_file(str(path), load=archive is package)
+
+    root = source.name
+
+    # Another state of this package may be loaded there: these functions are sent by value.
+    def use(folder: str) -> None:
+        archive = str(Path(folder) / package.name)
+        others = [entry for entry in sys.path if not Path(entry).name.startswith(f"{root}_")]
+        sys.path[:] = [archive, *others]
+        for name, module in list(sys.modules.items()):
+            file = str(getattr(module, "__file__", None))
+            if f"{name}.".startswith(f"{root}.") and not file.startswith(archive):
+                del sys.modules[name]
+
+    def on_worker(dask_worker: Any) -> None:
+        use(dask_worker.local_directory)
+
+    def on_scheduler(dask_scheduler: Any) -> None:
+        use(dask_scheduler.local_directory)
+
+    connected.run(on_worker)
+    connected.run_on_scheduler(on_scheduler)
 
 
 def _explained(error: Exception) -> Exception:

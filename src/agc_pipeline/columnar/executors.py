@@ -12,17 +12,20 @@ from coffea import processor
 from loky import ProcessPoolExecutor
 
 from agc_pipeline.columnar.settings import HistogramSettings
+from agc_pipeline.declaration.folder import Archive
 
 
 @contextmanager
 def executor(
-    settings: HistogramSettings, performance: Path
+    settings: HistogramSettings, performance: Path, analysis: Archive | None = None
 ) -> Iterator[processor.executor.ExecutorBase]:
     """Give the executor that the settings name, with its workers or its connection.
 
     Args:
         settings: of the stage.
         performance: where Dask's performance report goes.
+        analysis: its files, for Dask's workers on other machines; None for an analysis of this
+            package.
 
     Raises:
         ServiceError: if the Dask cluster does not answer in time, or breaks down.
@@ -39,7 +42,7 @@ def executor(
             from agc_pipeline.columnar import dask_clusters  # noqa: PLC0415
 
             report = performance if settings.dask.performance_report else None
-            with dask_clusters.client(settings, report) as connected:
+            with dask_clusters.client(settings, report, analysis) as connected:
                 yield processor.DaskExecutor(client=connected, status=False, retries=0)
         case _:
             assert_never(settings.executor)

@@ -34,6 +34,8 @@ EventFunction: TypeAlias = Callable[[Any, Any], Any]
 Columns: TypeAlias = Mapping[str, tuple[str, ...]]
 
 NOMINAL = "nominal"
+# It imports this module.
+_LOADER = "agc_pipeline.analyses"
 # First entry of every cutflow.
 ALL_EVENTS = "all"
 
@@ -378,7 +380,7 @@ class Analysis:
         # names: it loads the analysis first.
         if self.reference is None:
             return (_rebuilt, ({name: getattr(self, name) for name in self.__dataclass_fields__},))
-        return (_loaded, (self.reference,))
+        return (_loaded, (self.reference, import_module(_LOADER).archive_name(self.reference)))
 
     def with_learned(self) -> Self:
         """The same with the regions of its learned observables, behind the others."""
@@ -612,6 +614,6 @@ def _rebuilt(values: dict[str, Any]) -> Analysis:
     return Analysis(**values)
 
 
-def _loaded(reference: str) -> Analysis:
-    load: Callable[[str], Analysis] = import_module("agc_pipeline.analyses").load
-    return load(reference)
+def _loaded(reference: str, archive: str | None) -> Analysis:
+    load: Callable[[str, str | None], Analysis] = import_module(_LOADER).load_sent
+    return load(reference, archive)

@@ -107,7 +107,8 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
         cache=options.metadata,
         kind=delivered.format,
     )
-    with executor(execution, options.performance) as pool:
+    archive = analyses.archive(settings.analysis) if execution.executor == "dask" else None
+    with executor(execution, options.performance, archive) as pool:
         output, ledger, costs = runner.run(
             readable(delivered.files), specification, pool, allow_partial=settings.allow_partial
         )

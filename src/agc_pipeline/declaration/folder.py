@@ -1,0 +1,104 @@
+"""The folder of an analysis: which of its files are part of a run, and an archive of them."""
+
+import hashlib
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+# Folders that count in another way: values of the configuration are passed on as settings,
+# published histograms and input files are inputs of the rules that read them, tests are no part of
+# a run.
+_APART = ("config", "input", "published", "tests", "__pycache__")
+# Nor are these: a configuration for --configfile, and what people read.
+_FILES_APART = ("run.yaml", "README.md")
+_DESCRIPTION = "analysis.json"
+
+
+class Archive(NamedTuple):
+    """Files of an analysis as they are sent to another machine.
+
+    Attributes:
+        name: of the file, which follows from the content.
+        content: of the file, a ZIP archive.
+    """
+
+    name: str
+    content: bytes
+
+
+def code_files(folder: Path) -> Iterator[Path]:
+    """Modules in the folder of an analysis, without tests."""
+    return (
+        path
+        for path in _files(folder)
+        if path.suffix == ".py" and not path.name.startswith("test_")
+    )
+
+
+def data_files(folder: Path) -> Iterator[Path]:
+    """Files of an analysis that are not code, such as corrections."""
+    return (path for path in _files(folder) if path.suffix != ".py")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if path.is_file() and not hidden and not _apart(parts):
+            yield path
+
+
+def _apart(parts: Sequence[str]) -> bool:
+    return any(part in _APART for part in parts) or (len(parts) == 1 and parts[0] in _FILES_APART)
+
+
+def pack(base: Path, files: Iterable[Path], description: Mapping[str, str]) -> Archive:
+    """An archive of files.
+
+    Args:
+        base: folder that their paths in the archive are relative to.
+        files: in there.
+        description: of the analysis, to be read by ``unpack``.
+    """
+    contents = {path.relative_to(base).as_posix(): path.read_bytes() for path in sorted(set(files))}
+    contents[_DESCRIPTION] = json.dumps(description, sort_keys=True).encode()
+    return packed("analysis", contents)
+
+
+def packed(stem: str, contents: Mapping[str, bytes]) -> Archive:
+    """An archive of contents by path.
+
+    Args:
+        stem: of its name.
+        contents: of its files.
+    """
+    digest = hashlib.sha256()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in contents.items():
+            digest.update(f"{name}\n{len(content)}\n".encode() + content)
+            archive.writestr(name, content)
+    return Archive(f"{stem}_{digest.hexdigest()[:16]}.zip", buffer.getvalue())
+
+
+def unpack(archive: Path) -> tuple[Path, dict[str, str]]:
+    """The files of an archive, unpacked beside it once, and the description.
+
+    Args:
+        archive: written from what ``pack`` gave.
+    """
+    folder = archive.with_suffix("")
+    if not folder.is_dir():
+        unfinished = Path(tempfile.mkdtemp(dir=archive.parent))
+        with zipfile.ZipFile(archive) as content:
+            content.extractall(unfinished)
+        # Another thread may have been faster, with the same files.
+        with suppress(OSError):
+            unfinished.rename(folder)
+    description: dict[str, str] = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+    return folder, description
