@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -68,13 +69,25 @@ def sample() -> Callable[[str], Path]:
     return find
 
 
+def settings_file(folder: Path, settings: Any) -> str:
+    """Path of a new file with settings, as a stage reads it."""
+    handle, name = tempfile.mkstemp(suffix=".json", dir=folder)
+    os.close(handle)
+    Path(name).write_text(json.dumps(settings), encoding="utf-8")
+    return name
+
+
 def run_command(stage: str, settings: Any, **options: Any) -> str | None:
-    """Run a stage's command line in this process; gives its error message, None if it is well."""
-    arguments = [f"agc_pipeline.stages.{stage}", "--settings", json.dumps(settings)]
-    for name, value in options.items():
-        values = value if isinstance(value, list) else [value]
-        arguments += [f"--{name}", *map(str, values)]
-    with pytest.MonkeyPatch.context() as patch:
+    """Run a stage's command line in this process; gives its error message, None if it is well.
+
+    Settings, also those of options, are dictionaries.
+    """
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        arguments = [f"agc_pipeline.stages.{stage}"]
+        for name, value in {"settings": settings, **options}.items():
+            values = value if isinstance(value, list) else [value]
+            told = (settings_file(Path(folder), v) if isinstance(v, dict) else v for v in values)
+            arguments += [f"--{name}", *map(str, told)]
         patch.setattr(sys, "argv", arguments)
         try:
             import_module(arguments[0]).main()

@@ -1,5 +1,6 @@
 """The whole configuration, read from its files and validated once; each stage is given its part."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,8 @@ from agc_pipeline.validation.settings import ValidationSettings
 _GENERIC = ("default", "resources", "fit")
 # Parts of the configuration to the key that says which other keys they have.
 _CHOICES = {"input": "kind", "dask": "cluster"}
+# What neither a shell nor Snakemake nor a batch system reads as anything but a name.
+_PLAIN = re.compile(r"[\w.+@][\w.+@-]*")
 _MISSING: Mapping[Part, str] = {
     "simulation": "it has no simulation.py",
     "validation": "it has no folder published",
@@ -88,6 +91,19 @@ class Configuration(Settings):
     simulation: SimulationPart | None = None
     validation: ValidationSettings | None = None
     learning: LearningSettings | None = None
+
+    @field_validator("results")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        parts = [part for part in value.split("/") if part]
+        if not parts:
+            raise ValueError("it is the root folder, not one of your own")
+        if not all(_PLAIN.fullmatch(part) for part in parts):
+            raise ValueError(
+                "names of folders here have letters, digits and _ . + @ -, and do not begin with -:"
+                " this path stands in the commands of all jobs and in Snakemake's patterns"
+            )
+        return value
 
     @field_validator("n_files_max_per_sample")
     @classmethod

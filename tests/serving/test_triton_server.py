@@ -1,7 +1,6 @@
 """A real Triton server with the exported models: the choices of this process, or a clear error."""
 
 import contextlib
-import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -174,9 +173,9 @@ def histograms(serving: Serving, manifest: Path, scorer: str, **changes: Any) ->
             "learned": physics["jet_assignment"],
             "allow_partial": False,
         },
-        execution=json.dumps(values["histograms"] | execution),
+        execution=values["histograms"] | execution,
         models=serving.models.folder,
-        scoring=json.dumps({"scorer": scorer, "triton": serving.settings(**changes).model_dump()}),
+        scoring={"scorer": scorer, "triton": serving.settings(**changes).model_dump()},
         performance=manifest.with_name("dask.html"),
         manifest=manifest,
         output=output,

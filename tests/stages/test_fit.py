@@ -17,7 +17,7 @@ from agc_pipeline.inference.model import build_workspace
 from agc_pipeline.inference.settings import ModelSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.validation import published
-from conftest import read_config
+from conftest import read_config, settings_file
 
 Command = Callable[..., str | None]
 
@@ -50,7 +50,7 @@ def stage_settings(config_values: dict[str, Any], **changes: Any) -> dict[str, A
 
 def test_fit_as_a_process(files: dict[str, Path], config_values: dict[str, Any]) -> None:
     options = [text for name, path in files.items() for text in (f"--{name}", str(path))]
-    settings = json.dumps(stage_settings(config_values))
+    settings = settings_file(files["output"].parent, stage_settings(config_values))
     result = subprocess.run(
         [sys.executable, "-m", "agc_pipeline.stages.fit", "--settings", settings, *options],
         capture_output=True,

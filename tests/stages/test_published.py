@@ -11,6 +11,7 @@ import pytest
 from agc_pipeline import analyses
 from agc_pipeline.histograms import read_root
 from agc_pipeline.validation import published
+from conftest import settings_file
 
 
 def run(folder: Path, n_files: int) -> subprocess.CompletedProcess[str]:
@@ -20,7 +21,7 @@ def run(folder: Path, n_files: int) -> subprocess.CompletedProcess[str]:
             "-m",
             "agc_pipeline.stages.published",
             "--settings",
-            json.dumps({"analysis": "cms_ttbar", "n_files": n_files}),
+            settings_file(folder, {"analysis": "cms_ttbar", "n_files": n_files}),
             "--histograms",
             str(folder / "histograms.root"),
             "--closure",
@@ -63,4 +64,5 @@ def test_unpublished_number_of_files(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("error: no published histograms of cms_ttbar for 3 files")
     assert "Traceback" not in result.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.glob("*.root"))
+    assert not list(tmp_path.glob("closure*"))

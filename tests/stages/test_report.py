@@ -25,7 +25,7 @@ from agc_pipeline.stages import (
     workspace,
 )
 from agc_pipeline.stages.description import Stage
-from conftest import read_config
+from conftest import read_config, settings_file
 
 HOSTILE = 'root://host//<script>alert("{{ title }}")</script>&f.root'
 OF_FIT = ("ranking", "scan", "toys", "limit")
@@ -121,7 +121,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
             sys.executable,
             "-m",
             "agc_pipeline.stages.report",
-            f"--settings={json.dumps(stage_settings(settings))}",
+            f"--settings={settings_file(folder, stage_settings(settings))}",
             *(f"--{name}={paths[name]}" for name in inputs),
             f"--benchmarks={benchmark.parent}",
             f"--dask={folder / 'dask'}",
@@ -306,7 +306,7 @@ def test_fit_of_another_workspace_is_refused(made: Page, monkeypatch: pytest.Mon
         "argv",
         [
             "report",
-            f"--settings={json.dumps(stage_settings(configuration()))}",
+            f"--settings={settings_file(made.folder, stage_settings(configuration()))}",
             f"--histograms={made.folder / 'histograms.root'}",
             f"--closure={made.folder / 'closure.json'}",
             f"--workspace={made.folder / 'workspace.json'}",

@@ -78,7 +78,7 @@ def train(folder: Path, given: dict[str, Any], *, threads: int = 1, chunk: int =
     return run_command(
         "train",
         given,
-        reading=json.dumps(reading),
+        reading=reading,
         threads=threads,
         models=folder / "models",
         record=folder / "training.json",

@@ -15,6 +15,7 @@ from agc_pipeline.histograms import write_root
 from agc_pipeline.stages import validate
 from agc_pipeline.stages.published import closure
 from agc_pipeline.validation import published
+from conftest import settings_file
 
 CONFIG = Path(__file__).parents[2] / "config" / "cms_ttbar" / "validation.yaml"
 
@@ -31,7 +32,7 @@ def options(folder: Path, *, scale: float = 1.0, **changes: Any) -> list[str]:
     settings = yaml.safe_load(CONFIG.read_text()) | {"analysis": "cms_ttbar"}
     settings["validation"] |= changes
     return [
-        f"--settings={json.dumps(settings)}",
+        f"--settings={settings_file(folder, settings)}",
         f"--histograms={folder / 'histograms.root'}",
         f"--closure={folder / 'closure.json'}",
         f"--output={folder / 'validation.json'}",

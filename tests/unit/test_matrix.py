@@ -1,6 +1,5 @@
 """The matrix without environments: cells, requirements, comparisons, verdicts, page."""
 
-import io
 import json
 import os
 import re
@@ -579,12 +578,13 @@ class Target(Settings):
     target: str
 
 
-def test_a_record_has_what_the_stage_read_from_standard_input(
+def test_a_record_has_the_command_of_the_stage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "settings").write_text('{"target": "a"}')
+    arguments = ["--settings", str(tmp_path / "settings")]
     monkeypatch.setenv(measurement.FOLDER, str(tmp_path))
-    monkeypatch.setattr(sys, "argv", ["stage", "--settings", "-"])
-    monkeypatch.setattr(sys, "stdin", io.StringIO('{"target": "a"}'))
+    monkeypatch.setattr(sys, "argv", ["stage", *arguments])
     runs: list[Target] = []
     stage = Stage(
         name="command",
@@ -596,9 +596,8 @@ def test_a_record_has_what_the_stage_read_from_standard_input(
     command.main(stage)
     (path,) = tmp_path.glob("*.json")
     told = json.loads(path.read_text())
-    assert told["stdin"] == '{"target": "a"}'
     assert runs == [Target(target="a")]
-    assert told["arguments"] == ["--settings", "-"]
+    assert told["arguments"] == arguments
 
 
 @pytest.fixture
@@ -606,10 +605,11 @@ def worker(tmp_path: Path) -> Iterator[timing.Worker]:
     (tmp_path / "repeated.py").write_text(
         "import sys, time\n"
         "def main():\n"
-        "    text = sys.stdin.read()\n"
+        "    # The requests are not its input.\n"
+        "    path, text = sys.argv[1], sys.argv[2] + sys.stdin.read()\n"
         "    if text == 'hang': time.sleep(1000)\n"
         "    if text == 'fail': sys.exit('a reason')\n"
-        "    with open(sys.argv[1], 'a') as file: file.write(text)\n"
+        "    with open(path, 'a') as file: file.write(text)\n"
     )
     variables = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
     # What hangs does so for ever; what does not has time enough.
@@ -617,11 +617,10 @@ def worker(tmp_path: Path) -> Iterator[timing.Worker]:
         yield made
 
 
-def repeated(argument: str, stdin: str | None) -> StageRecord:
+def repeated(*arguments: str) -> StageRecord:
     return StageRecord(
         module="repeated",
-        arguments=(argument,),
-        stdin=stdin,
+        arguments=arguments,
         cpu_seconds=1,
         start_cpu_seconds=1,
         memory_mb=1,
@@ -655,9 +654,9 @@ def test_what_a_job_started_ends_with_it(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_a_worker_repeats_a_stage_with_its_input(worker: timing.Worker, tmp_path: Path) -> None:
+def test_a_worker_repeats_a_stage(worker: timing.Worker, tmp_path: Path) -> None:
     path = tmp_path / "written"
-    for text in ("a", "b", None):
+    for text in ("a", "b"):
         cpu, wall = worker.repeat(repeated(str(path), text))
         assert cpu >= 0
         assert wall > 0

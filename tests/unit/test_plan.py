@@ -29,6 +29,7 @@ from agc_pipeline.stages import (
 )
 from agc_pipeline.stages.description import wildcards_of
 from agc_pipeline.stages.directives import Directives
+from agc_pipeline.stages.settings_files import SettingsFiles
 from conftest import read_config
 
 
@@ -39,7 +40,7 @@ def plan(*names: str, **changes: Any) -> Plan:
 @pytest.mark.parametrize(
     "name", [(), ("smoke",), ("cms-open-data",), ("real-slice",), ("jet-assignment",)]
 )
-def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
+def test_stages_accept_what_they_are_given(name: tuple[str, ...], tmp_path: Path) -> None:
     made = plan(*name)
     for stage in descriptions().values():
         if not stage.when(made):
@@ -50,25 +51,32 @@ def test_stages_accept_what_they_are_given(name: tuple[str, ...]) -> None:
         elif wildcards_of(stage.configure):
             jobs = [{"dataset": dataset, "part": "0000"} for dataset in made.datasets]
         for job in jobs:
-            text = Directives(stage, made).params["settings"](job)
+            path = Path(Directives(stage, made, files(tmp_path)).params["settings"](job))
+            text = path.read_text()
             assert stage.settings.model_validate_json(text).model_dump_json() == text
+            assert path.stat().st_mode & 0o777 == 0o600
 
 
-def execution(made: Plan, name: str) -> Any:
-    return Directives(describe("histogram"), made).resources.get(name)
+def files(folder: Path) -> SettingsFiles:
+    return SettingsFiles(folder, lambda: True)
 
 
-def test_only_runs_that_assign_jets_have_their_regions() -> None:
+def execution(made: Plan, name: str, folder: Path) -> Any:
+    resource = Directives(describe("histogram"), made, files(folder)).resources.get(name)
+    return None if resource is None else json.loads(Path(resource({})).read_text())
+
+
+def test_only_runs_that_assign_jets_have_their_regions(tmp_path: Path) -> None:
     off, on = plan(), plan("jet-assignment")
     assert (off.assigns, on.assigns) == (False, True)
     assert histogram.configure(off).learned is None
-    assert execution(off, "scoring") is None
+    assert execution(off, "scoring", tmp_path) is None
     assert histogram.configure(on).learned is not None
-    assert json.loads(execution(on, "scoring"))["scorer"] == "xgboost"
+    assert execution(on, "scoring", tmp_path)["scorer"] == "xgboost"
     # What scores changes no bin.
     by_server = plan(jet_assignment="triton")
     assert histogram.configure(by_server) == histogram.configure(on)
-    assert execution(by_server, "scoring") != execution(on, "scoring")
+    assert execution(by_server, "scoring", tmp_path) != execution(on, "scoring", tmp_path)
     assert workspace.configure(off) == workspace.configure(on)
     assert validate.configure(off) == validate.configure(on)
 
@@ -159,10 +167,12 @@ def test_what_one_job_is_given_does_not_depend_on_the_others() -> None:
         {"cluster": "gateway", "options": {"worker_cores": 2}},
     ],
 )
-def test_how_histograms_are_filled_is_no_part_of_what_they_are(dask: dict[str, Any]) -> None:
+def test_how_histograms_are_filled_is_no_part_of_what_they_are(
+    dask: dict[str, Any], tmp_path: Path
+) -> None:
     one, other = plan(), plan(histograms={"executor": "dask", "workers": 7, "dask": dask})
     assert histogram.configure(one) == histogram.configure(other)
-    assert execution(one, "execution") != execution(other, "execution")
+    assert execution(one, "execution", tmp_path) != execution(other, "execution", tmp_path)
     local = dask["cluster"] == "local"
     assert other.config.histograms.elsewhere is not local
     assert other.config.histograms.threads == (7 if local else 1)

@@ -17,7 +17,8 @@ from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command, descriptions
 from agc_pipeline.stages.description import Options, Stage, logs, reads, runs_with, uses, writes
 from agc_pipeline.stages.directives import Directives
-from conftest import ROOT, read_config
+from agc_pipeline.stages.settings_files import SettingsFiles
+from conftest import ROOT, read_config, settings_file
 
 STAGES = descriptions()
 # Packages that take long to import.
@@ -36,12 +37,13 @@ def rules() -> dict[str, str]:
     return {part.partition(":")[0]: part.partition("\n\n")[0] for part in parts}
 
 
-def directives(stage: Stage[Any, Any], *names: str) -> Directives:
+def directives(stage: Stage[Any, Any], folder: Path, *names: str) -> Directives:
     loaded = config.load(read_config(*names))
+    files = SettingsFiles(folder, lambda: True)
     if not stage.name.startswith("matrix_"):
-        return Directives(stage, Plan(loaded))
+        return Directives(stage, Plan(loaded), files)
     matrix = matrix_settings.read(ROOT / loaded.matrix)
-    return Directives(stage, MatrixPlan(matrix, loaded, ROOT, sys.executable))
+    return Directives(stage, MatrixPlan(matrix, loaded, ROOT, sys.executable), files)
 
 
 def options(parser: argparse.ArgumentParser) -> set[str]:
@@ -77,13 +79,13 @@ def test_a_rule_takes_all_of_its_description(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_a_command_line_has_exactly_what_is_described(name: str) -> None:
+def test_a_command_line_has_exactly_what_is_described(name: str, tmp_path: Path) -> None:
     stage = STAGES[name]
     assert stage.name == name
     accepted = options(command.parser(stage)) - {"--help"}
     assert accepted == {"--settings", *(f"--{option}" for option in stage.options.described())}
     # Where nothing is left out, the rule tells all of them.
-    shell = directives(stage, "jet-assignment").shell
+    shell = directives(stage, tmp_path, "jet-assignment").shell
     assert set(re.findall(r" (--\w+)", shell)) == accepted
     assert f"python -m agc_pipeline.stages.{name} " in shell
     # Every path is quoted.
@@ -155,14 +157,15 @@ def test_directives_of_a_description(tmp_path: Path) -> None:
         made={"log": "out.log"},
         files=lambda _: 3,
     )
-    made = directives(stage)
+    made = directives(stage, tmp_path)
     job = {"dataset": "ab", "other": "c"}
     given = made.input
     assert given["others"](job) == ["ab.1", "ab.2"]
-    assert given | {"others": None} == {
+    assert given["extra"](job) == []
+    assert given | {"others": None, "extra": None} == {
         "source": "results/in/{dataset}.txt",
         "others": None,
-        "extra": [],
+        "extra": None,
         "data": "results/data.txt",
     }
     assert made.output == {"output": "results/out/{dataset}.json", "log": "results/out.log"}
@@ -171,21 +174,24 @@ def test_directives_of_a_description(tmp_path: Path) -> None:
         "failures": "results/logs/description/{dataset}.failures.json",
     }
     assert made.benchmark == "results/benchmarks/description/{dataset}.tsv"
-    assert made.params["settings"](job) == '{"number":2}'
+    settings = Path(made.params["settings"](job))
+    assert settings.parent == tmp_path / ".settings/description/settings/ab"
+    assert settings.read_text() == '{"number":2}'
     assert made.params["scratch"] == "results/scratch"
     resources = made.resources
-    assert resources["how"] == '{"number":7}'
+    how = Path(resources["how"](job))
+    assert how.read_text() == '{"number":7}'
     assert "unused" not in resources
     assert resources["mem_mb"](job, 2) == 2 * resources["mem_mb"](job, 1)
     assert (made.local, made.threads) == (False, 1)
     assert made.shell == (
-        "printf %s {params.settings:q} | python -m agc_pipeline.stages.description --settings -"
+        "python -m agc_pipeline.stages.description --settings {params.settings:q}"
         " --source {input.source:q} --others {input.others:q} --extra {input.extra:q}"
         " --how {resources.how:q} --scratch {params.scratch:q} --failures {log.failures:q}"
         " --output {output.output:q} 2>&1 | tee {log.text:q}"
     )
-    arguments = ["--settings", '{"number": 2}', "--source", "a b", "--others", "c", "d", "--extra"]
-    arguments += ["--how", '{"number": 7}', "--scratch", "s", "--failures", "f", "--output", "o"]
+    arguments = ["--settings", str(settings), "--source", "a b", "--others", "c", "d", "--extra"]
+    arguments += ["--how", str(how), "--scratch", "s", "--failures", "f", "--output", "o"]
     stage.main(arguments)
     expected = CountOptions(
         source=Path("a b"),
@@ -199,4 +205,7 @@ def test_directives_of_a_description(tmp_path: Path) -> None:
     )
     assert ran == [(Count(number=2), expected)]
     with pytest.raises(SystemExit, match=r"`number` cannot be 'x'(.|\n)*where: --how"):
-        stage.main([*arguments, "--how", '{"number": "x"}'])
+        stage.main([*arguments, "--how", settings_file(tmp_path, {"number": "x"})])
+    settings.unlink()
+    with pytest.raises(SystemExit, match="the configuration was changed during the run"):
+        stage.main(arguments)

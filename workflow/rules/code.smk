@@ -10,4 +10,4 @@ rule code:
     conda:
         "../../environment.yml"
     shell:
-        "sha256sum {input} > {output} 2> {log}"
+        "sha256sum {input:q} > {output:q} 2> {log:q}"

@@ -8,6 +8,7 @@ from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import check_folder
 from agc_pipeline.plan import Plan
 from agc_pipeline.stages.directives import Directives
+from agc_pipeline.stages.settings_files import SettingsFiles
 
 # Everything that can be wrong with configuration and file lists is said before the first job.
 # `config` has what the command line says, by `--configfile` and `--config`.
@@ -25,8 +26,17 @@ except PipelineError as error:
     raise WorkflowError(str(error)) from None
 
 RESULTS = PLAN.folder
+# The process that starts the jobs writes their settings, and a dry run writes nothing.
+SETTINGS = SettingsFiles(
+    Path(RESULTS),
+    lambda: workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun,
+)
 # Source files behind each stage, filled by `directives`.
 SOURCES = {}
+
+
+onstart:
+    SETTINGS.start()
 
 
 def directives(name, plan=PLAN):
@@ -35,7 +45,7 @@ def directives(name, plan=PLAN):
     A job has one file of digests of all its code as input: with all source files as inputs of all
     jobs, large runs take minutes to plan.
     """
-    found = Directives(stages.describe(name), plan)
+    found = Directives(stages.describe(name), plan, SETTINGS)
     SOURCES[name] = [near(Path(path)) for path in found.sources]
     return found
 

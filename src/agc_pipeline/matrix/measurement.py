@@ -14,13 +14,10 @@ FOLDER = "AGC_PIPELINE_MEASURE"
 
 
 @contextmanager
-def measured(stdin: str | None) -> Iterator[None]:
+def measured() -> Iterator[None]:
     """Write a record of the stage that runs inside: command line, CPU time, memory.
 
     Without the environment variable nothing happens. A stage that fails leaves no record.
-
-    Args:
-        stdin: text that it read from standard input; None if nothing.
     """
     folder = os.environ.get(FOLDER)
     start = cpu_seconds()
@@ -31,7 +28,6 @@ def measured(stdin: str | None) -> Iterator[None]:
     record = {
         "module": None if spec is None else spec.name,
         "arguments": sys.argv[1:],
-        "stdin": stdin,
         "cpu_seconds": cpu_seconds() - start,
         "start_cpu_seconds": start,
         "memory_mb": _memory_mb(),

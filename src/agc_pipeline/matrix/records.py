@@ -72,7 +72,6 @@ class StageRecord(Settings):
     Attributes:
         module: of the stage.
         arguments: its command line.
-        stdin: text that it read from standard input; None if nothing.
         cpu_seconds: of the stage, with processes that it started and waited for.
         start_cpu_seconds: until the stage began: interpreter and imports.
         memory_mb: largest resident memory of one of its processes.
@@ -80,7 +79,6 @@ class StageRecord(Settings):
 
     module: str
     arguments: tuple[str, ...]
-    stdin: str | None = None
     cpu_seconds: float
     start_cpu_seconds: float
     memory_mb: float

@@ -82,7 +82,7 @@ class Worker:
         """
         assert self._process.stdin is not None  # noqa: S101 - opened as a pipe
         assert self._process.stdout is not None  # noqa: S101
-        request = stage.model_dump(include={"module", "arguments", "stdin"})
+        request = stage.model_dump(include={"module", "arguments"})
         try:
             print(json.dumps(request), file=self._process.stdin, flush=True)
             ready, _, _ = select.select([self._process.stdout], [], [], self._timeout)

@@ -42,10 +42,7 @@ def import_stages() -> None:
 
 
 def answer_requests() -> None:
-    """Answer requests ``{"module": ..., "arguments": [...], "stdin": ...}`` until the input ends.
-
-    ``stdin`` is the standard input of the stage.
-    """
+    """Answer requests ``{"module": ..., "arguments": [...]}`` until the input ends."""
     responses = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     # What stages print is not a response.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -58,7 +55,7 @@ def answer_requests() -> None:
         print(json.dumps(repeat(**request)), file=responses, flush=True)
 
 
-def repeat(module: str, arguments: Sequence[str], stdin: str | None) -> dict[str, float | int]:
+def repeat(module: str, arguments: Sequence[str]) -> dict[str, float | int]:
     """Run a stage in a fork; its exit status, and CPU and wall-clock time in seconds.
 
     The CPU time is that of the fork and of all processes that it waited for.
@@ -68,7 +65,7 @@ def repeat(module: str, arguments: Sequence[str], stdin: str | None) -> dict[str
     started = time.perf_counter()
     child = os.fork()
     if child == 0:
-        _stage(module, arguments, stdin or "")
+        _stage(module, arguments)
     _, status, used = os.wait4(child, 0)
     return {
         "code": os.waitstatus_to_exitcode(status),
@@ -77,13 +74,13 @@ def repeat(module: str, arguments: Sequence[str], stdin: str | None) -> dict[str
     }
 
 
-def _stage(module: str, arguments: Sequence[str], stdin: str) -> None:
+def _stage(module: str, arguments: Sequence[str]) -> None:
     """In the fork: run the stage and end."""
     code = 1
     try:
         sys.argv = [module, *arguments]
         # The requests are not the input of the stage.
-        sys.stdin = io.StringIO(stdin)
+        sys.stdin = io.StringIO()
         sys.modules[module].main()
         code = 0
     except SystemExit as error:

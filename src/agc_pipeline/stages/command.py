@@ -20,6 +20,7 @@ from agc_pipeline.errors import PipelineError
 from agc_pipeline.matrix.measurement import measured
 from agc_pipeline.secrets import WithoutSecrets
 from agc_pipeline.settings import Settings, explain
+from agc_pipeline.stages import settings_files
 from agc_pipeline.stages.description import Option, Options, Stage
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -40,26 +41,21 @@ _MACHINE_ERRORS = {
 def main(stage: Stage[Any, Any], arguments: Sequence[str] | None = None) -> None:
     """Run a stage as a process: exit 0, or print one error and exit 1.
 
-    Settings of ``-`` are read from standard input: a list of many files is longer than an argument
-    may be.
-
     Args:
         stage: to run.
         arguments: those of this process if None.
     """
     told = parser(stage).parse_args(arguments)
-    content = sys.stdin.read() if told.settings == "-" else None
     with errors_told():
         # What it imports is no part of what it takes.
         code.load(stage.module)
-        with measured(content):
-            text = told.settings if content is None else content
-            settings = validated(stage.settings, text, place="--settings")
+        with measured():
+            settings = validated(stage.settings, told.settings, option="--settings")
             stage.run(settings, _options(stage.options, told))
 
 
 def parser(stage: Stage[Any, Any]) -> argparse.ArgumentParser:
-    """The command line of a stage: its settings as JSON, and its options."""
+    """The command line of a stage: files of its settings, and its options."""
     described = stage.options.described()
     hints = get_type_hints(stage.options)
     options = argparse.ArgumentParser(
@@ -70,28 +66,29 @@ def parser(stage: Stage[Any, Any]) -> argparse.ArgumentParser:
     options.add_argument(
         "--settings",
         required=True,
-        help="this stage's part of the configuration; - reads it from standard input",
+        type=Path,
+        help="JSON file with this stage's part of the configuration",
     )
     for item in fields(stage.options):
         _add(options, item, hints[item.name], described[item.name])
     return options
 
 
-def validated(model: type[Model], text: str, *, place: str) -> Model:
-    """Validate settings.
+def validated(model: type[Model], path: Path, *, option: str) -> Model:
+    """Read settings.
 
     Args:
         model: what they must be.
-        text: JSON.
-        place: the option, for the message.
+        path: JSON file.
+        option: that names the file, for the message.
 
     Raises:
-        ConfigurationError: naming each offending key.
+        ConfigurationError: if there is no file, or naming each offending key.
     """
     try:
-        return model.model_validate_json(text)
+        return model.model_validate_json(settings_files.read(path))
     except ValidationError as error:
-        raise explain(error, model, place=place) from error
+        raise explain(error, model, place=f"{option} {path}") from error
 
 
 @contextmanager
@@ -129,8 +126,7 @@ def _add(
         form["nargs"] = "+" if form["required"] else "*"
     elif NoneType in get_args(hint):
         form |= {"nargs": "?", "required": False}
-    if _settings_of(hint) is None:
-        form["type"] = int if hint is int else Path
+    form["type"] = int if hint is int else Path
     if not form["required"]:
         form["default"] = None if item.default is MISSING else item.default
     options.add_argument(f"--{item.name}", **form)
@@ -143,7 +139,7 @@ def _options(model: type[Options], told: argparse.Namespace) -> Options:
         if isinstance(value, list):
             value = tuple(value)
         elif (settings := _settings_of(hint)) is not None and value is not None:
-            value = validated(settings, value, place=f"--{name}")
+            value = validated(settings, value, option=f"--{name}")
         values[name] = value
     return model(**values)
 

@@ -16,6 +16,7 @@ from agc_pipeline.stages.description import (
     never,
     wildcards_of,
 )
+from agc_pipeline.stages.settings_files import SettingsFiles
 from agc_pipeline.stages.sources import of_stage
 
 
@@ -44,11 +45,13 @@ class Directives:
     Args:
         stage: whose rule it is.
         plan: of the run.
+        files: where settings of jobs are kept.
     """
 
-    def __init__(self, stage: Stage[Any, Any], plan: Folder) -> None:
+    def __init__(self, stage: Stage[Any, Any], plan: Folder, files: SettingsFiles) -> None:
         self.stage = stage
         self._plan = plan
+        self._files = files
         self._options = stage.options.described()
 
     @property
@@ -103,13 +106,13 @@ class Directives:
 
     @property
     def params(self) -> dict[str, Any]:
-        """The settings, and paths that Snakemake does not watch."""
+        """File of the settings, and paths that Snakemake does not watch."""
         places = {name: self._paths(option.source) for name, option in self._of("place").items()}
         return {"settings": self._settings} | places
 
     @property
     def resources(self) -> dict[str, Any]:
-        """What a job asks for, more at every retry, and how it runs.
+        """What a job asks for, more at every retry, and the file that says how it runs.
 
         Unlike parameters, resources are no reason to run a job again.
         """
@@ -119,8 +122,12 @@ class Directives:
         def at(name: str) -> Callable[[Any, int], int]:
             return lambda _, attempt: need.at(attempt, files=files)[name]
 
-        how = {name: value.model_dump_json() for name, value in self._execution.items()}
-        return {name: at(name) for name in need.at(1)} | how
+        def how(name: str, value: Settings) -> Callable[[Any], str]:
+            return lambda _: self._files.path(f"{self.name}/{name}", value)
+
+        return {name: at(name) for name in need.at(1)} | {
+            name: how(name, value) for name, value in self._execution.items()
+        }
 
     @property
     def local(self) -> bool:
@@ -134,10 +141,7 @@ class Directives:
 
     @property
     def shell(self) -> str:
-        """The command.
-
-        Settings go through standard input: a list of many files is longer than an argument may be.
-        """
+        """The command, in which every path is quoted."""
         values: dict[Role, str] = {
             "input": "{{input.{}:q}}",
             "output": "{{output.{}:q}}",
@@ -152,8 +156,9 @@ class Directives:
             for name, option in self._options.items()
             if option.role != "execution" or name in self._execution
         ]
-        command = " ".join((f"python -m {self.stage.module} --settings -", *options))
-        return f"printf %s {{params.settings:q}} | {command} 2>&1 | tee {{log.text:q}}"
+        settings = "--settings {params.settings:q}"
+        command = " ".join((f"python -m {self.stage.module} {settings}", *options))
+        return f"{command} 2>&1 | tee {{log.text:q}}"
 
     @cached_property
     def _execution(self) -> dict[str, Settings]:
@@ -181,24 +186,23 @@ class Directives:
         if isinstance(source, str):
             return f"{self._plan.folder}/{source}"
         names = wildcards_of(source)
-        if not names:
-            return source(self._plan)
+        # Also without wildcards: Snakemake looks for some in every path that is no function.
         return lambda wildcards: source(self._plan, **_named(wildcards, names))
 
     @cached_property
     def _settings(self) -> Callable[[Any], str]:
-        """Settings as JSON, made when they are needed; once if all jobs have the same."""
+        """File of the settings, made when they are needed; once if all jobs have the same."""
         configure = self.stage.configure
         names = wildcards_of(configure)
-        texts: list[str] = []
+        paths: list[str] = []
 
         def settings(wildcards: Any) -> str:
+            job = "/".join((self.name, "settings", *(wildcards[name] for name in names)))
             if names:
-                jobs = configure(self._plan, **_named(wildcards, names))
-                return str(jobs.model_dump_json())
-            if not texts:
-                texts.append(str(configure(self._plan).model_dump_json()))
-            return texts[0]
+                return self._files.path(job, configure(self._plan, **_named(wildcards, names)))
+            if not paths:
+                paths.append(self._files.path(job, configure(self._plan)))
+            return paths[0]
 
         return settings
 
