@@ -12,11 +12,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from agc_pipeline.errors import ConfigurationError, InputError
+from agc_pipeline.formatting import quoted
 
 Record = TypeVar("Record", bound=BaseModel)
-
-# Of a name in an error, in characters.
-_LONGEST_NAME = 80
 
 
 @contextmanager
@@ -120,12 +118,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         double, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise ValueError(f"the key {_short(double)} is defined twice in one object")
+        raise ValueError(f"the key {quoted(double)} is defined twice in one object")
     return content
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}...")
 
 
 def read_record(kind: type[Record], path: Path, what: str) -> Record:

@@ -19,7 +19,7 @@ from agc_pipeline.inference.fit_records import FitRecord, ModelDescription, Work
 from agc_pipeline.inference.model import Model
 from agc_pipeline.inference.ranking import rank
 from agc_pipeline.inference.result import FitResult, fit_workspace
-from agc_pipeline.inference.workspace import quieten, validate
+from agc_pipeline.inference.workspace import quieten, validate_schema
 from agc_pipeline.report import figures
 from agc_pipeline.report.settings import Texts
 from agc_pipeline.report.texts import data_text
@@ -183,7 +183,7 @@ def fit(
                 analysis = workspace.analysis
         case _:
             content = workspace
-    validate(content, place="workspace")
+    validate_schema(content, place="workspace")
     config = load_config() if config is None else config
     result = fit_workspace(content, config.fit.minimiser, description=description)
     values: dict[str, Any] = {field.name: getattr(result, field.name) for field in fields(result)}

@@ -23,3 +23,18 @@ def duration(seconds: float, *, decimals: int = 0) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def shortened(text: str, longest: int = 300) -> str:
+    """A text of somebody else's that may be of any length, for an error.
+
+    Args:
+        text: any.
+        longest: characters of it that are shown.
+    """
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def quoted(name: str) -> str:
+    """A name of somebody else's in quotes, for an error."""
+    return repr(shortened(name, 80))

@@ -129,14 +129,6 @@ def test_statistical_factors_shared_by_channels() -> None:
     )
 
 
-def test_the_same_modifier_twice() -> None:
-    twice = ("scale", "normsys", {"hi": 1.1, "lo": 0.9})
-    content = spec(("a", [11.0], sample("s", [10.0], ("mu", *MU), twice, twice)))
-    model, data = workspace.load(content, place="test")
-    with pytest.raises(ModelError, match="normsys 'scale' is defined twice in sample 's'"):
-        problem(model, data, MINIMISER)
-
-
 def test_all_parameters_fixed() -> None:
     content = spec(("a", [50.0], sample("s", [40.0], ("mu", *MU))))
     content["measurements"][0]["config"]["parameters"][0]["fixed"] = True

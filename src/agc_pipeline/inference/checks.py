@@ -11,6 +11,14 @@ from agc_pipeline.settings import Settings
 
 Workspace = dict[str, Any]
 
+# Errors that are named, of a model that may have thousands.
+_MOST_ERRORS = 10
+# Bins that are named, of a channel that may have thousands.
+_MOST_BINS = 40
+_REMEDY = (
+    "use more events, merge bins with `fit.model.edges`, or leave the sample or the systematic out"
+)
+
 
 class Finding(Settings):
     """A result of the checks of a model.
@@ -20,11 +28,13 @@ class Finding(Settings):
             is no harm.
         where: channel, sample and modifier, as far as they matter.
         message: what it is.
+        remedy: what the user can do about it; None is what helps models with too few events.
     """
 
     severity: Literal["error", "warning", "note"]
     where: str
     message: str
+    remedy: str | None = None
 
 
 def check(workspace: Workspace, mirrored: Collection[str] = ()) -> tuple[Finding, ...]:
@@ -47,18 +57,16 @@ def refuse(findings: Collection[Finding], *, place: str) -> None:
     """Refuse a model with errors.
 
     Raises:
-        ModelError: naming all of them.
+        ModelError: naming them.
     """
-    errors = [
-        f"{finding.where}: {finding.message}" for finding in findings if finding.severity == "error"
-    ]
-    if errors:
-        raise ModelError(
-            "; ".join(errors),
-            place=place,
-            remedy="use more events, merge bins with `fit.model.edges`, or leave the sample or "
-            "the systematic out",
-        )
+    errors = [finding for finding in findings if finding.severity == "error"]
+    if not errors:
+        return
+    problems = [f"{finding.where}: {finding.message}" for finding in errors[:_MOST_ERRORS]]
+    if len(errors) > _MOST_ERRORS:
+        problems.append(f"and {len(errors) - _MOST_ERRORS} more")
+    remedies = dict.fromkeys(finding.remedy or _REMEDY for finding in errors[:_MOST_ERRORS])
+    raise ModelError("; ".join(problems), place=place, remedy="; ".join(remedies))
 
 
 def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
@@ -67,17 +75,17 @@ def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
     if not np.all(np.isfinite(total)) or not np.all(np.isfinite(observed)):
         yield Finding(severity="error", where=name, message="contents are not finite")
         return
-    if bins := _bins(total < 0):
+    if bins := numbers_of(total < 0):
         yield Finding(severity="error", where=name, message=f"negative expected yield in {bins}")
-    if bins := _bins(observed < 0):
+    if bins := numbers_of(observed < 0):
         yield Finding(
             severity="error", where=name, message=f"negative number of observed events in {bins}"
         )
-    if bins := _bins((total == 0) & (observed > 0)):
+    if bins := numbers_of((total == 0) & (observed > 0)):
         yield Finding(
             severity="error", where=name, message=f"data but zero expected yield in {bins}"
         )
-    if bins := _bins((total == 0) & (observed == 0)):
+    if bins := numbers_of((total == 0) & (observed == 0)):
         yield Finding(
             severity="note", where=name, message=f"no data and no expected events in {bins}"
         )
@@ -87,7 +95,7 @@ def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
 
 def _sample(sample: Any, where: str, mirrored: Collection[str]) -> Iterator[Finding]:
     nominal = np.array(sample["data"])
-    if bins := _bins(nominal < 0):
+    if bins := numbers_of(nominal < 0):
         yield Finding(severity="warning", where=where, message=f"negative content in {bins}")
     for modifier in sample["modifiers"]:
         name, values = modifier["name"], modifier["data"]
@@ -97,7 +105,7 @@ def _sample(sample: Any, where: str, mirrored: Collection[str]) -> Iterator[Find
             case "histosys":
                 yield from _shape(values, nominal, f"{where}, {name}", name in mirrored)
             case "staterror" | "shapesys":
-                if bins := _bins((nominal > 0) & (np.array(values) == 0)):
+                if bins := numbers_of((nominal > 0) & (np.array(values) == 0)):
                     yield Finding(
                         severity="warning",
                         where=f"{where}, {name}",
@@ -129,7 +137,7 @@ def _shape(values: Any, nominal: Array, where: str, mirrored: bool) -> Iterator[
             yield Finding(
                 severity="error", where=where, message=f"{direction}: contents are not finite"
             )
-        elif bins := _bins((content < 0) & (nominal >= 0)):
+        elif bins := numbers_of((content < 0) & (nominal >= 0)):
             how = ", by mirroring a shift that is larger than the content" if mirrored else ""
             yield Finding(
                 severity="warning",
@@ -157,7 +165,14 @@ def _twins(sample: Any, where: str) -> Iterator[Finding]:
                 )
 
 
-def _bins(mask: Any) -> str:
-    """Numbers of bins, counted from 0, for people; empty if there are none."""
+def numbers_of(mask: Any, unit: str = "bin") -> str:
+    """Numbers of bins, counted from 0, for people; empty if there are none.
+
+    Args:
+        mask: true for the bins that are meant.
+        unit: what the entries of the mask are.
+    """
     numbers = [str(number) for number in np.flatnonzero(mask)]
-    return f"bin{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""
+    if len(numbers) > _MOST_BINS:
+        numbers = [*numbers[:_MOST_BINS], f"and {len(numbers) - _MOST_BINS} more"]
+    return f"{unit}{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""

@@ -18,10 +18,12 @@ import pyhf
 from agc_pipeline.declaration import Analysis, Physics, Process, Region, Systematic
 from agc_pipeline.errors import InputError, ModelError
 from agc_pipeline.files import read_json
+from agc_pipeline.formatting import quoted
 from agc_pipeline.inference.fit_records import Channel, FitRecord, ModelDescription
 from agc_pipeline.inference.impacts import OTHER, matching_groups
-from agc_pipeline.inference.workspace import validate
+from agc_pipeline.inference.workspace import validate_schema
 from agc_pipeline.inputs import WorkspaceInput
+from agc_pipeline.settings import unknown
 
 Workspace = dict[str, Any]
 
@@ -37,16 +39,8 @@ def read(source: WorkspaceInput) -> Workspace:
     content = _content(path, source.member)
     if source.patchset is not None:
         content = _patched(content, source)
-    validate(content, place=source.path)
-    measurements = {entry["name"]: entry for entry in content["measurements"]}
-    name = source.measurement or next(iter(measurements))
-    if name not in measurements:
-        raise ModelError(
-            f"no measurement {name!r}",
-            place=source.path,
-            remedy=f"choose among {', '.join(measurements)} with `input.measurement`",
-        )
-    measurement = measurements[name]
+    validate_schema(content, place=source.path)
+    measurement = _measurement(content, source)
     poi = source.poi or measurement["config"]["poi"]
     free = _names(content, "normfactor")
     if poi not in free:
@@ -58,6 +52,27 @@ def read(source: WorkspaceInput) -> Workspace:
     config = measurement["config"] | {"poi": poi}
     workspace: Workspace = content | {"measurements": [measurement | {"config": config}]}
     return workspace
+
+
+def _measurement(content: Workspace, source: WorkspaceInput) -> Any:
+    """The measurement that is asked for, or the first one."""
+    measurements = content["measurements"]
+    name = measurements[0]["name"] if source.measurement is None else source.measurement
+    matching = [entry for entry in measurements if entry["name"] == name]
+    if not matching:
+        names = [entry["name"] for entry in measurements]
+        raise ModelError(
+            f"no measurement {name!r}: {unknown('measurement', [name], names)}",
+            place=source.path,
+            remedy="correct `input.measurement`",
+        )
+    if len(matching) > 1:
+        raise ModelError(
+            f"measurement {quoted(name)} is defined twice",
+            place=source.path,
+            remedy="remove or rename one of them",
+        )
+    return matching[0]
 
 
 def describe(

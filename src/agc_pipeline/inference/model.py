@@ -6,7 +6,7 @@ from typing import NamedTuple
 import hist
 
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.inference import audit, checks, templates, workspace
+from agc_pipeline.inference import audit, checks, consistency, templates, workspace
 from agc_pipeline.inference.fit_records import Channel, Checks, ModelDescription
 from agc_pipeline.inference.impacts import declared_groups
 from agc_pipeline.inference.pruning import prune
@@ -59,7 +59,11 @@ def build_workspace(
         for nuisance in workspace.nuisances(analysis)
         if nuisance.systematic.down is None
     }
-    findings = (*checks.check(full, mirrored), *audit.findings(origins))
+    findings = (
+        *consistency.check(full),
+        *checks.check(full, mirrored),
+        *audit.findings(origins),
+    )
     checks.refuse(findings, place=place)
     spec, pruned = prune(full, settings.pruning)
     return Model(

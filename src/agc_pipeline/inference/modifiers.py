@@ -11,7 +11,7 @@ from agc_pipeline.inference.interpolation import Array, Factors
 from agc_pipeline.inference.likelihood import Likelihood, Norms, Scales, Shifts
 
 # The interpolations that have two continuous derivatives; cabinetry uses them for every model.
-_SMOOTH = {"normsys": "code4", "histosys": "code4p"}
+SMOOTH = {"normsys": "code4", "histosys": "code4p"}
 
 
 def model_likelihood(model: pyhf.Model, data: list[float]) -> Likelihood:
@@ -50,7 +50,7 @@ def model_likelihood(model: pyhf.Model, data: list[float]) -> Likelihood:
         for sample in channel["samples"]:
             s = config.samples.index(sample["name"])
             where = [cells[b, s] for b in bins]
-            for modifier in _unique(sample, channel["name"]):
+            for modifier in sample["modifiers"]:
                 entries.add(modifier, channel["name"], sample["data"], where)
     shifts, norms, scales = entries.arrays()
     return Likelihood(
@@ -88,8 +88,8 @@ class _Entries:
             case "normfactor" | "lumi":
                 self._scales += [(p.start, cell) for cell in cells]
             case "shapesys" | "shapefactor":
-                # One parameter for each bin; a shapefactor may be shared with a longer channel.
-                self._scales += zip(range(p.start, p.stop), cells, strict=False)
+                # One parameter for each bin.
+                self._scales += zip(range(p.start, p.stop), cells, strict=True)
             case "staterror":
                 # One parameter for each bin of each channel, one channel after the other.
                 bins = self._bins.setdefault(name, {})
@@ -137,26 +137,9 @@ class _Entries:
         )
 
 
-def _unique(sample: Any, channel: str) -> list[Any]:
-    """The modifiers of a sample, none of which may be defined twice.
-
-    pyhf takes the last one, ROOT both of them.
-    """
-    modifiers: list[Any] = sample["modifiers"]
-    names = [(modifier["type"], modifier["name"]) for modifier in modifiers]
-    for kind, name in names:
-        if names.count((kind, name)) > 1:
-            raise ModelError(
-                f"{kind} {name!r} is defined twice in sample {sample['name']!r}",
-                place=f"channel {channel!r} of the workspace",
-                remedy="remove or rename one of them",
-            )
-    return modifiers
-
-
 def _require_smooth(model: pyhf.Model) -> None:
     appliers = model.main_model.modifiers_appliers
-    for kind, code in _SMOOTH.items():
+    for kind, code in SMOOTH.items():
         actual = appliers[kind].interpcode if kind in appliers else code
         if actual != code:
             raise ModelError(

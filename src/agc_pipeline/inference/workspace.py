@@ -18,6 +18,9 @@ from cabinetry.histo import Histogram
 
 from agc_pipeline.declaration import Analysis, Process, Region, Systematic
 from agc_pipeline.errors import ModelError
+from agc_pipeline.formatting import shortened
+from agc_pipeline.inference import checks, consistency
+from agc_pipeline.inference.modifiers import SMOOTH
 from agc_pipeline.inference.templates import Templates
 
 Workspace = dict[str, Any]
@@ -47,19 +50,35 @@ def quieten() -> None:
 
 
 def validate(workspace: Workspace, *, place: str) -> None:
-    """Refuse what is not a workspace, without making a model of it.
+    """Refuse what is not a workspace, or more than one, without making a model of it.
+
+    Raises:
+        ModelError: if it does not follow pyhf's schema, or can be read in two ways.
+    """
+    validate_schema(workspace, place=place)
+    checks.refuse(consistency.check(workspace), place=place)
+
+
+def validate_schema(workspace: Workspace, *, place: str) -> None:
+    """Refuse what is not a workspace, whatever it means.
 
     Raises:
         ModelError: if it does not follow pyhf's schema.
     """
     try:
         pyhf.schema.validate(workspace, "workspace.json")
-    except (pyhf.exceptions.InvalidSpecification, pyhf.exceptions.SchemaNotFound) as error:
-        raise ModelError(
-            f"not a valid workspace: {error}",
-            place=place,
-            remedy="give a JSON file of pyhf with channels, observations and measurements",
-        ) from error
+    except pyhf.exceptions.InvalidSpecification as error:
+        where = f"`{error.path}`" if error.path else "the content"
+        problem = f"{where}: {shortened(error.parent.message)}"
+    except RecursionError:
+        problem = "it is nested too deeply"
+    else:
+        return
+    raise ModelError(
+        f"not a valid workspace: {problem}",
+        place=place,
+        remedy="give a JSON file of pyhf with channels, observations and measurements",
+    )
 
 
 def load(workspace: Workspace, *, place: str) -> tuple[pyhf.Model, list[float]]:
@@ -70,14 +89,18 @@ def load(workspace: Workspace, *, place: str) -> tuple[pyhf.Model, list[float]]:
         place: where it comes from, for errors.
 
     Raises:
-        ModelError: if it is not a valid workspace.
+        ModelError: if it is not a valid workspace, or can be read in two ways.
     """
+    validate(workspace, place=place)
     try:
+        content = pyhf.Workspace(workspace, validate=False)
         # pyhf takes the logarithm of normalisations; that of a negative one is refused later.
         with np.errstate(invalid="ignore", divide="ignore"):
-            model, data = cabinetry.model_utils.model_and_data(workspace)
+            model = content.model(
+                validate=False,
+                modifier_settings={kind: {"interpcode": code} for kind, code in SMOOTH.items()},
+            )
     except (
-        pyhf.exceptions.InvalidSpecification,
         pyhf.exceptions.InvalidModel,
         pyhf.exceptions.InvalidModifier,
         pyhf.exceptions.InvalidMeasurement,
@@ -86,6 +109,7 @@ def load(workspace: Workspace, *, place: str) -> tuple[pyhf.Model, list[float]]:
         raise ModelError(
             f"not a valid workspace: {error}", place=place, remedy="make it again"
         ) from error
+    data: list[float] = content.data(model)
     return model, data
 
 

@@ -52,11 +52,11 @@ def run(settings: FitStage, options: FitOptions) -> None:
     from agc_pipeline.inference import fit_records
     from agc_pipeline.inference.fit_records import ModelRecord
     from agc_pipeline.inference.result import fit_workspace
-    from agc_pipeline.inference.workspace import quieten, validate
+    from agc_pipeline.inference.workspace import quieten, validate_schema
 
     quieten()
     content = read_json(options.workspace)
-    validate(content, place=str(options.workspace))
+    validate_schema(content, place=str(options.workspace))
     result = fit_workspace(
         content,
         settings.minimiser,

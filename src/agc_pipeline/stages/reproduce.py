@@ -47,7 +47,7 @@ def run(settings: ReproduceStage, options: ReproduceOptions) -> None:
     Raises:
         PipelineError: if it cannot be read, or the checks find an error.
     """
-    from agc_pipeline.inference import checks, external, workspace
+    from agc_pipeline.inference import checks, consistency, external, workspace
     from agc_pipeline.inference.fit_records import CheckRecord, ModelRecord, of_workspace
     from agc_pipeline.provenance import provenance
 
@@ -55,7 +55,7 @@ def run(settings: ReproduceStage, options: ReproduceOptions) -> None:
     source = settings.input
     content = external.read(source)
     workspace.load(content, place=source.path)
-    findings = checks.check(content)
+    findings = (*consistency.check(content), *checks.check(content))
     checks.refuse(findings, place=source.path)
     description = external.describe(content, source.groups)
     about = of_workspace(
@@ -71,6 +71,9 @@ def run(settings: ReproduceStage, options: ReproduceOptions) -> None:
     write_json(options.output, content)
     write_json(options.model, ModelRecord(**about, **dict(description)).model_dump())
     write_json(options.checks, checked.model_dump())
+    for finding in findings:
+        if finding.severity == "warning":
+            log.info("%s: %s", finding.where, finding.message)
     log.info("%d channels, %d systematics", len(description.channels), len(description.groups))
 
 
