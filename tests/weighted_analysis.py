@@ -1,7 +1,7 @@
 """An analysis in a folder outside the package that uses what a declaration can say, on toy events.
 
-Generator weights near 1e-5 with their sum from another tree, slices of a process, a dataset that
-fills two processes, single records, data of two eras, several free normalisations.
+Generator weights between 1e-9 and 1e9 with their sum from another tree, slices of a process, a
+dataset that fills two processes, single records, data of two eras, several free normalisations.
 """
 
 import math
@@ -171,6 +171,8 @@ _SHAPES = {
     "wjets": (2.5, 35.0, 50.0),
     "signal": (3.5, 60.0, 90.0),
 }
+# Of generator weights.
+_SIZES = {"dy_low": 1.7e-9, "dy_high": 1.7e-5, "wjets": 2.0e8, "signal": 1.0}
 _N = 3000
 # Events of dy_high that its files stand for, to those in the files.
 _FILTER = 2.0
@@ -231,7 +233,7 @@ def _files(folder: Path) -> dict[str, list[File]]:
             for number, scale in enumerate((1.0, 8.0)):
                 arrays = _events(rng, shape, _N)
                 sign = np.where(rng.random(_N) < 0.1, -1.0, 1.0)
-                sizes = 1.7e-5 * scale * rng.uniform(0.8, 1.2, _N)
+                sizes = _SIZES[name] * scale * rng.uniform(0.8, 1.2, _N)
                 arrays["genWeight"] = (sign * sizes).astype(np.float32)
                 arrays["flavour"] = np.where(rng.random(_N) < _HEAVY, 5, 0).astype(np.int32)
                 stands_for = _FILTER if name == "dy_high" else 1.0

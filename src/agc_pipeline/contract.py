@@ -156,7 +156,12 @@ class _Contract:
         processes: bool = False,
     ) -> Any:
         specification = runner.Specification(
-            Processing(self.analysis, self.selection, self.dataset),
+            Processing(
+                self.analysis,
+                self.selection,
+                self.dataset,
+                unit=runner.unit_of(self.dataset, files),
+            ),
             reader=reader,
             chunk_size=_SMALL if processes else chunk_size,
             chunk_bytes=_WHOLE,

@@ -179,6 +179,17 @@ class Plan:
         """Files of each job of a dataset, by the job's number."""
         return self._batches[dataset]
 
+    def first_manifest(self, dataset: str) -> list[str]:
+        """Path of the manifest that the unit of a dataset's weights follows from, if one is needed.
+
+        It is the same for all jobs of the dataset.
+        """
+        declared = self.analysis.dataset(dataset)
+        counted = self.analysis.generated is None or declared.kind == "data"
+        if counted or declared.unit is not None:
+            return []
+        return [f"{self.folder}/manifests/{dataset}/{next(iter(self.batches(dataset)))}.json"]
+
     @property
     def records(self) -> list[str]:
         """Records of all simulated files."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agc_pipeline import histograms
@@ -65,37 +65,84 @@ def test_json_keeps_every_bit(entries: list[tuple[float, float]]) -> None:
     assert histograms.from_json(histograms.to_json(histogram)) == histogram  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("scale", [1.7e-5, 3e4, 1e12])
-def test_sums_of_small_and_large_weights_are_exact_in_their_unit(scale: float) -> None:
-    rng = np.random.default_rng(1)
-    weights = scale * rng.choice([-1.0, 1.0, 1.0, 1.0], 1000) * rng.uniform(0.5, 2.0, 1000)
-    unit = filling.unit_of(float(weights.sum()), len(weights))
+@given(
+    scale=st.floats(-9, 9).map(lambda power: 10.0**power),
+    seed=st.integers(0, 1000),
+    negative=st.floats(0, 0.4),
+    cut=st.integers(1, 199),
+)
+@settings(deadline=None, max_examples=40)
+def test_sums_of_generator_weights_of_any_size_are_right_and_exact(
+    scale: float, seed: int, negative: float, cut: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weights = scale * rng.uniform(0.5, 2.0, 200) * np.where(rng.random(200) < negative, -1, 1)
+    values = rng.uniform(-5, 45, 200)
+    mean = max(abs(weights.sum()) / 200, 0.03 * scale)
+    unit = filling.power_of_two(mean)
     assert math.log2(unit) == round(math.log2(unit))
-    values = rng.uniform(0, 40, 1000)
 
     def histogram(order: Any, cut: int) -> Any:
         parts = []
         for part in (order[:cut], order[cut:]):
             sums = filling.Sums(EDGES, ["nominal"], unit)
             sums.fill(values[part], {"nominal": weights[part]})
-            filling.check_scale(*sums.scale)
+            filling.check_scale(**sums.scale, unit=unit, variations=["nominal"])
             parts.append(sums.histogram())
         return parts[0] + parts[1]
 
-    whole = histogram(np.arange(1000), 1000)
-    assert histogram(rng.permutation(1000), 300) == whole
-    cell = whole.view(flow=True)[0]
-    assert cell["value"].sum() == pytest.approx(math.fsum(weights), rel=1e-6)
-    assert cell["variance"].sum() == pytest.approx(math.fsum(weights**2), rel=1e-6)
+    whole = histogram(np.arange(200), 200)
+    assert histogram(rng.permutation(200), cut) == whole
+    filling.check_sum(whole, unit)
+    bounds = [-math.inf, *EDGES, math.inf]
+    for i, (low, high) in enumerate(itertools.pairwise(bounds)):
+        inside = weights[(values >= low) & (values < high)]
+        cell = whole.view(flow=True)[0, i]
+        sizes = np.abs(inside).sum()
+        assert cell["value"] == pytest.approx(math.fsum(inside), rel=1e-6, abs=1e-6 * sizes)
+        assert cell["variance"] == pytest.approx(math.fsum(inside**2), rel=1e-5)
 
 
-def test_weights_that_do_not_suit_their_unit_are_refused() -> None:
-    sums = filling.Sums(EDGES, ["nominal"])
-    sums.fill(np.full(100, 5.0), {"nominal": np.full(100, 1.7e-5)})
-    with pytest.raises(InputError, match="too small for their unit"):
-        filling.check_scale(*sums.scale)
-    for weight, problem in ((1e10, "too large"), (np.inf, "not finite"), (np.nan, "not finite")):
+@pytest.mark.parametrize(
+    ("weights", "problem"),
+    [
+        (np.full(100, 1.7e-5), "of 1.7e-05 on average are too small"),
+        (np.full(3, 1.7e-5), "of 1.7e-05 on average are too small"),
+        (np.array([1e10]), r"of 1e\+10 on average are too large"),
+        (np.array([np.inf]), "not finite"),
+        (np.array([np.nan]), "not finite"),
+    ],
+)
+def test_weights_that_do_not_suit_their_unit_are_refused(weights: Any, problem: str) -> None:
+    sums = filling.Sums(EDGES, ["nominal", "up"])
+    sums.fill(np.full(len(weights), 5.0), {"nominal": None, "up": weights})
+    with pytest.raises(InputError, match=problem) as error:
+        filling.check_scale(**sums.scale, unit=1.0, variations=["nominal", "up"])
+    assert "variation up" in error.value.place
+    assert "unit" in error.value.remedy
+
+
+def test_a_bin_of_small_weights_among_large_ones_is_refused_and_single_ones_are_not() -> None:
+    def scale(n_small: int) -> Any:
         sums = filling.Sums(EDGES, ["nominal"])
-        sums.fill(np.array([5.0]), {"nominal": np.array([weight])})
-        with pytest.raises(InputError, match=problem):
-            sums.histogram()
+        values = np.repeat([5.0, 15.0], [1000, n_small])
+        sums.fill(values, {"nominal": np.where(values < 10, 1.0, 1e-4)})
+        return sums.scale
+
+    filling.check_scale(**scale(3), unit=1.0, variations=["nominal"])
+    with pytest.raises(InputError, match=r"0\.0001 on average in bin 2"):
+        filling.check_scale(**scale(30), unit=1.0, variations=["nominal"])
+    # Events of weight zero are no small weights.
+    sums = filling.Sums(EDGES, ["nominal"])
+    sums.fill(np.full(1000, 5.0), {"nominal": np.repeat([0.0, 1.0], [999, 1])})
+    filling.check_scale(**sums.scale, unit=1.0, variations=["nominal"])
+
+
+def test_sums_that_have_become_too_large_are_refused() -> None:
+    histogram = filling.empty(EDGES, ["nominal"])
+    histogram.view(flow=True)["value"][0, 1] = 2.0**29
+    filling.check_sum(histogram, 1.0)
+    with pytest.raises(InputError, match="too large"):
+        filling.check_sum(histogram + histogram, 1.0)
+    # Counts are exact further on.
+    filling.check_sum(histogram + histogram, None)

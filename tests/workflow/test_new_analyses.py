@@ -198,7 +198,7 @@ def test_every_histogram_is_that_of_plain_loops(search: tuple[Path, Any]) -> Non
             continue
         scale = np.abs(values).max()
         assert view["value"] == pytest.approx(values, rel=1e-5, abs=1e-6 * scale)
-        # Weights near 1e-5 keep their squares.
+        # Weights of any size keep their squares.
         assert view["variance"] == pytest.approx(variances, rel=1e-4, abs=1e-6 * variances.max())
         assert variances.max() > 0
 
@@ -213,8 +213,15 @@ def test_sums_of_weights_and_events_are_accounted_for(search: tuple[Path, Any]) 
         weights = [file.generated for file in entries if file.generated is not None]
         if weights:
             assert account["sum_of_weights"] == pytest.approx(sum(weights))
+            # Of the first file, for all: the second has weights eight times as large.
+            mean = weights[0] / len(entries[0].arrays["event"])
+            if name == "dy_high":
+                mean = mean / 2
+            assert 0.5 < account["unit"] / mean < 2.5
+            assert np.frexp(account["unit"])[0] == 0.5
         else:
             assert account["sum_of_weights"] is None
+            assert account["unit"] is None
 
 
 def test_the_model_is_the_declared_one(search: tuple[Path, Any]) -> None:

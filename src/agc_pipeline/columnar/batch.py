@@ -1,16 +1,17 @@
 """What a histogram job writes: relative-weight histograms of some files, with their accounts."""
 
-import operator
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt
+import hist
+from pydantic import NonNegativeInt, PositiveFloat
 
 from agc_pipeline import histograms
+from agc_pipeline.columnar.filling import check_sum
 from agc_pipeline.columnar.ledger import LedgerEntry
 from agc_pipeline.columnar.performance import Performance, merged
+from agc_pipeline.errors import ClosureError, InputError
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.provenance import Provenance
 from agc_pipeline.settings import Settings
@@ -22,6 +23,7 @@ class Batch(Settings):
     Attributes:
         histograms: process and region to a histogram of variation and observable, in UHI's JSON
             form; collision data have the process "data".
+        unit: of the weights, see ``columnar.filling``; None where every event counts as 1.
         cutflow: events behind each cut of the nominal selection, in order.
         files: account of each file.
         performance: what each reader cost.
@@ -30,6 +32,7 @@ class Batch(Settings):
 
     dataset: str
     histograms: dict[str, dict[str, Any]]
+    unit: PositiveFloat | None
     cutflow: dict[str, NonNegativeInt]
     files: tuple[LedgerEntry, ...]
     performance: dict[str, Performance]
@@ -38,23 +41,27 @@ class Batch(Settings):
 
 
 def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
-    """The sum of batches of one dataset; exact, so that any order gives the same bits."""
-    return batches[0].model_copy(
+    """The sum of batches of one dataset; exact, so that any order gives the same bits.
+
+    Raises:
+        ClosureError: if the batches have weights in different units.
+        InputError: if contents are too large to be exact.
+    """
+    first = batches[0]
+    units = {batch.unit for batch in batches}
+    if len(units) > 1:
+        raise ClosureError(
+            "batches have weights in different units: " + ", ".join(sorted(map(str, units))),
+            place=f"dataset {first.dataset}",
+            remedy="delete its folder in `histograms/` of the results and run again",
+        )
+    return first.model_copy(
         update={
             "histograms": {
                 process: {
-                    region: histograms.to_json(
-                        reduce(
-                            operator.add,
-                            (
-                                histograms.from_json(batch.histograms[process][region])
-                                for batch in batches
-                            ),
-                        )
-                    )
-                    for region in regions
+                    region: histograms.to_json(_sum(batches, process, region)) for region in regions
                 }
-                for process, regions in batches[0].histograms.items()
+                for process, regions in first.histograms.items()
             },
             "cutflow": total([batch.cutflow for batch in batches]),
             "files": tuple(file for batch in batches for file in batch.files),
@@ -62,6 +69,19 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
             "provenance": made_by,
         }
     )
+
+
+def _sum(batches: Sequence[Batch], process: str, region: str) -> hist.Hist:
+    first, *others = (histograms.from_json(b.histograms[process][region]) for b in batches)
+    total = first
+    for histogram in others:
+        total = total + histogram
+        try:
+            check_sum(total, batches[0].unit)
+        except InputError as error:
+            place = f"dataset {batches[0].dataset}, process {process}, region {region}"
+            raise InputError(error.problem, place=place, remedy=error.remedy) from error
+    return total
 
 
 def total(cutflows: Sequence[Mapping[str, int]]) -> dict[str, int]:

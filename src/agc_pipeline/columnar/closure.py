@@ -19,6 +19,8 @@ class DatasetAccount(Settings):
         variation: "nominal", or the variation that the dataset is.
         xsec_pb: cross section, pb; None for data.
         weight: factor on the relative weights of events.
+        unit: of the relative weights, in which they are added up; None where every event counts
+            as 1.
         n_generated: events that the processed files stand for.
         sum_of_weights: of these events, where they have generator weights; None where they count.
         events_expected: events that all files should hold.
@@ -33,6 +35,7 @@ class DatasetAccount(Settings):
     variation: str
     xsec_pb: PositiveFloat | None
     weight: PositiveFloat
+    unit: PositiveFloat | None = None
     n_generated: NonNegativeInt
     sum_of_weights: FiniteFloat | None = None
     events_expected: NonNegativeInt

@@ -2,9 +2,9 @@
 
 Weights and their squares are rounded to multiples of 2^-24 of a unit, about 6e-8: float64 adds such
 numbers exactly up to 5e8 units in a bin, so chunks, files and executors in any order give the same
-bits. The unit is a power of two near the typical weight of a file's events, 1 where events are
-counted; weights that it does not suit are an error. Cross sections are applied once, after all
-sums.
+bits. The unit is a power of two near the typical weight of a dataset's events, the same for all of
+its files, and 1 where events are counted; weights that it does not suit are an error. Cross
+sections are applied once, after all sums.
 """
 
 import math
@@ -21,19 +21,19 @@ from agc_pipeline.errors import InputError
 Array = npt.NDArray[Any]
 
 _GRID = 2.0**24
-# Sums of such numbers are exact below.
+# Sums of such numbers, in units, are exact below; and sums of counts.
 _LARGEST = 2.0**53 / _GRID
-# Smallest mean of nominal weights, in units, whose squares keep a precision of 1e-3, and the number
-# of entries from which on the mean says something.
-_SMALLEST = 2.0**-8
-_ENTRIES = 20
+_LARGEST_COUNT = 2.0**53
+# A square is rounded by 2^-25 at most. Smallest mean of squares of weights, in units, by the least
+# number of entries to which it applies: in all bins of a variation together, and in each bin. A few
+# entries that happen to be small are no matter of scale, as long as their squares are not lost.
+_SMALLEST = {1: 2.0**-24, 20: 2.0**-16}
+_SMALLEST_IN_BIN = {20: 2.0**-18}
 
 
-def unit_of(sum_of_weights: float, n_events: int) -> float:
-    """The power of two next to the mean absolute weight of a file's events; 1 of no events."""
-    if n_events == 0 or sum_of_weights == 0:
-        return 1.0
-    return float(2.0 ** round(math.log2(abs(sum_of_weights) / n_events)))
+def power_of_two(weight: float) -> float:
+    """The power of two next to the size of a weight, which is not zero."""
+    return float(2.0 ** round(math.log2(abs(weight))))
 
 
 def empty(edges: Sequence[float], variations: Sequence[str]) -> hist.Hist:
@@ -64,7 +64,7 @@ class Sums:
         self._values = np.zeros(shape)
         self._variances = np.zeros(shape)
         self._sizes = np.zeros(shape)
-        self._entries = 0
+        self._entries = np.zeros(shape)
 
     def fill(self, values: Array, weights: Mapping[str, Array | None]) -> None:
         """Add entries to some variations.
@@ -74,8 +74,6 @@ class Sums:
             weights: variation to weights, ``events``; None is 1 for each.
         """
         bins = _bins(self._edges, values)
-        if weights.get(self._variations[0]) is not None:
-            self._entries += len(bins)
         for variation, factors in weights.items():
             row = self._variations.index(variation)
             if factors is None:
@@ -90,60 +88,101 @@ class Sums:
                     self._values[row],
                     self._variances[row],
                     self._sizes[row],
+                    self._entries[row],
                 )
 
     def histogram(self) -> hist.Hist:
-        """The sums as ``empty`` makes histograms.
-
-        Raises:
-            InputError: if weights are not finite, or too small or too large for their unit.
-        """
-        self._check()
+        """The sums as ``empty`` makes histograms."""
         histogram = empty(self._edges.tolist(), self._variations)
         view = histogram.view(flow=True)
         rows = slice(len(self._variations))
-        weighted = np.any(self._sizes > 0, axis=1)
+        weighted = np.any(self._entries > 0, axis=1)
         scale = np.where(weighted, self._unit, 1.0)[:, np.newaxis]
         view["value"][rows] = self._values * scale
         view["variance"][rows] = self._variances * scale**2
         return histogram
 
-    def _check(self) -> None:
-        problem = ""
-        if not np.isfinite(self._sizes).all():
-            problem = "are not finite"
-        elif max(self._sizes.max(initial=0.0), self._variances.max(initial=0.0)) > _LARGEST:
-            problem = f"are too large for sums in units of {self._unit:g}"
-        if problem:
-            raise _unsuitable(problem)
+    @property
+    def scale(self) -> dict[str, Array]:
+        """What tells whether the unit suits the weights, see ``check_scale``."""
+        return {"entries": self._entries, "sizes": self._sizes, "squares": self._squares}
 
     @property
-    def scale(self) -> tuple[int, float]:
-        """Number of entries with nominal weights, and the sum of their sizes in units."""
-        return self._entries, float(self._sizes[0].sum()) if self._entries else 0.0
+    def _squares(self) -> Array:
+        return np.where(self._entries > 0, self._variances, 0.0)
 
 
-def check_scale(entries: int, sizes: float) -> None:
-    """Refuse weights that are much smaller than their unit: rounding would change their squares.
+def check_scale(
+    entries: Array, sizes: Array, squares: Array, *, unit: float, variations: Sequence[str]
+) -> None:
+    """Refuse weights that their unit does not suit, so that sums would not be exact.
 
     Args:
-        entries: number of entries with weights.
-        sizes: sum of their absolute weights, in units.
+        entries: number of entries with weights other than zero, by variation and bin.
+        sizes: sums of their absolute weights, in units.
+        squares: sums of their squared weights on the grid, in units.
+        unit: of the weights.
+        variations: names of the rows.
 
     Raises:
-        InputError: if they are.
+        InputError: if some are not finite, too large or too small.
     """
-    if entries >= _ENTRIES and sizes < _SMALLEST * entries:
-        mean = sizes / entries
-        raise _unsuitable(f"are too small for their unit, of which they are {mean:.2g} on average")
+    if not np.isfinite(sizes).all():
+        row = int(np.argwhere(~np.isfinite(sizes))[0][0])
+        raise _unsuitable("are not finite", variations[row], unit)
+    too_large = np.maximum(sizes, squares) > _LARGEST
+    mean = np.divide(squares, entries, out=np.ones_like(squares), where=entries > 0)
+    too_small = _below(mean, entries, _SMALLEST_IN_BIN)
+    for row, variation in enumerate(variations):
+        n = entries[row].sum(keepdims=True)
+        if too_large[row].any():
+            bin_ = int(np.argmax(too_large[row]))
+            size = unit * float(sizes[row, bin_] / entries[row, bin_])
+            raise _unsuitable(f"of {size:.2g} on average are too large", variation, unit)
+        rows = np.divide(squares[row].sum(keepdims=True), n, out=np.ones(1), where=n > 0)
+        if _below(rows, n, _SMALLEST)[0]:
+            size = unit * float(sizes[row].sum() / n[0])
+            raise _unsuitable(f"of {size:.2g} on average are too small", variation, unit)
+        if too_small[row].any():
+            bin_ = int(np.argmax(too_small[row]))
+            size = unit * float(sizes[row, bin_] / entries[row, bin_])
+            problem = f"of {size:.2g} on average in bin {bin_} (0 is the underflow) are too small"
+            raise _unsuitable(problem, variation, unit)
 
 
-def _unsuitable(problem: str) -> InputError:
+def _below(mean: Array, entries: Array, smallest: Mapping[int, float]) -> Array:
+    """Where the mean of squares is smaller than its number of entries allows."""
+    below = np.zeros(mean.shape, np.bool_)
+    for least, bound in smallest.items():
+        below |= (entries >= least) & (mean < bound)
+    return below
+
+
+def check_sum(histogram: hist.Hist, unit: float | None) -> None:
+    """Refuse a sum of histograms that is no longer exact.
+
+    Args:
+        histogram: the sum of two.
+        unit: of their weights; None where all are 1.
+
+    Raises:
+        InputError: if contents are too large.
+    """
+    view = histogram.view(flow=True)
+    largest, scale = (_LARGEST_COUNT, 1.0) if unit is None else (_LARGEST, unit)
+    content = max(
+        np.abs(view["value"]).max(initial=0.0) / scale, view["variance"].max(initial=0.0) / scale**2
+    )
+    if content > largest:
+        raise _unsuitable(f"with a sum of {content * scale:.2g} are too large", None, scale)
+
+
+def _unsuitable(problem: str, variation: str | None, unit: float) -> InputError:
     return InputError(
-        f"weights {problem}: their sums would not be exact",
-        place="weights of events",
-        remedy="correct the sum of weights of the files, from which the unit follows, or the "
-        "functions of weights",
+        f"weights {problem} for sums in units of {unit:g}: these would not be exact",
+        place="weights of events" + (f", variation {variation}" if variation else ""),
+        remedy="correct the functions of weights or the sum of weights of the files, or declare "
+        "the typical weight of the events as the `unit` of the `Dataset`",
     )
 
 
@@ -171,10 +210,12 @@ def _add(
     sums: Array,
     squares: Array,
     sizes: Array,
+    entries: Array,
 ) -> None:
-    """Add weights and their squares on the grid to bins."""
+    """Add weights and their squares on the grid to bins, with their sizes, and count them."""
     for i in range(len(bins)):
         weight = weights[i] * inverse_unit
         sums[bins[i]] += np.rint(weight * _GRID) / _GRID
         squares[bins[i]] += np.rint(weight * weight * _GRID) / _GRID
         sizes[bins[i]] += abs(weight)
+        entries[bins[i]] += weight != 0.0

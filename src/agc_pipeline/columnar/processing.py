@@ -50,6 +50,7 @@ class Processing:
         dataset: that the events are of.
         scoring: computes learned observables; None is without.
         blinded: whether data in blinded windows are left out.
+        unit: of weights, see ``columnar.filling``.
     """
 
     analysis: Analysis
@@ -57,12 +58,13 @@ class Processing:
     dataset: Dataset
     scoring: Any = None
     blinded: bool = False
+    unit: float = 1.0
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The analysis comes first: what else is pickled may be of its modules.
         values = self.selection.model_dump()
-        parts = (self.analysis, values, self.dataset.name, self.scoring, self.blinded)
-        return (_rebuilt, parts)
+        others = {"scoring": self.scoring, "blinded": self.blinded, "unit": self.unit}
+        return (_rebuilt, (self.analysis, values, self.dataset.name, others))
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -108,7 +110,7 @@ class Processing:
 
     def empty(self) -> dict[str, Any]:
         """The output for no events."""
-        return Filler(self, Clock(), 1.0).output({ALL_EVENTS: 0, **self._labels()})
+        return Filler(self, Clock()).output({ALL_EVENTS: 0, **self._labels()})
 
     def _labels(self) -> dict[str, int]:
         requirements = self.analysis.requirements(self.selection, self.dataset)
@@ -143,15 +145,14 @@ class Processing:
         view = selection.events(base, positions, shift)
         return view.take(np.flatnonzero(_mask(mask, view, self.selection, len(view))))
 
-    def process(self, columns: Columns, unit: float = 1.0) -> dict[str, Any]:
+    def process(self, columns: Columns) -> dict[str, Any]:
         """Histograms and cutflow of a range of events whose columns are read as needed.
 
         Args:
             columns: of the range.
-            unit: of weights, see ``columnar.filling``.
         """
         with columns.clock.part("physics"):
-            filler = Filler(self, columns.clock, unit)
+            filler = Filler(self, columns.clock)
             selection = Shifts(self.analysis, self.selection, self.dataset)
             preselection = selection.preselector(columns)
             base = selection.base(preselection)
@@ -171,19 +172,16 @@ class Processing:
                     filler.fill(group, variation, events)
             return filler.output(preselection.cutflow)
 
-    def process_records(
-        self, events: Any, clock: Clock | None = None, unit: float = 1.0
-    ) -> dict[str, Any]:
+    def process_records(self, events: Any, clock: Clock | None = None) -> dict[str, Any]:
         """Histograms and cutflow of events that are records.
 
         Args:
             events: coffea's NanoEvents.
             clock: takes the time.
-            unit: of weights, see ``columnar.filling``.
         """
         clock = clock or Clock()
         with clock.part("physics"):
-            filler = Filler(self, clock, unit)
+            filler = Filler(self, clock)
             selection = RecordSelection(self.analysis, self.selection, self.dataset)
             cutflow: dict[str, int] = {}
             for variation in self.shifts():
@@ -226,10 +224,10 @@ def skim_content(
 
 
 def _rebuilt(
-    analysis: Analysis, selection: Mapping[str, Any], dataset: str, scoring: Any, blinded: bool
+    analysis: Analysis, selection: Mapping[str, Any], dataset: str, others: Mapping[str, Any]
 ) -> Processing:
     settings = analysis.selection(selection)
-    return Processing(analysis, settings, analysis.dataset(dataset), scoring, blinded)
+    return Processing(analysis, settings, analysis.dataset(dataset), **others)
 
 
 def _views(
@@ -266,17 +264,17 @@ class Filler:
     Args:
         processing: what is filled.
         clock: takes the time.
-        unit: of weights.
     """
 
-    def __init__(self, processing: Processing, clock: Clock, unit: float) -> None:
+    def __init__(self, processing: Processing, clock: Clock) -> None:
         self._processing = processing
         self._clock = clock
         self._own = processing.dataset.variation
         variations = [v.name for v in processing.analysis.variations(processing.dataset)]
         self._sums = {
             process: {
-                region.name: Sums(region.edges, variations, unit) for region in processing.regions
+                region.name: Sums(region.edges, variations, processing.unit)
+                for region in processing.regions
             }
             for process in processing.processes
         }
@@ -353,12 +351,11 @@ class Filler:
 
     def output(self, cutflow: Mapping[str, int]) -> dict[str, Any]:
         """Histograms, and the cutflow of the preselection and of the regions."""
-        scales = [sums.scale for regions in self._sums.values() for sums in regions.values()]
         with self._clock.part("fill"):
             return {
                 "scale": {
-                    "entries": sum(entries for entries, _ in scales),
-                    "sizes": sum(sizes for _, sizes in scales),
+                    process: {name: sums.scale for name, sums in regions.items()}
+                    for process, regions in self._sums.items()
                 },
                 "histograms": {
                     process: {name: sums.histogram() for name, sums in regions.items()}

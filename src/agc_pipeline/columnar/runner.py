@@ -9,11 +9,12 @@ from typing import Any, Literal, NamedTuple
 from coffea.processor import IterativeExecutor, accumulate
 from coffea.processor.executor import ExecutorBase
 
-from agc_pipeline.columnar.filling import check_scale, unit_of
+from agc_pipeline.columnar.filling import check_scale, power_of_two
 from agc_pipeline.columnar.ledger import LedgerEntry, account
 from agc_pipeline.columnar.performance import Performance, performance
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.tasks import CoffeaTask, ColumnsTask, MetadataTask
+from agc_pipeline.declaration import Dataset
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.errors import InputError
 from agc_pipeline.readers import metadata
@@ -116,7 +117,7 @@ def run(
         else:
             break
     processed = output.pop("processed")
-    check_scale(**output.pop("scale"))
+    _check_scale(output.pop("scale"), specification.processing)
     ledger = [
         account(file, processed.get(file.path, 0), failures.get(file.path or "")) for file in files
     ]
@@ -143,10 +144,7 @@ def _process(
         for opened in by_reader.values()
         for file in opened
         for chunk in chunks(
-            file,
-            chunk_size=specification.chunk_size,
-            chunk_bytes=specification.chunk_bytes,
-            unit=_unit(files[file.path]),
+            file, chunk_size=specification.chunk_size, chunk_bytes=specification.chunk_bytes
         )
     ]
     if not items:
@@ -172,11 +170,42 @@ def _process(
     return output, costs
 
 
-def _unit(file: Delivered) -> float:
-    """Unit of the weights of a file's events: it follows from the file alone."""
-    if file.sum_of_weights is None:
-        return 1.0
-    return unit_of(file.sum_of_weights, file.generated)
+def unit_of(dataset: Dataset, files: Sequence[Delivered]) -> float:
+    """Unit of the weights of a dataset's events, a power of two.
+
+    Args:
+        dataset: that the events are of.
+        files: the first that were delivered of it, whatever files are to be processed: then the
+            unit is the same for all of them.
+
+    Returns:
+        The one near the declared weight; else near the mean weight of the first file with generator
+        weights; 1 without any.
+    """
+    if dataset.unit is not None:
+        return power_of_two(dataset.unit)
+    for file in files:
+        if file.sum_of_weights and file.generated:
+            return power_of_two(file.sum_of_weights / file.generated)
+    return 1.0
+
+
+def _check_scale(scales: Mapping[str, Any], processing: Processing) -> None:
+    """Refuse weights that the unit of the dataset does not suit.
+
+    Raises:
+        InputError: if there are some.
+    """
+    variations = [v.name for v in processing.analysis.variations(processing.dataset)]
+    for process, regions in scales.items():
+        for region, scale in regions.items():
+            try:
+                check_scale(**scale, unit=processing.unit, variations=variations)
+            except InputError as error:
+                place = f"dataset {processing.dataset.name}, process {process}, region {region}"
+                raise InputError(
+                    error.problem, place=f"{place}: {error.place}", remedy=error.remedy
+                ) from error
 
 
 def _read_metadata(

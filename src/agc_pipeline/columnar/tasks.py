@@ -62,7 +62,7 @@ class ColumnsTask:
         clock = Clock()
         try:
             with without_garbage_collection(), self._opened(chunk, clock) as columns:
-                output = self._processing.process(columns, chunk.unit)
+                output = self._processing.process(columns)
         except READ_ERRORS as error:
             raise unreadable(chunk.path, error) from error
         return _accounted(output, chunk, clock, "uproot" if chunk.branches is None else "baskets")
@@ -123,7 +123,7 @@ class CoffeaTask:
                     interpretation_executor=Timed(clock, "read"),
                 )
             before = file.file.source.num_requested_bytes
-            output = self._processed(events, chunk, clock)
+            output = self._processed(events, clock)
             branches = {access.branch for access in accesses}
             tree = file[self._layout.tree]
             clock.bytes += stored_bytes(tree, branches, chunk.start, chunk.stop) or (
@@ -141,13 +141,13 @@ class CoffeaTask:
                 flat=self._flat,
                 metadata={"filename": chunk.path, "dataset": self._processing.dataset.name},
             )
-        return self._processed(events, chunk, clock)
+        return self._processed(events, clock)
 
-    def _processed(self, events: Any, chunk: Chunk, clock: Clock) -> dict[str, Any]:
+    def _processed(self, events: Any, clock: Clock) -> dict[str, Any]:
         if self._flat:
             columns = ArrayColumns(events, self._layout, clock)
-            return self._processing.process(columns, chunk.unit)
-        return self._processing.process_records(events, clock, chunk.unit)
+            return self._processing.process(columns)
+        return self._processing.process_records(events, clock)
 
 
 def _accounted(output: dict[str, Any], chunk: Chunk, clock: Clock, reader: str) -> dict[str, Any]:

@@ -96,6 +96,9 @@ class Dataset:
             one of its process.
         era: of the luminosity; None is all.
         cross_section: name in ``physics.cross_sections_pb``; None is the first process.
+        unit: typical size of its events' weights, to within a factor of some ten: sums are exact
+            on a grid of 2^-24 of it. None follows from the sum of generator weights of its first
+            file, and is 1 where events are counted.
     """
 
     name: str
@@ -105,6 +108,7 @@ class Dataset:
     replaces: str | None = None
     era: str | None = None
     cross_section: str | None = None
+    unit: float | None = None
 
     @property
     def filled(self) -> tuple[Fill, ...]:

@@ -1,5 +1,6 @@
 """What is refused when an analysis is loaded."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -97,6 +98,8 @@ def _dataset(analysis: Analysis, dataset: Dataset, processes: set[str]) -> Itera
         yield f"the dataset {dataset.name} fills no process"
     if dataset.kind == "data" and dataset.variation != NOMINAL:
         yield f"the data {dataset.name} cannot be a variation"
+    if dataset.unit is not None and not 0 < dataset.unit < math.inf:
+        yield f"the unit of the weights of the dataset {dataset.name} is not a positive number"
     if len(dataset.fills) > 1 and any(f.mask is None and f.weight is None for f in dataset.filled):
         yield (f"the dataset {dataset.name} fills several processes, each needs a mask or a weight")
     if dataset.variation == NOMINAL:

@@ -14,13 +14,11 @@ class Chunk(NamedTuple):
         path: of the file, or its address.
         edges: first event of each cluster in the range, and the event behind the last.
         branches: where the baskets are; None if uproot must look for them.
-        unit: of the weights of the file's events, see ``columnar.filling``.
     """
 
     path: str
     edges: tuple[int, ...]
     branches: dict[str, BranchMetadata] | None
-    unit: float = 1.0
 
     @property
     def start(self) -> int:
@@ -33,16 +31,13 @@ class Chunk(NamedTuple):
         return self.edges[-1]
 
 
-def chunks(
-    metadata: FileMetadata, *, chunk_size: int, chunk_bytes: int, unit: float = 1.0
-) -> list[Chunk]:
+def chunks(metadata: FileMetadata, *, chunk_size: int, chunk_bytes: int) -> list[Chunk]:
     """Split a file, between clusters where that is possible.
 
     Args:
         metadata: of the file.
         chunk_size: largest number of events in a chunk.
         chunk_bytes: largest size of its columns in memory, if they were all read.
-        unit: of the weights of its events.
     """
     most = max(1, min(chunk_size, int(chunk_bytes / max(metadata.event_bytes, 1.0))))
     ranges = []
@@ -54,7 +49,7 @@ def chunks(
         # A cluster that is too large is cut: its baskets are then read twice.
         edges = (start, *inside) if inside else (start, min(start + most, metadata.n_events))
         branches = _overlapping(metadata, start, edges[-1])
-        ranges.append(Chunk(metadata.path, edges, branches, unit))
+        ranges.append(Chunk(metadata.path, edges, branches))
         start = edges[-1]
     return ranges
 

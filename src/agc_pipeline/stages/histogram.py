@@ -64,6 +64,11 @@ class HistogramOptions(Options):
     performance: Path = uses("dask/{dataset}/{batch}.html", "page of Dask to write")
     metadata: Path | None = uses("file_metadata", "folder of the metadata of files", default=None)
     manifest: Path = reads("manifests/{dataset}/{batch}.json", "what was delivered")
+    first: Path | None = reads(
+        lambda plan, dataset: plan.first_manifest(dataset),
+        "what was delivered of the first files, which the unit of weights follows from",
+        default=None,
+    )
     output: Path = writes("histograms/{dataset}/{batch}.json", "histograms to write")
 
 
@@ -92,12 +97,15 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
     # Models are refused before any event is read.
     scoring = _scoring(analysis, settings, options)
     delivered = manifest.read(options.manifest)
+    dataset = analysis.dataset(delivered.dataset)
+    first = delivered if options.first is None else manifest.read(options.first)
     processing = Processing(
         analysis,
         analysis.selection(settings.selection),
-        analysis.dataset(delivered.dataset),
+        dataset,
         scoring,
         settings.blinded,
+        runner.unit_of(dataset, first.files),
     )
     specification = runner.Specification(
         processing,
@@ -124,6 +132,7 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
                 }
                 for process, regions in output["histograms"].items()
             },
+            unit=None if dataset.kind == "data" else processing.unit,
             cutflow={
                 **(batch.total(cutflows) if cutflows else output["preselection"]),
                 **output["selected"],
@@ -135,7 +144,11 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
                 "histogram",
                 packages=("awkward", "coffea", "correctionlib", "hist", "numba", "numpy", "uproot"),
                 settings=settings.model_dump(),
-                inputs=[options.manifest, *([] if scoring is None else scoring.files)],
+                inputs=[
+                    options.manifest,
+                    *([] if options.first is None else [options.first]),
+                    *([] if scoring is None else scoring.files),
+                ],
             ),
         ),
     )

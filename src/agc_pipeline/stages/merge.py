@@ -103,6 +103,7 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
             variation=analysis.dataset(summed.dataset).variation,
             xsec_pb=dataset.xsec_pb,
             weight=weight,
+            unit=summed.unit,
             n_generated=sum(file.generated for file in used),
             sum_of_weights=_sum_of_weights(used),
             events_expected=sum(
