@@ -76,16 +76,53 @@ class PublishedInput(Settings):
     kind: Literal["published"]
 
 
+class ParameterSettings(Settings):
+    """How the fit treats a parameter of a workspace.
+
+    A modifier with a parameter for each bin takes one value for all of them, or as many as it has.
+
+    Attributes:
+        start: where the fit starts, and the value of a fixed parameter; None is that of the
+            workspace.
+        bounds: lowest and highest value; None likewise.
+        fixed: whether it keeps its value; None likewise.
+    """
+
+    start: float | tuple[float, ...] | None = None
+    bounds: tuple[float, float] | tuple[tuple[float, float], ...] | None = None
+    fixed: bool | None = None
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> "ParameterSettings":
+        if any(low > high for low, high in self.all_bounds):
+            raise ValueError("a lower bound is above the higher one")
+        return self
+
+    @property
+    def all_bounds(self) -> tuple[tuple[float, float], ...]:
+        """The bounds of each parameter; one pair for all of them, none without."""
+        match self.bounds:
+            case None:
+                return ()
+            case (float() as low, float() as high):
+                return ((low, high),)
+            case pairs:
+                return pairs
+
+
 class WorkspaceInput(Settings):
     """No histograms either: start from a workspace of pyhf, or a published likelihood.
 
     Attributes:
-        path: JSON file of the workspace, or archive (``.zip``, ``.tar.gz``) that has it.
+        path: JSON file of the workspace, which may be compressed, or archive (``.zip``,
+            ``.tar.gz``) that has it.
         member: file of the archive that is the workspace.
         patchset: JSON file, or file of the archive, with signals to be patched in.
-        patch: name of the signal.
+        patch: name of the signal in the patchset; without one, JSON file, or file of the archive,
+            that is the patch.
         measurement: name of the one to use; None is the first.
         poi: parameter of interest; None is that of the measurement.
+        parameters: settings of parameters, by name, in place of those of the measurement.
         groups: names of groups of systematics, to patterns of the names of these (``jet_*``).
     """
 
@@ -96,12 +133,24 @@ class WorkspaceInput(Settings):
     patch: str | None = None
     measurement: str | None = None
     poi: str | None = None
+    parameters: dict[str, ParameterSettings] = Field(default_factory=dict)
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that it is made of, by the key that names them."""
+        files = {"input.path": self.path}
+        if self.member is None:
+            if self.patchset is not None:
+                files["input.patchset"] = self.patchset
+            elif self.patch is not None:
+                files["input.patch"] = self.patch
+        return files
+
     @model_validator(mode="after")
-    def _both(self) -> "WorkspaceInput":
-        if (self.patchset is None) != (self.patch is None):
-            raise ValueError("a patch needs both `patchset` and `patch`")
+    def _patch_of_set(self) -> "WorkspaceInput":
+        if self.patchset is not None and self.patch is None:
+            raise ValueError("a patchset has several signals: name one with `patch`")
         return self
 
 

@@ -79,10 +79,9 @@ class Plan:
             case PublishedInput():
                 datasets = ()
             case WorkspaceInput():
-                if not Path(source.path).is_file():
-                    raise InputError(
-                        "file not found", place=source.path, remedy="correct `input.path`"
-                    )
+                for key, path in source.files.items():
+                    if not Path(path).is_file():
+                        raise InputError("file not found", place=path, remedy=f"correct `{key}`")
                 datasets = ()
         n_files_max = self.config.n_files_max_per_sample
         allow_partial = self.config.allow_partial

@@ -1,5 +1,7 @@
 """The stages behind the fit, and those that start from an external workspace."""
 
+import gzip
+import io
 import json
 import tarfile
 import zipfile
@@ -11,7 +13,7 @@ import hist
 import numpy as np
 import pytest
 
-from agc_pipeline import analyses
+from agc_pipeline import analyses, archives
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.histograms import read_root, write_root
 from agc_pipeline.inference.derived_records import (
@@ -254,8 +256,9 @@ def test_without_a_signal_everything_works(tmp_path: Path) -> None:
         ({"channels": []}, {}, "not a valid workspace"),
         ({}, {"measurement": "other"}, "no measurement 'other'"),
         ({}, {"poi": "lumi"}, "no free normalisation 'lumi'"),
-        ({}, {"patchset": "p.json"}, "a patch needs both"),
-        ({}, {"member": "x.json"}, "cannot read 'x.json'"),
+        ({}, {"patchset": "p.json"}, "name one with `patch`"),
+        ({}, {"member": "x.json"}, "cannot read 'x.json': this is no archive"),
+        ({}, {"patch": "none.json"}, "file not found"),
     ],
 )
 def test_wrong_workspaces(
@@ -309,22 +312,33 @@ def _digest(workspace: Any) -> str:
     return str(pyhf.utils.digest(workspace))
 
 
-@pytest.mark.parametrize("kind", ["zip", "tar"])
-def test_a_published_likelihood(tmp_path: Path, kind: str) -> None:
-    background = json.loads(json.dumps(TWO_BINS))
-    background["channels"][0]["samples"].pop(0)
-    files = {"SR/BkgOnly.json": background, "SR/patchset.json": patchset(background)}
-    archive = tmp_path / f"likelihoods.{kind}"
-    for name, content in files.items():
-        write_json(tmp_path / name, content)
+def archived(folder: Path, kind: str, files: dict[str, Any]) -> Path:
+    """An archive of JSON files."""
+    path = folder / f"likelihoods.{kind}"
+    contents = {name: json.dumps(content).encode() for name, content in files.items()}
     if kind == "zip":
-        with zipfile.ZipFile(archive, "w") as target:
-            for name in files:
-                target.write(tmp_path / name, name)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+            for name, content in contents.items():
+                target.writestr(name, content)
     else:
-        with tarfile.open(archive, "w") as tar:
-            for name in files:
-                tar.add(tmp_path / name, name)
+        with tarfile.open(path, f"w:{kind.partition('.')[2]}") as tar:
+            for name, content in contents.items():
+                entry = tarfile.TarInfo(f"./{name}")
+                entry.size = len(content)
+                tar.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def background() -> Any:
+    content = json.loads(json.dumps(TWO_BINS))
+    content["channels"][0]["samples"].pop(0)
+    return content
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.xz"])
+def test_a_published_likelihood(tmp_path: Path, kind: str) -> None:
+    files = {"SR/BkgOnly.json": background(), "SR/patchset.json": patchset(background())}
+    archive = archived(tmp_path, kind, files)
     source = {
         "path": str(archive),
         "member": "SR/BkgOnly.json",
@@ -336,11 +350,178 @@ def test_a_published_likelihood(tmp_path: Path, kind: str) -> None:
     assert content["channels"][0]["samples"][0]["data"] == [40.0, 40.0]
     error = reproduce(tmp_path, {}, **source | {"patch": "mass_50"})
     assert error is not None
-    assert "cannot apply patch 'mass_50'" in error
-    assert "mass_30, mass_40" in error
+    assert "unknown patch 'mass_50' (did you mean mass_40?)" in error
     error = reproduce(tmp_path, {}, **source | {"member": "SR/none.json"})
     assert error is not None
-    assert "no file 'SR/none.json' in the archive" in error
+    assert "unknown file 'SR/none.json'" in error
+    error = reproduce(tmp_path, {}, path=str(archive))
+    assert error is not None
+    assert "name the file in it with `input.member`" in error
+    assert "BkgOnly.json" in error
+
+
+def test_a_compressed_workspace(tmp_path: Path) -> None:
+    path = tmp_path / "workspace.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(TWO_BINS).encode()))
+    assert reproduce(tmp_path, {}, path=str(path)) is None
+    assert read_json(tmp_path / "workspace.json")["channels"] == TWO_BINS["channels"]
+
+
+def test_a_single_patch(tmp_path: Path) -> None:
+    operations = patchset(background())["patches"][1]["patch"]
+    write_json(tmp_path / "signal.json", operations)
+    assert reproduce(tmp_path, background(), patch=str(tmp_path / "signal.json")) is None
+    content = read_json(tmp_path / "workspace.json")
+    assert content["channels"][0]["samples"][0]["data"] == [40.0, 40.0]
+    files = read_json(tmp_path / "model.json")["provenance"]["inputs"]
+    assert str(tmp_path / "signal.json") in files
+
+
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [
+        ([{"op": "remove", "path": "/channels/7"}], "operation 0 of the patch, remove"),
+        (
+            [
+                {"op": "test", "path": "/version", "value": "1.0.0"},
+                {"op": "test", "path": "/channels/0/name", "value": "other"},
+            ],
+            "operation 1 of the patch, test '/channels/0/name', does not apply",
+        ),
+        ([{"op": "add", "path": "/channels/9", "value": {}}], "operation 0 of the patch, add"),
+        ([{"op": "add", "path": "/version/x", "value": 1}], "operation 0 of the patch, add"),
+        ([{"op": "replace", "path": "/none/x", "value": 1}], "operation 0 of the patch, replace"),
+        ([{"op": "move", "from": "/none", "path": "/a"}], "operation 0 of the patch, move"),
+        ([{"op": "add", "path": "channels", "value": 1}], "operation 0 of the patch, add"),
+        ([{"op": "multiply", "path": "/channels"}], "not a valid JSON patch: `[0]`"),
+        ([{"path": "/channels"}], "not a valid JSON patch: `[0]`"),
+        ("a signal", "not a valid JSON patch: the content"),
+        ({"patches": []}, "this is a patchset, not a single patch"),
+        # What fits, and makes something else.
+        ([{"op": "remove", "path": "/channels"}], "not a valid workspace"),
+        (
+            [{"op": "copy", "from": "/channels/0/samples/0", "path": "/channels/0/samples/-"}],
+            "sample 'background' is defined twice",
+        ),
+    ],
+)
+def test_patches_that_do_not_apply(tmp_path: Path, operations: Any, message: str) -> None:
+    write_json(tmp_path / "signal.json", operations)
+    content = background() | {"measurements": TWO_BINS["measurements"]}
+    content["channels"][0]["samples"][0]["modifiers"].append(
+        {"name": "mu", "type": "normfactor", "data": None}
+    )
+    error = reproduce(tmp_path, content, patch=str(tmp_path / "signal.json"))
+    assert error is not None
+    assert message in error
+    assert not (tmp_path / "workspace.json").exists()
+
+
+def test_patchsets_that_do_not_belong(tmp_path: Path) -> None:
+    def error(signals: Any, content: Any) -> str:
+        write_json(tmp_path / "signals.json", signals)
+        source = {"patchset": str(tmp_path / "signals.json"), "patch": "mass_30"}
+        message = reproduce(tmp_path, content, **source)
+        assert message is not None
+        return message
+
+    signals = patchset(background())
+    other = background()
+    other["observations"][0]["data"][0] += 1
+    assert "the patchset is for another workspace" in error(signals, other)
+    operations = signals["patches"][0]["patch"]
+    assert "this is a single patch, not a patchset" in error(operations, background())
+    assert "not a valid patchset: `patches`" in error({"patches": []}, background())
+    twice = signals | {"patches": [signals["patches"][0]] * 2}
+    assert "not a valid patchset" in error(twice, background())
+
+
+def test_archives_that_hold_no_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Members that are damaged, there twice, encrypted or without end."""
+
+    def error(path: Path, member: str = "a.json") -> str:
+        message = reproduce(tmp_path, {}, path=str(path), member=member)
+        assert message is not None
+        return message
+
+    double = tmp_path / "double.tar"
+    with tarfile.open(double, "w") as tar:
+        for name in ("a.json", "./a.json"):
+            tar.addfile(tarfile.TarInfo(name))
+    assert "2 files 'a.json' in the archive" in error(double)
+    broken = archived(tmp_path, "tar.gz", {"a.json": TWO_BINS})
+    broken.write_bytes(broken.read_bytes()[:200])
+    assert "cannot read 'a.json'" in error(broken)
+    locked = archived(tmp_path, "zip", {"a.json": TWO_BINS})
+    content = bytearray(locked.read_bytes())
+    for signature, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + offset] |= 1
+    locked.write_bytes(content)
+    assert "encrypted" in error(locked)
+    folder = tmp_path / "folder.zip"
+    with zipfile.ZipFile(folder, "w") as target:
+        target.writestr("a.json/", b"")
+    assert "unknown file 'a.json' (there are none) in the archive" in error(folder)
+    assert "this is no archive" in error(tmp_path / "given.json")
+    monkeypatch.setattr(archives, "LARGEST", 1_000_000)
+    endless = {"a.json": "0" * 2_000_000, "b.json": TWO_BINS}
+    for kind in ("zip", "tar.gz", "tar.xz"):
+        assert "more than 1 MB when unpacked" in error(archived(tmp_path, kind, endless))
+    # In a tar archive, the members before the one that is meant are unpacked as well.
+    assert "more than 1 MB" in error(archived(tmp_path, "tar.gz", endless), member="b.json")
+    assert "mu" in str(
+        reproduce(
+            tmp_path, {}, path=str(archived(tmp_path, "zip", endless)), member="b.json", poi="nu"
+        )
+    )
+    bomb = tmp_path / "bomb.json.gz"
+    bomb.write_bytes(gzip.compress(b"0" * 2_000_000))
+    message = reproduce(tmp_path, {}, path=str(bomb))
+    assert "more than 1 MB when unpacked" in str(message)
+
+
+def test_parameters_of_the_configuration(tmp_path: Path) -> None:
+    """They take the place of those of the measurement, for the fit and what follows."""
+    settings = {
+        "mu": {"bounds": [-5, 20], "start": 2},
+        "shape": {"fixed": True, "start": 1},
+        "free_shape": {"bounds": [0.5, 4]},
+        "mc": {"start": [1.1, 0.9, 1.0], "fixed": False},
+        "lumi": {"fixed": True},
+    }
+    assert reproduce(tmp_path, EVERYTHING, parameters=settings) is None
+    (measurement,) = read_json(tmp_path / "workspace.json")["measurements"]
+    assert measurement["config"]["parameters"] == [
+        {"name": "mu", "bounds": [[-5.0, 20.0]], "inits": [2.0]},
+        EVERYTHING["measurements"][0]["config"]["parameters"][1] | {"fixed": True},
+        {"name": "shape", "inits": [1.0], "fixed": True},
+        {"name": "free_shape", "bounds": [[0.5, 4.0]] * 3},
+        {"name": "mc", "inits": [1.1, 0.9, 1.0]},
+    ]
+    assert fit(tmp_path) is None
+    record = FitRecord.model_validate(read_json(tmp_path / "fit.json"))
+    values = dict(
+        zip(record.labels, zip(record.bestfit, record.uncertainty, strict=True), strict=True)
+    )
+    assert values["shape"] == (1.0, 0.0)
+    assert values["lumi"] == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"sclae": {"fixed": True}}, "unknown parameter 'sclae' (did you mean scale?)"),
+        ({"free_shape": {"start": [1, 2]}}, "2 values for a modifier with 3 bins"),
+        ({"mu": {"bounds": [3, 1]}}, "a lower bound is above the higher one"),
+        ({"mu": {"value": 3}}, "unknown configuration key"),
+    ],
+)
+def test_parameters_that_are_refused(
+    tmp_path: Path, parameters: dict[str, Any], message: str
+) -> None:
+    error = reproduce(tmp_path, EVERYTHING, parameters=parameters)
+    assert error is not None
+    assert message in error
 
 
 def test_propagation(tmp_path: Path) -> None:

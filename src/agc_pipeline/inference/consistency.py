@@ -66,6 +66,11 @@ def check(workspace: Workspace) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
+def parameter_sizes(workspace: Workspace) -> dict[str, int]:
+    """How many values each parameter has, by its name: one, or one for each bin of a modifier."""
+    return _Parameters(list(_uses(workspace))).sizes
+
+
 def _error(where: str, message: str, remedy: str) -> Finding:
     return Finding(severity="error", where=where, message=message, remedy=remedy)
 
@@ -314,15 +319,15 @@ class _Parameters:
         bins: dict[str, dict[str, int]] = defaultdict(dict)
         for use in uses:
             bins[use.name][use.channel] = len(use.contents)
-        self._sizes: dict[str, int] = {}
+        self.sizes: dict[str, int] = {}
         for name, kind in self._kinds.items():
             match kind:
                 case "staterror":
-                    self._sizes[name] = sum(bins[name].values())
+                    self.sizes[name] = sum(bins[name].values())
                 case "shapesys" | "shapefactor":
-                    self._sizes[name] = next(iter(bins[name].values()))
+                    self.sizes[name] = next(iter(bins[name].values()))
                 case _:
-                    self._sizes[name] = 1
+                    self.sizes[name] = 1
 
     def check(self, settings: Sequence[Any]) -> Iterator[Finding]:
         """Check the settings of a measurement."""
@@ -364,12 +369,12 @@ class _Parameters:
     def _labels(self) -> Iterator[str]:
         for name, kind in self._kinds.items():
             if kind in ("staterror", "shapesys", "shapefactor"):
-                yield from (f"{name}[{number}]" for number in range(self._sizes[name]))
+                yield from (f"{name}[{number}]" for number in range(self.sizes[name]))
             else:
                 yield name
 
     def _entry(self, name: str, kind: str, entry: Any) -> Iterator[Finding]:
-        where, size = _settings(name), self._sizes[name]
+        where, size = _settings(name), self.sizes[name]
         for key in ("auxdata", "sigmas", "factors"):
             if key in entry and key not in _CONSTRAINT_SETTINGS.get(kind, ()):
                 yield _error(where, f"a {kind} has no {key}", f"remove `{key}`")
@@ -397,7 +402,7 @@ class _Parameters:
             yield from self._start(name, kind, entry)
 
     def _start(self, name: str, kind: str, entry: Any) -> Iterator[Finding]:
-        where, size = _settings(name), self._sizes[name]
+        where, size = _settings(name), self.sizes[name]
         default = 0.0 if kind in _TOGETHER else 1.0
         starts = entry.get("inits", [default] * size)
         pairs = zip(starts, entry.get("bounds", []), strict=False)

@@ -4,25 +4,23 @@ What such a workspace tells of itself is brought into the form of an analysis, s
 that draws and tabulates an analysis works for it as well.
 """
 
-import json
 import re
-import tarfile
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyhf
 
+from agc_pipeline import archives
 from agc_pipeline.declaration import Analysis, Physics, Process, Region, Systematic
-from agc_pipeline.errors import InputError, ModelError
-from agc_pipeline.files import read_json
+from agc_pipeline.errors import ConfigurationError, ModelError
+from agc_pipeline.files import parse_json
 from agc_pipeline.formatting import quoted
+from agc_pipeline.inference import consistency, patches
 from agc_pipeline.inference.fit_records import Channel, FitRecord, ModelDescription
 from agc_pipeline.inference.impacts import OTHER, matching_groups
 from agc_pipeline.inference.workspace import validate_schema
-from agc_pipeline.inputs import WorkspaceInput
+from agc_pipeline.inputs import ParameterSettings, WorkspaceInput
 from agc_pipeline.settings import unknown
 
 Workspace = dict[str, Any]
@@ -32,13 +30,14 @@ def read(source: WorkspaceInput) -> Workspace:
     """The workspace, with the signal patched in, and only one measurement.
 
     Raises:
-        InputError: if a file is missing or damaged, or has no such patch.
+        InputError: if a file is missing or damaged, or a patch does not fit.
+        ConfigurationError: if settings are for parameters that it does not have.
         ModelError: if it has no such measurement, or no parameter of interest.
     """
     path = Path(source.path)
     content = _content(path, source.member)
-    if source.patchset is not None:
-        content = _patched(content, source)
+    if source.patch is not None:
+        content = _patched(content, source, source.patch)
     validate_schema(content, place=source.path)
     measurement = _measurement(content, source)
     poi = source.poi or measurement["config"]["poi"]
@@ -49,9 +48,60 @@ def read(source: WorkspaceInput) -> Workspace:
             place=source.path,
             remedy=f"choose among {', '.join(free)} with `input.poi`",
         )
-    config = measurement["config"] | {"poi": poi}
+    parameters = _parameters(content, measurement["config"]["parameters"], source.parameters)
+    config = measurement["config"] | {"poi": poi, "parameters": parameters}
     workspace: Workspace = content | {"measurements": [measurement | {"config": config}]}
     return workspace
+
+
+def _parameters(
+    content: Workspace, entries: list[Any], settings: Mapping[str, ParameterSettings]
+) -> list[Any]:
+    """The settings of the measurement with those of the configuration in their place."""
+    sizes = consistency.parameter_sizes(content)
+    if problem := unknown("parameter", settings, sizes):
+        raise ConfigurationError(
+            problem, place="input.parameters", remedy="correct or remove the name"
+        )
+    own = {entry["name"]: entry for entry in entries}
+    changed = {
+        name: own.get(name, {"name": name}) | _entry(name, wanted, sizes[name])
+        for name, wanted in settings.items()
+    }
+    # pyhf frees a parameter that it is told to free, with or without an uncertainty.
+    for name, wanted in settings.items():
+        if wanted.fixed is False:
+            changed[name].pop("fixed", None)
+    others = [name for name in changed if name not in own]
+    return [
+        *(changed.get(entry["name"], entry) for entry in entries),
+        *(changed[name] for name in others),
+    ]
+
+
+def _entry(name: str, wanted: ParameterSettings, size: int) -> dict[str, Any]:
+    """Settings of a parameter with so many values, in pyhf's words."""
+    entry: dict[str, Any] = {}
+    if wanted.start is not None:
+        starts = wanted.start if isinstance(wanted.start, tuple) else (wanted.start,)
+        entry["inits"] = _for_each(starts, size, f"input.parameters.{name}.start")
+    if wanted.all_bounds:
+        bounds = [list(pair) for pair in wanted.all_bounds]
+        entry["bounds"] = _for_each(bounds, size, f"input.parameters.{name}.bounds")
+    if wanted.fixed:
+        entry["fixed"] = True
+    return entry
+
+
+def _for_each(values: Sequence[Any], size: int, key: str) -> list[Any]:
+    """One value for each, of one for all or as many."""
+    if len(values) not in (1, size):
+        raise ConfigurationError(
+            f"{len(values)} values for a modifier with {size} bins",
+            place=key,
+            remedy="give one for all bins, or one for each",
+        )
+    return list(values) if len(values) == size else list(values) * size
 
 
 def _measurement(content: Workspace, source: WorkspaceInput) -> Any:
@@ -161,51 +211,21 @@ def _names(workspace: Workspace, *kinds: str) -> list[str]:
     )
 
 
-def _patched(content: Workspace, source: WorkspaceInput) -> Workspace:
-    archive = source.member is not None
-    patches = _content(
-        Path(source.path if archive else str(source.patchset)), source.patchset if archive else None
-    )
-    try:
-        patched: Workspace = pyhf.PatchSet(patches).apply(content, source.patch)
-    except (
-        pyhf.exceptions.InvalidPatchSet,
-        pyhf.exceptions.InvalidPatchLookup,
-        pyhf.exceptions.PatchSetVerificationError,
-        pyhf.exceptions.InvalidSpecification,
-    ) as error:
-        entries = patches.get("patches", []) if isinstance(patches, dict) else []
-        names = [patch["metadata"]["name"] for patch in entries]
-        raise InputError(
-            f"cannot apply patch {source.patch!r}: {error}",
-            place=str(source.patchset),
-            remedy=f"choose among {', '.join(names[:20]) or 'other files'}",
-        ) from error
+def _patched(content: Workspace, source: WorkspaceInput, patch: str) -> Workspace:
+    """The workspace with the signal that is asked for."""
+    name = patch if source.patchset is None else source.patchset
+    path, member = (Path(name), None) if source.member is None else (Path(source.path), name)
+    document = _content(path, member)
+    place = name if member is None else f"{name} in {source.path}"
+    if source.patchset is None:
+        operations = patches.require_single(document, place=place)
+    else:
+        operations = patches.signal(content, document, patch, place=place)
+    patched: Workspace = patches.apply(content, operations, place=place)
     return patched
 
 
 def _content(path: Path, member: str | None) -> Any:
     """A JSON file, or one of an archive."""
-    if member is None:
-        return read_json(path)
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return json.loads(archive.read(member))
-        with tarfile.open(path) as tar:
-            file = tar.extractfile(member)
-            if file is None:
-                raise KeyError(member)
-            return json.load(file)
-    except KeyError:
-        raise InputError(
-            f"no file {member!r} in the archive",
-            place=str(path),
-            remedy="look at its list of files",
-        ) from None
-    except (OSError, tarfile.TarError, zipfile.BadZipFile, ValueError) as error:
-        raise InputError(
-            f"cannot read {member!r}: {error}",
-            place=str(path),
-            remedy="give a JSON file, or a .zip or .tar.gz with one",
-        ) from error
+    place = str(path) if member is None else f"{member} in {path}"
+    return parse_json(archives.read(path, member), place=place)

@@ -64,7 +64,7 @@ def run(settings: ReproduceStage, options: ReproduceOptions) -> None:
             "reproduce",
             packages=("pyhf",),
             settings=settings.model_dump(),
-            inputs=(Path(source.path),),
+            inputs=tuple(map(Path, source.files.values())),
         ),
     )
     checked = CheckRecord(**about, findings=findings, pruned=(), origins=())
@@ -84,7 +84,7 @@ STAGE = Stage(
     configure=configure,
     run=run,
     when=lambda plan: plan.external,
-    watched={"external": lambda plan: plan.config.input.path},
+    watched={"external": lambda plan: list(plan.config.input.files.values())},
     local=always,
 )
 main = STAGE.main
