@@ -30,11 +30,17 @@ from models import EVERYTHING, TWO_BINS
 
 Command = Callable[..., str | None]
 MINIMISER = read_config()["fit"]["minimiser"]
+LIMIT: dict[str, Any] = {
+    "confidence": 0.95,
+    "statistic": "qtilde",
+    "points": 5,
+    "max_significance": 5,
+}
 WANTED: dict[str, Any] = {
     "ranking": {},
     "scan": {"scan": {"reach": 2, "points": 5, "minos": "all"}},
     "toys": {"toys": {"count": 4, "seed": 1}},
-    "limit": {"limit": {"confidence": 0.95, "points": 5, "max_significance": 5}},
+    "limit": {"limit": LIMIT},
 }
 
 
@@ -152,7 +158,7 @@ def test_limit(made: Path) -> None:
     results = record.results()
     assert results is not None
     assert results.observed_limit == record.limit.observed
-    strong = {"confidence": 0.95, "points": 5, "max_significance": 1e-9}
+    strong = LIMIT | {"max_significance": 1e-9}
     assert behind(made, "limit", limit=strong) is None
     none = LimitRecord.model_validate(read_json(made / "limit.json"))
     assert none.results() is None

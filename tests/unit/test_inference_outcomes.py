@@ -1,5 +1,6 @@
 """What is made of a fit: impacts, ranking, profiles, pseudo-experiments, limits."""
 
+import json
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -350,6 +351,30 @@ def test_limits_are_those_of_pyhf(name: str) -> None:
     for number, band in enumerate(bands):
         assert signal.cls(float(band))[1][number] == pytest.approx(0.05, abs=1e-5)
     assert np.all(np.diff(bands) > 0)
+
+
+def test_limits_of_the_statistic_q_are_those_of_pyhf() -> None:
+    """For data below the background, where the two statistics differ."""
+    content = json.loads(json.dumps(TWO_BINS))
+    content["observations"][0]["data"] = [85.0, 130.0]
+    content["measurements"][0]["config"]["parameters"][0]["bounds"] = [[-2, 10]]
+    model, data, here, _ = minimised(content)
+    signal = limits.Signal(here, "q")
+    assert signal.strength < 0
+    assert signal.significance()[0] == 0
+    with fit.backend_kept():
+        pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-3))
+        for strength in (0.05, 0.5):
+            observed, expected = pyhf.infer.hypotest(
+                strength, data, model, return_expected_set=True, test_stat="q"
+            )
+            ours = signal.cls(strength)
+            assert ours[0] == pytest.approx(float(observed), abs=2e-4)
+            np.testing.assert_allclose(ours[1], np.ravel(expected), atol=2e-4)
+    limit, _ = signal.limits(0.95)
+    assert signal.cls(limit)[0] == pytest.approx(0.05, abs=1e-5)
+    with pytest.raises(ModelError, match="q needs strengths below zero"):
+        limits.Signal(minimised(TWO_BINS)[2], "q")
 
 
 def test_no_limit_within_the_bounds() -> None:

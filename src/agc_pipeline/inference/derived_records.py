@@ -15,6 +15,7 @@ from agc_pipeline.inference.fit_records import (
 )
 from agc_pipeline.inference.profile import Interval
 from agc_pipeline.inference.ranking import Rank
+from agc_pipeline.inference.settings import Statistic
 from agc_pipeline.inference.yields import Yields
 from agc_pipeline.settings import Settings
 
@@ -153,6 +154,7 @@ class LimitRecord(WorkspaceRecord):
     Attributes:
         poi: name of the parameter of interest.
         confidence: level of the limit.
+        statistic: of the tests.
         limit: upper limit with CLs.
         significance: standard deviations by which no signal is excluded.
         expected_significance: the same, expected for a strength of 1.
@@ -163,6 +165,7 @@ class LimitRecord(WorkspaceRecord):
 
     poi: str
     confidence: float
+    statistic: Statistic
     limit: Expected | None
     significance: float | None
     expected_significance: float | None

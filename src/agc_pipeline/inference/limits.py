@@ -1,6 +1,7 @@
 """Upper limit and significance of a signal whose strength is the parameter of interest.
 
-Asymptotic formulae for the statistics q-tilde and q_0, with CLs.
+Asymptotic formulae for the statistics q-tilde or q, and q_0, with CLs. For q-tilde a strength below
+zero is none; for q it is a fluctuation of the data like any other.
 
 Sources: G. Cowan et al., Eur. Phys. J. C 71 (2011) 1554, arXiv:1007.1727; A. L. Read,
 J. Phys. G 28 (2002) 2693 (CLs).
@@ -18,6 +19,7 @@ from agc_pipeline.inference.constraints import Constraints
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem
+from agc_pipeline.inference.settings import Statistic
 
 # Expected results for fluctuations of the data by so many standard deviations.
 BANDS = (-2, -1, 0, 1, 2)
@@ -29,13 +31,15 @@ class Signal:
 
     Args:
         problem: the fit; its parameter of interest is the strength.
+        statistic: of the tests.
 
     Raises:
-        ModelError: if the strength cannot be zero, or a fit fails.
+        ModelError: if the strength cannot be zero, or for q not be less, or a fit fails.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, statistic: Statistic = "qtilde") -> None:
         self._poi = problem.poi
+        self._statistic = statistic
         low, high = problem.bounds[self._poi]
         if problem.fixed[self._poi] or not low <= 0 < high:
             raise ModelError(
@@ -43,8 +47,16 @@ class Signal:
                 place="bounds of the parameter of interest",
                 remedy="none is needed: limit and significance do not apply",
             )
+        if statistic == "q" and low == 0:
+            raise ModelError(
+                f"the statistic q needs strengths below zero, which the bounds of "
+                f"{problem.names[self._poi]} exclude",
+                place="fit.limit.statistic",
+                remedy="widen the bounds, or take `qtilde`",
+            )
         bounds = problem.bounds.copy()
-        bounds[self._poi, 0] = 0.0
+        if statistic == "qtilde":
+            bounds[self._poi, 0] = 0.0
         self._problem = replace(problem, bounds=bounds)
         self.best = self._problem.lowest(problem.starts()).minimum
 
@@ -55,7 +67,9 @@ class Signal:
 
     def significance(self) -> tuple[float, float]:
         """Standard deviations by which no signal is excluded: observed, and expected for 1."""
-        observed = self._held(0.0).expansion.value - self.best.expansion.value
+        observed = 0.0
+        if self.strength > 0:
+            observed = self._held(0.0).expansion.value - self.best.expansion.value
         asimov = _asimov(self._problem, self._held(1.0).parameters)
         expected = asimov.conditional(self._held(1.0), {self._poi: 0.0}).expansion.value
         return float(np.sqrt(max(observed, 0.0))), float(np.sqrt(expected))
@@ -66,7 +80,10 @@ class Signal:
         root = np.sqrt(expected)
         if root == 0:
             return 1.0, np.ones(len(BANDS))
-        shift = np.sqrt(q) - root if q <= expected else (q - expected) / (2 * root)
+        if self._statistic == "q" or q <= expected:
+            shift = np.sqrt(q) - root
+        else:
+            shift = (q - expected) / (2 * root)
         at = np.array([shift, *(-band for band in BANDS)])
         values = np.exp(norm.logsf(at + root) - norm.logsf(at))
         return float(values[0]), values[1:]
@@ -85,7 +102,7 @@ class Signal:
                 return float(np.log(max([observed, *expected][which], 1e-300)) - level)
 
             highest = float(self._problem.bounds[self._poi, 1])
-            lower, upper = 0.0, min(self.strength + 2 * self._width, highest)
+            lower, upper = 0.0, min(max(self.strength, 0.0) + 2 * self._width, highest)
             while excess(upper) > 0:
                 if upper >= highest:
                     raise ModelError(
@@ -102,7 +119,7 @@ class Signal:
         return observed, np.array(expected)
 
     def _statistics(self, strength: float) -> tuple[float, float]:
-        """q-tilde of a strength, for the data and for Asimov data without signal."""
+        """The statistic of a strength, for the data and for Asimov data without signal."""
         if strength not in self._cache:
             q = 0.0
             if strength > self.strength:

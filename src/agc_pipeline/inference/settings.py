@@ -99,17 +99,23 @@ class ToySettings(Settings):
     seed: int = Field(ge=0)
 
 
+Statistic = Literal["q", "qtilde"]
+
+
 class LimitSettings(Settings):
     """Upper limit.
 
     Attributes:
         confidence: level of it.
+        statistic: "qtilde", for which a strength below zero is none, or "q", for which the bounds
+            of the parameter of interest must have some.
         points: strengths at which CLs is listed.
         max_significance: standard deviations of the observed signal from which on an upper limit
             makes no sense.
     """
 
     confidence: float = Field(gt=0, lt=1)
+    statistic: Statistic
     points: int = Field(ge=3)
     max_significance: float = Field(gt=0)
 

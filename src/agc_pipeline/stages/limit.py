@@ -54,7 +54,7 @@ def run(settings: LimitStage, options: LimitOptions) -> None:
     cls: tuple[Expected, ...] = ()
     significance: tuple[float | None, float | None] = None, None
     try:
-        signal = Signal(fit.problem)
+        signal = Signal(fit.problem, settings.limit.statistic)
     except ModelError as error:
         failures.append(error.problem)
     else:
@@ -75,6 +75,7 @@ def run(settings: LimitStage, options: LimitOptions) -> None:
         workspace_digest=fit.record.workspace_digest,
         poi=fit.record.poi.name,
         confidence=settings.limit.confidence,
+        statistic=settings.limit.statistic,
         limit=limit,
         significance=significance[0],
         expected_significance=significance[1],
