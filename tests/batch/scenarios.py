@@ -143,10 +143,10 @@ def too_little_memory_and_a_bad_file(project: PoolProject, memory_message: str) 
     # within 1600 MB.
     project.edit(
         "src/agc_pipeline/stages/histogram.py",
-        "    settings = command.settings(",
+        "    execution = options.execution\n",
+        "    execution = options.execution\n"
         "    filled = b'x' * 600_000_000\n"
-        "    import time; time.sleep(8); del filled\n"
-        "    settings = command.settings(",
+        "    import time; time.sleep(8); del filled\n",
     )
     bad = project.folder / "results/simulated/wjets__nominal/0000.root"
     content = bad.read_bytes()

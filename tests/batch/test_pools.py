@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 
@@ -70,51 +70,50 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Contents:
     return contents(folder)
 
 
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in POOLS],
-)
-def pool(request: pytest.FixtureRequest) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Name of a batch system, and the environment in which commands use it."""
+@pytest.fixture(scope="class")
+def project(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, laptop: Contents
+) -> Iterator[scenarios.PoolProject]:
+    """The default run at its smallest scale, killed and resumed; the tests go on from there."""
+    name = request.cls.profile
     try:
-        with POOLS[request.param]() as environment:
-            yield request.param, environment
+        with POOLS[name]() as environment:
+            project = scenarios.PoolProject(
+                tmp_path_factory.mktemp(name) / "project",
+                name,
+                environment,
+                prefix=PREFIXES[name],
+                options=OPTIONS[name],
+            )
+            project.uncomment(*EXAMPLES[name])
+            scenarios.killed_and_resumed(project, laptop)
+            yield project
     except UnavailableError as error:
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session")
-def project(
-    tmp_path_factory: pytest.TempPathFactory, pool: tuple[str, Mapping[str, str]], laptop: Contents
-) -> scenarios.PoolProject:
-    """The default run at its smallest scale, killed and resumed; the tests go on from there."""
-    name, environment = pool
-    project = scenarios.PoolProject(
-        tmp_path_factory.mktemp(name) / "project",
-        name,
-        environment,
-        prefix=PREFIXES[name],
-        options=OPTIONS[name],
-    )
-    project.uncomment(*EXAMPLES[name])
-    scenarios.killed_and_resumed(project, laptop)
-    return project
+class PoolTests:
+    """What each batch system must pass, in this order; a class is one pool and one worker."""
+
+    def test_jobs_are_what_the_profile_asks_for(self, project: scenarios.PoolProject) -> None:
+        name = project.profile
+        shown = project.output(*SHOW[name]).splitlines()
+        assert len(shown) >= 27
+        assert set(shown) == {SHOWN[name]}
+
+    def test_run_again_at_once(self, project: scenarios.PoolProject, laptop: Contents) -> None:
+        scenarios.run_again_at_once(project, laptop, WITHOUT_ACCOUNTING[project.profile])
+
+    def test_dask_workers_as_jobs(self, project: scenarios.PoolProject) -> None:
+        scenarios.dask_workers_as_jobs(project)
+
+    def test_too_little_memory_and_a_bad_file(self, project: scenarios.PoolProject) -> None:
+        scenarios.too_little_memory_and_a_bad_file(project, MEMORY_MESSAGES[project.profile])
 
 
-def test_jobs_are_what_the_profile_asks_for(project: scenarios.PoolProject) -> None:
-    name = project.profile
-    shown = project.output(*SHOW[name]).splitlines()
-    assert len(shown) >= 27
-    assert set(shown) == {SHOWN[name]}
+class TestSlurm(PoolTests):
+    profile = "slurm"
 
 
-def test_run_again_at_once(project: scenarios.PoolProject, laptop: Contents) -> None:
-    scenarios.run_again_at_once(project, laptop, WITHOUT_ACCOUNTING[project.profile])
-
-
-def test_dask_workers_as_jobs(project: scenarios.PoolProject) -> None:
-    scenarios.dask_workers_as_jobs(project)
-
-
-def test_too_little_memory_and_a_bad_file(project: scenarios.PoolProject) -> None:
-    scenarios.too_little_memory_and_a_bad_file(project, MEMORY_MESSAGES[project.profile])
+class TestHTCondor(PoolTests):
+    profile = "htcondor"
