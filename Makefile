@@ -5,6 +5,8 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 # A folder of profiles/ with a batch system, e.g. slurm or htcondor; empty is this machine.
 PROFILE ?=
 ARGS ?=
+# Optional parts of the package, all but the tools of development.
+EXTRAS = simulation xrootd servicex cluster jet-assignment tracking matrix
 
 where = $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES))
 # Jobs of a killed run would go on writing.
@@ -23,42 +25,69 @@ help: ## Show what can be made.
 # no HTCondor. Python reads this line at its start.
 quiet = import warnings; warnings.filterwarnings("ignore", "The environment variable CONDOR_CONFIG is unset")
 
-# The marker is newer than the lock file exactly if the environment is up to date.
-$(VENV)/.installed: requirements/lock.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": choose one with make PYTHON=...")'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --only-binary pythia8mc,fastjet --requirement requirements/lock.txt
-	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
+# uv installs several times faster than pip. Where there is no wheel of it, or it does not reach the
+# index that pip is configured for, pip does the same.
+install = uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement $(1) || $(VENV)/bin/python -m pip install --quiet --require-hashes --only-binary pythia8mc,fastjet --requirement $(1)
+count = $$(grep -c == $(1))
+
+# A marker is newer than the lock file exactly if the environment is up to date.
+$(VENV)/.run: requirements/run.txt requirements/build.txt requirements/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14) and "error: Python 3.11, 3.12 or 3.13 is needed, this is " + sys.version.split()[0] + ": choose one with make PYTHON=...")'
+	@echo "Installing $(call count,requirements/run.txt) packages into $(VENV): some 300 MB to download, 1 GB on disk, about a minute."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --require-hashes --requirement requirements/build.txt
+	@command -v uv >/dev/null || $(VENV)/bin/python -m pip install --quiet --require-hashes --only-binary :all: --requirement requirements/uv.txt || echo "uv cannot be installed here: pip takes its place, which takes longer"
+	@$(call install,requirements/run.txt)
+	@$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@echo '$(quiet)' > "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/agc_pipeline_quiet.pth"
 	@touch $@
 
+$(VENV)/.all: $(VENV)/.run requirements/all.txt
+	@echo "Installing all optional packages into $(VENV): $(call count,requirements/all.txt) in all, 1.5 GB on disk."
+	@$(call install,requirements/all.txt)
+	@touch $@
+
+$(VENV)/.development: $(VENV)/.run requirements/development.txt
+	@echo "Installing all optional packages and tools of development into $(VENV): $(call count,requirements/development.txt) in all, 1.7 GB on disk."
+	@$(call install,requirements/development.txt)
+	@touch $@
+
+# Snakemake submits to a batch system by a plugin, which is an optional package.
+run_environment = $(VENV)/$(if $(PROFILE),.all,.run)
+
 .PHONY: setup
-setup: $(VENV)/.installed ## Install the locked environment into .venv.
+setup: $(VENV)/.run ## Install what a run needs into .venv, locked versions with their hashes.
+
+.PHONY: setup-all
+setup-all: $(VENV)/.all ## Install optional packages, too: batch systems, Dask, ServiceX, XRootD, training.
+
+.PHONY: setup-development
+setup-development: $(VENV)/.development ## Install what tests and checks need, too.
 
 .PHONY: run
-run: setup ## Run the default configuration: results/report.html.
+run: $(run_environment) ## Run the default configuration: results/report.html.
 	snakemake $(where) $(ARGS)
 
 .PHONY: resume
-resume: setup ## Go on after a run was killed; takes the same PROFILE and ARGS as run.
+resume: $(run_environment) ## Go on after a run was killed; takes the same PROFILE and ARGS as run.
 	$(cancel)
 	snakemake $(where) --unlock $(ARGS)
 	snakemake $(where) $(ARGS)
 
 .PHONY: todo
-todo: setup ## Show what is left to do; takes the same ARGS as run.
+todo: $(run_environment) ## Show what is left to do; takes the same ARGS as run.
 	snakemake --cores $(CORES) --dry-run $(ARGS)
 
 .PHONY: test
-test: setup ## Run the tests.
+test: setup-development ## Run the tests.
 	python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 .PHONY: benchmark
-benchmark: setup ## Take the speed of the histograms: results/benchmark.json.
+benchmark: setup-development ## Take the speed of the histograms: results/benchmark.json.
 	python benchmarks/histograms.py --json results/benchmark.json $(ARGS)
 
 .PHONY: lint
-lint: setup ## Check style, types, and the directions of imports.
+lint: setup-development ## Check style, types, and the directions of imports.
 	ruff check .
 	ruff format --check .
 	mypy
@@ -67,14 +96,20 @@ lint: setup ## Check style, types, and the directions of imports.
 	snakemake --lint
 
 .PHONY: format
-format: setup ## Bring the code into shape.
+format: setup-development ## Bring the code into shape.
 	ruff check --fix .
 	ruff format .
 	snakefmt Snakefile workflow
 
 .PHONY: lock
-lock: setup ## Renew requirements/lock.txt within the bounds of pyproject.toml.
-	uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-annotate --no-header --all-extras pyproject.toml --output-file requirements/lock.txt
+compile = uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --generate-hashes
+pinned = $(compile) --constraint requirements/development.txt
+lock: setup-development ## Renew the lock files in requirements/ within the bounds of pyproject.toml.
+	$(compile) --upgrade --all-extras pyproject.toml --output-file requirements/development.txt
+	$(pinned) --extra simulation pyproject.toml --output-file requirements/run.txt
+	$(pinned) $(foreach extra,$(EXTRAS),--extra $(extra)) pyproject.toml --output-file requirements/all.txt
+	echo hatchling | $(pinned) - --output-file requirements/build.txt
+	echo uv | $(pinned) - --output-file requirements/uv.txt
 
 .PHONY: clean
 clean: ## Remove the results of the default configuration, and jobs of PROFILE that are left.

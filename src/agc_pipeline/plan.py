@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from agc_pipeline import filesets
+from agc_pipeline import extras, filesets
 from agc_pipeline.code import near
 from agc_pipeline.config import Configuration
 from agc_pipeline.datasets import (
@@ -37,7 +37,7 @@ from agc_pipeline.inputs import (
 from agc_pipeline.learning.models import CARD, PARITIES
 from agc_pipeline.learning.models import read as read_models
 from agc_pipeline.learning.settings import LearningSettings
-from agc_pipeline.simulation.part import SimulationPart
+from agc_pipeline.simulation.part import SimulationPart, module
 
 # Simulated files are small, and their events are not known before: the default run has a job for
 # each dataset.
@@ -228,6 +228,39 @@ class Plan:
     def assigns(self) -> bool:
         """Whether learned observables are computed in this run."""
         return self.fills and self.config.learned != "off"
+
+    def check_packages(self) -> None:
+        """Check that optional packages which the configuration needs are installed.
+
+        Raises:
+            ConfigurationError: if some are not.
+        """
+        config = self.config
+        if self.simulates and {"pythia8mc", "fastjet"} & set(module(self.analysis).PACKAGES):
+            extras.require(
+                "simulation",
+                setting="input: {kind: simulated}",
+                alternative="take files or a fileset as input",
+            )
+        if self.fills and config.histograms.executor == "dask":
+            extras.require(
+                "cluster",
+                setting="histograms.executor: dask",
+                alternative="set it to `futures` or `iterative`",
+            )
+        files = (file for dataset in self.datasets.values() for file in dataset.files)
+        if any(url.startswith("root://") for file in files for url in file.urls):
+            extras.require("xrootd", setting="input", alternative="take other mirrors")
+        if self.trains or (self.assigns and config.learned == "triton"):
+            extras.require(
+                "jet-assignment",
+                setting=self.learned.name,
+                alternative="set it to `off`, or `learning.models` to the folder of a training",
+            )
+        if self.tracks:
+            extras.require(
+                "tracking", setting="learning.training.tracking", alternative="set it to null"
+            )
 
     def check_models(self) -> None:
         """Check models that were given, so that wrong ones are told before the first job.

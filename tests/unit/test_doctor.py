@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-from agc_pipeline import cli
+from agc_pipeline import cli, extras
 from agc_pipeline.doctor import examine as examination
 from agc_pipeline.doctor import machine, services, tools
 from agc_pipeline.doctor.findings import Finding, Probe, plain_address, run_probes
@@ -196,10 +196,11 @@ def test_triton_that_is_not_used(home: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_triton_without_its_client(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "find_spec", lambda _: None)
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
     found = found_triton(triton("127.0.0.1:1"))
     assert found is not None
-    assert (found.state, found.remedy) == ("missing", "install the extra `jet-assignment`")
+    assert found.state == "missing"
+    assert "agc-pipeline[jet-assignment]" in found.remedy
 
 
 def test_dask(closed_port: int) -> None:
@@ -295,18 +296,26 @@ def test_what_hangs_has_failed_and_keeps_nobody() -> None:
 
 
 def test_packages_against_a_lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = tmp_path / "lock.txt"
-    monkeypatch.setattr(machine, "_lock_file", lambda: lock)
-    lock.write_text("no-such-package==1\nuproot==0.1\nother==1 ; sys_platform == 'win32'\n")
+    monkeypatch.setattr(machine, "_project", lambda: tmp_path)
+    assert machine.packages().state == "unused"
+    (tmp_path / "requirements").mkdir()
+    run, development = (
+        tmp_path / "requirements" / f"{name}.txt" for name in ("run", "development")
+    )
+    run.write_text("no-such-package==1 \\\n    --hash=sha256:0a\n")
+    development.write_text(
+        "no-such-package==1 \\\n    --hash=sha256:0a\nno-such-tool==2\n"
+        "uproot==0.1 \\\n    --hash=sha256:0b \\\n    --hash=sha256:0c\n"
+        "other==1 ; sys_platform == 'win32'\n"
+    )
     found = machine.packages()
     assert found.state == "failed"
-    assert "missing: no-such-package" in found.detail
+    assert "missing: no-such-package;" in found.detail
     assert "instead of 0.1" in found.detail
-    assert "other==" not in found.detail
-    lock.write_text("other==1 ; sys_platform == 'win32'\n")
+    assert "other" not in found.detail.replace("other versions", "")
+    run.write_text("")
+    development.write_text("no-such-tool==2\nother==1 ; sys_platform == 'win32'\n")
     assert machine.packages().state == "ok"
-    monkeypatch.setattr(machine, "_lock_file", lambda: None)
-    assert machine.packages().state == "unused"
 
 
 def test_batch_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +355,7 @@ def test_command(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(home))
-    monkeypatch.setattr(machine, "_lock_file", lambda: None)
+    monkeypatch.setattr(machine, "_project", lambda: home)
     cli.main(["doctor"])
     lines = capsys.readouterr().out
     assert "no servicex.yaml" in lines

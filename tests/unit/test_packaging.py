@@ -11,11 +11,11 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from agc_pipeline.locks import pins
 from conftest import ROOT
 
 # Names that differ in conda-forge and bioconda.
 CONDA_NAMES = {
-    "dask": "dask-core",
     "matplotlib": "matplotlib-base",
     "snakemake": "snakemake-minimal",
     "typing-extensions": "typing_extensions",
@@ -50,21 +50,51 @@ def test_environment_yml_has_the_same_bounds() -> None:
     assert by_pip == {r.name: r.specifier for r in extras}
 
 
-def test_every_dependency_is_locked_within_its_bounds() -> None:
+def _locked(file: str) -> dict[str, set[str]]:
+    """Versions of each package in a lock file; each of them has hashes."""
+    text = (ROOT / "requirements" / file).read_text()
+    assert not re.search(r"https?://|file:|--(?!hash=sha256:)", text)
     locked: dict[str, set[str]] = {}
-    for line in (ROOT / "requirements" / "lock.txt").read_text().splitlines():
+    for line in pins(text):
         requirement = Requirement(line)
         (pin,) = requirement.specifier
         assert pin.operator == "=="
+        assert re.search(rf"^{re.escape(line)} \\\n +--hash=sha256:", text, re.MULTILINE)
         locked.setdefault(canonicalize_name(requirement.name), set()).add(pin.version)
-    for requirement in [part for parts in _project() for part in parts]:
-        versions = locked[canonicalize_name(requirement.name)]
-        assert all(version in requirement.specifier for version in versions)
+    return locked
 
 
-def test_the_lock_file_names_no_index() -> None:
-    text = (ROOT / "requirements" / "lock.txt").read_text()
-    assert not re.search(r"https?://|file:|--", text)
+def test_every_dependency_is_locked_within_its_bounds() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    optional = project["optional-dependencies"]
+    makefile = (ROOT / "Makefile").read_text()
+    (extras,) = re.findall(r"^EXTRAS = (.*)$", makefile, re.MULTILINE)
+    # All but the tools of development.
+    assert {*extras.split(), "dev"} == set(optional)
+    development = _locked("development.txt")
+    contents = {
+        "development.txt": optional.keys(),
+        "all.txt": extras.split(),
+        "run.txt": ("simulation",),
+    }
+    for file, names in contents.items():
+        locked = _locked(file)
+        lines = [*project["dependencies"], *(line for name in names for line in optional[name])]
+        for requirement in map(Requirement, lines):
+            versions = locked[canonicalize_name(requirement.name)]
+            assert all(version in requirement.specifier for version in versions)
+        # One version of each package everywhere.
+        assert all(versions <= development[name] for name, versions in locked.items())
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    for requirement in map(Requirement, build):
+        assert _locked("build.txt")[requirement.name] <= development[requirement.name]
+    assert _locked("uv.txt") == {"uv": development["uv"]}
+
+
+def test_a_run_installs_no_more_than_it_needs() -> None:
+    locked = _locked("run.txt")
+    assert len(locked) <= 140
+    assert not locked.keys() & {"moto", "flask", "mlflow-skinny", "tritonclient", "distributed"}
 
 
 def test_the_wheel_has_type_information(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agc_pipeline import config
+from agc_pipeline import config, extras
 from agc_pipeline.config import merged
 from agc_pipeline.datasets import watched
 from agc_pipeline.errors import ConfigurationError, InputError
@@ -246,3 +246,33 @@ def test_training_needs_its_dataset(tmp_path: Path) -> None:
         train.configure(made)
     # With models of an earlier training it is not needed.
     assert not plan(input=source, jet_assignment="xgboost", learning={"models": "mine"}).trains
+
+
+@pytest.mark.parametrize(
+    ("changes", "extra"),
+    [
+        ({}, "simulation"),
+        ({"histograms": {"executor": "dask"}}, "cluster"),
+        ({"jet_assignment": "xgboost"}, "jet-assignment"),
+        ({"jet_assignment": "triton", "learning": {"models": "mine"}}, "jet-assignment"),
+        (
+            {"jet_assignment": "xgboost", "learning": {"training": {"tracking": "runs"}}},
+            "tracking",
+        ),
+        ({"input": {"kind": "fileset", "path": "fileset.json"}}, "xrootd"),
+    ],
+)
+def test_packages_that_are_not_installed_are_named_at_the_plan(
+    changes: dict[str, Any], extra: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = {"wjets__nominal": {"files": {"root://example.org//a.root": "Events"}}}
+    Path("fileset.json").write_text(json.dumps(content))
+    needed = plan(**changes)
+    needed.check_packages()
+    monkeypatch.setattr(extras, "installed", lambda name: name != extra)
+    with pytest.raises(ConfigurationError, match=rf"agc-pipeline\[{extra}\]"):
+        needed.check_packages()
+    # A run that uses none of them does not ask for any.
+    monkeypatch.setattr(extras, "installed", lambda _: False)
+    plan(input={"kind": "published"}).check_packages()

@@ -117,6 +117,8 @@ def test_an_unknown_endpoint_is_named_with_those_that_there_are(work: Path) -> N
 
 def test_the_client_must_be_installed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(work / "servicex.yaml")
-    monkeypatch.setattr("agc_pipeline.delivery.servicex.configuration.find_spec", lambda _: None)
-    with pytest.raises(ConfigurationError, match="client is not installed"):
+    monkeypatch.setattr("agc_pipeline.extras.find_spec", lambda _: None)
+    with pytest.raises(
+        ConfigurationError, match="packages of the extra `servicex` are not installed"
+    ):
         configured(None)

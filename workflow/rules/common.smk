@@ -21,6 +21,7 @@ try:
     check_folder(Path(CONFIG.results), key="results")
     PLAN = Plan(CONFIG)
     DATASETS = list(PLAN.datasets)
+    PLAN.check_packages()
     PLAN.check_models()
 except PipelineError as error:
     raise WorkflowError(str(error)) from None

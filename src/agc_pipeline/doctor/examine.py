@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agc_pipeline import extras
 from agc_pipeline.delivery.servicex import configuration as servicex_configuration
 from agc_pipeline.doctor import machine, services, tools
 from agc_pipeline.doctor.findings import Finding, Probe, State, run_probes
@@ -54,7 +55,7 @@ def _tools(timeout: float) -> Iterator[Probe]:
     slurm = ("Slurm", "sinfo", "snakemake_executor_plugin_slurm")
     for system in (htcondor, slurm):
         yield Probe(system[0], partial(tools.batch, *system, timeout=timeout), "see its log")
-    yield Probe("uv", partial(tools.uv, timeout=timeout), "install the extra `matrix`")
+    yield Probe("uv", partial(tools.uv, timeout=timeout), extras.remedy("matrix"))
 
 
 def _servicex(

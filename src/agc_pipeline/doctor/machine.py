@@ -7,6 +7,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from agc_pipeline import locks
 from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.formatting import byte_size
 
@@ -52,25 +53,32 @@ def disk(folder: Path) -> Finding:
 
 
 def packages() -> Finding:
-    """Installed packages against the lock file, where there is one."""
+    """Installed packages against the lock files, where there are some.
+
+    Those of a run must be there; of the others, those that are there must have their version.
+    """
     name = "packages"
-    lock = _lock_file()
-    if lock is None:
+    if not (_project() / locks.DEVELOPMENT).exists():
         return Finding(name, "unused", "no lock file to compare with")
+    run, development = (
+        locks.pins((_project() / path).read_text(encoding="utf-8"))
+        for path in (locks.RUN, locks.DEVELOPMENT)
+    )
     different: list[str] = []
     missing: list[str] = []
     total = 0
-    for line in lock.read_text(encoding="utf-8").splitlines():
+    for line in development:
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate():
             continue
-        total += 1
         locked = str(requirement.specifier).removeprefix("==")
         try:
             installed = version(requirement.name)
         except PackageNotFoundError:
-            missing.append(requirement.name)
+            if line in run:
+                missing.append(requirement.name)
             continue
+        total += 1
         if installed != locked:
             different.append(f"{requirement.name} {installed} instead of {locked}")
     if not different and not missing:
@@ -83,10 +91,9 @@ def packages() -> Finding:
     return Finding(name, "failed" if different else "missing", "; ".join(problems), remedy)
 
 
-def _lock_file() -> Path | None:
-    """The lock file of the checkout that this package is in; None if it is in none."""
-    path = Path(__file__).parents[3] / "requirements" / "lock.txt"
-    return path if path.exists() else None
+def _project() -> Path:
+    """The checkout that this package is in, if it is in one."""
+    return Path(__file__).parents[3]
 
 
 def _shortened(names: list[str]) -> str:

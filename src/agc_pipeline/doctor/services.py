@@ -5,12 +5,12 @@ import json
 import math
 import socket
 from contextlib import closing
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
 
+from agc_pipeline import extras
 from agc_pipeline.doctor.findings import Finding, plain_address
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.learning.settings import TritonSettings
@@ -48,9 +48,9 @@ def triton(settings: TritonSettings, *, timeout: float, models: bool = True) -> 
         timeout: seconds for all requests together.
         models: also check the models.
     """
-    if find_spec("tritonclient") is None:
+    if not extras.installed("jet-assignment"):
         detail = "the client of Triton is not installed"
-        return Finding("Triton", "missing", detail, "install the extra `jet-assignment`")
+        return Finding("Triton", "missing", detail, extras.remedy("jet-assignment"))
     # It takes long to import, and is an optional dependency.
     from agc_pipeline.learning.kserve import Server  # noqa: PLC0415
 
@@ -87,10 +87,9 @@ def xrootd(url: str, *, timeout: float) -> Finding:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _XROOTD_PORT
     title = f"mirror {host}"
-    if any(find_spec(module) is None for module in ("XRootD", "fsspec_xrootd")):
-        return Finding(
-            title, "missing", "the XRootD client is not installed", "install the extra `xrootd`"
-        )
+    if not extras.installed("xrootd"):
+        detail = "the XRootD client is not installed"
+        return Finding(title, "missing", detail, extras.remedy("xrootd"))
     remedy = "check that port and network are open, or try another mirror (`input.mirror_order`)"
     try:
         _connect(host, port, timeout)

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from importlib.util import find_spec
 
+from agc_pipeline import extras
 from agc_pipeline.doctor.findings import Finding
 
 
@@ -39,10 +40,10 @@ def uv(*, timeout: float) -> Finding:
     """The program that builds the environments of the matrix."""
     program = shutil.which("uv")
     if program is None:
-        return Finding("uv", "missing", "`snakemake matrix` needs it", "install the extra `matrix`")
+        return Finding("uv", "missing", "`snakemake matrix` needs it", extras.remedy("matrix"))
     version, works = _version([program, "--version"], timeout)
     if not works:
-        return Finding("uv", "failed", f"{program}: {version}", "reinstall the extra `matrix`")
+        return Finding("uv", "failed", f"{program}: {version}", extras.remedy("matrix"))
     return Finding("uv", "ok", version)
 
 

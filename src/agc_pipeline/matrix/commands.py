@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agc_pipeline import extras
 from agc_pipeline.errors import ServiceError
 
 
@@ -95,7 +96,6 @@ def uv() -> str:
         raise ServiceError(
             "uv, which builds the environments of the matrix, is not installed",
             place="PATH",
-            remedy="install the locked environment with `make setup`, or the extra `matrix` of "
-            "the package",
+            remedy=extras.remedy("matrix"),
         )
     return path

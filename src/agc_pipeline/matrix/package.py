@@ -6,6 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from agc_pipeline import extras
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.matrix.commands import run
 from agc_pipeline.matrix.environments import locked
@@ -42,7 +43,7 @@ def build(project: Path, folder: Path, logfile: Path, *, timeout: float) -> Pack
                 "the wheel of this package cannot be built: "
                 + " ".join(result.output.split())[-300:],
                 place=str(project / "pyproject.toml"),
-                remedy="correct it, or install the extra `matrix`, which includes hatchling",
+                remedy=f"correct it; for hatchling, {extras.remedy('matrix')}",
             )
         digest = file_digest(files[0])
         content = folder / digest[:16]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import PositiveFloat
 
+from agc_pipeline import locks
 from agc_pipeline.files import write_json
 from agc_pipeline.matrix import requirements
 from agc_pipeline.settings import Settings
@@ -59,7 +60,7 @@ def configure(plan: "MatrixPlan", environment: str) -> EnvironmentStage:
         requirements=request.requirements,
         # A wheel or checkout that changed makes another environment.
         contents=requirements.contents(request.requirements),
-        lock=str(plan.project / "requirements" / "lock.txt"),
+        lock=str(plan.project / locks.DEVELOPMENT),
         python=request.python or plan.python,
         prerelease=request.prerelease,
         folder=plan.settings.folder,
@@ -76,7 +77,7 @@ def run(settings: EnvironmentStage, options: EnvironmentOptions) -> None:
             name=settings.name,
             needs=settings.needs,
             requirements=settings.requirements,
-            lock=Path(settings.lock).read_text(encoding="utf-8"),
+            lock="\n".join(locks.pins(Path(settings.lock).read_text(encoding="utf-8"))),
             python=settings.python,
             prerelease=settings.prerelease,
         ),
@@ -95,7 +96,7 @@ STAGE = Stage(
     configure=configure,
     run=run,
     when=never,
-    watched={"lock": lambda plan: str(plan.project / "requirements" / "lock.txt")},
+    watched={"lock": lambda plan: str(plan.project / locks.DEVELOPMENT)},
 )
 main = STAGE.main
 

@@ -4,13 +4,13 @@ The client's own reader creates folders, and its errors quote the file with the 
 """
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
+from agc_pipeline import extras
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
@@ -73,13 +73,7 @@ def configured(name: str | None, *, folder: Path | None = None) -> Endpoint | No
     if located is None:
         return None
     path, file = located
-    if find_spec("servicex") is None:
-        raise ConfigurationError(
-            "the ServiceX client is not installed",
-            place=str(path),
-            remedy="install it (`pip install 'agc-pipeline[servicex]'`), or set "
-            "`delivery.backend: local`",
-        )
+    extras.require("servicex", setting=str(path), alternative="set `delivery.backend: local`")
     name = name or file.default or file.default_endpoint or file.api_endpoints[0].name
     by_name = _endpoints(path, file)
     if name not in by_name:
