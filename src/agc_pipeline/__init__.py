@@ -2,7 +2,7 @@
 
 For notebooks and other tools: ``load_config`` reads a configuration, ``open_results`` the results
 of a run; ``build_workspace`` and ``fit`` make a model of histograms and fit it; ``figures`` has the
-figures of the report.
+figures of the report. ``Processor`` is an analysis as coffea runs it.
 """
 
 from importlib import import_module
@@ -10,17 +10,19 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agc_pipeline.columnar.processor import Processor
     from agc_pipeline.config import load_config
     from agc_pipeline.fits import build_workspace, fit
     from agc_pipeline.report import figures
     from agc_pipeline.results import open_results
 
-__all__ = ["build_workspace", "figures", "fit", "load_config", "open_results"]
+__all__ = ["Processor", "build_workspace", "figures", "fit", "load_config", "open_results"]
 
 __version__ = version("agc-pipeline")
 
 # Importing the package stays quick: what it offers is imported when it is used.
 _ORIGINS = {
+    "Processor": "agc_pipeline.columnar.processor",
     "build_workspace": "agc_pipeline.fits",
     "figures": "agc_pipeline.report",
     "fit": "agc_pipeline.fits",

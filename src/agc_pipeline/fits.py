@@ -149,6 +149,7 @@ def build_workspace(
         histograms,
         config.fit.model,
         partial=partial,
+        blinded=config.blinded,
         place=place,
     )
 

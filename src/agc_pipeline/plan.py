@@ -208,8 +208,14 @@ class Plan:
         if needs_endpoint(settings):
             endpoint = configured(settings.servicex.endpoint)
         return {
-            name: choose(dataset, settings, endpoint) for name, dataset in self.datasets.items()
+            name: choose(dataset, settings, endpoint, weighted=self._weighted(name))
+            for name, dataset in self.datasets.items()
         }
+
+    def _weighted(self, dataset: str) -> bool:
+        """Whether a dataset is normalised to a sum of generator weights."""
+        simulated = self.analysis.dataset(dataset).kind == "simulation"
+        return simulated and self.analysis.generated is not None
 
     def chosen(self) -> list[str]:
         """What the backend auto came to, in one line for each backend and reason."""
@@ -253,7 +259,7 @@ class Plan:
             extras.require("xrootd", setting="input", alternative="take other mirrors")
         if self.trains or (self.assigns and config.learned == "triton"):
             extras.require(
-                "jet-assignment",
+                "learning",
                 setting=self.learned.name,
                 alternative="set it to `off`, or `learning.models` to the folder of a training",
             )

@@ -9,9 +9,14 @@ import pytest
 from test_deliver_histogram_merge import Chain, content
 from test_servicex import N_EVENTS, SECRETS, URLS, configure, fast, inputs, server, settings, store
 
+import weighted_analysis
+from agc_pipeline import config
 from agc_pipeline.delivery import manifest
 from agc_pipeline.delivery.servicex.configuration import required
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import read_json
+from agc_pipeline.plan import Plan
+from conftest import ROOT
 from servers import servicex as service
 
 __all__ = ["fast", "inputs", "server", "store"]
@@ -252,3 +257,30 @@ def test_no_secret_is_told(
     assert messages[2] is not None
     for secret in SECRETS:
         assert not [text for text in texts if secret in text], secret
+
+
+def test_what_is_normalised_to_sums_of_weights_is_read_from_the_files(
+    server: service.ServiceX, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weighted_analysis.write(tmp_path)
+    folder = (tmp_path / weighted_analysis.NAME).rename(tmp_path / "weighted_by_service")
+    monkeypatch.chdir(tmp_path)
+    configure(server)
+    remote = {
+        "kind": "files",
+        "mirrors": {"far": "https://far.example.org"},
+        "mirror_order": ["far"],
+        "datasets": {name: {"files": {f"{name}.root": 5}} for name in ("wjets", "data_a")},
+    }
+
+    def deliveries(backend: str, **datasets: Any) -> dict[str, str]:
+        delivery = {"backend": backend, "datasets": datasets}
+        values = {"analysis": str(folder), "input": remote, "delivery": delivery}
+        plan = Plan(config.load_config(overrides=values, root=ROOT))
+        return {name: job.backend for name, (job, _) in plan.deliveries.items()}
+
+    assert deliveries("auto") == {"wjets": "local", "data_a": "servicex"}
+    assert deliveries("servicex", wjets={"backend": "none"})["wjets"] == "none"
+    with pytest.raises(ConfigurationError, match="not the sum of the generator weights") as info:
+        deliveries("servicex")
+    assert info.value.place == "delivery of wjets"

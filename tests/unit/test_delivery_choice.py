@@ -81,6 +81,19 @@ def test_what_servicex_cannot_deliver_is_said_before_the_first_job(
         choose(given, settings(backend="servicex"), endpoint)
 
 
+def test_generator_weights_are_summed_where_the_files_are_read() -> None:
+    job, why = choose(dataset(), settings(backend="auto"), SERVICE, weighted=True)
+    assert (job.backend, why) == ("local", "sums of generator weights are read from the files")
+    own = settings(datasets={"ttbar__nominal": {"backend": "servicex"}})
+    for changed in (settings(backend="servicex"), own):
+        with pytest.raises(
+            ConfigurationError, match="not the sum of the generator weights"
+        ) as info:
+            choose(dataset(), changed, SERVICE, weighted=True)
+        assert info.value.place == "delivery of ttbar__nominal"
+    assert choose(dataset(), settings(backend="none"), SERVICE, weighted=True)[0].format is None
+
+
 @pytest.mark.parametrize(
     ("changes", "needed"),
     [

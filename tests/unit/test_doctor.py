@@ -200,7 +200,7 @@ def test_triton_without_its_client(home: Path, monkeypatch: pytest.MonkeyPatch) 
     found = found_triton(triton("127.0.0.1:1"))
     assert found is not None
     assert found.state == "missing"
-    assert "agc-pipeline[jet-assignment]" in found.remedy
+    assert "agc-pipeline[learning]" in found.remedy
 
 
 def test_dask(closed_port: int) -> None:

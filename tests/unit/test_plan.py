@@ -253,8 +253,8 @@ def test_training_needs_its_dataset(tmp_path: Path) -> None:
     [
         ({}, "simulation"),
         ({"histograms": {"executor": "dask"}}, "cluster"),
-        ({"jet_assignment": "xgboost"}, "jet-assignment"),
-        ({"jet_assignment": "triton", "learning": {"models": "mine"}}, "jet-assignment"),
+        ({"jet_assignment": "xgboost"}, "learning"),
+        ({"jet_assignment": "triton", "learning": {"models": "mine"}}, "learning"),
         (
             {"jet_assignment": "xgboost", "learning": {"training": {"tracking": "runs"}}},
             "tracking",

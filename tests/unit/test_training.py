@@ -206,5 +206,5 @@ def test_what_training_sets_itself_cannot_be_set() -> None:
 
 def test_without_xgboost_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "distribution", lambda _: None)
-    with pytest.raises(ConfigurationError, match=r"agc-pipeline\[jet-assignment\]"):
+    with pytest.raises(ConfigurationError, match=r"agc-pipeline\[learning\]"):
         training.xgboost_distribution("scorer")

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,48 @@ def test_every_histogram_is_that_of_plain_loops(search: tuple[Path, Any]) -> Non
         # Weights of any size keep their squares.
         assert view["variance"] == pytest.approx(variances, rel=1e-4, abs=1e-6 * variances.max())
         assert variances.max() > 0
+
+
+def test_blinded_data_are_shown_nowhere(search: tuple[Path, Any]) -> None:
+    folder, files = search
+    results = folder / "results"
+    window, n = "blinded from 180 to 205 GeV", 0
+    shown = {"a": 0, "b": 0}
+    for era in shown:
+        for entry in weighted_analysis.entries(f"data_{era}", files[f"data_{era}"][0]):
+            if entry.region == "high" and not 180 <= entry.value < 205:
+                shown[era] += 1
+                # Of the bins of the fit, that from 155 to 230 GeV is hidden.
+                if 80 <= entry.value < 155 or 230 <= entry.value < 580:
+                    n += 1
+    closure = read_json(results / "closure.json")["datasets"]
+    assert {era: closure[f"data_{era}"]["cutflow"]["high"] for era in shown} == shown
+    (channel,) = [c for c in read_json(results / "fit.json")["channels"].items() if c[1]["blinded"]]
+    assert channel[0] == "many jets"
+    findings = read_json(results / "checks.json")["findings"]
+    (finding,) = [f for f in findings if "blinded" in f["message"]]
+    assert finding["severity"] == "warning"
+    assert finding["where"] == "many jets"
+    assert f"{window}: the expectation" in finding["message"]
+    for name, hidden in (("high_prefit", [1]), ("high_postfit", [1]), ("high_propagated", [4])):
+        numbers = read_json(results / f"figures/{name}.json")["data"]
+        assert [i for i, value in enumerate(numbers) if value is None] == hidden
+    page = " ".join((results / "report.html").read_text().split())
+    assert f"the expectation before the fit stands in their place: many jets {window}." in page
+    assert f"Collision data in high are {window}: events in there are not counted." in page
+    number = f"{n:,}".replace(",", " ")
+    assert f'<th scope="row">Data, {window}</th><td class="n">{number}</td>' in page
+    assert page.count(f"Data are {window}.") >= 3
+    with tarfile.open(results / "hepdata.tar.gz") as archive:
+        texts = {
+            Path(member.name).name: archive.extractfile(member).read().decode()
+            for member in archive.getmembers()
+            if member.name.endswith(".yaml")
+        }
+    (table,) = [yaml.safe_load(text) for name, text in texts.items() if "many" in name]
+    data = next(c for c in table["dependent_variables"] if c["header"]["name"] == "Data")
+    assert [value["value"] for value in data["values"]][1] == "-"
+    assert f"Data are {window}" in " ".join(texts["submission.yaml"].split())
 
 
 def test_sums_of_weights_and_events_are_accounted_for(search: tuple[Path, Any]) -> None:

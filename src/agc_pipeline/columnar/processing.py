@@ -284,7 +284,9 @@ class Filler:
         """Fill the regions of a group under a variation of its selection."""
         values = dict(self._values(group, events))
         if variation == self._own:
-            self._selected |= {region.name: len(events) for region in group.regions}
+            self._selected |= {
+                region.name: self._n_shown(region, values[region]) for region in group.regions
+            }
         weights = self._weights(variation, events)
         for process, mask, factor in self._processes(events):
             with self._clock.part("fill"):
@@ -297,6 +299,12 @@ class Filler:
                             for shift, weight in weights.items()
                         },
                     )
+
+    def _n_shown(self, region: Region, observed: Array) -> int:
+        """Number of selected events; of data, of those outside of a blinded window."""
+        process = DATA if self._processing.dataset.kind == "data" else ""
+        shown = self._shown(process, region, observed)
+        return len(observed) if shown is None else int(np.count_nonzero(shown))
 
     def _shown(self, process: str, region: Region, observed: Array) -> Array | None:
         """Mask of the data outside of a blinded window; None is all."""

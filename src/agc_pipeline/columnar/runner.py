@@ -117,7 +117,7 @@ def run(
         else:
             break
     processed = output.pop("processed")
-    _check_scale(output.pop("scale"), specification.processing)
+    check_scales(output.pop("scale"), specification.processing)
     ledger = [
         account(file, processed.get(file.path, 0), failures.get(file.path or "")) for file in files
     ]
@@ -190,7 +190,7 @@ def unit_of(dataset: Dataset, files: Sequence[Delivered]) -> float:
     return 1.0
 
 
-def _check_scale(scales: Mapping[str, Any], processing: Processing) -> None:
+def check_scales(scales: Mapping[str, Any], processing: Processing) -> None:
     """Refuse weights that the unit of the dataset does not suit.
 
     Raises:

@@ -41,7 +41,11 @@ class DeliveryJob(Settings):
 
 
 def choose(
-    dataset: DatasetFiles, settings: DeliverySettings, endpoint: Endpoint | None
+    dataset: DatasetFiles,
+    settings: DeliverySettings,
+    endpoint: Endpoint | None,
+    *,
+    weighted: bool = False,
 ) -> tuple[DeliveryJob, str]:
     """How a dataset is delivered, and why.
 
@@ -49,6 +53,7 @@ def choose(
         dataset: with its files.
         settings: for all datasets.
         endpoint: the service of the client's configuration; None if there is none.
+        weighted: whether the sum of generator weights has to be read from the files.
 
     Raises:
         ConfigurationError: if ServiceX is asked for and cannot deliver this dataset.
@@ -60,12 +65,22 @@ def choose(
         backend, reason = asked, "as configured"
     elif here:
         backend, reason = "local", "the files are on this machine"
+    elif weighted:
+        backend, reason = "local", "sums of generator weights are read from the files"
     elif endpoint is None:
         backend, reason = "local", "no configuration of a ServiceX client here"
     else:
         backend, reason = "servicex", "its client is configured here"
     job = None
     if backend == "servicex":
+        if weighted:
+            raise ConfigurationError(
+                "ServiceX delivers events, not the sum of the generator weights of all events that "
+                "a file stands for, to which the analysis normalises",
+                place=f"delivery of {dataset.name}",
+                remedy="choose the backend local or none for this dataset in `delivery.datasets`, "
+                "or auto",
+            )
         job = _servicex(dataset, settings.servicex, endpoint, here=here)
     return (
         DeliveryJob(

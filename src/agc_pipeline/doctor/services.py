@@ -48,9 +48,9 @@ def triton(settings: TritonSettings, *, timeout: float, models: bool = True) -> 
         timeout: seconds for all requests together.
         models: also check the models.
     """
-    if not extras.installed("jet-assignment"):
+    if not extras.installed("learning"):
         detail = "the client of Triton is not installed"
-        return Finding("Triton", "missing", detail, extras.remedy("jet-assignment"))
+        return Finding("Triton", "missing", detail, extras.remedy("learning"))
     # It takes long to import, and is an optional dependency.
     from agc_pipeline.learning.kserve import Server  # noqa: PLC0415
 

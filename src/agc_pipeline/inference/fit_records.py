@@ -3,6 +3,7 @@
 pyhf's workspace has no room for anything but the model, and cabinetry cannot write fit results.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -28,6 +29,22 @@ Workspace = dict[str, Any]
 DataKind = Literal["pseudodata", "asimov", "observed"]
 
 
+_UNIT = re.compile(r"\[(.+)\]")
+
+
+def unit(label: str) -> str | None:
+    """The unit of an axis label, ``GeV`` of ``$H_T$ [GeV]``; None if it has none."""
+    match = _UNIT.search(label)
+    return match[1] if match else None
+
+
+def blinded_words(window: tuple[float, float] | None, label: str) -> str:
+    """Words on the window of an observable in which data are blinded; empty if there is none."""
+    if window is None:
+        return ""
+    return f"blinded from {window[0]:g} to {window[1]:g} {unit(label) or ''}".rstrip()
+
+
 class Channel(Settings):
     """A channel of the model.
 
@@ -36,12 +53,27 @@ class Channel(Settings):
         label: axis label with unit, in matplotlib's mathtext.
         edges: bin edges of the fit, GeV.
         observed: events that are fitted, in each bin.
+        blinded: window of the observable where these are the expectation before the fit, in place
+            of the data; None if there is none.
     """
 
     region: str
     label: str
     edges: tuple[float, ...]
     observed: tuple[float, ...]
+    blinded: tuple[float, float] | None = None
+
+    @property
+    def hidden(self) -> tuple[bool, ...]:
+        """Whether each bin overlaps with the blinded window."""
+        low, high = (0.0, 0.0) if self.blinded is None else self.blinded
+        bins = zip(self.edges[:-1], self.edges[1:], strict=True)
+        return tuple(self.blinded is not None and low < b and high > a for a, b in bins)
+
+    @property
+    def window(self) -> str:
+        """Words on the bins whose data are blinded; empty if none are."""
+        return blinded_words(self.blinded, self.label) if any(self.hidden) else ""
 
 
 class WorkspaceRecord(Settings):

@@ -1,6 +1,6 @@
 """From the histograms of a run to a statistical model: workspace, description and checks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import hist
@@ -36,6 +36,7 @@ def build_workspace(
     settings: ModelSettings,
     *,
     partial: bool = False,
+    blinded: bool = False,
     place: str = "histograms",
 ) -> Model:
     """The model that an analysis declares, with the templates of a run.
@@ -45,6 +46,7 @@ def build_workspace(
         histograms: of the run, by name.
         settings: ``fit.model`` of the configuration.
         partial: whether files are missing from the histograms.
+        blinded: whether they have the expectation in place of data in blinded windows.
         place: where the histograms come from, for errors.
 
     Raises:
@@ -59,23 +61,42 @@ def build_workspace(
         for nuisance in workspace.nuisances(analysis)
         if nuisance.systematic.down is None
     }
+    description = describe(analysis, selection, settings, partial=partial, blinded=blinded)
     findings = (
         *consistency.check(full),
         *checks.check(full, mirrored),
         *audit.findings(origins),
+        *_blinded(description.channels),
     )
     checks.refuse(findings, place=place)
     spec, pruned = prune(full, settings.pruning)
     return Model(
         spec,
-        describe(analysis, selection, settings, partial=partial),
+        description,
         Checks(findings=findings, pruned=pruned, origins=origins),
         analysis,
     )
 
 
+def _blinded(channels: Mapping[str, Channel]) -> Iterator[checks.Finding]:
+    """A warning for each channel whose data are not all shown."""
+    for title, channel in channels.items():
+        if channel.window:
+            yield checks.Finding(
+                severity="warning",
+                where=title,
+                message=f"{channel.window}: the expectation before the fit stands in place of the "
+                f"data in {sum(channel.hidden)} of {len(channel.hidden)} bins",
+            )
+
+
 def describe(
-    analysis: Analysis, selection: Templates, settings: ModelSettings, *, partial: bool
+    analysis: Analysis,
+    selection: Templates,
+    settings: ModelSettings,
+    *,
+    partial: bool,
+    blinded: bool,
 ) -> ModelDescription:
     """The description of a model with some templates."""
     return ModelDescription(
@@ -83,19 +104,24 @@ def describe(
         data=settings.data,
         partial=partial,
         left_out=selection.left_out,
-        channels=channels(analysis, selection),
+        channels=channels(analysis, selection, settings, blinded=blinded),
         groups=declared_groups(analysis),
     )
 
 
-def channels(analysis: Analysis, selection: Templates) -> dict[str, Channel]:
+def channels(
+    analysis: Analysis, selection: Templates, settings: ModelSettings, *, blinded: bool
+) -> dict[str, Channel]:
     """The channels of a model with some templates, by title."""
+    # Other data than those of collisions are shown everywhere.
+    blinded = blinded and settings.data == "observed"
     return {
         region.title: Channel(
             region=region.name,
             label=region.label,
             edges=selection.data[region.name].bins.tolist(),
             observed=selection.data[region.name].yields.tolist(),
+            blinded=region.blinded if blinded else None,
         )
         for region in analysis.regions
         if region.name in selection.data

@@ -19,6 +19,8 @@ def propagate(
     histograms: Mapping[str, hist.Hist],
     settings: ModelSettings,
     fit: FitRecord,
+    *,
+    blinded: bool = False,
 ) -> tuple[dict[str, Channel], Yields]:
     """Expected events in all bins of all regions with events, before and after a fit.
 
@@ -33,6 +35,7 @@ def propagate(
         histograms: of the run, by name.
         settings: of the model.
         fit: to be propagated.
+        blinded: whether the histograms have the expectation in place of data in blinded windows.
 
     Returns:
         Channels and yields, by title of the region.
@@ -51,7 +54,8 @@ def propagate(
         selection = templates.select(only, histograms, settings.model_copy(update={"edges": {}}))
         model, _ = workspace.load(workspace.build(only, selection), place="histograms")
         expected = expected_yields(model, match_fit_results(model, fit.results()))
-        (channels[region.title],) = model_channels(only, selection).values()
+        shown = model_channels(only, selection, settings, blinded=blinded)
+        (channels[region.title],) = shown.values()
         before[region.title] = expected.prefit[alone.title]
         after[region.title] = expected.postfit[alone.title]
     return channels, Yields(prefit=before, postfit=after)

@@ -49,10 +49,12 @@ class ModelStage(Settings):
     Attributes:
         analysis: name of the package in ``agc_pipeline.analyses``.
         model: ``fit.model``.
+        blinded: whether the histograms have the expectation in place of data in blinded windows.
     """
 
     analysis: str
     model: ModelSettings
+    blinded: bool = False
 
 
 class MinimiserSettings(Settings):

@@ -55,7 +55,7 @@ def xgboost_distribution(learned: str) -> str:
         raise ConfigurationError(
             "xgboost is not installed: models cannot be trained",
             place=learned,
-            remedy="install it (`pip install 'agc-pipeline[jet-assignment]'`), set "
+            remedy="install it (`pip install 'agc-pipeline[learning]'`), set "
             f"`learning.models` to the folder of an earlier training, or set `{learned}: off`",
         )
     return name

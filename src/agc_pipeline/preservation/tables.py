@@ -39,7 +39,13 @@ def _distribution(fit: FitRecord, title: str, keywords: Keywords) -> Table:
     bins = list(zip(channel.edges[:-1], channel.edges[1:], strict=True))
     columns = [
         axis(channel.label.replace("$", ""), bins),
-        variable("Data", channel.observed),
+        variable(
+            "Data",
+            [
+                None if hidden else value
+                for value, hidden in zip(channel.observed, channel.hidden, strict=True)
+            ],
+        ),
         variable("Expected before the fit", before.all.bins, {"total": before.all.uncertainty}),
         variable("Expected after the fit", after.all.bins, {"total": after.all.uncertainty}),
     ]
@@ -47,9 +53,10 @@ def _distribution(fit: FitRecord, title: str, keywords: Keywords) -> Table:
         variable(f"{name} after the fit", events.bins, {"total": events.uncertainty})
         for name, events in after.samples.items()
     ]
-    return table(
-        f"Distribution {title}", f"Events in {title} before and after the fit.", columns, keywords
-    )
+    description = f"Events in {title} before and after the fit."
+    if channel.window:
+        description += f" Data are {channel.window}: the fit has the expectation in their place."
+    return table(f"Distribution {title}", description, columns, keywords)
 
 
 def _parameters(fit: FitRecord, scan: ScanRecord, keywords: Keywords) -> Table:

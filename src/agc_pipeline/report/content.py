@@ -45,6 +45,9 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         "fit": run.fit,
         "checks": run.checks,
         "yields": yield_rows(analysis, run.fit),
+        "windows": {
+            title: channel.window for title, channel in run.fit.channels.items() if channel.window
+        },
         "validation": run.validation,
         "comparisons": validation.comparisons(gallery, analysis, run),
         **_input_values(settings, run, analysis),
@@ -58,6 +61,7 @@ def _input_values(settings: ReportStage, run: Run, analysis: Analysis) -> dict[s
     if run.closure is None:
         path = settings.configuration.get("input", {}).get("path", "unknown")
         return {
+            "blinded": {},
             "subtitle": f"Workspace {path}: {len(run.fit.channels)} channels",
             "left_out": (),
             "reference_pb": None,
@@ -66,6 +70,7 @@ def _input_values(settings: ReportStage, run: Run, analysis: Analysis) -> dict[s
         }
     datasets = inputs.accounts(analysis, run.closure)
     return {
+        "blinded": inputs.blinded(settings.configuration, analysis, datasets),
         "subtitle": inputs.summary(settings.configuration, datasets),
         "left_out": run.closure.left_out,
         "reference_pb": inputs.reference_cross_section(analysis, run.closure),

@@ -38,7 +38,8 @@ class Expectation:
         samples: title to ``bins`` events, in the order of plots from the bottom.
         total: ``bins``, sum of the samples.
         uncertainty: ``bins``, of the sum.
-        data: ``bins``.
+        data: ``bins``, NaN where they are blinded.
+        window: words on where they are; empty if nothing is blinded.
     """
 
     region: str
@@ -51,6 +52,12 @@ class Expectation:
     total: Floats
     uncertainty: Floats
     data: Floats
+    window: str
+
+    @property
+    def observed(self) -> float:
+        """Number of data events that are shown."""
+        return float(np.nansum(self.data))
 
     @property
     def centres(self) -> Floats:
@@ -60,7 +67,7 @@ class Expectation:
     @property
     def largest(self) -> float:
         """Largest bin: of the data, or of the expectation with its uncertainty."""
-        return float(max((self.total + self.uncertainty).max(), self.data.max()))
+        return float(max((self.total + self.uncertainty).max(), np.nanmax(self.data, initial=0.0)))
 
 
 def expectations(analysis: Analysis, record: ChannelRecord) -> list[Expectation]:
@@ -111,18 +118,28 @@ def expectation(
         },
         total=np.array(events.all.bins),
         uncertainty=np.array(events.all.uncertainty),
-        data=np.array(entry.observed),
+        data=np.where(entry.hidden, np.nan, entry.observed),
+        window=entry.window,
     )
 
 
 @dataclass(frozen=True)
 class YieldRow:
-    """Events of a process in a region, before and after the fit; None for observed events."""
+    """Events of a process in a region, before and after the fit; None for observed events.
+
+    Attributes:
+        title: of the process, or what the row is.
+        prefit: events and their uncertainty.
+        postfit: the same after the fit.
+        observed: events outside of the blinded window.
+        window: words on that window; empty if there is none.
+    """
 
     title: str
     prefit: tuple[float, float] | None
     postfit: tuple[float, float] | None
     observed: float | None = None
+    window: str = ""
 
 
 def yield_rows(analysis: Analysis, fit: FitRecord) -> dict[str, list[YieldRow]]:
@@ -142,8 +159,8 @@ def yield_rows(analysis: Analysis, fit: FitRecord) -> dict[str, list[YieldRow]]:
             if process.title in before.samples
         ]
         rows.append(YieldRow("all processes", _pair(before.all), _pair(after.all)))
-        observed = sum(fit.channels[region.title].observed)
-        rows.append(YieldRow("observed", None, None, observed))
+        shown = expectation(analysis, fit, region.title, "post-fit")
+        rows.append(YieldRow("observed", None, None, shown.observed, shown.window))
         tables[region.title] = rows
     return tables
 

@@ -45,7 +45,10 @@ class PropagateOptions(Options):
 def configure(plan: "Plan") -> PropagateStage:
     """The model, and all regions of the run."""
     return PropagateStage(
-        analysis=plan.config.analysis, learned=plan.assigns, model=plan.config.fit.model
+        analysis=plan.config.analysis,
+        learned=plan.assigns,
+        model=plan.config.fit.model,
+        blinded=plan.blinded,
     )
 
 
@@ -62,7 +65,9 @@ def run(settings: PropagateStage, options: PropagateOptions) -> None:
     analysis = analyses.load(settings.analysis)
     if settings.learned:
         analysis = analysis.with_learned()
-    channels, yields = propagate(analysis, read_root(options.histograms), settings.model, fit)
+    channels, yields = propagate(
+        analysis, read_root(options.histograms), settings.model, fit, blinded=settings.blinded
+    )
     for region in analysis.regions:
         if region.title not in channels:
             log.info("no events of the measured processes in %s", region.name)

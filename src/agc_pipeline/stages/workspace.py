@@ -35,7 +35,9 @@ class WorkspaceOptions(Options):
 
 def configure(plan: "Plan") -> ModelStage:
     """The model."""
-    return ModelStage(analysis=plan.config.analysis, model=plan.config.fit.model)
+    return ModelStage(
+        analysis=plan.config.analysis, model=plan.config.fit.model, blinded=plan.blinded
+    )
 
 
 def run(settings: ModelStage, options: WorkspaceOptions) -> None:
@@ -56,6 +58,7 @@ def run(settings: ModelStage, options: WorkspaceOptions) -> None:
         read_root(options.histograms),
         settings.model,
         partial=closure.read(options.closure).partial,
+        blinded=settings.blinded,
         place=str(options.histograms),
     )
     about = of_workspace(

@@ -1,13 +1,12 @@
 """Figures of the distributions: stacked expectation, data, and their ratio."""
 
-import re
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from agc_pipeline.declaration import Analysis
+from agc_pipeline.inference.fit_records import unit
 from agc_pipeline.report.style import COLOURS, SOFT, canvas
 from agc_pipeline.report.yields import (
     ChannelRecord,
@@ -19,7 +18,6 @@ from agc_pipeline.report.yields import (
 )
 
 _OVERVIEW_COLUMNS = 2
-_UNIT = re.compile(r"\[(.+)\]")
 
 
 def stack(
@@ -70,12 +68,6 @@ def stack(
     return figure
 
 
-def unit(label: str) -> str | None:
-    """The unit of an axis label, ``GeV`` of ``$H_T$ [GeV]``; None if it has none."""
-    match = _UNIT.search(label)
-    return match[1] if match else None
-
-
 def _events_label(shown: Expectation) -> str:
     widths = np.diff(shown.edges)
     name = unit(shown.label)
@@ -106,6 +98,7 @@ def draw_stack(
         base = base + events
     axes.stairs(base, entry.edges, color="black", linewidth=0.8)
     _band(axes, entry, np.ones_like(base))
+    shade_blinded(axes, entry)
     _data(axes, entry, np.ones_like(base), data_label, markersize)
 
 
@@ -122,6 +115,26 @@ def _band(axes: Axes, entry: Expectation, scale: Floats) -> None:
         linewidth=0,
         hatch="//////",
         label="uncertainty",
+    )
+
+
+def shade_blinded(axes: Axes, entry: Expectation) -> None:
+    """Mark the bins whose data are blinded."""
+    hidden = np.flatnonzero(np.isnan(entry.data))
+    if not hidden.size:
+        return
+    low, high = entry.edges[hidden[0]], entry.edges[hidden[-1] + 1]
+    axes.axvspan(low, high, color="0.55", alpha=0.3, linewidth=0, zorder=9)
+    axes.text(
+        (low + high) / 2,
+        0.04,
+        "blinded",
+        transform=axes.get_xaxis_transform(),
+        rotation=90,
+        ha="center",
+        va="bottom",
+        color="black",
+        zorder=11,
     )
 
 
@@ -147,6 +160,7 @@ def _ratio(axes: Axes, entry: Expectation) -> None:
     total = entry.total
     scale = np.where(total > 0, total, np.nan)
     _band(axes, entry, scale)
+    shade_blinded(axes, entry)
     _data(axes, entry, np.where(total > 0, total, 0), None)
     axes.axhline(1, color="black", linewidth=0.8)
     reach = np.nanmax(np.abs(np.concatenate([entry.uncertainty / scale, entry.data / scale - 1])))
@@ -189,6 +203,7 @@ def draw_ratio(
     """Data over expectation of a region, before and after the fit."""
     _overlay(axes, before, COLOURS[0], alpha=0.35, marker="o", size=markersize)
     _overlay(axes, after, COLOURS[4], alpha=0.45, marker="s", size=markersize)
+    shade_blinded(axes, after)
     axes.axhline(1, color="black", linewidth=0.8)
     ratios = np.concatenate(
         [over(entry.data, entry.total) for entry in (before, after)]

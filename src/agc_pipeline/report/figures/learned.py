@@ -9,7 +9,8 @@ from matplotlib.gridspec import SubplotSpec
 
 from agc_pipeline.declaration import Analysis, Region
 from agc_pipeline.errors import InputError
-from agc_pipeline.report.figures.distributions import draw_ratio, draw_stack, unit
+from agc_pipeline.inference.fit_records import unit
+from agc_pipeline.report.figures.distributions import draw_ratio, draw_stack
 from agc_pipeline.report.style import COLOURS, SOFT, canvas
 from agc_pipeline.report.yields import ChannelRecord, Expectation, Floats, expectations
 
@@ -182,7 +183,7 @@ def _density(events: Floats, edges: Floats) -> Floats:
 
 
 def _points(axes: Axes, entry: Expectation, colour: str) -> None:
-    scale = 1.0 / max(entry.data.sum(), 1e-300) / np.diff(entry.edges)
+    scale = 1.0 / max(entry.observed, 1e-300) / np.diff(entry.edges)
     axes.errorbar(
         entry.centres,
         entry.data * scale,

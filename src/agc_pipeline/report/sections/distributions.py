@@ -81,7 +81,8 @@ def distribution(
         name: of the files; None is that of region and moment.
     """
     shown = expectation(analysis, record, channel, moment)
-    observed, total = shown.data.sum(), shown.total.sum()
+    total = shown.total.sum()
+    window = f" Data are {shown.window}." if shown.window else ""
     return gallery.picture(
         name or f"{shown.region}_{moment.replace('-', '')}",
         figures.stack(
@@ -94,10 +95,10 @@ def distribution(
             highest=highest,
         ),
         caption=f"{channel}, {moment}. The hatched bands show the total uncertainty of the "
-        "expectation.",
+        f"expectation.{window}",
         alternative=f"Distribution of {shown.observable} in {channel}, "
-        f"{moment}: {observed:.0f} events of {data_label}, {total:.0f} "
-        "expected, as a stack of processes with the ratio of the two below.",
+        f"{moment}: {shown.observed:.0f} events of {data_label}, {total:.0f} "
+        f"expected, as a stack of processes with the ratio of the two below.{window}",
         numbers={
             "edges": shown.edges,
             "samples": shown.samples,
@@ -116,11 +117,19 @@ def overview(gallery: Gallery, analysis: Analysis, record: ChannelRecord) -> Pic
         "overview",
         figures.ratios(analysis, record),
         caption="Ratio of data to expectation in the bins of the fit, before (grey) and after the "
-        "fit (blue). The bands show the total uncertainty of the expectation.",
+        "fit (blue). The bands show the total uncertainty of the expectation."
+        + blinded_sentence(entries),
         alternative=f"Ratios of data to expectation before and after the fit in "
         f"{', '.join(titles)}.",
         numbers={title: _ratios(entries, title) for title in titles},
     )
+
+
+def blinded_sentence(entries: list[Expectation]) -> str:
+    """Which data of some figures are blinded; empty if none are."""
+    windows = {entry.title: entry.window for entry in entries if entry.window}
+    listed = "; ".join(f"{title} {window}" for title, window in windows.items())
+    return f" Data are not shown where they are blinded: {listed}." if listed else ""
 
 
 def _ratios(entries: list[Expectation], title: str) -> dict[str, object]:

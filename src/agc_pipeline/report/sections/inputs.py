@@ -6,6 +6,7 @@ from typing import Any
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.errors import InputError
+from agc_pipeline.inference.fit_records import blinded_words
 from agc_pipeline.report import page
 
 _KINDS = {
@@ -35,6 +36,19 @@ def summary(configuration: Mapping[str, Any], datasets: Mapping[str, DatasetAcco
     kind = configuration.get("input", {}).get("kind", "unknown")
     events = sum(entry.events_processed for entry in datasets.values())
     return f"{_KINDS.get(kind, kind)}: {page.count(events)} events of {len(datasets)} datasets"
+
+
+def blinded(
+    configuration: Mapping[str, Any], analysis: Analysis, datasets: Mapping[str, DatasetAccount]
+) -> dict[str, str]:
+    """Words on the windows in which collision data of the run are left out, by region."""
+    if not configuration.get("blinded") or not any(d.name in datasets for d in analysis.data):
+        return {}
+    return {
+        region.name: blinded_words(region.blinded, region.label)
+        for region in analysis.with_learned().regions
+        if region.blinded is not None
+    }
 
 
 def reference_cross_section(analysis: Analysis, closure: Closure) -> float | None:

@@ -12,6 +12,7 @@ from agc_pipeline.report.figures.learned import (
     signal_titles,
 )
 from agc_pipeline.report.figures.training import size_name
+from agc_pipeline.report.sections.distributions import blinded_sentence
 from agc_pipeline.report.settings import Texts
 from agc_pipeline.report.style import Gallery, Picture
 from agc_pipeline.report.yields import ChannelRecord, expectations
@@ -83,7 +84,7 @@ def observables(
         figures.observables(analysis, record, regions, label=label, data_label=data_label),
         caption=f"{analysis.learned.title}: distributions after the fit. Below each, the ratio of "
         "data to expectation before (grey) and after the fit (blue). The bands show the total "
-        "uncertainty of the expectation.",
+        f"uncertainty of the expectation.{blinded_sentence(entries)}",
         alternative=f"Distributions of {shown}: {data_label} and the expectation after the fit, "
         "with ratios before and after it.",
         numbers={
@@ -120,7 +121,8 @@ def rivals(
         f"{region.name}_reconstructions",
         figures.rivals(analysis, record, region, names=names, label=label),
         caption=f"{region.title}, reconstructed in two ways in the same events: {listed}. Each "
-        "distribution is normalised to unity within the range of the axis.",
+        "distribution is normalised to unity within the range of the axis."
+        + blinded_sentence(list(pair.values())),
         alternative=f"Normalised distributions of {region.observable}: {listed}.",
         numbers={
             name: {

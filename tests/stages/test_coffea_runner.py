@@ -1,0 +1,79 @@
+"""An analysis on coffea's own Runner: the same bits as in a run."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from coffea.nanoevents import NanoAODSchema
+from coffea.processor import IterativeExecutor, Runner
+
+import agc_pipeline
+import toy
+import weighted_analysis
+from agc_pipeline import analyses
+from agc_pipeline.columnar import runner
+from agc_pipeline.columnar.processing import Processing
+from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery.outcome import entry
+from conftest import ROOT
+from oracle.strategies import write_nanoaod
+from processed import EXECUTOR
+
+# The toy files have less than coffea's schema of NanoAOD looks for.
+pytestmark = pytest.mark.filterwarnings("ignore:Missing cross-reference:RuntimeWarning")
+
+
+def on_runner(fileset: Any, processor: Any, chunk_size: int = 13) -> Any:
+    executor = IterativeExecutor(status=False, retries=0)
+    run = Runner(executor=executor, schema=NanoAODSchema, chunksize=chunk_size)
+    # As for workers in other processes.
+    return run(fileset, pickle.loads(pickle.dumps(processor)))  # noqa: S301
+
+
+def in_a_run(analysis: Any, selection: Any, dataset: str, files: dict[Path, Any]) -> Any:
+    entries = [
+        entry(InputFile(urls=(str(path),)), before=n, after=n, path=str(path), size=None, **weights)
+        for path, (n, weights) in files.items()
+    ]
+    declared = analysis.dataset(dataset)
+    processing = Processing(analysis, selection, declared, unit=runner.unit_of(declared, entries))
+    specification = runner.Specification(
+        processing, reader="auto", chunk_size=1000, chunk_bytes=10**9, cache=None
+    )
+    return runner.run(entries, specification, EXECUTOR, allow_partial=False).output
+
+
+def check(output: Any, expected: Any, dataset: str) -> None:
+    assert list(output) == [dataset]
+    assert output[dataset]["histograms"] == expected["histograms"]
+    assert output[dataset]["cutflow"] == expected["preselection"] | expected["selected"]
+
+
+def test_ttbar_on_coffeas_runner(tmp_path: Path) -> None:
+    path, config = tmp_path / "toy.root", agc_pipeline.load_config(root=ROOT)
+    write_nanoaod(path, toy.events(40))
+    processor = agc_pipeline.Processor(config.declaration, config.physics.selection)
+    output = on_runner({"wjets__nominal": {"files": {str(path): "Events"}}}, processor)
+    expected = in_a_run(
+        config.declaration, config.physics.selection, "wjets__nominal", {path: (40, {})}
+    )
+    check(output, expected, "wjets__nominal")
+    assert output["wjets__nominal"]["histograms"]["wjets"]["4j2b"].sum(flow=True).value > 5
+    with pytest.raises(Exception, match="other"):
+        on_runner({"other": {"files": {str(path): "Events"}}}, processor)
+
+
+def test_generator_weights_need_their_unit(tmp_path: Path) -> None:
+    files = weighted_analysis.write(tmp_path)["wjets"]
+    folder = (tmp_path / weighted_analysis.NAME).rename(tmp_path / "on_runner")
+    analysis = analyses.load(str(folder))
+    selection = analysis.selection(weighted_analysis.SELECTION)
+    fileset = {"wjets": {"files": {str(file.path): "Events" for file in files}}}
+    counts = {f.path: (len(f.arrays["event"]), {"sum_of_weights": f.generated}) for f in files}
+    n_events, first = counts[files[0].path]
+    units = {"wjets": first["sum_of_weights"] / n_events}
+    output = on_runner(fileset, agc_pipeline.Processor(analysis, selection, units), 1500)
+    check(output, in_a_run(analysis, selection, "wjets", counts), "wjets")
+    with pytest.raises(Exception, match="sums in units of 1: these would not be exact"):
+        on_runner(fileset, agc_pipeline.Processor(analysis, selection), 1500)
