@@ -234,7 +234,7 @@ def write_nanoaod(
         compression: for example ``uproot.LZMA(1)``; None is without.
     """
     n_events = len(next(iter(arrays.values())))
-    columns = _as_collections(arrays) if kind == "ttree" else _with_counts(arrays)
+    columns = as_collections(arrays) if kind == "ttree" else with_counts(arrays)
     size = events_per_piece or max(n_events, 1)
     with uproot.recreate(path, compression=compression) as file:
         make = file.mktree if kind == "ttree" else file.mkrntuple
@@ -243,7 +243,8 @@ def write_nanoaod(
             tree.extend({name: column[start : start + size] for name, column in columns.items()})
 
 
-def _as_collections(arrays: Arrays) -> Arrays:
+def as_collections(arrays: Arrays) -> Arrays:
+    """The columns with those of a collection as one record, of which a tree is made."""
     # Fields of one record share a counter.
     columns: Arrays = {name: array for name, array in arrays.items() if array.ndim == 1}
     fields: dict[str, Arrays] = {}
@@ -254,7 +255,8 @@ def _as_collections(arrays: Arrays) -> Arrays:
     return columns | {name: ak.zip(members) for name, members in fields.items()}
 
 
-def _with_counts(arrays: Arrays) -> Arrays:
+def with_counts(arrays: Arrays) -> Arrays:
+    """The columns with the counter of each collection before its fields."""
     columns: Arrays = {}
     for name, array in arrays.items():
         if array.ndim > 1:

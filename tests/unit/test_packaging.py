@@ -19,6 +19,7 @@ CONDA_NAMES = {
     "matplotlib": "matplotlib-base",
     "snakemake": "snakemake-minimal",
     "typing-extensions": "typing_extensions",
+    "xxhash": "python-xxhash",
 }
 
 

@@ -287,7 +287,6 @@ class Preselector:
         read = collection
         if rest:
             read = columns.collection(name, tuple(dict.fromkeys(c.name for c in rest)), events)
-            _same_lists(collection, read, name, cuts[0].name, rest[0].name)
 
         def values(field: str) -> Array:
             return read[field] if field in read.fields else collection[field]
@@ -393,11 +392,6 @@ def _guarded(function: Any, name: str, moving: frozenset[str]) -> Any:
             return self[field]
 
     return lambda stored: function(Guard(stored))
-
-
-def _same_lists(one: Collection, other: Collection, name: str, first: str, second: str) -> None:
-    if not np.array_equal(one.offsets, other.offsets):
-        raise ValueError(f"{name}_{first} and {name}_{second} differ in list lengths")
 
 
 @kernel

@@ -123,7 +123,7 @@ class CoffeaTask:
                     interpretation_executor=Timed(clock, "read"),
                 )
             before = file.file.source.num_requested_bytes
-            output = self._processed(events, clock)
+            output = self._processed(events, chunk, clock)
             branches = {access.branch for access in accesses}
             tree = file[self._layout.tree]
             clock.bytes += stored_bytes(tree, branches, chunk.start, chunk.stop) or (
@@ -141,11 +141,11 @@ class CoffeaTask:
                 flat=self._flat,
                 metadata={"filename": chunk.path, "dataset": self._processing.dataset.name},
             )
-        return self._processed(events, clock)
+        return self._processed(events, chunk, clock)
 
-    def _processed(self, events: Any, clock: Clock) -> dict[str, Any]:
+    def _processed(self, events: Any, chunk: Chunk, clock: Clock) -> dict[str, Any]:
         if self._flat:
-            columns = ArrayColumns(events, self._layout, clock)
+            columns = ArrayColumns(events, self._layout, clock, first=chunk.start)
             return self._processing.process(columns)
         return self._processing.process_records(events, clock)
 

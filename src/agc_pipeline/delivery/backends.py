@@ -12,7 +12,7 @@ from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.delivery.outcome import Outcome, Results, entry, promised
-from agc_pipeline.delivery.preselected import SkimContent, open_input
+from agc_pipeline.delivery.preselected import SkimContent, compare_counters, open_input
 from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.delivery.store import Store
@@ -182,6 +182,7 @@ def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
     with open_input(url, content, task.reading.network) as tree:
         entries = tree.num_entries
         check_entries(entries, promised(file)[0], url=url)
+        compare_counters(tree, content, url, task.reading.chunk_size)
         origin, weights = identity(tree), _sum_of_weights(content, tree)
     task.progress.advance(entries, 0)
     return entry(

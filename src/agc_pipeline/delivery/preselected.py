@@ -21,7 +21,14 @@ from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.chunks import chunks
 from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.nano_events import of_root
-from agc_pipeline.readers.opening import bytes_read, entry_ranges, open_tree, present_branches
+from agc_pipeline.readers.opening import (
+    READ_ERRORS,
+    bytes_read,
+    entry_ranges,
+    open_tree,
+    present_branches,
+    unreadable,
+)
 from agc_pipeline.readers.remote import is_remote
 from agc_pipeline.readers.root_format import speed_up_uproot
 from agc_pipeline.readers.settings import NetworkSettings
@@ -93,6 +100,51 @@ class PreselectionReader(Protocol):
         """The events to keep of a range, with all branches, and the cutflow up to there."""
 
 
+def compare_counters(tree: Any, content: SkimContent, url: str, chunk_size: int) -> None:
+    """Compare the counters of the collections of an open file on this machine with their lists.
+
+    Who reads single baskets has no need of the counters. All other readers compare them as they
+    read.
+
+    Args:
+        tree: TTree or RNTuple.
+        content: of a skim.
+        url: of the file.
+        chunk_size: events to read at a time, at most.
+
+    Raises:
+        ReadError: naming the counter and the first event that differs.
+    """
+    layout = content.layout
+    file = None if is_remote(url) or not layout.counters else _basket_file(tree, content, url)
+    if file is None or file.branches is None:
+        return
+    sizes = {name: sum(branch.sizes) for name, branch in file.branches.items()}
+    smallest = {}
+    for name, fields in content.columns.items():
+        if layout.is_collection(name):
+            by_size = sorted((sizes[layout.branch(name, field)], field) for field in fields)
+            smallest[name] = by_size[0][1]
+    for chunk in chunks(file, chunk_size=chunk_size, chunk_bytes=_CHUNK_BYTES):
+        branches = chunk.branches or {}
+        with BasketColumns(
+            chunk.path, branches, chunk.start, chunk.stop, Clock()
+        ).opened() as columns:
+            try:
+                for name, field in smallest.items():
+                    columns.collection(name, (field,))
+            except READ_ERRORS as error:
+                raise unreadable(url, error, (chunk.start, chunk.stop)) from error
+
+
+def _basket_file(tree: Any, content: SkimContent, url: str) -> metadata.FileMetadata | None:
+    """Metadata of a file on this machine, with its counters; None for an RNTuple."""
+    if not isinstance(tree, uproot.TTree):
+        return None
+    names = present_branches(tree, content.columns, content.layout)
+    return metadata.of_tree(tree, url.removeprefix("file://"), names)
+
+
 def reader_of(tree: Any, content: SkimContent, url: str, chunk_size: int) -> PreselectionReader:
     """What reads an open file.
 
@@ -102,10 +154,9 @@ def reader_of(tree: Any, content: SkimContent, url: str, chunk_size: int) -> Pre
         url: of the file.
         chunk_size: events to read at a time, at most.
     """
-    if not content.records and not is_remote(url) and isinstance(tree, uproot.TTree):
-        names = content.layout.branches(content.columns)
-        file = metadata.of_tree(tree, url.removeprefix("file://"), names)
-        if file.branches is not None:
+    if not content.records and not is_remote(url):
+        file = _basket_file(tree, content, url)
+        if file is not None and file.branches is not None:
             return _BasketReader(file, content, chunk_size)
     return _RangeReader(tree, content, chunk_size)
 
@@ -161,7 +212,9 @@ class _RangeReader:
     def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
         layout = self._content.layout
         arrays = self._tree.arrays(self._names, entry_start=start, entry_stop=stop)
-        view: Any = ArrayColumns(arrays, layout)
+        columns = ArrayColumns(arrays, layout, first=start)
+        columns.compare_lists(self._content.columns)
+        view: Any = columns
         if self._content.records:
             directory = self._tree.file.root_directory
             view = of_root(directory, self._content.columns, layout, (start, stop))

@@ -1,6 +1,6 @@
 """Columns of events that are in memory: awkward arrays, and coffea's NanoEvents."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import awkward as ak
@@ -9,7 +9,7 @@ import numpy as np
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers.clock import Clock
-from agc_pipeline.readers.columns import Array, Collection, offsets_of
+from agc_pipeline.readers.columns import Array, Collection, ListLengths, offsets_of
 
 
 class ArrayColumns:
@@ -19,13 +19,20 @@ class ArrayColumns:
         arrays: names of branches to their arrays, ``events * {"Jet_pt": var * float32, ...}``.
         layout: of the branches.
         clock: takes the time.
+        first: the first event of the range in its file, for errors.
+
+    Raises:
+        Disagreement: where the columns of a collection do not have the same lists.
     """
 
-    def __init__(self, arrays: Any, layout: Layout, clock: Clock | None = None) -> None:
+    def __init__(
+        self, arrays: Any, layout: Layout, clock: Clock | None = None, *, first: int = 0
+    ) -> None:
         self.n_events = len(arrays)
         self.clock = clock or Clock()
         self._arrays = arrays
         self._layout = layout
+        self._lengths = ListLengths(self.n_events, first)
 
     def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
         """See ``Columns``."""
@@ -38,7 +45,22 @@ class ArrayColumns:
         lists = {field: self._field(name, field) for field in fields}
         if events is not None:
             lists = {field: values[events] for field, values in lists.items()}
-        return collection(name, lists)
+        if name not in self._lengths and self._layout.counters:
+            counter = self._layout.counter(name)
+            if counter in self._arrays.fields:
+                self._lengths.compare(name, counter, ak.to_numpy(self._arrays[counter]))
+        named = {field: self._layout.branch(name, field) for field in fields}
+        return collection(name, lists, named, self._lengths, events)
+
+    def compare_lists(self, columns: Columns) -> None:
+        """Compare the lists of all columns of each collection, also of those that nobody asked for.
+
+        Args:
+            columns: collection to the names of its fields.
+        """
+        for name, fields in columns.items():
+            if self._layout.is_collection(name):
+                self.collection(name, fields)
 
     def _branch(self, name: str) -> ak.Array:
         return self._arrays[name]
@@ -81,17 +103,29 @@ def grouped(arrays: Any, columns: Columns, layout: Layout) -> ak.Array:
     return ak.zip(record, depth_limit=1)
 
 
-def collection(name: str, lists: dict[str, ak.Array]) -> Collection:
+def collection(
+    name: str,
+    lists: Mapping[str, ak.Array],
+    named: Mapping[str, str],
+    lengths: ListLengths,
+    events: Array | None,
+) -> Collection:
     """A collection of lists, which must be equally long in all fields.
 
+    Args:
+        name: of the collection.
+        lists: field to its lists.
+        named: field to the name of its branch.
+        lengths: of all columns of the range that were read before.
+        events: positions in the range of the events that the lists are of; None is all.
+
     Raises:
-        ValueError: naming two fields that differ.
+        Disagreement: naming two branches that differ.
     """
-    first = next(iter(lists))
-    offsets = offsets_of(ak.to_numpy(ak.num(lists[first])))
+    counts = np.empty(0, np.int64)
     fields = {}
     for field, values in lists.items():
-        if field != first and not np.array_equal(ak.to_numpy(ak.num(values)), np.diff(offsets)):
-            raise ValueError(f"{name}_{field} and {name}_{first} differ in list lengths")
+        counts = ak.to_numpy(ak.num(values))
+        lengths.compare(name, named[field], counts, events)
         fields[field] = ak.to_numpy(ak.flatten(values))
-    return Collection(offsets, fields)
+    return Collection(offsets_of(counts), fields)

@@ -16,7 +16,7 @@ import numpy as np
 
 from agc_pipeline.readers import root_format
 from agc_pipeline.readers.clock import Clock
-from agc_pipeline.readers.columns import Array, Collection, offsets_of
+from agc_pipeline.readers.columns import Array, Collection, ListLengths, offsets_of
 from agc_pipeline.readers.root_format import BranchMetadata, Content, decompressed
 
 
@@ -41,7 +41,8 @@ class BasketColumns:
 
     Args:
         path: the file.
-        branches: where its baskets are, at least those that overlap with the range.
+        branches: where its baskets are, at least those that overlap with the range; counters of
+            collections among them are compared with the lists.
         start: first event of the range.
         stop: the event behind the last.
         clock: takes the time, and counts the bytes.
@@ -49,6 +50,7 @@ class BasketColumns:
 
     Raises:
         ValueError: where the content of a basket is not what the branch says.
+        Disagreement: where the columns of a collection do not have the same lists.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class BasketColumns:
         self._start = start
         self._file = -1
         self._cache: dict[int, Content] | None = {} if keep else None
+        self._lengths = ListLengths(stop - start, start)
 
     @contextmanager
     def opened(self) -> Iterator["BasketColumns"]:
@@ -89,14 +92,22 @@ class BasketColumns:
     ) -> Collection:
         """See ``Columns``."""
         with self.clock.part("read"):
+            self._compare_counter(name, events)
             read = [self._jagged(self._branches[f"{name}_{field}"], events) for field in fields]
+            for field, (lengths, _) in zip(fields, read, strict=True):
+                self._lengths.compare(name, f"{name}_{field}", lengths, events)
             offsets = offsets_of(read[0][0])
-        for field, (_, values) in zip(fields, read, strict=True):
-            if len(values) != offsets[-1]:
-                raise ValueError(f"{name}_{field} and {name}_{fields[0]} differ in list lengths")
         return Collection(
             offsets, {field: values for field, (_, values) in zip(fields, read, strict=True)}
         )
+
+    def _compare_counter(self, name: str, events: Array | None) -> None:
+        """Compare the counter of a collection, if there is one among the branches."""
+        counter = f"n{name}"
+        if counter in self._branches and name not in self._lengths:
+            every = np.arange(self.n_events) if events is None else events
+            lengths = self._flat(self._branches[counter], every)
+            self._lengths.compare(name, counter, lengths.astype(np.int64), events)
 
     def _flat(self, branch: BranchMetadata, events: Array) -> Array:
         dtype = np.dtype(branch.dtype)

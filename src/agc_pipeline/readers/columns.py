@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from agc_pipeline.compiling import kernel
 from agc_pipeline.readers.clock import Clock
+from agc_pipeline.readers.failures import Disagreement
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -129,6 +130,74 @@ class Columns(Protocol):
         self, name: str, fields: Sequence[str], events: Array | None = None
     ) -> Collection:
         """Columns of a collection for the events wanted; None is all."""
+
+
+class ListLengths:
+    """The lengths of the lists of collections, which all columns of a collection must share.
+
+    Columns are read one after the other, and some for a part of the events only. Each is compared
+    with those before, event by event.
+
+    Args:
+        n_events: in the range that is read.
+        first: the first of them in the file.
+    """
+
+    def __init__(self, n_events: int, first: int = 0) -> None:
+        self._n_events = n_events
+        self._first = first
+        # Of each collection, -1 where no column was read, and the name of the first column.
+        self._lengths: dict[str, tuple[str, Array]] = {}
+
+    def __contains__(self, collection: str) -> bool:
+        return collection in self._lengths
+
+    def compare(
+        self, collection: str, column: str, lengths: Array, events: Array | None = None
+    ) -> None:
+        """Compare the lists of a column with those of the others of its collection.
+
+        Args:
+            collection: its name.
+            column: its name.
+            lengths: of the lists of the events.
+            events: positions in the range, in rising order; None is all.
+
+        Raises:
+            Disagreement: naming both columns, and the first event where they differ.
+        """
+        if collection not in self._lengths:
+            if events is None:
+                self._lengths[collection] = column, np.require(lengths, np.int64, "W")
+                return
+            self._lengths[collection] = column, np.full(self._n_events, -1, np.int64)
+        other, expected = self._lengths[collection]
+        if len(lengths) != (self._n_events if events is None else len(events)):
+            raise Disagreement(
+                f"{column} has {len(lengths)} of {self._n_events} events from event {self._first}"
+            )
+        i = _first_other(expected, lengths, np.arange(len(lengths)) if events is None else events)
+        if i >= 0:
+            event = i if events is None else int(events[i])
+            raise Disagreement(
+                f"the lists of {column} and {other} differ in length, first in event "
+                f"{self._first + event}: {int(lengths[i])} and {int(expected[event])}"
+            )
+
+
+@kernel
+def _first_other(expected: Array, lengths: Array, events: Array) -> int:
+    """Position of the first length that is not the expected one; -1 if there is none.
+
+    Where none is expected yet, it is from now on.
+    """
+    for i in range(len(events)):
+        event = events[i]
+        if expected[event] < 0:
+            expected[event] = lengths[i]
+        elif expected[event] != lengths[i]:
+            return i
+    return -1
 
 
 def offsets_of(counts: Array) -> Array:

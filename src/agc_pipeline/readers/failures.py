@@ -69,6 +69,10 @@ class ReadError(InputError):
         return (rebuild, (self.problem,))
 
 
+class Disagreement(ValueError):  # noqa: N818 - what it is about, not that it is an error
+    """Columns of a file do not fit together: it can be read in more than one way."""
+
+
 class Undelivered(InputError):  # noqa: N818 - what it is about, not that it is an error
     """No address gives the file.
 

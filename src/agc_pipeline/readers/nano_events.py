@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import awkward as ak
 from coffea.nanoevents import BaseSchema, NanoAODSchema, NanoEventsFactory
 
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers.arrays import grouped
+from agc_pipeline.readers.columns import ListLengths
 
 
 class NanoAOD(NanoAODSchema):
@@ -35,7 +37,7 @@ def of_root(
             those of flat ntuples as those of NanoAOD.
         options: of coffea's ``NanoEventsFactory.from_root``.
     """
-    events = NanoEventsFactory.from_root(
+    factory = NanoEventsFactory.from_root(
         file,
         treepath=layout.tree,
         entry_start=entries[0],
@@ -43,8 +45,8 @@ def of_root(
         schemaclass=BaseSchema if flat else _schema(layout),
         iteritems_options={"filter_name": layout.all_branches(columns)},
         **options,
-    ).events()
-    return events if flat or layout.counters else grouped(events, columns, layout)
+    )
+    return _events(factory, columns, layout, entries, flat=flat)
 
 
 def of_parquet(
@@ -57,15 +59,57 @@ def of_parquet(
     **options: Any,
 ) -> Any:
     """The same of a Parquet file."""
-    events = NanoEventsFactory.from_parquet(
+    factory = NanoEventsFactory.from_parquet(
         path,
         entry_start=entries[0],
         entry_stop=entries[1],
         schemaclass=BaseSchema if flat else _schema(layout),
         mode="virtual",
+        parquet_options={"page_checksum_verification": True},
         **options,
-    ).events()
-    return events if flat or layout.counters else grouped(events, columns, layout)
+    )
+    return _events(factory, columns, layout, entries, flat=flat)
+
+
+def _events(
+    factory: Any, columns: Columns, layout: Layout, entries: tuple[int, int], *, flat: bool
+) -> Any:
+    if flat:
+        return factory.events()
+    _compare_lists(factory, columns, layout, entries)
+    events = factory.events()
+    return events if layout.counters else grouped(events, columns, layout)
+
+
+def _compare_lists(
+    factory: Any, columns: Columns, layout: Layout, entries: tuple[int, int]
+) -> None:
+    """Let the columns of a collection, and its counter, be compared when they are read.
+
+    A schema takes the lists of one branch, or of the counter, for all of them. coffea reads each
+    column by ``extract_column`` of the mapping that it makes of a file.
+    """
+    lengths = ListLengths(entries[1] - entries[0], entries[0])
+    collections = {
+        layout.branch(name, field): name
+        for name, fields in columns.items()
+        if layout.is_collection(name)
+        for field in fields
+    }
+    counters = {layout.counter(name): name for name in collections.values() if layout.counters}
+    mapping = factory._mapping
+    extract = mapping.extract_column
+
+    def compared(handle: Any, *arguments: Any, **options: Any) -> Any:
+        values = extract(handle, *arguments, **options)
+        name = getattr(handle, "column", None) or handle.name
+        if name in counters:
+            lengths.compare(counters[name], name, ak.to_numpy(values))
+        elif name in collections:
+            lengths.compare(collections[name], name, ak.to_numpy(ak.num(ak.Array(values))))
+        return values
+
+    mapping.extract_column = compared
 
 
 def _schema(layout: Layout) -> type[BaseSchema]:

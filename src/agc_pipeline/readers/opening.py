@@ -7,6 +7,7 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from operator import gt
 from typing import Any
 
 import aiohttp
@@ -17,7 +18,7 @@ from pydantic import NonNegativeInt
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import InputError
-from agc_pipeline.readers.failures import ReadError, one_line
+from agc_pipeline.readers.failures import Disagreement, ReadError, one_line
 from agc_pipeline.readers.remote import RemoteSource, is_remote
 from agc_pipeline.readers.settings import NetworkSettings
 from agc_pipeline.settings import Settings
@@ -52,6 +53,9 @@ READ_ERRORS = (
     uproot.DeserializationError,
     aiohttp.ClientError,
 )
+
+# TTree and TNtuple, and RNTuple.
+_TREES = (uproot.behaviors.TBranch.HasBranches, uproot.behaviors.RNTuple.HasFields)
 
 # Answers of servers that another attempt does not change: no permission, no such file, not
 # supported, not a file, TLS needed, authentication failed
@@ -110,6 +114,13 @@ def open_tree(
                     remedy="give a file of the layout that the analysis declares",
                 )
             opened = file[layout.tree]
+            if not isinstance(opened, _TREES):
+                kind = file.classname_of(layout.tree)
+                raise InputError(
+                    f"`{layout.tree}` is no tree but a {kind}",
+                    place=url,
+                    remedy="give a file of the layout that the analysis declares",
+                )
             present = set(opened.keys())
         except READ_ERRORS as error:
             raise unreadable(url, error) from error
@@ -125,9 +136,41 @@ def open_tree(
                 place=url,
                 remedy=remedy,
             )
+        try:
+            check_branches(opened, present_branches(opened, columns, layout))
+        except READ_ERRORS as error:
+            raise unreadable(url, error) from error
         # Whoever gets the tree closes the file.
         open_files.pop_all()
     return opened
+
+
+def check_branches(tree: Any, names: Sequence[str]) -> None:
+    """Check that branches have as many events as their tree, and baskets for all of them.
+
+    In an RNTuple the number of events is that of its clusters, which all columns share.
+
+    Args:
+        tree: open TTree or RNTuple.
+        names: of the branches.
+
+    Raises:
+        Disagreement: naming a branch and both numbers.
+    """
+    if not isinstance(tree, uproot.TTree):
+        return
+    n_events = tree.num_entries
+    for branch in map(tree.__getitem__, names):
+        if branch.num_entries != n_events:
+            raise Disagreement(
+                f"the branch {branch.name} has {branch.num_entries} events, and the tree {n_events}"
+            )
+        offsets = branch.entry_offsets
+        if offsets[0] != 0 or offsets[-1] != n_events or any(map(gt, offsets, offsets[1:])):
+            raise Disagreement(
+                f"the baskets of the branch {branch.name} do not hold the events 0 to {n_events} "
+                "of the tree, one after the other"
+            )
 
 
 def remote_options(network: NetworkSettings) -> dict[str, Any]:
@@ -220,6 +263,10 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
     elif _transient(error) and is_remote(url):
         problem = f"the server does not answer: {one_line(error)}"
         remedy = "try again later, or another mirror (`input.mirror_order`)"
+    elif isinstance(error, Disagreement):
+        # awkward adds lines about the call.
+        problem = str(error).splitlines()[0]
+        remedy = "get an intact copy of the file, write it anew, or take it out of the list"
     elif isinstance(error, ImportError):
         problem = f"cannot read this kind of address: {one_line(error)}"
         remedy = "install the package that it names"

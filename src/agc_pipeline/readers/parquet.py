@@ -27,7 +27,9 @@ class ParquetWriter:
         """Add rows; the first call, also with none, fixes the schema."""
         table = ak.to_arrow_table(arrays, list_to32=True, extensionarray=False)
         if self._writer is None:
-            self._writer = parquet.ParquetWriter(self._path, table.schema, compression="zstd")
+            self._writer = parquet.ParquetWriter(
+                self._path, table.schema, compression="zstd", write_page_checksum=True
+            )
         if table.num_rows:
             self._writer.write_table(table)
 

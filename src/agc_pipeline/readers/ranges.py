@@ -15,7 +15,7 @@ import uproot
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers.arrays import collection
 from agc_pipeline.readers.clock import Clock
-from agc_pipeline.readers.columns import Array, Collection
+from agc_pipeline.readers.columns import Array, Collection, ListLengths
 
 
 class Timed:
@@ -40,6 +40,10 @@ class RangeColumns:
         layout: of the file.
         edges: first event of each cluster of the range, and the event behind the last.
         clock: takes the time, and counts the bytes.
+
+    Raises:
+        ValueError: where the content of the file is not what its header says.
+        Disagreement: where the columns of a collection do not have the same lists.
     """
 
     def __init__(self, tree: Any, layout: Layout, edges: Sequence[int], clock: Clock) -> None:
@@ -48,6 +52,7 @@ class RangeColumns:
         self._tree = tree
         self._layout = layout
         self._edges = np.array(edges)
+        self._lengths = ListLengths(self.n_events, edges[0])
 
     def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
         """See ``Columns``."""
@@ -61,8 +66,15 @@ class RangeColumns:
         """See ``Columns``."""
         with self.clock.part("read"):
             names = {field: self._layout.branch(name, field) for field in fields}
-            arrays = self._arrays(list(names.values()), events)
-            return collection(name, {field: arrays[branch] for field, branch in names.items()})
+            branches = list(names.values())
+            counter = self._layout.counter(name)
+            if name not in self._lengths and self._layout.counters and counter in self._tree:
+                arrays = self._arrays([counter, *branches], events)
+                self._lengths.compare(name, counter, ak.to_numpy(arrays[counter]), events)
+            else:
+                arrays = self._arrays(branches, events)
+            lists = {field: arrays[branch] for field, branch in names.items()}
+            return collection(name, lists, names, self._lengths, events)
 
     def _arrays(self, names: Sequence[str], events: Array | None) -> ak.Array:
         if events is None:

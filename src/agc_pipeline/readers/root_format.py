@@ -18,15 +18,15 @@ key of a basket     ``TKey`` 2 to 4, 1002 to 1004: bytes, version,    ``ValueErr
                     uncompressed bytes, time, length of the key;      events are not those of the
                     behind class, name and title ``TBasket`` 2 and    branch, or the content does
                     3: ..., events, last byte of values, flag         not decompress to its size
-compressed block    9 bytes: "ZL", "XZ", "ZS" or "L4", method,        ``ValueError`` that names the
-                    3 bytes of compressed and of uncompressed size,   codec
-                    lower first; 8 bytes of checksum before LZ4's
+compressed block    9 bytes: "ZL", "XZ", "ZS" or "L4", method,        ``ValueError``: another codec,
+                    3 bytes of compressed and of uncompressed size,   another checksum, or more than
+                    lower first; XXH64 of LZ4's data before them      the key of the basket says
 lists in a basket   behind the values the number of offsets, one      ``ValueError``: another
                     more than events, then the offset of each event   number, or lists that overlap
                     from the start of the key                         or leave the basket
-uproot's codec and  ``uproot.compression._decompress_ZLIB``,          uproot keeps its own: slower,
-reading of headers  ``uproot.model.classname_regularize``,            and the same values
-                    ``Cursor.classname`` as in release 5.7
+uproot's codecs and ``uproot.compression._decompress_ZLIB`` (_LZMA,   uproot keeps its own: slower,
+reading of headers  _LZ4, _ZSTD), ``model.classname_regularize``,     not bounded, and the same
+                    ``Cursor.classname`` as in release 5.7            values
 ==================  ================================================  ============================
 
 The layouts are described in ``io/doc/TFile`` of ROOT's sources, and read in full by uproot's
@@ -36,13 +36,15 @@ The layouts are described in ``io/doc/TFile`` of ROOT's sources, and read in ful
 import inspect
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, NamedTuple
 
+import cramjam
 import deflate
 import numpy as np
 import uproot
+import xxhash
 from pydantic import NonNegativeInt
 
 from agc_pipeline.compiling import kernel
@@ -61,7 +63,8 @@ _KEY_END = struct.Struct(">iix")
 # Header of a compressed block: codec, compressed and uncompressed bytes, each as two lower bytes
 # and an upper one.
 _BLOCK = struct.Struct("<2sxHBHB")
-_LZ4_CHECKSUM = 8
+# What stands before LZ4's data: XXH64 of them.
+_LZ4_CHECKSUM = struct.Struct(">Q")
 # Number of offsets, with one behind the last event, and bytes of each.
 _COUNT = struct.Struct(">i")
 _OFFSET = 4
@@ -124,7 +127,6 @@ def baskets_of(branch: Any) -> BranchMetadata | None:
         # Lists whose offsets are not stored cannot be found in a basket alone.
         and (not jagged or (kind.header_bytes == 0 and branch.member("fEntryOffsetLen") > 0))
         and not branch.embedded_baskets
-        and branch.entry_offsets[-1] == branch.num_entries
     ):
         return None
     n = branch.num_baskets
@@ -140,17 +142,46 @@ def baskets_of(branch: Any) -> BranchMetadata | None:
 def inflated(data: Any, size: int) -> Any:
     """Decompress zlib's format with libdeflate, which takes half of the time of zlib."""
     try:
-        return deflate.zlib_decompress(data, size)
+        content = deflate.zlib_decompress(data, size)
     except deflate.DeflateError as error:
         raise zlib.error(str(error)) from error
+    if len(content) != size:
+        raise ValueError(f"a block of {size} bytes decompressed to {len(content)}")
+    return content
 
 
-_LZ4 = uproot.LZ4(1)
+def _within(decompress: Callable[[Any, Any], int]) -> Callable[[Any, int], Any]:
+    """A codec that writes into memory of the size that a block states, and not beyond."""
+
+    def bounded(data: Any, size: int) -> Any:
+        content = np.empty(size, np.uint8)
+        n_bytes = decompress(data, content)
+        if n_bytes != size:
+            raise ValueError(f"a block of {size} bytes decompressed to {n_bytes}")
+        return content
+
+    return bounded
+
+
+_unpacked_lz4 = _within(cramjam.lz4.decompress_block_into)
+
+
+def _checked_lz4(data: Any, size: int) -> Any:
+    """LZ4 as ROOT writes it, behind a checksum."""
+    (checksum,) = _LZ4_CHECKSUM.unpack_from(data)
+    packed = data[_LZ4_CHECKSUM.size :]
+    if xxhash.xxh64_intdigest(packed) != checksum:
+        raise ValueError("a compressed block differs from its checksum")
+    return _unpacked_lz4(packed, size)
+
+
+# From compressed data and their size to the data. ZLIB and XZ have checksums of their own, which
+# these libraries check; ROOT writes ZSTD without one.
 _DECOMPRESS: dict[bytes, Callable[[Any, int], Any]] = {
     b"ZL": inflated,
-    b"XZ": uproot.LZMA(1).decompress,
-    b"ZS": uproot.ZSTD(1).decompress,
-    b"L4": lambda data, size: _LZ4.decompress(data[_LZ4_CHECKSUM:], size),
+    b"XZ": _within(cramjam.xz.decompress_into),
+    b"ZS": _within(cramjam.zstd.decompress_into),
+    b"L4": _checked_lz4,
 }
 
 
@@ -176,29 +207,42 @@ def decompressed(data: bytes, n_bytes: int, n_events: int) -> Content:
     if len(data) != n_bytes:
         raise ValueError(f"the file ends within a basket of {n_bytes} bytes")
     stated, size, key_length = _KEY_START.unpack_from(data)
+    if not _KEY_START.size + _KEY_END.size <= key_length <= n_bytes:
+        raise ValueError(f"a basket of {n_bytes} bytes has a key of {key_length}")
     found, last = _KEY_END.unpack_from(data, key_length - _KEY_END.size)
     if (stated, found) != (n_bytes, n_events):
         raise ValueError(
             f"a basket of {n_bytes} bytes and {n_events} events says {stated} and {found}"
         )
     packed = memoryview(data)[key_length:]
-    if len(packed) == size:
-        return Content(packed, key_length, last)
-    blocks = list(_blocks(packed))
-    payload = blocks[0] if len(blocks) == 1 else b"".join(blocks)
-    if len(payload) != size:
-        raise ValueError(f"a basket of {size} bytes decompressed to {len(payload)}")
+    payload = packed if len(packed) == size else _unpacked(packed, size)
+    if not 0 <= last - key_length <= size:
+        raise ValueError(f"the values of a basket of {size} bytes end at {last - key_length}")
     return Content(payload, key_length, last)
 
 
-def _blocks(packed: memoryview) -> Iterator[Any]:
+def _unpacked(packed: memoryview, size: int) -> Any:
+    """The content of compressed blocks.
+
+    Raises:
+        ValueError: if it is larger or smaller than ``size``.
+    """
+    blocks = []
+    missing = size
     while packed:
         codec, low, high, size_low, size_high = _BLOCK.unpack_from(packed)
-        stop = _BLOCK.size + low + (high << 16)
+        stop, n_bytes = _BLOCK.size + low + (high << 16), size_low + (size_high << 16)
         if codec not in _DECOMPRESS:
             raise ValueError(f"unknown compression {codec!r}")
-        yield _DECOMPRESS[codec](packed[_BLOCK.size : stop], size_low + (size_high << 16))
+        # Before anything is decompressed: a few bytes may stand for more than the memory holds.
+        if stop > len(packed) or n_bytes > missing:
+            raise ValueError(f"the blocks of a basket of {size} bytes go beyond it")
+        blocks.append(_DECOMPRESS[codec](packed[_BLOCK.size : stop], n_bytes))
         packed = packed[stop:]
+        missing -= n_bytes
+    if missing:
+        raise ValueError(f"a basket of {size} bytes decompressed to {size - missing}")
+    return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
 def flat(content: Content, dtype: np.dtype[Any], n_events: int) -> Array:
@@ -224,7 +268,7 @@ def lists(
         events: positions in the basket of the events wanted, in rising order; None is all.
 
     Raises:
-        ValueError: if the lists overlap, or if there are more or less.
+        ValueError: if the lists overlap or end within a value, or if there are more or less.
     """
     border = content.last - content.key_length
     # In front of the offsets, which are counted from the start of the key, stands their number.
@@ -242,7 +286,7 @@ def lists(
         lengths, found, valid = _gathered(offsets, words, content.key_length, shift, events)
         values = found.view(dtype)
     if not valid:
-        raise ValueError("lists overlap in a basket")
+        raise ValueError("lists overlap in a basket, or end within a value")
     return lengths, values
 
 
@@ -251,13 +295,14 @@ def _lengths(offsets: Array, key_length: int, border: int, shift: int) -> tuple[
     """Lengths of all lists, and whether they lie one behind the other."""
     lengths = np.empty(len(offsets) // _OFFSET, np.int64)
     valid = _big_endian(offsets, 0) == key_length
+    inside = (1 << shift) - 1
     stop = border
     for i in range(len(lengths) - 1, -1, -1):
         start = _big_endian(offsets, _OFFSET * i) - key_length
-        valid &= start <= stop
+        valid &= start <= stop and start & inside == 0
         lengths[i] = (stop - start) >> shift
         stop = start
-    return lengths, valid
+    return lengths, valid and border & inside == 0
 
 
 @kernel
@@ -266,6 +311,7 @@ def _gathered(
 ) -> tuple[Array, Array, bool]:
     """Lengths and values of the lists of some events, and whether they lie in the basket."""
     border = len(words) << shift
+    inside = (1 << shift) - 1
     starts = np.empty(len(events), np.int64)
     lengths = np.empty(len(events), np.int64)
     total = 0
@@ -275,7 +321,7 @@ def _gathered(
         stop = border
         if at + _OFFSET < len(offsets):
             stop = _big_endian(offsets, at + _OFFSET) - key_length
-        if not 0 <= start <= stop <= border:
+        if not 0 <= start <= stop <= border or (start | stop) & inside:
             return lengths, words[:0].copy(), False
         starts[i] = start >> shift
         lengths[i] = (stop - start) >> shift
@@ -301,28 +347,45 @@ def _big_endian(stored: Array, at: int) -> Any:
     )
 
 
-class _Libdeflate(uproot.ZLIB):
-    """uproot's codec of zlib's format, with the faster library."""
+class _Codec:
+    """One of uproot's codecs, with the function that decompresses here."""
 
-    def decompress(self, data: Any, uncompressed_bytes: int | None = None) -> Any:
+    def __init__(self, codec: Any, decompress: Callable[[Any, int], Any]) -> None:
+        self._codec = codec
+        self._decompress = decompress
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codec, name)
+
+    def decompress(self, data: Any, uncompressed_bytes: int) -> Any:
         """Decompress a block whose size is known."""
-        if uncompressed_bytes is None:
-            return super().decompress(data)
-        return inflated(data, uncompressed_bytes)
+        return self._decompress(data, uncompressed_bytes)
+
+
+# uproot looks at the checksum of LZ4 itself.
+_UPROOT_CODECS = {
+    "ZLIB": _DECOMPRESS[b"ZL"],
+    "LZMA": _DECOMPRESS[b"XZ"],
+    "ZSTD": _DECOMPRESS[b"ZS"],
+    "LZ4": _unpacked_lz4,
+}
 
 
 @cache
 def speed_up_uproot() -> None:
-    """Let uproot decompress with libdeflate, and read headers of trees with many branches faster.
+    """Let uproot decompress with the codecs of this module, and read headers of large trees faster.
 
-    It has settings for neither. ``model.classname_regularize`` depends on its argument alone, and
-    is called for each object; ``Cursor.classname`` reads a string that ends with a null byte, and
-    copies all that is left of the header to find its end. Files that uproot wrote name the class
-    of each branch and leaf, those of ROOT each class once.
+    It has settings for neither. The codecs never give more than a block says.
+    ``model.classname_regularize`` depends on its argument alone, and is called for each object;
+    ``Cursor.classname`` reads a string that ends with a null byte, and copies all that is left of
+    the header to find its end. Files that uproot wrote name the class of each branch and leaf,
+    those of ROOT each class once.
     """
     compression, model, cursor = uproot.compression, uproot.model, uproot.source.cursor.Cursor
-    if isinstance(getattr(compression, "_decompress_ZLIB", None), uproot.ZLIB):
-        compression._decompress_ZLIB = _Libdeflate(1)
+    for name, decompress in _UPROOT_CODECS.items():
+        codec = getattr(compression, f"_decompress_{name}", None)
+        if hasattr(codec, "decompress"):
+            setattr(compression, f"_decompress_{name}", _Codec(codec, decompress))
     if _takes(model, "classname_regularize", "classname"):
         model.classname_regularize = cache(model.classname_regularize)
     if _takes(cursor, "classname", "self", "chunk", "context", "move"):

@@ -1,0 +1,149 @@
+"""Files that can be read in two ways are refused by every reader, and in delivery."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uproot
+
+import toy
+from agc_pipeline.columnar import runner
+from agc_pipeline.columnar.processing import skim_content
+from agc_pipeline.declaration import NANOAOD
+from agc_pipeline.delivery.preselected import compare_counters, open_input
+from agc_pipeline.delivery.skim import write_skim
+from agc_pipeline.errors import InputError
+from agc_pipeline.readers.columns import ListLengths
+from agc_pipeline.readers.failures import Disagreement
+from agc_pipeline.readers.nano_events import of_root
+from inconsistent import set_entries, write_lists
+from oracle.strategies import write_nanoaod
+from processed import ANALYSIS, EXECUTOR, SELECTION, delivered, processing, run
+
+CONTENT = skim_content(ANALYSIS, SELECTION, ANALYSIS.datasets[0], learned=True)
+READERS = ("auto", "coffea", "skim", "ranges")
+
+
+def read(path: Path, reader: str, n_events: int) -> Any:
+    """Read a file as a job does."""
+    if reader == "skim":
+        with open_input(str(path), CONTENT) as tree:
+            skim = path.with_suffix(".skim.root")
+            return write_skim(tree, CONTENT, skim, url=str(path), kind="ttree", chunk_size=30)
+    if reader == "ranges":
+        # Only files on this machine are read by single baskets.
+        return run(Path(f"file://{path}"), n_events, "auto", chunk_size=30)
+    return run(path, n_events, reader, chunk_size=30)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("n_events", [90, 40])
+def test_tree_and_branches_have_the_same_events(tmp_path: Path, reader: str, n_events: int) -> None:
+    path = tmp_path / "a.root"
+    set_entries(path, toy.events(60), n_events)
+    with pytest.raises(InputError, match=f"run has 60 events, and the tree {n_events}") as caught:
+        read(path, reader, n_events)
+    assert caught.value.place.endswith(str(path))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_branch_may_not_end_early(tmp_path: Path, reader: str) -> None:
+    path = tmp_path / "a.root"
+    set_entries(path, toy.events(60), 30, branch="event")
+    with pytest.raises(InputError, match="event has 30 events, and the tree 60"):
+        read(path, reader, 60)
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+@pytest.mark.parametrize("column", ["Jet_btagCSVV2", "Jet_qgl", "nJet"])
+def test_columns_of_a_collection_have_the_same_lists(
+    tmp_path: Path, column: str, kind: str
+) -> None:
+    path = tmp_path / "a.root"
+    write_lists(path, toy.events(60), column, kind)
+    pattern = r"lists of \w+ and \w+ differ in length, first in event \d+: \d and \d"
+    # Nothing of this selection reads the one column.
+    unread = {"auto": ("Jet_qgl",) if kind == "rntuple" else ("Jet_qgl", "nJet")}
+    for reader in ("auto", "coffea", "skim"):
+        if column in unread.get(reader, ()) or (reader, column) == ("coffea", "Jet_qgl"):
+            continue
+        with pytest.raises(InputError, match=pattern) as caught:
+            read(path, reader, 60)
+        assert caught.value.place == str(path)
+        assert column in caught.value.problem
+    if (column, kind) == ("nJet", "ttree"):
+        # Delivery of the file as it is compares what the reader of baskets does not read.
+        with (
+            open_input(str(path), CONTENT) as tree,
+            pytest.raises(InputError, match="nJet differ in length, first in event 0"),
+        ):
+            compare_counters(tree, CONTENT, str(path), 30)
+
+
+def test_counters_of_good_files_agree(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    write_nanoaod(path, toy.events(60), events_per_piece=25)
+    with open_input(str(path), CONTENT) as tree:
+        compare_counters(tree, CONTENT, str(path), 30)
+
+
+@pytest.mark.parametrize("column", ["Jet_btagCSVV2", "nJet"])
+def test_lists_in_parquet(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "a.parquet"
+    write_lists(path, toy.events(60), column, "parquet")
+    specification = runner.Specification(
+        processing(),
+        reader="auto",
+        chunk_size=1000,
+        chunk_bytes=10**9,
+        cache=None,
+        kind="parquet",
+    )
+    with pytest.raises(InputError, match="differ in length, first in event 0") as caught:
+        runner.run([delivered(path, 60, 60)], specification, EXECUTOR, allow_partial=False)
+    assert caught.value.place == str(path)
+
+
+@pytest.mark.parametrize("column", ["Jet_btagCSVV2", "nJet"])
+def test_records_of_coffea(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "a.root"
+    write_lists(path, toy.events(60), column, "ttree")
+    columns = {**NANOAOD.identity_columns, "Jet": ("pt", "eta", "phi", "mass", "btagCSVV2")}
+    with uproot.open(path) as file:
+        events = of_root(file, columns, NANOAOD, (0, 60))
+        with pytest.raises(Disagreement, match="first in event 0"):
+            events.Jet.btagCSVV2.to_list()
+    with uproot.open(path) as file:
+        # From an event behind, counted from the start of the file.
+        events = of_root(file, columns, NANOAOD, (1, 60))
+        if column == "Jet_btagCSVV2":
+            with pytest.raises(Disagreement, match="first in event 1"):
+                events.Jet.btagCSVV2.to_list()
+        else:
+            with pytest.raises(Disagreement, match="nJet differ in length, first in event 1"):
+                events.Jet.btagCSVV2.to_list()
+
+
+def test_lengths_of_parts_are_compared_with_all_before() -> None:
+    lengths = ListLengths(6, first=100)
+    lengths.compare("Jet", "Jet_pt", np.array([1, 2]), np.array([1, 4]))
+    lengths.compare("Jet", "Jet_eta", np.array([3, 1]), np.array([0, 1]))
+    lengths.compare("Jet", "Jet_phi", np.array([3, 1, 0, 0, 2, 0]))
+    with pytest.raises(Disagreement, match=r"Jet_mass and Jet_pt .* first in event 104: 7 and 2"):
+        lengths.compare("Jet", "Jet_mass", np.array([7]), np.array([4]))
+    with pytest.raises(Disagreement, match="Jet_mass has 5 of 6 events"):
+        lengths.compare("Jet", "Jet_mass", np.zeros(5, np.int64))
+
+
+def test_what_is_no_tree_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    with uproot.recreate(path) as file:
+        file["Events"] = np.histogram([1.0, 2.0])
+    with pytest.raises(InputError, match="`Events` is no tree but a TH1D"):
+        run(path, 1, "auto")
+    with uproot.recreate(path) as file:
+        file.mkdir("Events")
+    with pytest.raises(InputError, match="`Events` is no tree but a TDirectory") as caught:
+        run(path, 1, "coffea")
+    assert caught.value.place == str(path)

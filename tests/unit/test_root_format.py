@@ -1,0 +1,118 @@
+"""Baskets that are damaged, or say another size than they have, are refused before they do harm."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import cramjam
+import numpy as np
+import pytest
+import uproot
+import xxhash
+
+import toy
+from agc_pipeline.declaration import NANOAOD
+from agc_pipeline.errors import InputError
+from agc_pipeline.readers import metadata
+from agc_pipeline.readers.opening import READ_ERRORS
+from agc_pipeline.readers.root_format import decompressed, flat, speed_up_uproot
+from oracle.strategies import write_nanoaod
+from processed import COLUMNS, run
+
+N = 100
+VALUES = np.arange(N, dtype=">i4").tobytes()
+CODECS = {
+    "ZL": cramjam.zlib.compress,
+    "XZ": cramjam.xz.compress,
+    "ZS": cramjam.zstd.compress,
+    "L4": lambda data: cramjam.lz4.compress_block(data, store_size=False),
+}
+
+
+def block(codec: str, content: bytes, stated: int | None = None) -> bytes:
+    """A compressed block as ROOT writes it, which may say another size."""
+    packed = bytes(CODECS[codec](content))
+    if codec == "L4":
+        packed = struct.pack(">Q", xxhash.xxh64_intdigest(packed)) + packed
+    sizes = len(packed), len(content) if stated is None else stated
+    header = b"".join(struct.pack("<I", size)[:3] for size in sizes)
+    return codec.encode() + b"\x08" + header + packed
+
+
+def basket(blocks: bytes, size: int, *, events: int = N, key_length: int = 40) -> bytes:
+    """A basket with its key."""
+    start = struct.pack(">ihiih", key_length + len(blocks), 4, size, 0, key_length)
+    end = struct.pack(">iib", events, key_length + len(VALUES), 0)
+    return start + bytes(40 - len(start) - len(end)) + end + blocks
+
+
+def content_of(data: bytes) -> Any:
+    return flat(decompressed(data, len(data), N), np.dtype(">i4"), N).tolist()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_blocks_of_all_codecs(codec: str) -> None:
+    one = basket(block(codec, VALUES), len(VALUES))
+    two = basket(block(codec, VALUES[:150]) + block(codec, VALUES[150:]), len(VALUES))
+    assert content_of(one) == content_of(two) == list(range(N))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("name", ["states less", "states more", "is beyond the key", "ends early"])
+def test_sizes_are_those_that_are_stated(codec: str, name: str) -> None:
+    large = bytes(10**6)
+    size = len(VALUES)
+    data = {
+        # A few bytes that would become much more.
+        "states less": basket(block(codec, large, stated=size), size),
+        "states more": basket(block(codec, VALUES, stated=size + 4), size + 4),
+        "is beyond the key": basket(block(codec, VALUES) + block(codec, large), size),
+        "ends early": basket(block(codec, VALUES)[:-5], size),
+    }[name]
+    with pytest.raises(READ_ERRORS):
+        content_of(data)
+
+
+def test_checksum_of_lz4() -> None:
+    intact = basket(block("L4", VALUES), len(VALUES))
+    assert content_of(intact) == list(range(N))
+    # Of the checksum and the data, every bit.
+    for position in range(49, len(intact)):
+        damaged = bytearray(intact)
+        damaged[position] ^= 1 << position % 8
+        with pytest.raises(ValueError, match="differs from its checksum"):
+            content_of(bytes(damaged))
+
+
+@pytest.mark.parametrize("key_length", [-1, 0, 17, 5000])
+def test_length_of_the_key(key_length: int) -> None:
+    data = basket(VALUES, len(VALUES), key_length=key_length)
+    data = struct.pack(">i", len(data)) + data[4:]
+    with pytest.raises(ValueError, match="has a key of"):
+        content_of(data)
+
+
+@pytest.mark.parametrize("name", ["ZSTD", "LZMA", "ZLIB"])
+def test_what_uproot_reads_is_bounded_too(name: str) -> None:
+    speed_up_uproot()
+    codec = getattr(uproot.compression, f"_decompress_{name}")
+    packed = getattr(uproot, name)(1).compress(bytes(10**6))
+    assert len(codec.decompress(packed, 10**6)) == 10**6
+    with pytest.raises(READ_ERRORS):
+        codec.decompress(packed, 100)
+
+
+def test_a_basket_that_says_less_than_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "a.root"
+    write_nanoaod(path, toy.events(4000, selected=False), compression=uproot.LZ4(4))
+    content = metadata.read(str(path), COLUMNS, NANOAOD)
+    assert content.branches is not None
+    data = bytearray(path.read_bytes())
+    # The uncompressed size in the key of a basket that all events need.
+    at = content.branches["Electron_cutBased"].seeks[0] + 6
+    data[at : at + 4] = struct.pack(">i", 100)
+    path.write_bytes(data)
+    for reader in ("auto", "coffea"):
+        with pytest.raises(InputError, match="damaged") as caught:
+            run(path, 4000, reader)
+        assert caught.value.place == str(path)
