@@ -1,6 +1,7 @@
 """Histograms with Dask clusters that run, grow, break down or are not there."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -8,17 +9,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from distributed import Security
+from pydantic import TypeAdapter
 from test_deliver_histogram_merge import EXECUTION, Chain, content, write_files
 
 from agc_pipeline import analyses, new
-from agc_pipeline.columnar import runner
+from agc_pipeline.columnar import dask_clusters, runner
 from agc_pipeline.columnar.executors import executor
 from agc_pipeline.columnar.processing import Processing
-from agc_pipeline.columnar.settings import HistogramSettings, SchedulerDask
+from agc_pipeline.columnar.settings import BatchDask, DaskSettings, HistogramSettings, SchedulerDask
 from agc_pipeline.files import read_json
+from conftest import read_config
 from processed import EXECUTOR, delivered
 from servers.gateway import PROGRAM, Gateway
 
@@ -249,6 +254,75 @@ def test_encrypted_as_on_a_facility(
     assert message is not None
     assert "No such file" in message
     assert "the files for TLS" in message
+
+
+# What another user of the machine can do: connect with no certificate, or with one of their own.
+INTRUDER = """
+import asyncio, os, sys
+from distributed import Security
+from distributed.comm import connect
+
+OWN = Security.temporary().get_connection_args("client")
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+async def connected(address, arguments):
+    try:
+        comm = await connect(address, timeout=2, **arguments)
+    except (OSError, ValueError, TypeError, RuntimeError):
+        return False
+    await comm.close()
+    return True
+
+async def attempts():
+    hosts = [address.partition("://")[2] for address in sys.argv[1:]]
+    ways = [(f"tcp://{host}", {}) for host in hosts]
+    ways += [(f"tls://{host}", OWN) for host in hosts]
+    return await asyncio.gather(*(connected(*way) for way in ways))
+
+print(*asyncio.run(attempts()))
+"""
+
+
+def test_another_user_of_the_machine_is_refused(tmp_path: Path) -> None:
+    values = read_config()["histograms"] | {"executor": "dask", "workers": 1}
+    settings = HistogramSettings.model_validate(values)
+    with dask_clusters.client(settings, None, None, shared=tmp_path) as client:
+        workers = client.scheduler_info()["workers"]
+        addresses = [client.scheduler.address, *workers]
+        assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
+        intruder = subprocess.run(
+            [sys.executable, "-c", INTRUDER, *addresses], capture_output=True, text=True, check=True
+        )
+        assert intruder.stdout.split() == ["False"] * 4
+        # Nor does a page tell what is done.
+        pages = [
+            client.cluster.scheduler.http_server.port,
+            *(worker["services"]["dashboard"] for worker in workers.values()),
+        ]
+        for port in pages:
+            for path in ("", "info/main/workers.html", "json/counts.json", "status", "health"):
+                with pytest.raises(HTTPError, match="404"):
+                    urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10)
+        # Those who have the certificate are served.
+        assert client.submit(sum, (1, 2)).result() == 3
+
+
+def test_jobs_get_the_certificate_by_files_of_their_user(tmp_path: Path) -> None:
+    dask_settings = {"cluster": "slurm", "interface": "lo", "prologue": ["export A=1"]}
+    settings = TypeAdapter(DaskSettings).validate_python(dask_settings)
+    assert isinstance(settings, BatchDask)
+    with dask_clusters.batch_cluster(settings, str(tmp_path)) as cluster:
+        script = cluster.job_script()
+        address = cluster.scheduler_address
+    assert address.startswith("tls://127.0.0.1:")
+    files = re.findall(rf"--tls-\S+ ({tmp_path}\S+)", script)
+    assert len(files) == 3
+    assert "--no-dashboard --dashboard-address 127.0.0.1:0" in script
+    assert "export DASK_DISTRIBUTED__WORKER__HTTP__ROUTES='[]'" in script
+    assert "export A=1" in script
 
 
 def test_a_cluster_of_a_gateway(chain: Chain, reference: dict[str, Any], tmp_path: Path) -> None:

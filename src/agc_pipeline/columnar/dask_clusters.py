@@ -1,6 +1,7 @@
 """Dask clusters for the histogram stage: their start, their workers' code, and their failures."""
 
 import logging
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -33,6 +34,11 @@ WORKERS: dict[str, bool | str] = {
     **{f"distributed.worker.memory.{part}": False for part in ("target", "spill", "pause")},
     "distributed.worker.profile.interval": "100ms",
 }
+# Web pages are for everyone who reaches their port: ours have none, and no port but the loopback's.
+_NO_PAGES: dict[str, list[str]] = {
+    f"distributed.{kind}.http.routes": [] for kind in ("scheduler", "worker")
+}
+_LOOPBACK = "127.0.0.1:0"
 
 # Kept to the end of the process: dask-gateway 2026.3 fails when it deletes one that was closed.
 _GATEWAYS: list[Any] = []
@@ -40,12 +46,16 @@ _GATEWAYS: list[Any] = []
 
 @contextmanager
 def client(
-    settings: HistogramSettings, report: Path | None, analysis: Archive | None
+    settings: HistogramSettings, report: Path | None, analysis: Archive | None, *, shared: Path
 ) -> Iterator[Client]:
     """Connect to the cluster that the settings name, or start it; it has at least one worker.
 
+    A cluster that is started here speaks only to processes that have its certificate: whoever
+    reaches a scheduler or a worker of Dask can have it run any code.
+
     Args:
         settings: of the stage.
+        shared: folder that jobs on other machines see, for the certificate of this cluster.
         analysis: its files, for workers on other machines; None for an analysis of this package.
         report: where the performance report of what is done inside goes; None for none.
 
@@ -56,8 +66,8 @@ def client(
     # It tells of every worker that comes and goes.
     logging.getLogger("distributed").setLevel(logging.ERROR)
     with ExitStack() as stack:
-        stack.enter_context(dask.config.set(WORKERS))
-        connected = _connected(settings, stack)
+        stack.enter_context(dask.config.set(WORKERS | _NO_PAGES))
+        connected = _connected(settings, stack, shared)
         if not isinstance(settings.dask, LocalDask):
             _send(connected, analysis)
         try:
@@ -84,7 +94,7 @@ def client(
             raise _explained(error) from error
 
 
-def _connected(settings: HistogramSettings, stack: ExitStack) -> Client:
+def _connected(settings: HistogramSettings, stack: ExitStack, shared: Path) -> Client:
     """A client of the cluster; both end with the stack."""
     match settings.dask:
         case SchedulerDask():
@@ -94,11 +104,15 @@ def _connected(settings: HistogramSettings, stack: ExitStack) -> Client:
                 n_workers=0,
                 threads_per_worker=1,
                 memory_limit=settings.dask.memory_limit,
+                security=Security.temporary(),
                 # With None it takes the default port, and warns if another job has it.
-                dashboard_address="127.0.0.1:0",
+                dashboard_address=_LOOPBACK,
+                scheduler_kwargs={"dashboard": False},
             )
         case BatchDask():
-            cluster = _batch(settings.dask)
+            shared.mkdir(parents=True, exist_ok=True)
+            folder = tempfile.TemporaryDirectory(prefix=".tls-", dir=shared)
+            cluster = batch_cluster(settings.dask, stack.enter_context(folder))
         case GatewayDask():
             cluster = _gateway(settings.dask)
         case _:
@@ -131,7 +145,13 @@ def _scheduler(settings: SchedulerDask) -> Client:
         ) from error
 
 
-def _batch(settings: BatchDask) -> Any:
+def batch_cluster(settings: BatchDask, folder: str) -> Any:
+    """A cluster of jobs.
+
+    Args:
+        settings: of the jobs.
+        folder: only for this user, for the key with which jobs are known to belong to the cluster.
+    """
     from dask_jobqueue import HTCondorCluster, SLURMCluster  # noqa: PLC0415
 
     common = {
@@ -139,8 +159,11 @@ def _batch(settings: BatchDask) -> Any:
         "processes": 1,
         "memory": settings.memory,
         "interface": settings.interface,
-        "job_script_prologue": [*map(_exported, WORKERS), *settings.prologue],
-        "scheduler_options": {"dashboard_address": None},
+        "security": Security.temporary(),
+        "shared_temp_directory": str(Path(folder).absolute()),
+        "job_script_prologue": [*map(_exported, WORKERS | _NO_PAGES), *settings.prologue],
+        "worker_extra_args": ["--no-dashboard", "--dashboard-address", _LOOPBACK],
+        "scheduler_options": {"dashboard_address": _LOOPBACK, "dashboard": False},
     }
     match settings.cluster:
         case "slurm":
@@ -158,8 +181,9 @@ def _batch(settings: BatchDask) -> Any:
 
 
 def _exported(key: str) -> str:
-    """Shell command by which a worker's process takes over a setting of ``WORKERS``."""
-    return f"export DASK_{key.replace('.', '__').upper()}={WORKERS[key]}"
+    """Shell command by which a worker's process takes over one of our settings of Dask."""
+    value = shlex.quote(str((WORKERS | _NO_PAGES)[key]))
+    return f"export DASK_{key.replace('.', '__').upper()}={value}"
 
 
 def _gateway(settings: GatewayDask) -> Any:

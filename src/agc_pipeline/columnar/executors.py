@@ -42,7 +42,8 @@ def executor(
             from agc_pipeline.columnar import dask_clusters  # noqa: PLC0415
 
             report = performance if settings.dask.performance_report else None
-            with dask_clusters.client(settings, report, analysis) as connected:
+            shared = performance.parent
+            with dask_clusters.client(settings, report, analysis, shared=shared) as connected:
                 yield processor.DaskExecutor(client=connected, status=False, retries=0)
         case _:
             assert_never(settings.executor)
