@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from agc_pipeline.config import merged
+from agc_pipeline.layers import merged
 from conftest import ROOT
 
 # Configuration that is none of the analysis' business here.

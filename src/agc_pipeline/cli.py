@@ -10,6 +10,9 @@ from agc_pipeline import analyses, config, new
 from agc_pipeline.doctor.examine import examine
 from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import PipelineError
+from agc_pipeline.layers import Values
+from agc_pipeline.plan import planned
+from agc_pipeline.secrets import without_secrets
 
 _TIMEOUT = 10.0
 
@@ -44,9 +47,12 @@ def _new(arguments: argparse.Namespace) -> None:
 
 def _doctor(arguments: argparse.Namespace) -> None:
     configuration = config.read(arguments.configfile, root=Path())
-    findings = examine(
-        configuration,
-        learned=_learned(configuration),
+    findings = [_validation(configuration, arguments.configfile)]
+    # A wrong configuration says nothing of what is needed.
+    usable = configuration if findings[0].state != "failed" else {}
+    findings += examine(
+        usable,
+        learned=_learned(usable),
         include_unused=True,
         timeout=arguments.timeout,
     )
@@ -54,6 +60,20 @@ def _doctor(arguments: argparse.Namespace) -> None:
     # What is missing may not be needed; what fails was asked for.
     if any(finding.state == "failed" for finding in findings):
         sys.exit(1)
+
+
+def _validation(configuration: Values, files: Sequence[Path]) -> Finding:
+    """Whether a run would begin with this configuration."""
+    if "analysis" not in configuration:
+        return Finding("configuration", "unused", "not in the folder of the Snakefile")
+    try:
+        planned(configuration, folders=[path.parent for path in files])
+    except PipelineError as error:
+        told = f"{error.problem} ({error.place})"
+        detail = without_secrets(" ".join(told.split()))
+        return Finding("configuration", "failed", detail, error.remedy)
+    names = ", ".join(map(str, files)) or "defaults"
+    return Finding("configuration", "ok", names)
 
 
 def _learned(configuration: Mapping[str, Any]) -> str | None:

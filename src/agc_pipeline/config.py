@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     BeforeValidator,
     Field,
@@ -17,8 +16,8 @@ from pydantic import (
     model_validator,
 )
 
-from agc_pipeline import analyses
-from agc_pipeline.analyses import PLACE, Part
+from agc_pipeline import analyses, layers
+from agc_pipeline.analyses import Part
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.delivery.settings import DeliverySettings
@@ -26,6 +25,7 @@ from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.inference.edges import edge_problems
 from agc_pipeline.inference.settings import FitSettings
 from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput
+from agc_pipeline.layers import Layer, Values
 from agc_pipeline.learning.settings import LearningSettings, Scorer
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.resources import ResourceSettings
@@ -36,10 +36,10 @@ from agc_pipeline.validation.settings import ValidationSettings
 
 # Defaults of every analysis, in the order in which they are read.
 _GENERIC = ("default", "resources", "fit")
-# Parts of the configuration to the key that says which other keys they have.
-_CHOICES = {"input": "kind", "dask": "cluster"}
 # What neither a shell nor Snakemake nor a batch system reads as anything but a name.
 _PLAIN = re.compile(r"[\w.+@][\w.+@-]*")
+# Where what is missing should have been.
+_PLACE = "configuration files and --config"
 _MISSING: Mapping[Part, str] = {
     "simulation": "it has no simulation.py",
     "validation": "it has no folder published",
@@ -182,7 +182,7 @@ def read(
     *,
     root: Path,
     folders: Iterable[Path] = (),
-) -> dict[str, Any]:
+) -> Values:
     """The values of all files, merged and not validated; see ``load_config``.
 
     Args:
@@ -195,13 +195,18 @@ def read(
         ConfigurationError: if a file cannot be read, or the analysis is unknown.
         AnalysisError: if there cannot be an analysis in its folder.
     """
-    own = merged(*map(_content, paths), overrides or {})
-    defaults = [_content(path) for path in _generic_files(root)]
-    name = merged(*defaults, own).get("analysis")
+    own = [*map(layers.read, paths), Layer(overrides or {})]
+    defaults = [layers.read(path) for path in _generic_files(root)]
+    values = Values(*defaults, *own)
+    name = values.get("analysis")
     if name is not None:
         places = [*(path.parent for path in paths), *folders]
-        defaults += [_content(path) for path in _analysis_files(str(name), root, places)]
-    return merged(*defaults, own)
+        try:
+            files = _analysis_files(str(name), root, places)
+        except ConfigurationError as error:
+            raise values.located(error) from None
+        defaults += [layers.read(path) for path in files]
+    return Values(*defaults, *own)
 
 
 def _generic_files(root: Path) -> list[Path]:
@@ -236,49 +241,36 @@ def _analysis_files(name: str, root: Path, folders: Iterable[Path] = ()) -> list
     return []
 
 
-def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values, each layer on top of those before it; none of them is changed.
-
-    Where the kind of input or of Dask cluster changes, the keys beside it belonged to the old one
-    and go.
-    """
-    values: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            old, choice = values.get(key), _CHOICES.get(key)
-            if not isinstance(value, Mapping):
-                values[key] = value
-            elif isinstance(old, Mapping) and (
-                choice not in value or value[choice] == old.get(choice)
-            ):
-                values[key] = merged(old, value)
-            else:
-                values[key] = merged(value)
-    return values
-
-
 def load(values: Mapping[str, Any], folders: Iterable[Path] = ()) -> Configuration:
     """Validate the merged configuration.
 
     Args:
-        values: what Snakemake read from the configuration files and ``--config``.
+        values: of all files and the command line, as ``read`` gives them.
         folders: of configuration files, where the folder of the analysis may be.
 
     Raises:
         ConfigurationError: one error that names every unknown key and wrong value.
         AnalysisError: if the analysis is wrong.
     """
+    values = values if isinstance(values, Values) else Values(Layer(values))
     name = values.get("analysis")
     if not isinstance(name, str) or not name:
-        raise ConfigurationError(
-            f"`analysis` cannot be {name!r}", place=PLACE, remedy="name an analysis with `analysis`"
+        raise values.located(
+            ConfigurationError(
+                f"`analysis` cannot be {name!r}",
+                place="analysis",
+                remedy="name an analysis with `analysis`",
+            )
         )
-    location = analyses.locate(name, folders)
+    try:
+        location = analyses.locate(name, folders)
+    except ConfigurationError as error:
+        raise values.located(error) from None
     model = _model(location.name)
     try:
         return model.model_validate({**values, "analysis": location.name})
     except ValidationError as error:
-        raise explain(error, model, place=PLACE) from error
+        raise explain(error, model, place=_PLACE, values=values, origin=values.origin) from error
 
 
 @cache
@@ -333,30 +325,12 @@ def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]
             yield f"no luminosity for the era {', '.join(without)} in `physics.luminosity_per_pb`"
     datasets = [dataset.name for dataset in analysis.datasets]
     for problem in (
-        unknown("cross section", cross_sections, needed),
-        unknown("era", values, eras) if eras else None,
-        unknown("dataset", config.delivery.datasets, datasets),
+        unknown("cross section", cross_sections, needed, "physics.cross_sections_pb"),
+        unknown("era", values, eras, "physics.luminosity_per_pb") if eras else None,
+        unknown("dataset", config.delivery.datasets, datasets, "delivery.datasets"),
     ):
         if problem is not None:
             yield problem
-
-
-def _content(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigurationError(
-            f"cannot read the configuration: {type(error).__name__}",
-            place=str(path),
-            remedy="correct the path or the file",
-        ) from error
-    if not isinstance(content or {}, dict):
-        raise ConfigurationError(
-            "the configuration is not a mapping of keys to values",
-            place=str(path),
-            remedy="correct the file",
-        )
-    return content or {}
 
 
 def _root(root: Path | str | None) -> Path:

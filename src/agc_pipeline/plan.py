@@ -12,7 +12,7 @@ from typing import Any
 
 from agc_pipeline import extras, filesets
 from agc_pipeline.code import near
-from agc_pipeline.config import Configuration
+from agc_pipeline.config import Configuration, load
 from agc_pipeline.datasets import (
     DatasetFiles,
     InputFile,
@@ -26,6 +26,7 @@ from agc_pipeline.declaration import Analysis, Learned
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.errors import ConfigurationError, InputError
+from agc_pipeline.files import check_folder
 from agc_pipeline.inputs import (
     FilesetInput,
     FilesInput,
@@ -34,6 +35,7 @@ from agc_pipeline.inputs import (
     WorkspaceInput,
     listed,
 )
+from agc_pipeline.layers import Values
 from agc_pipeline.learning.models import CARD, PARITIES
 from agc_pipeline.learning.models import read as read_models
 from agc_pipeline.learning.settings import LearningSettings
@@ -44,6 +46,26 @@ from agc_pipeline.simulation.part import SimulationPart, module
 _SIMULATED_FILES_PER_JOB = 4
 # Files that one job adds up, so that memory and command lines stay bounded.
 _FAN_IN = 100
+
+
+def planned(values: Values, folders: Iterable[Path] = ()) -> "Plan":
+    """The plan of a run, after everything that can be wrong with it before the first job.
+
+    Args:
+        values: of the configuration, see ``config.read``.
+        folders: of configuration files.
+
+    Raises:
+        PipelineError: that names the file that a wrong value came from.
+    """
+    loaded = load(values, folders)
+    try:
+        check_folder(Path(loaded.results), key="results")
+        plan = Plan(loaded)
+        plan.check()
+    except ConfigurationError as error:
+        raise values.located(error) from None
+    return plan
 
 
 class Plan:
@@ -268,12 +290,19 @@ class Plan:
                 "tracking", setting="learning.training.tracking", alternative="set it to null"
             )
 
-    def check_models(self) -> None:
-        """Check models that were given, so that wrong ones are told before the first job.
+    def check(self) -> None:
+        """Check the input and models that were given, so that wrong ones are told before any job.
 
         Raises:
-            InputError: if one is missing, or not the right one.
+            PipelineError: if something is missing, or not the right one.
         """
+        self.datasets  # noqa: B018 - lists the input
+        self.check_packages()
+        if self.published:
+            # It imports hist, and most runs do not start from them.
+            from agc_pipeline.validation import published  # noqa: PLC0415
+
+            published.read(self.analysis, self.config.n_files_max_per_sample)
         if self.assigns and self.learning.models is not None:
             read_models(Path(self.learning.models), features=self.learned.features)
 

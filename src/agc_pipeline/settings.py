@@ -1,12 +1,39 @@
 """What all configuration models share: frozen, unknown keys refused, errors for people."""
 
 import difflib
-from collections.abc import Collection
-from typing import Any, Self, get_args
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    WrapSerializer,
+    model_validator,
+)
 
 from agc_pipeline.errors import ConfigurationError
+
+T = TypeVar("T")
+
+HIDDEN = "(not shown)"
+# Key of the context in which values are to be shown.
+_SHOWN = "shown"
+# Characters of a value in a message, and names in a list of them.
+_VALUE = 60
+_NAMES = 12
+
+
+def _hide(value: Any, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+    hidden = value and isinstance(info.context, Mapping) and _SHOWN in info.context
+    return HIDDEN if hidden else serialize(value)
+
+
+# A value that may hold passwords or tokens: what shows the configuration leaves it out.
+Sensitive = Annotated[T, WrapSerializer(_hide)]
 
 
 class Settings(BaseModel):
@@ -15,6 +42,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
+
+    def shown(self) -> dict[str, Any]:
+        """All values for people, as JSON has them, without those that may hold credentials."""
+        return self.model_dump(mode="json", context={_SHOWN: True})
 
 
 class Tls(Settings):
@@ -37,53 +68,133 @@ class Tls(Settings):
         return self
 
 
-def unknown(kind: str, names: Collection[str], among: Collection[str]) -> str | None:
+def unknown(
+    kind: str, names: Collection[str], among: Collection[str], key: str | None = None
+) -> str | None:
     """What to say of names that nothing has, with a suggestion for each; None if there are none.
 
     Args:
         kind: what the names are of.
         names: to be looked up.
         among: those that there are.
+        key: of the configuration that has them.
     """
-    problems = []
-    for name in sorted(set(names) - set(among)):
-        close = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
-        told = f"did you mean {close[0]}?" if close else f"there are {', '.join(among) or 'none'}"
-        problems.append(f"unknown {kind} {name!r} ({told})")
+    place = "" if key is None else f" in `{key}`"
+    problems = [
+        f"unknown {kind} {name!r}{place} ({suggestion(name, among)})"
+        for name in sorted(set(names) - set(among))
+    ]
     return "; ".join(problems) or None
 
 
-def explain(error: ValidationError, model: type[BaseModel], *, place: str) -> ConfigurationError:
-    """Turn pydantic's report into one error that names each value, its key and a remedy.
+def suggestion(name: str, among: Collection[str]) -> str:
+    """What may have been meant by an unknown name, or what there is."""
+    close = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]}?"
+    few = sorted(among)[:_NAMES]
+    more = f" and {len(among) - len(few)} more" if len(among) > len(few) else ""
+    return f"there are {', '.join(few)}{more}" if few else "there are none"
+
+
+Origin = Callable[[tuple[str, ...]], str | None]
+
+
+def explain(
+    error: ValidationError,
+    model: type[BaseModel],
+    *,
+    place: str,
+    values: Any = None,
+    origin: Origin = lambda _: None,
+) -> ConfigurationError:
+    """Turn pydantic's report into one error with a line for each value: key, reason, remedy.
 
     Args:
         error: what validation raised.
         model: the model that was validated, searched for keys close to an unknown one.
-        place: where the values come from, for the message.
+        place: where the values come from, for those that have no origin.
+        values: what was validated; without it, keys may have names of types in them.
+        origin: gives where the value of a key was set, by the parts of its name.
     """
-    problems = []
-    remedies = []
+    # Types of a union each have their reason.
+    reasons: dict[tuple[str, ...], list[str]] = {}
+    remedies: dict[str, None] = {}
+    places: dict[str, None] = {}
     for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"])
+        parts = _key(item["loc"], values, missing=item["type"] == "missing")
+        key = ".".join(parts)
+        message = item["msg"].removeprefix("Value error, ")
+        reason = reasons.setdefault(parts, [])
         if item["type"] == "extra_forbidden":
-            problems.append(f"unknown configuration key `{key}`")
+            reason.append(f"unknown configuration key `{key}`")
             known = _keys_beside(model, item["loc"])
-            close = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
-            remedies.append(
-                f"did you mean `{close[0]}`?" if close else f"known keys here: {', '.join(known)}"
-            )
-        elif item["type"] == "value_error" and not key:
-            problems.append(item["msg"].removeprefix("Value error, "))
-            remedies.append("correct the configuration")
+            close = difflib.get_close_matches(parts[-1], known, n=1, cutoff=0.5)
+            remedy = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(known)}"
         elif item["type"] == "missing":
-            problems.append(f"configuration key `{key}` is missing")
-            remedies.append(f"set `{key}`")
+            reason.append(f"configuration key `{key}` is missing")
+            remedy = f"set `{key}`"
+        elif not key:
+            reason.append(message)
+            remedy = "correct the configuration"
+            # It names the keys that do not fit together.
+            for name in re.findall(r"`([\w.]+)`", message):
+                parts = parts or (tuple(name.split(".")) if origin(tuple(name.split("."))) else ())
         else:
-            problems.append(f"`{key}` cannot be {item['input']!r}: {item['msg']}")
-            remedies.append(f"correct `{key}`")
+            hidden = _is_sensitive(model, item["loc"])
+            wrong = _wrong(key, item["input"], hidden=hidden)
+            reason.append(message if reason else wrong + message)
+            remedy = f"correct `{key}`"
+            if item["type"] == "literal_error" and isinstance(item["input"], str):
+                expected = re.findall(r"'([^']*)'", item["ctx"]["expected"])
+                close = difflib.get_close_matches(item["input"], expected, n=1, cutoff=0.5)
+                remedy = f"did you mean `{close[0]}`?" if close else remedy
+        remedies[remedy] = None
+        places[origin(parts) or place] = None
+    problems = [" or ".join(dict.fromkeys(reason)) for reason in reasons.values()]
     return ConfigurationError(
-        "; ".join(problems), place=place, remedy="; ".join(dict.fromkeys(remedies))
+        ";\n  ".join(problems), place="; ".join(places), remedy="; ".join(remedies)
     )
+
+
+def _key(location: tuple[int | str, ...], values: Any, *, missing: bool) -> tuple[str, ...]:
+    """Name of a key in its parts, without the types of unions, which pydantic has among them."""
+    if values is None:
+        return tuple(str(part) for part in location)
+    parts = []
+    for number, part in enumerate(location):
+        if isinstance(values, list | tuple):
+            values = dict(enumerate(values))
+        if isinstance(values, Mapping) and part in values:
+            values = values[part]
+        elif not (missing and number == len(location) - 1):
+            continue
+        parts.append(str(part))
+    return tuple(parts)
+
+
+def _wrong(key: str, value: Any, *, hidden: bool) -> str:
+    """Which value is wrong, in few characters; what may hold credentials is not told."""
+    if hidden or isinstance(value, Mapping | list | tuple | set):
+        return f"`{key}` is wrong: "
+    text = repr(value)
+    return f"`{key}` cannot be {text if len(text) <= _VALUE else f'{text[:_VALUE]}...'}: "
+
+
+def _is_sensitive(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
+    """Whether a value, or one that it is part of, may hold credentials."""
+    current = [model]
+    for part in location:
+        fields = [candidate.model_fields.get(str(part)) for candidate in current]
+        own = [field for field in fields if field is not None]
+        if any(
+            isinstance(item, WrapSerializer) and item.func is _hide
+            for field in own
+            for item in field.metadata
+        ):
+            return True
+        current = [inner for field in own for inner in _models_in(field.annotation)] or current
+    return False
 
 
 def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -1,16 +1,20 @@
 """The configuration: what is accepted, and how errors are told."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from snakemake.utils import update_config
 
 import agc_pipeline
 from agc_pipeline import config
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.layers import merged
+from agc_pipeline.plan import planned
 from conftest import ROOT, read_config
 
 
@@ -35,16 +39,29 @@ def test_physics_numbers_are_those_of_the_task() -> None:
     )
 
 
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
+def own_file(folder: Path, key: str, value: Any) -> Path:
+    """A file with one key, which stands in the line of its depth."""
     *path, last = key.split(".")
-    for part in path:
-        values = values[part]
-    values[last] = value
+    content = {last: value}
+    for part in reversed(path):
+        content = {part: content}
+    file = folder / "own.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
 
 
 @pytest.mark.parametrize(
     ("key", "value", "problem", "remedy"),
     [
+        ("delivery.datasets.zzz", {"backend": "none"}, "unknown dataset 'zzz' in `del", "correct"),
+        ("delivery.datasets.tbar__nominal", {}, "did you mean ttbar__nominal?", "correct"),
+        ("histograms.dask", {"cluster": "slrum"}, "'slrum' found using 'cluster'", "dask"),
+        ("results", "my results", "cannot be 'my results': names of folders", "results"),
+        ("results", "o $(touch a);touch b;#", "names of folders", "results"),
+        ("results", "r{7}", "names of folders", "results"),
+        ("results", "out/-rf", "do not begin with -", "results"),
+        ("results", "a\nb", "names of folders", "results"),
+        ("results", "/", "root folder", "results"),
         ("n_files_max_per_smaple", 5, "unknown configuration key", "n_files_max_per_sample"),
         ("physics.selection.jet.pt_mni", 30, "physics.selection.jet.pt_mni", "pt_min"),
         ("delivery.bakend", "local", "delivery.bakend", "backend"),
@@ -53,24 +70,98 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         ("physics.cross_sections_pb.ttbar", -1, "cannot be -1", "cross_sections_pb.ttbar"),
         ("physics.cross_sections_pb.ttbar", 0, "cannot be 0", "cross_sections_pb.ttbar"),
         ("physics.luminosity_per_pb", 0, "cannot be 0", "luminosity_per_pb"),
-        ("delivery.backend", "servixe", "'local', 'servicex' or 'none'", "delivery.backend"),
+        ("delivery.backend", "servixe", "'local', 'servicex' or 'none'", "`servicex`"),
         ("histograms.executor", "spark", "'dask'", "histograms.executor"),
         ("files_per_job", 0, "cannot be 0", "files_per_job"),
         ("n_files_max_per_sample", 0, "0 files", "n_files_max_per_sample"),
         ("simulation.scale", 0, "cannot be 0", "simulation.scale"),
-        ("input.kind", "files", "input.files", "input"),
+        ("input.kind", "files", "`input.mirrors` is missing", "input.mirrors"),
         ("analysis", "atlas_hzz", "'cms_ttbar'", "analysis"),
     ],
 )
 def test_a_wrong_value_gives_one_error_with_its_name_and_a_remedy(
-    config_values: dict[str, Any], key: str, value: Any, problem: str, remedy: str
+    tmp_path: Path, key: str, value: Any, problem: str, remedy: str
 ) -> None:
-    _set(config_values, key, value)
+    file = own_file(tmp_path, key, value)
     with pytest.raises(ConfigurationError) as caught:
-        config.load(config_values)
+        config.load(config.read([file], root=ROOT))
     assert problem in caught.value.problem
     assert remedy in caught.value.remedy
-    assert caught.value.place == "configuration files and --config"
+    assert str(file) in caught.value.place
+    assert max(map(len, str(caught.value).split("\n"))) < 300
+
+
+def test_every_error_names_the_file_or_command_that_the_value_came_from(tmp_path: Path) -> None:
+    file, other = tmp_path / "own.yaml", tmp_path / "other.yaml"
+    file.write_text("delivery:\n  chunk_size: -1\nfit:\n  toys: {count: many}\n")
+    other.write_text("delivery: {chunk_size: 0}")
+    overrides = {"files_per_job": 0}
+    with pytest.raises(ConfigurationError) as caught:
+        agc_pipeline.load_config([file, other], overrides, root=ROOT)
+    assert set(caught.value.place.split("; ")) == {
+        f"{file}, line 4",
+        f"{other}, line 1",
+        "--config",
+    }
+    # What is found when files are listed and jobs are planned.
+    file.write_text("input:\n  kind: published\n\nn_files_max_per_sample: 3\n")
+    with pytest.raises(ConfigurationError, match="no published histograms") as caught:
+        planned(config.read([file], root=ROOT))
+    assert caught.value.place == f"`n_files_max_per_sample` in {file}, line 4"
+    files = {"kind": "files", "mirrors": {"a": "x"}, "mirror_order": ["b"], "datasets": {}}
+    with pytest.raises(ConfigurationError, match="unknown mirror") as caught:
+        planned(config.read(overrides={"input": files}, root=ROOT))
+    assert caught.value.place == "`input.mirror_order` in --config"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "line"),
+    [
+        ("a: 1\nb: 2\na: 3", "`a` is defined twice", ", line 3"),
+        ("fit:\n  toys: {count: 1, seed: 2, count: 3}", "`count` is defined twice", ", line 2"),
+        ("a: [1\nb: 2", "expected ',' or ']'", ", line 2"),
+        ("- 1", "not a mapping", ""),
+        ("[" * 20_000, "nested too deeply", ""),
+        (
+            "a: !!python/object/apply:os.system [ls]",
+            "could not determine a constructor",
+            ", line 1",
+        ),
+    ],
+)
+def test_files_that_are_no_configuration(
+    tmp_path: Path, text: str, problem: str, line: str
+) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        config.read([file], root=ROOT)
+    assert problem in caught.value.problem
+    assert caught.value.place == f"{file}{line}"
+
+
+def test_what_may_hold_a_password_is_shown_nowhere() -> None:
+    secret = "hunter2-0123456789"  # noqa: S105 - of nobody
+    prologue = f"export TOKEN={secret}"
+    for dask in (
+        {"cluster": "slurm", "prologue": [prologue], "extra": [secret]},
+        {"cluster": "gateway", "options": {"token": {"inner": secret}}},
+    ):
+        loaded = agc_pipeline.load_config((), {"histograms": {"dask": dask}}, root=ROOT)
+        assert secret not in json.dumps(loaded.shown())
+        assert "(not shown)" in json.dumps(loaded.shown())
+        # Jobs have it.
+        assert secret in loaded.histograms.model_dump_json()
+    for dask in (
+        {"cluster": "slurm", "prologue": prologue},
+        {"cluster": "slurm", "prologue": [[prologue]]},
+        {"cluster": "slrum", "prologue": [prologue]},
+        {"cluster": "gateway", "options": secret},
+        {"cluster": "gateway", "opitons": {"token": secret}},
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            agc_pipeline.load_config((), {"histograms": {"dask": dask}}, root=ROOT)
+        assert secret not in str(caught.value)
 
 
 def test_all_mistakes_are_told_at_once(config_values: dict[str, Any]) -> None:
@@ -103,7 +194,7 @@ def test_the_front_door_reads_what_a_run_reads(
     assert agc_pipeline.load_config([path], overrides, root=ROOT) == loaded
     with pytest.raises(ConfigurationError, match=r"no file config/default\.yaml"):
         agc_pipeline.load_config(root=tmp_path)
-    with pytest.raises(ConfigurationError, match="FileNotFoundError"):
+    with pytest.raises(ConfigurationError, match="No such file"):
         agc_pipeline.load_config(["none.yaml"], root=ROOT)
 
 
@@ -123,7 +214,7 @@ def test_layers_are_merged_as_snakemake_merges_them() -> None:
         {"e": 4, "a": {"g": {"k": None}}},
     ]
     expected: dict[str, Any] = {}
-    result = config.merged(*layers)
+    result = merged(*layers)
     for layer in layers:
         update_config(expected, layer)
     assert result == expected
@@ -132,8 +223,8 @@ def test_layers_are_merged_as_snakemake_merges_them() -> None:
 def test_another_kind_of_input_replaces_the_default(tmp_path: Path) -> None:
     values = read_config("cms-open-data")
     source = {"kind": "fileset", "path": "mine.json"}
-    assert config.merged(values, {"input": source})["input"] == source
-    assert config.merged(values, {"input": {"kind": "files", "xcache": "x"}})["input"]["mirrors"]
+    assert merged(values, {"input": source})["input"] == source
+    assert merged(values, {"input": {"kind": "files", "xcache": "x"}})["input"]["mirrors"]
 
 
 @pytest.mark.parametrize("value", [None, 3, ""])

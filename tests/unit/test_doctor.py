@@ -1,6 +1,7 @@
 """The doctor against servers of its own on this machine, and against none."""
 
 import json
+import re
 import socket
 import struct
 import threading
@@ -18,7 +19,7 @@ from agc_pipeline import cli, extras
 from agc_pipeline.doctor import examine as examination
 from agc_pipeline.doctor import machine, services, tools
 from agc_pipeline.doctor.findings import Finding, Probe, plain_address, run_probes
-from conftest import read_config
+from conftest import ROOT, read_config
 from servers.kserve import Behaviour, serving
 
 # A secret of nothing.
@@ -361,5 +362,16 @@ def test_command(
     assert "no servicex.yaml" in lines
     assert "HTCondor" in lines
     assert "-> log in to a submit node" in lines
+    wrong = home / "wrong.yaml"
+    for text, problem in (
+        ("delivery: {backend: locl}", f"`delivery.backend` cannot be 'locl': .*{wrong}, line 1"),
+        ("input: {kind: fileset, path: none.json}", r"file not found \(none.json\)"),
+    ):
+        wrong.write_text(text)
+        monkeypatch.chdir(ROOT)
+        with pytest.raises(SystemExit, match="1"):
+            cli.main(["doctor", "--timeout", "0.1", "--configfile", str(wrong)])
+        told = capsys.readouterr().out.partition("\n")[0]
+        assert re.match(f"configuration +failed +{problem}", told), told
     with pytest.raises(SystemExit, match=r"error: cannot read .*\n.*no\.yaml"):
         cli.main(["doctor", "--configfile", "no.yaml"])

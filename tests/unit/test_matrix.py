@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agc_pipeline import config
-from agc_pipeline.config import merged
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.layers import merged
 from agc_pipeline.matrix import (
     cells,
     compare,

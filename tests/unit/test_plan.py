@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from agc_pipeline import config, extras
-from agc_pipeline.config import merged
 from agc_pipeline.datasets import watched
 from agc_pipeline.errors import ConfigurationError, InputError
+from agc_pipeline.layers import merged
 from agc_pipeline.plan import Plan
 from agc_pipeline.stages import (
     deliver,
@@ -84,9 +84,9 @@ def test_only_runs_that_assign_jets_have_their_regions(tmp_path: Path) -> None:
 def test_given_models_are_checked_before_the_first_job(tmp_path: Path) -> None:
     given = {"models": str(tmp_path)}
     with pytest.raises(InputError, match="no model card"):
-        plan("jet-assignment", learning=given).check_models()
-    plan(learning=given).check_models()
-    plan("jet-assignment").check_models()
+        plan("jet-assignment", learning=given).check()
+    plan(learning=given).check()
+    plan("jet-assignment").check()
 
 
 def test_simulated_and_published_input() -> None:

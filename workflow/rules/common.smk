@@ -5,27 +5,23 @@ from snakemake.exceptions import WorkflowError
 from agc_pipeline import config as configuration, stages
 from agc_pipeline.code import near
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.files import check_folder
-from agc_pipeline.plan import Plan
+from agc_pipeline.plan import planned
 from agc_pipeline.stages.directives import Directives
 from agc_pipeline.stages.settings_files import SettingsFiles
 
 # Everything that can be wrong with configuration and file lists is said before the first job.
-# `config` has what the command line says, by `--configfile` and `--config`.
+# Files are read here again, since Snakemake's `config` does not know which of them set a value.
+FILES = [Path(path) for path in workflow.overwrite_configfiles]
+OWN = [path.parent for path in FILES]
 try:
-    OWN = [Path(path).parent for path in workflow.overwrite_configfiles]
     VALUES = configuration.read(
-        overrides=config, root=Path(workflow.basedir), folders=OWN
+        FILES, workflow.config_settings.config, root=Path(workflow.basedir)
     )
-    CONFIG = configuration.load(VALUES, folders=OWN)
-    check_folder(Path(CONFIG.results), key="results")
-    PLAN = Plan(CONFIG)
-    DATASETS = list(PLAN.datasets)
-    PLAN.check_packages()
-    PLAN.check_models()
+    PLAN = planned(VALUES, folders=OWN)
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
 
+CONFIG = PLAN.config
 RESULTS = PLAN.folder
 # The process that starts the jobs writes their settings, and a dry run writes nothing.
 SETTINGS = SettingsFiles(

@@ -34,7 +34,6 @@ _FILES: Mapping[Part, tuple[str, ...]] = {
     "simulation": ("simulation.py", "simulation/__init__.py"),
     "validation": ("published",),
 }
-PLACE = "configuration files and --config"
 # Packages that were imported by the path of their folder.
 _registered: dict[str, Path] = {}
 # Analyses that were sent to this process: reference to the name of the archive.
@@ -340,7 +339,7 @@ def _unknown(name: str) -> ConfigurationError:
     return ConfigurationError(
         f"unknown analysis {name!r}: neither {listed}, nor a Python package with `ANALYSIS`, nor "
         "a folder with `__init__.py`",
-        place=PLACE,
+        place="analysis",
         remedy=(f"did you mean `{close[0]}`? " if close else "") + "correct `analysis`",
     )
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
-from agc_pipeline.settings import Settings, Tls
+from agc_pipeline.settings import Sensitive, Settings, Tls
 
 
 class _Dask(Settings):
@@ -74,8 +74,8 @@ class BatchDask(_Dask):
     disk: str = "1 GB"
     walltime: str = "04:00:00"
     interface: str | None = None
-    extra: tuple[str, ...] = ()
-    prologue: tuple[str, ...] = ()
+    extra: Sensitive[tuple[str, ...]] = ()
+    prologue: Sensitive[tuple[str, ...]] = ()
 
 
 class GatewayDask(_Dask):
@@ -88,7 +88,7 @@ class GatewayDask(_Dask):
 
     cluster: Literal["gateway"]
     address: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: Sensitive[dict[str, Any]] = Field(default_factory=dict)
 
 
 DaskSettings = Annotated[

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from agc_pipeline.config import merged
+from agc_pipeline.layers import merged
 from agc_pipeline.matrix.settings import ENVIRONMENT, MatrixSettings
 
 

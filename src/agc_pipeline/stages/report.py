@@ -74,7 +74,7 @@ def configure(plan: "Plan") -> ReportStage:
         learned=plan.assigns,
         luminosity_per_pb=plan.config.physics.luminosity(None),
         rules=stages.of_run(plan),
-        configuration=plan.config.model_dump(mode="json"),
+        configuration=plan.config.shown(),
         report=plan.config.report,
     )
 

@@ -1,0 +1,157 @@
+"""Configuration files as layers of values, which know where each value was set."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from agc_pipeline.code import near
+from agc_pipeline.errors import ConfigurationError
+
+# Parts of the name of a key.
+Key = tuple[str, ...]
+# Parts of the configuration to the key that says which other keys they have.
+_CHOICES = {"input": "kind", "dask": "cluster"}
+_COMMAND_LINE = "--config"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values of one file, or of the command line.
+
+    Attributes:
+        values: as they stand there.
+        origins: where each key stands, for people; without those of the command line.
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[Key, str] = field(default_factory=dict)
+
+
+class Values(dict[str, Any]):
+    """Merged values that know where each of them was set.
+
+    Args:
+        layers: each on top of those before it.
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__(merged(*(layer.values for layer in layers)))
+        self._origins: dict[Key, str] = {}
+        for layer in layers:
+            for key in _keys(layer.values):
+                self._origins[key] = layer.origins.get(key, _COMMAND_LINE)
+
+    def origin(self, key: Key) -> str | None:
+        """Where the value of a key, or the part that it is missing in, was set; None if nowhere."""
+        for length in range(len(key), 0, -1):
+            if key[:length] in self._origins:
+                return self._origins[key[:length]]
+        return None
+
+    def located(self, error: ConfigurationError) -> ConfigurationError:
+        """The same error; if its place is a key, with the file that its value is from."""
+        origin = self.origin(tuple(error.place.split(".")))
+        if origin is None:
+            return error
+        place = f"`{error.place}` in {origin}"
+        return type(error)(error.problem, place=place, remedy=error.remedy)
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values, each layer on top of those before it; none of them is changed.
+
+    Where the kind of input or of Dask cluster changes, the keys beside it belonged to the old one
+    and go.
+    """
+    values: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            old, choice = values.get(key), _CHOICES.get(key)
+            if not isinstance(value, Mapping):
+                values[key] = value
+            elif isinstance(old, Mapping) and (
+                choice not in value or value[choice] == old.get(choice)
+            ):
+                values[key] = merged(old, value)
+            else:
+                values[key] = merged(value)
+    return values
+
+
+def read(path: Path) -> Layer:
+    """The values of a file, YAML or JSON.
+
+    Raises:
+        ConfigurationError: if it cannot be read, is not a mapping, or defines a key twice.
+    """
+    try:
+        loader = _Loader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        values = None if node is None else loader.construct_document(node)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigurationError(
+            f"cannot read the configuration: {_reason(error)}",
+            place=_place(path, error),
+            remedy="correct the path or the file",
+        ) from error
+    if not isinstance(values or {}, dict):
+        raise ConfigurationError(
+            "the configuration is not a mapping of keys to values",
+            place=near(path),
+            remedy="correct the file",
+        )
+    name = near(path.absolute())
+    lines = {} if node is None else dict(_lines(node))
+    return Layer(values or {}, {key: f"{name}, line {line}" for key, line in lines.items()})
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses keys that are defined twice, of which others take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = set()
+        for key, _ in node.value:
+            # Keys other than plain values are refused where they are hashed.
+            if isinstance(key, yaml.ScalarNode) and key.value in names:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"`{key.value}` is defined twice", problem_mark=key.start_mark
+                )
+            names.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+        return super().construct_mapping(node, deep)
+
+
+def _lines(node: yaml.Node, key: Key = ()) -> Iterator[tuple[Key, int]]:
+    """Keys below a node with their lines, counted from 1."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            inner = (*key, str(name.value))
+            yield inner, name.start_mark.line + 1
+            yield from _lines(value, inner)
+
+
+def _keys(values: Mapping[Any, Any], key: Key = ()) -> Iterator[Key]:
+    for name, value in values.items():
+        inner = (*key, str(name))
+        yield inner
+        if isinstance(value, Mapping):
+            yield from _keys(value, inner)
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case OSError():
+            return f"{error.strerror}"
+        case yaml.MarkedYAMLError():
+            return f"{error.problem}"
+        case RecursionError():
+            return "it is nested too deeply"
+        case _:
+            return " ".join(str(error).split())
+
+
+def _place(path: Path, error: Exception) -> str:
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    return near(path) if mark is None else f"{near(path)}, line {mark.line + 1}"
