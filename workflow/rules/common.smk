@@ -26,7 +26,9 @@ RESULTS = PLAN.folder
 # The process that starts the jobs writes their settings, and a dry run writes nothing.
 SETTINGS = SettingsFiles(
     Path(RESULTS),
-    lambda: workflow.is_main_process and workflow.executor_plugin and not workflow.dryrun,
+    lambda: workflow.is_main_process
+    and workflow.executor_plugin
+    and not workflow.dryrun,
 )
 # Source files behind each stage, filled by `directives`.
 SOURCES = {}
