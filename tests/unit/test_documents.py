@@ -1,0 +1,88 @@
+"""Code in the documents is that of the package, and runs.
+
+``python tests/unit/test_documents.py`` writes the present code into the page.
+"""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import toy
+from conftest import ROOT
+from oracle.strategies import write_nanoaod
+
+PAGE = ROOT / "docs" / "ttbar.md"
+ANALYSIS = ROOT / "src" / "agc_pipeline" / "analyses" / "cms_ttbar"
+BLOCK = re.compile(r"<!-- ([^>]+) -->\n```(\w+)\n(.*?)```", re.DOTALL)
+
+
+def definitions(path: Path, names: list[str]) -> str:
+    """Source of functions and constants of a module, with decorators."""
+    text = path.read_text()
+    lines = text.splitlines()
+    sources = {}
+    for node in ast.parse(text).body:
+        match node:
+            case ast.FunctionDef():
+                name, first = node.name, min([node, *node.decorator_list], key=lambda n: n.lineno)
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                first = node
+            case _:
+                continue
+        sources[name] = "\n".join(lines[first.lineno - 1 : node.end_lineno])
+    return "\n\n\n".join(sources[name] for name in names) + "\n"
+
+
+def mapping(path: Path, key: str) -> str:
+    """Lines of a mapping in a YAML file, without their indentation."""
+    lines = path.read_text().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.strip() == f"{key}:")
+    depth = len(lines[first]) - len(lines[first].lstrip())
+    own = [lines[first]]
+    for line in lines[first + 1 :]:
+        if len(line) - len(line.lstrip()) <= depth:
+            break
+        own.append(line)
+    return "\n".join(line[depth:] for line in own) + "\n"
+
+
+def current(source: str, block: str) -> str:
+    """What a block is to have; a script is its own source."""
+    if source == "run":
+        return block
+    *kind, file, names = source.split(": ")
+    if kind:
+        return mapping(ROOT / "config" / "cms_ttbar" / file, names)
+    return definitions(ANALYSIS / file, names.split(", "))
+
+
+def test_the_page_of_the_ttbar_analysis_has_its_code() -> None:
+    blocks = BLOCK.findall(PAGE.read_text())
+    assert len(blocks) == 8
+    for source, _, block in blocks:
+        assert block == current(source, block), f"run python {__file__}: {source} changed"
+
+
+@pytest.mark.filterwarnings("ignore:Missing cross-reference:RuntimeWarning")
+def test_its_script_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ((_, _, script),) = [found for found in BLOCK.findall(PAGE.read_text()) if found[0] == "run"]
+    write_nanoaod(tmp_path / "ttbar.root", toy.events(40))
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    exec(compile(script, str(PAGE), "exec"), scope)  # noqa: S102
+    assert len(script.splitlines()) <= 10
+    assert scope["output"]["cutflow"]["all"] == 40
+    assert scope["output"]["histograms"]["ttbar"]["4j2b"].sum(flow=True).value > 5
+    assert "four jets" in capsys.readouterr().out
+
+
+if __name__ == "__main__":
+    page = BLOCK.sub(
+        lambda m: f"<!-- {m[1]} -->\n```{m[2]}\n{current(m[1], m[3])}```", PAGE.read_text()
+    )
+    PAGE.write_text(page)
