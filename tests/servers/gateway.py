@@ -72,10 +72,11 @@ class Gateway(ServerProcess):
 
     def kill(self) -> None:
         """End it, and with it its proxy and all clusters."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(30)
-            except subprocess.TimeoutExpired:
-                super().kill()
-            self._process = None
+        with self._lock:
+            if self._process is not None:
+                self._process.terminate()
+                try:
+                    self._process.wait(30)
+                except subprocess.TimeoutExpired:
+                    super().kill()
+                self._process = None

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,8 @@ class ServerProcess:
         self.files = files
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        # Tests start it in one thread and kill it in another.
+        self._lock = threading.RLock()
 
     def command(self) -> list[str]:
         raise NotImplementedError
@@ -52,31 +55,37 @@ class ServerProcess:
         raise NotImplementedError
 
     def start(self) -> Self:
-        self._process = subprocess.Popen(
-            self.command(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=self.environment(),
-            process_group=0,
-            # `python -m servers.NAME` finds the module there.
-            cwd=Path(__file__).resolve().parent.parent,
-        )
-        last = time.monotonic() + self.seconds_to_start
-        while True:
-            if self._process.poll() is not None or time.monotonic() > last:
-                self.kill()
-                raise RuntimeError(f"{self.command()} does not start")
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
-                return self
-            time.sleep(0.02)
+        with self._lock:
+            self._process = subprocess.Popen(
+                self.command(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=self.environment(),
+                process_group=0,
+                # `python -m servers.NAME` finds the module there.
+                cwd=Path(__file__).resolve().parent.parent,
+            )
+            last = time.monotonic() + self.seconds_to_start
+            while not self._listens():
+                if self._process.poll() is not None or time.monotonic() > last:
+                    self.kill()
+                    raise RuntimeError(f"{self.command()} does not start")
+                time.sleep(0.02)
+        return self
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+            return True
+        return False
 
     def kill(self) -> None:
-        if self._process is not None:
-            # With all that it started.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process = None
+        with self._lock:
+            if self._process is not None:
+                # With all that it started.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+                self._process = None
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

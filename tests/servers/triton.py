@@ -126,11 +126,12 @@ class TritonServer(ServerProcess):
         return f"127.0.0.1:{port or self.port}{name}"
 
     def kill(self) -> None:
-        # Killed, it leaves its shared memory behind.
-        shared = set() if self._process is None else _shared(self._process.pid)
-        super().kill()
-        for block in shared:
-            block.unlink(missing_ok=True)
+        with self._lock:
+            # Killed, it leaves its shared memory behind.
+            shared = set() if self._process is None else _shared(self._process.pid)
+            super().kill()
+            for block in shared:
+                block.unlink(missing_ok=True)
 
 
 def _shared(process: int) -> set[Path]:

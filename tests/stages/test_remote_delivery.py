@@ -3,9 +3,9 @@
 import logging
 import pickle
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ Command = Callable[..., str | None]
 CONTENT = skim_content(ANALYSIS, SELECTION, ANALYSIS.dataset("ttbar__nominal"), learned=True)
 N_EVENTS = 120
 SERVERS = {"http": WebServer, "root": XRootDServer}
-# Two rounds, and little patience: the servers are near.
+# Two rounds: the servers are near.
 NETWORK = {
     "attempts": 2,
     "backoff": 0.05,
@@ -44,7 +44,8 @@ NETWORK = {
     "request_timeout": 5,
     "file_timeout": 60,
 }
-IMPATIENT = NETWORK | {"request_timeout": 1}
+# On a busy machine a server that is well may be late, too: it is asked again.
+IMPATIENT = NETWORK | {"request_timeout": 1, "attempts": 20}
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +117,14 @@ class Skimming:
         """Failures before the success; the skim must be right."""
         settings = NetworkSettings(**network)
         file = InputFile(urls=urls, n_events=N_EVENTS)
-        counts, failures = from_mirrors(
-            file, lambda url: self.attempt(url, settings, **options), settings
-        )
+        before = options.pop("before", lambda _: None)
+        numbers = count(1)
+
+        def attempt(url: str) -> SkimCounts:
+            before(next(numbers))
+            return self.attempt(url, settings, **options)
+
+        counts, failures = from_mirrors(file, attempt, settings)
         assert counts.before == N_EVENTS
         return failures
 
@@ -166,26 +172,29 @@ def test_server_is_killed_in_the_middle_and_comes_back(
 ) -> None:
     server = started(scheme, files)
     read: list[int] = []
-    back = threading.Timer(0.3, server.start)
 
     def kill_once(events: int, n_bytes: int) -> None:
         read.append(events)
         if len(read) == 2:
             server.kill()
-            back.start()
+
+    def come_back(attempt: int) -> None:
+        if attempt == 3:
+            server.start()
 
     try:
         url = server.url("good.root")
-        failures = skim(url, network=NETWORK | {"attempts": 9}, advance=kill_once)
-        assert {failure.url for failure in failures} == {url}
-        # Baskets have 40 events: the third range was being read, then opening failed for a while.
-        assert failures[0].events == (80, 120)
-        assert {failure.events for failure in failures[1:]} <= {None}
+        network = NETWORK | {"attempts": 9}
+        failures = skim(url, network=network, advance=kill_once, before=come_back)
+        # Baskets have 40 events: the third range was being read, then nobody listened.
+        assert [(failure.url, failure.events) for failure in failures[:2]] == [
+            (url, (80, 120)),
+            (url, None),
+        ]
         assert skim.content() == expected
         assert sum(read) == N_EVENTS
         assert read[:3] == [40, 40, -80]
     finally:
-        back.join()
         server.kill()
 
 
@@ -206,9 +215,8 @@ def test_server_hangs_in_the_middle(
         failures = skim(
             server.url("good.root"), web.url("good.root"), network=IMPATIENT, advance=hang
         )
-        (failure,) = failures
-        assert failure.events == (80, 120)
-        assert "TimeoutError" in failure.error or "Operation expired" in failure.error
+        assert (failures[0].url, failures[0].events) == (server.url("good.root"), (80, 120))
+        assert "TimeoutError" in failures[0].error or "Operation expired" in failures[0].error
         assert skim.content() == expected
     finally:
         frozen.__exit__(None, None, None)
@@ -237,10 +245,10 @@ def test_mirror_hangs_from_the_beginning(
     other = started(server.scheme, files)
     try:
         with other.frozen():
-            (failure,) = skim(other.url("good.root"), web.url("good.root"), network=IMPATIENT)
+            failures = skim(other.url("good.root"), web.url("good.root"), network=IMPATIENT)
     finally:
         other.kill()
-    assert failure.events is None
+    assert (failures[0].url, failures[0].events) == (other.url("good.root"), None)
     assert skim.content() == expected
 
 
@@ -323,13 +331,17 @@ def test_no_mirror_fails_the_stage(chain: Chain, server: ServerProcess) -> None:
     assert not (chain.folder / "0.manifest.json").exists()
 
 
-def test_time_for_a_file(server: ServerProcess, skim: Skimming) -> None:
-    def slow(events: int, n_bytes: int) -> None:
-        time.sleep(0.3 if events > 0 else 0)
+def test_time_for_a_file(
+    server: ServerProcess, skim: Skimming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic
 
-    network = NETWORK | {"attempts": 1, "file_timeout": 0.5}
+    def jump(events: int, n_bytes: int) -> None:
+        monkeypatch.setattr(time, "monotonic", lambda: now() + NETWORK["file_timeout"])
+
     with pytest.raises(Undelivered, match="file_timeout") as caught:
-        skim(server.url("good.root"), network=network, advance=slow)
+        skim(server.url("good.root"), network=NETWORK | {"attempts": 1}, advance=jump)
+    monkeypatch.undo()
     assert caught.value.failures[0].events is not None
 
 

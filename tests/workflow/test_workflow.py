@@ -3,6 +3,7 @@
 It runs from a copy of the project, so that the tests may edit code, on toy files of some datasets.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -187,7 +188,10 @@ def test_killed_and_resumed(finished: Project, tmp_path: Path) -> None:
         for path in (results / kind).rglob("*.json")
     }
     # Jobs that were running may still end; no others start.
-    time.sleep(5)
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(run.pid, 0)
+            time.sleep(0.05)
 
     locked = project.run(FIT)
     assert locked.returncode != 0
