@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from agc_pipeline.declaration import Analysis, Dataset, Physics
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.readers import addresses
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
 
@@ -176,17 +177,19 @@ def checked(datasets: list[DatasetFiles], *, place: str) -> tuple[DatasetFiles, 
     """The same datasets.
 
     Raises:
-        ConfigurationError: if a dataset or a file is listed more than once, or if an address
-            holds what gives access to it: addresses stand in every result.
+        ConfigurationError: if a dataset or a file is listed more than once, if an address is none
+            that is read, or if it holds what gives access to it: addresses stand in every result.
     """
     for file in (file for dataset in datasets for file in dataset.files):
         for url in file.urls:
+            addresses.check(url, place=place)
             if without_secrets(url) != url:
                 raise ConfigurationError(
                     f"an address holds credentials: {without_secrets(url)}",
                     place=place,
-                    remedy="leave them out; the XRootD client finds tokens and proxies in the "
-                    "environment (`BEARER_TOKEN_FILE`, `X509_USER_PROXY`)",
+                    remedy="leave them out; tokens and proxies are found in the environment "
+                    "(`BEARER_TOKEN`, `BEARER_TOKEN_FILE`, `X509_USER_PROXY`), see "
+                    "`delivery.network.token_hosts`",
                 )
     names = Counter(dataset.name for dataset in datasets)
     files = Counter(file.source for dataset in datasets for file in dataset.files)

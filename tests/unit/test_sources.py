@@ -5,16 +5,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import toy
 from agc_pipeline.declaration import NANOAOD
-from agc_pipeline.readers import remote
+from agc_pipeline.readers import addresses, remote
 from agc_pipeline.readers.opening import entry_ranges, open_tree, present_branches, unreadable
-from agc_pipeline.readers.remote import is_remote, joined, requests
+from agc_pipeline.readers.remote import joined, requests
 from agc_pipeline.readers.settings import NetworkSettings
 from oracle.strategies import write_nanoaod
 
@@ -101,31 +100,28 @@ def test_what_may_go_away(error: Exception, transient: bool) -> None:
 
 
 class StuckLibrary:
-    """A file system that is caught in a native call when it reads, and with it its event loop."""
+    """A library that is caught in a native call when it reads, and with it its event loop."""
 
-    protocol = "http"
+    size = 100
+    beginning = b""
 
     def __init__(self) -> None:
-        self.loop = fsspec.asyn.get_loop()
         self.free = threading.Event()
 
-    async def _info(self, _path: str) -> dict[str, Any]:
-        return {"size": 100}
+    async def open(self) -> None:
+        """It is there."""
 
-    async def _cat_ranges(self, *_arguments: Any, **_options: Any) -> list[bytes]:
+    async def ranges(self, _ranges: Any) -> list[bytes]:
         self.free.wait()
         return []
 
-    async def set_session(self) -> Any:
-        return self
-
     async def close(self) -> None:
-        """A session's, here of the same object."""
+        """Nothing was opened."""
 
 
 def test_a_stuck_library_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     library = StuckLibrary()
-    monkeypatch.setattr(remote, "_file_system", lambda *_: (library, "path"))
+    monkeypatch.setattr(remote, "_remote_file", lambda *_: library)
     monkeypatch.setattr(remote, "_MARGIN", 0.05)
     network = NetworkSettings(
         attempts=1, backoff=1, backoff_max=1, request_timeout=0.05, file_timeout=9
@@ -144,4 +140,4 @@ def test_a_stuck_library_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     [("root://a//b", True), ("https://a/b", True), ("/a/b.root", False), ("a.root", False)],
 )
 def test_is_remote(url: str, remote: bool) -> None:
-    assert is_remote(url) is remote
+    assert addresses.is_remote(url) is remote

@@ -13,7 +13,7 @@ from agc_pipeline.columnar.filling import check_scale, power_of_two
 from agc_pipeline.columnar.ledger import LedgerEntry, account
 from agc_pipeline.columnar.performance import Performance, performance
 from agc_pipeline.columnar.processing import Processing
-from agc_pipeline.columnar.tasks import CoffeaTask, ColumnsTask, MetadataTask
+from agc_pipeline.columnar.tasks import CoffeaTask, ColumnsTask, MetadataTask, Network
 from agc_pipeline.declaration import Dataset
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.errors import InputError
@@ -21,7 +21,7 @@ from agc_pipeline.readers import metadata
 from agc_pipeline.readers.chunks import chunks
 from agc_pipeline.readers.clock import Seconds, Stopwatch
 from agc_pipeline.readers.metadata import FileMetadata
-from agc_pipeline.readers.settings import Format
+from agc_pipeline.readers.settings import NETWORK, Format, NetworkSettings
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class Specification:
         chunk_bytes: most bytes of columns in memory to process at a time.
         cache: folder with the metadata of files; None has none.
         kind: format of the files; None is that of the inputs, ROOT.
+        network: how files on servers are read.
     """
 
     processing: Processing
@@ -48,18 +49,18 @@ class Specification:
     chunk_bytes: int
     cache: Path | None
     kind: Format | None = None
+    network: NetworkSettings = NETWORK
 
     @property
     def _coffea(self) -> bool:
         records = self.processing.analysis.events == "records"
         return records or self.reader == "coffea" or self.kind == "parquet"
 
-    @property
-    def task(self) -> CoffeaTask | ColumnsTask:
+    def task(self, network: Network) -> CoffeaTask | ColumnsTask:
         """What an executor runs."""
         if self._coffea:
-            return CoffeaTask(self.processing, self.kind)
-        return ColumnsTask(self.processing)
+            return CoffeaTask(self.processing, self.kind, network)
+        return ColumnsTask(self.processing, network)
 
     def reader_of(self, file: FileMetadata) -> str:
         """What reads a file, as the ledger of performance names it."""
@@ -102,13 +103,17 @@ def run(
     """
     cache: dict[str, Metadata] = {}
     failures: dict[str, str] = {}
+    network = Network(
+        specification.network,
+        {file.path: file.mirrors for file in files if file.path is not None and file.mirrors},
+    )
     while True:
         readable = {
             file.path: file for file in files if file.path is not None and file.path not in failures
         }
         try:
-            _read_metadata(list(readable), specification, executor, cache)
-            output, costs = _process(readable, specification, executor, cache)
+            _read_metadata(list(readable), specification, network, executor, cache)
+            output, costs = _process(readable, specification, network, executor, cache)
         except InputError as error:
             # Another place than one of the files would come again and again.
             if not allow_partial or error.place not in readable:
@@ -127,6 +132,7 @@ def run(
 def _process(
     files: Mapping[str, Delivered],
     specification: Specification,
+    network: Network,
     executor: ExecutorBase,
     cache: Mapping[str, Metadata],
 ) -> tuple[dict[str, Any], dict[str, Performance]]:
@@ -149,7 +155,7 @@ def _process(
     ]
     if not items:
         return {**specification.processing.empty(), "processed": {}}, {}
-    output = _executed(executor, items, specification.task)
+    output = _executed(executor, items, specification.task(network))
     costs = {
         reader: performance(cost, files=len(by_reader[reader]))
         for reader, cost in output.pop("performance").items()
@@ -211,6 +217,7 @@ def check_scales(scales: Mapping[str, Any], processing: Processing) -> None:
 def _read_metadata(
     paths: Sequence[str],
     specification: Specification,
+    network: Network,
     executor: ExecutorBase,
     cache: dict[str, Metadata],
 ) -> None:
@@ -228,15 +235,18 @@ def _read_metadata(
         if path in cache:
             continue
         if specification.kind == "parquet":
-            cache[path] = metadata.of_parquet(path, columns, layout), watch.lap()
-        elif (content := metadata.cached(path, names, specification.cache)) is not None:
-            cache[path] = content, watch.lap()
+            content = network.attempted(
+                path, lambda url: metadata.of_parquet(url, columns, layout, network.settings)
+            )
+            cache[path] = content.model_copy(update={"path": path}), watch.lap()
+        elif (known := metadata.cached(path, names, specification.cache)) is not None:
+            cache[path] = known, watch.lap()
         else:
             missing.append(path)
     if not missing:
         return
     # Headers of many files take as long as their events: no work for one process alone.
-    headers = _executed(executor, missing, MetadataTask(columns, layout))
+    headers = _executed(executor, missing, MetadataTask(columns, layout, network))
     for path in missing:
         if not isinstance(headers[path], InputError):
             cache[path] = headers[path]

@@ -1,16 +1,19 @@
 """What an executor runs for each chunk of a file: the processing, on columns of some reader."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
-import uproot
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
 
 from agc_pipeline.columnar.processing import Processing
+from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
+from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.errors import InputError
-from agc_pipeline.readers import metadata
+from agc_pipeline.readers import metadata, parquet
+from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.chunks import Chunk
@@ -18,19 +21,52 @@ from agc_pipeline.readers.clock import Clock, Seconds, Stopwatch
 from agc_pipeline.readers.columns import Columns as ReadColumns
 from agc_pipeline.readers.metadata import FileMetadata
 from agc_pipeline.readers.nano_events import of_parquet, of_root
-from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
+from agc_pipeline.readers.opening import READ_ERRORS, open_root, open_tree, unreadable
 from agc_pipeline.readers.ranges import RangeColumns, Timed, stored_bytes
 from agc_pipeline.readers.root_format import speed_up_uproot
-from agc_pipeline.readers.settings import Format
+from agc_pipeline.readers.settings import NETWORK, Format, NetworkSettings
 from agc_pipeline.readers.tuning import keep_freed_memory, without_garbage_collection
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Network:
+    """How files on servers are read: with patience, and from their mirrors if need be.
+
+    Attributes:
+        settings: of the network.
+        mirrors: address of a file to its other addresses.
+    """
+
+    settings: NetworkSettings = NETWORK
+    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def attempted(self, path: str, attempt: Callable[[str], Result]) -> Result:
+        """What an attempt gives for a path, or for the first address that gives the file.
+
+        Raises:
+            InputError: if none does.
+        """
+        if not is_remote(path):
+            return attempt(path)
+        file = InputFile(urls=(path, *self.mirrors.get(path, ())))
+        result, _ = from_mirrors(file, attempt, self.settings)
+        return result
+
+    def processed(self, chunk: Chunk, process: Callable[[Chunk], dict[str, Any]]) -> dict[str, Any]:
+        """What processing gives for a chunk, with the events that were ``processed``."""
+        output = self.attempted(chunk.path, lambda url: process(chunk._replace(path=url)))
+        return {**output, "processed": {chunk.path: chunk.stop - chunk.start}}
 
 
 class MetadataTask:
     """Reads the metadata of a file."""
 
-    def __init__(self, columns: Columns, layout: Layout) -> None:
+    def __init__(self, columns: Columns, layout: Layout, network: Network) -> None:
         self._columns = columns
         self._layout = layout
+        self._network = network
 
     def __call__(self, path: str) -> dict[str, tuple[FileMetadata, Seconds] | InputError]:
         """By path, the metadata and what they cost, or why the file cannot be read."""
@@ -38,12 +74,15 @@ class MetadataTask:
         speed_up_uproot()
         watch = Stopwatch()
         try:
-            with without_garbage_collection():
-                content = metadata.read(path, self._columns, self._layout)
+            content = self._network.attempted(path, self._read)
         except InputError as error:
             # Not raised: the metadata of other files would be lost.
             return {path: error}
-        return {path: (content, watch.lap())}
+        return {path: (content.model_copy(update={"path": path}), watch.lap())}
+
+    def _read(self, url: str) -> FileMetadata:
+        with without_garbage_collection():
+            return metadata.read(url, self._columns, self._layout, self._network.settings)
 
 
 class ColumnsTask:
@@ -52,13 +91,17 @@ class ColumnsTask:
     A file that cannot be read raises ``InputError`` with its path, from whatever process.
     """
 
-    def __init__(self, processing: Processing) -> None:
+    def __init__(self, processing: Processing, network: Network) -> None:
         self._processing = processing
+        self._network = network
 
     def __call__(self, chunk: Chunk) -> dict[str, Any]:
         """The processing's output, events ``processed`` of the file, and what it cost."""
         keep_freed_memory()
         speed_up_uproot()
+        return self._network.processed(chunk, self._process)
+
+    def _process(self, chunk: Chunk) -> dict[str, Any]:
         clock = Clock()
         try:
             with without_garbage_collection(), self._opened(chunk, clock) as columns:
@@ -77,16 +120,18 @@ class ColumnsTask:
             return
         layout = self._processing.analysis.layout
         with clock.part("open"):
-            tree = open_tree(chunk.path, self._processing.columns, layout)
+            tree = open_tree(chunk.path, self._processing.columns, layout, self._network.settings)
         with tree:
+            _check_identity(tree.file, chunk)
             yield RangeColumns(tree, layout, chunk.edges, clock)
 
 
 class CoffeaTask:
     """Processes chunks as coffea's NanoEvents, whose columns are read when they are asked for."""
 
-    def __init__(self, processing: Processing, kind: Format | None) -> None:
+    def __init__(self, processing: Processing, kind: Format | None, network: Network) -> None:
         self._processing = processing
+        self._network = network
         self._layout = processing.analysis.layout
         self._kind = kind
         # Columns need no vectors: branches as they are.
@@ -95,6 +140,9 @@ class CoffeaTask:
     def __call__(self, chunk: Chunk) -> dict[str, Any]:
         """The processing's output, events ``processed`` of the file, and what it cost."""
         speed_up_uproot()
+        return self._network.processed(chunk, self._process)
+
+    def _process(self, chunk: Chunk) -> dict[str, Any]:
         clock = Clock()
         try:
             if self._kind == "parquet":
@@ -108,8 +156,9 @@ class CoffeaTask:
     def _root(self, chunk: Chunk, clock: Clock) -> dict[str, Any]:
         accesses: list[Any] = []
         with clock.part("open"), without_garbage_collection():
-            file = uproot.open({chunk.path: None}, array_cache=None)
+            file = open_root(chunk.path, self._network.settings)
         with file:
+            _check_identity(file.file, chunk)
             with clock.part("open"), without_garbage_collection():
                 events = of_root(
                     file,
@@ -132,16 +181,21 @@ class CoffeaTask:
         return output
 
     def _parquet(self, chunk: Chunk, clock: Clock) -> dict[str, Any]:
-        with clock.part("open"):
-            events = of_parquet(
-                chunk.path,
-                self._processing.columns,
-                self._layout,
-                (chunk.start, chunk.stop),
-                flat=self._flat,
-                metadata={"filename": chunk.path, "dataset": self._processing.dataset.name},
-            )
-        return self._processed(events, chunk, clock)
+        columns = self._processing.columns
+        with ExitStack() as files:
+            with clock.part("open"):
+                file = files.enter_context(
+                    parquet.opened(chunk.path, columns, self._layout, self._network.settings)
+                )
+                events = of_parquet(
+                    file,
+                    columns,
+                    self._layout,
+                    (chunk.start, chunk.stop),
+                    flat=self._flat,
+                    metadata={"filename": chunk.path, "dataset": self._processing.dataset.name},
+                )
+            return self._processed(events, chunk, clock)
 
     def _processed(self, events: Any, chunk: Chunk, clock: Clock) -> dict[str, Any]:
         if self._flat:
@@ -150,10 +204,25 @@ class CoffeaTask:
         return self._processing.process_records(events, clock)
 
 
+def _check_identity(file: Any, chunk: Chunk) -> None:
+    """Check that it is the file whose metadata were read.
+
+    Raises:
+        InputError: if it is another one.
+    """
+    if file.uuid.hex != chunk.uuid:
+        raise InputError(
+            f"another file than the one that was looked at before: its UUID is {file.uuid}, not "
+            f"{UUID(chunk.uuid)}",
+            place=chunk.path,
+            remedy="deliver it again once the file no longer changes, and list mirrors of the same "
+            "file only",
+        )
+
+
 def _accounted(output: dict[str, Any], chunk: Chunk, clock: Clock, reader: str) -> dict[str, Any]:
     n_events = chunk.stop - chunk.start
     return {
         **output,
-        "processed": {chunk.path: n_events},
         "performance": clock.report(reader, n_events),
     }

@@ -188,6 +188,7 @@ def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
     return entry(
         file,
         path=url,
+        mirrors=tuple(other for other in file.urls if other != url),
         size=origin.size,
         url=url,
         identity=origin,

@@ -48,6 +48,7 @@ class Delivered(Settings):
         path: what the histogram stage reads; None if the file failed.
         size: of ``path`` in bytes, where it is known.
         url: the mirror that gave the file.
+        mirrors: where the file can be had if ``path`` is an address that fails.
         identity: of the input file; None where a service read it.
         transformer: None where no service was asked.
         bytes_read: of the input file; None where a service read it.
@@ -65,6 +66,7 @@ class Delivered(Settings):
     path: str | None
     size: NonNegativeInt | None
     url: str | None = None
+    mirrors: tuple[str, ...] = ()
     identity: Identity | None = None
     transformer: Transformer | None = None
     bytes_read: NonNegativeInt | None = None

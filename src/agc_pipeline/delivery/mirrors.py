@@ -23,7 +23,8 @@ def from_mirrors(
     """Try the addresses of a file in order, again and again where that may help.
 
     An address that gives no such file, or a wrong one, is not tried again; one that does not
-    answer, or not to the end, is tried in every round.
+    answer, or not to the end, is tried in every round. A round before which a server asked to wait
+    does not count.
 
     Args:
         file: what is wanted.
@@ -36,12 +37,10 @@ def from_mirrors(
     Raises:
         Undelivered: if no address gives the file.
     """
-    tries = _Tries(file, attempt, network.attempts)
+    tries = _Tries(file, attempt, network)
     rounds = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(network.attempts),
-        wait=tenacity.wait_exponential_jitter(
-            multiplier=network.backoff, max=network.backoff_max, jitter=network.backoff
-        ),
+        stop=tries.stop,
+        wait=tries.pause,
         retry=tenacity.retry_if_exception_type(_RoundFailedError),
         before_sleep=tries.tell_pause,
         retry_error_callback=tries.give_up,
@@ -54,10 +53,19 @@ class _RoundFailedError(Exception):
 
 
 class _Tries(Generic[T]):
-    def __init__(self, file: InputFile, attempt: Callable[[str], T], rounds: int) -> None:
+    def __init__(
+        self, file: InputFile, attempt: Callable[[str], T], network: NetworkSettings
+    ) -> None:
         self._file = file
         self._attempt = attempt
-        self._rounds = rounds
+        self._rounds = network.attempts
+        self._patience = network.patience
+        self._least = network.backoff
+        self._backoff = tenacity.wait_exponential_jitter(
+            multiplier=network.backoff, max=network.backoff_max, jitter=network.backoff
+        )
+        # How long servers ask to wait before the next round.
+        self._asked: float | None = None
         self._left = list(file.urls)
         self._last: dict[str, InputError] = {}
         self._counts: Counter[tuple[str, tuple[int, int] | None, str]] = Counter()
@@ -66,6 +74,7 @@ class _Tries(Generic[T]):
     def round(self) -> T:
         """Try all addresses that are left once, in order."""
         order = tuple(self._left)
+        self._asked = None
         for number, url in enumerate(order, 1):
             try:
                 return self._attempt(url)
@@ -76,6 +85,20 @@ class _Tries(Generic[T]):
         if self._left:
             raise _RoundFailedError
         return self.give_up()
+
+    def stop(self, state: tenacity.RetryCallState) -> bool:
+        """Whether the round was the last; one that servers asked to wait for is one more."""
+        if self._asked is not None:
+            self._rounds += 1
+        return state.attempt_number >= self._rounds
+
+    def pause(self, state: tenacity.RetryCallState) -> float:
+        """Seconds until the next round."""
+        if self._asked is None:
+            return self._backoff(state)
+        seconds = max(self._asked, self._least)
+        self._patience -= seconds
+        return seconds
 
     def tell_pause(self, state: tenacity.RetryCallState) -> None:
         """Say when the next round begins."""
@@ -113,6 +136,9 @@ class _Tries(Generic[T]):
         events, what, transient = None, f"{type(error).__name__}: {error.problem}", False
         if isinstance(error, ReadError):
             events, what, transient = error.events, error.error, error.transient
+            if error.wait is not None:
+                transient = error.wait <= self._patience
+                self._asked = max(self._asked or 0.0, error.wait) if transient else self._asked
         if not transient:
             self._left.remove(url)
         self._counts[url, events, what] += 1

@@ -16,6 +16,7 @@ import uproot
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers import metadata
+from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.chunks import chunks
@@ -29,9 +30,8 @@ from agc_pipeline.readers.opening import (
     present_branches,
     unreadable,
 )
-from agc_pipeline.readers.remote import is_remote
 from agc_pipeline.readers.root_format import speed_up_uproot
-from agc_pipeline.readers.settings import NetworkSettings
+from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.readers.tuning import keep_freed_memory, without_garbage_collection
 
 # Of columns in memory at a time, at most.
@@ -63,13 +63,13 @@ class SkimContent:
     code: tuple[str, ...]
 
 
-def open_input(url: str, content: SkimContent, network: NetworkSettings | None = None) -> Any:
+def open_input(url: str, content: SkimContent, network: NetworkSettings = NETWORK) -> Any:
     """Open an input file that has all columns of the skim.
 
     Args:
         url: path or address of the file.
         content: of the skim.
-        network: time-outs for remote files; None leaves them to uproot.
+        network: of remote files.
 
     Returns:
         TTree or RNTuple; closing it closes the file.

@@ -14,7 +14,7 @@ from agc_pipeline import extras
 from agc_pipeline.doctor.findings import Finding, plain_address
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.learning.settings import TritonSettings
-from agc_pipeline.readers.remote import bound_xrootd
+from agc_pipeline.readers.xrootd import bound_xrootd
 
 _OK, _BAD_REQUEST = 200, 400
 _XROOTD_PORT = 1094

@@ -14,11 +14,13 @@ class Chunk(NamedTuple):
         path: of the file, or its address.
         edges: first event of each cluster in the range, and the event behind the last.
         branches: where the baskets are; None if uproot must look for them.
+        uuid: that ROOT gave the file, hexadecimal; nothing for other files.
     """
 
     path: str
     edges: tuple[int, ...]
     branches: dict[str, BranchMetadata] | None
+    uuid: str = ""
 
     @property
     def start(self) -> int:
@@ -49,7 +51,7 @@ def chunks(metadata: FileMetadata, *, chunk_size: int, chunk_bytes: int) -> list
         # A cluster that is too large is cut: its baskets are then read twice.
         edges = (start, *inside) if inside else (start, min(start + most, metadata.n_events))
         branches = _overlapping(metadata, start, edges[-1])
-        ranges.append(Chunk(metadata.path, edges, branches))
+        ranges.append(Chunk(metadata.path, edges, branches, metadata.uuid))
         start = edges[-1]
     return ranges
 

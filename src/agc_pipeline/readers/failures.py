@@ -40,6 +40,7 @@ class ReadError(InputError):
         error: what the library raised, "Type: message".
         transient: another attempt at the same address may succeed.
         events: range of entries that was being read; None for opening.
+        wait: seconds that the server asks to wait before another attempt; None if it does not.
     """
 
     def __init__(
@@ -51,11 +52,13 @@ class ReadError(InputError):
         error: str,
         transient: bool,
         events: tuple[int, int] | None = None,
+        wait: float | None = None,
     ) -> None:
         super().__init__(problem, place=place, remedy=remedy)
         self.error = error
         self.transient = transient
         self.events = events
+        self.wait = wait
 
     def __reduce__(self) -> tuple[object, ...]:
         rebuild = partial(
@@ -65,6 +68,7 @@ class ReadError(InputError):
             error=self.error,
             transient=self.transient,
             events=self.events,
+            wait=self.wait,
         )
         return (rebuild, (self.problem,))
 

@@ -20,6 +20,7 @@ from agc_pipeline.files import read_record, write_json
 from agc_pipeline.readers import parquet
 from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
 from agc_pipeline.readers.root_format import HEADER_BYTES, BranchMetadata, baskets_of, file_uuid
+from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.settings import Settings
 
 
@@ -75,18 +76,21 @@ def keep(metadata: FileMetadata, cache: Path | None) -> None:
         write_json(_record(metadata.path, cache), metadata.model_dump())
 
 
-def read(path: str, columns: Columns, layout: Layout) -> FileMetadata:
+def read(
+    path: str, columns: Columns, layout: Layout, network: NetworkSettings = NETWORK
+) -> FileMetadata:
     """Metadata of a file, from its header.
 
     Args:
         path: of the file, or its address.
         columns: what will be read and must be there.
         layout: of the file.
+        network: of remote files.
 
     Raises:
         InputError: if the file cannot be read, holds no such tree, or lacks a column.
     """
-    with open_tree(path, columns, layout) as tree:
+    with open_tree(path, columns, layout, network) as tree:
         return of_tree(tree, path, layout.branches(columns))
 
 
@@ -119,13 +123,15 @@ def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
         raise unreadable(path, error) from error
 
 
-def of_parquet(path: str, columns: Columns, layout: Layout) -> FileMetadata:
+def of_parquet(
+    path: str, columns: Columns, layout: Layout, network: NetworkSettings = NETWORK
+) -> FileMetadata:
     """Metadata of a Parquet file; its footer is read in no time.
 
     Raises:
         InputError: if the file cannot be read or lacks a column.
     """
-    n_events, size = parquet.inspect(path, columns, layout)
+    n_events, size = parquet.inspect(path, columns, layout, network)
     return FileMetadata(
         path=path,
         identity=None,

@@ -4,6 +4,7 @@ from typing import Any
 
 import awkward as ak
 from coffea.nanoevents import BaseSchema, NanoAODSchema, NanoEventsFactory
+from pyarrow.parquet import ParquetFile
 
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
@@ -50,7 +51,7 @@ def of_root(
 
 
 def of_parquet(
-    path: str,
+    file: ParquetFile,
     columns: Columns,
     layout: Layout,
     entries: tuple[int, int],
@@ -58,9 +59,9 @@ def of_parquet(
     flat: bool = False,
     **options: Any,
 ) -> Any:
-    """The same of a Parquet file."""
+    """The same of an open Parquet file."""
     factory = NanoEventsFactory.from_parquet(
-        path,
+        file,
         entry_start=entries[0],
         entry_stop=entries[1],
         schemaclass=BaseSchema if flat else _schema(layout),

@@ -18,9 +18,11 @@ from pydantic import NonNegativeInt
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers import addresses
 from agc_pipeline.readers.failures import Disagreement, ReadError, one_line
-from agc_pipeline.readers.remote import RemoteSource, is_remote
-from agc_pipeline.readers.settings import NetworkSettings
+from agc_pipeline.readers.http import HttpError
+from agc_pipeline.readers.remote import RemoteSource
+from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.settings import Settings
 
 
@@ -61,9 +63,11 @@ _TREES = (uproot.behaviors.TBranch.HasBranches, uproot.behaviors.RNTuple.HasFiel
 # supported, not a file, TLS needed, authentication failed
 # (XProtocol.hh of XRootD; all other numbers may be a matter of time).
 _XROOTD_FINAL = {3010, 3011, 3013, 3015, 3016, 3028, 3030}
-# HTTP: time-out, too early, too many requests; and all that are the server's fault.
-_HTTP_AGAIN = {408, 425, 429}
-_HTTP_SERVER_ERROR = 500
+_NOT_FOUND = {404, 410, 3011}
+# What uproot says of a file that begins as web pages do.
+_HTML = re.compile(r"first four bytes are b'\s*<(?:!d|!D|ht|HT)")
+_LATER = "try again later, or "
+_OTHER_MIRROR = "use another mirror (`input.mirror_order`)"
 
 
 def present_branches(tree: Any, columns: Columns, layout: Layout) -> list[str]:
@@ -76,7 +80,7 @@ def open_tree(
     url: str,
     columns: Columns,
     layout: Layout,
-    network: NetworkSettings | None = None,
+    network: NetworkSettings = NETWORK,
     *,
     remedy: str = "give files that have them",
 ) -> Any:
@@ -86,19 +90,16 @@ def open_tree(
         url: path or address of the file.
         columns: what must be there.
         layout: of the file.
-        network: time-outs for remote files; None leaves them to uproot.
+        network: of remote files.
         remedy: for a file that lacks a column.
 
     Raises:
         ReadError: if the file cannot be read.
         InputError: if it holds no such tree, or lacks a column.
     """
-    options = {} if network is None or not is_remote(url) else remote_options(network)
     with ExitStack() as open_files:
         try:
-            file = open_files.enter_context(
-                uproot.open({url: None}, array_cache=None, object_cache=None, **options)
-            )
+            file = open_files.enter_context(open_root(url, network))
             size, full_size = file.file.source.num_bytes, file.file.fEND
             if size < full_size:
                 raise InputError(
@@ -173,9 +174,21 @@ def check_branches(tree: Any, names: Sequence[str]) -> None:
             )
 
 
-def remote_options(network: NetworkSettings) -> dict[str, Any]:
-    """Options of ``uproot.open`` for a remote file."""
-    return {"handler": RemoteSource, "network": network}
+def open_root(url: str, network: NetworkSettings) -> Any:
+    """Open a ROOT file; what uproot raises is not changed.
+
+    Args:
+        url: path or address of the file.
+        network: of remote files.
+
+    Raises:
+        ConfigurationError: if it is no address that is read.
+    """
+    addresses.check(url, place="the address of a file")
+    options: dict[str, Any] = {}
+    if addresses.is_remote(url):
+        options = {"handler": RemoteSource, "network": network}
+    return uproot.open({url: None}, array_cache=None, object_cache=None, **options)
 
 
 def identity(tree: Any) -> Identity:
@@ -187,7 +200,7 @@ def identity(tree: Any) -> Identity:
     source = tree.file.source
     checksum = None
     if isinstance(source, RemoteSource):
-        checksum = source.info.get("ETag") or source.checksum()
+        checksum = source.checksum()
     return Identity(size=source.num_bytes, uuid=str(tree.file.uuid), checksum=checksum)
 
 
@@ -255,14 +268,25 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
         error: what was raised.
         events: range of entries that was being read; None for opening.
     """
-    if isinstance(error, FileNotFoundError) and isinstance(error.__cause__, READ_ERRORS):
-        # fsspec says so for whatever an HTTP server answers.
-        error = error.__cause__
-    if isinstance(error, FileNotFoundError) or _code(error) in {404, 3011}:
-        problem, remedy = "file not found", "check the path or the mirror"
-    elif _transient(error) and is_remote(url):
+    remote = addresses.is_remote(url)
+    if isinstance(error, FileNotFoundError) or _code(error) in _NOT_FOUND:
+        problem = "file not found"
+        remedy = error.remedy if isinstance(error, HttpError) else "check the path or the mirror"
+    elif _HTML.search(str(error)):
+        problem = f"a web page (HTML), not a ROOT file: {one_line(error)}"
+        remedy = "get the file itself: the server may have wanted a login"
+    elif isinstance(error, HttpError):
+        problem, remedy = str(error), error.remedy
+        if error.wait is not None:
+            problem = f"{problem}: the server asks to wait {error.wait:.0f} s"
+            remedy = f"try again later, or raise `delivery.network.patience`; or {_OTHER_MIRROR}"
+        elif error.again:
+            problem, remedy = f"the server does not answer: {problem}", f"{_LATER}{_OTHER_MIRROR}"
+        elif error.status is not None:
+            problem = f"the server refuses to give the file: {problem}"
+    elif _transient(error) and remote:
         problem = f"the server does not answer: {one_line(error)}"
-        remedy = "try again later, or another mirror (`input.mirror_order`)"
+        remedy = f"{_LATER}{_OTHER_MIRROR}"
     elif isinstance(error, Disagreement):
         # awkward adds lines about the call.
         problem = str(error).splitlines()[0]
@@ -283,14 +307,15 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
         place=url,
         remedy=remedy,
         error=one_line(error),
-        transient=is_remote(url) and _transient(error),
+        transient=remote and _transient(error),
+        wait=error.wait if isinstance(error, HttpError) else None,
         events=events,
     )
 
 
 def _code(error: BaseException) -> int | None:
     """Number in the answer of an HTTP or XRootD server."""
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, HttpError):
         return error.status
     answer = re.search(r"Server responded with an error: \[(\d+)\]", str(error))
     return int(answer[1]) if answer else None
@@ -298,8 +323,8 @@ def _code(error: BaseException) -> int | None:
 
 def _transient(error: BaseException) -> bool:
     """Whether reading from a server failed for a reason that may go away."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return error.status >= _HTTP_SERVER_ERROR or error.status in _HTTP_AGAIN
+    if isinstance(error, HttpError):
+        return error.again
     if isinstance(error, aiohttp.InvalidURL | FileNotFoundError | PermissionError):
         return False
     return isinstance(error, OSError | aiohttp.ClientError) and _code(error) not in _XROOTD_FINAL

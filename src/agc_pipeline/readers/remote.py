@@ -1,6 +1,8 @@
 """Reading byte ranges of remote files: bounded in time and in the bytes that are transferred."""
 
 import asyncio
+import io
+import logging
 import math
 import queue
 import time
@@ -8,7 +10,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import fsspec
@@ -16,7 +18,12 @@ import uproot
 from uproot.source.chunk import Chunk
 from uproot.source.futures import TrivialFuture
 
+from agc_pipeline.readers import addresses
+from agc_pipeline.readers.http import HttpError, HttpFile
 from agc_pipeline.readers.settings import NetworkSettings
+from agc_pipeline.readers.xrootd import XRootDFile
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Range = tuple[int, int]
@@ -27,7 +34,6 @@ _GAPS = 0.1
 
 # What is asked for at once, at most, and must arrive within the time of a request.
 _REQUEST_BYTES = 4 * 2**20
-_PARALLEL = 16
 
 # Ranges that were read last and may be needed again: baskets and pages on both sides of the
 # border between two chunks of events.
@@ -38,11 +44,6 @@ _CHECKSUM_SECONDS = 5.0
 
 # Beyond the time of a request, until a library that does not keep to it is given up.
 _MARGIN = 2.0
-
-
-def is_remote(url: str) -> bool:
-    """Whether an address is read over the network."""
-    return url.startswith(("http://", "https://", "root://", "roots://"))
 
 
 def joined(ranges: Sequence[Range]) -> list[Range]:
@@ -93,6 +94,25 @@ def requests(spans: Sequence[Range]) -> list[list[Range]]:
     return groups
 
 
+class _File(Protocol):
+    """A file on a server; its coroutines run on one event loop."""
+
+    size: int
+    beginning: bytes
+
+    async def open(self) -> None:
+        """Find out its size."""
+
+    async def ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        """The content of ranges, in order."""
+
+    async def checksum(self) -> str | None:
+        """What the server has at hand."""
+
+    async def close(self) -> None:
+        """Give up the connections."""
+
+
 class RemoteSource(uproot.source.chunk.Source):
     """What uproot reads a remote file through.
 
@@ -114,26 +134,22 @@ class RemoteSource(uproot.source.chunk.Source):
         self._closed = False
         self._request_timeout = network.request_timeout
         self._deadline = time.monotonic() + network.file_timeout
+        self._patience, self._pause = network.patience, network.backoff
         self._kept: OrderedDict[Range, bytes] = OrderedDict()
-        self.received = 0
-        self._fs, self._path = _file_system(file_path, network.request_timeout)
-        self.info: dict[str, Any] = self._wait(self._fs._info(self._path))
-        if self.info["size"] is None:
-            raise ValueError("the server does not tell the size of the file")
-        self._num_bytes = int(self.info["size"])
+        self._file = _remote_file(file_path, network)
+        self._loop = fsspec.asyn.get_loop()
+        try:
+            self._wait(self._file.open())
+        except BaseException:
+            self.close()
+            raise
+        self._num_bytes = self._file.size
+        self._beginning = self._file.beginning
+        self.received = len(self._beginning)
 
     def checksum(self) -> str | None:
-        """Checksum that the server gives, with its algorithm in front; None if it gives none.
-
-        HTTP servers are asked for their ETag with the size already; this is for XRootD.
-        """
-        if not hasattr(self._fs, "_checksum"):
-            return None
-        try:
-            algorithm, value = self._wait(self._fs._checksum(self._path), _CHECKSUM_SECONDS)
-        except OSError:
-            return None
-        return f"{algorithm}:{value}"
+        """Checksum or ETag that the server has at hand; None if it gives none."""
+        return self._wait(self._file.checksum(), _CHECKSUM_SECONDS)
 
     def chunk(self, start: int, stop: int) -> Chunk:
         """One range of bytes; shorter where the file ends before."""
@@ -176,18 +192,33 @@ class RemoteSource(uproot.source.chunk.Source):
         return found
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
-        starts, stops = zip(*ranges, strict=True)
-        paths = [self._path] * len(ranges)
-        read = self._fs._cat_ranges(
-            paths, list(starts), list(stops), batch_size=_PARALLEL, on_error="raise"
-        )
-        try:
-            data: list[bytes] = self._wait(read)
-        except (OSError, aiohttp.ClientError):
-            self.close()
-            raise
-        self.received += sum(map(len, data))
-        return data
+        if all(stop <= len(self._beginning) for _, stop in ranges):
+            return [self._beginning[start:stop] for start, stop in ranges]
+        while True:
+            try:
+                data = self._wait(self._file.ranges(ranges))
+            except HttpError as error:
+                if not self._waited(error):
+                    self.close()
+                    raise
+            except (OSError, aiohttp.ClientError):
+                self.close()
+                raise
+            else:
+                self.received += sum(map(len, data))
+                return data
+
+    def _waited(self, error: HttpError) -> bool:
+        """Wait as long as a busy server wants; False if it does not say, or wants too much."""
+        if error.wait is None:
+            return False
+        seconds = max(error.wait, self._pause)
+        self._patience -= seconds
+        if self._patience < 0 or time.monotonic() + seconds > self._deadline:
+            return False
+        log.warning("%s: %s, asking again in %.1f s", self._file_path, error, seconds)
+        time.sleep(seconds)
+        return True
 
     def _keep(self, found: dict[Range, bytes]) -> None:
         for wanted, data in found.items():
@@ -204,7 +235,7 @@ class RemoteSource(uproot.source.chunk.Source):
             call.close()
             raise TimeoutError("the time for the file is over (`delivery.network.file_timeout`)")
         limit = min(limit, self._request_timeout + _MARGIN, left)
-        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(call, limit), self._fs.loop)
+        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(call, limit), self._loop)
         try:
             # The loop itself may be caught in the library: don't wait for it without end.
             return future.result(limit + _MARGIN)
@@ -230,47 +261,55 @@ class RemoteSource(uproot.source.chunk.Source):
             self._closed = True
             self._kept.clear()
             # Nobody waits for a server that may be gone.
-            asyncio.run_coroutine_threadsafe(_disconnect(self._fs, self._path), self._fs.loop)
+            asyncio.run_coroutine_threadsafe(self._file.close(), self._loop)
 
 
-def _file_system(url: str, request_timeout: float) -> tuple[Any, str]:
-    """A file system of this file alone, and the path in it.
+class RemoteFile(io.RawIOBase):
+    """A remote file as libraries read that know nothing of servers.
 
-    A shared one would keep connections and open files that failed before.
+    Args:
+        source: closed with the file.
     """
-    options: dict[str, Any] = {"skip_instance_cache": True}
-    if url.startswith("root"):
-        bound_xrootd(request_timeout)
-        options["timeout"] = math.ceil(request_timeout)
-    else:
-        options["client_kwargs"] = {"timeout": aiohttp.ClientTimeout(total=request_timeout)}
-    fs, path = fsspec.core.url_to_fs(url, **options)
-    return fs, path
+
+    def __init__(self, source: RemoteSource) -> None:
+        self._source = source
+        self._position = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """The position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position."""
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.num_bytes}
+        self._position = origin[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """Read on, until the buffer is full or the file ends."""
+        stop = min(self._position + len(buffer), self._source.num_bytes)
+        if stop <= self._position:
+            return 0
+        data = self._source.chunk(self._position, stop).raw_data
+        buffer[: len(data)] = data
+        self._position = stop
+        return len(data)
+
+    def close(self) -> None:
+        """Close the source, too."""
+        self._source.close()
+        super().close()
 
 
-async def _disconnect(fs: Any, path: str) -> None:
-    """Close what a file system keeps open for later use."""
-    if fs.protocol == "root":
-        await fs._readonly_filehandle_cache._close(fs.unstrip_protocol(path), fs.timeout)
-    else:
-        await (await fs.set_session()).close()
-
-
-def bound_xrootd(request_timeout: float) -> None:
-    """Limit the time for which the XRootD library of this process tries a request.
-
-    Its defaults are minutes to half an hour. ``XRD_*`` variables of the environment win.
-    """
-    from XRootD.client import EnvPutInt  # noqa: PLC0415 - an optional dependency
-
-    seconds = max(1, math.ceil(request_timeout))
-    for name, value in {
-        "ConnectionWindow": seconds,
-        "ConnectionRetry": 1,
-        "RequestTimeout": seconds,
-        "StreamTimeout": seconds,
-        # For how long a server that did not answer is not asked again.
-        "StreamErrorWindow": 0,
-        "TimeoutResolution": 1,
-    }.items():
-        EnvPutInt(name, value)
+def _remote_file(url: str, network: NetworkSettings) -> _File:
+    if addresses.scheme(url) in addresses.HTTP:
+        return HttpFile(url, network)
+    return XRootDFile(url, network)

@@ -1,12 +1,15 @@
 """How files are read."""
 
+import re
 from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, field_validator
 
 from agc_pipeline.settings import Settings
 
 Format = Literal["ttree", "rntuple", "parquet"]
+
+_HOST = re.compile(r"(?:[a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class NetworkSettings(Settings):
@@ -18,6 +21,8 @@ class NetworkSettings(Settings):
         backoff_max: the most seconds between two rounds.
         request_timeout: seconds that a connection or one request may take.
         file_timeout: seconds that one file from one mirror may take.
+        patience: seconds in total that a server may ask to wait for a file (``Retry-After``).
+        token_hosts: ``HOST`` or ``HOST:PORT`` of the servers that get the user's bearer token.
     """
 
     attempts: PositiveInt
@@ -25,6 +30,22 @@ class NetworkSettings(Settings):
     backoff_max: PositiveFloat
     request_timeout: PositiveFloat
     file_timeout: PositiveFloat
+    patience: PositiveFloat = 300
+    token_hosts: tuple[str, ...] = ()
+
+    @field_validator("token_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is no host: write HOST or HOST:PORT in small letters")
+        return hosts
+
+
+# Where nothing else is configured.
+NETWORK = NetworkSettings(
+    attempts=3, backoff=2, backoff_max=60, request_timeout=60, file_timeout=3600
+)
 
 
 class ReadingSettings(Settings):

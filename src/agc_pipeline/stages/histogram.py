@@ -7,6 +7,7 @@ from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.provenance import provenance
+from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import (
     Options,
@@ -52,6 +53,11 @@ class HistogramOptions(Options):
 
     execution: HistogramSettings = runs_with(
         lambda plan: plan.config.histograms, "how to run, which changes no bin"
+    )
+    network: NetworkSettings | None = runs_with(
+        lambda plan: plan.config.delivery.network,
+        "how to read from servers, which changes no bin",
+        default=None,
     )
     models: Path | None = uses(
         lambda plan: plan.models_folder or [],
@@ -114,6 +120,7 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
         chunk_bytes=execution.chunk_bytes,
         cache=options.metadata,
         kind=delivered.format,
+        network=options.network or NETWORK,
     )
     archive = analyses.archive(settings.analysis) if execution.executor == "dask" else None
     with executor(execution, options.performance, archive) as pool:
