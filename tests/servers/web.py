@@ -1,20 +1,44 @@
-"""A web server with byte ranges, and folders that misbehave.
+"""A web server with byte ranges, and folders in which it does what servers out there do.
 
-Run as a program, it serves the folder ``argv[1]`` on port ``argv[2]``. ``/NAME`` is a file;
+Run as a program, it serves the folder ``argv[1]`` on port ``argv[2]``; ``WebThread`` does so in
+this process. ``/NAME`` is a file;
 
-    /busy-N/NAME    answers 503 to the first N requests
-    /halves/NAME    closes the connection in the middle of every answer
-    /whole/NAME     sends the whole file, whatever range is asked for
-    /secret/NAME    is forbidden
+    /busy-N/NAME          answers 503 to the first N requests
+    /later-N-WHEN/NAME    answers 429 to the first N requests, to come again in WHEN seconds; with
+                          WHEN "date", at a date a second ahead
+    /often-N-WHEN/NAME    the same, for one request of each N
+    /halves/NAME          closes the connection in the middle of every answer
+    /whole/NAME           sends the whole file, whatever range is asked for
+    /zipped/NAME          sends ranges of the compressed file
+    /star/NAME            tells the size only in the answer to HEAD
+    /sizeless/NAME        tells the size nowhere
+    /secret/NAME          is forbidden
+    /empty/NAME           has no bytes
+    /members/NAME         is for those with the token TOKEN; others are told so
+    /login/NAME           redirects others to a page where they may log in
+    /circle/NAME          redirects in a circle
+    /ticket/NAME          redirects to an address that is good for three requests, as dCache does
+    /to/NAME?to=URL       redirects to URL
 """
 
+import asyncio
+import gzip
+import ssl
 import sys
+import threading
 from collections import Counter
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
+from typing import Self
 
 from aiohttp import web
 
 from servers.process import ServerProcess
+
+TOKEN = "members-only-5b0c7d"  # noqa: S105 - of this server
+PAGE = "<!DOCTYPE html>\n<html><body>Please sign in</body></html>\n" * 50
+_TICKET = 3
 
 
 class WebServer(ServerProcess):
@@ -27,39 +51,184 @@ class WebServer(ServerProcess):
         return f"http://127.0.0.1:{port or self.port}/{name}"
 
 
-def application(files: Path) -> web.Application:
-    refused: Counter[str] = Counter()
+class WebThread:
+    """The server in a thread of this process.
 
-    async def serve(request: web.Request) -> web.StreamResponse:
+    Attributes:
+        seen: what was asked: method, path with query, and headers.
+        sent: bytes of whole files that went out.
+    """
+
+    def __init__(self, files: Path, tls: ssl.SSLContext | None = None) -> None:
+        self.behaviour = Behaviour(files)
+        self.seen = self.behaviour.seen
+        self._tls = tls
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _start(self) -> None:
+        self._runner = web.AppRunner(self.behaviour.application(), shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
+        await site.start()
+        self.port: int = self._runner.addresses[0][1]
+
+    def url(self, name: str, *, scheme: str | None = None, host: str = "127.0.0.1") -> str:
+        return f"{scheme or ('https' if self._tls else 'http')}://{host}:{self.port}/{name}"
+
+    def tokens(self) -> list[str | None]:
+        """The header that gives access, of each request."""
+        return [headers.get("Authorization") for _, headers in self.seen]
+
+
+class Behaviour:
+    """What the server does, by folder."""
+
+    def __init__(self, files: Path) -> None:
+        self.files = files
+        self.seen: list[tuple[str, dict[str, str]]] = []
+        self.sent = 0
+        self._asked: Counter[str] = Counter()
+
+    def application(self) -> web.Application:
+        made = web.Application()
+        made.router.add_get("/{path:.*}", self.serve)
+        return made
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        self.seen.append((f"{request.method} {request.path_qs}", dict(request.headers)))
         folder, _, name = request.match_info["path"].rpartition("/")
-        path = files / name
+        kind, *words = folder.split("-")
+        self._asked[request.path] += 1
+        path = self.files / name
+        if kind == "to":
+            raise web.HTTPFound(request.query["to"])
+        if name == "sign-in":
+            return web.Response(text=PAGE, content_type="text/html")
         if not path.is_file():
             raise web.HTTPNotFound
-        if folder == "secret":
-            raise web.HTTPForbidden
-        if folder.startswith("busy-") and refused[folder] < int(folder.removeprefix("busy-")):
-            refused[folder] += 1
+        answer = getattr(self, f"_{kind}", None)
+        return await answer(request, path, *words) if answer else web.FileResponse(path)
+
+    async def _busy(self, request: web.Request, path: Path, times: str) -> web.StreamResponse:
+        if self._asked[request.path] <= int(times):
             raise web.HTTPServiceUnavailable
-        if folder == "whole" and request.method == "GET":
-            return web.Response(body=path.read_bytes())
-        if folder == "halves" and request.method == "GET":
-            return await cut_off(request, path)
         return web.FileResponse(path)
 
-    made = web.Application()
-    made.router.add_get("/{path:.+}", serve)
-    return made
+    async def _later(self, request: web.Request, path: Path, n: str, when: str) -> web.FileResponse:
+        if self._asked[request.path] <= int(n):
+            raise web.HTTPTooManyRequests(headers={"Retry-After": _when(when)})
+        return web.FileResponse(path)
+
+    async def _often(self, request: web.Request, path: Path, n: str, when: str) -> web.FileResponse:
+        if self._asked[request.path] % int(n) == 0:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": _when(when)})
+        return web.FileResponse(path)
+
+    async def _halves(self, request: web.Request, path: Path) -> web.StreamResponse:
+        content = path.read_bytes()
+        wanted = content[request.http_range]
+        response = web.StreamResponse(
+            status=206,
+            headers={
+                "Content-Length": str(len(wanted)),
+                "Content-Range": _content_range(request, len(wanted), len(content)),
+            },
+        )
+        await response.prepare(request)
+        await response.write(wanted[: len(wanted) // 2])
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async def _whole(self, request: web.Request, path: Path) -> web.StreamResponse:
+        content = path.read_bytes()
+        response = web.StreamResponse(headers={"Content-Length": str(len(content))})
+        await response.prepare(request)
+        for start in range(0, len(content) if request.method == "GET" else 0, 1 << 16):
+            await response.write(content[start : start + (1 << 16)])
+            self.sent += 1 << 16
+        return response
+
+    async def _zipped(self, request: web.Request, path: Path) -> web.StreamResponse:
+        content = gzip.compress(path.read_bytes())
+        wanted = content[request.http_range]
+        return web.Response(
+            status=206,
+            body=wanted,
+            headers={
+                "Content-Encoding": "gzip",
+                "Content-Range": _content_range(request, len(wanted), len(content)),
+            },
+        )
+
+    async def _star(self, request: web.Request, path: Path) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.FileResponse(path)
+        wanted = path.read_bytes()[request.http_range]
+        headers = {"Content-Range": _content_range(request, len(wanted), "*")}
+        return web.Response(status=206, body=wanted, headers=headers)
+
+    async def _sizeless(self, request: web.Request, path: Path) -> web.StreamResponse:
+        if request.method == "HEAD":
+            raise web.HTTPMethodNotAllowed("HEAD", ["GET"])
+        return await self._star(request, path)
+
+    async def _secret(self, _request: web.Request, _path: Path) -> web.StreamResponse:
+        raise web.HTTPForbidden
+
+    async def _empty(self, _request: web.Request, _path: Path) -> web.StreamResponse:
+        raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": "bytes */0"})
+
+    async def _members(self, request: web.Request, path: Path) -> web.StreamResponse:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise web.HTTPUnauthorized(headers={"WWW-Authenticate": "Bearer"})
+        return web.FileResponse(path)
+
+    async def _login(self, request: web.Request, path: Path) -> web.StreamResponse:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise web.HTTPFound("/sign-in?state=0123456789abcdef0123")
+        return web.FileResponse(path)
+
+    async def _circle(self, request: web.Request, _path: Path) -> web.StreamResponse:
+        raise web.HTTPFound(f"{request.path}?token=around-and-around")
+
+    async def _ticket(self, request: web.Request, path: Path) -> web.StreamResponse:
+        number = request.query.get("ticket")
+        if number is None:
+            raise web.HTTPTemporaryRedirect(f"{request.path}?ticket={len(self.seen)}")
+        self._asked[number] += 1
+        if self._asked[number] > _TICKET:
+            raise web.HTTPForbidden
+        return web.FileResponse(path)
 
 
-async def cut_off(request: web.Request, path: Path) -> web.StreamResponse:
-    content = path.read_bytes()[request.http_range]
-    response = web.StreamResponse(status=206, headers={"Content-Length": str(len(content))})
-    await response.prepare(request)
-    await response.write(content[: len(content) // 2])
-    assert request.transport is not None
-    request.transport.close()
-    return response
+def _when(text: str) -> str:
+    if text != "date":
+        return text
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
+
+
+def _content_range(request: web.Request, length: int, size: int | str) -> str:
+    start = request.http_range.start or 0
+    return f"bytes {start}-{start + length - 1}/{size}"
 
 
 if __name__ == "__main__":
-    web.run_app(application(Path(sys.argv[1])), host="127.0.0.1", port=int(sys.argv[2]), print=None)
+    web.run_app(
+        Behaviour(Path(sys.argv[1])).application(),
+        host="127.0.0.1",
+        port=int(sys.argv[2]),
+        print=None,
+    )

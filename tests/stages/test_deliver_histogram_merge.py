@@ -75,12 +75,14 @@ class Chain:
             "allow_partial": changes.pop("allow_partial", False),
         }
         scoring = {"scorer": "xgboost", "triton": VALUES["learning"]["triton"]}
+        network = changes.pop("network", VALUES["delivery"]["network"])
         return self.command(
             "histogram",
             settings,
             models=models or "",
             scoring=scoring,
             execution=EXECUTION | changes,
+            network=network,
             performance=self.folder / f"{number}.html",
             manifest=self.folder / f"{number}.manifest.json",
             output=self.folder / f"{number}.histograms.json",
