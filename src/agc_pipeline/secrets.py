@@ -5,9 +5,18 @@ import re
 
 _HIDDEN = "***"
 
+# Names of credentials in addresses alone: elsewhere they are common words.
+_IN_ADDRESSES = (
+    r"tokens?|jwt|auth|authorization|oauth_token|policy|key-pair-id|macaroon|xrdhttptk|ticket"
+    r"|code|assertion|saml(?:request|response)|samlart|hdnea|hdnts|hdntl|__token__|__gda__"
+    r"|secret|passphrase|pass|pwd|pw|credentials?|session(?:id)?|sid|sas|api[-_]?token"
+    r"|private[-_]token|job[-_]token|deploy[-_]token|x-access-token|x-api-key|x-vault-token"
+)
+
 # Names of credentials in query strings, headers, JSON and YAML.
 _KEYS = (
-    r"x-amz-(?:signature|credential|security-token)|awsaccesskeyid|signature|authz|sig"
+    r"x-(?:amz|goog)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid"
+    r"|signature|authz|sig"
     r"|(?:access|refresh|bearer|id|session|security)[-_]?token|[\w-]*(?:access|secret|api)[-_]?key"
     r"(?:[-_]?id)?|client[-_]?secret|password|passwd|passphrase"
 )
@@ -27,8 +36,13 @@ _PATTERNS = (
     (re.compile(r"\beyJ[\w-]{6,}\.[\w-]{4,}(?:\.[\w-]*)?"), _HIDDEN),
     # An access key of AWS
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), _HIDDEN),
+    # An API key of Google
+    (re.compile(r"\bAIza[\w-]{35}"), _HIDDEN),
     # ?X-Amz-Signature=..., &authz=..., ?token=...
-    (re.compile(rf"([?&;](?:{_KEYS}|token)=)[^\s&;,#'\"<>]+", re.I), rf"\1{_HIDDEN}"),
+    (
+        re.compile(rf"([?&;#](?:amp;)?(?:{_KEYS}|{_IN_ADDRESSES})=)[^\s&;,#'\"<>]+", re.I),
+        rf"\1{_HIDDEN}",
+    ),
     # 'minio-secret-key': '...', password: ..., "token": "..."
     (
         re.compile(rf"(\b(?:{_KEYS})\b['\"]?\s*[:=]\s*)(['\"])(?:(?!\2).)*\2", re.I),

@@ -28,6 +28,22 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3MDAwMDAwMDB9.c2lnbmF0dXJl"
         ),
         ("root://host//f.root?authz=Bearer%20abc&x=1", "root://host//f.root?authz=***&x=1"),
         ("https://host/f?token=abc", "https://host/f?token=***"),
+        ("https://host/f?jwt=a.b.c&x=1", "https://host/f?jwt=***&x=1"),
+        ("https://host/f?x=1&auth=abc", "https://host/f?x=1&auth=***"),
+        (
+            "https://d1.cloudfront.net/f.root?Policy=eyJ_~&Signature=a-b~&Key-Pair-Id=K2J",
+            "https://d1.cloudfront.net/f.root?Policy=***&Signature=***&Key-Pair-Id=***",
+        ),
+        (
+            "https://h/f?X-Goog-Signature=0a&X-Goog-Date=1",
+            "https://h/f?X-Goog-Signature=***&X-Goog-Date=1",
+        ),
+        ("https://h/f?sv=2&sig=a%2B", "https://h/f?sv=2&sig=***"),
+        (
+            "http://pool:1094//f?xrdhttptk=abc&xrdhttptime=1",
+            "http://pool:1094//f?xrdhttptk=***&xrdhttptime=1",
+        ),
+        ("https://h/f#access_token=abc", "https://h/f#access_token=***"),
         (f"Authorization: Bearer {JWT}", "Authorization: Bearer ***"),
         ("authorization: bearer 0123456789abcdef", "authorization: bearer ***"),
         (f"rejected {JWT}, sorry", "rejected ***, sorry"),
