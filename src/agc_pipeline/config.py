@@ -29,7 +29,7 @@ from agc_pipeline.layers import Layer, Values
 from agc_pipeline.learning.settings import LearningSettings, Scorer
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.resources import ResourceSettings
-from agc_pipeline.settings import Settings, explain, unknown
+from agc_pipeline.settings import AtMost, Settings, explain, unknown
 from agc_pipeline.simulation import part as simulation_part
 from agc_pipeline.simulation.part import SimulationPart
 from agc_pipeline.validation.settings import ValidationSettings
@@ -77,8 +77,8 @@ class Configuration(Settings):
     analysis: str = Field(min_length=1)
     results: str = Field(min_length=1)
     input: Input
-    n_files_max_per_sample: int
-    files_per_job: PositiveInt | Literal["auto"]
+    n_files_max_per_sample: Annotated[int, AtMost(1e9, "-1 is all")]
+    files_per_job: Annotated[PositiveInt, AtMost(1e6, "one job reads them all")] | Literal["auto"]
     allow_partial: bool
     blinded: bool
     matrix: str = Field(min_length=1)

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from pydantic import Field, NonNegativeInt, PositiveFloat
+from pydantic import Field, PositiveFloat
 
 from agc_pipeline.declaration import Analysis, Dataset, Physics
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.readers import addresses
 from agc_pipeline.secrets import without_secrets
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import EventCount, Settings
 
 TREE = "Events"
 
@@ -33,7 +33,7 @@ class InputFile(Settings):
     """
 
     urls: tuple[str, ...] = Field(min_length=1)
-    n_events: NonNegativeInt | None = None
+    n_events: EventCount | None = None
     record: str | None = None
 
     @property

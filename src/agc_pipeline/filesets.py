@@ -10,7 +10,7 @@ from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, no
 from agc_pipeline.declaration import NOMINAL, Analysis, Dataset, Physics
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import read_json, read_record
-from agc_pipeline.settings import Settings, explain
+from agc_pipeline.settings import EventCount, Settings, explain
 
 
 class FilesetFile(Settings):
@@ -21,7 +21,7 @@ class FilesetFile(Settings):
     """
 
     object_path: str | None = None
-    num_entries: NonNegativeInt | None = None
+    num_entries: EventCount | None = None
     steps: list[tuple[NonNegativeInt, NonNegativeInt]] | None = None
     uuid: str | None = None
     record: str | None = None
@@ -41,7 +41,7 @@ class FilesetMetadata(Settings):
     process: str | tuple[str, ...] | None = None
     variation: str | None = None
     xsec_pb: PositiveFloat | None = None
-    n_events: NonNegativeInt | None = None
+    n_events: EventCount | None = None
 
 
 class FilesetEntry(Settings):
@@ -56,7 +56,7 @@ class FilesetEntry(Settings):
 class _Record(Settings, extra="ignore"):
     """What is read of the JSON beside a simulated file."""
 
-    n_events: NonNegativeInt
+    n_events: EventCount
 
 
 def read(path: Path, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles, ...]:

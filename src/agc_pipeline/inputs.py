@@ -2,20 +2,20 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, normalised
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import AtMost, EventCount, Settings
 
 
 class Block(Settings):
     """Files numbered consecutively from ``first``: ``{stem}_{number:04d}.root``."""
 
     stem: str
-    first: NonNegativeInt = 0
-    n_events: tuple[PositiveInt, ...] = Field(min_length=1)
+    first: Annotated[NonNegativeInt, AtMost(1e9, "no list is as long")] = 0
+    n_events: tuple[EventCount, ...] = Field(min_length=1)
 
 
 class FileList(Settings):
@@ -23,7 +23,7 @@ class FileList(Settings):
 
     folder: str = ""
     blocks: tuple[Block, ...] = ()
-    files: dict[str, NonNegativeInt | None] = Field(default_factory=dict)
+    files: dict[str, EventCount | None] = Field(default_factory=dict)
 
     def entries(self) -> list[tuple[str, int | None]]:
         """Paths below a mirror's prefix, with the number of events."""

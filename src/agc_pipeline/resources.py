@@ -3,9 +3,13 @@
 None of it changes a result.
 """
 
+from typing import Annotated
+
 from pydantic import NonNegativeInt, PositiveInt
 
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import AtMost, Settings
+
+_UNAVAILABLE = "no batch system gives as much, and the job would wait for ever"
 
 
 class ResourceRequest(Settings):
@@ -18,10 +22,10 @@ class ResourceRequest(Settings):
         minutes_per_file: additional run time for each input file of the job.
     """
 
-    mem_mb: PositiveInt
-    disk_mb: PositiveInt
-    minutes: PositiveInt
-    minutes_per_file: NonNegativeInt = 0
+    mem_mb: Annotated[PositiveInt, AtMost(1e8, _UNAVAILABLE)]
+    disk_mb: Annotated[PositiveInt, AtMost(1e10, _UNAVAILABLE)]
+    minutes: Annotated[PositiveInt, AtMost(1e6, _UNAVAILABLE)]
+    minutes_per_file: Annotated[NonNegativeInt, AtMost(1e5, _UNAVAILABLE)] = 0
 
     def at(self, attempt: int, *, files: int = 1) -> dict[str, int]:
         """The request at an attempt, with the names of the batch systems' plugins.

@@ -3,21 +3,76 @@
 import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
     WrapSerializer,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from agc_pipeline.errors import ConfigurationError
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AtMost:
+    """Bound of a number beyond which no job does what it says, or none ends.
+
+    Attributes:
+        limit: largest value.
+        reason: why, or what the value would cost, for the message.
+        excluded: whether the limit itself is too large.
+    """
+
+    limit: float
+    reason: str | Callable[[float], str]
+    excluded: bool = False
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def _checked(self, value: float) -> float:
+        if value > self.limit or (self.excluded and value == self.limit):
+            reason = self.reason if isinstance(self.reason, str) else self.reason(value)
+            bound = "below" if self.excluded else "at most"
+            raise ValueError(f"it must be {bound} {self.limit:g}: {reason}")
+        return value
+
+
+_WEEK = 7 * 24 * 3600
+# Time-outs and pauses, of which a week is more than any job has.
+Seconds = Annotated[PositiveFloat, AtMost(_WEEK, "no job waits longer than a week")]
+Attempts = Annotated[PositiveInt, AtMost(1000, "what failed a thousand times will fail again")]
+# Events at a time: a hundred million of one column of doubles are 0.8 GB.
+ChunkSize = Annotated[PositiveInt, AtMost(1e8, "their columns do not fit into memory")]
+EventCount = Annotated[NonNegativeInt, AtMost(1e12, "no file has as many events")]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def cost(seconds: float) -> Callable[[float], str]:
+    """What to say of a number of things that each take some seconds of a core."""
+
+    def told(number: float) -> str:
+        days = seconds * number / 86400
+        return f"{number:g} of them take some {days:,.0f} days of a core"
+
+    return told
+
 
 HIDDEN = "(not shown)"
 # Key of the context in which values are to be shown.

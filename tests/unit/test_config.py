@@ -3,8 +3,9 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 import yaml
@@ -14,7 +15,10 @@ import agc_pipeline
 from agc_pipeline import config
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.layers import merged
+from agc_pipeline.matrix.settings import MatrixSettings
 from agc_pipeline.plan import planned
+from agc_pipeline.settings import AtMost, Settings
+from agc_pipeline.starter.settings import StarterPhysics
 from conftest import ROOT, read_config
 
 
@@ -89,6 +93,90 @@ def test_a_wrong_value_gives_one_error_with_its_name_and_a_remedy(
     assert remedy in caught.value.remedy
     assert str(file) in caught.value.place
     assert max(map(len, str(caught.value).split("\n"))) < 300
+
+
+# Values of parameters and of axes, keywords, and what is xgboost's: any finite number may be meant.
+UNBOUNDED = {
+    "edges",
+    "start",
+    "bounds",
+    "keywords",
+    "hyperparameters",
+    "configuration",
+    "options",
+}
+
+
+def numbers(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Metadata of each number that an annotation allows, and of those of models in it."""
+    if get_origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        yield from numbers(inner, (*metadata, *more))
+    elif annotation in (int, float):
+        yield metadata
+    elif isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield from ()
+    else:
+        for part in get_args(annotation):
+            yield from numbers(part, metadata)
+
+
+def models(annotation: Any) -> Iterator[type[Settings]]:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models(part)
+
+
+def unbounded(model: type[Settings], place: str = "") -> Iterator[str]:
+    """Keys with numbers that may be as small or as large as one likes."""
+    for name, field in model.model_fields.items():
+        for metadata in numbers(field.annotation, tuple(field.metadata)):
+            low = any(hasattr(item, "ge") or hasattr(item, "gt") for item in metadata)
+            high = any(
+                isinstance(item, AtMost) or hasattr(item, "le") or hasattr(item, "lt")
+                for item in metadata
+            )
+            if not (low and high) and name not in UNBOUNDED:
+                yield f"{place}{name}"
+        for inner in models(field.annotation):
+            yield from unbounded(inner, f"{place}{name}.")
+
+
+def test_every_number_has_bounds() -> None:
+    assert set(unbounded(type(config.load(read_config())))) == {
+        # -1 is all, and a validator has the rest.
+        "n_files_max_per_sample"
+    }
+    assert not set(unbounded(MatrixSettings))
+    assert not set(unbounded(StarterPhysics))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("simulation.scale", 1e9, "1e+09 of them take some 5,787,037 days of a core"),
+        ("fit.toys.count", 1e11, "1e+11 of them take some 17,361 days of a core"),
+        ("fit.scan.points", 10**9, "1e+09 of them take some 1,157 days of a core"),
+        ("physics.selection.jet.btag_min", 7, "must be below 1: btagCSVV2 is at most 1"),
+        ("physics.selection.jet.btag_min", 1, "no jet would be tagged"),
+        ("physics.selection.electron.pt_min", 1e5, "no particle has as much"),
+        ("delivery.network.file_timeout", 1e300, "no job waits longer than a week"),
+        ("delivery.network.attempts", 10**6, "must be at most 1000"),
+        ("histograms.workers", 10**6, "one scheduler does not serve more"),
+        ("histograms.chunk_size", 10**15, "do not fit into memory"),
+        ("resources.deliver.mem_mb", 10**12, "no batch system gives as much"),
+        ("fit.toys.count", float("nan"), "finite number"),
+        ("simulation.scale", float("inf"), "finite number"),
+    ],
+)
+def test_what_a_job_cannot_do_is_refused_with_its_cost(
+    tmp_path: Path, key: str, value: Any, problem: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(config.read([own_file(tmp_path, key, value)], root=ROOT))
+    assert caught.value.problem.startswith(f"`{key}` cannot be ")
+    assert problem in caught.value.problem
 
 
 def test_every_error_names_the_file_or_command_that_the_value_came_from(tmp_path: Path) -> None:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
-from agc_pipeline.settings import Sensitive, Settings, Tls
+from agc_pipeline.settings import AtMost, ChunkSize, Seconds, Sensitive, Settings, Tls
 
 
 class _Dask(Settings):
@@ -16,7 +16,7 @@ class _Dask(Settings):
         performance_report: keep Dask's report of each job; its scheduler needs bokeh.
     """
 
-    timeout: PositiveFloat = 60
+    timeout: Seconds = 60
     adaptive: bool = False
     performance_report: bool = True
 
@@ -111,11 +111,11 @@ class HistogramSettings(Settings):
     """
 
     executor: Literal["iterative", "futures", "dask"]
-    workers: PositiveInt
+    workers: Annotated[PositiveInt, AtMost(4096, "one scheduler does not serve more")]
     dask: DaskSettings
     reader: Literal["auto", "coffea"]
-    chunk_size: PositiveInt
-    chunk_bytes: PositiveInt
+    chunk_size: ChunkSize
+    chunk_bytes: Annotated[PositiveInt, AtMost(1e12, "no node has as much memory")]
 
     @property
     def elsewhere(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import PositiveFloat
 
@@ -24,7 +24,7 @@ from agc_pipeline.declaration.selection import (
     Requirement,
     columns_of,
 )
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import AtMost, Settings
 
 Kind = Literal["object", "weight", "sample", "normalisation"]
 # Relative effect on a yield: of both signs, or down and up.
@@ -39,6 +39,13 @@ _LOADER = "agc_pipeline.analyses"
 # First entry of every cutflow.
 ALL_EVENTS = "all"
 
+Luminosity = Annotated[PositiveFloat, AtMost(1e9, "no collider delivers as much, in 1/pb")]
+# 100 mb is all that protons do.
+CrossSection = Annotated[PositiveFloat, AtMost(1e12, "protons are not as large, in pb")]
+# Of cuts, in GeV; half of what the LHC collides.
+Momentum = Annotated[PositiveFloat, AtMost(7000, "no particle has as much, in GeV")]
+Pseudorapidity = Annotated[PositiveFloat, AtMost(10, "no detector reaches as far")]
+
 
 class Physics(Settings):
     """What every analysis has in the ``physics:`` part of its configuration.
@@ -48,8 +55,8 @@ class Physics(Settings):
     cuts, and sizes of the variations computed from events.
     """
 
-    luminosity_per_pb: PositiveFloat | dict[str, PositiveFloat]
-    cross_sections_pb: dict[str, PositiveFloat]
+    luminosity_per_pb: Luminosity | dict[str, Luminosity]
+    cross_sections_pb: dict[str, CrossSection]
     selection: Settings
 
     def luminosity(self, era: str | None) -> float:

@@ -2,10 +2,8 @@
 
 from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt
-
 from agc_pipeline.readers.settings import Format, NetworkSettings, ReadingSettings
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import Attempts, ChunkSize, Seconds, Settings
 
 Backend = Literal["local", "servicex", "none"]
 Asked = Literal["auto", "local", "servicex", "none"]
@@ -26,8 +24,8 @@ class ServiceXSettings(Settings):
     endpoint: str | None
     codegen: str
     transport: Literal["LocalCache", "URLs"]
-    timeout: PositiveFloat
-    attempts: PositiveInt
+    timeout: Seconds
+    attempts: Attempts
 
 
 class DatasetDelivery(Settings):
@@ -53,7 +51,7 @@ class DeliverySettings(Settings):
 
     backend: Asked
     format: Format
-    chunk_size: PositiveInt
+    chunk_size: ChunkSize
     network: NetworkSettings
     servicex: ServiceXSettings
     datasets: dict[str, DatasetDelivery]

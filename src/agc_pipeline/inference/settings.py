@@ -4,11 +4,11 @@ It has parts, because they serve different rules: a change in how the minimum is
 fit, a change in the model makes a new workspace.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, PositiveInt
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import AtMost, Settings, cost
 
 
 class Pruning(Settings):
@@ -71,8 +71,8 @@ class MinimiserSettings(Settings):
 
     method: Literal["exact", "cabinetry"]
     max_distance: float = Field(gt=0, le=1e-14)
-    max_iterations: PositiveInt
-    starts: PositiveInt
+    max_iterations: Annotated[PositiveInt, AtMost(1e5, "a fit that converges takes some ten")]
+    starts: Annotated[PositiveInt, AtMost(1e4, cost(0.05))]
 
 
 class ScanSettings(Settings):
@@ -84,8 +84,8 @@ class ScanSettings(Settings):
         minos: asymmetric uncertainties of "all" parameters or of the one of interest, "poi".
     """
 
-    reach: float = Field(gt=0)
-    points: int = Field(ge=3)
+    reach: Annotated[PositiveFloat, AtMost(100, "no likelihood is known as far out")]
+    points: Annotated[int, Field(ge=3), AtMost(1e4, cost(0.1))]
     minos: Literal["all", "poi"]
 
 
@@ -97,8 +97,8 @@ class ToySettings(Settings):
         seed: of their random numbers.
     """
 
-    count: int = Field(ge=0)
-    seed: int = Field(ge=0)
+    count: Annotated[NonNegativeInt, AtMost(1e6, cost(0.015))]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
 
 
 Statistic = Literal["q", "qtilde"]
@@ -118,8 +118,8 @@ class LimitSettings(Settings):
 
     confidence: float = Field(gt=0, lt=1)
     statistic: Statistic
-    points: int = Field(ge=3)
-    max_significance: float = Field(gt=0)
+    points: Annotated[int, Field(ge=3), AtMost(1e4, cost(0.1))]
+    max_significance: Annotated[PositiveFloat, AtMost(100, "no data have such a signal")]
 
 
 class FitSettings(Settings):

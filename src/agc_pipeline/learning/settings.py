@@ -1,16 +1,17 @@
 """The ``learning:`` part of the configuration: training of models, and servers that score."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from agc_pipeline.secrets import without_secrets
-from agc_pipeline.settings import Settings, Tls
+from agc_pipeline.settings import AtMost, Attempts, Seconds, Seed, Settings, Tls
 
 # What computes the scores of the models of an analysis; "off" uses no models.
 Scorer = Literal["off", "xgboost", "triton"]
 
 
+_HYPERPARAMETER_MAX = 1e9
 # Parameters of xgboost that the training itself sets: others would change the kind of model, or
 # its bytes.
 _FIXED = {
@@ -42,20 +43,21 @@ class TrainingSettings(Settings):
         hyperparameters: of xgboost, passed on as they are.
     """
 
-    n_files_max: PositiveInt
-    n_events_max: PositiveInt
-    n_events_min: int = Field(ge=2)
-    seed: int = Field(ge=0, lt=2**31)
-    n_trees_max: PositiveInt
-    early_stopping: PositiveInt
+    n_files_max: Annotated[PositiveInt, AtMost(1e6, "one job reads them all")]
+    n_events_max: Annotated[PositiveInt, AtMost(1e8, "a million need 0.6 GB of memory")]
+    n_events_min: Annotated[int, Field(ge=2), AtMost(1e8, "no training has more")]
+    seed: Seed
+    n_trees_max: Annotated[PositiveInt, AtMost(1e5, "every event is scored by all of them")]
+    early_stopping: Annotated[PositiveInt, AtMost(1e5, "there are no more trees")]
     validation_fraction: float = Field(gt=0, lt=1)
     hyperparameters: dict[str, float | int | str]
 
     @field_validator("hyperparameters")
     @classmethod
-    def _no_fixed_parameters(
-        cls, value: dict[str, float | int | str]
-    ) -> dict[str, float | int | str]:
+    def _of_training(cls, value: dict[str, float | int | str]) -> dict[str, float | int | str]:
+        for name, number in value.items():
+            if isinstance(number, int | float) and abs(number) > _HYPERPARAMETER_MAX:
+                raise ValueError(f"{name} cannot be {number:g}")
         fixed = sorted(_FIXED & set(value))
         if fixed:
             raise ValueError(f"{', '.join(fixed)} cannot be set")
@@ -113,7 +115,7 @@ class ServedModel(Settings):
 
     model: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")
     versions: Versions
-    batch_size: PositiveInt
+    batch_size: Annotated[PositiveInt, AtMost(1e7, "gRPC has messages of 2 GB at most")]
 
 
 class TritonSettings(ServedModel):
@@ -129,9 +131,9 @@ class TritonSettings(ServedModel):
     """
 
     url: str = Field(pattern=r"^[^\s/@]+:[0-9]+$")
-    timeout: PositiveFloat
-    attempts: PositiveInt
-    backoff: PositiveFloat
+    timeout: Seconds
+    attempts: Attempts
+    backoff: Seconds
     tls: Tls | None
 
 

@@ -15,9 +15,10 @@ from pydantic import (
 )
 
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.settings import Settings, explain
+from agc_pipeline.settings import AtMost, Seconds, Seed, Settings, explain
 
 ENVIRONMENT = "environment"
+_TOLERANCE = "everything would be called equal"
 
 # Used in file names.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -61,8 +62,8 @@ class InputSettings(Settings):
     """
 
     datasets: tuple[str, ...] = Field(min_length=1)
-    showers: PositiveInt
-    seed: int = Field(ge=0, lt=2**31)
+    showers: Annotated[PositiveInt, AtMost(1e6, "a chunk of the simulation has no more")]
+    seed: Seed
 
 
 class CellsSettings(Settings):
@@ -88,8 +89,8 @@ class ToleranceSettings(Settings):
         fit: difference of a parameter or its uncertainty, relative to the uncertainty.
     """
 
-    histograms: NonNegativeFloat
-    fit: NonNegativeFloat
+    histograms: Annotated[NonNegativeFloat, AtMost(1, _TOLERANCE)]
+    fit: Annotated[NonNegativeFloat, AtMost(1, _TOLERANCE)]
 
 
 class TimingSettings(Settings):
@@ -103,8 +104,8 @@ class TimingSettings(Settings):
     """
 
     stages: tuple[str, ...]
-    repeats: PositiveInt
-    slower: PositiveFloat
+    repeats: Annotated[PositiveInt, AtMost(1000, "each runs the job in both environments")]
+    slower: Annotated[PositiveFloat, AtMost(100, "a job that is as slow is not compared")]
 
 
 class MatrixSettings(Settings):
@@ -131,7 +132,7 @@ class MatrixSettings(Settings):
     extras: tuple[str, ...]
     inputs: InputSettings
     target: str
-    timeout: PositiveFloat
+    timeout: Seconds
     run: dict[str, Any]
     environments: dict[Name, EnvironmentSettings] = Field(min_length=1)
     axes: dict[Name, dict[Name, dict[str, Any]]]

@@ -3,9 +3,9 @@
 import re
 from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt, field_validator
+from pydantic import field_validator
 
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import Attempts, ChunkSize, Seconds, Settings
 
 Format = Literal["ttree", "rntuple", "parquet"]
 
@@ -25,12 +25,12 @@ class NetworkSettings(Settings):
         token_hosts: ``HOST`` or ``HOST:PORT`` of the servers that get the user's bearer token.
     """
 
-    attempts: PositiveInt
-    backoff: PositiveFloat
-    backoff_max: PositiveFloat
-    request_timeout: PositiveFloat
-    file_timeout: PositiveFloat
-    patience: PositiveFloat = 300
+    attempts: Attempts
+    backoff: Seconds
+    backoff_max: Seconds
+    request_timeout: Seconds
+    file_timeout: Seconds
+    patience: Seconds = 300
     token_hosts: tuple[str, ...] = ()
 
     @field_validator("token_hosts")
@@ -56,5 +56,5 @@ class ReadingSettings(Settings):
         network: for files on servers.
     """
 
-    chunk_size: PositiveInt
+    chunk_size: ChunkSize
     network: NetworkSettings

@@ -1,10 +1,10 @@
 """The ``report:`` part of the configuration, and the settings of the stage."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import AtMost, Settings
 
 
 class Texts(Settings):
@@ -45,7 +45,7 @@ class ReportSettings(Settings):
     quantity: str
     energy: str
     correlation_min: float = Field(ge=0, lt=1)
-    ranked: PositiveInt
+    ranked: Annotated[PositiveInt, AtMost(1000, "a figure does not show more")]
     keywords: dict[str, tuple[str | float, ...]]
     texts: Texts = Texts()
 

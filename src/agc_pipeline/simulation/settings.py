@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import AtMost, Seed, Settings, cost
 from agc_pipeline.simulation.part import SimulationPart
 
 # Event numbers of a chunk start at its number times this.
@@ -77,7 +77,7 @@ class SimulationJob(Settings):
     """
 
     dataset: str
-    seed: int = Field(ge=0, lt=2**31)
+    seed: Seed
     muon_identification: bool
     first_chunk: NonNegativeInt
     n_chunks: PositiveInt
@@ -97,8 +97,8 @@ class SimulationSettings(SimulationPart):
 
     recipes: ClassVar[Recipes]
 
-    scale: PositiveFloat
-    seed: int = Field(ge=0, lt=2**31)
+    scale: Annotated[PositiveFloat, AtMost(1000, cost(500))]
+    seed: Seed
     muon_identification: bool
 
     def parts(self, dataset: str) -> int:

@@ -1,8 +1,12 @@
 """The ``validation:`` part of the configuration."""
 
+from typing import Annotated
+
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import AtMost, Settings
+
+_TOLERANCE = "everything would be called equal"
 
 
 class SameEvents(Settings):
@@ -17,9 +21,9 @@ class SameEvents(Settings):
             the difference over that of independent events.
     """
 
-    weight_precision: PositiveFloat
-    moved_entries: NonNegativeInt
-    moved_fraction: NonNegativeFloat
+    weight_precision: Annotated[PositiveFloat, AtMost(1, _TOLERANCE)]
+    moved_entries: Annotated[NonNegativeInt, AtMost(1e9, _TOLERANCE)]
+    moved_fraction: Annotated[NonNegativeFloat, AtMost(1, _TOLERANCE)]
     random_variance: float = Field(gt=0, le=1)
 
 
@@ -34,9 +38,9 @@ class OtherEvents(Settings):
         entries_min: effective entries below which a histogram is not compared.
     """
 
-    cdf_distance_max: PositiveFloat
-    acceptance_max: PositiveFloat
-    entries_min: PositiveInt
+    cdf_distance_max: Annotated[PositiveFloat, AtMost(1, _TOLERANCE)]
+    acceptance_max: Annotated[PositiveFloat, AtMost(100, _TOLERANCE)]
+    entries_min: Annotated[PositiveInt, AtMost(1e9, "nothing would be compared")]
 
 
 class ValidationSettings(Settings):

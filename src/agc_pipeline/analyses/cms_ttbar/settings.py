@@ -1,49 +1,55 @@
 """The ``physics:`` part of the configuration of this analysis."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
 
-from agc_pipeline.declaration import Physics
-from agc_pipeline.settings import Settings
+from agc_pipeline.declaration import Momentum, Physics, Pseudorapidity
+from agc_pipeline.settings import AtMost, Seed, Settings
 
 
 class ElectronCuts(Settings):
     """Good electrons; GeV."""
 
-    pt_min: PositiveFloat
-    abs_eta_max: PositiveFloat
+    pt_min: Momentum
+    abs_eta_max: Pseudorapidity
     cut_based: int = Field(ge=0, le=4)
-    sip3d_max: PositiveFloat
+    sip3d_max: Annotated[PositiveFloat, AtMost(1000, "no lepton has more")]
 
 
 class MuonCuts(Settings):
     """Good muons; GeV."""
 
-    pt_min: PositiveFloat
-    abs_eta_max: PositiveFloat
-    sip3d_max: PositiveFloat
-    relative_isolation_max: PositiveFloat
+    pt_min: Momentum
+    abs_eta_max: Pseudorapidity
+    sip3d_max: Annotated[PositiveFloat, AtMost(1000, "no lepton has more")]
+    relative_isolation_max: Annotated[PositiveFloat, AtMost(100, "no muon has more")]
 
 
 class JetCuts(Settings):
     """Good jets; GeV."""
 
-    pt_min: PositiveFloat
-    abs_eta_max: PositiveFloat
+    pt_min: Momentum
+    abs_eta_max: Pseudorapidity
     jet_id: int = Field(ge=0, le=7)
-    btag_min: float
-    n_min: int = Field(ge=3, description="the trijet needs three")
+    btag_min: Annotated[
+        float,
+        # NanoAOD has -10 where it is undefined.
+        Field(ge=-10),
+        AtMost(1, "btagCSVV2 is at most 1, and no jet would be tagged", excluded=True),
+    ]
+    # The trijet needs three.
+    n_min: Annotated[int, Field(ge=3), AtMost(20, "no event has as many jets")]
 
 
 class Variations(Settings):
     """Sizes of the variations that are computed from events."""
 
-    pt_scale: PositiveFloat
-    pt_resolution: PositiveFloat
-    pt_resolution_seed: int = Field(ge=0, lt=2**31)
-    btag_slope: PositiveFloat
-    btag_pt_reference: PositiveFloat
+    pt_scale: Annotated[float, Field(ge=0.5), AtMost(2, "no jet is measured as badly")]
+    pt_resolution: Annotated[PositiveFloat, AtMost(1, "no jet is measured as badly")]
+    pt_resolution_seed: Seed
+    btag_slope: Annotated[PositiveFloat, AtMost(1, "weights would be negative")]
+    btag_pt_reference: Momentum
     wjets_scale: float = Field(gt=0, lt=1)
 
 
@@ -68,7 +74,7 @@ class JetAssignment(Settings):
 
     n_jets_max: int = Field(ge=4, le=6)
     azimuth: Literal["wrapped", "reference"]
-    matching_delta_r: PositiveFloat
+    matching_delta_r: Annotated[PositiveFloat, AtMost(10, "every jet would match")]
 
 
 class TtbarPhysics(Physics):
