@@ -141,22 +141,22 @@ def test_a_folder_whose_name_another_module_has(tmp_path: Path) -> None:
     [
         ({"input": {"kind": "simulated"}}, "'simulated' is not for .*it has no simulation.py"),
         ({"input": {"kind": "published"}}, "'published' is not for .*it has no folder published"),
-        ({"simulation": {"scale": 1}}, "`simulation` cannot be .*has no simulation: it has no"),
+        ({"simulation": {"scale": 1}}, "`simulation` is wrong: .*has no simulation: it has no"),
         ({"validation": {"p_value_min": 1}}, "has no validation: it has no folder published"),
         ({"learning": {"models": None}}, "has no learning: it declares no learned observables"),
         ({"jet_assignment": "off"}, "unknown configuration key `jet_assignment`"),
         (
             {"physics": {"cross_sections_pb": {"Zlwo": 1}}},
-            r"unknown cross section 'Zlwo' \(did you mean Zlow\?\)",
+            r"unknown cross section 'Zlwo' in .* \(did you mean Zlow\?\)",
         ),
         (
             {"physics": {"luminosity_per_pb": {"2018": 1}}},
-            r"unknown era '2018' \(did you mean 201[67]\?\)",
+            r"unknown era '2018' in .* \(did you mean 201[67]\?\)",
         ),
         ({"physics": {"luminosity_per_pb": 5.0}}, "no luminosity for the era 2016, 2017"),
         (
             {"delivery": {"datasets": {"Z_hihg": {"backend": "local"}}}},
-            r"unknown dataset 'Z_hihg' \(did you mean Z_high\?\)",
+            r"unknown dataset 'Z_hihg' in .* \(did you mean Z_high\?\)",
         ),
     ],
 )
