@@ -66,8 +66,8 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         xml, submission = Path(temporary, "histfactory"), Path(temporary, "hepdata")
         xml.mkdir()
-        histfactory.write(content, xml)
-        differences = histfactory.differences(content, histfactory.read(xml))
+        names, lost = histfactory.write(content, xml)
+        write_json(xml / "names.json", names._asdict() | {"lost": lost})
         submission.mkdir()
         hepdata_tables = tables(fit, ranking, scan, settings.report.keywords)
         with atomic_path(options.archive) as archive:
@@ -83,7 +83,7 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
         _replace(submission, options.hepdata)
     record = {
         "workspace_digest": fit.workspace_digest,
-        "lost_in_xml": differences,
+        "lost_in_xml": lost,
         "tables": {name: list(columns) for name, columns in read.items()},
         "provenance": provenance(
             "preserve",
@@ -94,8 +94,8 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
     }
     write_json(options.output, record)
     log.info("%d tables for HEPData, valid", len(read))
-    for difference in differences:
-        log.info("not in the XML: %s", difference)
+    for entry in lost:
+        log.info("not in the XML: %s", entry)
 
 
 def _replace(source: Path, target: Path) -> None:
