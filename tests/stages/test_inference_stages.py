@@ -191,7 +191,14 @@ def preserve(folder: Path) -> str | None:
 def test_preservation(made: Path) -> None:
     assert preserve(made) is None
     record = read_json(made / "preservation.json")
-    assert record["lost_in_xml"] == []
+    # The model has samples that the luminosity does not scale, and bounds on it.
+    assert record["lost_in_xml"][-2:] == [
+        "b, small: ROOT scales it with the luminosity as well",
+        "bounds of lumi",
+    ]
+    names = read_json(made / "histfactory" / "names.json")
+    assert names["lost"] == record["lost_in_xml"]
+    assert names["parameters"]["scale"] == "alpha_scale"
     tables = hepdata.read(made / "hepdata")
     assert set(tables) == {
         *("Distribution a", "Distribution b", "Parameters", "Covariance", "Impacts"),

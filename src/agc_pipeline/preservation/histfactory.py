@@ -209,9 +209,11 @@ class _Writer:
         if poi is not None:
             ET.SubElement(element, "POI").text = poi
         for name, variable in self._names.parameters.items():
-            parameter = self._parameters[name]
+            parameter = self._parameters[name].ordered
             # Without an uncertainty, ROOT holds it as well.
-            held = parameter.fixed and self._settings.get(_modifier(name), {}).get("fixed", False)
+            held = parameter.fixed and bool(
+                {"fixed", "bounds"} & self._settings.get(_modifier(name), {}).keys()
+            )
             moved = not _several(name) and parameter.start != _start(variable, central)
             if held or (moved and variable.startswith(("alpha_", "Lumi"))):
                 setting = ET.SubElement(element, "ParamSetting")
@@ -251,7 +253,16 @@ def differences(ours: Workspace, theirs: Reading, translation: Names) -> list[st
         theirs: from its files.
         translation: the names in the files.
     """
-    return [*_contents(ours, theirs, translation), *_settings(ours, theirs, translation)]
+    constraints = [
+        f"Poisson terms of {name}"
+        for name, title in translation.modifiers.items()
+        if title in theirs.gaussian
+    ]
+    return [
+        *_contents(ours, theirs, translation),
+        *constraints,
+        *_settings(ours, theirs, translation),
+    ]
 
 
 def _contents(ours: Workspace, theirs: Reading, translation: Names) -> Iterator[str]:
@@ -325,7 +336,8 @@ def _settings(ours: Workspace, theirs: Reading, translation: Names) -> Iterator[
         yield f"parameter of interest {config['poi']}"
     entries = {entry["name"]: entry for entry in config["parameters"]}
     found: dict[str, None] = {}
-    for name, parameter in _parameters(ours).items():
+    for name, any_order in _parameters(ours).items():
+        parameter = any_order.ordered
         variable = theirs.variables[translation.parameters[name]]
         entry = entries.get(_modifier(name), {})
         if parameter.fixed != variable.fixed:
