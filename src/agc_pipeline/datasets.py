@@ -2,15 +2,19 @@
 
 import difflib
 import math
+import os
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveFloat
 
 from agc_pipeline.declaration import Analysis, Dataset, Physics
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.readers import addresses
+from agc_pipeline.readers.file_header import normalised_uuid, uuid_of
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import EventCount, Settings
 
@@ -22,6 +26,11 @@ EVENTS_PER_JOB = 1_000_000
 # Batch systems and Snakemake both take thousands of jobs well, and not tens of thousands.
 MAX_JOBS = 2000
 
+# Ports that addresses have if they name none.
+_PORTS = {"root": 1094, "roots": 1094, "http": 80, "https": 443}
+# Files whose headers are looked at before the first job: a second or two on slow disks.
+_HEADERS = 1000
+
 
 class InputFile(Settings):
     """One input file.
@@ -30,11 +39,13 @@ class InputFile(Settings):
         urls: where it can be had, in the order in which to try.
         n_events: number of entries it must have; None if only the file itself or ``record`` knows.
         record: JSON beside a simulated file, with ``n_events`` and ``n_generated``.
+        uuid: that ROOT must have given it; None if the list does not say.
     """
 
     urls: tuple[str, ...] = Field(min_length=1)
     n_events: EventCount | None = None
     record: str | None = None
+    uuid: str | None = None
 
     @property
     def source(self) -> str:
@@ -50,12 +61,14 @@ class DatasetFiles(Settings):
         xsec_pb: cross section in pb; None for collision data, which are as they are.
         luminosity_per_pb: of the era of the dataset, in 1/pb.
         files: at least one.
+        n_events: number of events of all files; None if the list does not say.
     """
 
     name: str
     xsec_pb: PositiveFloat | None
     luminosity_per_pb: PositiveFloat
     files: tuple[InputFile, ...] = Field(min_length=1)
+    n_events: NonNegativeInt | None = None
 
 
 def normalised(
@@ -63,6 +76,7 @@ def normalised(
     physics: Physics,
     files: Iterable[InputFile],
     xsec_pb: float | None = None,
+    n_events: int | None = None,
 ) -> DatasetFiles:
     """Files of a dataset, with the cross section and luminosity of the configuration.
 
@@ -71,6 +85,7 @@ def normalised(
         physics: of the configuration.
         files: of the dataset.
         xsec_pb: cross section in place of that of the configuration; None takes that.
+        n_events: of all files, if the list says it.
     """
     if dataset.kind == "simulation" and xsec_pb is None:
         xsec_pb = physics.cross_sections_pb[dataset.cross_section_name]
@@ -79,6 +94,7 @@ def normalised(
         xsec_pb=xsec_pb,
         luminosity_per_pb=physics.luminosity(dataset.era),
         files=tuple(files),
+        n_events=n_events,
     )
 
 
@@ -87,7 +103,11 @@ def take(datasets: tuple[DatasetFiles, ...], n_files_max: int) -> tuple[DatasetF
     if n_files_max == -1:
         return datasets
     return tuple(
-        dataset.model_copy(update={"files": dataset.files[:n_files_max]}) for dataset in datasets
+        # The number of events of all files says nothing of some.
+        dataset.model_copy(update={"files": dataset.files[:n_files_max], "n_events": None})
+        if len(dataset.files) > n_files_max
+        else dataset
+        for dataset in datasets
     )
 
 
@@ -192,15 +212,80 @@ def checked(datasets: list[DatasetFiles], *, place: str) -> tuple[DatasetFiles, 
                     "`delivery.network.token_hosts`",
                 )
     names = Counter(dataset.name for dataset in datasets)
-    files = Counter(file.source for dataset in datasets for file in dataset.files)
-    repeated = [name for name, count in (names + files).items() if count > 1]
+    repeated = [name for name, count in names.items() if count > 1]
     if repeated:
-        raise ConfigurationError(
-            f"listed more than once: {', '.join(repeated)}",
-            place=place,
-            remedy="remove the duplicates: their events would be counted twice",
-        )
+        raise _twice(", ".join(repeated), place=place)
+    files = [file for dataset in datasets for file in dataset.files]
+    listed: dict[str, InputFile] = {}
+    for file in files:
+        for url in {_place(url) for url in file.urls}:
+            other = listed.setdefault(url, file)
+            if other is not file:
+                raise _twice(_both(other.source, file.source), place=place)
+    _once({file.source: normalised_uuid(file.uuid) for file in files}, place=place)
     return tuple(datasets)
+
+
+def check_origins(datasets: Iterable[DatasetFiles], *, place: str) -> None:
+    """Compare the files on this machine by what ROOT wrote into their headers.
+
+    Copies and links have other names and the same UUID. It is also looked at where a file comes
+    from a server, when all of them have been read.
+
+    Args:
+        datasets: with their files.
+        place: where they are listed, for errors.
+
+    Raises:
+        ConfigurationError: if a file is listed twice, or is not the one that the list names.
+    """
+    files = [file for dataset in datasets for file in dataset.files if file.record is None]
+    local = [file for file in files if "://" not in file.source][:_HEADERS]
+    uuids = {file.source: uuid_of(Path(file.source)) for file in local}
+    for file in local:
+        found, expected = uuids[file.source], normalised_uuid(file.uuid)
+        if None not in (found, expected) and found != expected:
+            raise ConfigurationError(
+                f"the file {file.source} has the UUID {found}, the list says {expected}",
+                place=place,
+                remedy="correct the address or the `uuid`: the list was made of another file",
+            )
+    _once(
+        {file.source: uuids.get(file.source) or normalised_uuid(file.uuid) for file in files},
+        place=place,
+    )
+
+
+def _once(uuids: Mapping[str, str | None], *, place: str) -> None:
+    """Refuse a file that is listed under two addresses."""
+    sources: dict[str, str] = {}
+    for source, uuid in uuids.items():
+        if uuid is not None and sources.setdefault(uuid, source) != source:
+            raise _twice(f"{_both(sources[uuid], source)}, the UUID {uuid}", place=place)
+
+
+def _twice(what: str, *, place: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"listed more than once: {what}",
+        place=place,
+        remedy="remove the duplicates: their events would be counted twice",
+    )
+
+
+def _both(one: str, other: str) -> str:
+    return one if one == other else f"{one} and {other} are the same file"
+
+
+def _place(url: str) -> str:
+    """An address in one of the ways in which it can be written; of a link, what it points to."""
+    scheme = addresses.scheme(url)
+    if scheme in ("", addresses.LOCAL):
+        return os.path.realpath(urlsplit(url).path if scheme else url)
+    parts = urlsplit(url)
+    spoken = addresses.HTTP.get(scheme, scheme)
+    host = parts.netloc.lower().removesuffix(f":{_PORTS.get(spoken)}")
+    path = re.sub("/+", "/", parts.path)
+    return f"{spoken}://{host}{path}{'?' * bool(parts.query)}{parts.query}"
 
 
 def watched(files: Iterable[InputFile]) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, TypeAdapter, ValidationError
 
@@ -16,8 +17,14 @@ from agc_pipeline.settings import EventCount, Settings, explain
 class FilesetFile(Settings):
     """Value of one file in a coffea fileset, as coffea's preprocessing writes it.
 
-    ``record`` is ours: the JSON beside a file of which events were dropped before, with
-    ``n_events`` and the ``n_generated`` that it stands for.
+    Attributes:
+        object_path: name of the tree.
+        num_entries: number of events that the file must have.
+        steps: ranges of events to process at a time; they must be all of the file, one behind the
+            other, and say how many events there are.
+        uuid: that ROOT must have given the file.
+        record: ours: the JSON beside a file of which events were dropped before, with ``n_events``
+            and the ``n_generated`` that it stands for.
     """
 
     object_path: str | None = None
@@ -45,11 +52,18 @@ class FilesetMetadata(Settings):
 
 
 class FilesetEntry(Settings):
-    """One dataset in a fileset: files as in coffea, path to tree name, or to a description."""
+    """One dataset in a fileset.
+
+    Attributes:
+        files: as in coffea, path to tree name, or to a description.
+        metadata: of all files.
+        format: of the files; ROOT only.
+        form: types of the columns, which coffea keeps; the files say it, too.
+    """
 
     files: dict[str, str | FilesetFile] = Field(min_length=1)
     metadata: FilesetMetadata = FilesetMetadata()
-    format: str | None = None
+    format: Literal["root"] | None = None
     form: str | None = None
 
 
@@ -88,7 +102,7 @@ def read(path: Path, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles
                 remedy="remove `metadata.xsec_pb`",
             )
         files = _files(name, entry, path, tree=analysis.layout.tree)
-        datasets.append(normalised(dataset, physics, files, xsec_pb))
+        datasets.append(normalised(dataset, physics, files, xsec_pb, entry.metadata.n_events))
     return checked(datasets, place=str(path))
 
 
@@ -124,7 +138,8 @@ def _description(file: InputFile, analysis: Analysis, folder: Path) -> dict[str,
         described["record"] = _seen_from(folder, file.record)
         if Path(file.record).exists():
             n_events = read_record(_Record, Path(file.record), "a record of events").n_events
-    return {**described, "num_entries": n_events}
+    described["num_entries"] = n_events
+    return described if file.uuid is None else {**described, "uuid": file.uuid}
 
 
 def _metadata(dataset: DatasetFiles, analysis: Analysis) -> dict[str, object]:
@@ -135,6 +150,8 @@ def _metadata(dataset: DatasetFiles, analysis: Analysis) -> dict[str, object]:
     metadata["variation"] = own.variation
     if dataset.xsec_pb is not None:
         metadata["xsec_pb"] = dataset.xsec_pb
+    if dataset.n_events is not None:
+        metadata["n_events"] = dataset.n_events
     return metadata
 
 
@@ -185,8 +202,9 @@ def _files(name: str, entry: FilesetEntry, path: Path, *, tree: str) -> tuple[In
         files.append(
             InputFile(
                 urls=(_relative_to(path.parent, url),),
-                n_events=described.num_entries,
+                n_events=_events(url, described, path),
                 record=None if record is None else _relative_to(path.parent, record),
+                uuid=described.uuid,
             )
         )
     n_events = entry.metadata.n_events
@@ -194,13 +212,37 @@ def _files(name: str, entry: FilesetEntry, path: Path, *, tree: str) -> tuple[In
         files = [files[0].model_copy(update={"n_events": n_events})]
     counts = [file.n_events for file in files]
     total = sum(count for count in counts if count is not None)
-    if n_events is not None and None not in counts and total != n_events:
+    if n_events is not None and (total > n_events if None in counts else total != n_events):
+        more = " or more" * (None in counts)
         raise ConfigurationError(
-            f"dataset {name} states n_events {n_events}, its files add up to {total}",
+            f"dataset {name} states n_events {n_events}, its files add up to {total}{more}",
             place=str(path),
             remedy="correct `metadata.n_events` or the `num_entries` of its files",
         )
     return tuple(files)
+
+
+def _events(url: str, described: FilesetFile, path: Path) -> int | None:
+    """Number of events that the description of a file promises.
+
+    Raises:
+        ConfigurationError: if its steps are a part of the events, or more than there are.
+    """
+    steps, n_events = described.steps, described.num_entries
+    if steps is None:
+        return n_events
+    edges = [0, *(stop for _, stop in steps)]
+    if [start for start, _ in steps] != edges[:-1] or n_events not in (None, edges[-1]):
+        ranges = ", ".join(f"{start} to {stop}" for start, stop in steps[:3])
+        of_all = "" if n_events is None else f" of {n_events}"
+        raise ConfigurationError(
+            f"the steps of {url} are not all of its events, one behind the other: {ranges}"
+            f"{', ...' * (len(steps) > 3)}{of_all}",
+            place=str(path),
+            remedy="remove `steps`: whole files are processed, and what they stand for is counted "
+            "in whole files",
+        )
+    return edges[-1]
 
 
 def _relative_to(folder: Path, url: str) -> str:

@@ -17,6 +17,7 @@ from agc_pipeline.datasets import (
     DatasetFiles,
     InputFile,
     batches,
+    check_origins,
     complete_data,
     files_per_job,
     normalised,
@@ -39,7 +40,7 @@ from agc_pipeline.layers import Values
 from agc_pipeline.learning.models import CARD, PARITIES
 from agc_pipeline.learning.models import read as read_models
 from agc_pipeline.learning.settings import LearningSettings
-from agc_pipeline.simulation.part import SimulationPart, module
+from agc_pipeline.simulation.part import SimulationPart, check_contents, module
 
 # Simulated files are small, and their events are not known before: the default run has a job for
 # each dataset.
@@ -290,13 +291,33 @@ class Plan:
                 "tracking", setting="learning.training.tracking", alternative="set it to null"
             )
 
+    @property
+    def _list(self) -> str:
+        """Where the input is listed, for errors."""
+        source = self.config.input
+        return source.path if isinstance(source, FilesetInput) else "input.datasets"
+
+    def _check_simulation(self) -> None:
+        """Check that simulated files have all that the selection takes.
+
+        Raises:
+            ConfigurationError: if a cut is looser than the files are.
+        """
+        if not self.simulates:
+            return
+        selection = self.analysis.selection(self.physics["selection"])
+        for name in self.datasets:
+            dataset = self.analysis.dataset(name)
+            check_contents(self.simulation.contents, self.analysis, selection, dataset)
+
     def check(self) -> None:
         """Check the input and models that were given, so that wrong ones are told before any job.
 
         Raises:
             PipelineError: if something is missing, or not the right one.
         """
-        self.datasets  # noqa: B018 - lists the input
+        check_origins(self.datasets.values(), place=self._list)
+        self._check_simulation()
         self.check_packages()
         if self.published:
             # It imports hist, and most runs do not start from them.

@@ -251,6 +251,30 @@ def test_skim_deleted_behind_our_back(chain: Chain, good: Path, tmp_path: Path) 
     assert chain.histogram() is None
 
 
+def test_a_file_under_two_addresses_is_refused_when_all_are_read(
+    chain: Chain, good: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.root"
+    write_nanoaod(other, toy.events(20, seed=2))
+    files = [good, other, f"file://{good}"]
+    assert chain.deliver(files) is None
+    assert chain.histogram() is None
+    chain.result()
+    message = chain.merge(3)
+    assert message is not None
+    assert f"{good} and file://{good} are the same file" in message
+    assert not (tmp_path / "histograms.root").exists()
+    # The list's own number of all events is compared however many files there are.
+    assert chain.deliver(files[:2]) is None
+    assert chain.histogram() is None
+    chain.result()
+    dataset = {"xsec_pb": 729.84, "luminosity_per_pb": 3378, "n_files": 2}
+    assert chain.merge(2, datasets={"ttbar__nominal": dataset | {"n_events": 70}}) is None
+    message = chain.merge(2, datasets={"ttbar__nominal": dataset | {"n_events": 5000}})
+    assert message is not None
+    assert "the 2 files have 70 events, the list of files says 5000" in message
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
 def test_unwritable_output(chain: Chain, good: Path, tmp_path: Path) -> None:
     locked = tmp_path / "locked"

@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 
 from agc_pipeline.analyses.cms_ttbar import ANALYSIS
 from agc_pipeline.analyses.cms_ttbar.simulation import RECIPES, Simulation
+from agc_pipeline.config import load
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.plan import Plan
 from agc_pipeline.simulation.settings import SimulationJob
+from conftest import read_config
 
 SCALES = st.floats(0.001, 30)
 
@@ -69,3 +72,38 @@ def test_unknown_dataset() -> None:
     with pytest.raises(ConfigurationError, match="'ttbar__nominl'") as caught:
         settings(1.0).parts("ttbar__nominl")
     assert "ttbar__nominal" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "problem"),
+    [
+        ("electron", {"pt_min": 20}, "electrons with pt > 20, and .* only where pt > 25"),
+        ("muon", {"pt_min": 24.9}, "muons with pt > 24.9"),
+        ("electron", {"abs_eta_max": 2.5}, r"electrons with abs\(eta\) < 2.5"),
+        # Jets are varied by factors of 0.7 to 1.3, and all there from 20 GeV on.
+        ("jet", {"pt_min": 25}, "jets with pt > 25 under variations by factors of 0.7 to 1.3"),
+        ("jet", {"abs_eta_max": 2.7}, "jets with"),
+    ],
+)
+def test_a_selection_of_more_than_is_simulated_is_refused(
+    part: str, change: dict[str, float], problem: str
+) -> None:
+    values = read_config()
+    values["physics"]["selection"][part] |= {
+        "electron": {"pt_min": 25},
+        "muon": {"pt_min": 26},
+        "jet": {"pt_min": 26.01, "abs_eta_max": 2.6, "n_min": 3},
+    }[part]
+    Plan(load(values)).check()
+    values["physics"]["selection"][part] |= change
+    with pytest.raises(ConfigurationError, match=problem):
+        Plan(load(values)).check()
+    # Files of others have what they have.
+    dataset = {"ttbar__nominal": {"files": {"a.root": None}}}
+    values["input"] = {
+        "kind": "files",
+        "mirrors": {"disk": "data"},
+        "mirror_order": ["disk"],
+        "datasets": dataset,
+    }
+    Plan(load(values)).check()

@@ -17,7 +17,7 @@ from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.delivery.store import Store
 from agc_pipeline.errors import InputError
-from agc_pipeline.readers.opening import check_entries, identity
+from agc_pipeline.readers.opening import check_entries, check_uuid, identity
 from agc_pipeline.readers.settings import ReadingSettings
 
 log = logging.getLogger(__name__)
@@ -146,6 +146,7 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
     content = task.content
     with open_input(url, content, task.reading.network) as tree:
         check_entries(tree.num_entries, promised(file)[0], url=url)
+        check_uuid(str(tree.file.uuid), file.uuid, url=url)
         counts = write_skim(
             tree,
             content,
@@ -182,6 +183,7 @@ def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
     with open_input(url, content, task.reading.network) as tree:
         entries = tree.num_entries
         check_entries(entries, promised(file)[0], url=url)
+        check_uuid(str(tree.file.uuid), file.uuid, url=url)
         compare_counters(tree, content, url, task.reading.chunk_size)
         origin, weights = identity(tree), _sum_of_weights(content, tree)
     task.progress.advance(entries, 0)

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import NonNegativeInt
+
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.errors import InputError
-from agc_pipeline.files import read_json
+from agc_pipeline.files import read_record
 from agc_pipeline.readers.failures import Failure, Undelivered
+from agc_pipeline.settings import Settings
 
 # What a backend gives for each file, as it comes.
 Results = Iterator[tuple[InputFile, Delivered | InputError]]
@@ -72,11 +75,30 @@ class Outcome:
 
 
 def promised(file: InputFile) -> tuple[int | None, int | None]:
-    """Entries that the file must have, and generated events that it stands for."""
+    """Entries that the file must have, and generated events that it stands for.
+
+    Raises:
+        InputError: if the record of a simulated file holds something else, or another number than
+            the list of files.
+    """
     if file.record is None:
         return file.n_events, file.n_events
-    record = read_json(Path(file.record))
-    return record["n_events"], record["n_generated"]
+    record = read_record(_Record, Path(file.record), "a record of simulated events")
+    if file.n_events not in (None, record.n_events):
+        raise InputError(
+            f"the record of {file.source} says {record.n_events} events, the list of files "
+            f"{file.n_events}",
+            place=file.record,
+            remedy="correct the number in the list, or remove it",
+        )
+    return record.n_events, record.n_generated
+
+
+class _Record(Settings, extra="ignore"):
+    """What is read of the JSON beside a simulated file."""
+
+    n_events: NonNegativeInt
+    n_generated: NonNegativeInt
 
 
 def entry(file: InputFile, *, before: int, **facts: Any) -> Delivered:

@@ -107,6 +107,8 @@ def _stem(file: InputFile) -> str:
 def _identity(file: InputFile) -> dict[str, Any]:
     """What can be told of an input file without asking a server."""
     known: dict[str, Any] = {"source": file.source, "n_events": file.n_events}
+    if file.uuid is not None:
+        known["uuid"] = file.uuid
     if file.record is not None:
         known["record"] = file_digest(Path(file.record))
     if "://" not in file.source and Path(file.source).exists():

@@ -18,8 +18,9 @@ from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.readers import parquet
+from agc_pipeline.readers.file_header import HEADER_BYTES, file_uuid
 from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
-from agc_pipeline.readers.root_format import HEADER_BYTES, BranchMetadata, baskets_of, file_uuid
+from agc_pipeline.readers.root_format import BranchMetadata, baskets_of
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.settings import Settings
 

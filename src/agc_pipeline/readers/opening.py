@@ -20,6 +20,7 @@ from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import InputError
 from agc_pipeline.readers import addresses
 from agc_pipeline.readers.failures import Disagreement, ReadError, one_line
+from agc_pipeline.readers.file_header import normalised_uuid
 from agc_pipeline.readers.http import HttpError
 from agc_pipeline.readers.remote import RemoteSource
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
@@ -257,6 +258,25 @@ def check_entries(found: int, expected: int | None, *, url: str) -> None:
             f"the file has {found} events, the configuration says {expected}",
             place=url,
             remedy="correct the number, or get an intact copy of the file",
+        )
+
+
+def check_uuid(found: str, expected: str | None, *, url: str) -> None:
+    """Compare the UUID of a file with the one in the list of files.
+
+    Args:
+        found: that the file has.
+        expected: in the list; None does not compare.
+        url: of the file.
+
+    Raises:
+        InputError: if they differ.
+    """
+    if normalised_uuid(expected) not in (None, normalised_uuid(found)):
+        raise InputError(
+            f"the file has the UUID {found}, the list of files says {expected}",
+            place=url,
+            remedy="correct the address or the `uuid`: the list was made of another file",
         )
 
 

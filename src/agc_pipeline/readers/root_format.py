@@ -7,9 +7,9 @@ big-endian, but the sizes of compressed blocks.
 ==================  ================================================  ============================
 what                relied on                                         where it does not hold
 ==================  ================================================  ============================
-start of a file     ``TFile::WriteHeader``: "root", version (beyond   cached metadata are used as
-                    2 GB 1,000,000 more), positions of 4 or 8         long as size, time and these
-                    bytes, version of the UUID, UUID                  bytes are the same
+start of a file     ``TFile::WriteHeader``, see ``file_header``       cached metadata are used as
+                                                                      long as size, time and these
+                                                                      bytes are the same
 baskets of a        ``TBranch`` 10 to 13 (ROOT 5 and 6) as uproot 5   ``baskets_of`` gives None, and
 branch              reads it: ``fBasketSeek``, ``fBasketBytes``,      uproot reads the columns of
                     ``fEntryOffsetLen``; plain numbers and lists of   the file
@@ -51,11 +51,6 @@ from agc_pipeline.compiling import kernel
 from agc_pipeline.readers.columns import Array
 from agc_pipeline.settings import Settings
 
-# Headers of files up to the UUID, for those below and above 2 GB.
-_SMALL_HEADER = struct.Struct(">4siiiiiiiBiiiH16s")
-_LARGE_HEADER = struct.Struct(">4siiqqiiiBiqiH16s")
-_FIRST_LARGE_VERSION = 1_000_000
-HEADER_BYTES = _LARGE_HEADER.size
 # Start and end of the key of a basket: its bytes, uncompressed bytes and length of the key; number
 # of events, and length of key and values without the offsets behind them.
 _KEY_START = struct.Struct(">ixxi4xh")
@@ -88,22 +83,6 @@ class BranchMetadata(Settings):
     entries: tuple[NonNegativeInt, ...]
     seeks: tuple[NonNegativeInt, ...]
     sizes: tuple[NonNegativeInt, ...]
-
-
-def file_uuid(header: bytes) -> str | None:
-    """UUID that ROOT gave a file when it was written, hexadecimal.
-
-    Args:
-        header: the first ``HEADER_BYTES`` of the file.
-
-    Returns:
-        None if the file is too short for one of ROOT.
-    """
-    if len(header) < HEADER_BYTES:
-        return None
-    large = struct.unpack_from(">i", header, 4)[0] >= _FIRST_LARGE_VERSION
-    uuid: bytes = (_LARGE_HEADER if large else _SMALL_HEADER).unpack_from(header)[-1]
-    return uuid.hex()
 
 
 def baskets_of(branch: Any) -> BranchMetadata | None:

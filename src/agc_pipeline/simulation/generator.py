@@ -7,16 +7,12 @@ from typing import Any
 import awkward as ak
 
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.simulation.settings import Recipe
+from agc_pipeline.simulation.settings import LEPTON_ETA_MAX, LEPTON_PT_MIN, Recipe
 
 ELECTRON, MUON = 11, 13
 _W = 24
 _MAX_SEED = 900_000_000
 _QUIET = ("Print:quiet = on", "Next:numberCount = 0")
-
-# Leptons are required before the shower, whose recoil moves them: looser than the selection.
-LEPTON_PT_MIN = 25.0
-LEPTON_ETA_MAX = 2.4
 
 # The early look at the partons of events that have few: when the shower has come down to this
 # scale in GeV, the hard partons have nearly their final pt. To be selected, an event needs four

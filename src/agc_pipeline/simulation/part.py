@@ -1,17 +1,40 @@
 """What the ``simulation.py`` of an analysis says about the files that it makes."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 from agc_pipeline import analyses
-from agc_pipeline.declaration import Analysis
-from agc_pipeline.errors import AnalysisError
+from agc_pipeline.declaration import Analysis, Count, Cut, Dataset, Objects
+from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.settings import Settings
 
 
+@dataclass(frozen=True)
+class Contents:
+    """Objects of a collection that simulated files have all of, behind cuts of the simulation.
+
+    Attributes:
+        collection: its name.
+        cuts: on stored values; an event or object that does not pass may be missing.
+        at_least: number of such objects without which an event may be missing.
+    """
+
+    collection: str
+    cuts: tuple[Cut, ...]
+    at_least: int = 0
+
+
 class SimulationPart(Settings):
-    """Base of the ``simulation:`` part of the configuration, which is the analysis' own."""
+    """Base of the ``simulation:`` part of the configuration, which is the analysis' own.
+
+    Attributes:
+        contents: what the files have all of; a selection that takes more is refused.
+    """
+
+    contents: ClassVar[tuple[Contents, ...]] = ()
 
     @abstractmethod
     def parts(self, dataset: str) -> int:
@@ -46,6 +69,69 @@ class SimulationModule(Protocol):
 def module(analysis: Analysis) -> SimulationModule:
     """The module ``simulation.py`` of an analysis that has it."""
     return cast(SimulationModule, analyses.part(analysis, "simulation"))
+
+
+def check_contents(
+    contents: Sequence[Contents], analysis: Analysis, selection: Any, dataset: Dataset
+) -> None:
+    """Check that a selection takes nothing that simulated files have in part only.
+
+    Args:
+        contents: of the files.
+        analysis: whose requirements are checked, with all variations.
+        selection: ``physics.selection``, validated.
+        dataset: that is simulated.
+
+    Raises:
+        ConfigurationError: naming a cut that is too loose.
+    """
+    for count in analysis.requirements(selection, dataset):
+        if not isinstance(count, Count) or count.at_least == 0:
+            continue
+        for objects in count.objects:
+            for content in contents:
+                if content.collection != objects.collection:
+                    continue
+                if objects.base is None and len(count.objects) == 1:
+                    _check_number(count, content)
+                for limit in content.cuts:
+                    factors = analysis.factors((objects.collection, limit.name), selection)
+                    _check_cut(objects, limit, factors)
+
+
+def _check_number(count: Count, content: Contents) -> None:
+    if count.at_least < content.at_least:
+        raise _too_loose(
+            f"{count.at_least} of {count.objects[0].name}",
+            f"with {content.at_least} or more of {content.collection}",
+        )
+
+
+def _check_cut(objects: Objects, limit: Cut, factors: tuple[float, float]) -> None:
+    cuts = [cut for cut in objects.all_cuts if cut.field == limit.field]
+    upper = limit.comparison in ("<", "<=")
+    bounds = [
+        cut.loosest(factors).bound
+        for cut in cuts
+        if cut.comparison == "==" or (cut.comparison in ("<", "<=")) is upper
+    ]
+    if any(bound <= limit.bound if upper else bound >= limit.bound for bound in bounds):
+        return
+    stated = " and ".join(f"{cut.field} {cut.comparison} {cut.bound:g}" for cut in cuts)
+    varied = f" under variations by factors of {factors[0]:g} to {factors[1]:g}"
+    raise _too_loose(
+        f"{objects.name} with {stated or f'any {limit.field}'}"
+        + varied * (bool(cuts) and factors != (1.0, 1.0)),
+        f"where {limit.field} {limit.comparison} {limit.bound:g}",
+    )
+
+
+def _too_loose(taken: str, complete: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the selection takes {taken}, and simulated events are all there only {complete}",
+        place="physics.selection",
+        remedy="tighten the cut, or take files as input",
+    )
 
 
 def settings(analysis: Analysis) -> type[SimulationPart]:

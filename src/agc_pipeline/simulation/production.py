@@ -12,7 +12,14 @@ from agc_pipeline.simulation.flat import Collection
 from agc_pipeline.simulation.generator import ELECTRON, MUON, Generator
 from agc_pipeline.simulation.nanoaod import NanoEvents
 from agc_pipeline.simulation.particles import ParticleLevel
-from agc_pipeline.simulation.settings import MAX_SHOWERS, Recipe, SimulationJob
+from agc_pipeline.simulation.settings import (
+    JET_ETA_MAX,
+    JET_PT_MIN,
+    MAX_SHOWERS,
+    N_JETS_MIN,
+    Recipe,
+    SimulationJob,
+)
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +30,6 @@ _BATCH = 1000
 
 # Written are events that come near the selection; GeV.
 _LEPTON_PT_MIN = 20.0
-_JET_PT_MIN = 20.0
-_JET_ETA_MAX = 2.6
-_N_JETS_MIN = 3
 
 
 class Simulated(NamedTuple):
@@ -131,10 +135,10 @@ def _nano(level: ParticleLevel, measured: detector.Reconstructed, chunk: int) ->
 def _near_selection(events: NanoEvents) -> NanoEvents:
     """The events with a lepton and three jets, whatever their identification."""
     jets = events.collections["Jet"]
-    near = (jets["pt"] > _JET_PT_MIN) & (np.abs(jets["eta"]) < _JET_ETA_MAX)
+    near = (jets["pt"] > JET_PT_MIN) & (np.abs(jets["eta"]) < JET_ETA_MAX)
     leptons = sum(
         events.collections[name].objects(events.collections[name]["pt"] > _LEPTON_PT_MIN).counts
         for name in ("Electron", "Muon")
     )
-    mask = (jets.objects(near).counts >= _N_JETS_MIN) & (leptons >= 1)
+    mask = (jets.objects(near).counts >= N_JETS_MIN) & (leptons >= 1)
     return events.select(mask)

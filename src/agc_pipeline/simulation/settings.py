@@ -6,12 +6,23 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from agc_pipeline.declaration import Cut
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import AtMost, Seed, Settings, cost
-from agc_pipeline.simulation.part import SimulationPart
+from agc_pipeline.simulation.part import Contents, SimulationPart
 
 # Event numbers of a chunk start at its number times this.
 MAX_SHOWERS = 1_000_000
+
+# Leptons are required before the shower, whose recoil moves them: looser than the selection; GeV.
+LEPTON_PT_MIN = 25.0
+LEPTON_ETA_MAX = 2.4
+# Written are events that come near the selection: with three jets, whatever their identification.
+JET_PT_MIN = 20.0
+JET_ETA_MAX = 2.6
+N_JETS_MIN = 3
+
+_LEPTON = (Cut("pt", ">", LEPTON_PT_MIN), Cut("abs(eta)", "<", LEPTON_ETA_MAX))
 
 # Which lepton is required before the shower, so that no time goes into events that cannot be
 # selected. "plus": the W+ decays to it, and as often as not the event is replaced by its charge
@@ -96,6 +107,13 @@ class SimulationSettings(SimulationPart):
     """
 
     recipes: ClassVar[Recipes]
+    contents: ClassVar[tuple[Contents, ...]] = (
+        Contents("Electron", _LEPTON),
+        Contents("Muon", _LEPTON),
+        Contents(
+            "Jet", (Cut("pt", ">", JET_PT_MIN), Cut("abs(eta)", "<", JET_ETA_MAX)), N_JETS_MIN
+        ),
+    )
 
     scale: Annotated[PositiveFloat, AtMost(1000, cost(500))]
     seed: Seed

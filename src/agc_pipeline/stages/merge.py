@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
@@ -33,6 +33,7 @@ class DatasetSettings(Settings):
     xsec_pb: PositiveFloat | None
     luminosity_per_pb: PositiveFloat
     n_files: PositiveInt
+    n_events: NonNegativeInt | None = None
 
 
 class MergeStage(Settings):
@@ -70,6 +71,7 @@ def configure(plan: "Plan") -> MergeStage:
                 xsec_pb=dataset.xsec_pb,
                 luminosity_per_pb=dataset.luminosity_per_pb,
                 n_files=len(dataset.files),
+                n_events=dataset.n_events,
             )
             for dataset in plan.datasets.values()
         },
@@ -92,7 +94,12 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
         summed = batch.read(path)
         dataset = settings.datasets[summed.dataset]
         left_out = ledger.close(
-            summed.files, dataset.n_files, summed.dataset, allow_partial=settings.allow_partial
+            summed.files,
+            dataset.n_files,
+            summed.dataset,
+            allow_partial=settings.allow_partial,
+            n_events=dataset.n_events,
+            data=analysis.dataset(summed.dataset).kind == "data",
         )
         weight = merge.event_weight(summed, dataset.xsec_pb, dataset.luminosity_per_pb)
         weighted[summed.dataset] = (summed, weight)
@@ -114,6 +121,7 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
             files=summed.files,
             left_out=tuple(file.explain() for file in left_out),
         )
+    ledger.check_origins({name: account.files for name, account in accounts.items()})
     made_by = provenance(
         "merge",
         packages=("awkward", "coffea", "hist", "numpy", "uproot"),

@@ -1,0 +1,57 @@
+"""What tells a ROOT file from all others: the UUID in its header, which every copy of it has.
+
+Importing this is cheap, so that it can be used while a run is planned.
+"""
+
+import struct
+from pathlib import Path
+from uuid import UUID
+
+# Headers of files up to the UUID, for those below and above 2 GB: "root", version (beyond 2 GB
+# 1,000,000 more), positions of 4 or 8 bytes, version of the UUID, UUID. All numbers are big-endian.
+_SMALL_HEADER = struct.Struct(">4siiiiiiiBiiiH16s")
+_LARGE_HEADER = struct.Struct(">4siiqqiiiBiqiH16s")
+_FIRST_LARGE_VERSION = 1_000_000
+HEADER_BYTES = _LARGE_HEADER.size
+
+
+def file_uuid(header: bytes) -> str | None:
+    """UUID that ROOT gave a file when it was written, hexadecimal.
+
+    Args:
+        header: the first ``HEADER_BYTES`` of the file.
+
+    Returns:
+        None if the file is too short for one of ROOT.
+    """
+    if len(header) < HEADER_BYTES:
+        return None
+    large = struct.unpack_from(">i", header, 4)[0] >= _FIRST_LARGE_VERSION
+    uuid: bytes = (_LARGE_HEADER if large else _SMALL_HEADER).unpack_from(header)[-1]
+    return uuid.hex()
+
+
+def uuid_of(path: Path) -> str | None:
+    """UUID of a file on this machine; None if it is no ROOT file, has none, or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(HEADER_BYTES)
+    except OSError:
+        # Whoever reads the events will say why.
+        return None
+    uuid = file_uuid(header) if header[:4] == b"root" else None
+    return normalised_uuid(uuid)
+
+
+def normalised_uuid(text: str | None) -> str | None:
+    """A UUID in one way of writing; None for the one of zeros, which reproducible files have.
+
+    What is no UUID stays as it is, and is that of no file.
+    """
+    if text is None:
+        return None
+    try:
+        uuid = UUID(text)
+    except ValueError:
+        return text
+    return uuid.hex if uuid.int else None
