@@ -68,7 +68,7 @@ class DatasetFiles(Settings):
     xsec_pb: PositiveFloat | None
     luminosity_per_pb: PositiveFloat
     files: tuple[InputFile, ...] = Field(min_length=1)
-    n_events: NonNegativeInt | None = None
+    n_events: EventCount | None = None
 
 
 def normalised(
