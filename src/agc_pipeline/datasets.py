@@ -197,9 +197,14 @@ def checked(datasets: list[DatasetFiles], *, place: str) -> tuple[DatasetFiles, 
     """The same datasets.
 
     Raises:
-        ConfigurationError: if a dataset or a file is listed more than once, if an address is none
-            that is read, or if it holds what gives access to it: addresses stand in every result.
+        ConfigurationError: if there are none, if a dataset or a file is listed more than once, if
+            an address is none that is read, or if it holds what gives access to it: addresses stand
+            in every result.
     """
+    if not datasets:
+        raise ConfigurationError(
+            "no datasets are listed", place=place, remedy="list the files of each dataset"
+        )
     for file in (file for dataset in datasets for file in dataset.files):
         for url in file.urls:
             addresses.check(url, place=place)
@@ -293,7 +298,8 @@ def watched(files: Iterable[InputFile]) -> list[str]:
     paths = []
     for file in files:
         if file.record is not None:
-            paths += [file.source, file.record]
-        elif "://" not in file.source and Path(file.source).exists():
+            paths.append(file.record)
+        here = "://" not in file.source
+        if here and (file.record is not None or Path(file.source).exists()):
             paths.append(file.source)
     return paths

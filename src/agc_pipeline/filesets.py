@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, TypeAdapter, Validati
 
 from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, normalised
 from agc_pipeline.declaration import NOMINAL, Analysis, Dataset, Physics
-from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.files import read_json, read_record
 from agc_pipeline.settings import EventCount, Settings, explain
 
@@ -88,9 +88,10 @@ def read(path: Path, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles
     """
     adapter = TypeAdapter(dict[str, FilesetEntry])
     try:
-        entries = adapter.validate_python(read_json(path))
+        content = read_json(path)
+        entries = adapter.validate_python(content)
     except ValidationError as error:
-        raise explain(error, FilesetEntry, place=str(path)) from error
+        raise explain(error, FilesetEntry, place=str(path), values=content) from error
     datasets = []
     for name, entry in entries.items():
         dataset = _declared(name, entry.metadata, analysis, place=str(path))
@@ -199,14 +200,14 @@ def _files(name: str, entry: FilesetEntry, path: Path, *, tree: str) -> tuple[In
                 remedy=f"give {tree!r}, the name of the tree in the declaration of the analysis",
             )
         record = described.record
-        files.append(
-            InputFile(
-                urls=(_relative_to(path.parent, url),),
-                n_events=_events(url, described, path),
-                record=None if record is None else _relative_to(path.parent, record),
-                uuid=described.uuid,
-            )
+        file = InputFile(
+            urls=(_relative_to(path.parent, url),),
+            n_events=_events(url, described, path),
+            record=None if record is None else _relative_to(path.parent, record),
+            uuid=described.uuid,
         )
+        _check_record(file, path)
+        files.append(file)
     n_events = entry.metadata.n_events
     if len(files) == 1 and files[0].n_events is None and n_events is not None:
         files = [files[0].model_copy(update={"n_events": n_events})]
@@ -243,6 +244,25 @@ def _events(url: str, described: FilesetFile, path: Path) -> int | None:
             "in whole files",
         )
     return edges[-1]
+
+
+def _check_record(file: InputFile, fileset: Path) -> None:
+    """Check that a record can be read before the first job, and the file that it is of."""
+    if file.record is None:
+        return
+    if "://" in file.record:
+        raise ConfigurationError(
+            f"the record of {file.source} is on a server: {file.record}",
+            place=str(fileset),
+            remedy="copy it to this machine, and give its path as `record`",
+        )
+    for path in (file.record, file.source):
+        if "://" not in path and not Path(path).is_file():
+            raise InputError(
+                "file not found",
+                place=path,
+                remedy=f"correct its path in {fileset}",
+            )
 
 
 def _relative_to(folder: Path, url: str) -> str:

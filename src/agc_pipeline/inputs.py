@@ -1,12 +1,13 @@
 """The ``input:`` part of the configuration, and the files that it lists."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
 from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, normalised
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import AtMost, EventCount, Settings
 
 
@@ -24,6 +25,12 @@ class FileList(Settings):
     folder: str = ""
     blocks: tuple[Block, ...] = ()
     files: dict[str, EventCount | None] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _some_files(self) -> "FileList":
+        if not self.blocks and not self.files:
+            raise ValueError("no files are listed: give `blocks` or `files`")
+        return self
 
     def entries(self) -> list[tuple[str, int | None]]:
         """Paths below a mirror's prefix, with the number of events."""
@@ -57,7 +64,19 @@ class FilesInput(Settings):
     mirrors: dict[str, str]
     mirror_order: tuple[str, ...] = Field(min_length=1)
     xcache: str | None = None
-    datasets: dict[str, FileList]
+    datasets: dict[str, FileList] = Field(min_length=1)
+
+    @field_validator("mirrors", "xcache")
+    @classmethod
+    def _no_credentials(cls, value: Any) -> Any:
+        # Also of mirrors that are not tried: all of them stand in reports.
+        for address in value.values() if isinstance(value, dict) else [value]:
+            if address is not None and without_secrets(address) != address:
+                raise ValueError(
+                    f"an address holds credentials: {without_secrets(address)}; leave them out, "
+                    "clients find tokens and proxies in the environment"
+                )
+        return value
 
 
 class FilesetInput(Settings):

@@ -66,6 +66,23 @@ def own_file(folder: Path, key: str, value: Any) -> Path:
         ("results", "out/-rf", "do not begin with -", "results"),
         ("results", "a\nb", "names of folders", "results"),
         ("results", "/", "root folder", "results"),
+        (
+            "input",
+            {"kind": "files", "mirrors": {}, "mirror_order": ["a"], "datasets": {}},
+            "`input.datasets` is wrong: Dictionary should have at least 1 item",
+            "input.datasets",
+        ),
+        (
+            "input",
+            {
+                "kind": "files",
+                "mirrors": {"a": "data", "unused": "https://me:hunter2@a.org/"},
+                "mirror_order": ["a"],
+                "datasets": {"ttbar__nominal": {"files": {"a.root": 1}}},
+            },
+            "`input.mirrors` is wrong: an address holds credentials: https://***@a.org/",
+            "input.mirrors",
+        ),
         ("n_files_max_per_smaple", 5, "unknown configuration key", "n_files_max_per_sample"),
         ("physics.selection.jet.pt_mni", 30, "physics.selection.jet.pt_mni", "pt_min"),
         ("delivery.bakend", "local", "delivery.bakend", "backend"),
@@ -196,7 +213,8 @@ def test_every_error_names_the_file_or_command_that_the_value_came_from(tmp_path
     with pytest.raises(ConfigurationError, match="no published histograms") as caught:
         planned(config.read([file], root=ROOT))
     assert caught.value.place == f"`n_files_max_per_sample` in {file}, line 4"
-    files = {"kind": "files", "mirrors": {"a": "x"}, "mirror_order": ["b"], "datasets": {}}
+    files = {"kind": "files", "mirrors": {"a": "x"}, "mirror_order": ["b"]}
+    files |= {"datasets": {"ttbar__nominal": {"files": {"a.root": 1}}}}
     with pytest.raises(ConfigurationError, match="unknown mirror") as caught:
         planned(config.read(overrides={"input": files}, root=ROOT))
     assert caught.value.place == "`input.mirror_order` in --config"

@@ -199,6 +199,22 @@ class TestFileset:
                 },
                 "add up to 3",
             ),
+            ({}, "no datasets are listed"),
+            ({"ttbar__nominal": {}}, "`ttbar__nominal.files` is missing"),
+            ({"ttbar__nominal": {"files": {}}}, "at least 1 item"),
+            ([], "valid dictionary"),
+            (
+                {"ttbar__nominal": {"files": {"a.root": {"num_entries": 10**30}}}},
+                "`ttbar__nominal.files.a.root.num_entries` cannot be 1000",
+            ),
+            (
+                {
+                    "ttbar__nominal": {
+                        "files": {"https://a.org/a.root": {"record": "https://a.org/a.json"}}
+                    }
+                },
+                "the record of https://a.org/a.root is on a server",
+            ),
         ],
     )
     def test_mistakes(self, tmp_path: Path, content: Any, message: str) -> None:
@@ -207,6 +223,17 @@ class TestFileset:
             filesets.read(path, ANALYSIS, PHYSICS)
         assert message in str(caught.value)
         assert caught.value.place == str(path)
+
+    def test_a_remote_file_has_its_record_here(self, tmp_path: Path) -> None:
+        url = "https://a.org/a.root"
+        content = {"ttbar__nominal": {"files": {url: {"record": "a.json"}}}}
+        path = self.write(tmp_path, content)
+        with pytest.raises(InputError, match=r"file not found(.|\n)*where: .*a\.json"):
+            filesets.read(path, ANALYSIS, PHYSICS)
+        (tmp_path / "a.json").write_text("{}")
+        (dataset,) = filesets.read(path, ANALYSIS, PHYSICS)
+        # What is on a server is nothing that Snakemake waits for.
+        assert datasets.watched(dataset.files) == [str(tmp_path / "a.json")]
 
     def test_missing_or_broken_file(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="not found"):
@@ -230,6 +257,7 @@ def test_the_fileset_of_a_run_is_an_input(tmp_path: Path, monkeypatch: pytest.Mo
     for path in first.records:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(json.dumps({"n_events": 7, "n_generated": 90}))
+        Path(path).with_suffix(".root").touch()
     output = Path("results/fileset.json")
     fileset.run(fileset.configure(first), fileset.FilesetOptions(output=output))
     entry = json.loads(output.read_text())["ttbar__ME_var"]

@@ -17,6 +17,7 @@ from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.report.style import Gallery
 from agc_pipeline.report.texts import DataText, data_text
 from agc_pipeline.report.yields import yield_rows
+from agc_pipeline.secrets import without_secrets
 
 
 def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
@@ -142,6 +143,7 @@ def _provenance_values(settings: ReportStage, run: Run) -> dict[str, Any]:
 
 def text(configuration: Mapping[str, Any]) -> str:
     """The configuration as YAML, lists of plain values on one line."""
-    return yaml.safe_dump(
+    shown = yaml.safe_dump(
         dict(configuration), sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
     )
+    return without_secrets(shown)
