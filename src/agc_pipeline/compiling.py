@@ -1,12 +1,17 @@
 """Compiled functions whose machine code is kept between runs."""
 
+import grp
 import os
+import pwd
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
+
+from agc_pipeline.errors import ConfigurationError
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -16,22 +21,93 @@ def kernel(function: Function) -> Function:
 
     Arithmetic is that of IEEE 754 in the order written, so that a kernel gives the bits that numpy
     gives. The machine code is kept beside the source or, where that cannot be written, in the
-    user's cache folder, so that only the very first run compiles.
+    user's cache folder, so that only the very first run compiles. What lies there is executed: the
+    folder must be one to which nobody else may write.
+
+    Raises:
+        ConfigurationError: if others may write to it.
     """
     try:
-        return _compiled(function)
+        compiled = _compiled(function)
     except RuntimeError:
         # numba found no folder that it may write to.
         numba.config.CACHE_DIR = str(_temporary_folder())
-        return _compiled(function)
+        compiled = _compiled(function)
+    check_folder(Path(compiled.stats.cache_path), Path(function.__code__.co_filename))
+    return cast(Function, compiled)
 
 
-def _compiled(function: Function) -> Function:
-    return cast(Function, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+def check_folder(folder: Path, source: Path) -> None:
+    """Refuse a folder of machine code into which others may put theirs.
+
+    Args:
+        folder: of the machine code.
+        source: file of the function. Whoever may write beside it may change the function, too.
+
+    Raises:
+        ConfigurationError: naming what is wrong with the folder, or one above it.
+    """
+    beside = folder.parent == source.parent
+    faults = {folder: _fault(folder, beside=beside)}
+    if not beside:
+        faults |= {path: _fault_above(path) for path in folder.absolute().parents}
+    for place, fault in faults.items():
+        if fault:
+            raise ConfigurationError(
+                f"the machine code of kernels, which is executed, lies in a folder that {fault}",
+                place=str(place),
+                remedy="make it a folder of your own (`chmod 700`), or set NUMBA_CACHE_DIR to one",
+            )
+
+
+def _fault(folder: Path, *, beside: bool = False) -> str:
+    """What lets others write to a folder; nothing if they cannot.
+
+    Args:
+        folder: to look at.
+        beside: it lies beside the source, with which a group may work together.
+    """
+    status = folder.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        return "is a link"
+    if status.st_mode & stat.S_IWOTH:
+        return "all users may write to"
+    if beside:
+        return ""
+    if status.st_uid not in (os.getuid(), 0):
+        return "belongs to another user"
+    if status.st_mode & stat.S_IWGRP and not _of_one(status.st_gid):
+        return "its group may write to"
+    return ""
+
+
+def _fault_above(folder: Path) -> str:
+    """The same of a folder above, where the sticky bit protects what is in it."""
+    mode = folder.stat().st_mode
+    return "all users may write to" if mode & stat.S_IWOTH and not mode & stat.S_ISVTX else ""
+
+
+def _of_one(group: int) -> bool:
+    """Whether a group is that of root, or of this user alone."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+        return group == 0 or grp.getgrgid(group).gr_name == name
+    except KeyError:
+        return False
+
+
+def _compiled(function: Function) -> Any:
+    # The folder is made here, and for nobody else to write to.
+    mask = os.umask(0o022)
+    os.umask(mask | 0o022)
+    try:
+        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    finally:
+        os.umask(mask)
 
 
 def _temporary_folder() -> Path:
     folder = Path(tempfile.gettempdir()) / f"agc_pipeline-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    # Code from another user's folder must not be run.
-    return folder if folder.stat().st_uid == os.getuid() else Path(tempfile.mkdtemp())
+    # Whoever was there first does not stop a run: it compiles anew.
+    return Path(tempfile.mkdtemp()) if _fault(folder) else folder

@@ -56,10 +56,6 @@ def no_tree(path: Path, good: Path) -> None:
         file.mktree("Runs", {"run": "uint32"})
 
 
-def no_events(path: Path, good: Path) -> None:
-    write_nanoaod(path, toy.events(0))
-
-
 def missing_branch(path: Path, good: Path) -> None:
     arrays = toy.events(5)
     del arrays["Jet_btagCSVV2"], arrays["Jet_qgl"]
@@ -73,7 +69,6 @@ BROKEN = [
     (nothing, "cannot read the file"),
     (absent, "file not found"),
     (no_tree, "no tree `Events` in the file, only Runs"),
-    (no_events, "the file has no events"),
     (missing_branch, "branches missing: Jet_btagCSVV2, Jet_qgl"),
 ]
 
@@ -97,6 +92,46 @@ def test_broken_files(
     assert "remedy: " in message
     assert "good.root" not in message
     assert not (tmp_path / "0.manifest.json").exists()
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+@pytest.mark.parametrize(
+    ("backend", "skims", "reader"),
+    [
+        ("none", "ttree", "auto"),
+        ("none", "ttree", "coffea"),
+        ("local", "ttree", "auto"),
+        ("local", "rntuple", "coffea"),
+        ("local", "parquet", "auto"),
+    ],
+)
+def test_a_file_without_events_closes_as_zero(
+    chain: Chain, good: Path, tmp_path: Path, kind: Any, backend: str, skims: str, reader: str
+) -> None:
+    empty = tmp_path / "empty.root"
+    write_nanoaod(empty, toy.events(0), kind=kind)
+    delivery = {"backend": backend, "format": None if backend == "none" else skims}
+    assert chain.deliver([good], **delivery) is None
+    assert chain.histogram(reader=reader) is None
+    expected = chain.result()
+    # Whether it is promised or found out.
+    for n_events in (None, 0):
+        described = {"urls": [str(empty)], "n_events": n_events}
+        assert chain.deliver([described, good], **delivery) is None
+        assert chain.histogram(reader=reader) is None
+        made = chain.result()
+        account, _ = made.files
+        assert account.closed
+        assert (account.before, account.after, account.processed, account.generated) == (0,) * 4
+        assert made.histograms == expected.histograms
+    message = chain.deliver([{"urls": [str(empty)], "n_events": 5}, good], **delivery)
+    assert message is not None
+    assert "the file has 0 events, the configuration says 5" in message
+    # Alone, it has nothing to be normalised to.
+    assert chain.deliver([empty], **delivery) is None
+    assert chain.histogram(reader=reader) is None
+    chain.result()
+    assert "the files stand for 0 generated events" in str(chain.merge(1))
 
 
 def test_real_sample_without_the_branches(chain: Chain, sample: Callable[[str], Path]) -> None:

@@ -154,7 +154,7 @@ def reader_of(tree: Any, content: SkimContent, url: str, chunk_size: int) -> Pre
         url: of the file.
         chunk_size: events to read at a time, at most.
     """
-    if not content.records and not is_remote(url):
+    if tree.num_entries and not content.records and not is_remote(url):
         file = _basket_file(tree, content, url)
         if file is not None and file.branches is not None:
             return _BasketReader(file, content, chunk_size)

@@ -171,7 +171,8 @@ def write_skim(
         atomic_path(path) as temporary,
         skim_writer(temporary, content, kind) as writer,
     ):
-        for start, stop in reader.ranges:
+        # A file without events still has a schema.
+        for start, stop in reader.ranges or ((0, 0),):
             try:
                 arrays, counts = reader.preselected(start, stop)
             except READ_ERRORS as error:

@@ -247,12 +247,8 @@ def check_entries(found: int, expected: int | None, *, url: str) -> None:
     """Compare the number of entries of a file with the configured one.
 
     Raises:
-        InputError: if they differ, or if the file is empty.
+        InputError: if they differ.
     """
-    if found == 0:
-        raise InputError(
-            "the file has no events", place=url, remedy="take it out of the list of files"
-        )
     if expected is not None and found != expected:
         raise InputError(
             f"the file has {found} events, the configuration says {expected}",

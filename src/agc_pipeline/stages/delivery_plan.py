@@ -174,7 +174,7 @@ def _bytes(files: list[InputFile], content: "SkimContent", network: NetworkSetti
     if size is None:
         return "unknown for RNTuple"
     counts = [promised(file)[0] or entries for file in files]
-    return f"about {byte_size(size * sum(counts) / entries)}"
+    return f"about {byte_size(size * sum(counts) / max(entries, 1))}"
 
 
 STAGE = Stage(

@@ -1,0 +1,115 @@
+"""Machine code is taken only from folders to which nobody else may write."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agc_pipeline import compiling
+from agc_pipeline.errors import ConfigurationError
+
+
+def link(folder: Path) -> Path:
+    (folder / "link").symlink_to(folder, target_is_directory=True)
+    return folder / "link"
+
+
+def for_all(folder: Path) -> Path:
+    made = folder / "kernels"
+    made.mkdir()
+    made.chmod(0o777)
+    return made
+
+
+def below_one_for_all(folder: Path) -> Path:
+    made = for_all(folder) / "digest"
+    made.mkdir(mode=0o700)
+    return made
+
+
+def of_a_group(folder: Path) -> Path:
+    made = for_all(folder)
+    made.chmod(0o775)
+    if os.getuid() == 0:
+        os.chown(made, 0, 12345)
+    else:
+        pytest.skip("only root may give a folder to a group")
+    return made
+
+
+def of_another_user(folder: Path) -> Path:
+    made = for_all(folder)
+    made.chmod(0o700)
+    if os.getuid() != 0:
+        pytest.skip("only root may give a folder away")
+    os.chown(made, 12345, 0)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (link, "is a link"),
+        (for_all, "all users may write to"),
+        (below_one_for_all, "all users may write to"),
+        (of_a_group, "its group may write to"),
+        (of_another_user, "belongs to another user"),
+    ],
+)
+def test_folders_of_others_are_refused(
+    tmp_path: Path, make: Callable[[Path], Path], problem: str
+) -> None:
+    folder = make(tmp_path)
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        compiling.check_folder(folder, tmp_path / "elsewhere" / "a.py")
+    assert caught.value.place in (str(folder), str(folder.parent))
+    assert "NUMBA_CACHE_DIR" in caught.value.remedy
+
+
+def test_folders_of_the_user_are_taken(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir(mode=0o700)
+    compiling.check_folder(own, tmp_path / "a.py")
+    # Below the folder of temporary files, whose sticky bit protects what is in it.
+    (tmp_path / "sticky").mkdir()
+    (tmp_path / "sticky").chmod(0o1777)
+    inside = tmp_path / "sticky" / "own"
+    inside.mkdir(mode=0o700)
+    compiling.check_folder(inside, tmp_path / "elsewhere" / "a.py")
+    # Whoever may write beside the source needs no machine code.
+    own.chmod(0o775)
+    compiling.check_folder(own, tmp_path / "a.py")
+    own.chmod(0o777)
+    with pytest.raises(ConfigurationError, match="all users"):
+        compiling.check_folder(own, tmp_path / "a.py")
+
+
+def test_a_kernel_looks_where_its_code_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def double(values: np.ndarray) -> np.ndarray:
+        return values * 2
+
+    monkeypatch.setattr(compiling.numba.config, "CACHE_DIR", str(tmp_path / "kernels"))
+    assert compiling.kernel(double)(np.arange(3)).tolist() == [0, 2, 4]
+    (tmp_path / "kernels").chmod(0o777)
+    with pytest.raises(ConfigurationError, match="all users"):
+        compiling.kernel(double)
+
+
+def test_a_folder_that_somebody_left_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling.tempfile, "tempdir", str(tmp_path))
+    own = compiling._temporary_folder()
+    assert own.stat().st_mode & 0o777 == 0o700
+    assert compiling._temporary_folder() == own
+    own.chmod(0o777)
+    other = compiling._temporary_folder()
+    assert other != own
+    assert other.stat().st_mode & 0o777 == 0o700
+    own.rmdir()
+    own.symlink_to(for_all(tmp_path))
+    assert compiling._temporary_folder() not in (own, own.resolve())
