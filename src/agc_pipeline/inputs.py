@@ -15,13 +15,8 @@ class Block(Settings):
     """Files numbered consecutively from ``first``: ``{stem}_{number:04d}.root``."""
 
     stem: str
-<<<<<<< HEAD
     first: Annotated[NonNegativeInt, AtMost(1e9, "no list is as long")] = 0
     n_events: tuple[EventCount, ...] = Field(min_length=1)
-=======
-    first: NonNegativeInt = 0
-    n_events: tuple[NonNegativeInt, ...] = Field(min_length=1)
->>>>>>> 6a19d28 (Files without events close as zero; machine code of kernels comes from folders that nobody else may write to)
 
 
 class FileList(Settings):
