@@ -192,6 +192,21 @@ CASES: dict[str, tuple[Any, Change, str]] = {
         lambda w: modifiers(w, 0, 1)[2].update(data=[6.0, -9.0, 5.0]),
         "shapesys 'poisson': negative uncertainty in bin 1",
     ),
+    "an uncertainty without end": (
+        EVERYTHING,
+        lambda w: modifiers(w, 0, 1)[2].update(data=[6.0, 1e99, 1e-99]),
+        "shapesys 'poisson': the uncertainty in bins 1, 2 is out of all proportion",
+    ),
+    "nothing with an uncertainty": (
+        EVERYTHING,
+        lambda w: w["channels"][0]["samples"][3].update(data=[1e-300, 6.0, 3.0]),
+        "staterror 'mc': the uncertainty in bin 0 is out of all proportion",
+    ),
+    "too large a number": (
+        EVERYTHING,
+        lambda w: w["channels"][0]["samples"][0].update(data=[1e200, 30.0, 10.0]),
+        "bin 0: not a finite number",
+    ),
     "luminosity without settings": (
         LUMINOSITY,
         lambda w: w["measurements"][0]["config"]["parameters"].pop(),
@@ -393,7 +408,9 @@ def mutated(draw: st.DrawFn) -> Any:
             names += ["poisson", "mc", "free_shape", "measurement"]
             parent[key] = draw(st.sampled_from(names))
         elif isinstance(value, float | int):
-            parent[key] = draw(st.sampled_from([0.0, -value, 2 * value, float("nan"), True, 1e308]))
+            parent[key] = draw(
+                st.sampled_from([0.0, -value, 2 * value, float("nan"), True, 1e308, 1e90, 1e-300])
+            )
         elif isinstance(parent, dict) and draw(st.booleans()):
             parent.pop(key)
     return content

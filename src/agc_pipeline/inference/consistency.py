@@ -28,6 +28,10 @@ _CONSTRAINT_SETTINGS = {
     "shapesys": ("auxdata", "factors"),
     "lumi": ("auxdata", "sigmas"),
 }
+# Numbers whose squares, and the squares of whose ratios, double precision has.
+_LARGEST = 1e100
+_SMALLEST = 1e-100
+_LARGEST_RATIO = 1e50
 _LUMI_SETTINGS = ("auxdata", "sigmas", "inits", "bounds")
 
 
@@ -60,7 +64,9 @@ def check(workspace: Workspace) -> tuple[Finding, ...]:
     findings += [*_lengths(workspace), *_sharing(uses)]
     if any(finding.severity == "error" for finding in findings):
         return tuple(findings)
-    findings += _dropped(uses)
+    findings += _statistical(uses)
+    if any(finding.severity == "error" for finding in findings):
+        return tuple(findings)
     parameters = workspace["measurements"][0]["config"]["parameters"]
     findings += _Parameters(uses).check(parameters)
     return tuple(findings)
@@ -173,14 +179,14 @@ def _finite(values: Iterable[Any], where: str, unit: str = "bin") -> Iterator[Fi
         yield _error(
             where,
             f"{numbers_of(wrong, unit)}: not a finite number",
-            "give numbers; neither true, false, NaN nor infinity is one",
+            f"give numbers up to {_LARGEST:g}; neither true, false, NaN nor infinity is one",
         )
 
 
 def _is_finite(value: Any) -> bool:
     """Whether it is a number of double precision; the schema takes truth values for numbers."""
     try:
-        return not isinstance(value, bool) and math.isfinite(value)
+        return not isinstance(value, bool) and math.isfinite(value) and abs(value) <= _LARGEST
     except OverflowError:
         return False
 
@@ -281,8 +287,17 @@ def _staterror(uses: Sequence[_Use]) -> Iterator[Finding]:
         )
 
 
-def _dropped(uses: Sequence[_Use]) -> Iterator[Finding]:
-    """Statistical uncertainties of bins without positive content, which pyhf leaves out."""
+def _extreme(error: float, events: float) -> bool:
+    """Whether the square of one, or of their ratio, is beyond what double precision has."""
+    ratio = error / events
+    return min(error, events) < _SMALLEST or not 1 / _LARGEST_RATIO < ratio < _LARGEST_RATIO
+
+
+def _statistical(uses: Sequence[_Use]) -> Iterator[Finding]:
+    """Statistical uncertainties that cannot be, and those of bins without positive content.
+
+    pyhf leaves the latter out.
+    """
     totals: dict[tuple[str, str], list[float]] = {}
     for use in uses:
         if use.kind == "staterror":
@@ -294,7 +309,15 @@ def _dropped(uses: Sequence[_Use]) -> Iterator[Finding]:
         if use.kind not in ("staterror", "shapesys"):
             continue
         content = totals[use.name, use.channel] if use.kind == "staterror" else use.contents
-        lost = [error > 0 >= events for error, events in zip(use.data, content, strict=True)]
+        pairs = list(zip(use.data, content, strict=True))
+        extreme = [error > 0 and events > 0 and _extreme(error, events) for error, events in pairs]
+        if any(extreme):
+            yield _error(
+                f"{use.where}, {use.kind} {quoted(use.name)}",
+                f"the uncertainty in {numbers_of(extreme)} is out of all proportion to the content",
+                "correct it, or set what is nothing to zero",
+            )
+        lost = [error > 0 >= events for error, events in pairs]
         if any(lost):
             of = "its samples together have" if use.kind == "staterror" else "the sample has"
             yield Finding(
