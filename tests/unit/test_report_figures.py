@@ -13,6 +13,7 @@ import pytest
 import yaml
 from cabinetry.fit import FitResults
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
@@ -265,6 +266,30 @@ def test_pulls(tmp_path: Path) -> None:
     check(picture, tmp_path)
     assert picture is not None
     assert "Jet energy scale +0.30 \u00b1 0.20" in picture.alternative
+
+
+def test_names_with_macros_that_matplotlib_does_not_know(tmp_path: Path) -> None:
+    """They are drawn as they stand, wherever they are; other mathematics stays mathematics."""
+    strange, plain = "$\\PQt\\PAQt$ {x} 50 %", "$t\\bar{t}$"
+    with style.canvas(4, 3) as figure:
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], label=strange)
+        axes.set_xticks([0, 1], [strange, plain])
+        axes.set_title(strange)
+        axes.set_xlabel(plain)
+        axes.annotate(strange, (0.5, 0.5))
+        figure.legend()
+    picture = Gallery(tmp_path, partial=False).picture(
+        "names", figure, caption="c", alternative="a", numbers={"n": 1}
+    )
+    assert check(picture, tmp_path)
+    texts = [text for text in figure.findobj(Text) if "$" in text.get_text()]
+    assert {text.get_text() for text in texts} == {strange, plain}
+    assert len(texts) >= 6
+    assert all(text.get_parse_math() == (text.get_text() == plain) for text in texts)
+    with style.canvas(4, 3) as other:
+        other.subplots().set_xticks([0, 1], [strange, plain])
+    other.savefig(tmp_path / "other.png")
 
 
 def test_figures_need_no_pyplot() -> None:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine, LayoutEngine
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
 
 from agc_pipeline.files import atomic_path, write_json
 
@@ -68,6 +71,7 @@ class StyledFigure(Figure):
     def draw(self, renderer: Any) -> None:
         """Draw the figure: matplotlib makes ticks only now, in the style of this moment."""
         with mpl.rc_context(_STYLE):
+            _draw_as_it_stands(self)
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
@@ -120,6 +124,7 @@ class Gallery:
         with mpl.rc_context(_STYLE):
             if self.partial:
                 _mark(figure)
+            _draw_as_it_stands(figure)
             # The layout is the same for every format, and slow to find.
             layout = figure.get_layout_engine()
             if layout is not None:
@@ -142,6 +147,30 @@ class Gallery:
             width=round(96 * width),
             height=round(96 * height),
         )
+
+
+def _draw_as_it_stands(figure: Figure) -> None:
+    """Let text that looks like mathematics, but is none for matplotlib, be drawn as it stands.
+
+    Names of somebody else's samples and systematics have macros that only their LaTeX knows.
+    """
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            # Labels of ticks have their text only once they were asked for.
+            axis.get_ticklabels(which="both")
+    for text in figure.findobj(Text):
+        content = text.get_text()
+        if "$" in content and not _is_mathematics(content):
+            text.set_parse_math(False)
+
+
+@lru_cache(maxsize=1000)
+def _is_mathematics(content: str) -> bool:
+    try:
+        MathTextParser("path").parse(content)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _mark(figure: Figure) -> None:
