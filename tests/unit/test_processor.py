@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from hypothesis import strategies as st
 
 from agc_pipeline.analyses.cms_ttbar.hashing import LIMIT, standard_normals
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
+from agc_pipeline.columnar.selection import Preselector
+from agc_pipeline.declaration import Count, Cut, Objects
 from agc_pipeline.readers.columns import offsets_of
 from oracle import analysis as oracle
 from oracle.events import Event, events_from_arrays, read_events
 from oracle.strategies import OBJECT_TYPES, Arrays, nanoaod
-from processed import COLUMNS, by_region, in_memory, processing
+from processed import ANALYSIS, COLUMNS, SELECTION, by_region, in_memory, processing
 
 SEED = 2015
 TTBAR2017 = "ttbar2017_NanoAODv5_1000ev.root"
@@ -202,3 +205,19 @@ def _one_event(*, jet_pt: float) -> Arrays:
         arrays[f"Muon_{field}"] = arrays["Electron_pt"][:, :0]
     arrays["Muon_tightId"] = ak.values_astype(arrays["Muon_tightId"], bool)
     return arrays
+
+
+def test_objects_that_were_counted_with_others_are_counted_again() -> None:
+    electrons = Objects("electrons", "Electron", (Cut("pt", ">", 10.0),))
+    muons = Objects("muons", "Muon", (Cut("pt", ">", 10.0),))
+    tight = electrons.among("tight", Cut("tight", "!=", 0))
+    cuts = (Count((electrons, muons), "==", 1), Count((tight,), "==", 1))
+    analysis = replace(ANALYSIS, requirements=lambda *_: cuts, systematics=())
+    # As many events have an electron as have one lepton, and these are others.
+    events = {
+        "Electron_pt": [[20.0], [], [20.0], [20.0]],
+        "Electron_tight": [[True], [], [True], [False]],
+        "Muon_pt": [[], [20.0], [20.0], []],
+    }
+    preselector = Preselector(analysis, SELECTION, ANALYSIS.datasets[0])
+    assert preselector(in_memory(events)).events.tolist() == [0]

@@ -12,8 +12,9 @@ Where an analysis declares its events as "columns", its functions are given ``Ev
 Attributes do the same: ``events.jets.pt``. What is not needed is never read.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from agc_pipeline.columnar.selection import (
     Stored,
     aligned,
     check_factors,
-    flags,
     passes,
     wide,
 )
@@ -35,22 +35,126 @@ from agc_pipeline.declaration.selection import Objects
 from agc_pipeline.readers.columns import Array, Collection, Columns
 
 
-class Record:
-    """A single record of events such as MET: fields with one value an event."""
+class Base:
+    """The preselected events of a range with their loose objects, before any variation.
+
+    Args:
+        columns: of the range.
+        events: positions in the range, in rising order.
+        stored: name of declared objects that are not among others, to what passes loosely.
+        layout: of the input.
+    """
 
     def __init__(
-        self, name: str, base: "Base", events: Array, changed: Mapping[str, Array]
+        self, columns: Columns, events: Array, stored: Mapping[str, Stored], layout: Layout
     ) -> None:
-        self._name = name
+        self.columns = columns
+        self.events = events
+        self.layout = layout
+        self._stored = stored
+        self._aligned: dict[str, Stored] = {}
+        self._flat: dict[str, Array] = {}
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def stored(self, name: str) -> Stored:
+        """Declared objects of these events as they pass most loosely."""
+        if name not in self._aligned:
+            self._aligned[name] = aligned(self._stored[name], self.events)
+        return self._aligned[name]
+
+    def has(self, name: str) -> bool:
+        """Whether a column of the event needs no reading."""
+        return name in self._flat
+
+    def field(self, name: str, field: str) -> Array:
+        """A field of declared objects, of all that pass loosely."""
+        return self.stored(name)[field]
+
+    def flat(self, name: str) -> Array:
+        """A column with one value an event."""
+        if name not in self._flat:
+            self._flat[name] = wide(self.columns.flat((name,), self.events)[name])
+        return self._flat[name]
+
+
+class Part:
+    """The columns of a base, read for some of its events only where the base has not read them.
+
+    Values stand where they would in the base; those of other events are undefined.
+
+    Args:
+        base: of the events.
+        events: their positions in it, in rising order.
+    """
+
+    def __init__(self, base: Base, events: Array) -> None:
         self._base = base
         self._events = events
-        self._changed = changed
+        self._stored: dict[str, Stored] = {}
+        self._read: dict[tuple[str, str], Array] = {}
+
+    def field(self, name: str, field: str) -> Array:
+        """A field of declared objects: as many values as the base has objects."""
+        stored = self._base.stored(name)
+        if stored.has(field):
+            return stored[field]
+        if (name, field) not in self._read:
+            if name not in self._stored:
+                self._stored[name] = stored.at(self._events)
+            part = self._stored[name]
+            self._read[name, field] = _spread(part[field], part.places, stored.n_objects)
+        return self._read[name, field]
+
+    def flat(self, name: str) -> Array:
+        """A column with one value an event: as many values as the base has events."""
+        if self._base.has(name):
+            return self._base.flat(name)
+        if ("", name) not in self._read:
+            columns = self._base.columns.flat((name,), self._base.events[self._events])
+            values = wide(columns[name])
+            self._read["", name] = _spread(values, self._events, len(self._base))
+        return self._read["", name]
+
+
+def _spread(values: Array, places: Array, n: int) -> Array:
+    spread = np.empty(n, values.dtype)
+    spread[places] = values
+    return spread
+
+
+class Record:
+    """A single record of events such as MET: fields with one value an event.
+
+    Args:
+        name: of the record.
+        source: of its columns.
+        layout: of the input.
+        events: positions in the base; None is all of them.
+        changed: fields that are others under a variation, for all events of the base.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Base | Part,
+        layout: Layout,
+        events: Array | None = None,
+        changed: Mapping[str, Array] | None = None,
+    ) -> None:
+        self._name = name
+        self._source = source
+        self._layout = layout
+        self._events = events
+        self._changed = changed or {}
 
     def __getitem__(self, field: str) -> Array:
         """The values of a field: ``events``."""
-        if field in self._changed:
-            return self._changed[field].take(self._events)
-        return self._base.flat(self._base.layout.branch(self._name, field)).take(self._events)
+        values = self._changed.get(field)
+        if values is None:
+            values = self._source.flat(self._layout.branch(self._name, field))
+        return values if self._events is None else values.take(self._events)
 
     def __getattr__(self, field: str) -> Array:
         """The values of a field."""
@@ -59,94 +163,77 @@ class Record:
         return self[field]
 
 
-class Base:
-    """Some events of a range with their loose objects, before any variation.
+class Shift:
+    """What a variation does to the loose objects of a base.
 
     Args:
-        columns: of the range.
-        events: positions in the range, in rising order.
-        stored: name of declared objects that are not among others, to what passes loosely.
-        layout: of the input.
-        parent: the same for more events, and the positions of these events there.
+        base: of the events.
+        passing: name of declared objects to a mask of the loose ones, where it is another than
+            without the variation.
+        changed: changed columns of collections and records, by declared objects or record.
     """
 
     def __init__(
         self,
-        columns: Columns,
-        events: Array,
-        stored: Mapping[str, Stored],
-        layout: Layout,
-        parent: "tuple[Base, Array] | None" = None,
+        base: Base,
+        passing: Mapping[str, Array],
+        changed: Mapping[str, Mapping[str, Array]],
     ) -> None:
-        self.columns = columns
-        self.events = events
-        self.layout = layout
-        self._stored = stored
-        self._aligned: dict[str, Stored] = {}
-        self._flat: dict[str, Array] = {}
-        self._parent = parent
+        self.base = base
+        self.changed = changed
+        self._passing = passing
+        self._numbers: dict[str, Array] = {}
 
-    def __len__(self) -> int:
-        return len(self.events)
+    def mask(self, objects: Objects) -> Array | None:
+        """Which of the loose objects pass as declared ones; None is all."""
+        mask = self._passing.get(objects.name)
+        if mask is None and objects.base is not None:
+            mask = self.base.stored(objects.root.name)[objects.name]
+        return mask
 
-    def stored(self, name: str) -> Stored:
-        """Declared objects of these events as they pass most loosely."""
-        if name not in self._aligned:
-            if self._parent is None:
-                self._aligned[name] = aligned(self._stored[name], self.events)
-            else:
-                self._aligned[name] = self._parent[0].stored(name).at(self._parent[1])
-        return self._aligned[name]
+    def numbers(self, objects: Objects) -> Array:
+        """Number of declared objects of each event of the base: ``int64``."""
+        if objects.name not in self._numbers:
+            stored = self.base.stored(objects.root.name)
+            mask = self.mask(objects)
+            self._numbers[objects.name] = (
+                np.diff(stored.offsets) if mask is None else stored.count(mask)
+            )
+        return self._numbers[objects.name]
 
-    def flat(self, name: str) -> Array:
-        """A column with one value an event."""
-        if name not in self._flat:
-            if self._parent is not None and name in self._parent[0]._flat:
-                self._flat[name] = self._parent[0]._flat[name].take(self._parent[1])
-            else:
-                self._flat[name] = wide(self.columns.flat((name,), self.events)[name])
-        return self._flat[name]
-
-    def at(self, events: Array) -> "Base":
-        """Some of the events, which read other columns for these only."""
-        return Base(self.columns, self.events[events], {}, self.layout, (self, events))
-
-
-@dataclass(frozen=True)
-class Shift:
-    """What a variation does to the loose objects of a base.
-
-    Attributes:
-        passing: name of declared objects to a mask of the loose ones.
-        changed: changed columns of collections and records, by declared objects or record.
-    """
-
-    passing: Mapping[str, Array]
-    changed: Mapping[str, Mapping[str, Array]]
+    def field(self, source: Base | Part, objects: Objects, field: str) -> Array:
+        """A field of all loose objects; which pass as others among them is one, too."""
+        changed = self.changed.get(objects.name, {})
+        if field in changed:
+            return changed[field]
+        if field in self._passing and field != objects.name:
+            return self._passing[field]
+        return source.field(objects.name, field)
 
 
 class Events:
     """Some events, with the objects that pass under a variation.
 
     Args:
-        base: loose objects of at least these events.
-        events: positions in the base, in rising order.
         shift: what the variation does.
+        events: positions in its base, in rising order.
+        source: of their columns.
         objects: declared ones by name.
         dataset: name of the dataset.
     """
 
     def __init__(
         self,
-        base: Base,
-        events: Array,
         shift: Shift,
+        events: Array,
+        source: Base | Part,
         objects: Mapping[str, Objects],
         dataset: str,
     ) -> None:
-        self._base = base
-        self._events = events
         self._shift = shift
+        self._base = shift.base
+        self._events = events
+        self._source = source
         self._objects = objects
         self._collections: dict[str, Collection] = {}
         self.metadata = {"dataset": dataset}
@@ -158,9 +245,10 @@ class Events:
         """Declared objects, a single record, or a column of the event."""
         if name in self._objects:
             return self._collection(name)
-        if name in self._base.layout.records or name in self._shift.changed:
-            return Record(name, self._base, self._events, self._shift.changed.get(name, {}))
-        return self._base.flat(name).take(self._events)
+        layout, changed = self._base.layout, self._shift.changed
+        if name in layout.records or name in changed:
+            return Record(name, self._source, layout, self._events, changed.get(name))
+        return self._source.flat(name).take(self._events)
 
     def __getattr__(self, name: str) -> Any:
         """Declared objects, a single record, or a column of the event."""
@@ -170,16 +258,12 @@ class Events:
 
     def count(self, name: str) -> Array:
         """Number of declared objects of each event: ``events * int64``."""
-        entry = self._objects[name]
-        if entry.base is None:
-            return np.diff(self._collection(name).offsets)
-        root = self._collection(entry.root.name)
-        return root.count(root[name])
+        return self._shift.numbers(self._objects[name]).take(self._events)
 
     def take(self, events: Array) -> "Events":
         """Some of the events, by their positions in rising order."""
         dataset = self.metadata["dataset"]
-        return Events(self._base, self._events[events], self._shift, self._objects, dataset)
+        return Events(self._shift, self._events[events], self._source, self._objects, dataset)
 
     def collection(self, name: str, fields: Sequence[str]) -> Collection:
         """All stored objects of a collection, with these of its fields."""
@@ -188,20 +272,14 @@ class Events:
 
     def _collection(self, name: str) -> Collection:
         if name not in self._collections:
-            root = self._objects[name].root.name
-            stored = self._base.stored(root)
-            varied: Collection = stored
-            fields = {
-                sub: mask
-                for sub, mask in self._shift.passing.items()
-                if sub != root and self._objects[sub].root.name == root
-            } | dict(self._shift.changed.get(root, {}))
-            if fields:
-                varied = stored.extended(**fields)
-            mask = self._shift.passing.get(name)
-            if mask is None and name != root:
-                mask = stored[name]
-            self._collections[name] = varied.take(self._events, mask)
+            entry = self._objects[name]
+            stored = self._base.stored(entry.root.name)
+            objects, offsets = stored.objects(self._events, self._shift.mask(entry))
+            self._collections[name] = Collection(
+                offsets,
+                {},
+                lambda field: self._shift.field(self._source, entry.root, field).take(objects),
+            )
         return self._collections[name]
 
 
@@ -248,7 +326,6 @@ class Shifts:
         passing: dict[str, Array] = {}
         for root in self._varied:
             stored = base.stored(root.name)
-            loose = flags(stored, [entry for entry in self.objects.values() if entry.root is root])
             varied = changed.get(root.name, {})
 
             def values(
@@ -260,13 +337,13 @@ class Shifts:
                 if entry.root is not root:
                     continue
                 cuts = [cut for cut in entry.cuts if self._moves(entry.collection, cut)]
-                mask = loose[entry.name]
-                if cuts:
-                    mask = mask & passes(values, cuts, len(mask))
+                masks = [passes(values, cuts, stored.n_objects)] if cuts else []
                 if entry.base is not None:
-                    mask = mask & passing[entry.base.name]
-                passing[entry.name] = mask
-        return Shift(passing, changed)
+                    masks.append(stored[entry.name])
+                    masks += [passing[entry.base.name]] if entry.base.name in passing else []
+                if masks:
+                    passing[entry.name] = reduce(np.logical_and, masks)
+        return Shift(base, passing, changed)
 
     def _changed(self, base: Base, variation: Variation) -> dict[str, dict[str, Array]]:
         changed: dict[str, dict[str, Array]] = {}
@@ -276,11 +353,7 @@ class Shifts:
             events = Unvaried(base)
             factors = change.factors(self.selection)
             for key in [root.name for root in roots] or [collection]:
-                target: Any = (
-                    base.stored(key)
-                    if roots
-                    else Record(collection, base, np.arange(len(base)), {})
-                )
+                target: Any = base.stored(key) if roots else Record(collection, base, self._layout)
                 values = np.asarray(change.values(target, events, self.selection), np.float64)
                 check_factors(
                     values, target[name], factors, variation=variation.name, column=change.column
@@ -288,57 +361,34 @@ class Shifts:
                 changed.setdefault(key, {})[name] = values
         return changed
 
-    def selected(self, base: Base, shift: Shift) -> Array:
+    def selected(self, shift: Shift) -> Array:
         """Positions in the base of the events that meet all requirements under a variation."""
+        base = shift.base
         mask = np.ones(len(base), np.bool_)
         for requirement in self._open:
             match requirement:
                 case Count():
-                    numbers = sum(
-                        self._numbers(base, entry, shift) for entry in requirement.objects
-                    )
-                    mask &= (numbers >= requirement.at_least) & (numbers <= requirement.at_most)
+                    numbers: Any = sum(shift.numbers(entry) for entry in requirement.objects)
+                    mask &= numbers >= requirement.at_least
+                    if requirement.at_most < math.inf:
+                        mask &= numbers <= requirement.at_most
                     if requirement.comparison == "!=":
                         mask &= numbers != requirement.number
                 case EventCut():
-                    record = Record(
-                        requirement.record,
-                        base,
-                        np.arange(len(base)),
-                        shift.changed.get(requirement.record, {}),
-                    )
+                    changed = shift.changed.get(requirement.record)
+                    record = Record(requirement.record, base, self._layout, None, changed)
                     mask &= passes(record.__getitem__, (requirement.cut,), len(base))
         return np.flatnonzero(mask)
 
-    def _numbers(self, base: Base, entry: Objects, shift: Shift) -> Any:
-        stored = base.stored(entry.root.name)
-        mask = shift.passing.get(entry.name)
-        if mask is None:
-            mask = flags(stored, (entry,))[entry.name]
-        return stored.count(mask)
+    def events(self, events: Array, shift: Shift, source: Base | Part | None = None) -> Events:
+        """Events with their objects under a variation.
 
-    def events(self, base: Base, events: Array, shift: Shift) -> Events:
-        """Events with their objects under a variation."""
-        return Events(base, events, shift, self.objects, self.dataset.name)
-
-    def restricted(self, base: Base, part: Base, shift: Shift) -> Shift:
-        """The same for the objects of some of the events of a base."""
-        objects = {root.name: part.stored(root.name).parent for root in self._varied}
-        indices = {name: parent[1] for name, parent in objects.items() if parent is not None}
-        events = np.searchsorted(base.events, part.events)
-        return Shift(
-            {
-                name: mask.take(indices[self.objects[name].root.name])
-                for name, mask in shift.passing.items()
-            },
-            {
-                name: {
-                    field: values.take(indices.get(name, events))
-                    for field, values in fields.items()
-                }
-                for name, fields in shift.changed.items()
-            },
-        )
+        Args:
+            events: positions in the base of the variation.
+            shift: what the variation does.
+            source: of their columns; None is the base.
+        """
+        return Events(shift, events, source or shift.base, self.objects, self.dataset.name)
 
 
 class Unvaried:
@@ -353,7 +403,7 @@ class Unvaried:
     def __getitem__(self, name: str) -> Any:
         """A single record, or a column of the event."""
         if name in self._base.layout.records:
-            return Record(name, self._base, np.arange(len(self._base)), {})
+            return Record(name, self._base, self._base.layout)
         return self._base.flat(name)
 
     def __getattr__(self, name: str) -> Any:

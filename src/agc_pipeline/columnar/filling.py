@@ -133,21 +133,23 @@ def check_scale(
     too_large = np.maximum(sizes, squares) > _LARGEST
     mean = np.divide(squares, entries, out=np.ones_like(squares), where=entries > 0)
     too_small = _below(mean, entries, _SMALLEST_IN_BIN)
-    for row, variation in enumerate(variations):
-        n = entries[row].sum(keepdims=True)
+    n = entries.sum(axis=1)
+    means = np.divide(squares.sum(axis=1), n, out=np.ones_like(n), where=n > 0)
+    too_small_on_average = _below(means, n, _SMALLEST)
+    unsuitable = too_large.any(axis=1) | too_small_on_average | too_small.any(axis=1)
+    for row in np.flatnonzero(unsuitable).tolist():
+        variation = variations[row]
         if too_large[row].any():
             bin_ = int(np.argmax(too_large[row]))
             size = unit * float(sizes[row, bin_] / entries[row, bin_])
             raise _unsuitable(f"of {size:.2g} on average are too large", variation, unit)
-        rows = np.divide(squares[row].sum(keepdims=True), n, out=np.ones(1), where=n > 0)
-        if _below(rows, n, _SMALLEST)[0]:
-            size = unit * float(sizes[row].sum() / n[0])
+        if too_small_on_average[row]:
+            size = unit * float(sizes[row].sum() / n[row])
             raise _unsuitable(f"of {size:.2g} on average are too small", variation, unit)
-        if too_small[row].any():
-            bin_ = int(np.argmax(too_small[row]))
-            size = unit * float(sizes[row, bin_] / entries[row, bin_])
-            problem = f"of {size:.2g} on average in bin {bin_} (0 is the underflow) are too small"
-            raise _unsuitable(problem, variation, unit)
+        bin_ = int(np.argmax(too_small[row]))
+        size = unit * float(sizes[row, bin_] / entries[row, bin_])
+        problem = f"of {size:.2g} on average in bin {bin_} (0 is the underflow) are too small"
+        raise _unsuitable(problem, variation, unit)
 
 
 def _below(mean: Array, entries: Array, smallest: Mapping[int, float]) -> Array:

@@ -7,12 +7,13 @@ observables and weights of the declaration are applied, and nothing else.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from agc_pipeline.code import sources
-from agc_pipeline.columnar.events import Base, Events, Shift, Shifts
+from agc_pipeline.columnar.events import Base, Events, Part, Shift, Shifts
 from agc_pipeline.columnar.filling import Sums
 from agc_pipeline.columnar.records import RecordSelection
 from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Dataset, Region, Variation
@@ -66,7 +67,8 @@ class Processing:
         others = {"scoring": self.scoring, "blinded": self.blinded, "unit": self.unit}
         return (_rebuilt, (self.analysis, values, self.dataset.name, others))
 
-    @property
+    # What follows from the declaration is the same for all chunks, and had once.
+    @cached_property
     def regions(self) -> tuple[Region, ...]:
         """The regions that are filled."""
         return (*self.analysis.regions, *self._learned)
@@ -76,12 +78,12 @@ class Processing:
         learned = self.analysis.learned
         return () if self.scoring is None or learned is None else learned.regions
 
-    @property
+    @cached_property
     def columns(self) -> Mapping[str, tuple[str, ...]]:
         """Collection (or "") to the fields that are read."""
         return self.analysis.columns(self.dataset, self.selection, learned=self.scoring is not None)
 
-    @property
+    @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The regions by mask, in order."""
         masks = dict.fromkeys(region.mask for region in self.regions if region.mask is not None)
@@ -99,14 +101,25 @@ class Processing:
         """Names of the processes that are filled."""
         return (DATA,) if self.dataset.kind == "data" else self.dataset.processes
 
+    @cached_property
+    def variations(self) -> tuple[Variation, ...]:
+        """All variations that are filled, the dataset's own first."""
+        return self.analysis.variations(self.dataset)
+
+    @cached_property
     def shifts(self) -> tuple[Variation, ...]:
         """The dataset's own variation, then those that redo the selection."""
-        variations = self.analysis.variations(self.dataset)
-        return (variations[0], *(v for v in variations[1:] if v.kind == "object"))
+        own, *others = self.variations
+        return (own, *(v for v in others if v.kind == "object"))
 
+    @cached_property
     def weights(self) -> tuple[Variation, ...]:
         """The variations that reweight the nominal selection."""
-        return tuple(v for v in self.analysis.variations(self.dataset) if v.kind == "weight")
+        return tuple(v for v in self.variations if v.kind == "weight")
+
+    @cached_property
+    def _event_selection(self) -> Shifts:
+        return Shifts(self.analysis, self.selection, self.dataset)
 
     def empty(self) -> dict[str, Any]:
         """The output for no events."""
@@ -122,13 +135,13 @@ class Processing:
         Args:
             columns: of a range of events.
         """
-        preselection = Shifts(self.analysis, self.selection, self.dataset).preselector(columns)
+        preselection = self._event_selection.preselector(columns)
         return preselection.events, preselection.cutflow
 
     def preselect_records(self, events: Any) -> tuple[Array, dict[str, int]]:
         """The same for events that are records."""
         return RecordSelection(self.analysis, self.selection, self.dataset).preselect(
-            events, self.shifts(), [group.mask for group in self.groups]
+            events, self.shifts, [group.mask for group in self.groups]
         )
 
     def nominal(self, columns: Columns, mask: EventFunction) -> Events:
@@ -138,11 +151,11 @@ class Processing:
             columns: of a range of events.
             mask: of the region.
         """
-        selection = Shifts(self.analysis, self.selection, self.dataset)
+        selection = self._event_selection
         base = selection.base(selection.preselector(columns))
         shift = selection.shift(base, Variation(NOMINAL))
-        positions = selection.selected(base, shift)
-        view = selection.events(base, positions, shift)
+        positions = selection.selected(shift)
+        view = selection.events(positions, shift)
         return view.take(np.flatnonzero(_mask(mask, view, self.selection, len(view))))
 
     def process(self, columns: Columns) -> dict[str, Any]:
@@ -153,18 +166,18 @@ class Processing:
         """
         with columns.clock.part("physics"):
             filler = Filler(self, columns.clock)
-            selection = Shifts(self.analysis, self.selection, self.dataset)
+            selection = self._event_selection
             preselection = selection.preselector(columns)
             base = selection.base(preselection)
-            varied = {v.name: selection.shift(base, v) for v in self.shifts()}
-            selected = {name: selection.selected(base, shift) for name, shift in varied.items()}
+            varied = {v.name: selection.shift(base, v) for v in self.shifts}
+            selected = {name: selection.selected(shift) for name, shift in varied.items()}
             in_group = {
                 name: [
                     events[_mask(group.mask, view, self.selection, len(events))]
                     for group in self.groups
                 ]
                 for name, events in selected.items()
-                for view in (selection.events(base, events, varied[name]),)
+                for view in (selection.events(events, varied[name]),)
             }
             for number, group in enumerate(self.groups):
                 parts = {name: positions[number] for name, positions in in_group.items()}
@@ -184,7 +197,7 @@ class Processing:
             filler = Filler(self, clock)
             selection = RecordSelection(self.analysis, self.selection, self.dataset)
             cutflow: dict[str, int] = {}
-            for variation in self.shifts():
+            for variation in self.shifts:
                 varied, flow = selection.selected(events, variation)
                 cutflow = cutflow or flow
                 for group in self.groups:
@@ -240,11 +253,9 @@ def _views(
     somewhere = np.zeros(len(base), np.bool_)
     for positions in parts.values():
         somewhere[positions] = True
-    union = np.flatnonzero(somewhere)
-    part = base.at(union)
+    part = Part(base, np.flatnonzero(somewhere))
     for name, positions in parts.items():
-        shift = selection.restricted(base, part, varied[name])
-        yield name, selection.events(part, np.searchsorted(union, positions), shift)
+        yield name, selection.events(positions, varied[name], part)
 
 
 def _mask(function: EventFunction, events: Any, selection: Any, n: int) -> Array:
@@ -270,7 +281,7 @@ class Filler:
         self._processing = processing
         self._clock = clock
         self._own = processing.dataset.variation
-        variations = [v.name for v in processing.analysis.variations(processing.dataset)]
+        variations = [v.name for v in processing.variations]
         self._sums = {
             process: {
                 region.name: Sums(region.edges, variations, processing.unit)
@@ -337,7 +348,7 @@ class Filler:
             nominal = _numbers(processing.analysis.weight, events, processing.selection)
         weights: dict[str, Array | None] = {variation: nominal}
         if variation == NOMINAL and processing.dataset.kind == "simulation":
-            for shift in processing.weights():
+            for shift in processing.weights:
                 if shift.weight is not None:
                     factor = _numbers(shift.weight, events, processing.selection)
                     weights[shift.name] = factor if nominal is None else nominal * factor

@@ -202,7 +202,7 @@ def check_scales(scales: Mapping[str, Any], processing: Processing) -> None:
     Raises:
         InputError: if there are some.
     """
-    variations = [v.name for v in processing.analysis.variations(processing.dataset)]
+    variations = [v.name for v in processing.variations]
     for process, regions in scales.items():
         for region, scale in regions.items():
             try:

@@ -18,7 +18,15 @@ from agc_pipeline.declaration.selection import Column
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.readers.columns import Array, Collection, Columns, offsets_of
 
-_OPERATORS = {">": 0, ">=": 1, "<": 2, "<=": 3, "==": 4, "!=": 5}
+# Whether a comparison passes what is above, at and below the bound, and what is not a number.
+_PASSES = {
+    ">": (True, False, False, False),
+    ">=": (True, True, False, False),
+    "<": (False, False, True, False),
+    "<=": (False, True, True, False),
+    "==": (False, True, False, False),
+    "!=": (True, False, True, True),
+}
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">": np.greater,
     ">=": np.greater_equal,
@@ -30,24 +38,22 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 
 
 @kernel
-def _apply(mask: Array, values: Array, operator: int, bound: float, absolute: bool) -> None:
+def _apply(
+    mask: Array, values: Array, bound: float, absolute: bool, passes: tuple[bool, bool, bool, bool]
+) -> None:
     """Clear the mask where values, widened to double precision, do not pass a cut."""
+    above, at, below, undefined = passes
+    # Without branches, the loop is compiled to instructions for several values at a time.
     for i in range(len(mask)):
         value = np.float64(values[i])
         if absolute:
             value = abs(value)
-        if operator == 0:
-            mask[i] &= value > bound
-        elif operator == 1:
-            mask[i] &= value >= bound
-        elif operator == 2:
-            mask[i] &= value < bound
-        elif operator == 3:
-            mask[i] &= value <= bound
-        elif operator == 4:
-            mask[i] &= value == bound
-        else:
-            mask[i] &= value != bound
+        mask[i] &= (
+            (above & (value > bound))
+            | (at & (value == bound))
+            | (below & (value < bound))
+            | (undefined & np.isnan(value))
+        )
 
 
 def passes(values: Callable[[str], Array], cuts: Sequence[Cut], n: int) -> Array:
@@ -60,7 +66,8 @@ def passes(values: Callable[[str], Array], cuts: Sequence[Cut], n: int) -> Array
     """
     mask = np.ones(n, np.bool_)
     for cut in cuts:
-        _apply(mask, values(cut.name), _OPERATORS[cut.comparison], float(cut.bound), cut.absolute)
+        passed = _PASSES[cut.comparison]
+        _apply(mask, values(cut.name), float(cut.bound), cut.absolute, passed)
     return mask
 
 
@@ -134,9 +141,16 @@ class Stored(Collection):
             or (self.parent is not None and self.parent[0].has(field))
         )
 
-    def at(self, events: Array, mask: Array | None = None) -> "Stored":
+    @property
+    def places(self) -> Array:
+        """Positions of these objects among those of the parent."""
+        if self.parent is None:
+            raise TypeError("these objects are not some of others")
+        return self.parent[1]
+
+    def at(self, events: Array) -> "Stored":
         """The objects of some of the events, which read other fields for these only."""
-        objects, offsets = self.objects(events, mask)
+        objects, offsets = self.objects(events)
         return Stored(
             self.columns,
             self.name,
@@ -200,25 +214,21 @@ class Preselector:
         state = Preselection(columns, np.arange(columns.n_events))
         state.cutflow[ALL_EVENTS] = columns.n_events
         nominal = np.ones(columns.n_events, np.bool_)
-        everything = True
         for number, requirement in enumerate(self.requirements):
             counted = any(later.label is not None for later in self.requirements[number:])
             match requirement:
                 case Count():
-                    possible, exact = self._count(
-                        state, requirement, everything=everything, counted=counted
-                    )
+                    possible, exact = self._count(state, requirement, counted=counted)
                 case EventCut():
                     possible, exact = self._event_cut(state, requirement)
             nominal = (nominal & exact)[possible]
             state.events = state.events[possible]
-            everything = everything and len(possible) == columns.n_events
             if requirement.label is not None:
                 state.cutflow[requirement.label] = int(np.count_nonzero(nominal))
         return state
 
     def _count(
-        self, state: Preselection, requirement: Count, *, everything: bool, counted: bool
+        self, state: Preselection, requirement: Count, *, counted: bool
     ) -> tuple[Array, Array]:
         """Positions of the events that may pass, and a mask of those that do nominally."""
         n = len(state.events)
@@ -233,12 +243,7 @@ class Preselector:
             nominal, tight = loose.copy(), loose.copy()
         n_min = max(1, requirement.at_least) if len(requirement.objects) == 1 else 1
         for objects in requirement.objects:
-            stored = self._stored(state, objects.root, n_min, everything=everything)
-            place: Any = stored.abs_events
-            if len(place) == n:
-                place = slice(None)
-            elif not everything:
-                place = np.searchsorted(state.events, place)
+            stored, place = self._stored(state, objects.root, n_min)
             mask = self._flag(stored, objects)
             loose[place] += _numbers(stored, mask)
             if not moving:
@@ -264,20 +269,21 @@ class Preselector:
             return possible, np.ones(n, np.bool_)
         return possible, _COMPARE[requirement.comparison](nominal, requirement.number)
 
-    def _stored(
-        self, state: Preselection, objects: Objects, n_min: int, *, everything: bool
-    ) -> Stored:
-        """What passes loosely of declared objects, of the events that have enough of them."""
+    def _stored(self, state: Preselection, objects: Objects, n_min: int) -> tuple[Stored, Array]:
+        """What passes loosely of declared objects, of the events that have enough of them.
+
+        Returns:
+            The objects, and the positions of their events among those that are left.
+        """
         if objects.name in state.stored:
             stored = state.stored[objects.name]
-            if len(stored) != len(state.events):
-                inside = np.isin(stored.abs_events, state.events, assume_unique=True)
-                if not inside.all():
-                    stored = state.stored[objects.name] = stored.at(np.flatnonzero(inside))
-            return stored
+            inside, place = shared(stored.abs_events, state.events)
+            if len(inside) < len(stored):
+                stored = state.stored[objects.name] = stored.at(inside)
+            return stored, place
         cuts = self.loosest(objects.collection, objects.cuts)
         columns, name = state.columns, objects.collection
-        wanted = None if everything else state.events
+        wanted = None if len(state.events) == columns.n_events else state.events
         collection = columns.collection(name, (cuts[0].name,), wanted)
         mask = passes(collection.__getitem__, cuts[:1], collection.offsets[-1])
         local = collection.events(mask, n_min=n_min)
@@ -309,7 +315,7 @@ class Preselector:
                 for name, function in objects.columns.items()
             },
         )
-        return state.stored[objects.name]
+        return state.stored[objects.name], local[enough]
 
     def _moving_fields(self, collection: str) -> frozenset[str]:
         return frozenset(field for name, field in self.changed if name == collection)
@@ -338,15 +344,6 @@ def _numbers(stored: Stored, mask: Array | None) -> Array:
     return np.diff(stored.offsets) if mask is None else stored.count(mask)
 
 
-def flags(stored: Stored, objects: Sequence[Objects]) -> dict[str, Array]:
-    """For each of the declared objects, which of the stored ones passed loosely as such."""
-    n = stored.n_objects
-    return {
-        entry.name: np.ones(n, np.bool_) if entry.base is None else stored[entry.name]
-        for entry in objects
-    }
-
-
 def aligned(stored: Stored, events: Array) -> Stored:
     """The objects of exactly these events of the range, none where there are none stored.
 
@@ -354,12 +351,12 @@ def aligned(stored: Stored, events: Array) -> Stored:
         stored: of some events.
         events: positions in the range, in rising order.
     """
-    if len(stored) == len(events) and np.array_equal(stored.abs_events, events):
-        return stored
-    inside = np.isin(stored.abs_events, events, assume_unique=True)
-    part = stored.at(np.flatnonzero(inside))
+    inside, place = shared(stored.abs_events, events)
+    part = stored if len(inside) == len(stored) else stored.at(inside)
+    if len(place) == len(events):
+        return part
     counts = np.zeros(len(events), np.int64)
-    counts[np.searchsorted(events, part.abs_events)] = np.diff(part.offsets)
+    counts[place] = np.diff(part.offsets)
     return Stored(
         part.columns,
         part.name,
@@ -370,6 +367,23 @@ def aligned(stored: Stored, events: Array) -> Stored:
         part.computed,
         part.parent,
     )
+
+
+@kernel
+def shared(one: Array, other: Array) -> tuple[Array, Array]:
+    """Positions in either of two rising arrays of the values that are in both."""
+    n_max = min(len(one), len(other))
+    in_one, in_other = np.empty(n_max, np.int64), np.empty(n_max, np.int64)
+    i, j, n = 0, 0, 0
+    while i < len(one) and j < len(other):
+        if one[i] < other[j]:
+            i += 1
+        elif one[i] > other[j]:
+            j += 1
+        else:
+            in_one[n], in_other[n] = i, j
+            i, j, n = i + 1, j + 1, n + 1
+    return in_one[:n], in_other[:n]
 
 
 def _guarded(function: Any, name: str, moving: frozenset[str]) -> Any:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from agc_pipeline.errors import AnalysisError
@@ -36,16 +37,16 @@ class Cut:
     comparison: Comparison
     bound: float
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Name of the field."""
         match = _ABSOLUTE.fullmatch(self.field)
         return match[1] if match else self.field
 
-    @property
+    @cached_property
     def absolute(self) -> bool:
         """Whether the absolute value is compared."""
-        return _ABSOLUTE.fullmatch(self.field) is not None
+        return self.name != self.field
 
     def loosest(self, factors: Factors) -> "Cut":
         """The cut on the unvaried value that passes whatever some variation passes.

@@ -85,7 +85,12 @@ class BasketColumns:
     def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
         """See ``Columns``."""
         with self.clock.part("read"):
-            return {name: self._flat(self._branches[name], events) for name in names}
+            branches = [self._branches[name] for name in names]
+            baskets = self._baskets(branches, events)
+            return {
+                name: self._flat(branch, wanted)
+                for name, branch, wanted in zip(names, branches, baskets, strict=True)
+            }
 
     def collection(
         self, name: str, fields: Sequence[str], events: Array | None = None
@@ -93,7 +98,8 @@ class BasketColumns:
         """See ``Columns``."""
         with self.clock.part("read"):
             self._compare_counter(name, events)
-            read = [self._jagged(self._branches[f"{name}_{field}"], events) for field in fields]
+            branches = [self._branches[f"{name}_{field}"] for field in fields]
+            read = list(map(self._jagged, branches, self._baskets(branches, events)))
             for field, (lengths, _) in zip(fields, read, strict=True):
                 self._lengths.compare(name, f"{name}_{field}", lengths, events)
             offsets = offsets_of(read[0][0])
@@ -106,22 +112,22 @@ class BasketColumns:
         counter = f"n{name}"
         if counter in self._branches and name not in self._lengths:
             every = np.arange(self.n_events) if events is None else events
-            lengths = self._flat(self._branches[counter], every)
+            lengths = self.flat((counter,), every)[counter]
             self._lengths.compare(name, counter, lengths.astype(np.int64), events)
 
-    def _flat(self, branch: BranchMetadata, events: Array) -> Array:
+    def _flat(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> Array:
         dtype = np.dtype(branch.dtype)
         parts = []
-        for basket, content in self._contents(branch, events):
+        for basket, content in self._contents(branch, baskets):
             values = root_format.flat(content, dtype, basket.stop - basket.first)
             parts.append(values if basket.events is None else values[basket.events])
         return _joined(parts, dtype)
 
-    def _jagged(self, branch: BranchMetadata, events: Array | None) -> tuple[Array, Array]:
+    def _jagged(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> tuple[Array, Array]:
         """Number of values of each wanted event, and the values."""
         dtype = np.dtype(branch.dtype)
         counts, parts = [], []
-        for basket, content in self._contents(branch, events):
+        for basket, content in self._contents(branch, baskets):
             lengths, values = root_format.lists(
                 content, dtype, basket.stop - basket.first, basket.events
             )
@@ -129,12 +135,21 @@ class BasketColumns:
             parts.append(values)
         return _joined(counts, np.dtype(np.int64)), _joined(parts, dtype)
 
-    def _wanted(self, branch: BranchMetadata, events: Array | None) -> list[_Basket]:
-        """The baskets of a branch that hold wanted events."""
+    def _baskets(
+        self, branches: Sequence[BranchMetadata], events: Array | None
+    ) -> list[list[_Basket]]:
+        """The baskets of each branch that hold wanted events; mostly they end at the same."""
+        by_entries = {
+            entries: self._wanted(entries, events)
+            for entries in {branch.entries for branch in branches}
+        }
+        return [by_entries[branch.entries] for branch in branches]
+
+    def _wanted(self, entries: tuple[int, ...], events: Array | None) -> list[_Basket]:
         baskets = []
-        begin = max(bisect_right(branch.entries, self._start) - 1, 0)
-        end = bisect_left(branch.entries, self._start + self.n_events)
-        edges = np.array(branch.entries[begin : end + 1]) - self._start
+        begin = max(bisect_right(entries, self._start) - 1, 0)
+        end = bisect_left(entries, self._start + self.n_events)
+        edges = np.array(entries[begin : end + 1]) - self._start
         places = (
             edges.clip(0, self.n_events) if events is None else np.searchsorted(events, edges)
         ).tolist()
@@ -150,10 +165,10 @@ class BasketColumns:
         return baskets
 
     def _contents(
-        self, branch: BranchMetadata, events: Array | None
+        self, branch: BranchMetadata, baskets: Sequence[_Basket]
     ) -> Iterator[tuple[_Basket, Content]]:
         """The wanted baskets, one after the other: each is used while it is in the cache."""
-        for basket in self._wanted(branch, events):
+        for basket in baskets:
             yield basket, self._content(branch, basket)
 
     def _content(self, branch: BranchMetadata, basket: _Basket) -> Content:

@@ -58,8 +58,8 @@ def chunks(metadata: FileMetadata, *, chunk_size: int, chunk_bytes: int) -> list
 
 def _overlapping(metadata: FileMetadata, start: int, stop: int) -> dict[str, BranchMetadata] | None:
     """Metadata of the branches with the baskets of a range: less to send to another process."""
-    if metadata.branches is None:
-        return None
+    if metadata.branches is None or (start, stop) == (0, metadata.n_events):
+        return metadata.branches
     return {name: _cut(branch, start, stop) for name, branch in metadata.branches.items()}
 
 

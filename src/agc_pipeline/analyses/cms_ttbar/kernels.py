@@ -82,20 +82,20 @@ def trijet_masses(jets: JetArrays) -> Array:
     Returns:
         ``events * float64`` in GeV; NaN for an event without such a triplet.
     """
-    x = jets.pt * jets.cos_phi
-    y = jets.pt * jets.sin_phi
-    z = jets.pt * jets.sinh_eta
-    momentum = jets.pt * jets.cosh_eta
-    energy = np.sqrt(momentum * momentum + jets.mass * jets.mass)
     chosen = trijets(jets)
     masses = np.full(len(chosen), np.nan)
     for event in range(len(chosen)):
-        i, j, k = chosen[event]
-        if i < 0:
+        if chosen[event, 0] < 0:
             continue
-        x_sum, y_sum, z_sum = x[i] + x[j] + x[k], y[i] + y[j] + y[k], z[i] + z[j] + z[k]
-        e_sum = energy[i] + energy[j] + energy[k]
-        squared = e_sum * e_sum - x_sum * x_sum - y_sum * y_sum - z_sum * z_sum
+        x, y, z, energy = 0.0, 0.0, 0.0, 0.0
+        for jet in chosen[event]:
+            pt, mass = jets.pt[jet], jets.mass[jet]
+            momentum = pt * jets.cosh_eta[jet]
+            x += pt * jets.cos_phi[jet]
+            y += pt * jets.sin_phi[jet]
+            z += pt * jets.sinh_eta[jet]
+            energy += math.sqrt(momentum * momentum + mass * mass)
+        squared = energy * energy - x * x - y * y - z * z
         # Rounding can leave collinear massless jets with a negative square.
         masses[event] = math.sqrt(max(squared, 0.0))
     return masses
