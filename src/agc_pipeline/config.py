@@ -23,7 +23,7 @@ from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.inference.edges import edge_problems
-from agc_pipeline.inference.settings import FitSettings
+from agc_pipeline.inference.settings import FitSettings, treatment_problems
 from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput
 from agc_pipeline.layers import Layer, Values
 from agc_pipeline.learning.settings import LearningSettings, Scorer
@@ -127,6 +127,13 @@ class Configuration(Settings):
         problems = list(edge_problems(self.declaration, self.fit.model.edges))
         if problems:
             raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _treatments_of_systematics(self) -> Self:
+        problems = list(treatment_problems(self.fit.model.treatments, self.declaration.systematics))
+        if problems:
+            raise ValueError(f"`fit.model.treatments`: {'; '.join(problems)}")
         return self
 
     @model_validator(mode="after")

@@ -186,7 +186,9 @@ def fit(
             content = workspace
     validate_schema(content, place="workspace")
     config = load_config() if config is None else config
-    result = fit_workspace(content, config.fit.minimiser, description=description)
+    result = fit_workspace(
+        content, config.fit.minimiser, description=description, noise=config.fit.template_noise
+    )
     values: dict[str, Any] = {field.name: getattr(result, field.name) for field in fields(result)}
     return FitReport(**values, analysis=analysis)
 

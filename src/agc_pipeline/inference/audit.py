@@ -16,7 +16,8 @@ from agc_pipeline.inference.binning import rebin
 from agc_pipeline.inference.checks import Finding
 from agc_pipeline.inference.edges import fit_edges
 from agc_pipeline.inference.interpolation import Array
-from agc_pipeline.inference.settings import ModelSettings
+from agc_pipeline.inference.settings import ModelSettings, Treatment
+from agc_pipeline.inference.treatment import treated
 from agc_pipeline.inference.workspace import nuisances
 from agc_pipeline.settings import Settings
 
@@ -81,6 +82,7 @@ def audit(
         for template in analysis.templates()
         if template.region in fitted and template.name in histograms
     }
+    rebinned |= _treated(analysis, rebinned, settings)
     return tuple(
         origin
         for channel in workspace["channels"]
@@ -89,6 +91,30 @@ def audit(
             sample, regions[channel["name"]], processes[sample["name"]], systematics, rebinned
         )
     )
+
+
+def _treated(
+    analysis: Analysis, contents: Mapping[str, Array], settings: ModelSettings
+) -> dict[str, Array]:
+    """Contents of the variations that the configuration treats, by name of the histogram."""
+    result: dict[str, Array] = {}
+    for systematic in analysis.systematics:
+        treatment = settings.treatments.get(systematic.name, Treatment())
+        for region in () if treatment.nothing else analysis.regions:
+            for process in systematic.acts_on:
+                names = [
+                    Template(region.name, process, variation).name
+                    for variation in (NOMINAL, *systematic.variations)
+                ]
+                if all(name in contents for name in names):
+                    nominal, up, *down = (contents[name] for name in names)
+                    shifts = treated(nominal, up, down[0] if down else None, treatment, nominal)
+                    result |= {
+                        name: shift
+                        for name, shift in zip(names[1:], shifts, strict=False)
+                        if shift is not None
+                    }
+    return result
 
 
 def findings(origins: tuple[Origin, ...]) -> tuple[Finding, ...]:

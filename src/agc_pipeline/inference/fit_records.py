@@ -18,6 +18,7 @@ from agc_pipeline.inference.checks import Finding
 from agc_pipeline.inference.fit import Diagnostics
 from agc_pipeline.inference.impacts import Breakdown
 from agc_pipeline.inference.pruning import Pruned
+from agc_pipeline.inference.template_noise import SampleContents, TemplateNoise
 from agc_pipeline.inference.templates import LeftOut
 from agc_pipeline.inference.yields import Yields
 from agc_pipeline.provenance import digest
@@ -98,6 +99,7 @@ class ModelDescription(Settings):
         left_out: what the analysis declares and the model lacks.
         channels: by title.
         groups: of systematics, by name.
+        contents: templates with their statistics; none of an external workspace.
     """
 
     analysis: str
@@ -106,6 +108,7 @@ class ModelDescription(Settings):
     left_out: tuple[LeftOut, ...]
     channels: dict[str, Channel]
     groups: dict[str, str]
+    contents: tuple[SampleContents, ...] = ()
 
 
 class ModelRecord(ModelDescription, WorkspaceRecord):
@@ -173,6 +176,8 @@ class FitRecord(ModelRecord):
         diagnostics: how good the minimum is.
         breakdown: contributions to the uncertainty of the parameter of interest; None where it has
             none.
+        template_noise: uncertainty of the parameter of interest by the statistics of varied
+            templates, for which the model does not pay; None where it is not known.
         comparison: with the other method; None without one.
         yields: before and after the fit.
     """
@@ -187,8 +192,23 @@ class FitRecord(ModelRecord):
     method: Literal["exact", "cabinetry"]
     diagnostics: Diagnostics
     breakdown: Breakdown | None
+    template_noise: TemplateNoise | None = None
     comparison: Comparison | None
     yields: Yields
+
+    @property
+    def uncertainty_of_poi(self) -> float:
+        """That of the result: with the statistics of varied templates where these count."""
+        noise = self.template_noise
+        return noise.total if noise is not None and noise.in_total else self.poi.uncertainty
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be told beside the result."""
+        noise = self.template_noise
+        if noise is None or not noise.serious:
+            return ()
+        return (noise.warning(self.poi.name, self.poi.uncertainty),)
 
     def results(self) -> FitResults:
         """What cabinetry's tables, plots and predictions take."""

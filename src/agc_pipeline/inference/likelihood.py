@@ -174,6 +174,24 @@ class Likelihood:
         slopes: Array = np.add.reduceat(change, self._starts, axis=1)
         return slopes
 
+    def contents(self, parameters: Array, weights: Array | None = None) -> tuple[Array, Array]:
+        """Derivatives of a function of the rates by what cells have, (c) each.
+
+        Args:
+            parameters: where, (p).
+            weights: derivatives of the function by the rates, (b); None are those of the statistic.
+
+        Returns:
+            By the contents of the cells, and by the logarithms of the factors on them.
+        """
+        base, product, *_ = self._cells(parameters)
+        if weights is None:
+            rates = self._by_bin(base * product)
+            ratio = np.divide(self.data, rates, out=np.zeros_like(rates), where=self.data > 0)
+            weights = 2 * (1 - ratio)
+        contents: Array = weights[self.bin] * product
+        return contents, contents * base
+
     def _cells(
         self, parameters: Array
     ) -> tuple[Array, Array, interpolation.Interpolated, interpolation.Interpolated, Array]:

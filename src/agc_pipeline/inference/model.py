@@ -11,6 +11,7 @@ from agc_pipeline.inference.fit_records import Channel, Checks, ModelDescription
 from agc_pipeline.inference.impacts import declared_groups
 from agc_pipeline.inference.pruning import prune
 from agc_pipeline.inference.settings import ModelSettings
+from agc_pipeline.inference.template_noise import contents
 from agc_pipeline.inference.templates import Templates
 
 
@@ -106,6 +107,7 @@ def describe(
         left_out=selection.left_out,
         channels=channels(analysis, selection, settings, blinded=blinded),
         groups=declared_groups(analysis),
+        contents=contents(analysis, selection, settings.treatments),
     )
 
 

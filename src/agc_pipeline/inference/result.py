@@ -22,7 +22,8 @@ from agc_pipeline.inference.impacts import Breakdown, breakdown, parameter_group
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem
-from agc_pipeline.inference.settings import MinimiserSettings
+from agc_pipeline.inference.settings import MinimiserSettings, NoiseSettings
+from agc_pipeline.inference.template_noise import TemplateNoise, template_noise
 from agc_pipeline.inference.workspace import Workspace, load
 from agc_pipeline.inference.yields import Yields, expected_yields
 
@@ -38,6 +39,8 @@ class FitResult:
         fit: results in cabinetry's containers, diagnostics, and the minimum.
         breakdown: contributions to the uncertainty of the parameter of interest; None where it has
             none.
+        template_noise: uncertainty by the statistics of varied templates; None where it is not
+            known.
         comparison: with the other method; None without one.
         yields: expected events before and after the fit.
     """
@@ -47,6 +50,7 @@ class FitResult:
     model: pyhf.Model
     fit: Fit
     breakdown: Breakdown | None
+    template_noise: TemplateNoise | None
     comparison: Comparison | None
     yields: Yields
 
@@ -143,6 +147,7 @@ class FitResult:
             method=self.fit.method,
             diagnostics=self.fit.diagnostics,
             breakdown=self.breakdown,
+            template_noise=self.template_noise,
             comparison=self.comparison,
             yields=self.yields,
         )
@@ -153,6 +158,7 @@ def fit_workspace(
     settings: MinimiserSettings,
     *,
     description: ModelDescription | None = None,
+    noise: NoiseSettings | None = None,
     compare: bool = False,
     place: str = "workspace",
 ) -> FitResult:
@@ -162,6 +168,7 @@ def fit_workspace(
         workspace: with one measurement.
         settings: how the minimum is found.
         description: of its model; None is what the workspace tells of itself.
+        noise: what is done about the statistics of varied templates; None does not look at them.
         compare: fit with the other method as well.
         place: where the workspace comes from, for errors.
 
@@ -172,13 +179,22 @@ def fit_workspace(
     if description is None:
         description = external.describe(workspace)
     result = fit(model, data, settings)
+    parts = breakdown(result.problem, result.minimum, parameter_groups(model, description.groups))
     return FitResult(
         workspace=workspace,
         description=description,
         model=model,
         fit=result,
-        breakdown=breakdown(
-            result.problem, result.minimum, parameter_groups(model, description.groups)
+        breakdown=parts,
+        template_noise=None
+        if noise is None
+        else template_noise(
+            model,
+            result.problem,
+            result.minimum,
+            description.contents,
+            breakdown=parts,
+            settings=noise,
         ),
         comparison=_other_method(model, data, result, settings) if compare else None,
         yields=expected_yields(model, result.results),

@@ -4,10 +4,12 @@ It has parts, because they serve different rules: a change in how the minimum is
 fit, a change in the model makes a new workspace.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from agc_pipeline.declaration import Systematic
 from agc_pipeline.settings import AtMost, Settings, cost
 
 
@@ -24,6 +26,37 @@ class Pruning(Settings):
     shape: float = Field(ge=0, lt=1)
 
 
+class Treatment(Settings):
+    """What is done with the templates of a systematic before they enter the model.
+
+    Attributes:
+        smoothing: of the ratio to the nominal template, see ``inference.treatment``.
+        symmetrise: take half of the difference between up and down for both.
+    """
+
+    smoothing: Literal["none", "linear", "353QH"] = "none"
+    symmetrise: bool = False
+
+    @property
+    def nothing(self) -> bool:
+        """Whether templates stay as they are."""
+        return self.smoothing == "none" and not self.symmetrise
+
+
+def treatment_problems(
+    treatments: Mapping[str, Treatment], systematics: Iterable[Systematic]
+) -> Iterator[str]:
+    """Treatments that no systematic can have."""
+    declared = {systematic.name: systematic for systematic in systematics}
+    for name, treatment in treatments.items():
+        if name not in declared:
+            yield f"unknown systematic {name!r} (there are {', '.join(declared)})"
+        elif declared[name].up is None and not treatment.nothing:
+            yield f"{name!r} has no templates"
+        elif declared[name].down is None and treatment.symmetrise:
+            yield f"{name!r} has no template down to be symmetrised with: it is mirrored"
+
+
 class ModelSettings(Settings):
     """What the workspace holds; the rest follows from the declaration of the analysis.
 
@@ -35,12 +68,14 @@ class ModelSettings(Settings):
             variations that too few events cannot describe; "drop" leaves out the samples and
             systematics concerned, and lists them in the result.
         pruning: what is too small to be kept.
+        treatments: smoothing and symmetrising of templates, by name of the systematic.
     """
 
     edges: dict[str, tuple[FiniteFloat, ...]] = Field(default_factory=dict)
     data: Literal["observed", "pseudodata", "asimov"]
     missing_datasets: Literal["error", "drop"]
     pruning: Pruning
+    treatments: dict[str, Treatment] = Field(default_factory=dict)
 
 
 class ModelStage(Settings):
@@ -73,6 +108,19 @@ class MinimiserSettings(Settings):
     max_distance: float = Field(gt=0, le=1e-14)
     max_iterations: Annotated[PositiveInt, AtMost(1e5, "a fit that converges takes some ten")]
     starts: Annotated[PositiveInt, AtMost(1e4, cost(0.05))]
+
+
+class NoiseSettings(Settings):
+    """The statistical uncertainty of varied templates.
+
+    Attributes:
+        in_total: whether it is part of the uncertainty of the result.
+        warn_above: its share of the uncertainty of the fit above which it is told: of 0.3, the
+            uncertainty with it would be larger by 4 %.
+    """
+
+    in_total: bool
+    warn_above: float = Field(gt=0)
 
 
 class ScanSettings(Settings):
@@ -129,6 +177,7 @@ class FitSettings(Settings):
         model: what the workspace holds.
         minimiser: how the minimum is found.
         compare: fit with the other method as well, and say what differs.
+        template_noise: the statistical uncertainty of varied templates.
         scan: profile of the likelihood.
         toys: pseudo-experiments.
         limit: upper limit.
@@ -137,6 +186,7 @@ class FitSettings(Settings):
     model: ModelSettings
     minimiser: MinimiserSettings
     compare: bool
+    template_noise: NoiseSettings
     scan: ScanSettings
     toys: ToySettings
     limit: LimitSettings

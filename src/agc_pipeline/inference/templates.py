@@ -15,11 +15,14 @@ from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Temp
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.binning import rebin
 from agc_pipeline.inference.edges import edge_problems, fit_edges
-from agc_pipeline.inference.settings import ModelSettings
+from agc_pipeline.inference.settings import ModelSettings, Treatment, treatment_problems
+from agc_pipeline.inference.treatment import treated
 from agc_pipeline.settings import Settings
 
 # Template of a region, process and variation.
 Take: TypeAlias = Callable[[str, str, str], Histogram]
+# Templates up and down; without the one down, the one up is mirrored.
+Shifts: TypeAlias = tuple[Histogram, Histogram | None]
 
 
 class LeftOut(Settings):
@@ -50,12 +53,14 @@ class Templates:
     Attributes:
         nominal: by region and process.
         varied: by region, process and systematic; up and down, or up and None to be mirrored.
+        untreated: the same before any smoothing and symmetrising.
         data: by region.
         left_out: what the analysis declares and the model lacks.
     """
 
     nominal: Mapping[tuple[str, str], Histogram]
-    varied: Mapping[tuple[str, str, str], tuple[Histogram, Histogram | None]]
+    varied: Mapping[tuple[str, str, str], Shifts]
+    untreated: Mapping[tuple[str, str, str], Shifts]
     data: Mapping[str, Histogram]
     left_out: tuple[LeftOut, ...]
 
@@ -83,6 +88,11 @@ def select(
         raise ModelError(
             "; ".join(problems), place="fit.model.edges", remedy="correct the edges of the fit"
         )
+    wrong = list(treatment_problems(settings.treatments, analysis.systematics))
+    if wrong:
+        raise ModelError(
+            "; ".join(wrong), place="fit.model.treatments", remedy="correct the treatments"
+        )
     missing = _missing(analysis, histograms)
     lacking = [
         _without_dataset(analysis, process, variation, datasets)
@@ -96,7 +106,7 @@ def select(
         return rebin(histograms[name], fit_edges(regions[region], settings.edges), name=name)
 
     nominal, empty = _nominal(analysis, regions, missing, take)
-    varied, unusable = _varied(analysis, nominal, missing, take)
+    untreated, unusable = _varied(analysis, nominal, missing, take)
     lacking += unusable
     if lacking and settings.missing_datasets == "error":
         raise ModelError(
@@ -112,7 +122,29 @@ def select(
         if any(region_name == name for region_name, _ in nominal)
     }
     left_out = (*lacking, *empty, *_without_samples(analysis, nominal))
-    return Templates(nominal, varied, data, left_out)
+    varied = {
+        key: _treated(nominal[key[:2]], shifts, settings.treatments.get(key[2], Treatment()))
+        for key, shifts in untreated.items()
+    }
+    return Templates(nominal, varied, untreated, data, left_out)
+
+
+def _treated(nominal: Histogram, shifts: Shifts, treatment: Treatment) -> Shifts:
+    """Templates as they enter the model."""
+    up, down = shifts
+    if treatment.nothing:
+        return shifts
+    contents = treated(
+        nominal.yields,
+        up.yields,
+        None if down is None else down.yields,
+        treatment,
+        nominal.yields,
+    )
+    return (
+        Histogram.from_arrays(up.bins, contents[0], up.stdev),
+        None if down is None else Histogram.from_arrays(down.bins, contents[1], down.stdev),
+    )
 
 
 def _nominal(
@@ -138,7 +170,7 @@ def _varied(
     nominal: Mapping[tuple[str, str], Histogram],
     missing: Container[tuple[str, str]],
     take: Take,
-) -> tuple[dict[tuple[str, str, str], tuple[Histogram, Histogram | None]], list[LeftOut]]:
+) -> tuple[dict[tuple[str, str, str], Shifts], list[LeftOut]]:
     """Varied templates of the samples of the model, and those that it cannot describe."""
     varied, unusable = {}, []
     for systematic in analysis.systematics:

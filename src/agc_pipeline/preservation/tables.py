@@ -8,6 +8,7 @@ from hepdata_lib import Table
 
 from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
 from agc_pipeline.inference.fit_records import FitRecord
+from agc_pipeline.inference.template_noise import TITLE
 from agc_pipeline.preservation.hepdata import axis, table, variable
 
 Keywords = Mapping[str, Sequence[Any]]
@@ -124,10 +125,13 @@ def _breakdown(fit: FitRecord, keywords: Keywords) -> Table:
         "Curvature of the model": fit.breakdown.curvature,
         "Total": fit.breakdown.total**2,
     }
+    if fit.template_noise is not None:
+        variances[f"{TITLE}, not in the total"] = fit.template_noise.size**2
     return table(
         "Uncertainty breakdown",
         f"Contributions of groups of sources to the variance of {fit.poi.name}: squares of its "
-        "change when their measurements are shifted by their uncertainties. They add up.",
+        "change when their measurements are shifted by their uncertainties. They add up to the "
+        "total.",
         [axis("Source", list(variances)), variable("Variance", list(variances.values()))],
         keywords,
     )

@@ -44,6 +44,7 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         "data": data,
         "poi": run.fit.poi,
         "fit": run.fit,
+        "uncertainty": run.fit.uncertainty_of_poi,
         "checks": run.checks,
         "yields": yield_rows(analysis, run.fit),
         "windows": {

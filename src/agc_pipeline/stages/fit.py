@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc_pipeline.files import read_json, write_json
-from agc_pipeline.inference.settings import MinimiserSettings
+from agc_pipeline.inference.settings import MinimiserSettings, NoiseSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import (
@@ -28,10 +28,12 @@ class FitStage(Settings):
     Attributes:
         minimiser: ``fit.minimiser``.
         compare: ``fit.compare``.
+        template_noise: ``fit.template_noise``.
     """
 
     minimiser: MinimiserSettings
     compare: bool
+    template_noise: NoiseSettings
 
 
 class FitOptions(Options):
@@ -44,7 +46,8 @@ class FitOptions(Options):
 
 def configure(plan: "Plan") -> FitStage:
     """How the minimum is found."""
-    return FitStage(minimiser=plan.config.fit.minimiser, compare=plan.config.fit.compare)
+    fit = plan.config.fit
+    return FitStage(minimiser=fit.minimiser, compare=fit.compare, template_noise=fit.template_noise)
 
 
 def run(settings: FitStage, options: FitOptions) -> None:
@@ -61,6 +64,7 @@ def run(settings: FitStage, options: FitOptions) -> None:
         content,
         settings.minimiser,
         description=fit_records.read(ModelRecord, options.model, content),
+        noise=settings.template_noise,
         compare=settings.compare,
         place=str(options.workspace),
     )
@@ -75,6 +79,13 @@ def run(settings: FitStage, options: FitOptions) -> None:
     write_json(options.output, record.model_dump())
     poi = record.poi
     log.info("%s = %.4f +- %.4f", poi.name, poi.bestfit, poi.uncertainty)
+    noise = record.template_noise
+    if noise is not None:
+        log.info("statistics of varied templates: +- %.4f", noise.size)
+        if noise.in_total:
+            log.info("%s = %.4f +- %.4f with it", poi.name, poi.bestfit, noise.total)
+    for warning in record.warnings:
+        log.warning("%s", warning)
     log.info("at most %.1g above the minimum of -2 ln L", record.diagnostics.distance)
     for name in record.diagnostics.at_bounds:
         log.info("at its bound: %s", name)

@@ -8,6 +8,7 @@ import numpy as np
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
 from agc_pipeline.inference.fit_records import FitRecord, Parameter
+from agc_pipeline.inference.template_noise import TITLE as TEMPLATES
 from agc_pipeline.report import figures
 from agc_pipeline.report.figures.inference import PULL_EDGES, largest, toy_pulls
 from agc_pipeline.report.figures.parameters import PRINTED, correlated, matrix, pull_values
@@ -16,14 +17,16 @@ from agc_pipeline.report.style import Gallery, Picture
 
 @dataclass(frozen=True)
 class BreakdownRow:
-    """A group of sources of uncertainty; ``share`` is its part of the variance.
+    """A group of sources of uncertainty; ``share`` is its part of the variance of the fit.
 
-    Both are negative for a part that makes the variance smaller.
+    Both are negative for a part that makes the variance smaller. A ``total`` is the sum of the rows
+    above.
     """
 
     title: str
     uncertainty: float
     share: float
+    total: bool = False
 
 
 def breakdown_rows(fit: FitRecord) -> list[BreakdownRow]:
@@ -34,10 +37,23 @@ def breakdown_rows(fit: FitRecord) -> list[BreakdownRow]:
     parts = fit.breakdown.groups | {"Data statistics": fit.breakdown.data}
     variances = sorted(((title, size**2) for title, size in parts.items()), key=lambda i: -i[1])
     curvature = ("Curvature of the model", fit.breakdown.curvature)
-    return [
+    rows = [
         BreakdownRow(title, math.copysign(math.sqrt(abs(part)), part), part / total**2)
-        for title, part in [*variances, curvature, ("Total", total**2)]
+        for title, part in [*variances, curvature]
     ]
+    rows.append(BreakdownRow("Total", total, 1.0, total=True))
+    noise = fit.template_noise
+    if noise is not None:
+        rows += [
+            BreakdownRow(TEMPLATES, noise.size, (noise.size / total) ** 2),
+            BreakdownRow(
+                f"Total with {TEMPLATES[0].lower()}{TEMPLATES[1:]}",
+                noise.total,
+                (noise.total / total) ** 2,
+                total=True,
+            ),
+        ]
+    return rows
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,467 @@
+"""The statistical uncertainty of varied templates, for which no term of the model pays.
+
+The statistical factors of the bins (staterror) stand for the finite simulation of the nominal
+templates. Those of systematics are finite, too, and above all those from samples of their own: what
+differs by accident between them and the nominal one looks like an effect of the systematic, which
+data can constrain.
+
+A best fit is a function of all templates. By the implicit function theorem, a content t of one
+moves the parameter of interest by
+
+    d mu / d t = - sum_k H^-1_(mu k) d2 L / (d k d t),
+
+with L = -2 ln L and its Hessian H. Contents change together where they have events in common: an
+event of a sample is in its nominal template and in the variations made of the same events, while a
+variation from a sample of its own fluctuates alone. From this follow two uncertainties:
+
+- ``observed``: that of this best fit, for these data. It is what a bootstrap over the events of the
+  simulation gives, beyond the impact of the statistical factors. It is proportional to the
+  pulls: where a parameter is at its nominal value, its templates do not matter.
+- ``expected``: that of a measurement in which the true parameters of systematics are where their
+  auxiliary measurements allow them, at one standard deviation up or down.
+
+Of variations with the same events only contents and sums of squared weights are known, not which
+event is where. For weights, the common part follows from the ratio of the contents, which is exact
+if all nominal weights are equal. For selections that are redone, as few events as possible have
+moved: what these contribute is a lower bound, and small against samples of their own. The widths of
+the statistical factors count as known.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyhf
+
+from agc_pipeline.declaration import Analysis
+from agc_pipeline.declaration.analysis import Kind
+from agc_pipeline.inference.impacts import STATISTICS, Breakdown
+from agc_pipeline.inference.interpolation import Array, Factors
+from agc_pipeline.inference.minimum import Minimum
+from agc_pipeline.inference.problem import Problem
+from agc_pipeline.inference.settings import NoiseSettings, Treatment
+from agc_pipeline.inference.templates import Templates
+from agc_pipeline.inference.treatment import treated
+from agc_pipeline.inference.workspace import nuisances
+from agc_pipeline.settings import Settings
+
+# Of its row beside the result.
+TITLE = "Statistics of varied templates"
+# Steps of derivatives: of parameters in units of their uncertainty, and of contents, relative.
+_STEP = 1e-4
+_RELATIVE = 1e-5
+
+
+class Contents(Settings):
+    """Contents of a template, and their statistical variances, in the bins of the fit."""
+
+    values: tuple[float, ...]
+    variances: tuple[float, ...]
+
+
+class ShiftContents(Settings):
+    """The templates of a systematic of a sample, before any treatment.
+
+    Attributes:
+        parameter: name of the nuisance parameter.
+        kind: "sample" if they are from samples of their own, else they share the nominal events.
+        up: template up.
+        down: template down; None if the one up is mirrored.
+        treatment: what is done with them before they enter the model.
+    """
+
+    parameter: str
+    kind: Kind
+    up: Contents
+    down: Contents | None
+    treatment: Treatment
+
+
+class SampleContents(Settings):
+    """The templates of a sample in a channel, as they were before any treatment."""
+
+    channel: str
+    sample: str
+    nominal: Contents
+    shifts: tuple[ShiftContents, ...]
+
+
+class NoiseSource(Settings):
+    """Part of the templates of one systematic.
+
+    Attributes:
+        parameter: name of the nuisance parameter.
+        observed, expected: uncertainty of the parameter of interest, see ``TemplateNoise``.
+    """
+
+    parameter: str
+    observed: float
+    expected: float
+
+
+class TemplateNoise(Settings):
+    """Uncertainty of the parameter of interest by the statistics of varied templates.
+
+    Attributes:
+        observed: of this best fit, for these data.
+        expected: with true parameters of systematics at one standard deviation.
+        scatter: of this best fit by the statistics of all templates, the nominal ones included: the
+            width of a bootstrap over simulated events.
+        size: the larger of ``observed`` and ``expected``.
+        total: with the uncertainty of the fit, added in quadrature.
+        in_total: whether ``total`` is the uncertainty of the result.
+        serious: whether it is more than the threshold of the configuration.
+        sources: by systematic, the largest first.
+    """
+
+    observed: float
+    expected: float
+    scatter: float
+    size: float
+    total: float
+    in_total: bool
+    serious: bool
+    sources: tuple[NoiseSource, ...]
+
+    def warning(self, poi: str, uncertainty: float) -> str:
+        """What to say where it matters."""
+        names = ", ".join(source.parameter for source in self.sources[:3])
+        return (
+            f"the statistical uncertainty of varied templates is {self.size:.2g} of {poi}, "
+            f"{self.size / uncertainty:.0%} of the {uncertainty:.2g} of the fit, which has no term "
+            f"for it; the largest parts: {names}. Use more events for them, smooth them with "
+            "`fit.model.treatments`, or merge bins with `fit.model.edges`"
+        )
+
+
+def contents(
+    analysis: Analysis, templates: Templates, treatments: Mapping[str, Treatment]
+) -> tuple[SampleContents, ...]:
+    """The templates of a model with their statistics.
+
+    Args:
+        analysis: the declaration.
+        templates: as the run has them.
+        treatments: of systematics, by name.
+    """
+    of: dict[tuple[str, str], list[ShiftContents]] = {}
+    for nuisance in nuisances(analysis):
+        systematic = nuisance.systematic
+        key = (nuisance.region.name, nuisance.process.name)
+        if (*key, systematic.name) in templates.varied:
+            up, down = templates.varied[(*key, systematic.name)]
+            of.setdefault(key, []).append(
+                ShiftContents(
+                    parameter=nuisance.name,
+                    kind=systematic.kind,
+                    up=_contents(up),
+                    down=None if down is None else _contents(down),
+                    treatment=treatments.get(systematic.name, Treatment()),
+                )
+            )
+    titles = {region.name: region.title for region in analysis.regions}
+    titles |= {f"process {process.name}": process.title for process in analysis.processes}
+    return tuple(
+        SampleContents(
+            channel=titles[region],
+            sample=titles[f"process {process}"],
+            nominal=_contents(nominal),
+            shifts=tuple(of.get((region, process), ())),
+        )
+        for (region, process), nominal in templates.nominal.items()
+    )
+
+
+def _contents(template: Any) -> Contents:
+    return Contents(values=template.yields.tolist(), variances=np.square(template.stdev).tolist())
+
+
+def template_noise(
+    model: pyhf.Model,
+    problem: Problem,
+    best: Minimum,
+    samples: Sequence[SampleContents],
+    *,
+    breakdown: Breakdown | None,
+    settings: NoiseSettings,
+) -> TemplateNoise | None:
+    """The uncertainty by the statistics of templates; None where nothing is known or measured.
+
+    Args:
+        model: that was fitted.
+        problem: its fit.
+        best: the minimum.
+        samples: templates that the model was made of.
+        breakdown: of the uncertainty of the parameter of interest.
+        settings: whether it counts, and when it is told.
+    """
+    if breakdown is None or not samples or not any(sample.shifts for sample in samples):
+        return None
+    responses = _Responses(model, problem, best)
+    scatter = observed = expected = 0.0
+    parts: dict[str, list[float]] = {}
+    for sample in samples:
+        places = responses.places(sample)
+        nominal = responses.of_nominal(places)
+        variance = np.array(sample.nominal.variances)
+        shared = np.zeros_like(nominal)
+        for shift in sample.shifts:
+            here = parts.setdefault(shift.parameter, [0.0, 0.0])
+            now = _response(sample, shift, responses.observed(places, shift.parameter))
+            common = now.nominal + now.common
+            shared += common
+            scatter += now.own
+            here[0] += float(variance @ common**2) + now.own
+            for direction in (1.0, -1.0):
+                then = _response(
+                    sample, shift, responses.expected(places, shift.parameter, direction)
+                )
+                part = float(variance @ (then.nominal + then.common) ** 2) + then.own
+                here[1] += part / 2
+                expected += part / 2
+        scatter += float(variance @ (nominal + shared) ** 2)
+    paid = breakdown.groups.get(STATISTICS, 0.0) ** 2
+    observed = np.sqrt(max(scatter - paid, 0.0))
+    size = max(float(observed), float(np.sqrt(expected)))
+    total = float(np.hypot(breakdown.total, size))
+    return TemplateNoise(
+        observed=float(observed),
+        expected=float(np.sqrt(expected)),
+        scatter=float(np.sqrt(scatter)),
+        size=size,
+        total=total,
+        in_total=settings.in_total,
+        serious=size > settings.warn_above * breakdown.total,
+        sources=tuple(
+            sorted(
+                (
+                    NoiseSource(
+                        parameter=name, observed=float(np.sqrt(now)), expected=float(np.sqrt(then))
+                    )
+                    for name, (now, then) in parts.items()
+                ),
+                key=lambda source: -max(source.observed, source.expected),
+            )
+        ),
+    )
+
+
+class Partials(NamedTuple):
+    """Derivatives by what a model has of a systematic in a sample.
+
+    Attributes:
+        high, low: by the factors on the yield; zero without a normsys.
+        up, down: by the changes of the bins; zero without a histosys.
+    """
+
+    high: float
+    low: float
+    up: Array
+    down: Array
+
+
+@dataclass(frozen=True)
+class _Response:
+    """How the fit follows the templates of a systematic in a sample.
+
+    Attributes:
+        nominal: to the nominal template, as far as the shifts are differences from it, (b).
+        common: to the part of the shifts that fluctuates with it, (b).
+        own: variance of what fluctuates alone.
+    """
+
+    nominal: Array
+    common: Array
+    own: float
+
+
+def effects(nominal: Array, up: Array, down: Array | None) -> tuple[Array, Array, Array, Array]:
+    """What a model has of templates: factors on the yield up and down, changes of bins up and down.
+
+    cabinetry splits them so. Axes before the bins are those of several such sets.
+    """
+    total = nominal.sum(axis=-1, keepdims=True)
+    high = up.sum(axis=-1, keepdims=True) / total
+    rise = up / high
+    if down is None:
+        return high[..., 0], 2 - high[..., 0], rise - nominal, nominal - rise
+    low = down.sum(axis=-1, keepdims=True) / total
+    return high[..., 0], low[..., 0], rise - nominal, down / low - nominal
+
+
+def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) -> _Response:
+    nominal = np.array(sample.nominal.values)
+    sides = [np.array(shift.up.values)]
+    if shift.down is not None:
+        sides.append(np.array(shift.down.values))
+    n = len(nominal)
+    point = np.concatenate([nominal, *sides])
+    # Of empty bins, the step is one event of average weight.
+    filled = point[point > 0]
+    steps = _RELATIVE * np.where(point != 0, np.abs(point), filled.mean() if filled.size else 1.0)
+
+    def value(points: Array) -> Array:
+        parts = np.split(points, len(sides) + 1, axis=-1)
+        up, down = treated(
+            parts[0], parts[1], parts[2] if len(parts) > 2 else None, shift.treatment, nominal
+        )
+        high, low, rise, fall = effects(parts[0], up, down)
+        return partials.high * high + partials.low * low + rise @ partials.up + fall @ partials.down
+
+    change = np.diag(steps)
+    slopes = (value(point + change) - value(point - change)) / (2 * steps)
+    own = 0.0
+    common = np.zeros(n)
+    variance = np.array(sample.nominal.variances)
+    rest: list[Array] = []
+    for number, template in enumerate((shift.up, shift.down)):
+        if template is None:
+            continue
+        slope = slopes[(1 + number) * n : (2 + number) * n]
+        theirs = np.array(template.variances)
+        share = _share(shift.kind, nominal, np.array(template.values), variance, theirs)
+        common += slope * share
+        alone = np.sqrt(np.maximum(theirs - share**2 * variance, 0.0)) * slope
+        rest.append(alone)
+    if shift.kind == "weight" and len(rest) == 2:
+        # A factor that is larger up is smaller down, in the same events.
+        own = float(np.sum((rest[0] - rest[1]) ** 2))
+    else:
+        own = float(sum(np.sum(part**2) for part in rest))
+    return _Response(slopes[:n], common, own)
+
+
+def _share(kind: Kind, nominal: Array, varied: Array, variance: Array, theirs: Array) -> Array:
+    """By how much a bin of a variation changes with its nominal content."""
+    match kind:
+        case "weight":
+            return np.divide(varied, nominal, out=np.zeros_like(nominal), where=nominal != 0)
+        case "object":
+            return np.minimum(
+                np.divide(theirs, variance, out=np.zeros_like(nominal), where=variance > 0), 1.0
+            )
+        case _:
+            return np.zeros_like(nominal)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a sample is in a likelihood: its cells, and which modifiers it has."""
+
+    cells: Any
+    normed: frozenset[str]
+    shaped: frozenset[str]
+    factors: Mapping[str, tuple[float, float]]
+
+
+class _Responses:
+    """Derivatives of the parameter of interest by contents of the model, at its best fit."""
+
+    def __init__(self, model: pyhf.Model, problem: Problem, best: Minimum) -> None:
+        self._model = model
+        self._likelihood = problem.likelihood
+        self._best = best.parameters
+        # H^-1 of the parameter of interest: half of its covariances, as the function is -2 ln L.
+        self._along = best.covariance[problem.poi] / 2
+        rates = self._likelihood.rates(best.parameters)
+        moved = self._along @ self._likelihood.slopes(best.parameters)
+        # What the fit makes of one event more in a bin, where the model fits the data.
+        self._weights = -2 * np.divide(moved, rates, out=np.zeros_like(rates), where=rates > 0)
+        uncertainty = np.sqrt(np.diag(best.covariance))
+        moves = np.abs(self._along) / np.where(uncertainty > 0, uncertainty, np.inf)
+        self._step = _STEP / max(float(moves.max(initial=0.0)), 1e-300)
+        self._sides = [best.parameters + sign * self._step * self._along for sign in (1, -1)]
+
+    def places(self, sample: SampleContents) -> _Places:
+        """Where a sample is."""
+        config = self._model.config
+        bins = range(*config.channel_slices[sample.channel].indices(config.nmaindata))
+        number = config.samples.index(sample.sample)
+        of_sample = np.flatnonzero(self._likelihood.sample == number)
+        cells = of_sample[np.isin(self._likelihood.bin[of_sample], bins)]
+        (channel,) = (c for c in self._model.spec["channels"] if c["name"] == sample.channel)
+        (spec,) = (s for s in channel["samples"] if s["name"] == sample.sample)
+        modifiers = spec["modifiers"]
+        return _Places(
+            cells,
+            frozenset(m["name"] for m in modifiers if m["type"] == "normsys"),
+            frozenset(m["name"] for m in modifiers if m["type"] == "histosys"),
+            {
+                m["name"]: (m["data"]["hi"], m["data"]["lo"])
+                for m in modifiers
+                if m["type"] == "normsys"
+            },
+        )
+
+    def of_nominal(self, places: _Places) -> Array:
+        """Derivative by the nominal contents, with the differences of shifts as they are, (b)."""
+        up, down = (self._likelihood.contents(side)[0][places.cells] for side in self._sides)
+        result: Array = -(up - down) / (2 * self._step)
+        return result
+
+    def observed(self, places: _Places, parameter: str) -> Partials:
+        """Derivatives for these data."""
+        up, down = (
+            self._partials(places, parameter, side, *self._likelihood.contents(side))
+            for side in self._sides
+        )
+        scale = -1 / (2 * self._step)
+        return Partials(
+            (up.high - down.high) * scale,
+            (up.low - down.low) * scale,
+            (up.up - down.up) * scale,
+            (up.down - down.down) * scale,
+        )
+
+    def expected(self, places: _Places, parameter: str, value: float) -> Partials:
+        """Derivatives for data with a true value of the parameter, fitted by the model."""
+        there = self._best.copy()
+        there[self._model.config.par_slice(parameter)] = value
+        return self._partials(
+            places, parameter, there, *self._likelihood.contents(there, self._weights)
+        )
+
+    def _partials(
+        self, places: _Places, parameter: str, at: Array, contents: Array, factors: Array
+    ) -> Partials:
+        """Derivatives of a function of the rates by what the model has of a systematic.
+
+        Args:
+            places: of the sample.
+            parameter: of the systematic.
+            at: parameters (p).
+            contents: derivatives by the contents of cells, (c).
+            factors: derivatives by the logarithms of the factors on cells, (c).
+        """
+        (position,) = range(*self._model.config.par_slice(parameter).indices(len(at)))
+        value = at[position]
+        high = low = 0.0
+        up = down = np.zeros(len(places.cells))
+        if parameter in places.normed:
+            total = float(factors[places.cells].sum())
+            high, low = (total * slope for slope in _norm_slopes(value, *places.factors[parameter]))
+        if parameter in places.shaped:
+            of_up, of_down = _shape_slopes(value)
+            up, down = contents[places.cells] * of_up, contents[places.cells] * of_down
+        return Partials(high, low, up, down)
+
+
+def _shape_slopes(at: float) -> tuple[float, float]:
+    """Derivatives of a bin by its change at +1 and at -1, see ``interpolation.shift``."""
+    if abs(at) >= 1:
+        return (at, 0.0) if at > 0 else (0.0, -at)
+    bend = at**2 * (15 - 10 * at**2 + 3 * at**4) / 16
+    return at / 2 + bend, -at / 2 + bend
+
+
+def _norm_slopes(at: float, high: float, low: float) -> Iterator[float]:
+    """Derivatives of the logarithm of a factor by that at +1 and that at -1."""
+
+    def logarithm(high: float, low: float) -> float:
+        factors = Factors.between(np.array([high]), np.array([low]))
+        return float(np.log(factors.at(np.array([at])).value[0]))
+
+    step = _RELATIVE
+    yield (logarithm(high + step, low) - logarithm(high - step, low)) / (2 * step)
+    yield (logarithm(high, low + step) - logarithm(high, low - step)) / (2 * step)
