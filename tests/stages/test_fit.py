@@ -45,7 +45,11 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 def stage_settings(config_values: dict[str, Any], **changes: Any) -> dict[str, Any]:
     fit = config_values["fit"]
-    return {"minimiser": fit["minimiser"] | changes, "compare": fit["compare"]}
+    return {
+        "minimiser": fit["minimiser"] | changes,
+        "compare": fit["compare"],
+        "template_noise": fit["template_noise"],
+    }
 
 
 def test_fit_as_a_process(files: dict[str, Path], config_values: dict[str, Any]) -> None:

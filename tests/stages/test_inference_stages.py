@@ -29,7 +29,8 @@ from conftest import read_config, run_command
 from models import EVERYTHING, TWO_BINS
 
 Command = Callable[..., str | None]
-MINIMISER = read_config()["fit"]["minimiser"]
+FIT = read_config()["fit"]
+MINIMISER = FIT["minimiser"]
 LIMIT: dict[str, Any] = {
     "confidence": 0.95,
     "statistic": "qtilde",
@@ -60,7 +61,7 @@ def reproduce(folder: Path, content: Any, **source: Any) -> str | None:
 def fit(folder: Path) -> str | None:
     return run_command(
         "fit",
-        {"minimiser": MINIMISER, "compare": True},
+        {"minimiser": MINIMISER, "compare": True, "template_noise": FIT["template_noise"]},
         workspace=folder / "workspace.json",
         model=folder / "model.json",
         output=folder / "fit.json",

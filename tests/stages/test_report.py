@@ -105,7 +105,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
     model = {"analysis": "cms_ttbar", "model": settings["fit"]["model"]}
     run(workspace.STAGE, model, paths, output=paths["workspace"])
     of_fit = {"minimiser": settings["fit"]["minimiser"]}
-    run(fit.STAGE, of_fit | {"compare": True}, paths, output=paths["fit"])
+    of_noise = {"template_noise": settings["fit"]["template_noise"]}
+    run(fit.STAGE, of_fit | of_noise | {"compare": True}, paths, output=paths["fit"])
     run(ranking.STAGE, of_fit, paths, output=paths["ranking"])
     for stage, name in ((scan.STAGE, "scan"), (toys.STAGE, "toys"), (limit.STAGE, "limit")):
         run(stage, of_fit | {name: settings["fit"][name]}, paths, output=paths[name])
