@@ -62,9 +62,12 @@ def test_fit_as_a_process(files: dict[str, Path], config_values: dict[str, Any])
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    lines = result.stderr.splitlines()
-    assert len(lines) == 2
-    assert lines[0].endswith("ttbar_norm = 0.9533 +- 0.0919")
+    fitted, noise, total, warning, distance = result.stderr.splitlines()
+    assert fitted.endswith("ttbar_norm = 0.9533 +- 0.0919")
+    assert noise.endswith("statistics of varied templates: +- 0.0576")
+    assert total.endswith("ttbar_norm = 0.9533 +- 0.1085 with it")
+    assert "63% of the 0.092 of the fit" in warning
+    assert "above the minimum" in distance
     content = json.loads(files["output"].read_text())
     assert content["poi"]["bestfit"] == pytest.approx(0.953, abs=5e-4)
     assert content["poi"]["uncertainty"] == pytest.approx(0.092, abs=5e-4)
