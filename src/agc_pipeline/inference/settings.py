@@ -120,7 +120,7 @@ class NoiseSettings(Settings):
     """
 
     in_total: bool
-    warn_above: float = Field(gt=0)
+    warn_above: float = Field(gt=0, le=100)
 
 
 class ScanSettings(Settings):
