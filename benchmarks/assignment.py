@@ -15,6 +15,7 @@ import vector
 import xgboost
 
 from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import (
+    CONVENTION,
     FEATURES,
     Jets,
     Leptons,
@@ -59,7 +60,12 @@ def write_models(folder: Path) -> None:
             metrics={},
         )
     card = models.ModelCard(
-        features=FEATURES, **cards, configuration={}, data=(), provenance={"stage": "benchmark"}
+        features=FEATURES,
+        convention=CONVENTION,
+        **cards,
+        configuration={},
+        data=(),
+        provenance={"stage": "benchmark"},
     )
     write_json(folder / models.CARD, card.model_dump())
 

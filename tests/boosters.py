@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.observables import CONVENTION
 from agc_pipeline.files import write_json
 from agc_pipeline.learning import models
 
@@ -25,6 +26,7 @@ def pair(
     folder.mkdir(parents=True, exist_ok=True)
     card: dict[str, Any] = {
         "features": list(features),
+        "convention": CONVENTION,
         "configuration": {"seed": seed},
         "data": [],
         "provenance": {},
@@ -48,7 +50,7 @@ def pair(
             "metrics": {},
         }
     write_json(folder / models.CARD, card)
-    return models.read(folder, features=features)
+    return models.read(folder, features=features, convention=CONVENTION)
 
 
 def booster(given: models.Models, parity: models.Parity) -> xgboost.Booster:

@@ -325,7 +325,11 @@ class Plan:
 
             published.read(self.analysis, self.config.n_files_max_per_sample)
         if self.assigns and self.learning.models is not None:
-            read_models(Path(self.learning.models), features=self.learned.features)
+            read_models(
+                Path(self.learning.models),
+                features=self.learned.features,
+                convention=self.learned.convention,
+            )
 
     @property
     def trains(self) -> bool:

@@ -22,8 +22,8 @@ from oracle.events import Electron, Event, Jet, Muon
 
 
 def assignments(n_jets: int) -> list[tuple[int, int, int, int]]:
-    """Jets of the W, b of the hadronic top, b of the leptonic one; W jets are not told apart."""
-    return sorted(chosen for chosen in ordered(range(n_jets), 4) if chosen[0] < chosen[1])
+    """Jets of the W, the later one first; b of the hadronic top, b of the leptonic one."""
+    return sorted(chosen for chosen in ordered(range(n_jets), 4) if chosen[0] > chosen[1])
 
 
 def azimuth(phi: float, other: float, *, wrapped: bool) -> float:

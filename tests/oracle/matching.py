@@ -55,7 +55,7 @@ def origins(particles: list[Particle]) -> dict[int, str]:
 def right_assignment(
     particles: list[Particle], jets: list[tuple[float, float]], delta_r_max: float
 ) -> list[int] | None:
-    """Positions of both W jets, the hadronic and the leptonic b; None if that is not known.
+    """Positions of the W jets (the later one first), the hadronic and the leptonic b, if known.
 
     Args:
         particles: of the event.
@@ -76,6 +76,6 @@ def right_assignment(
         labels.append(label)
     if sorted(labels) != ["W", "W", "hadronic", "leptonic"]:
         return None
-    first = labels.index("W")
-    second = labels.index("W", first + 1)
-    return [first, second, labels.index("hadronic"), labels.index("leptonic")]
+    earlier = labels.index("W")
+    later = labels.index("W", earlier + 1)
+    return [later, earlier, labels.index("hadronic"), labels.index("leptonic")]

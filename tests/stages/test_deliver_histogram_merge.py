@@ -254,6 +254,27 @@ def test_executors(
     assert content(chain.result()) == reference
 
 
+@pytest.mark.parametrize(
+    ("backend", "reader"), [("local", "auto"), ("none", "auto"), ("none", "coffea")]
+)
+def test_columns_of_learned_observables_need_not_be_there(
+    chain: Chain, tmp_path: Path, backend: str, reader: str
+) -> None:
+    arrays = toy.events(30)
+    learned = {f"{lepton}_{field}" for lepton in ("Electron", "Muon") for field in ("phi", "mass")}
+    lacking = {name: arrays[name] for name in arrays if name not in {*learned, "Jet_qgl"}}
+    assert len(arrays) - len(lacking) == 5
+    made = []
+    for number, events in enumerate((arrays, lacking)):
+        path = tmp_path / f"{number}.root"
+        write_nanoaod(path, events)
+        assert chain.deliver([path], number, backend=backend, learned=False) is None
+        assert chain.histogram(number, reader=reader) is None
+        made.append(batch.read(tmp_path / f"{number}.histograms.json"))
+    assert content(made[0]) == content(made[1])
+    assert made[1].cutflow["4j2b"] >= 3
+
+
 @pytest.mark.parametrize("kind", ["ttree", "rntuple", "parquet"])
 def test_nothing_selected_goes_through(chain: Chain, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "a.root"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import toy
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import FEATURES
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import CONVENTION, FEATURES
 from agc_pipeline.learning import models, tracking, training_record
 from conftest import read_config, run_command
 from oracle.matching import LAST_COPY
@@ -107,7 +107,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, inputs: list[Path]) -> Pat
 
 
 def test_models_and_their_card(trained: Path, inputs: list[Path]) -> None:
-    read = models.read(trained / "models", features=FEATURES)
+    read = models.read(trained / "models", features=FEATURES, convention=CONVENTION)
     card = read.card
     assert [file.name for file in card.data] == [str(path) for path in inputs[:2]]
     assert sum(file.n_events for file in card.data) == N
@@ -122,7 +122,7 @@ def test_models_and_their_card(trained: Path, inputs: list[Path]) -> None:
 
 def test_the_record_tells_what_they_can_do(trained: Path) -> None:
     record = training_record.read(trained / "training.json")
-    card = models.read(trained / "models", features=FEATURES).card
+    card = models.read(trained / "models", features=FEATURES, convention=CONVENTION).card
     assert record.models == {"even": card.even.sha256, "odd": card.odd.sha256}
     assert record.even.metrics == card.even.metrics
     everything, *by_size = record.rows
@@ -144,7 +144,7 @@ def test_no_more_files_than_needed_are_read(
 ) -> None:
     few = settings(*inputs[:2], n_events_max=30)
     assert train(tmp_path, few) is None
-    card = models.read(tmp_path / "models", features=FEATURES).card
+    card = models.read(tmp_path / "models", features=FEATURES, convention=CONVENTION).card
     assert [file.name for file in card.data] == [str(inputs[0])]
     assert card.even.n_events + card.even.n_events_validation == 30
 
@@ -214,7 +214,7 @@ def test_a_server_that_does_not_answer_loses_nothing(
     assert "Connection refused" in message
     assert "run again" in message
     assert not (tmp_path / "tracked.json").exists()
-    models.read(trained / "models", features=FEATURES)
+    models.read(trained / "models", features=FEATURES, convention=CONVENTION)
 
 
 def test_a_database_needs_its_packages(
@@ -229,5 +229,5 @@ def test_a_database_needs_its_packages(
 def test_real_events_train(sample: Callable[[str], Path], tmp_path: Path) -> None:
     given = settings(sample("ttbar2017_NanoAODv5_1000ev.root"), n_events_min=2)
     assert train(tmp_path, given) is None
-    (file,) = models.read(tmp_path / "models", features=FEATURES).card.data
+    (file,) = models.read(tmp_path / "models", features=FEATURES, convention=CONVENTION).card.data
     assert (file.n_events, file.n_matched) == (1000, 9)

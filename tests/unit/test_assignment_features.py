@@ -85,15 +85,37 @@ def test_azimuth_goes_the_short_way_round() -> None:
     jets = (jet(40.0, 0.0, 3.0), jet(50.0, 0.0, -3.0), jet(60.0, 0.0, 0.5), jet(70.0, 1.0, -3.0))
     lepton = Electron(30.0, 0.0, 4, 0.0, phi=3.0)
     packed_jets, leptons = packed([Event(1, 2, 3, electrons=(lepton,), jets=jets)])
-    row = permutations(4).tolist().index([0, 1, 2, 3])
+    row = permutations(4).tolist().index([1, 0, 2, 3])
     wrapped, _ = features(packed_jets, leptons, wrapped=True)
     reference, _ = features(packed_jets, leptons, wrapped=False)
     short, other = 2 * math.pi - 6.0, 2 * math.pi - 3.5
-    assert wrapped[row, :4] == pytest.approx([math.hypot(1.0, short), short, 2.5, other])
+    assert wrapped[row, :4] == pytest.approx([math.hypot(1.0, short), short, other, 2.5])
     # As the reference implementation has it, which forgets to go round.
 
-    assert reference[row, :4] == pytest.approx([math.hypot(1.0, 6.0), 6.0, 2.5, 3.5])
+    assert reference[row, :4] == pytest.approx([math.hypot(1.0, 6.0), 6.0, 3.5, 2.5])
     assert (wrapped[:, 4:] == reference[:, 4:]).all()
+
+
+def test_the_first_jet_of_the_w_is_the_later_one() -> None:
+    # Of two assignments that differ in the order of these jets, the task keeps the second.
+    jets = tuple(
+        Jet(0, 40.0 + i, 0.1 * i, 0.2 * i, mass=0.0, btag=0.1 * i, jet_id=6, qgl=0.2 * i)
+        for i in range(4)
+    )
+    packed_jets, leptons = packed([Event(1, 2, 3, (Electron(30.0, 0.0, 4, 0.0),), jets=jets)])
+    rows, _ = features(packed_jets, leptons, wrapped=True)
+    columns = dict(zip(FEATURES, rows.T.tolist(), strict=True))
+    # The order of ``argcartesian``, without the first of each two.
+    pairs = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
+    for name, first in (("pt", 40.0), ("btag", 0.0), ("qgl", 0.0)):
+        step = {"pt": 1.0, "btag": 0.1, "qgl": 0.2}[name]
+        for jet_of, position in (("w1", 0), ("w2", 1)):
+            expected = [first + step * pair[position] for pair in pairs for _ in range(2)]
+            assert columns[f"{name}_{jet_of}"] == pytest.approx(expected, abs=1e-6)
+    near, far = columns["deltar_w1btophad"], columns["deltar_w2btophad"]
+    # Jets 1 and 0 of the W, jet 2 of the b.
+    assert near[0] == pytest.approx(math.hypot(0.1, 0.2))
+    assert far[0] == pytest.approx(math.hypot(0.2, 0.4))
 
 
 def test_only_leading_jets_are_considered() -> None:

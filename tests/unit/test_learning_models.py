@@ -55,6 +55,9 @@ EVEN, ODD = _model("even"), _model("odd")
 
 def test_models_are_read_with_their_card(tmp_path: Path) -> None:
     _write(tmp_path, EVEN, ODD)
+    # Cards from before there were conventions have none.
+    with pytest.raises(InputError, match="another convention, ''; those that are computed: 'new'"):
+        models.read(tmp_path, features=FEATURES, convention="new")
     found = models.read(tmp_path, features=FEATURES)
     assert found.contents == {"even": EVEN, "odd": ODD}
     assert found.card.of("odd").trained_on == "odd"
@@ -124,6 +127,10 @@ def _renamed_in_card(folder: Path) -> None:
     _write(folder, EVEN, ODD, features=("pt", "phi"))
 
 
+def _other_convention(folder: Path) -> None:
+    _write(folder, EVEN, ODD, convention="eta of the beam")
+
+
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
@@ -139,6 +146,10 @@ def _renamed_in_card(folder: Path) -> None:
         (_features_of_model, "takes 3 features, not 2"),
         (_names_of_model, "feature 0 is eta, but pt is computed"),
         (_fewer_in_card, "the models have 1 features, but 2 are computed"),
+        (
+            _other_convention,
+            "follow another convention, 'eta of the beam'",
+        ),
         (_renamed_in_card, "feature 1 is phi, but eta is computed"),
     ],
 )

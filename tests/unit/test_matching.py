@@ -127,20 +127,20 @@ def _semileptonic(*, sign: int) -> tuple[list[Particle], Directions]:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_lepton_tells_the_tops_apart(sign: int) -> None:
     event, jets = _semileptonic(sign=sign)
-    assert found([event], [jets]) == [[0, 3, 1, 2]]
+    assert found([event], [jets]) == [[3, 0, 1, 2]]
 
 
 def test_a_fifth_jet_takes_no_part(selection: Selection) -> None:
     event, jets = _semileptonic(sign=1)
     assert found([event], [[(0.0, 0.0), *jets]]) == [None]
-    assert found([event], [[*jets, (0.0, 0.0)]]) == [[0, 3, 1, 2]]
+    assert found([event], [[*jets, (0.0, 0.0)]]) == [[3, 0, 1, 2]]
 
 
 def test_azimuth_is_taken_the_short_way_round() -> None:
     event, jets = _semileptonic(sign=1)
     event[8] = event[8]._replace(eta=0.0, phi=3.1)
     jets[0] = (0.0, -3.1)
-    assert found([event], [jets]) == [[0, 3, 1, 2]]
+    assert found([event], [jets]) == [[3, 0, 1, 2]]
 
 
 def test_a_circle_of_mothers_ends() -> None:

@@ -300,6 +300,8 @@ class Learned:
             ``learning.settings.ScoringSettings`` that gives what computes the observables, a
             ``Scoring``.
         training: full name of the module that makes examples of events, see ``Training``.
+        convention: what the names of the observables do not say of how they are computed; models
+            whose card has another are refused.
     """
 
     name: str
@@ -309,6 +311,7 @@ class Learned:
     reads: Columns
     scorer: Callable[[Any, Path, Any], Any]
     training: str
+    convention: str = ""
 
     @property
     def features(self) -> tuple[str, ...]:

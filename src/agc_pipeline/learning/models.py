@@ -72,6 +72,7 @@ class ModelCard(Settings):
 
     Attributes:
         features: names of the columns, in order.
+        convention: what the names do not say of how the features are computed.
         even: the model trained on even event numbers.
         odd: the other one.
         configuration: settings of the training.
@@ -80,6 +81,7 @@ class ModelCard(Settings):
     """
 
     features: tuple[str, ...]
+    convention: str = ""
     even: TrainedModel
     odd: TrainedModel
     configuration: dict[str, Any]
@@ -123,16 +125,17 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read(folder: Path, *, features: Sequence[str]) -> Models:
+def read(folder: Path, *, features: Sequence[str], convention: str = "") -> Models:
     """Read a pair of models, and check them against their card and the computed features.
 
     Args:
         folder: with ``even.json``, ``odd.json`` and ``card.json``.
         features: names of the columns that are computed for the models, in order.
+        convention: how they are computed, where their names do not say.
 
     Raises:
         InputError: if a file is missing or not what the card says, or if a model has other
-            features or was trained on events of the other parity.
+            features, follows another convention or was trained on events of the other parity.
     """
     card_path = folder / CARD
     if not card_path.is_file():
@@ -144,6 +147,13 @@ def read(folder: Path, *, features: Sequence[str]) -> Models:
         )
     card = read_record(ModelCard, card_path, "the card of a pair of models")
     _check_features(card.features, features, place=str(card_path))
+    if card.convention != convention:
+        raise InputError(
+            f"the features of the models follow another convention, {card.convention!r}; those "
+            f"that are computed: {convention!r}",
+            place=str(card_path),
+            remedy=_REMEDY,
+        )
     contents = {parity: _content(folder, card, parity) for parity in PARITIES}
     summary = {parity: card.of(parity).sha256 for parity in PARITIES}
     return Models(

@@ -73,8 +73,9 @@ def run(settings: ExportModelsStage, options: ExportModelsOptions) -> None:
     from agc_pipeline.learning import models, repository
 
     learned = analyses.load(settings.analysis).learned
-    features = () if learned is None else learned.features
-    found = models.read(options.models, features=features)
+    if learned is None:
+        raise TypeError(f"the analysis {settings.analysis} has no learned observables")
+    found = models.read(options.models, features=learned.features, convention=learned.convention)
     repository.write(found, options.output, settings.served)
     log.info("%s: models %s", options.output / settings.served.model, found.digest)
 

@@ -51,8 +51,9 @@ def run(settings: TrackStage, options: TrackOptions) -> None:
     from agc_pipeline.learning import models, tracking, training_record
 
     learned = analyses.load(settings.analysis).learned
-    features = () if learned is None else learned.features
-    trained = models.read(options.models, features=features)
+    if learned is None:
+        raise TypeError(f"the analysis {settings.analysis} has no learned observables")
+    trained = models.read(options.models, features=learned.features, convention=learned.convention)
     figures = sorted(options.figures.glob("training_*.p[dn][fg]"))
     experiment, run_id = tracking.track(
         settings.tracking,

@@ -134,6 +134,7 @@ def run(settings: TrainStage, options: TrainOptions) -> None:
     }
     card = models.ModelCard(
         features=physics.FEATURES,
+        convention=learned.convention,
         even=cards["even"],
         odd=cards["odd"],
         configuration=settings.model_dump(exclude={"files"}),

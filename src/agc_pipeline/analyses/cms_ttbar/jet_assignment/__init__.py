@@ -5,7 +5,7 @@ from typing import Any
 
 from agc_pipeline.declaration import Learned
 
-from .observables import ASSIGNED_REGIONS
+from .observables import ASSIGNED_REGIONS, CONVENTION
 
 
 def _scoring(settings: Any, models: Path, scoring: Any) -> Any:
@@ -27,4 +27,5 @@ JET_ASSIGNMENT = Learned(
     },
     scorer=_scoring,
     training=f"{__name__}.training",
+    convention=CONVENTION,
 )

@@ -12,6 +12,7 @@ from agc_pipeline.learning.settings import ScoringSettings
 
 from ..settings import JetAssignment, Selection
 from .features import (
+    CONVENTION,
     FEATURES,
     GROUPS,
     Array,
@@ -73,7 +74,7 @@ def assignment(settings: JetAssignment, models: Path, scoring: ScoringSettings) 
         ServiceError: if a server that is to score does not answer, or does not have the models.
         PipelineError: if it has other models under their names.
     """
-    pair = pairs.read(models, features=FEATURES)
+    pair = pairs.read(models, features=FEATURES, convention=CONVENTION)
     here = ForestScorer(pair, GROUPS)
     return ModelAssignment(
         settings, _scorer(pair, here, scoring), pair.digest, tuple(pair.paths.values())

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from agc_pipeline.compiling import kernel
 from agc_pipeline.readers.columns import offsets_of
 
-from .observables import FEATURES
+from .observables import CONVENTION, FEATURES
 from .permutations import n_permutations
 
-__all__ = ["FEATURES", "GROUPS", "Jets", "Leptons", "features"]
+__all__ = ["CONVENTION", "FEATURES", "GROUPS", "Jets", "Leptons", "features"]
 
 Array = npt.NDArray[Any]
 
@@ -174,7 +174,7 @@ def _fill(jets: Jets, leptons: Leptons, wrapped: bool, offsets: Array, rows: Arr
                     jets.eta[jet], jets.phi[jet], jets.eta[other], jets.phi[other], wrapped
                 )
         for w1 in range(n):
-            for w2 in range(w1 + 1, n):
+            for w2 in range(w1):
                 x = momenta[first + w1, 0] + momenta[first + w2, 0]
                 y = momenta[first + w1, 1] + momenta[first + w2, 1]
                 z = momenta[first + w1, 2] + momenta[first + w2, 2]

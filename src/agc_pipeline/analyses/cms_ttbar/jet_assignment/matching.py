@@ -116,7 +116,7 @@ def right_assignments(
 
     Returns:
         ``events * 4 * int64``: positions, among the jets of the event, of the two jets of the W
-        boson in rising order, of the b of the hadronic top and of the b of the leptonic top;
+        boson in falling order, of the b of the hadronic top and of the b of the leptonic top;
         -1 for all four where the four leading jets are not matched to just these.
     """
     roles_of = roles(particles)
@@ -139,7 +139,7 @@ def right_assignments(
                 if squared < nearest:
                     nearest, role = squared, roles_of[i]
             if role == FROM_W:
-                found[0 if found[0] < 0 else 1] = position
+                found[1 if found[1] < 0 else 0] = position
             elif role != NOTHING:
                 found[role] = position
         if found.min() >= 0:

@@ -69,5 +69,8 @@ ASSIGNED_REGIONS = tuple(
 )
 """A region for each feature: the signal region, and the feature of the assignment there."""
 
+CONVENTION = "w1 is the later of the two jets of the W boson in the file, w2 the earlier"
+"""The task tells the two jets apart in this way, which the names of the features do not say."""
+
 FEATURES = tuple(region.observable for region in ASSIGNED_REGIONS)
 """Names of the features, in the order of the models' columns."""

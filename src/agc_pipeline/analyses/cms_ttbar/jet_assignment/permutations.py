@@ -1,7 +1,6 @@
 """The ways to assign jets to the partons of a top-quark pair with one lepton."""
 
 from functools import cache
-from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,9 @@ N_PARTONS = 4
 def permutations(n_jets: int) -> npt.NDArray[np.int64]:
     """All assignments of ``n_jets`` jets, in the order that features and scores have.
 
-    The two jets of the W are not told apart: the first of them is the one that is stored first.
+    The two jets of the W are not told apart: the first of them is the one that is stored later.
+    Source: the reference implementation of the Analysis Grand Challenge, ``utils/ml.py``, which
+    keeps the second of two equivalent assignments.
 
     Args:
         n_jets: jets of the event that are considered.
@@ -26,7 +27,8 @@ def permutations(n_jets: int) -> npt.NDArray[np.int64]:
     jets = range(n_jets)
     rows = [
         (w1, w2, b_hadronic, b_leptonic)
-        for w1, w2 in combinations(jets, 2)
+        for w1 in jets
+        for w2 in range(w1)
         for b_hadronic in jets
         for b_leptonic in jets
         if len({w1, w2, b_hadronic, b_leptonic}) == N_PARTONS
