@@ -118,8 +118,8 @@ def files_per_job(datasets: Collection[DatasetFiles]) -> int:
     about ``MAX_JOBS`` jobs. It is a power of two, so that a list that grows seldom changes it.
     """
     files = [file for dataset in datasets for file in dataset.files]
-    known = [file.n_events for file in files if file.n_events is not None]
-    by_events = EVENTS_PER_JOB * len(known) / sum(known) if any(known) else 1
+    counts = [file.n_events for file in files if file.n_events is not None]
+    by_events = EVENTS_PER_JOB * len(counts) / sum(counts) if any(counts) else 1
     by_files = len(files) / MAX_JOBS
     small, many = math.floor(math.log2(max(by_events, 1))), math.ceil(math.log2(max(by_files, 1)))
     return 1 << max(small, many)

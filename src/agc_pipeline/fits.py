@@ -120,8 +120,8 @@ def build_workspace(
 
     To leave a systematic out, give an analysis without it::
 
-        kept = tuple(s for s in results.analysis.systematics if s.name != "ME variation")
-        build_workspace(results, analysis=dataclasses.replace(results.analysis, systematics=kept))
+        others = tuple(s for s in results.analysis.systematics if s.name != "ME variation")
+        build_workspace(results, analysis=dataclasses.replace(results.analysis, systematics=others))
 
     Args:
         histograms: results of a run, their folder, or histograms by their names in

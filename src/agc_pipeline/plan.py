@@ -240,11 +240,11 @@ class Plan:
         simulated = self.analysis.dataset(dataset).kind == "simulation"
         return simulated and self.analysis.generated is not None
 
-    def chosen(self) -> list[str]:
+    def automatic_backends(self) -> list[str]:
         """What the backend auto came to, in one line for each backend and reason."""
         datasets: dict[str, list[str]] = {}
         for name in self.datasets:
-            if self.config.delivery.asked(name) == "auto":
+            if self.config.delivery.backend_of(name) == "auto":
                 job, reason = self.deliveries[name]
                 datasets.setdefault(f"{job.backend} ({reason})", []).append(name)
         return [

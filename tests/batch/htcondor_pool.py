@@ -16,14 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from daemons import (
-    UnavailableError,
-    answers,
-    command_line,
-    free_port,
-    running,
-    wait_until,
-)
+from daemons import UnavailableError, answers, command_line, free_port, running, wait_until
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "agc_pipeline/htcondor"
 # The first suite of Debian with HTCondor 25, whose authentication suits the Python bindings.

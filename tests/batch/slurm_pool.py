@@ -14,14 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from daemons import (
-    UnavailableError,
-    answers,
-    command_line,
-    free_port,
-    running,
-    wait_until,
-)
+from daemons import UnavailableError, answers, command_line, free_port, running, wait_until
 
 PACKAGES = (
     *("slurmctld", "slurmd", "slurm-client", "munge", "slurm-wlm-basic-plugins"),

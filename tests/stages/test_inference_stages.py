@@ -16,12 +16,7 @@ import pytest
 from agc_pipeline import analyses, archives
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.histograms import read_root, write_root
-from agc_pipeline.inference.derived_records import (
-    LimitRecord,
-    RankingRecord,
-    ScanRecord,
-    ToyRecord,
-)
+from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
 from agc_pipeline.inference.fit_records import FitRecord
 from agc_pipeline.preservation import hepdata
 from agc_pipeline.provenance import digest

@@ -13,10 +13,7 @@ from agc_pipeline.analyses.cms_ttbar.jet_assignment.features import (
     Leptons,
     features,
 )
-from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import (
-    n_permutations,
-    permutations,
-)
+from agc_pipeline.analyses.cms_ttbar.jet_assignment.permutations import n_permutations, permutations
 from oracle import assignment as oracle
 from oracle.events import Electron, Event, Jet, events_from_arrays
 from oracle.strategies import Arrays, nanoaod

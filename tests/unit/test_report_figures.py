@@ -25,13 +25,7 @@ from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.inference.yields import ChannelYields, Yield, Yields
 from agc_pipeline.report import content, figures, style, yields
 from agc_pipeline.report.figures import parameters
-from agc_pipeline.report.sections import (
-    distributions,
-    inputs,
-    learned,
-    statistics,
-    validation,
-)
+from agc_pipeline.report.sections import distributions, inputs, learned, statistics, validation
 from agc_pipeline.report.settings import Texts
 from agc_pipeline.report.style import Gallery
 from agc_pipeline.report.texts import data_text

@@ -154,7 +154,7 @@ def test_directives_of_a_description(tmp_path: Path) -> None:
         options=CountOptions,
         run=lambda settings, options: ran.append((settings, options)),
         watched={"data": "data.txt"},
-        made={"log": "out.log"},
+        generated={"log": "out.log"},
         files=lambda _: 3,
     )
     made = directives(stage, tmp_path)

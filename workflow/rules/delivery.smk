@@ -2,7 +2,7 @@ DELIVER = directives("deliver")
 DELIVERY_PLAN = directives("delivery_plan")
 
 if workflow.is_main_process:
-    for line in PLAN.chosen():
+    for line in PLAN.automatic_backends():
         logger.info(line)
 
 

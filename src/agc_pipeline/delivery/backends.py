@@ -70,8 +70,8 @@ def deliver(
     """
     delivered = {}
     if store is not None:
-        found = {file: store.find(file) for file in files}
-        delivered = {file: entry for file, entry in found.items() if entry is not None}
+        stored = {file: store.find(file) for file in files}
+        delivered = {file: entry for file, entry in stored.items() if entry is not None}
     missing = [file for file in files if file not in delivered]
     if delivered:
         log.info("%d of %d files are there from earlier", len(delivered), len(files))
@@ -130,12 +130,14 @@ def _each(
     for file in files:
         task.progress.begin()
         try:
-            made, failures = from_mirrors(file, partial(read, task, file), task.reading.network)
+            delivered, failures = from_mirrors(
+                file, partial(read, task, file), task.reading.network
+            )
         except InputError as error:
             yield file, error
         else:
             task.progress.finish()
-            yield file, made.model_copy(update={"failures": failures})
+            yield file, delivered.model_copy(update={"failures": failures})
 
 
 def _skim(task: _Task, file: InputFile, url: str) -> Delivered:

@@ -59,10 +59,10 @@ def choose(
         ConfigurationError: if ServiceX is asked for and cannot deliver this dataset.
     """
     own = settings.datasets.get(dataset.name, DatasetDelivery())
-    asked = settings.asked(dataset.name)
+    choice = settings.backend_of(dataset.name)
     here = any(_on_this_machine(file.source) for file in dataset.files)
-    if asked != "auto":
-        backend, reason = asked, "as configured"
+    if choice != "auto":
+        backend, reason = choice, "as configured"
     elif here:
         backend, reason = "local", "the files are on this machine"
     elif weighted:
@@ -94,8 +94,8 @@ def choose(
 
 def needs_endpoint(settings: DeliverySettings) -> bool:
     """Whether some dataset may be delivered by ServiceX."""
-    asked = {settings.backend, *(own.backend for own in settings.datasets.values())}
-    return bool(asked & {"auto", "servicex"})
+    choices = {settings.backend, *(own.backend for own in settings.datasets.values())}
+    return bool(choices & {"auto", "servicex"})
 
 
 def _servicex(

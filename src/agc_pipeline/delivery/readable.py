@@ -22,8 +22,8 @@ def readable(files: Sequence[Delivered]) -> tuple[Delivered, ...]:
     # The client is an optional dependency, and slow to import.
     from agc_pipeline.delivery.servicex.addresses import presign  # noqa: PLC0415
 
-    found = presign(left)
+    addresses = presign(left)
     return tuple(
-        file.model_copy(update={"path": found[file.path]}) if file.path in found else file
+        file.model_copy(update={"path": addresses[file.path]}) if file.path in addresses else file
         for file in files
     )

@@ -6,7 +6,7 @@ from agc_pipeline.readers.settings import Format, NetworkSettings, ReadingSettin
 from agc_pipeline.settings import Attempts, ChunkSize, Seconds, Settings
 
 Backend = Literal["local", "servicex", "none"]
-Asked = Literal["auto", "local", "servicex", "none"]
+BackendChoice = Literal["auto", "local", "servicex", "none"]
 
 
 class ServiceXSettings(Settings):
@@ -31,7 +31,7 @@ class ServiceXSettings(Settings):
 class DatasetDelivery(Settings):
     """What is different for one dataset; None is as for the others."""
 
-    backend: Asked | None = None
+    backend: BackendChoice | None = None
     format: Format | None = None
 
 
@@ -49,7 +49,7 @@ class DeliverySettings(Settings):
         datasets: dataset to what is different for it.
     """
 
-    backend: Asked
+    backend: BackendChoice
     format: Format
     chunk_size: ChunkSize
     network: NetworkSettings
@@ -61,7 +61,7 @@ class DeliverySettings(Settings):
         """The part that changes nothing of what is delivered."""
         return ReadingSettings(chunk_size=self.chunk_size, network=self.network)
 
-    def asked(self, dataset: str) -> Asked:
+    def backend_of(self, dataset: str) -> BackendChoice:
         """The backend that is asked for, for a dataset."""
         own = self.datasets.get(dataset)
         return own.backend if own is not None and own.backend is not None else self.backend

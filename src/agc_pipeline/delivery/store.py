@@ -106,15 +106,15 @@ def _stem(file: InputFile) -> str:
 
 def _identity(file: InputFile) -> dict[str, Any]:
     """What can be told of an input file without asking a server."""
-    known: dict[str, Any] = {"source": file.source, "n_events": file.n_events}
+    identity: dict[str, Any] = {"source": file.source, "n_events": file.n_events}
     if file.uuid is not None:
-        known["uuid"] = file.uuid
+        identity["uuid"] = file.uuid
     if file.record is not None:
-        known["record"] = file_digest(Path(file.record))
+        identity["record"] = file_digest(Path(file.record))
     if "://" not in file.source and Path(file.source).exists():
-        found = Path(file.source).stat()
-        known |= {"size": found.st_size, "modified": found.st_mtime_ns}
-    return known
+        status = Path(file.source).stat()
+        identity |= {"size": status.st_size, "modified": status.st_mtime_ns}
+    return identity
 
 
 def _intact(location: str, size: int | None) -> bool:

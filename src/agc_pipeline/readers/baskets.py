@@ -156,12 +156,12 @@ class BasketColumns:
         for i, (first, stop) in enumerate(pairwise(edges.tolist())):
             if places[i] == places[i + 1]:
                 continue
-            chosen = None
+            positions = None
             if places[i + 1] - places[i] < stop - first:
                 here = slice(places[i], places[i + 1])
                 wanted = np.arange(here.start, here.stop) if events is None else events[here]
-                chosen = wanted - first
-            baskets.append(_Basket(begin + i, first, stop, chosen))
+                positions = wanted - first
+            baskets.append(_Basket(begin + i, first, stop, positions))
         return baskets
 
     def _contents(

@@ -210,16 +210,16 @@ def offsets_of(counts: Array) -> Array:
 @kernel
 def taken(offsets: Array, events: Array) -> tuple[Array, Array]:
     """Positions of the objects of some events, and the offsets of the events among them."""
-    found = np.empty(len(events) + 1, np.int64)
-    found[0] = 0
+    borders = np.empty(len(events) + 1, np.int64)
+    borders[0] = 0
     for i in range(len(events)):
-        found[i + 1] = found[i] + offsets[events[i] + 1] - offsets[events[i]]
-    objects = np.empty(found[-1], np.int64)
+        borders[i + 1] = borders[i] + offsets[events[i] + 1] - offsets[events[i]]
+    objects = np.empty(borders[-1], np.int64)
     for i in range(len(events)):
-        shift = offsets[events[i]] - found[i]
-        for n in range(found[i], found[i + 1]):
+        shift = offsets[events[i]] - borders[i]
+        for n in range(borders[i], borders[i + 1]):
             objects[n] = n + shift
-    return objects, found
+    return objects, borders
 
 
 @kernel
@@ -231,15 +231,15 @@ def passing(offsets: Array, events: Array, mask: Array) -> tuple[Array, Array]:
     # One more: each object is written, and the next one overwrites it if it did not pass. That
     # needs no branch, which the processor would guess wrong as often as not.
     objects = np.empty(most + 1, np.int64)
-    found = np.empty(len(events) + 1, np.int64)
-    found[0] = 0
+    borders = np.empty(len(events) + 1, np.int64)
+    borders[0] = 0
     n = 0
     for i in range(len(events)):
         for position in range(offsets[events[i]], offsets[events[i] + 1]):
             objects[n] = position
             n += mask[position]
-        found[i + 1] = n
-    return objects[:n], found
+        borders[i + 1] = n
+    return objects[:n], borders
 
 
 @kernel

@@ -158,17 +158,17 @@ class RemoteSource(uproot.source.chunk.Source):
 
     def chunks(self, ranges: list[Range], notifications: "queue.Queue[Chunk]") -> list[Chunk]:
         """Many ranges of bytes, which are also put on the queue."""
-        found = self._read(ranges)
+        blocks = self._read(ranges)
         chunks = [
-            Chunk(self, start, stop, TrivialFuture(found[start, stop])) for start, stop in ranges
+            Chunk(self, start, stop, TrivialFuture(blocks[start, stop])) for start, stop in ranges
         ]
         for chunk in chunks:
             notifications.put(chunk)
         return chunks
 
     def _read(self, ranges: Sequence[Range]) -> dict[Range, bytes]:
-        found = {wanted: self._kept[wanted] for wanted in ranges if wanted in self._kept}
-        missing = [wanted for wanted in ranges if wanted not in found]
+        blocks = {wanted: self._kept[wanted] for wanted in ranges if wanted in self._kept}
+        missing = [wanted for wanted in ranges if wanted not in blocks]
         spans = joined(missing)
         content = {span: bytearray() for span in spans}
         owners = iter(spans)
@@ -187,9 +187,9 @@ class RemoteSource(uproot.source.chunk.Source):
         starts = [start for start, _ in spans]
         for start, stop in missing:
             span = spans[bisect_right(starts, start) - 1]
-            found[start, stop] = bytes(content[span][start - span[0] : stop - span[0]])
-        self._keep(found)
-        return found
+            blocks[start, stop] = bytes(content[span][start - span[0] : stop - span[0]])
+        self._keep(blocks)
+        return blocks
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
         if all(stop <= len(self._beginning) for _, stop in ranges):
@@ -220,8 +220,8 @@ class RemoteSource(uproot.source.chunk.Source):
         time.sleep(seconds)
         return True
 
-    def _keep(self, found: dict[Range, bytes]) -> None:
-        for wanted, data in found.items():
+    def _keep(self, blocks: dict[Range, bytes]) -> None:
+        for wanted, data in blocks.items():
             self._kept[wanted] = data
             self._kept.move_to_end(wanted)
         size = sum(map(len, self._kept.values()))

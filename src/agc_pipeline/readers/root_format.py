@@ -188,10 +188,10 @@ def decompressed(data: bytes, n_bytes: int, n_events: int) -> Content:
     stated, size, key_length = _KEY_START.unpack_from(data)
     if not _KEY_START.size + _KEY_END.size <= key_length <= n_bytes:
         raise ValueError(f"a basket of {n_bytes} bytes has a key of {key_length}")
-    found, last = _KEY_END.unpack_from(data, key_length - _KEY_END.size)
-    if (stated, found) != (n_bytes, n_events):
+    events, last = _KEY_END.unpack_from(data, key_length - _KEY_END.size)
+    if (stated, events) != (n_bytes, n_events):
         raise ValueError(
-            f"a basket of {n_bytes} bytes and {n_events} events says {stated} and {found}"
+            f"a basket of {n_bytes} bytes and {n_events} events says {stated} and {events}"
         )
     packed = memoryview(data)[key_length:]
     payload = packed if len(packed) == size else _unpacked(packed, size)
@@ -305,13 +305,13 @@ def _gathered(
         starts[i] = start >> shift
         lengths[i] = (stop - start) >> shift
         total += lengths[i]
-    found = np.empty(total, words.dtype)
+    values = np.empty(total, words.dtype)
     n = 0
     for i in range(len(events)):
         for position in range(starts[i], starts[i] + lengths[i]):
-            found[n] = words[position]
+            values[n] = words[position]
             n += 1
-    return lengths, found, True
+    return lengths, values, True
 
 
 @kernel

@@ -14,14 +14,7 @@ from agc_pipeline.files import write_json
 from agc_pipeline.provenance import digest, provenance
 from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    logs,
-    runs_with,
-    uses,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, logs, runs_with, uses, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan

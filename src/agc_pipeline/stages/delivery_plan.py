@@ -14,13 +14,7 @@ from agc_pipeline.errors import InputError
 from agc_pipeline.readers.settings import NetworkSettings, ReadingSettings
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    never,
-    uses,
-)
+from agc_pipeline.stages.description import Options, Stage, always, never, uses
 
 if TYPE_CHECKING:
     from agc_pipeline.delivery.preselected import SkimContent
@@ -149,10 +143,10 @@ def _events(files: list[InputFile]) -> str:
     from agc_pipeline.delivery.outcome import promised
 
     counts = [None if _to_be_made(file) else promised(file)[0] for file in files]
-    known = sum(count for count in counts if count is not None)
+    total = sum(count for count in counts if count is not None)
     if None not in counts:
-        return f"{known:,}"
-    return f"{known:,} or more" if known else "unknown"
+        return f"{total:,}"
+    return f"{total:,} or more" if total else "unknown"
 
 
 def _bytes(files: list[InputFile], content: "SkimContent", network: NetworkSettings) -> str:

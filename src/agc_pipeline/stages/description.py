@@ -121,7 +121,7 @@ class Stage(Generic[S, O]):
         run: does the work.
         when: whether a run has jobs of it.
         watched: files by name that jobs depend on without being told of them.
-        made: files by name that jobs write without being told of each.
+        generated: files by name that jobs write without being told of each.
         modules: full names of modules of the analysis that are loaded by name.
         physics: whether jobs depend on the declaration of the analysis; None finds out.
         local: whether jobs run where Snakemake does, not on a batch system.
@@ -136,7 +136,7 @@ class Stage(Generic[S, O]):
     run: Callable[[S, O], None]
     when: Callable[[Any], bool] = always
     watched: Mapping[str, Source] = field(default_factory=dict)
-    made: Mapping[str, Source] = field(default_factory=dict)
+    generated: Mapping[str, Source] = field(default_factory=dict)
     modules: Callable[[Any], Sequence[str]] = lambda _: ()
     physics: bool | None = None
     local: Callable[[Any], bool] = never

@@ -8,14 +8,7 @@ from typing import Any, Protocol
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Option,
-    Role,
-    Source,
-    Stage,
-    never,
-    wildcards_of,
-)
+from agc_pipeline.stages.description import Option, Role, Source, Stage, never, wildcards_of
 from agc_pipeline.stages.settings_files import SettingsFiles
 from agc_pipeline.stages.sources import of_stage
 
@@ -84,7 +77,8 @@ class Directives:
         """Output files by name."""
         told = {name: option.source for name, option in self._of("output").items()}
         return {
-            name: self._paths(source) for name, source in (told | dict(self.stage.made)).items()
+            name: self._paths(source)
+            for name, source in (told | dict(self.stage.generated)).items()
         }
 
     @property

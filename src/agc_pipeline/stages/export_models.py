@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 from agc_pipeline import analyses
 from agc_pipeline.learning.settings import ServedModel
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    uses,
-)
+from agc_pipeline.stages.description import Options, Stage, always, uses
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan
@@ -75,9 +70,9 @@ def run(settings: ExportModelsStage, options: ExportModelsOptions) -> None:
     learned = analyses.load(settings.analysis).learned
     if learned is None:
         raise TypeError(f"the analysis {settings.analysis} has no learned observables")
-    found = models.read(options.models, features=learned.features, convention=learned.convention)
-    repository.write(found, options.output, settings.served)
-    log.info("%s: models %s", options.output / settings.served.model, found.digest)
+    pair = models.read(options.models, features=learned.features, convention=learned.convention)
+    repository.write(pair, options.output, settings.served)
+    log.info("%s: models %s", options.output / settings.served.model, pair.digest)
 
 
 STAGE = Stage(
@@ -88,7 +83,7 @@ STAGE = Stage(
     run=run,
     when=lambda plan: plan.assigns,
     watched={"models": lambda plan: plan.models},
-    made={"repository": exported},
+    generated={"repository": exported},
     modules=lambda plan: (plan.learned.training,),
     local=always,
 )

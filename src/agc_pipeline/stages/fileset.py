@@ -6,12 +6,7 @@ from typing import TYPE_CHECKING
 from agc_pipeline.datasets import DatasetFiles
 from agc_pipeline.files import write_json
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, always, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan

@@ -8,12 +8,7 @@ from agc_pipeline.files import read_json, write_json
 from agc_pipeline.inference.settings import MinimiserSettings, NoiseSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    reads,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, reads, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan

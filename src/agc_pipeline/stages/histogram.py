@@ -9,14 +9,7 @@ from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    reads,
-    runs_with,
-    uses,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, reads, runs_with, uses, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.declaration import Analysis

@@ -9,10 +9,7 @@ from agc_pipeline.files import write_json
 from agc_pipeline.inference.settings import LimitSettings, MinimiserSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import fitted
-from agc_pipeline.stages.description import (
-    Stage,
-    writes,
-)
+from agc_pipeline.stages.description import Stage, writes
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.matrix.settings import CellJob
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    never,
-    reads,
-    uses,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, never, reads, uses, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.matrix.plan import MatrixPlan

@@ -10,12 +10,7 @@ from agc_pipeline import locks
 from agc_pipeline.files import write_json
 from agc_pipeline.matrix import requirements
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    never,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, never, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.matrix.plan import MatrixPlan

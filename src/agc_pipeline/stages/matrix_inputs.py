@@ -5,14 +5,7 @@ from typing import TYPE_CHECKING
 
 from agc_pipeline.files import write_json
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    never,
-    reads,
-    writes,
-    writes_folder,
-)
+from agc_pipeline.stages.description import Options, Stage, never, reads, writes, writes_folder
 
 if TYPE_CHECKING:
     from agc_pipeline.matrix.plan import MatrixPlan

@@ -8,12 +8,7 @@ from pydantic import PositiveFloat
 from agc_pipeline.code import data
 from agc_pipeline.files import write_json
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    never,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, never, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.matrix.plan import MatrixPlan

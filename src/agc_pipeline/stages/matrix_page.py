@@ -10,13 +10,7 @@ from agc_pipeline.code import data
 from agc_pipeline.files import read_record, write_json, write_text
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    never,
-    reads,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, never, reads, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.matrix.plan import MatrixPlan

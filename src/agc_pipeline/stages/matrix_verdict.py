@@ -7,12 +7,7 @@ from pydantic import TypeAdapter
 
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import read_json
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    never,
-    reads,
-)
+from agc_pipeline.stages.description import Options, Stage, never, reads
 from agc_pipeline.stages.matrix_page import PageStage, configure
 
 log = logging.getLogger(__name__)

@@ -9,13 +9,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    reads,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, always, reads, writes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,13 +5,7 @@ from typing import TYPE_CHECKING
 
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    reads,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, always, reads, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan

@@ -3,12 +3,7 @@
 from pathlib import Path
 
 from agc_pipeline.stages.description import Stage, always, reads, writes
-from agc_pipeline.stages.merge_dataset import (
-    MergeDatasetOptions,
-    MergeDatasetStage,
-    configure,
-    run,
-)
+from agc_pipeline.stages.merge_dataset import MergeDatasetOptions, MergeDatasetStage, configure, run
 
 
 class PartialSumOptions(MergeDatasetOptions):

@@ -10,14 +10,7 @@ from agc_pipeline.files import atomic_path, read_json, write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    reads,
-    writes,
-    writes_folder,
-)
+from agc_pipeline.stages.description import Options, Stage, always, reads, writes, writes_folder
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan

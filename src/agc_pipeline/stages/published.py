@@ -10,12 +10,7 @@ from agc_pipeline import analyses
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import Provenance, provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, always, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.columnar.closure import Closure

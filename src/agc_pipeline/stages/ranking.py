@@ -8,10 +8,7 @@ from agc_pipeline.files import write_json
 from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import fitted
-from agc_pipeline.stages.description import (
-    Stage,
-    writes,
-)
+from agc_pipeline.stages.description import Stage, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING
 from agc_pipeline.files import write_json
 from agc_pipeline.inputs import WorkspaceInput
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, always, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan

@@ -7,14 +7,7 @@ from agc_pipeline import analyses
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import distribution, provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    reads,
-    uses,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, always, reads, uses, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan

@@ -11,14 +11,7 @@ from agc_pipeline.learning.settings import TrainingSettings
 from agc_pipeline.provenance import provenance
 from agc_pipeline.readers.settings import ReadingSettings
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    has_threads,
-    runs_with,
-    uses,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, has_threads, runs_with, uses, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan
@@ -172,7 +165,7 @@ STAGE = Stage(
     run=run,
     when=lambda plan: plan.trains,
     watched={"files": lambda plan: watched(plan.training_files)},
-    made={"models": lambda plan: plan.models},
+    generated={"models": lambda plan: plan.models},
     modules=lambda plan: (plan.learned.training,),
     # One for each model.
     threads=lambda _: 2,

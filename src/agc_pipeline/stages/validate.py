@@ -10,13 +10,7 @@ from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import write_json, write_text
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    reads,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, always, reads, writes
 from agc_pipeline.validation.settings import ValidationSettings
 
 if TYPE_CHECKING:

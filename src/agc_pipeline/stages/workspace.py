@@ -8,13 +8,7 @@ from agc_pipeline import analyses
 from agc_pipeline.files import write_json
 from agc_pipeline.inference.settings import ModelStage
 from agc_pipeline.provenance import provenance
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    always,
-    reads,
-    writes,
-)
+from agc_pipeline.stages.description import Options, Stage, always, reads, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan

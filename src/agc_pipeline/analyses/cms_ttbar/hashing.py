@@ -55,23 +55,23 @@ def _event_hash(seed: Word, run: Word, block: Word, event: Word) -> Word:
         _round(_ZERO, block),
         _round(_START_4, event),
     )
-    made = (
+    word = (
         _rotated(states[0], 1)
         + _rotated(states[1], 7)
         + _rotated(states[2], 12)
         + _rotated(states[3], 18)
     )
     for state in states:
-        made = (made ^ _round(_ZERO, state)) * _PRIME_1 + _PRIME_4
-    return made + _LENGTH
+        word = (word ^ _round(_ZERO, state)) * _PRIME_1 + _PRIME_4
+    return word + _LENGTH
 
 
 @kernel
 def _jet_hash(begun: Word, jet: Word) -> Word:
-    made = _rotated(begun ^ _round(_ZERO, jet), 27) * _PRIME_1 + _PRIME_4
-    made = (made ^ (made >> Word(33))) * _PRIME_2
-    made = (made ^ (made >> Word(29))) * _PRIME_3
-    return made ^ (made >> Word(32))
+    word = _rotated(begun ^ _round(_ZERO, jet), 27) * _PRIME_1 + _PRIME_4
+    word = (word ^ (word >> Word(33))) * _PRIME_2
+    word = (word ^ (word >> Word(29))) * _PRIME_3
+    return word ^ (word >> Word(32))
 
 
 @kernel

@@ -55,8 +55,8 @@ def trijets(jets: JetArrays) -> Array:
     x = jets.pt * jets.cos_phi
     y = jets.pt * jets.sin_phi
     tagged = jets.tagged
-    chosen = np.full((len(jets.offsets) - 1, 3), -1, np.int64)
-    for event in range(len(chosen)):
+    triplets = np.full((len(jets.offsets) - 1, 3), -1, np.int64)
+    for event in range(len(triplets)):
         stop = jets.offsets[event + 1]
         largest, best = -1.0, (-1, -1, -1)
         for i in range(jets.offsets[event], stop):
@@ -68,8 +68,8 @@ def trijets(jets: JetArrays) -> Array:
                     pt_squared = x_sum * x_sum + y_sum * y_sum
                     if (pair_tagged or tagged[k]) and pt_squared > largest:
                         largest, best = pt_squared, (i, j, k)
-        chosen[event, 0], chosen[event, 1], chosen[event, 2] = best
-    return chosen
+        triplets[event, 0], triplets[event, 1], triplets[event, 2] = best
+    return triplets
 
 
 @kernel
@@ -82,13 +82,13 @@ def trijet_masses(jets: JetArrays) -> Array:
     Returns:
         ``events * float64`` in GeV; NaN for an event without such a triplet.
     """
-    chosen = trijets(jets)
-    masses = np.full(len(chosen), np.nan)
-    for event in range(len(chosen)):
-        if chosen[event, 0] < 0:
+    triplets = trijets(jets)
+    masses = np.full(len(triplets), np.nan)
+    for event in range(len(triplets)):
+        if triplets[event, 0] < 0:
             continue
         x, y, z, energy = 0.0, 0.0, 0.0, 0.0
-        for jet in chosen[event]:
+        for jet in triplets[event]:
             pt, mass = jets.pt[jet], jets.mass[jet]
             momentum = pt * jets.cosh_eta[jet]
             x += pt * jets.cos_phi[jet]

@@ -6,11 +6,7 @@ from agc_pipeline.declaration import Analysis, Region
 from agc_pipeline.learning.models import PARITIES
 from agc_pipeline.learning.training_record import TrainingRecord
 from agc_pipeline.report import figures
-from agc_pipeline.report.figures.learned import (
-    reconstructions,
-    signal_events,
-    signal_titles,
-)
+from agc_pipeline.report.figures.learned import reconstructions, signal_events, signal_titles
 from agc_pipeline.report.figures.training import size_name
 from agc_pipeline.report.sections.distributions import blinded_sentence
 from agc_pipeline.report.settings import Texts

@@ -11,15 +11,7 @@ from agc_pipeline.learning.scoring import ForestScorer, Scorer
 from agc_pipeline.learning.settings import ScoringSettings
 
 from ..settings import JetAssignment, Selection
-from .features import (
-    CONVENTION,
-    FEATURES,
-    GROUPS,
-    Array,
-    considered_jets,
-    features,
-    the_leptons,
-)
+from .features import CONVENTION, FEATURES, GROUPS, Array, considered_jets, features, the_leptons
 
 # Events whose features are in memory at a time: up to 30 MB.
 _EVENTS = 2000
@@ -51,14 +43,14 @@ class ModelAssignment:
         jets = considered_jets(events)
         leading = jets.leading(self.settings.n_jets_max)
         wrapped = self.settings.azimuth == "wrapped"
-        found = np.empty((len(numbers), len(FEATURES)), np.float32)
+        values = np.empty((len(numbers), len(FEATURES)), np.float32)
         for start in range(0, len(numbers), _EVENTS):
             stop = min(start + _EVENTS, len(numbers))
             rows, offsets = features(
                 leading.events(start, stop), leptons.events(start, stop), wrapped=wrapped
             )
-            found[start:stop] = rows[self.scorer.best(rows, offsets, numbers[start:stop])]
-        return np.ascontiguousarray(found.T, np.float64)
+            values[start:stop] = rows[self.scorer.best(rows, offsets, numbers[start:stop])]
+        return np.ascontiguousarray(values.T, np.float64)
 
 
 def assignment(settings: JetAssignment, models: Path, scoring: ScoringSettings) -> ModelAssignment:

@@ -80,7 +80,7 @@ def roles(particles: ParticleArrays) -> Array:
     """
     pdg_id = particles.pdg_id
     parents = parent_kinds(particles)
-    found = np.zeros(len(pdg_id), np.int64)
+    origins = np.zeros(len(pdg_id), np.int64)
     for event in range(len(particles.offsets) - 1):
         start, stop = particles.offsets[event], particles.offsets[event + 1]
         leptonic_plus, leptonic_minus = False, False
@@ -95,10 +95,10 @@ def roles(particles: ParticleArrays) -> Array:
             if not 0 < abs(pdg_id[i]) < _TOP or not particles.flags[i] & _IS_LAST_COPY:
                 continue
             if abs(parents[i]) == _W:
-                found[i] = FROM_W
+                origins[i] = FROM_W
             elif abs(parents[i]) == _TOP:
-                found[i] = B_LEPTONIC if parents[i] == leptonic_top else B_HADRONIC
-    return found
+                origins[i] = B_LEPTONIC if parents[i] == leptonic_top else B_HADRONIC
+    return origins
 
 
 @kernel
@@ -125,7 +125,7 @@ def right_assignments(
     for event in range(n_events):
         if offsets[event + 1] - offsets[event] < N_MATCHED:
             continue
-        found = np.full(N_MATCHED, -1, np.int64)
+        assignment = np.full(N_MATCHED, -1, np.int64)
         for position in range(N_MATCHED):
             jet = offsets[event] + position
             nearest, role = delta_r_max * delta_r_max, NOTHING
@@ -139,9 +139,9 @@ def right_assignments(
                 if squared < nearest:
                     nearest, role = squared, roles_of[i]
             if role == FROM_W:
-                found[1 if found[1] < 0 else 0] = position
+                assignment[1 if assignment[1] < 0 else 0] = position
             elif role != NOTHING:
-                found[role] = position
-        if found.min() >= 0:
-            right[event] = found
+                assignment[role] = position
+        if assignment.min() >= 0:
+            right[event] = assignment
     return right

@@ -12,12 +12,7 @@ from ..kernels import Array
 from ..regions import momenta, two_tags
 from ..settings import JetAssignment
 from . import matching
-from .features import (
-    FEATURES,
-    considered_jets,
-    features,
-    the_leptons,
-)
+from .features import FEATURES, considered_jets, features, the_leptons
 from .permutations import N_PARTONS, permutations
 
 __all__ = ["FEATURES", "MASK", "READS", "WORDING", "examples"]
