@@ -134,7 +134,12 @@ def test_datasets_by_different_models_are_not_merged(chain: Chain, pair: models.
     assert chain.deliver(files) is None
     assert chain.histogram(models=pair.folder) is None
     summed = chain.result()
-    other = summed.model_copy(update={"models": None, "dataset": "ttbar__PS_var"})
+    files_of_other = tuple(
+        file.model_copy(update={"source": f"{file.source}.other", "uuid": None})
+        for file in summed.files
+    )
+    changes = {"models": None, "dataset": "ttbar__PS_var", "files": files_of_other}
+    other = summed.model_copy(update=changes)
     path = chain.folder / "other.json"
     batch.write(path, other)
     one = {"xsec_pb": 729.84, "luminosity_per_pb": 3378, "n_files": len(files)}
