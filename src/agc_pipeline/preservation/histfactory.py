@@ -17,6 +17,7 @@ import pyhf.schema
 import uproot
 
 from agc_pipeline.inference.workspace import load
+from agc_pipeline.preservation.luminosity import by_templates
 from agc_pipeline.preservation.root_names import Names, names
 from agc_pipeline.preservation.root_reading import TOP, Reading, read
 
@@ -63,6 +64,7 @@ def write(workspace: Workspace, folder: Path) -> tuple[Names, list[str]]:
     Returns:
         The names in the files, and what the files do not hold, from reading them as ROOT does.
     """
+    workspace, luminosity = by_templates(workspace)
     translation = names(workspace)
     parameters = _parameters(workspace)
     for name in ("config", "data"):
@@ -77,7 +79,14 @@ def write(workspace: Workspace, folder: Path) -> tuple[Names, list[str]]:
             ET.SubElement(top, "Input").text = path
     top.append(writer.measurement())
     _save(top, folder / TOP, "")
-    return translation, differences(workspace, read(folder), translation)
+    lost = differences(workspace, read(folder), translation)
+    if luminosity is None:
+        return translation, lost
+    own = f"bounds of {luminosity.modifier}"
+    return (
+        translation.with_luminosity(luminosity),
+        ["bounds of lumi" if entry == own else entry for entry in lost],
+    )
 
 
 def _parameters(workspace: Workspace) -> dict[str, _Parameter]:

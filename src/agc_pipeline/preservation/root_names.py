@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from agc_pipeline.preservation.luminosity import Scale
+
 Workspace = dict[str, Any]
 
 # Variables that every model of ROOT has.
@@ -30,6 +32,7 @@ class Names(NamedTuple):
         modifiers: of modifiers, apart from staterrors, which have none, and lumi.
         parameters: of the parameters of the model; those of modifiers with several have their
             number in brackets in the workspace.
+        scales: nominal value and uncertainty of parameters that are variables in these units.
     """
 
     measurement: str
@@ -37,6 +40,12 @@ class Names(NamedTuple):
     samples: dict[str, str]
     modifiers: dict[str, str]
     parameters: dict[str, str]
+    scales: dict[str, tuple[float, float]]
+
+    def with_luminosity(self, scale: Scale) -> "Names":
+        """The same for a workspace of which templates were made of the luminosity."""
+        own = {"lumi" if name == scale.modifier else name: v for name, v in self.parameters.items()}
+        return self._replace(parameters=own, scales={"lumi": (scale.centre, scale.width)})
 
 
 def names(workspace: Workspace) -> Names:
@@ -69,7 +78,7 @@ def names(workspace: Workspace) -> Names:
                 parameters[f"{name}[{number}]" if several else name] = variable
     parameters |= _staterrors(workspace, channels)
     (measurement,) = workspace["measurements"]
-    return Names(_safe(measurement["name"]), channels, samples, modifiers, parameters)
+    return Names(_safe(measurement["name"]), channels, samples, modifiers, parameters, {})
 
 
 def _safe(name: str) -> str:
