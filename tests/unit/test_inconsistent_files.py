@@ -111,12 +111,12 @@ def test_records_of_coffea(tmp_path: Path, column: str) -> None:
     write_lists(path, toy.events(60), column, "ttree")
     columns = {**NANOAOD.identity_columns, "Jet": ("pt", "eta", "phi", "mass", "btagCSVV2")}
     with uproot.open(path) as file:
-        events = of_root(file, columns, NANOAOD, (0, 60))
+        events = of_root(file["Events"], columns, NANOAOD, (0, 60))
         with pytest.raises(Disagreement, match="first in event 0"):
             events.Jet.btagCSVV2.to_list()
     with uproot.open(path) as file:
         # From an event behind, counted from the start of the file.
-        events = of_root(file, columns, NANOAOD, (1, 60))
+        events = of_root(file["Events"], columns, NANOAOD, (1, 60))
         if column == "Jet_btagCSVV2":
             with pytest.raises(Disagreement, match="first in event 1"):
                 events.Jet.btagCSVV2.to_list()

@@ -22,5 +22,7 @@ def test_a_single_field_of_anything_in_nanoaod(tmp_path: Path, name: str) -> Non
     with uproot.recreate(tmp_path / "events.root") as file:
         file.mktree("Events", columns)
     with uproot.open(tmp_path / "events.root") as file:
-        events = of_root(file, {**NANOAOD.identity_columns, name: fields}, NANOAOD, (0, 3))
+        events = of_root(
+            file["Events"], {**NANOAOD.identity_columns, name: fields}, NANOAOD, (0, 3)
+        )
         assert len(ak.to_list(events[name].other)) == 3

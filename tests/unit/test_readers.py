@@ -276,6 +276,47 @@ def test_baskets_with_another_number_of_lists_are_refused(tmp_path: Path) -> Non
         root_format.lists(basket, np.dtype(branch.dtype), 19, None)
 
 
+def test_only_the_branches_that_are_needed_are_read_from_a_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.root"
+    values = ak.Array([[1.0, 2.0], [], [3.0]])
+    with uproot.recreate(path) as file:
+        file.mktree("other", {"x": "int64"})
+        # uproot counts each of these lists by a branch of its own, such as nlist3_x.
+        branches = {f"list{i}_x": "var * float64" for i in range(9)} | {"run": "int64"}
+        file.mktree("Events", branches)
+        data = {name: values + i for i, name in enumerate(branches) if name != "run"}
+        file["Events"].extend(data | {"run": np.arange(3)})
+        file["other"].extend({"x": np.arange(4)})
+    needed = ["run", "list3_x", "nothing"]
+    with uproot.open(path, object_cache=None) as file:
+        tree = root_format.tree_of(file, "Events", needed)
+        assert set(tree.keys()) == {"run", "list3_x", "nlist3_x"}
+        assert tree["list3_x"].array().tolist() == (values + 3).tolist()
+        full = file["Events"]
+        assert len(full.keys()) == 19
+        for name in ("run", "list3_x"):
+            assert root_format.baskets_of(tree[name]) == root_format.baskets_of(full[name])
+        assert root_format.tree_of(file, "other", ["y"]).keys() == []
+        # Where the header is not as expected, it is read in full.
+        monkeypatch.setattr(root_format, "_BRANCH", b"TBranchOther\0")
+        assert root_format.tree_of(file, "Events", needed).keys() == full.keys()
+
+
+def test_headers_that_refer_to_what_is_skipped(sample: Callable[[str], Path]) -> None:
+    # ROOT names each class once, in branches that are not read.
+    with uproot.open(sample("ttbar2017_NanoAODv5_1000ev.root"), object_cache=None) as file:
+        full, needed = file["Events"], ["Jet_pt", "nJet", "Muon_tightId", "nMuon"]
+        tree = root_format.tree_of(file, "Events", needed)
+        assert set(tree.keys()) == set(needed)
+        for name in needed:
+            assert tree[name].interpretation == full[name].interpretation
+            assert (
+                tree[name].array(entry_stop=9).tolist() == full[name].array(entry_stop=9).tolist()
+            )
+
+
 def test_other_releases_of_uproot_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     def other(*_: object) -> str:
         return "other"

@@ -21,7 +21,7 @@ from agc_pipeline.readers.clock import Clock, Seconds, Stopwatch
 from agc_pipeline.readers.columns import Columns as ReadColumns
 from agc_pipeline.readers.metadata import FileMetadata
 from agc_pipeline.readers.nano_events import of_parquet, of_root
-from agc_pipeline.readers.opening import READ_ERRORS, open_root, open_tree, unreadable
+from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
 from agc_pipeline.readers.ranges import RangeColumns, Timed, stored_bytes
 from agc_pipeline.readers.root_format import speed_up_uproot
 from agc_pipeline.readers.settings import NETWORK, Format, NetworkSettings
@@ -155,28 +155,28 @@ class CoffeaTask:
 
     def _root(self, chunk: Chunk, clock: Clock) -> dict[str, Any]:
         accesses: list[Any] = []
+        columns, entries = self._processing.columns, (chunk.start, chunk.stop)
         with clock.part("open"), without_garbage_collection():
-            file = open_root(chunk.path, self._network.settings)
-        with file:
-            _check_identity(file.file, chunk)
+            tree = open_tree(chunk.path, columns, self._layout, self._network.settings)
+        with tree:
+            _check_identity(tree.file, chunk)
             with clock.part("open"), without_garbage_collection():
                 events = of_root(
-                    file,
-                    self._processing.columns,
+                    tree,
+                    columns,
                     self._layout,
-                    (chunk.start, chunk.stop),
+                    entries,
                     flat=self._flat,
                     metadata={"filename": chunk.path, "dataset": self._processing.dataset.name},
                     access_log=accesses,
                     decompression_executor=Timed(clock, "decompress"),
                     interpretation_executor=Timed(clock, "read"),
                 )
-            before = file.file.source.num_requested_bytes
+            before = tree.file.source.num_requested_bytes
             output = self._processed(events, chunk, clock)
             branches = {access.branch for access in accesses}
-            tree = file[self._layout.tree]
-            clock.bytes += stored_bytes(tree, branches, chunk.start, chunk.stop) or (
-                file.file.source.num_requested_bytes - before
+            clock.bytes += stored_bytes(tree, branches, *entries) or (
+                tree.file.source.num_requested_bytes - before
             )
         return output
 

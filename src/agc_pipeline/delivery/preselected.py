@@ -216,7 +216,6 @@ class _RangeReader:
         columns.compare_lists(self._content.columns)
         view: Any = columns
         if self._content.records:
-            directory = self._tree.file.root_directory
-            view = of_root(directory, self._content.columns, layout, (start, stop))
+            view = of_root(self._tree, self._content.columns, layout, (start, stop))
         events, cutflow = self._content.preselect(view)
         return arrays[events], cutflow

@@ -19,7 +19,7 @@ class NanoAOD(NanoAODSchema):
 
 
 def of_root(
-    file: Any,
+    tree: Any,
     columns: Columns,
     layout: Layout,
     entries: tuple[int, int],
@@ -27,10 +27,10 @@ def of_root(
     flat: bool = False,
     **options: Any,
 ) -> Any:
-    """NanoEvents of a range of events of an open ROOT file, with the columns and no others.
+    """NanoEvents of a range of events of an open tree, with the columns and no others.
 
     Args:
-        file: open ROOT file.
+        tree: TTree or RNTuple with the columns.
         columns: to be had.
         layout: of the file.
         entries: first event, and the event behind the last.
@@ -38,15 +38,21 @@ def of_root(
             those of flat ntuples as those of NanoAOD.
         options: of coffea's ``NanoEventsFactory.from_root``.
     """
-    factory = NanoEventsFactory.from_root(
-        file,
-        treepath=layout.tree,
-        entry_start=entries[0],
-        entry_stop=entries[1],
-        schemaclass=BaseSchema if flat else _schema(layout),
-        iteritems_options={"filter_name": layout.all_branches(columns)},
-        **options,
-    )
+    directory, before = tree.file.root_directory, tree.file.object_cache
+    # The factory gets the tree of the file once more: its header is not read again.
+    tree.file.object_cache = {directory.key(layout.tree).cache_key: tree}
+    try:
+        factory = NanoEventsFactory.from_root(
+            directory,
+            treepath=layout.tree,
+            entry_start=entries[0],
+            entry_stop=entries[1],
+            schemaclass=BaseSchema if flat else _schema(layout),
+            iteritems_options={"filter_name": layout.all_branches(columns)},
+            **options,
+        )
+    finally:
+        tree.file.object_cache = before
     return _events(factory, columns, layout, entries, flat=flat)
 
 

@@ -23,6 +23,7 @@ from agc_pipeline.readers.failures import Disagreement, ReadError, one_line
 from agc_pipeline.readers.file_header import normalised_uuid
 from agc_pipeline.readers.http import HttpError
 from agc_pipeline.readers.remote import RemoteSource
+from agc_pipeline.readers.root_format import tree_of
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.settings import Settings
 
@@ -115,7 +116,7 @@ def open_tree(
                     place=url,
                     remedy="give a file of the layout that the analysis declares",
                 )
-            opened = file[layout.tree]
+            opened = tree_of(file, layout.tree, layout.all_branches(columns))
             if not isinstance(opened, _TREES):
                 kind = file.classname_of(layout.tree)
                 raise InputError(

@@ -24,6 +24,10 @@ compressed block    9 bytes: "ZL", "XZ", "ZS" or "L4", method,        ``ValueErr
 lists in a basket   behind the values the number of offsets, one      ``ValueError``: another
                     more than events, then the offset of each event   number, or lists that overlap
                     from the start of the key                         or leave the basket
+header of a tree    ``TObjArray``, ``TObject``, ``TNamed`` and        uproot reads all of the
+                    ``TBufferFile::ReadObjectAny``: byte counts,      branches
+                    tags of classes and objects, name of a
+                    ``TBranch``; ``custom_classes`` of uproot 5
 uproot's codecs and ``uproot.compression._decompress_ZLIB`` (_LZMA,   uproot keeps its own: slower,
 reading of headers  _LZ4, _ZSTD), ``model.classname_regularize``,     not bounded, and the same
                     ``Cursor.classname`` as in release 5.7            values
@@ -34,9 +38,10 @@ The layouts are described in ``io/doc/TFile`` of ROOT's sources, and read in ful
 """
 
 import inspect
+import re
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from functools import cache, wraps
 from typing import Any, NamedTuple
 
@@ -63,6 +68,18 @@ _LZ4_CHECKSUM = struct.Struct(">Q")
 # Number of offsets, with one behind the last event, and bytes of each.
 _COUNT = struct.Struct(">i")
 _OFFSET = 4
+# Header of a tree: size of an array of objects; byte count and tag of an object, with their flags,
+# and the class in front of its first object; version and bits of the ``TObject`` of a branch, and
+# what may stand between them and the name.
+_ARRAY = struct.Struct(">ii")
+_OBJECT = struct.Struct(">II")
+_BYTE_COUNT, _CLASS_MASK, _NEW_CLASS_TAG = 1 << 30, 1 << 31, 2**32 - 1
+_NEW_CLASS = re.compile(rb"\xff{4}(T\w+)\0")
+_BRANCH = b"TBranch\0"
+_COUNTER = re.compile(r"\[([A-Za-z_]\w*)\]")
+_MAP_OFFSET = 2
+_NAMED = struct.Struct(">4x2x4x2xH4xI")
+_HAS_COUNT, _IS_REFERENCED, _REFERENCE, _LONG = 1 << 14, 1 << 4, 2, 255
 # Longer than nearly all names of classes, in bytes.
 _CLASS_NAME = 256
 
@@ -390,3 +407,130 @@ def _short_names_first(read: Callable[..., str]) -> Callable[..., str]:
         return str(name, errors="surrogateescape")
 
     return classname
+
+
+def tree_of(directory: Any, name: str, branches: Collection[str]) -> Any:
+    """A tree of an open file with these of its branches and maybe others.
+
+    Reading the header of a tree with a thousand branches takes as long as processing the events of
+    a small file. The others are skipped where the header is as this module knows it.
+
+    Args:
+        directory: of the open file.
+        name: of the tree.
+        branches: names of those that are needed, with the counters of lists among them.
+
+    Raises:
+        DeserializationError: if the header cannot be read, or what uproot raises else.
+    """
+    names = frozenset(branches)
+    # A second time for counters whose names differ from those that were expected.
+    for _ in range(2):
+        tree = _some_branches(directory, name, names)
+        if not isinstance(tree, uproot.TTree):
+            break
+        leaves = [leaf for branch in tree.branches for leaf in branch.member("fLeaves")]
+        if None in leaves:
+            break
+        counters = _skipped_counters(leaves)
+        if not counters:
+            return tree
+        names |= counters
+    return directory[name] if tree is None or isinstance(tree, uproot.TTree) else tree
+
+
+def _some_branches(directory: Any, name: str, branches: frozenset[str]) -> Any:
+    file = directory.file
+    before = file.custom_classes
+    array = type("Model_TObjArray", (_SomeBranches,), {"tree": name, "names": branches})
+    file.custom_classes = {**(before or uproot.classes), "TObjArray": array}
+    try:
+        return directory[name]
+    except (uproot.DeserializationError, struct.error, ValueError, IndexError, TypeError):
+        # Reading all of the header says better what is wrong with it, if anything is.
+        return None
+    finally:
+        file.custom_classes = before
+
+
+def _skipped_counters(leaves: Sequence[Any]) -> frozenset[str]:
+    """Names of the counters of lists that were skipped."""
+    titles = [leaf.member("fTitle") for leaf in leaves if leaf.member("fLeafCount") is None]
+    return frozenset(match[1] for title in titles if (match := _COUNTER.search(title)))
+
+
+class _SomeBranches(uproot.models.TObjArray.Model_TObjArray):
+    """uproot's array of objects, which skips the branches of a tree that are not needed."""
+
+    tree: str
+    names: frozenset[str]
+
+    def read_members(self, chunk: Any, cursor: Any, context: Any, file: Any) -> None:
+        """See uproot."""
+        tree = self.parent
+        if not isinstance(tree, uproot.TTree) or tree.member("fName") != self.tree:
+            super().read_members(chunk, cursor, context, file)
+            return
+        base = uproot.models.TObject.Model_TObject.read(
+            chunk, cursor, context, file, self._file, tree, concrete=self.concrete
+        )
+        self._bases.append(base)
+        self._members["fName"] = cursor.string(chunk, context)
+        size, self._members["fLowerBound"] = cursor.fields(chunk, _ARRAY, context)
+        self._data = []
+        if tree.has_member("fBranches"):
+            # The leaves once more, most of which were skipped.
+            cursor.skip_after(self)
+            return
+        start = cursor.index
+        data = chunk.get(start, chunk.stop, cursor, context).tobytes()
+        # Whoever comes later may refer to a class that is named in what is skipped.
+        references: dict[str, int] = {}
+        for match in _NEW_CLASS.finditer(data):
+            position = start + match.start() - cursor.origin + _MAP_OFFSET
+            references.setdefault(match[1].decode(), position)
+        for name, position in references.items():
+            cursor.refs.setdefault(position, file.class_named(name))
+        for _ in range(size):
+            stop = self._stop(data, cursor.index - start, references.get("TBranch"))
+            if stop is None:
+                item = uproot.deserialization.read_object_any(
+                    chunk, cursor, context, file, self._file, tree
+                )
+                self._data.append(item)
+            else:
+                cursor.move_to(start + stop)
+        self._members["fSize"] = len(self._data)
+
+    def _stop(self, data: bytes, at: int, reference: int | None) -> int | None:
+        """Where a branch that is not needed ends; None of all other objects.
+
+        Args:
+            data: of the array.
+            at: position of an object.
+            reference: what objects say instead of the name of the class of branches.
+        """
+        n_bytes: int
+        n_bytes, tag = _OBJECT.unpack_from(data, at)
+        first = at + _OBJECT.size
+        if tag == _NEW_CLASS_TAG:
+            if not data.startswith(_BRANCH, first):
+                return None
+            first += len(_BRANCH)
+        elif not tag & _CLASS_MASK or tag & ~_CLASS_MASK != reference:
+            return None
+        if not n_bytes & _BYTE_COUNT or _branch_name(data, first) in self.names:
+            return None
+        return at + _COUNT.size + (n_bytes & ~_BYTE_COUNT)
+
+
+def _branch_name(data: bytes, at: int) -> str:
+    version, bits = _NAMED.unpack_from(data, at)
+    if version & _HAS_COUNT:
+        raise ValueError("an object has its size where none has one")
+    at += _NAMED.size + (_REFERENCE if bits & _IS_REFERENCED else 0)
+    length, at = data[at], at + 1
+    if length == _LONG:
+        (length,) = _COUNT.unpack_from(data, at)
+        at += _COUNT.size
+    return data[at : at + length].decode(errors="surrogateescape")
