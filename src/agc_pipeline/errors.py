@@ -1,6 +1,18 @@
 """Errors that a user can act on: each names the problem, its place and a remedy."""
 
+import errno
+
 from agc_pipeline.secrets import without_secrets
+
+# Failures of the machine, not of the program: one line tells the user what to do.
+MACHINE_ERRORS = {
+    errno.ENOSPC: "free some space and run again: finished jobs are kept",
+    errno.EDQUOT: "free some of the quota and run again: finished jobs are kept",
+    errno.EACCES: "give write permission or choose another folder with `results:`",
+    errno.EPERM: "give write permission or choose another folder with `results:`",
+    errno.EROFS: "choose a writable folder with `results:`",
+    errno.ENOTDIR: "choose a folder, not a file, with `results:`",
+}
 
 
 class PipelineError(Exception):

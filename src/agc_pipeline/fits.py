@@ -44,7 +44,7 @@ class FitReport(FitResult):
     def ranking(self) -> RankingRecord:
         """Impacts of all parameters on that of interest."""
         rows = rank(self.problem, self.minimum, self.groups)
-        return RankingRecord.of(rows, self.poi.name, self.workspace)
+        return RankingRecord.of(rows, None if self.poi is None else self.poi.name, self.workspace)
 
     def plot_pulls(self) -> Figure:
         """Systematics after the fit, in units of their uncertainties before it."""
@@ -97,6 +97,8 @@ class FitReport(FitResult):
 
     def __repr__(self) -> str:
         poi = self.poi
+        if poi is None:
+            return f"<fit: -2 ln L = {self.fit.results.best_twice_nll:.4f}>"
         return f"<fit: {poi.name} = {poi.bestfit:.4f} +- {poi.uncertainty:.4f}>"
 
     def _repr_html_(self) -> str:

@@ -140,7 +140,8 @@ class WorkspaceInput(Settings):
         patch: name of the signal in the patchset; without one, JSON file, or file of the archive,
             that is the patch.
         measurement: name of the one to use; None is the first.
-        poi: parameter of interest; None is that of the measurement.
+        poi: parameter of interest, any of the model; None is that of the measurement, and none if
+            the model does not have it; empty is none.
         parameters: settings of parameters, by name, in place of those of the measurement.
         groups: names of groups of systematics, to patterns of the names of these (``jet_*``).
     """

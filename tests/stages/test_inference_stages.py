@@ -225,6 +225,7 @@ def test_report_of_a_workspace(made: Path) -> None:
         settings,
         **{name: made / f"{name}.json" for name in names},
         output=made / "report.html",
+        missing=made / "missing.json",
         figures=made / "figures",
     )
     assert error is None
@@ -233,6 +234,7 @@ def test_report_of_a_workspace(made: Path) -> None:
     assert 'href="#events"' not in text
     assert "pb</span>" not in text
     assert "events without a statistical uncertainty" in text
+    assert read_json(made / "missing.json") == []
     figures = {path.stem for path in (made / "figures").iterdir()}
     assert {"00_a_postfit", "01_b_prefit", "limit", "ranking", "scan", "toys"} <= figures
 
@@ -260,7 +262,7 @@ def test_without_a_signal_everything_works(tmp_path: Path) -> None:
     [
         ({"channels": []}, {}, "not a valid workspace"),
         ({}, {"measurement": "other"}, "no measurement 'other'"),
-        ({}, {"poi": "lumi"}, "no free normalisation 'lumi'"),
+        ({}, {"poi": "nothing"}, "unknown parameter 'nothing'"),
         ({}, {"patchset": "p.json"}, "name one with `patch`"),
         ({}, {"member": "x.json"}, "cannot read 'x.json': this is no archive"),
         ({}, {"patch": "none.json"}, "file not found"),

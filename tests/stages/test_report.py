@@ -128,6 +128,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
             f"--dask={folder / 'dask'}",
             f"--training={_training(folder / 'training.json')}",
             f"--output={folder / 'report.html'}",
+            f"--missing={folder / 'missing.json'}",
             f"--figures={folder / 'figures'}",
         ],
         capture_output=True,
@@ -316,6 +317,7 @@ def test_fit_of_another_workspace_is_refused(made: Page, monkeypatch: pytest.Mon
             *(f"--{name}={made.folder / name}.json" for name in BESIDE),
             f"--output={made.folder / 'none.html'}",
             f"--figures={made.folder / 'none'}",
+            f"--missing={made.folder / 'none.json'}",
         ],
     )
     with pytest.raises(SystemExit, match="belongs to the workspace 000000000000"):
@@ -357,6 +359,7 @@ def test_parts_that_a_run_lacks_have_no_section(made: Page) -> None:
         report.ReportOptions(
             closure=made.folder / "closure.json",
             output=output,
+            missing=made.folder / "missing.json",
             figures=made.folder / "plain",
             **records,
             **absent,

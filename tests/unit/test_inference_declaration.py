@@ -246,7 +246,8 @@ def test_fit_and_propagation() -> None:
     result = fit_workspace(model.workspace, MINIMISER, description=model.description)
     assert result.poi.name == "mu"
     assert {"JES sr", "JES cr", "theory", "norm_top"} <= set(result.parameters)
-    channels, yields = propagate(declared, histograms(), settings(), result.record())
+    channels, yields, missing = propagate(declared, histograms(), settings(), result.record())
+    assert missing == ()
     assert channels["signal region"].edges == EDGES
     fine = yields.postfit["signal region"].samples["ZZ"].total
     coarse = result.yields.postfit["signal region"].samples["ZZ"].total

@@ -241,8 +241,7 @@ def test_random_models_fit_or_say_why(content: Any) -> None:
     try:
         found = fit.fit(model, data, MINIMISER)
     except ModelError as error:
-        known = ("do not distinguish the parameters", "to its bound", "not converged")
-        if not any(reason in error.problem for reason in known):
+        if "do not distinguish the parameters" not in error.problem:
             raise
         return
     assert np.all(np.isfinite(found.results.bestfit))

@@ -24,7 +24,7 @@ from agc_pipeline.inference import (
 )
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem, problem
-from agc_pipeline.inference.settings import FitSettings, MinimiserSettings
+from agc_pipeline.inference.settings import FitSettings, LimitSettings, MinimiserSettings
 from agc_pipeline.validation import published
 from conftest import read_config
 from models import EVERYTHING, MODELS, MU, TWO_BINS, sample, spec
@@ -44,7 +44,7 @@ def five_files() -> tuple[pyhf.Model, list[float], Problem, Minimum]:
 def minimised(content: Any) -> tuple[pyhf.Model, list[float], Problem, Minimum]:
     model, data = workspace.load(content, place="test")
     here = problem(model, data, MINIMISER)
-    return model, data, here, fit.minimum(here).minimum
+    return model, data, here, here.search().minimum
 
 
 def test_impacts_add_up_to_the_total() -> None:
@@ -336,20 +336,23 @@ def test_limits_are_those_of_pyhf(name: str) -> None:
             observed, expected = pyhf.infer.hypotest(
                 strength, data, model, return_expected_set=True, test_stat="qtilde"
             )
-            ours = signal.cls(strength)
-            assert ours[0] == pytest.approx(float(observed), abs=2e-4)
-            np.testing.assert_allclose(ours[1], np.ravel(expected), atol=2e-4)
+            assert signal.cls(strength) == pytest.approx(float(observed), abs=2e-4)
+            bands = signal.expected_cls(strength)
+            np.testing.assert_allclose(bands, np.ravel(expected), atol=2e-4)
         p_value, expected_p = pyhf.infer.hypotest(
             0.0, data, model, return_expected=True, test_stat="q0"
         )
-    found, expected_z = signal.significance()
+    observed_z, expected_z = signal.significance(), signal.expected_significance()
     normal = pyhf.tensorlib.normal_cdf
-    assert float(normal(-found)) == pytest.approx(float(p_value), rel=1e-3, abs=1e-6)
+    assert float(normal(-observed_z)) == pytest.approx(float(p_value), rel=1e-3, abs=1e-6)
     assert float(normal(-expected_z)) == pytest.approx(float(expected_p), rel=1e-3, abs=1e-6)
-    limit, bands = signal.limits(0.95)
-    assert signal.cls(limit)[0] == pytest.approx(0.05, abs=1e-5)
+    found = signal.limits(0.95)
+    assert found.failures == {}
+    assert found.observed is not None
+    assert signal.cls(found.observed) == pytest.approx(0.05, abs=1e-5)
+    bands = np.array(found.expected, dtype=float)
     for number, band in enumerate(bands):
-        assert signal.cls(float(band))[1][number] == pytest.approx(0.05, abs=1e-5)
+        assert signal.expected_cls(band)[number] == pytest.approx(0.05, abs=1e-5)
     assert np.all(np.diff(bands) > 0)
 
 
@@ -361,33 +364,36 @@ def test_limits_of_the_statistic_q_are_those_of_pyhf() -> None:
     model, data, here, _ = minimised(content)
     signal = limits.Signal(here, "q")
     assert signal.strength < 0
-    assert signal.significance()[0] == 0
+    assert signal.significance() == 0
     with fit.backend_kept():
         pyhf.set_backend("numpy", pyhf.optimize.minuit_optimizer(tolerance=1e-3))
         for strength in (0.05, 0.5):
             observed, expected = pyhf.infer.hypotest(
                 strength, data, model, return_expected_set=True, test_stat="q"
             )
-            ours = signal.cls(strength)
-            assert ours[0] == pytest.approx(float(observed), abs=2e-4)
-            np.testing.assert_allclose(ours[1], np.ravel(expected), atol=2e-4)
-    limit, _ = signal.limits(0.95)
-    assert signal.cls(limit)[0] == pytest.approx(0.05, abs=1e-5)
+            assert signal.cls(strength) == pytest.approx(float(observed), abs=2e-4)
+            bands = signal.expected_cls(strength)
+            np.testing.assert_allclose(bands, np.ravel(expected), atol=2e-4)
+    limit = signal.limits(0.95).observed
+    assert limit is not None
+    assert signal.cls(limit) == pytest.approx(0.05, abs=1e-5)
     with pytest.raises(ModelError, match="q needs strengths below zero"):
         limits.Signal(minimised(TWO_BINS)[2], "q")
 
 
-def test_no_limit_within_the_bounds() -> None:
+LIMIT = LimitSettings(statistic="qtilde", confidence=0.95, points=3, max_significance=5)
+
+
+def test_the_best_fit_at_its_bound_leaves_the_expected_limits() -> None:
     content = spec(("a", [120.0], sample("s", [1.0], ("mu", *MU)), sample("b", [100.0])))
-    _, _, here, _ = minimised_anyway(content)
-    with pytest.raises(ModelError, match="upper limit on mu exceeds its bound 10"):
-        limits.Signal(here).limits(0.95)
-
-
-def minimised_anyway(content: Any) -> tuple[pyhf.Model, list[float], Problem, None]:
-    """A fit whose parameter of interest may end at a bound."""
-    model, data = workspace.load(content, place="test")
-    return model, data, problem(model, data, MINIMISER), None
+    _, _, here, _ = minimised(content)
+    found = limits.compute(here, LIMIT)
+    assert found["limit"]["observed"] is None
+    (failure,) = found["failures"]
+    assert failure.startswith("No observed limit: the upper limit on mu exceeds its bound 10")
+    # Without background uncertainty, for Asimov data of b events, beyond the bound of the fit.
+    assert found["limit"]["expected"][2] == pytest.approx(1.96 * 10, rel=0.1)
+    assert "limits above 10 are beyond the bound of the fit" in found["remarks"][0]
 
 
 def test_a_parameter_that_is_no_strength() -> None:

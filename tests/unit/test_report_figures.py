@@ -97,6 +97,7 @@ def fit(**changes: Any) -> FitRecord:
             "minima": 1,
             "at_bounds": [],
         },
+        "findings": (),
         "method": "exact",
         "breakdown": None,
         "comparison": None,
@@ -274,7 +275,7 @@ def test_names_with_macros_that_matplotlib_does_not_know(tmp_path: Path) -> None
         axes.annotate(strange, (0.5, 0.5))
         figure.legend()
     picture = Gallery(tmp_path, partial=False).picture(
-        "names", figure, caption="c", alternative="a", numbers={"n": 1}
+        "names", lambda: figure, caption="c", alternative="a", numbers={"n": 1}
     )
     assert check(picture, tmp_path)
     texts = [text for text in figure.findobj(Text) if "$" in text.get_text()]

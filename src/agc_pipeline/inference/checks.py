@@ -45,9 +45,10 @@ def check(workspace: Workspace, mirrored: Collection[str] = ()) -> tuple[Finding
         mirrored: names of the parameters whose shift down is the shift up, mirrored.
     """
     observed = {entry["name"]: np.array(entry["data"]) for entry in workspace["observations"]}
-    findings: list[Finding] = []
+    findings: list[Finding] = [*_interest(workspace)]
     for channel in workspace["channels"]:
         findings += _channel(channel, observed[channel["name"]])
+        findings += _borders(channel, observed[channel["name"]])
         for sample in channel["samples"]:
             findings += _sample(sample, f"{channel['name']}, {sample['name']}", mirrored)
     return tuple(findings)
@@ -67,6 +68,43 @@ def refuse(findings: Collection[Finding], *, place: str) -> None:
         problems.append(f"and {len(errors) - _MOST_ERRORS} more")
     remedies = dict.fromkeys(finding.remedy or _REMEDY for finding in errors[:_MOST_ERRORS])
     raise ModelError("; ".join(problems), place=place, remedy="; ".join(remedies))
+
+
+def _interest(workspace: Workspace) -> Iterator[Finding]:
+    """Whether there is a parameter of interest."""
+    if not workspace["measurements"][0]["config"]["poi"]:
+        yield Finding(
+            severity="warning",
+            where="measurement",
+            message="no parameter of interest: breakdown of its uncertainty, ranking, scan, limit "
+            "and significance are left out",
+        )
+
+
+def _borders(channel: Any, observed: Array) -> Iterator[Finding]:
+    """Bins without data that a shape takes to zero: the best fit may be where the rate is zero."""
+    samples = [
+        (sample, np.array(sample["data"], dtype=np.float64)) for sample in channel["samples"]
+    ]
+    total = np.sum([nominal for _, nominal in samples], axis=0)
+    shifts: dict[tuple[str, str], Array] = {}
+    for sample, nominal in samples:
+        for modifier in sample["modifiers"]:
+            if modifier["type"] == "histosys":
+                for side in ("hi_data", "lo_data"):
+                    key = modifier["name"], side
+                    change = np.array(modifier["data"][side]) - nominal
+                    shifts[key] = shifts.get(key, np.zeros_like(total)) + change
+    for name in dict.fromkeys(name for name, _ in shifts):
+        least = total + np.minimum(shifts[name, "hi_data"], shifts[name, "lo_data"])
+        if bins := numbers_of((observed == 0) & (total > 0) & (least <= 0)):
+            yield Finding(
+                severity="warning",
+                where=f"{channel['name']}, {name}",
+                message=f"no expected events after a shift in {bins}, without data: the best fit "
+                "may be on the border where the expected yield is zero, and uncertainties are then "
+                "those along the border",
+            )
 
 
 def _channel(channel: Any, observed: Array) -> Iterator[Finding]:

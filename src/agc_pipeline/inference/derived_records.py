@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 from cabinetry.fit import LimitResults, RankingResults, ScanResults
 
+from agc_pipeline.attempts import Missing
 from agc_pipeline.inference.fit_records import (
     Channel,
     Parameter,
@@ -13,6 +14,7 @@ from agc_pipeline.inference.fit_records import (
     WorkspaceRecord,
     of_workspace,
 )
+from agc_pipeline.inference.problem import NO_INTEREST
 from agc_pipeline.inference.profile import Interval
 from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.inference.settings import Statistic
@@ -24,22 +26,24 @@ class RankingRecord(WorkspaceRecord):
     """Impacts of all parameters.
 
     Attributes:
-        poi: name of the parameter of interest.
+        poi: name of the parameter of interest; None without one, and no row has impacts then.
         rows: of the other parameters, in the order of the model.
         n_fits: number of fits.
         n_failed: how many of them failed.
+        reason: why there are no impacts; None if there are.
     """
 
-    poi: str
+    poi: str | None
     rows: tuple[Rank, ...]
     n_fits: int
     n_failed: int
+    reason: str | None = None
 
     @classmethod
     def of(
         cls,
         rows: tuple[Rank, ...],
-        poi: str,
+        poi: str | None,
         workspace: Workspace,
         provenance: Mapping[str, Any] | None = None,
     ) -> Self:
@@ -47,22 +51,27 @@ class RankingRecord(WorkspaceRecord):
 
         Args:
             rows: of ``ranking.rank``.
-            poi: name of the parameter of interest.
+            poi: name of the parameter of interest, if there is one.
             workspace: that was fitted.
             provenance: of the file that holds the record; None is empty.
         """
+        return cls(**of_workspace(workspace, provenance or {}), **cls.counts(rows, poi))
+
+    @staticmethod
+    def counts(rows: tuple[Rank, ...], poi: str | None) -> dict[str, Any]:
+        """The fields that follow from the rows."""
         shifts = [shift for row in rows for shift in (row.width, row.uncertainty) if shift > 0]
-        return cls(
-            **of_workspace(workspace, provenance or {}),
-            poi=poi,
-            rows=rows,
-            n_fits=2 * len(shifts),
-            n_failed=sum(len(row.failures) for row in rows),
-        )
+        return {
+            "poi": poi,
+            "rows": rows,
+            "n_fits": 0 if poi is None else 2 * len(shifts),
+            "n_failed": sum(len(row.failures) for row in rows),
+            "reason": NO_INTEREST if poi is None else None,
+        }
 
     def results(self) -> RankingResults:
-        """What cabinetry's plot takes, without the rows with a failed fit."""
-        rows = [row for row in self.rows if not row.failures]
+        """What cabinetry's plot takes, without the rows with a failed fit or without impacts."""
+        rows = [row for row in self.rows if not row.failures and self.poi is not None]
         return RankingResults(
             bestfit=np.array([row.bestfit for row in rows]),
             uncertainty=np.array([row.uncertainty for row in rows]),
@@ -78,19 +87,30 @@ class ScanRecord(WorkspaceRecord):
     """Profile of the likelihood.
 
     Attributes:
-        poi: the parameter that is scanned.
+        poi: the parameter that is scanned; None without one.
         values: of it.
         heights: of -2 ln L above its minimum; None where a fit failed.
         intervals: asymmetric uncertainties (MINOS).
+        reason: why nothing is scanned; None if there is a scan.
     """
 
-    poi: Parameter
+    poi: Parameter | None
     values: tuple[float, ...]
     heights: tuple[float | None, ...]
     intervals: tuple[Interval, ...]
+    reason: str | None = None
 
-    def results(self) -> ScanResults:
-        """What cabinetry's plot takes."""
+    @property
+    def of_interest(self) -> Interval | None:
+        """The asymmetric uncertainties of the parameter that is scanned, if there are any."""
+        entries = (entry for entry in self.intervals if self.poi is not None)
+        name = None if self.poi is None else self.poi.name
+        return next((entry for entry in entries if entry.parameter == name), None)
+
+    def results(self) -> ScanResults | None:
+        """What cabinetry's plot takes; None without a scan."""
+        if self.poi is None or self.reason is not None:
+            return None
         return ScanResults(
             name=self.poi.name,
             bestfit=self.poi.bestfit,
@@ -114,11 +134,12 @@ class ToyRecord(WorkspaceRecord):
     """Pseudo-experiments.
 
     Attributes:
-        poi: the parameter of interest that they were thrown with, and its uncertainty.
+        poi: the parameter of interest that they were thrown with, and its uncertainty; None
+            without one.
         count: number of pseudo-experiments.
         seed: of their random numbers.
         failures: why fits failed, by number of the pseudo-experiment.
-        bestfit: of the parameter of interest, in each that converged.
+        bestfit: of the parameter of interest, in each that converged; empty without one.
         uncertainty: likewise.
         pulls: of all parameters that are free.
         coverage: fraction whose interval of one standard deviation holds the truth; None without
@@ -128,7 +149,7 @@ class ToyRecord(WorkspaceRecord):
         goodness_of_fit: fraction whose statistic is as large as that of the data; None likewise.
     """
 
-    poi: Parameter
+    poi: Parameter | None
     count: int
     seed: int
     failures: dict[int, str]
@@ -140,19 +161,28 @@ class ToyRecord(WorkspaceRecord):
     observed: float
     goodness_of_fit: float | None
 
+    @property
+    def converged(self) -> int:
+        """Number of pseudo-experiments whose fit converged."""
+        return len(self.statistic)
+
+
+# Of -2 to +2 standard deviations; None where there is none.
+Bands = tuple[float | None, float | None, float | None, float | None, float | None]
+
 
 class Expected(Settings):
-    """An observed number, and those expected without signal, from -2 to +2 standard deviations."""
+    """An observed number, and those expected without signal, each None where there is none."""
 
-    observed: float
-    expected: tuple[float, float, float, float, float]
+    observed: float | None
+    expected: Bands
 
 
 class LimitRecord(WorkspaceRecord):
     """Upper limit and significance; None, and the reason, where they make no sense.
 
     Attributes:
-        poi: name of the parameter of interest.
+        poi: name of the parameter of interest; None without one.
         confidence: level of the limit.
         statistic: of the tests.
         limit: upper limit with CLs.
@@ -161,9 +191,10 @@ class LimitRecord(WorkspaceRecord):
         strengths: at which CLs is listed.
         cls: CLs at these.
         failures: why something is missing.
+        remarks: what is to be known about what is there.
     """
 
-    poi: str
+    poi: str | None
     confidence: float
     statistic: Statistic
     limit: Expected | None
@@ -172,16 +203,18 @@ class LimitRecord(WorkspaceRecord):
     strengths: tuple[float, ...]
     cls: tuple[Expected, ...]
     failures: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def results(self) -> LimitResults | None:
-        """What cabinetry's plot takes; None without a limit."""
+        """What cabinetry's plot takes, NaN where a number is missing; None without a limit."""
         if self.limit is None:
             return None
+        observed = np.nan if self.limit.observed is None else self.limit.observed
         return LimitResults(
-            observed_limit=self.limit.observed,
-            expected_limit=np.array(self.limit.expected),
-            observed_CLs=np.array([entry.observed for entry in self.cls]),
-            expected_CLs=np.array([entry.expected for entry in self.cls]),
+            observed_limit=observed,
+            expected_limit=np.array(self.limit.expected, dtype=np.float64),
+            observed_CLs=np.array([entry.observed for entry in self.cls], dtype=np.float64),
+            expected_CLs=np.array([entry.expected for entry in self.cls], dtype=np.float64),
             poi_values=np.array(self.strengths),
             confidence_level=self.confidence,
         )
@@ -193,7 +226,9 @@ class PropagationRecord(WorkspaceRecord):
     Attributes:
         channels: by title.
         yields: before and after the fit.
+        missing: regions that the fit could not be propagated to.
     """
 
     channels: dict[str, Channel]
     yields: Yields
+    missing: tuple[Missing, ...] = ()

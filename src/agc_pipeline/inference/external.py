@@ -32,7 +32,7 @@ def read(source: WorkspaceInput) -> Workspace:
     Raises:
         InputError: if a file is missing or damaged, or a patch does not fit.
         ConfigurationError: if settings are for parameters that it does not have.
-        ModelError: if it has no such measurement, or no parameter of interest.
+        ModelError: if it has no such measurement.
     """
     path = Path(source.path)
     content = _content(path, source.member)
@@ -40,18 +40,36 @@ def read(source: WorkspaceInput) -> Workspace:
         content = _patched(content, source, source.patch)
     validate_schema(content, place=source.path)
     measurement = _measurement(content, source)
-    poi = source.poi or measurement["config"]["poi"]
-    free = _names(content, "normfactor")
-    if poi not in free:
-        raise ModelError(
-            f"no free normalisation {poi!r}" if poi else "the measurement defines no POI",
-            place=source.path,
-            remedy=f"choose among {', '.join(free)} with `input.poi`",
-        )
+    poi = _interest(content, measurement["config"]["poi"], source)
     parameters = _parameters(content, measurement["config"]["parameters"], source.parameters)
     config = measurement["config"] | {"poi": poi, "parameters": parameters}
     workspace: Workspace = content | {"measurements": [measurement | {"config": config}]}
     return workspace
+
+
+def _interest(content: Workspace, own: str, source: WorkspaceInput) -> str:
+    """Name of the parameter of interest, any of the model; empty without one.
+
+    The measurement of a background-only likelihood may name that of a signal to be patched in.
+
+    Raises:
+        ConfigurationError: if the configuration names what is no parameter.
+    """
+    sizes = consistency.parameter_sizes(content)
+    if not source.poi:
+        # It is one number, and pyhf knows no names for those of single bins.
+        return own if source.poi is None and sizes.get(own) == 1 else ""
+    if problem := unknown("parameter", [source.poi], sizes):
+        raise ConfigurationError(
+            problem, place="input.poi", remedy="correct the name, or give an empty one for none"
+        )
+    if sizes[source.poi] > 1:
+        raise ConfigurationError(
+            f"{source.poi!r} has {sizes[source.poi]} values, one for each bin",
+            place="input.poi",
+            remedy="choose a parameter that is one number",
+        )
+    return source.poi
 
 
 def _parameters(

@@ -19,9 +19,10 @@ from cabinetry.fit import FitResults
 from cabinetry.model_utils import unconstrained_parameter_count
 
 from agc_pipeline.errors import ModelError
+from agc_pipeline.inference.checks import Finding
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum, Modes, modes_at
-from agc_pipeline.inference.problem import Problem, Search, problem
+from agc_pipeline.inference.problem import Problem, problem
 from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.settings import Settings
 
@@ -33,11 +34,16 @@ class Diagnostics(Settings):
         gradient_norm: of -2 ln L by the free parameters.
         distance: estimated height of -2 ln L above its minimum.
         smallest_eigenvalue: of the Hessian scaled to a diagonal of one; None without parameters.
-        condition_number: largest over smallest eigenvalue of the same; None likewise.
+        condition_number: largest over smallest eigenvalue of the same; None likewise, and where
+            cabinetry's fit ends at no minimum.
         iterations: Newton steps taken; None for cabinetry's fit.
         starts: places that fits were started from.
         minima: different minima that they ended in, of which the lowest counts.
         at_bounds: names of parameters at a bound; their uncertainty is zero.
+        zero_rates: bins without data whose expected yield is zero at the minimum, so that it is on
+            the border of what the model can describe. Uncertainties are those along the border.
+        held_by_rates: names of parameters that these alone determine; their uncertainty is zero.
+        without_effect: names of parameters that change nothing, and are held.
     """
 
     gradient_norm: float
@@ -48,6 +54,9 @@ class Diagnostics(Settings):
     starts: int
     minima: int
     at_bounds: tuple[str, ...]
+    zero_rates: tuple[str, ...] = ()
+    held_by_rates: tuple[str, ...] = ()
+    without_effect: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,11 @@ class Fit:
     diagnostics: Diagnostics
     problem: Problem
     lowest: Minimum | None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is to be known about the minimum."""
+        return tuple(_findings(self))
 
     @property
     def method(self) -> Literal["exact", "cabinetry"]:
@@ -87,7 +101,7 @@ def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fi
     """Fit all parameters of a model, except those that it fixes.
 
     Args:
-        model: with a parameter of interest.
+        model: from ``workspace.load``.
         data: observed events and auxiliary data, in pyhf's order.
         settings: method, and when the fit has converged.
 
@@ -108,42 +122,22 @@ def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fi
             assert_never(settings.method)
 
 
-def minimum(task: Problem) -> Search:
-    """The lowest minimum of a fit.
-
-    Raises:
-        ModelError: if there is none, or the parameter of interest is at a bound other than zero.
-    """
-    search = task.lowest(task.starts())
-    best, poi = search.minimum, task.poi
-    # No signal is a result; any other bound is too narrow.
-    at_bound = not (best.free[poi] or task.fixed[poi])
-    if at_bound and best.parameters[poi] != 0:
-        raise ModelError(
-            f"the fit drives {task.names[poi]} to its bound {best.parameters[poi]:.3g}",
-            place="bounds of the parameter of interest in the declaration of the analysis",
-            remedy="widen the bounds, and check that data and templates belong together",
-        )
-    return search
-
-
 def _exact(model: pyhf.Model, data: list[float], task: Problem) -> Fit:
-    search = minimum(task)
+    search = task.search()
     best = search.minimum
-    parameters = zip(task.names, best.free, task.fixed, strict=True)
-    return Fit(
-        _results(model, data, best),
-        _diagnostics(
-            best.expansion.gradient[best.free],
-            best.modes,
-            iterations=best.iterations,
-            starts=search.starts,
-            minima=search.minima,
-            at_bounds=tuple(name for name, free, fixed in parameters if not (free or fixed)),
-        ),
-        task,
-        best,
+    bounded = np.any(best.parameters[:, np.newaxis] == task.bounds, axis=1)
+    held = ~(best.free | task.fixed | best.idle)
+    diagnostics = Diagnostics(
+        **_quality(best.expansion.gradient[best.free], best.modes),
+        iterations=best.iterations,
+        starts=search.starts,
+        minima=search.minima,
+        at_bounds=task.named(held & bounded),
+        zero_rates=tuple(task.bins[number] for number in best.zero_rates),
+        held_by_rates=task.named(held & ~bounded),
+        without_effect=task.named(task.idle | best.idle),
     )
+    return Fit(_results(model, data, best), diagnostics, task, best)
 
 
 def _plain(model: pyhf.Model, data: list[float], task: Problem) -> Fit:
@@ -151,26 +145,71 @@ def _plain(model: pyhf.Model, data: list[float], task: Problem) -> Fit:
     with backend_kept():
         try:
             results = cabinetry.fit.fit(model, data, goodness_of_fit=True)
-        except (pyhf.exceptions.FailedMinimization, ValueError) as error:
-            raise ModelError(
-                f"cabinetry's fit fails: {error}",
-                place="fit.minimiser.method",
-                remedy="fit with `fit.minimiser.method: exact`",
-            ) from error
+        # It fails in as many ways as the packages below it.
+        except Exception as error:
+            raise _cabinetry_fails(f"{type(error).__name__}: {error}") from error
     free = ~task.fixed
-    here = task.likelihood.expand(results.bestfit)
-    return Fit(
-        results,
-        _diagnostics(
-            here.gradient[free],
-            modes_at(here, free),
-            iterations=None,
-            starts=1,
-            minima=1,
-            at_bounds=(),
-        ),
-        task,
-        None,
+    here = task.likelihood.expand(results.bestfit, beyond=True)
+    if not np.isfinite(here.value):
+        raise _cabinetry_fails("it ends where the model excludes the data")
+    diagnostics = Diagnostics(
+        **_quality(here.gradient[free], modes_at(here, free)),
+        iterations=None,
+        starts=1,
+        minima=1,
+        at_bounds=(),
+        without_effect=task.named(task.idle),
+    )
+    return Fit(results, diagnostics, task, None)
+
+
+def _findings(result: Fit) -> Iterator[Finding]:
+    diagnostics, bounds = result.diagnostics, result.problem.bounds
+    if diagnostics.zero_rates:
+        yield Finding(
+            severity="warning",
+            where=_some(diagnostics.zero_rates),
+            message="the best fit is on the border where the expected yield is zero; uncertainties "
+            "from the Hessian, and correlations, are those along the border, while scan, "
+            "asymmetric uncertainties and limit account for it",
+        )
+    if diagnostics.held_by_rates:
+        yield Finding(
+            severity="warning",
+            where=_some(diagnostics.held_by_rates),
+            message="determined by expected yields of zero alone, without an uncertainty",
+        )
+    for name in diagnostics.at_bounds:
+        position = result.problem.names.index(name)
+        value = float(result.results.bestfit[position])
+        # No signal is a result; any other bound of the result may be too narrow.
+        if position == result.problem.poi and value != 0:
+            lowest, highest = bounds[position]
+            yield Finding(
+                severity="warning",
+                where=name,
+                message=f"the best fit is at a bound of [{lowest:g}, {highest:g}], without an "
+                "uncertainty; widen the bounds unless they are physical",
+            )
+    if diagnostics.without_effect:
+        yield Finding(
+            severity="warning",
+            where=_some(diagnostics.without_effect),
+            message="changes no expected yield, and is held at its initial value",
+        )
+
+
+def _some(names: tuple[str, ...], number: int = 10) -> str:
+    """The first of some names, and how many more there are."""
+    more = f" and {len(names) - number} more" if len(names) > number else ""
+    return ", ".join(names[:number]) + more
+
+
+def _cabinetry_fails(reason: str) -> ModelError:
+    return ModelError(
+        f"cabinetry's fit fails: {reason}",
+        place="fit.minimiser.method",
+        remedy="fit with `fit.minimiser.method: exact`",
     )
 
 
@@ -202,23 +241,14 @@ def _results(model: pyhf.Model, data: list[float], best: Minimum) -> FitResults:
     )
 
 
-def _diagnostics(
-    gradient: Array,
-    modes: Modes,
-    *,
-    iterations: int | None,
-    starts: int,
-    minima: int,
-    at_bounds: tuple[str, ...],
-) -> Diagnostics:
-    eigenvalues = modes.eigenvalues
-    return Diagnostics(
-        gradient_norm=float(np.linalg.norm(gradient)),
-        distance=modes.distance() if eigenvalues.size else 0.0,
-        smallest_eigenvalue=float(eigenvalues[0]) if eigenvalues.size else None,
-        condition_number=float(eigenvalues[-1] / eigenvalues[0]) if eigenvalues.size else None,
-        iterations=iterations,
-        starts=starts,
-        minima=minima,
-        at_bounds=at_bounds,
-    )
+def _quality(gradient: Array, modes: Modes) -> dict[str, float | None]:
+    """Numbers of the diagnostics that describe the surroundings of a point."""
+    eigenvalues = modes.eigenvalues.tolist()
+    # Only at a minimum it has a meaning.
+    convex = bool(eigenvalues) and eigenvalues[0] > 0
+    return {
+        "gradient_norm": float(np.linalg.norm(gradient)),
+        "distance": modes.distance() if eigenvalues else 0.0,
+        "smallest_eigenvalue": eigenvalues[0] if eigenvalues else None,
+        "condition_number": eigenvalues[-1] / eigenvalues[0] if convex else None,
+    }

@@ -147,7 +147,7 @@ class Comparison(Settings):
 
     Attributes:
         method: which.
-        poi: the parameter of interest; None if the fit failed.
+        poi: the parameter of interest; None if the fit failed, or without one.
         distance: height above the minimum of -2 ln L at which it ended; None likewise.
         largest: parameter whose uncertainty differs most, and the other uncertainty over this one;
             None likewise.
@@ -171,9 +171,10 @@ class FitRecord(ModelRecord):
         correlation: matrix; zero for fixed parameters, the diagonal included.
         best_twice_nll: -2 ln L at the minimum.
         goodness_of_fit: p-value against a saturated model; None without degrees of freedom.
-        poi: the parameter of interest.
+        poi: the parameter of interest; None without one.
         method: of the fit.
         diagnostics: how good the minimum is.
+        findings: what is to be known about it.
         breakdown: contributions to the uncertainty of the parameter of interest; None where it has
             none.
         template_noise: uncertainty of the parameter of interest by the statistics of varied
@@ -188,27 +189,33 @@ class FitRecord(ModelRecord):
     correlation: tuple[tuple[float, ...], ...]
     best_twice_nll: float
     goodness_of_fit: float | None
-    poi: Parameter
+    poi: Parameter | None
     method: Literal["exact", "cabinetry"]
     diagnostics: Diagnostics
+    findings: tuple[Finding, ...]
     breakdown: Breakdown | None
     template_noise: TemplateNoise | None = None
     comparison: Comparison | None
     yields: Yields
 
     @property
-    def uncertainty_of_poi(self) -> float:
-        """That of the result: with the statistics of varied templates where these count."""
-        noise = self.template_noise
-        return noise.total if noise is not None and noise.in_total else self.poi.uncertainty
+    def uncertainty_of_poi(self) -> float | None:
+        """That of the result: with the statistics of varied templates where these count.
+
+        None without a parameter of interest.
+        """
+        noise, poi = self.template_noise, self.poi
+        if poi is None:
+            return None
+        return noise.total if noise is not None and noise.in_total else poi.uncertainty
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What must be told beside the result."""
-        noise = self.template_noise
-        if noise is None or not noise.serious:
+        noise, poi = self.template_noise, self.poi
+        if noise is None or poi is None or not noise.serious:
             return ()
-        return (noise.warning(self.poi.name, self.poi.uncertainty),)
+        return (noise.warning(poi.name, poi.uncertainty),)
 
     def results(self) -> FitResults:
         """What cabinetry's tables, plots and predictions take."""

@@ -65,16 +65,17 @@ class Breakdown(Settings):
 
 
 def breakdown(problem: Problem, best: Minimum, groups: Mapping[str, str]) -> Breakdown | None:
-    """Contributions of all sources; None if the parameter of interest is at a bound.
+    """Contributions of all sources; None if no parameter of interest is free to move.
 
     Args:
         problem: the fit.
         best: its minimum.
         groups: group of each parameter that has one, by name.
     """
-    if not best.free[problem.poi]:
+    poi = problem.poi
+    if poi is None or not best.free[poi]:
         return None
-    along = best.covariance[problem.poi]
+    along = best.covariance[poi]
     information = problem.likelihood.constraints.information(best.parameters)
     impacts = along * np.sqrt(information)
     measured = best.free & (information > 0)
@@ -90,7 +91,7 @@ def breakdown(problem: Problem, best: Minimum, groups: Mapping[str, str]) -> Bre
     change = along @ likelihood.slopes(best.parameters)
     rates = likelihood.rates(best.parameters)
     data = float(np.sum(likelihood.data * (change / np.where(rates > 0, rates, 1.0)) ** 2))
-    variance = float(along[problem.poi])
+    variance = float(along[poi])
     ordered = sorted(variances.items(), key=lambda item: -item[1])
     return Breakdown(
         total=float(np.sqrt(variance)),

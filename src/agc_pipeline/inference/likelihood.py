@@ -36,6 +36,8 @@ Integers = npt.NDArray[np.int_]
 _ALMOST_ZERO = 1e-150
 # A bin with a smaller rate expects nothing.
 _NOTHING = 1e-100
+# Rounding of a rate of zero that is the sum of such contributions.
+_ROUNDING = 1e-13
 
 
 class Expansion(NamedTuple):
@@ -104,6 +106,17 @@ class Likelihood:
         """The same model for other data."""
         return replace(self, data=data, constraints=constraints)
 
+    def effective(self, n: int) -> npt.NDArray[np.bool_]:
+        """Which of n parameters act on a cell that can have events, (n)."""
+        filled = self.nominal != 0
+        filled[self.shifts.cell] = True
+        effective = np.zeros(n, dtype=np.bool_)
+        effective[self.shifts.parameter] = True
+        of_norm = self.norms.parameter[self.norms.modifier]
+        effective[of_norm[filled[self.norms.cell]]] = True
+        effective[self.scales.parameter[filled[self.scales.cell]]] = True
+        return effective
+
     def rates(self, parameters: Array) -> Array:
         """Expected events, (b), for parameters (p)."""
         base, product, *_ = self._cells(parameters)
@@ -116,18 +129,37 @@ class Likelihood:
         rates[self.sample, self.bin] = base * product
         return rates
 
-    def expand(self, parameters: Array) -> Expansion:
-        """The statistic and its derivatives for parameters (p)."""
+    def expand(
+        self, parameters: Array, multipliers: Array | None = None, *, beyond: bool = False
+    ) -> Expansion:
+        """The statistic and its derivatives for parameters (p).
+
+        Args:
+            parameters: where.
+            multipliers: Lagrange multipliers of the rates, (b): the derivatives are those of the
+                statistic minus the sum of multipliers times rates. None is zero.
+            beyond: continue the statistic to negative rates in bins without data, where it is the
+                same linear function of the rate.
+        """
         n = len(parameters)
         base, product, shift, norm, scale = self._cells(parameters)
         rate = self._by_bin(base * product)
         constraint = self.constraints.expand(parameters)
         seen = self.data > 0
-        excluded = np.any(rate < 0) or np.any(rate[seen] < _NOTHING)
+        excluded = np.any(rate[seen] < _NOTHING)
+        if not (excluded or beyond) and np.any(rate < 0):
+            shifted = np.zeros_like(base)
+            np.add.at(shifted, self.shifts.cell, np.abs(shift.value))
+            largest = np.abs(self.nominal * product) + np.abs(shifted * product)
+            sizes = self._by_bin(largest)
+            excluded = np.any(rate < -_ROUNDING * sizes)
         if excluded or not np.all(np.isfinite(constraint.value)):
             return _impossible(n)
         ratio = np.divide(self.data, rate, out=np.zeros_like(rate), where=seen)
         deviance = 2 * np.sum(rate - self.data + xlogy(self.data, ratio))
+        pull = 2 * (1 - ratio)
+        if multipliers is not None:
+            pull = pull - multipliers
 
         # Logarithmic derivatives of the factors and derivatives of the shifts, (p, c).
         factors, added = np.zeros((n, len(base))), np.zeros((n, len(base)))
@@ -138,14 +170,14 @@ class Likelihood:
 
         pulled = base * factors
         slope = np.add.reduceat(product * (added + pulled), self._starts, axis=1)
-        gradient = 2 * slope @ (1 - ratio) + constraint.first
+        gradient = slope @ pull + constraint.first
         curvature = np.divide(ratio, rate, out=np.zeros_like(rate), where=seen)
         # A matrix times its own transpose is symmetric to the bit.
         root = slope * np.sqrt(2 * curvature)
         hessian = root @ root.T
         diagonal = np.diag(hessian) + constraint.second
         # The second derivatives of a rate count as far as it differs from the data.
-        misfit = product * (2 * (1 - ratio))[self.bin]
+        misfit = product * pull[self.bin]
         mixed = ((added + pulled / 2) * misfit) @ factors.T
         hessian += mixed + mixed.T
         # The factors' own second derivatives: squares of first ones would not cancel exactly.

@@ -7,8 +7,10 @@ Sources: G. Cowan et al., Eur. Phys. J. C 71 (2011) 1554, arXiv:1007.1727; A. L.
 J. Phys. G 28 (2002) 2693 (CLs).
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import scipy.optimize
@@ -18,12 +20,36 @@ from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.constraints import Constraints
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum
-from agc_pipeline.inference.problem import Problem
-from agc_pipeline.inference.settings import Statistic
+from agc_pipeline.inference.problem import Problem, no_interest
+from agc_pipeline.inference.settings import LimitSettings, Statistic
+
+Result = TypeVar("Result")
 
 # Expected results for fluctuations of the data by so many standard deviations.
 BANDS = (-2, -1, 0, 1, 2)
 _PRECISION = 1e-6
+# Limits are looked for up to so many times the upper bound.
+_FARTHEST = 1000
+
+
+class Limits(NamedTuple):
+    """Upper limits; None where there is none.
+
+    Attributes:
+        observed: of the data.
+        expected: for ``BANDS``.
+        failures: why there is none, by name: "observed limit" or that of a band.
+    """
+
+    observed: float | None
+    expected: tuple[float | None, ...]
+    failures: dict[str, str]
+
+    @property
+    def largest(self) -> float | None:
+        """The largest of them; None if there is none at all."""
+        values = [value for value in (self.observed, *self.expected) if value is not None]
+        return max(values, default=None)
 
 
 class Signal:
@@ -34,106 +60,163 @@ class Signal:
         statistic: of the tests.
 
     Raises:
-        ModelError: if the strength cannot be zero, or for q not be less, or a fit fails.
+        ModelError: if there is no strength that can be zero, or for q less, or no minimum.
     """
 
     def __init__(self, problem: Problem, statistic: Statistic = "qtilde") -> None:
-        self._poi = problem.poi
+        self._poi = _strength(problem)
         self._statistic = statistic
-        low, high = problem.bounds[self._poi]
-        if problem.fixed[self._poi] or not low <= 0 < high:
-            raise ModelError(
-                f"{problem.names[self._poi]} is not a signal strength: its bounds exclude zero",
-                place="bounds of the parameter of interest",
-                remedy="none is needed: limit and significance do not apply",
-            )
-        if statistic == "q" and low == 0:
+        bounds = problem.bounds.copy()
+        if statistic == "q" and bounds[self._poi, 0] == 0:
             raise ModelError(
                 f"the statistic q needs strengths below zero, which the bounds of "
                 f"{problem.names[self._poi]} exclude",
                 place="fit.limit.statistic",
                 remedy="widen the bounds, or take `qtilde`",
             )
-        bounds = problem.bounds.copy()
         if statistic == "qtilde":
             bounds[self._poi, 0] = 0.0
         self._problem = replace(problem, bounds=bounds)
-        self.best = self._problem.lowest(problem.starts()).minimum
+        self.best = self._problem.search().minimum
 
     @property
     def strength(self) -> float:
         """Best fit of the strength."""
         return float(self.best.parameters[self._poi])
 
-    def significance(self) -> tuple[float, float]:
-        """Standard deviations by which no signal is excluded: observed, and expected for 1."""
+    @property
+    def bound(self) -> float:
+        """Upper bound of the strength in fits of it."""
+        return float(self._problem.bounds[self._poi, 1])
+
+    def significance(self) -> float:
+        """Standard deviations by which the data exclude that there is no signal.
+
+        Raises:
+            ModelError: if the fit without signal fails.
+        """
         observed = 0.0
         if self.strength > 0:
             observed = self._held(0.0).expansion.value - self.best.expansion.value
+        return float(np.sqrt(max(observed, 0.0)))
+
+    def expected_significance(self) -> float:
+        """The same, expected for a strength of 1.
+
+        Raises:
+            ModelError: if a fit with the strength held fails.
+        """
         asimov = _asimov(self._problem, self._held(1.0).parameters)
         expected = asimov.conditional(self._held(1.0), {self._poi: 0.0}).expansion.value
-        return float(np.sqrt(max(observed, 0.0))), float(np.sqrt(expected))
+        return float(np.sqrt(max(expected, 0.0)))
 
-    def cls(self, strength: float) -> tuple[float, Array]:
-        """CLs of a strength: observed, and expected for ``BANDS``."""
-        q, expected = self._statistics(strength)
+    def cls(self, strength: float) -> float:
+        """CLs of a strength.
+
+        Raises:
+            ModelError: if a fit with the strength held fails.
+        """
+        q, expected = self._observed(strength), self._expected(strength)
         root = np.sqrt(expected)
         if root == 0:
-            return 1.0, np.ones(len(BANDS))
+            return 1.0
         if self._statistic == "q" or q <= expected:
             shift = np.sqrt(q) - root
         else:
             shift = (q - expected) / (2 * root)
-        at = np.array([shift, *(-band for band in BANDS)])
-        values = np.exp(norm.logsf(at + root) - norm.logsf(at))
-        return float(values[0]), values[1:]
+        return float(_ratio(np.array([shift]), root)[0])
 
-    def limits(self, confidence: float) -> tuple[float, Array]:
-        """Upper limits on the strength: observed, and expected for ``BANDS``.
+    def expected_cls(self, strength: float) -> Array:
+        """CLs of a strength that is expected without signal, for ``BANDS``.
 
         Raises:
-            ModelError: if a limit is beyond the bound of the strength.
+            ModelError: if a fit with the strength held fails.
+        """
+        root = np.sqrt(self._expected(strength))
+        if root == 0:
+            return np.ones(len(BANDS))
+        return _ratio(-np.array(BANDS, dtype=np.float64), root)
+
+    def limits(self, confidence: float) -> Limits:
+        """Upper limits on the strength: observed, and expected for ``BANDS``.
+
+        They may be beyond the bound of the strength, which is that of its best fit.
         """
         level = np.log(1 - confidence)
 
-        def solve(which: int) -> float:
-            def excess(strength: float) -> float:
-                observed, expected = self.cls(strength)
-                return float(np.log(max([observed, *expected][which], 1e-300)) - level)
+        def expected(band: int) -> Callable[[float], float]:
+            return lambda strength: float(self.expected_cls(strength)[band])
 
-            highest = float(self._problem.bounds[self._poi, 1])
-            lower, upper = 0.0, min(max(self.strength, 0.0) + 2 * self._width, highest)
-            while excess(upper) > 0:
-                if upper >= highest:
-                    raise ModelError(
-                        f"the upper limit on {self._problem.names[self._poi]} exceeds its bound "
-                        f"{highest:g}",
-                        place="bounds of the parameter of interest",
-                        remedy="widen the bounds",
-                    )
-                lower, upper = upper, min(2 * upper, highest)
-            start = max(lower, _PRECISION * upper)
-            return float(scipy.optimize.brentq(excess, start, upper, xtol=_PRECISION * upper))
+        functions: dict[str, Callable[[float], float]] = {"observed limit": self.cls}
+        for number, band in enumerate(BANDS):
+            name = f"expected limit ({band:+d} sigma)" if band else "expected limit"
+            functions[name] = expected(number)
+        values: list[float | None] = []
+        failures = {}
+        for name, function in functions.items():
+            try:
+                # The data want a strength beyond the bound: then it is no measure of distance.
+                bounded = name == "observed limit" and self.strength >= self.bound
+                values.append(self._crossing(function, level, bounded=bounded))
+            except ModelError as error:
+                values.append(None)
+                failures[name] = error.problem
+        return Limits(values[0], tuple(values[1:]), failures)
 
-        observed, *expected = (solve(which) for which in range(1 + len(BANDS)))
-        return observed, np.array(expected)
+    def _crossing(
+        self, function: Callable[[float], float], level: float, *, bounded: bool
+    ) -> float:
+        """The strength at which the logarithm of a falling function is at a level."""
 
-    def _statistics(self, strength: float) -> tuple[float, float]:
-        """The statistic of a strength, for the data and for Asimov data without signal."""
+        def excess(strength: float) -> float:
+            return float(np.log(max(function(strength), 1e-300)) - level)
+
+        name, highest = self._problem.names[self._poi], self.bound
+        lower, upper = 0.0, min(max(self.strength, 0.0) + 2 * self._width, highest)
+        while excess(upper) > 0:
+            if upper >= highest and bounded:
+                raise ModelError(
+                    f"the upper limit on {name} exceeds its bound {highest:g}, where the best fit "
+                    "is",
+                    place="bounds of the parameter of interest",
+                    remedy="widen the bounds",
+                )
+            if upper >= _FARTHEST * highest:
+                raise ModelError(
+                    f"the upper limit on {name} exceeds {upper:g}",
+                    place="signal of the model",
+                    remedy="give a signal with more events",
+                )
+            lower, upper = upper, 2 * upper if upper >= highest else min(2 * upper, highest)
+        start = max(lower, _PRECISION * upper)
+        return float(scipy.optimize.brentq(excess, start, upper, xtol=_PRECISION * upper))
+
+    def _observed(self, strength: float) -> float:
+        """The statistic of a strength for the data."""
         if strength not in self._cache:
             q = 0.0
             if strength > self.strength:
                 q = self._held(strength).expansion.value - self.best.expansion.value
-            asimov, background = self._background
-            expected = asimov.conditional(background, {self._poi: strength}).expansion.value
-            self._cache[strength] = max(q, 0.0), max(expected, 0.0)
+            self._cache[strength] = max(q, 0.0)
         return self._cache[strength]
+
+    def _expected(self, strength: float) -> float:
+        """The statistic of a strength for Asimov data without signal."""
+        if strength not in self._expected_cache:
+            asimov, background = self._background
+            q = asimov.conditional(background, {self._poi: strength}).expansion.value
+            self._expected_cache[strength] = max(q, 0.0)
+        return self._expected_cache[strength]
 
     def _held(self, strength: float) -> Minimum:
         return self._problem.conditional(self.best, {self._poi: strength})
 
     @cached_property
-    def _cache(self) -> dict[float, tuple[float, float]]:
+    def _cache(self) -> dict[float, float]:
+        return {}
+
+    @cached_property
+    def _expected_cache(self) -> dict[float, float]:
         return {}
 
     @cached_property
@@ -150,6 +233,38 @@ class Signal:
         return float(np.sqrt(2 / variance)) if variance > 0 else 1.0
 
 
+def _strength(problem: Problem) -> int:
+    """Position of the parameter of interest.
+
+    Raises:
+        ModelError: if it is no strength of a signal.
+    """
+    poi = problem.poi
+    if poi is None:
+        raise no_interest()
+    low, high = problem.bounds[poi]
+    reason = None
+    if problem.likelihood.constraints.widths()[poi] > 0:
+        reason = "an auxiliary measurement constrains it"
+    elif problem.idle[poi]:
+        reason = "it changes no expected yield"
+    elif problem.fixed[poi] or not low <= 0 < high:
+        reason = "its bounds exclude zero"
+    if reason is not None:
+        raise ModelError(
+            f"{problem.names[poi]} is not a signal strength: {reason}",
+            place="bounds of the parameter of interest",
+            remedy="none is needed: limit and significance do not apply",
+        )
+    return poi
+
+
+def _ratio(at: Array, root: float) -> Array:
+    """CLs for distances from the mean without signal, and the mean with it."""
+    ratio: Array = np.exp(norm.logsf(at + root) - norm.logsf(at))
+    return ratio
+
+
 def _asimov(problem: Problem, parameters: Array) -> Problem:
     """The same fit for the data, auxiliary ones included, that the model expects."""
     measured = problem.likelihood.constraints
@@ -160,3 +275,80 @@ def _asimov(problem: Problem, parameters: Array) -> Problem:
         rate=measured.rate,
     )
     return problem.with_data(problem.likelihood.rates(parameters), constraints)
+
+
+def compute(problem: Problem, settings: LimitSettings) -> dict[str, Any]:
+    """Significance, limits and CLs, as far as they exist: fields of a ``LimitRecord``.
+
+    What fails leaves its reason, and the rest as it is.
+
+    Args:
+        problem: the fit.
+        settings: statistic, confidence, strengths at which CLs is listed, and the significance from
+            which on there is no limit.
+    """
+    failures: list[str] = []
+    remarks: list[str] = []
+
+    def attempted(name: str, function: Callable[[], Result]) -> Result | None:
+        try:
+            return function()
+        except ModelError as error:
+            failures.append(f"No {name}: {error.problem}")
+            return None
+
+    fields: dict[str, Any] = {
+        "limit": None,
+        "significance": None,
+        "expected_significance": None,
+        "strengths": (),
+        "cls": (),
+    }
+    signal = attempted("limit or significance", lambda: Signal(problem, settings.statistic))
+    if signal is not None:
+        observed = attempted("significance", signal.significance)
+        fields["significance"] = observed
+        fields["expected_significance"] = attempted(
+            "expected significance", signal.expected_significance
+        )
+        if observed is not None and observed >= settings.max_significance:
+            failures.append(
+                f"No limit: the observed significance exceeds {settings.max_significance:g} sigma"
+            )
+        else:
+            limits = signal.limits(settings.confidence)
+            failures += [f"No {name}: {reason}" for name, reason in limits.failures.items()]
+            fields |= _limit(signal, limits, settings.points)
+            if limits.largest is not None and limits.largest > signal.bound:
+                remarks.append(
+                    f"limits above {signal.bound:g} are beyond the bound of the fit, which holds "
+                    "for its best value alone"
+                )
+    return fields | {"failures": tuple(failures), "remarks": tuple(remarks)}
+
+
+def _limit(signal: Signal, limits: Limits, points: int) -> dict[str, Any]:
+    """Limits, and CLs at strengths up to beyond the largest of them."""
+    if limits.largest is None:
+        return {}
+    strengths = np.linspace(0, 1.2 * limits.largest, points)[1:]
+    return {
+        "limit": {"observed": limits.observed, "expected": limits.expected},
+        "strengths": strengths.tolist(),
+        "cls": tuple(
+            {
+                "observed": _unless_failing(signal.cls, strength),
+                "expected": _unless_failing(signal.expected_cls, strength) or (None,) * len(BANDS),
+            }
+            for strength in strengths
+        ),
+    }
+
+
+def _unless_failing(function: Callable[[float], Any], strength: float) -> Any:
+    """A number or a list of numbers; None where a fit fails."""
+    try:
+        value = function(strength)
+    except ModelError:
+        return None
+    return value.tolist() if isinstance(value, np.ndarray) else value

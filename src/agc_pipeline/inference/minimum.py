@@ -1,5 +1,7 @@
 """Minimum of a likelihood within bounds, by damped Newton steps with exact derivatives.
 
+Where a step leads to a negative rate, the minimum may be on the border: see ``border``.
+
 scipy's methods that use a Hessian have no bounds, or approach them through a barrier in ten times
 as many steps. MINUIT with numerical derivatives stops where uncertainties are off by up to 10 %.
 """
@@ -13,6 +15,7 @@ import numpy.typing as npt
 from scipy.linalg import lapack
 
 from agc_pipeline.errors import ModelError
+from agc_pipeline.inference import border
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.likelihood import Expansion, Likelihood
 from agc_pipeline.inference.settings import MinimiserSettings
@@ -24,6 +27,14 @@ _DEGENERATE = 1e-7
 # Pivot of its Cholesky decomposition below which the eigenvalues have to be looked at.
 _SUSPICIOUS = 1e-5
 _MOST_DAMPED = 1e12
+# Derivatives that are smaller are zero; a factor of zero stands as 1e-150.
+_NO_EFFECT = 1e-100
+# A step that has to be shortened so much by a rate that would be negative leads to its border.
+_BLOCKED = 1.0
+# Steps to a minimum on a border are few, or too many.
+_ON_BORDER = 60
+# Directions that are shorter, relative to the longest, are none.
+_NEGLIGIBLE = 1e-9
 
 Mask = npt.NDArray[np.bool_]
 
@@ -114,20 +125,33 @@ class Minimum:
 
     Attributes:
         parameters: where it is, (p).
-        expansion: value and derivatives there.
-        free: parameters that are neither fixed nor held by a bound, (p).
+        expansion: value and derivatives there; on a border those of the Lagrangian.
+        free: parameters that are neither fixed nor held, by a bound or by rates of zero, (p).
         iterations: steps that it took.
+        zero_rates: numbers of the bins without data whose rates are zero at a minimum on a border.
+        normals: derivatives of the rates that hold it there, (w, p).
+        unseen: positions of parameters that change nothing there: the others take their effect.
     """
 
     parameters: Array
     expansion: Expansion
     free: Mask
     iterations: int
+    zero_rates: tuple[int, ...] = ()
+    normals: Array | None = None
+    unseen: tuple[int, ...] = ()
+
+    @property
+    def idle(self) -> Mask:
+        """Parameters that change nothing there, and keep the value that they started with, (p)."""
+        idle = np.zeros(len(self.parameters), dtype=np.bool_)
+        idle[list(self.unseen)] = True
+        return idle
 
     @cached_property
     def modes(self) -> Modes:
-        """Modes of the free parameters."""
-        return modes_at(self.expansion, self.free)
+        """Modes of the free parameters, along the border if the minimum is on one."""
+        return modes_at(self.expansion, self.free, self.normals)
 
     @cached_property
     def covariance(self) -> Array:
@@ -164,7 +188,7 @@ def minimise(
             because parameters are degenerate.
     """
     lower, upper = bounds.T
-    at = np.where(fixed, start, np.clip(start, lower, upper))
+    at = first = np.where(fixed, start, np.clip(start, lower, upper))
     here = likelihood.expand(at)
     if not np.isfinite(here.value):
         raise ModelError(
@@ -176,16 +200,18 @@ def minimise(
     # A fall by less than this drowns in rounding.
     rounding = 100 * np.finfo(np.float64).eps * (1 + likelihood.data.sum())
     damping, distance = 0.0, np.inf
+    tried = False
     for iteration in range(settings.max_iterations):
         held = ((at <= lower) & (here.gradient > 0)) | ((at >= upper) & (here.gradient < 0))
         free = ~fixed & ~held
         around = Surroundings(here, free)
         distance = around.distance()
         if distance <= settings.max_distance:
+            unseen = _unseen(here, free) if around.suspicious else ()
+            minimum = Minimum(at, here, _without(free, unseen), iteration, unseen=unseen)
             if around.suspicious:
-                names_free = [name for name, is_free in zip(names, free, strict=True) if is_free]
-                _require_point(around.modes, names_free)
-            return Minimum(at, here, free, iteration)
+                _require_point(minimum.modes, _named(names, minimum.free))
+            return minimum
         while True:
             there = at.copy()
             there[free] = np.clip(at[free] + around.step(damping), lower[free], upper[free])
@@ -193,11 +219,84 @@ def minimise(
             if lower_down.value <= here.value + rounding:
                 break
             damping = max(10 * damping, 1e-4)
+            if damping > _BLOCKED and not tried and border.crossed(likelihood, there):
+                tried = True
+                for point in (at, first):
+                    end = _on_border(
+                        likelihood,
+                        point,
+                        bounds=bounds,
+                        fixed=fixed,
+                        names=names,
+                        settings=settings,
+                        rounding=rounding,
+                    )
+                    if end is not None:
+                        return end
             if damping > _MOST_DAMPED:
                 raise _not_converged(distance, iteration, settings)
         at, here = there, lower_down
         damping = damping / 10 if damping > 1e-6 else 0.0
     raise _not_converged(distance, settings.max_iterations, settings)
+
+
+def _on_border(
+    likelihood: Likelihood,
+    at: Array,
+    *,
+    bounds: Array,
+    fixed: Mask,
+    names: list[str],
+    settings: MinimiserSettings,
+    rounding: float,
+) -> Minimum | None:
+    """The minimum that the border of a rate of zero leads to; None if there is none.
+
+    Raises:
+        ModelError: if it is not a point because parameters are degenerate.
+    """
+    end = border.descend(
+        likelihood,
+        at,
+        bounds=bounds,
+        fixed=fixed,
+        rounding=rounding,
+        max_distance=settings.max_distance,
+        max_iterations=min(settings.max_iterations, _ON_BORDER),
+    )
+    if end is None:
+        return None
+    free = ~fixed & ~end.held
+    along = _along(end.normals[:, free])
+    # What the rates alone determine cannot move.
+    free[free] = np.linalg.norm(along, axis=1) > _NEGLIGIBLE
+    reach, whole = (np.linalg.norm(end.normals[:, mask], axis=1) for mask in (free, ~fixed))
+    normals = end.normals[reach > _NEGLIGIBLE * whole]
+    unseen = _unseen(end.expansion, free)
+    minimum = Minimum(
+        end.parameters,
+        end.expansion,
+        _without(free, unseen),
+        end.iterations,
+        tuple(int(number) for number in end.bins),
+        normals,
+        unseen,
+    )
+    _require_point(minimum.modes, _named(names, minimum.free))
+    return minimum
+
+
+def _unseen(here: Expansion, free: Mask) -> tuple[int, ...]:
+    """Positions of free parameters that change nothing: another factor is zero."""
+    sizes = np.abs(here.hessian[:, free]).max(axis=1, initial=0)
+    unseen = free & (sizes < _NO_EFFECT) & (np.abs(here.gradient) < _NO_EFFECT)
+    return tuple(int(position) for position in np.flatnonzero(unseen))
+
+
+def _without(free: Mask, positions: tuple[int, ...]) -> Mask:
+    less = free.copy()
+    less[list(positions)] = False
+    return less
 
 
 def _not_converged(distance: float, iterations: int, settings: MinimiserSettings) -> ModelError:
@@ -209,13 +308,38 @@ def _not_converged(distance: float, iterations: int, settings: MinimiserSettings
     )
 
 
-def modes_at(here: Expansion, free: Mask) -> Modes:
-    """Modes of the free parameters, from the derivatives at a point."""
+def modes_at(here: Expansion, free: Mask, normals: Array | None = None) -> Modes:
+    """Modes of the free parameters, from the derivatives at a point.
+
+    Args:
+        here: the derivatives.
+        free: parameters that move, (p).
+        normals: directions in which they do not, (w, p).
+    """
     gradient, hessian = here.gradient[free], here.hessian[np.ix_(free, free)]
     scale = _scale(hessian)
-    eigenvalues, vectors = np.linalg.eigh(hessian * np.outer(scale, scale))
+    scaled = hessian * np.outer(scale, scale)
+    if normals is None:
+        eigenvalues, vectors = np.linalg.eigh(scaled)
+    else:
+        along = _along(normals[:, free] * scale)
+        eigenvalues, vectors = np.linalg.eigh(along.T @ scaled @ along)
+        vectors = along @ vectors
     vectors = scale[:, np.newaxis] * vectors
     return Modes(vectors, eigenvalues, vectors.T @ gradient)
+
+
+def _along(normals: Array) -> Array:
+    """Orthogonal directions, (p, d), perpendicular to normals, (w, p)."""
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    units = normals / np.where(lengths > 0, lengths, 1.0)
+    _, sizes, directions = np.linalg.svd(units)
+    along: Array = directions[np.count_nonzero(sizes > _NEGLIGIBLE) :].T
+    return along
+
+
+def _named(names: list[str], mask: Mask) -> list[str]:
+    return [name for name, is_in in zip(names, mask, strict=True) if is_in]
 
 
 def _scale(hessian: Array) -> Array:

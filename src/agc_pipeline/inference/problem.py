@@ -1,6 +1,6 @@
 """A fit that can be repeated: from other starts, with parameters held, for other data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,10 +15,16 @@ from agc_pipeline.inference.minimum import Mask, Minimum, minimise
 from agc_pipeline.inference.modifiers import model_likelihood
 from agc_pipeline.inference.settings import MinimiserSettings
 
+NO_INTEREST = "the model has no parameter of interest"
+
 # Minima that differ by less in -2 ln L are the same.
 _SAME = 1e-6
 # Width of the distribution of the logarithm of free factors in random starts.
 _SPREAD = 0.3
+# Pull from which on there may be another minimum, and places to look for it: so many pulls
+# reversed, and so many at random.
+_STRAINED = 2.0
+_REVERSED, _DISTANT = 6, 8
 
 
 class Search(NamedTuple):
@@ -39,7 +45,9 @@ class Problem:
         bounds: lowest and highest value, (p, 2).
         fixed: parameters that keep their value, (p).
         names: of the parameters, (p).
-        poi: position of the parameter of interest.
+        bins: names, (b).
+        poi: position of the parameter of interest; None if the model has none.
+        idle: parameters that change nothing, wherever the others are; they are fixed, (p).
         settings: when a fit has converged.
     """
 
@@ -48,8 +56,14 @@ class Problem:
     bounds: Array
     fixed: Mask
     names: tuple[str, ...]
-    poi: int
+    bins: tuple[str, ...]
+    poi: int | None
+    idle: Mask
     settings: MinimiserSettings
+
+    def named(self, mask: Mask) -> tuple[str, ...]:
+        """Names of some parameters."""
+        return tuple(name for name, is_in in zip(self.names, mask, strict=True) if is_in)
 
     def lowest(self, starts: Iterable[Array], held: Mapping[int, float] | None = None) -> Search:
         """The lowest minimum that is reached from several starts.
@@ -61,11 +75,63 @@ class Problem:
         Raises:
             ModelError: why the first start failed, if all of them fail.
         """
+        return _lowest(self._minima(starts, held or {}))
+
+    def search(self) -> Search:
+        """The lowest minimum of all parameters.
+
+        Where other minima are to be expected, it starts from more places: if there are several
+        already, if rates are zero at the lowest, or if parameters are far from their measurements.
+
+        Raises:
+            ModelError: why the first start failed, if all of them fail.
+        """
+        ends = self._minima(self.starts(), {})
+        minima = [end for end in ends if isinstance(end, Minimum)]
+        if not minima or self._is_strained(_lowest(ends)):
+            best = _lowest(ends).minimum.parameters if minima else self.start
+            ends += self._minima(self._distant(best), {})
+        return _lowest(ends)
+
+    def _is_strained(self, search: Search) -> bool:
+        best = search.minimum
+        return (
+            search.minima > 1
+            or bool(best.zero_rates)
+            or bool(np.any(np.abs(self._pulls(best.parameters)) > _STRAINED))
+        )
+
+    def _pulls(self, parameters: Array) -> Array:
+        """Distance of the parameters from their start, in units of their width; zero without."""
+        widths = np.where(self.fixed, 0.0, self.likelihood.constraints.widths())
+        pulls: Array = (parameters - self.start) / np.where(widths > 0, widths, np.inf)
+        return pulls
+
+    def _distant(self, best: Array) -> list[Array]:
+        """Places to start from that are far away: the pulls of a minimum reversed, and others."""
+        pulls = self._pulls(best)
+        starts = []
+        for position in np.argsort(-np.abs(pulls))[:_REVERSED]:
+            if abs(pulls[position]) > 1:
+                there = best.copy()
+                there[position] = 2 * self.start[position] - best[position]
+                starts.append(there)
+        random = np.random.Generator(np.random.Philox(key=1))
+        widths = self.likelihood.constraints.widths()
+        for _ in range(_DISTANT):
+            draw = random.normal(size=len(best))
+            free = self.start * np.exp(3 * _SPREAD * draw)
+            starts.append(np.where(widths > 0, self.start + 2 * widths * draw, free))
+        return starts
+
+    def _minima(
+        self, starts: Iterable[Array], held: Mapping[int, float]
+    ) -> list[Minimum | ModelError]:
+        """Where fits end that start from these places, or why they fail."""
         fixed, values = self.fixed.copy(), self.start.copy()
-        for position, value in (held or {}).items():
+        for position, value in held.items():
             fixed[position], values[position] = True, value
-        minima: list[Minimum] = []
-        failures: list[ModelError] = []
+        ends: list[Minimum | ModelError] = []
         for start in starts:
             try:
                 minimum = minimise(
@@ -77,25 +143,16 @@ class Problem:
                     settings=self.settings,
                 )
             except ModelError as error:
-                failures.append(error)
+                ends.append(error)
             else:
-                minima.append(minimum)
-        if not minima:
-            raise failures[0]
-        heights = np.array([minimum.expansion.value for minimum in minima])
-        # Of starts that reach the same minimum the first counts, not the one with luckier rounding.
-        first = int(np.argmax(heights < heights.min() + _SAME))
-        return Search(
-            minima[first],
-            starts=len(minima) + len(failures),
-            minima=1 + int(np.count_nonzero(np.diff(np.sort(heights)) > _SAME)),
-        )
+                ends.append(minimum)
+        return ends
 
     def conditional(self, best: Minimum, held: Mapping[int, float], *near: Array) -> Minimum:
         """The lowest minimum with some parameters held.
 
-        Two minima may compete: it starts from the best fit, and from where the others are expected
-        to be if the likelihood were Gaussian.
+        Two minima may compete: it starts from the best fit, from where the others are expected to
+        be if the likelihood were Gaussian, and as the model says.
 
         Args:
             best: minimum without holding them.
@@ -112,7 +169,7 @@ class Problem:
             shift = np.array([held[position] - best.parameters[position] for position in positions])
             response = np.linalg.solve(covariance[np.ix_(positions, positions)], shift)
             starts.insert(1, best.parameters + covariance[:, positions] @ response)
-        return self.lowest(starts, held).minimum
+        return self.lowest([*starts, self.start], held).minimum
 
     def starts(self) -> list[Array]:
         """Where fits of all parameters start: as the model says, then at random places around it.
@@ -133,8 +190,36 @@ class Problem:
         return replace(self, likelihood=self.likelihood.with_data(data, constraints))
 
 
+def no_interest() -> ModelError:
+    """The reason why something does not exist in a model without a parameter of interest."""
+    return ModelError(
+        NO_INTEREST,
+        place="measurement of the workspace",
+        remedy="name one with `input.poi`, or add a signal with `input.patch`",
+    )
+
+
+def _lowest(ends: Sequence[Minimum | ModelError]) -> Search:
+    """The lowest of the minima.
+
+    Raises:
+        ModelError: the first, if there are no minima.
+    """
+    minima = [end for end in ends if isinstance(end, Minimum)]
+    if not minima:
+        raise next(end for end in ends if isinstance(end, ModelError))
+    heights = np.array([minimum.expansion.value for minimum in minima])
+    # Of starts that reach the same minimum the first counts, not the one with luckier rounding.
+    first = int(np.argmax(heights < heights.min() + _SAME))
+    return Search(
+        minima[first],
+        starts=len(ends),
+        minima=1 + int(np.count_nonzero(np.diff(np.sort(heights)) > _SAME)),
+    )
+
+
 def problem(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Problem:
-    """The fit of a model with a parameter of interest.
+    """The fit of a model.
 
     Args:
         model: from ``workspace.load``.
@@ -146,32 +231,42 @@ def problem(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -
     """
     config = model.config
     likelihood = model_likelihood(model, data)
-    suggested = np.array(config.suggested_fixed(), dtype=np.bool_)
+    fixed = np.array(config.suggested_fixed(), dtype=np.bool_) | likelihood.constraints.exact()
+    idle = ~fixed & (likelihood.constraints.widths() == 0) & ~likelihood.effective(len(fixed))
     task = Problem(
         likelihood=likelihood,
         start=np.array(config.suggested_init(), dtype=np.float64),
         bounds=np.array(config.suggested_bounds(), dtype=np.float64),
-        fixed=suggested | likelihood.constraints.exact(),
+        fixed=fixed | idle,
         names=tuple(config.par_names),
+        bins=_bins(model),
         poi=config.poi_index,
+        idle=idle,
         settings=settings,
     )
-    _require_prediction(model, task)
+    _require_prediction(task)
     return task
 
 
-def _require_prediction(model: pyhf.Model, task: Problem) -> None:
+def _bins(model: pyhf.Model) -> tuple[str, ...]:
+    """Names of the bins, which are counted from 0, in their order."""
+    slices = model.config.channel_slices
+    names = [
+        f"{channel} bin {number}"
+        for channel in sorted(slices, key=lambda channel: int(slices[channel].start))
+        for number in range(slices[channel].stop - slices[channel].start)
+    ]
+    return tuple(names)
+
+
+def _require_prediction(task: Problem) -> None:
     """Refuse data in a bin in which the model expects nothing: no parameter could explain them."""
     likelihood = task.likelihood
     # A free factor that starts at zero may grow.
     free = likelihood.constraints.widths() == 0
     start = np.where(free & (task.start == 0), 1e-3, task.start)
     impossible = (likelihood.rates(start) <= 0) & (likelihood.data > 0)
-    bins = [
-        f"{channel} bin {number}"
-        for channel, where in model.config.channel_slices.items()
-        for number in np.flatnonzero(impossible[where])
-    ]
+    bins = [task.bins[number] for number in np.flatnonzero(impossible)]
     if bins:
         raise ModelError(
             f"data but zero expected yield in {', '.join(bins)} (counted from 0)",

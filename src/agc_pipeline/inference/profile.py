@@ -48,7 +48,7 @@ class Scan(NamedTuple):
 
 
 def interval(problem: Problem, best: Minimum, position: int) -> Interval:
-    """MINOS uncertainties of a parameter that is free at the minimum."""
+    """MINOS uncertainties of a parameter that is not fixed; of one at a bound on the other side."""
     failures = []
     distances: list[float | None] = []
     for sign in (-1, 1):
@@ -67,6 +67,17 @@ def interval(problem: Problem, best: Minimum, position: int) -> Interval:
     )
 
 
+def _first_step(best: Minimum, position: int, height: float) -> float:
+    """Distance at which a profile rises by ``height``, from its derivatives at the best fit."""
+    if best.free[position]:
+        return float(np.sqrt(height * best.covariance[position, position]))
+    # Held where the others do not move: at a bound it rises from the start.
+    slope = abs(float(best.expansion.gradient[position]))
+    bend = max(float(best.expansion.hessian[position, position]), 0.0) / 2
+    size = slope + np.sqrt(slope**2 + 4 * bend * height)
+    return 2 * height / size if size > 0 else 1.0
+
+
 def crossing(problem: Problem, best: Minimum, position: int, sign: int, *, height: float) -> float:
     """Distance from the best fit at which the profile of -2 ln L has risen by ``height``.
 
@@ -80,7 +91,13 @@ def crossing(problem: Problem, best: Minimum, position: int, sign: int, *, heigh
     centre = float(best.parameters[position])
     reach = abs(float(problem.bounds[position][(sign + 1) // 2]) - centre)
     target = float(np.sqrt(height))
-    at = min(float(np.sqrt(height * best.covariance[position, position])), reach)
+    if reach == 0:
+        raise ModelError(
+            f"{name} is at its bound {centre:.4g}",
+            place="bounds of the parameter",
+            remedy="widen them, if they are not physical",
+        )
+    at = min(_first_step(best, position, height), reach)
     low, high = 0.0, reach
     near: tuple[Array, ...] = ()
     for _ in range(_STEPS):
@@ -124,13 +141,14 @@ def scan(problem: Problem, best: Minimum, position: int, *, reach: float, points
 
     Args:
         problem: the fit.
-        best: its minimum; the parameter is free there.
+        best: its minimum; the parameter is not fixed there.
         position: of the parameter.
         reach: distance to the first and last point, in units of the uncertainty; less at a bound.
+            For a parameter that is held there, the unit is how far it must go for one unit.
         points: number of them; the best fit is one more, if it is not among them.
     """
     centre = best.parameters[position]
-    sigma = np.sqrt(best.covariance[position, position])
+    sigma = _first_step(best, position, 1.0)
     lowest, highest = np.clip(
         [centre - reach * sigma, centre + reach * sigma], *problem.bounds[position]
     )

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
+from pydantic import Field
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.impacts import OTHER
+from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem
 from agc_pipeline.settings import Settings
@@ -28,6 +30,7 @@ class Rank(Settings):
         postfit_up: impact of a shift up by ``uncertainty``; zero if that is.
         postfit_down: impact of a shift down by ``uncertainty``.
         failures: why a fit failed, by impact, which is None then.
+        remarks: how an impact differs from this, by impact: a shift beyond a bound ends there.
     """
 
     parameter: str
@@ -41,6 +44,7 @@ class Rank(Settings):
     postfit_up: float | None
     postfit_down: float | None
     failures: dict[str, str]
+    remarks: dict[str, str] = Field(default_factory=dict)
 
     @property
     def size(self) -> float:
@@ -58,7 +62,8 @@ class Rank(Settings):
 def rank(problem: Problem, best: Minimum, groups: Mapping[str, str]) -> tuple[Rank, ...]:
     """Impacts of all parameters but the one of interest, in the order of the model.
 
-    A fit that fails leaves its reason in the row of its parameter.
+    A fit that fails leaves its reason in the row of its parameter. Without a parameter of interest
+    there are rows without impacts.
 
     Args:
         problem: the fit.
@@ -73,18 +78,24 @@ def rank(problem: Problem, best: Minimum, groups: Mapping[str, str]) -> tuple[Ra
         constraints.counts / np.where(constraints.rate > 0, constraints.rate, 1),
         constraints.centre,
     )
+    poi = problem.poi
     rows = []
     for position, name in enumerate(problem.names):
-        if position == problem.poi:
+        if position == poi:
             continue
         width, uncertainty = float(widths[position]), float(uncertainties[position])
-        impacts: dict[str, float | None] = {}
-        failures = {}
-        for label, shift in zip(_SHIFTS, (width, -width, uncertainty, -uncertainty), strict=True):
+        impacts: dict[str, float | None] = dict.fromkeys(_SHIFTS)
+        failures, remarks = {}, {}
+        shifts = zip(_SHIFTS, (width, -width, uncertainty, -uncertainty), strict=True)
+        for label, shift in shifts if poi is not None else ():
+            value, remark = _shifted(problem, best, position, shift)
+            if remark is not None:
+                remarks[label] = remark
             try:
-                impacts[label] = _impact(problem, best, position, shift)
+                moved = _moved(problem, best, {position: value})
+                impacts[label] = float(moved[poi] - best.parameters[poi])
             except ModelError as error:
-                impacts[label], failures[label] = None, error.problem
+                failures[label] = error.problem
         rows.append(
             Rank(
                 parameter=name,
@@ -94,14 +105,28 @@ def rank(problem: Problem, best: Minimum, groups: Mapping[str, str]) -> tuple[Ra
                 centre=float(centres[position]) if width > 0 else None,
                 width=width,
                 failures=failures,
+                remarks=remarks,
                 **impacts,
             )
         )
     return tuple(rows)
 
 
-def _impact(problem: Problem, best: Minimum, position: int, shift: float) -> float:
-    if shift == 0:
-        return 0.0
-    shifted = problem.conditional(best, {position: best.parameters[position] + shift})
-    return float(shifted.parameters[problem.poi] - best.parameters[problem.poi])
+def _shifted(
+    problem: Problem, best: Minimum, position: int, shift: float
+) -> tuple[float, str | None]:
+    """The value that a parameter is held at, and a remark if a bound is nearer."""
+    value = float(best.parameters[position]) + shift
+    low, high = (float(bound) for bound in problem.bounds[position])
+    if shift < 0 and value < low <= best.parameters[position]:
+        return low, f"held at its bound {low:g}"
+    if shift > 0 and value > high >= best.parameters[position]:
+        return high, f"held at its bound {high:g}"
+    return value, None
+
+
+def _moved(problem: Problem, best: Minimum, held: Mapping[int, float]) -> Array:
+    """The best fit with parameters held."""
+    if all(best.parameters[position] == value for position, value in held.items()):
+        return best.parameters
+    return problem.conditional(best, held).parameters

@@ -8,7 +8,7 @@ import numpy as np
 import pyhf
 from cabinetry.fit import FitResults
 
-from agc_pipeline.errors import ModelError
+from agc_pipeline.attempts import Missing, attempt
 from agc_pipeline.inference import external
 from agc_pipeline.inference.fit import Fit, fit
 from agc_pipeline.inference.fit_records import (
@@ -76,7 +76,8 @@ class FitResult:
     @property
     def rows(self) -> list[Parameter]:
         """All parameters, that of interest first."""
-        return [self.poi, *(row for row in self if row.name != self.poi.name)]
+        poi = self.poi
+        return list(self) if poi is None else [poi, *(row for row in self if row.name != poi.name)]
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -93,8 +94,8 @@ class FitResult:
         }
 
     @property
-    def poi(self) -> Parameter:
-        """The parameter of interest."""
+    def poi(self) -> Parameter | None:
+        """The parameter of interest; None without one."""
         return _poi(self.model, self.fit.results)
 
     @property
@@ -146,6 +147,7 @@ class FitResult:
             poi=self.poi,
             method=self.fit.method,
             diagnostics=self.fit.diagnostics,
+            findings=self.fit.findings,
             breakdown=self.breakdown,
             template_noise=self.template_noise,
             comparison=self.comparison,
@@ -205,42 +207,40 @@ def _other_method(
     model: pyhf.Model, data: list[float], result: Fit, settings: MinimiserSettings
 ) -> Comparison:
     """The other method's fit, or why it failed."""
-    other = "cabinetry" if settings.method == "exact" else "exact"
-    try:
-        return compare_fits(
-            model, result, fit(model, data, settings.model_copy(update={"method": other}))
-        )
-    except ModelError as error:
-        return compare_fits(model, result, error)
+    other: Any = "cabinetry" if settings.method == "exact" else "exact"
+    missing: list[Missing] = []
+    with attempt(f"fit by the other method, {other}", missing):
+        changed = settings.model_copy(update={"method": other})
+        return compare_fits(model, result, fit(model, data, changed))
+    return Comparison(method=other, failure=missing[0].reason)
 
 
-def compare_fits(model: pyhf.Model, result: Fit, other: Fit | ModelError) -> Comparison:
+def compare_fits(model: pyhf.Model, result: Fit, other: Fit) -> Comparison:
     """What the other method gives.
 
     Args:
         model: of both fits.
         result: the one that counts.
-        other: by the other method, or why it failed.
+        other: by the other method.
     """
-    method: Any = "exact" if result.method == "cabinetry" else "cabinetry"
-    if isinstance(other, ModelError):
-        return Comparison(method=method, failure=other.problem)
     ours, theirs = result.results.uncertainty, other.results.uncertainty
     both = (ours > 0) & (theirs > 0)
     ratio = np.where(both, theirs / np.where(both, ours, 1.0), 1.0)
     worst = int(np.argmax(np.abs(np.log(ratio))))
     return Comparison(
-        method=method,
+        method=other.method,
         poi=_poi(model, other.results),
         distance=other.diagnostics.distance,
         largest=(result.results.labels[worst], float(ratio[worst])),
     )
 
 
-def _poi(model: pyhf.Model, results: FitResults) -> Parameter:
+def _poi(model: pyhf.Model, results: FitResults) -> Parameter | None:
     position = model.config.poi_index
+    if position is None:
+        return None
     return Parameter(
-        name=model.config.poi_name,
+        name=results.labels[position],
         bestfit=results.bestfit[position],
         uncertainty=results.uncertainty[position],
     )

@@ -113,7 +113,7 @@ def write(
     with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
         submission.create_files(str(place), validate=False)
     validate(folder)
-    _pack(folder, archive)
+    pack(folder, archive)
 
 
 def validate(folder: Path) -> None:
@@ -152,7 +152,7 @@ def read(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     return tables
 
 
-def _pack(folder: Path, archive: Path) -> None:
+def pack(folder: Path, archive: Path) -> None:
     """One file with the same bytes for the same content."""
     with (
         archive.open("wb") as raw,

@@ -8,7 +8,8 @@ from hepdata_lib import Table
 
 from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
 from agc_pipeline.inference.fit_records import FitRecord
-from agc_pipeline.inference.template_noise import TITLE
+from agc_pipeline.inference.impacts import Breakdown
+from agc_pipeline.inference.template_noise import TITLE, TemplateNoise
 from agc_pipeline.preservation.hepdata import axis, table, variable
 
 Keywords = Mapping[str, Sequence[Any]]
@@ -27,10 +28,12 @@ def tables(
     """
     content = [_distribution(fit, channel, keywords) for channel in fit.channels]
     content += [_parameters(fit, scan, keywords), _covariance(fit, keywords)]
-    content.append(_impacts(ranking, keywords))
-    if fit.breakdown is not None:
-        content.append(_breakdown(fit, keywords))
-    content.append(_scan(scan, keywords))
+    if ranking.poi is not None and ranking.rows:
+        content.append(_impacts(ranking, keywords))
+    if fit.poi is not None and fit.breakdown is not None:
+        content.append(_breakdown(fit.poi.name, fit.breakdown, fit.template_noise, keywords))
+    if scan.poi is not None and scan.values:
+        content.append(_scan(scan.poi.name, scan, keywords))
     return content
 
 
@@ -62,23 +65,39 @@ def _distribution(fit: FitRecord, title: str, keywords: Keywords) -> Table:
 
 def _parameters(fit: FitRecord, scan: ScanRecord, keywords: Keywords) -> Table:
     minos = {interval.parameter: interval for interval in scan.intervals}
-    asymmetric = []
+    asymmetric, origins = [], []
     for name, size in zip(fit.labels, fit.uncertainty, strict=True):
         interval = minos.get(name)
-        if interval is None or interval.down is None or interval.up is None:
-            asymmetric.append((-size, size))
-        else:
-            asymmetric.append((-interval.down, interval.up))
+        down, up = (None, None) if interval is None else (interval.down, interval.up)
+        asymmetric.append((-size if down is None else -down, size if up is None else up))
+        origins.append(_origin(size, down, up))
     return table(
         "Parameters",
         "Best fit of all parameters, with uncertainties from the Hessian and from the profile "
-        "likelihood (the former again where the latter is missing).",
+        "likelihood. Where the latter does not exist, its column repeats the former, and the "
+        "column of its origin says so.",
         [
             axis("Parameter", fit.labels),
             variable("Best fit", fit.bestfit, {"Hessian": fit.uncertainty, "profile": asymmetric}),
+            variable("Origin of the uncertainty 'profile'", origins),
         ],
         keywords,
     )
+
+
+def _origin(size: float, down: float | None, up: float | None) -> str:
+    """Where the asymmetric uncertainties of a parameter come from."""
+    if size == 0 and down is None and up is None:
+        return "none: fixed or at a bound"
+    match down is None, up is None:
+        case False, False:
+            return "profile"
+        case False, True:
+            return "profile (down), Hessian (up)"
+        case True, False:
+            return "Hessian (down), profile (up)"
+        case _:
+            return "Hessian"
 
 
 def _covariance(fit: FitRecord, keywords: Keywords) -> Table:
@@ -117,19 +136,20 @@ def _impacts(ranking: RankingRecord, keywords: Keywords) -> Table:
     )
 
 
-def _breakdown(fit: FitRecord, keywords: Keywords) -> Table:
-    assert fit.breakdown is not None  # noqa: S101 for the type checker
-    parts = fit.breakdown.groups | {"Data statistics": fit.breakdown.data}
+def _breakdown(
+    poi: str, breakdown: Breakdown, noise: TemplateNoise | None, keywords: Keywords
+) -> Table:
+    parts = breakdown.groups | {"Data statistics": breakdown.data}
     variances = {name: size**2 for name, size in parts.items()}
     variances |= {
-        "Curvature of the model": fit.breakdown.curvature,
-        "Total": fit.breakdown.total**2,
+        "Curvature of the model": breakdown.curvature,
+        "Total": breakdown.total**2,
     }
-    if fit.template_noise is not None:
-        variances[f"{TITLE}, not in the total"] = fit.template_noise.size**2
+    if noise is not None:
+        variances[f"{TITLE}, not in the total"] = noise.size**2
     return table(
         "Uncertainty breakdown",
-        f"Contributions of groups of sources to the variance of {fit.poi.name}: squares of its "
+        f"Contributions of groups of sources to the variance of {poi}: squares of its "
         "change when their measurements are shifted by their uncertainties. They add up to the "
         "total.",
         [axis("Source", list(variances)), variable("Variance", list(variances.values()))],
@@ -137,10 +157,10 @@ def _breakdown(fit: FitRecord, keywords: Keywords) -> Table:
     )
 
 
-def _scan(scan: ScanRecord, keywords: Keywords) -> Table:
+def _scan(poi: str, scan: ScanRecord, keywords: Keywords) -> Table:
     return table(
         "Likelihood scan",
         "Profile of -2 ln L above its minimum.",
-        [axis(scan.poi.name, scan.values), variable("-2 Delta ln L", scan.heights)],
+        [axis(poi, scan.values), variable("-2 Delta ln L", scan.heights)],
         keywords,
     )

@@ -9,6 +9,7 @@ import yaml
 from agc_pipeline import analyses
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference import external
+from agc_pipeline.inference.problem import NO_INTEREST
 from agc_pipeline.provenance import digest
 from agc_pipeline.readers.clock import PARTS
 from agc_pipeline.report.run import Run
@@ -37,12 +38,13 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         analysis = analyses.load(settings.analysis)
     gallery = Gallery(folder, run.partial)
     data = data_text(run.fit.data, settings.report.texts, external=settings.analysis is None)
-    return {
+    content = {
         "title": settings.report.title,
         "partial": run.partial,
         "report": settings.report,
         "data": data,
         "poi": run.fit.poi,
+        "no_interest": NO_INTEREST,
         "fit": run.fit,
         "uncertainty": run.fit.uncertainty_of_poi,
         "checks": run.checks,
@@ -57,6 +59,8 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         **_statistics_values(settings, run, analysis, gallery),
         **_provenance_values(settings, run),
     }
+    # Only now it is known which figures could be drawn.
+    return content | {"missing": [*run.missing, *gallery.missing]}
 
 
 def _input_values(settings: ReportStage, run: Run, analysis: Analysis) -> dict[str, Any]:

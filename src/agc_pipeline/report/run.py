@@ -6,6 +6,7 @@ from typing import Any
 
 import hist
 
+from agc_pipeline.attempts import Missing
 from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.columnar.performance import PerformanceRecord
 from agc_pipeline.doctor.findings import Finding
@@ -42,6 +43,7 @@ class Run:
         propagated: content of ``propagated.json``.
         histograms: content of ``histograms.root``.
         training: content of ``training.json``; None if no models were trained.
+        unpreserved: formats for others that could not be written.
     """
 
     checks: CheckRecord
@@ -59,6 +61,19 @@ class Run:
     propagated: PropagationRecord | None = None
     histograms: Mapping[str, hist.Hist] | None = None
     training: TrainingRecord | None = None
+    unpreserved: Sequence[Missing] = ()
+
+    @property
+    def missing(self) -> list[Missing]:
+        """Parts that nothing else depends on, and that failed."""
+        comparison = self.fit.comparison
+        missing = []
+        if comparison is not None and comparison.failure is not None:
+            part = f"fit by the other method, {comparison.method}"
+            missing.append(Missing(part=part, reason=comparison.failure))
+        if self.propagated is not None:
+            missing += self.propagated.missing
+        return [*missing, *self.unpreserved]
 
     @property
     def partial(self) -> bool:

@@ -2,9 +2,9 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine, LayoutEngine
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 
+from agc_pipeline.attempts import Missing, attempt
 from agc_pipeline.files import atomic_path, write_json
 
 # M. A. Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270.
@@ -52,7 +53,7 @@ class Picture:
         name: of its files, without suffix.
         caption: below the figure.
         alternative: what it shows, for those who cannot see it.
-        source: data URI of the SVG.
+        source: data URI of the SVG; empty if it could not be drawn.
         width: natural width in CSS pixels.
         height: natural height in CSS pixels.
     """
@@ -103,24 +104,41 @@ class Gallery:
     Attributes:
         folder: where the files go.
         partial: figures are marked as made from a part of the input.
+        missing: figures that could not be drawn.
     """
 
     folder: Path
     partial: bool
+    missing: list[Missing] = field(default_factory=list)
 
     def picture(
-        self, name: str, figure: Figure, *, caption: str, alternative: str, numbers: Any
+        self,
+        name: str,
+        draw: Callable[[], Figure],
+        *,
+        caption: str,
+        alternative: str,
+        numbers: Any,
     ) -> Picture:
         """Save a figure as PDF and PNG and its numbers as JSON, and make it part of the page.
 
+        A figure that cannot be drawn leaves its numbers, and its place in the page empty.
+
         Args:
             name: of the files, without suffix.
-            figure: what to save. It is changed: marked, if partial, and its layout is fixed.
+            draw: makes the figure, which is changed: marked, if partial, and its layout is fixed.
             caption: below the figure.
             alternative: what it shows, for those who cannot see it.
             numbers: what is drawn; arrays become lists, and what is not finite null.
         """
         write_json(self.folder / f"{name}.json", plain(numbers))
+        empty = Picture(name, caption, alternative, source="", width=0, height=0)
+        with attempt(f"figure {name}", self.missing):
+            return self._saved(empty, draw())
+        return empty
+
+    def _saved(self, picture: Picture, figure: Figure) -> Picture:
+        name = picture.name
         with mpl.rc_context(_STYLE):
             if self.partial:
                 _mark(figure)
@@ -139,10 +157,8 @@ class Gallery:
             figure.savefig(text, format="svg", metadata={"Date": None})
         encoded = base64.b64encode(text.getvalue()).decode("ascii")
         width, height = figure.get_size_inches()
-        return Picture(
-            name=name,
-            caption=caption,
-            alternative=alternative,
+        return replace(
+            picture,
             source=f"data:image/svg+xml;base64,{encoded}",
             width=round(96 * width),
             height=round(96 * height),

@@ -1,7 +1,6 @@
 """The command lines of the stages, made from their descriptions: options, log lines, one error."""
 
 import argparse
-import errno
 import logging
 import os
 import socket
@@ -16,7 +15,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from agc_pipeline import code
-from agc_pipeline.errors import PipelineError
+from agc_pipeline.errors import MACHINE_ERRORS, PipelineError
 from agc_pipeline.matrix.measurement import measured
 from agc_pipeline.secrets import WithoutSecrets
 from agc_pipeline.settings import Settings, explain
@@ -27,15 +26,6 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # Variables of jobs on Slurm and HTCondor.
 _BATCH_SYSTEMS = {"SLURM_JOB_ID", "_CONDOR_SCRATCH_DIR"}
-# Failures of the machine, not of the program: one line tells the user what to do.
-_MACHINE_ERRORS = {
-    errno.ENOSPC: "free some space and run again: finished jobs are kept",
-    errno.EDQUOT: "free some of the quota and run again: finished jobs are kept",
-    errno.EACCES: "give write permission or choose another folder with `results:`",
-    errno.EPERM: "give write permission or choose another folder with `results:`",
-    errno.EROFS: "choose a writable folder with `results:`",
-    errno.ENOTDIR: "choose a folder, not a file, with `results:`",
-}
 
 
 def main(stage: Stage[Any, Any], arguments: Sequence[str] | None = None) -> None:
@@ -110,7 +100,7 @@ def errors_told() -> Iterator[None]:
     except PipelineError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        remedy = _MACHINE_ERRORS.get(error.errno or 0)
+        remedy = MACHINE_ERRORS.get(error.errno or 0)
         if remedy is None:
             raise
         place = str(error.filename or "output")

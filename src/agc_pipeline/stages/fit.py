@@ -73,9 +73,12 @@ def run(settings: FitStage, options: FitOptions) -> None:
     )
     write_json(options.output, record.model_dump())
     poi = record.poi
-    log.info("%s = %.4f +- %.4f", poi.name, poi.bestfit, poi.uncertainty)
+    if poi is None:
+        log.info("-2 ln L = %.4f, without a parameter of interest", record.best_twice_nll)
+    else:
+        log.info("%s = %.4f +- %.4f", poi.name, poi.bestfit, poi.uncertainty)
     noise = record.template_noise
-    if noise is not None:
+    if noise is not None and poi is not None:
         log.info("statistics of varied templates: +- %.4f", noise.size)
         if noise.in_total:
             log.info("%s = %.4f +- %.4f with it", poi.name, poi.bestfit, noise.total)
@@ -84,6 +87,8 @@ def run(settings: FitStage, options: FitOptions) -> None:
     log.info("at most %.1g above the minimum of -2 ln L", record.diagnostics.distance)
     for name in record.diagnostics.at_bounds:
         log.info("at its bound: %s", name)
+    for finding in record.findings:
+        log.warning("%s: %s", finding.where, finding.message)
 
 
 STAGE = Stage(

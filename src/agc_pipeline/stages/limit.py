@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agc_pipeline.errors import ModelError
 from agc_pipeline.files import write_json
 from agc_pipeline.inference.settings import LimitSettings, MinimiserSettings
 from agc_pipeline.settings import Settings
@@ -12,9 +11,6 @@ from agc_pipeline.stages import fitted
 from agc_pipeline.stages.description import Stage, writes
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from agc_pipeline.inference.derived_records import Expected
     from agc_pipeline.plan import Plan
 
 
@@ -41,67 +37,25 @@ def configure(plan: "Plan") -> LimitStage:
 
 def run(settings: LimitStage, options: LimitOptions) -> None:
     """Write limit and significance, or why there is none."""
-    import numpy as np
-
-    from agc_pipeline.inference.derived_records import Expected, LimitRecord
-    from agc_pipeline.inference.limits import Signal
+    from agc_pipeline.inference.derived_records import LimitRecord
+    from agc_pipeline.inference.limits import compute
 
     fit = fitted.load(options, settings.minimiser)
-    limit, strengths, failures = None, np.zeros(0), []
-    cls: tuple[Expected, ...] = ()
-    significance: tuple[float | None, float | None] = None, None
-    try:
-        signal = Signal(fit.problem, settings.limit.statistic)
-    except ModelError as error:
-        failures.append(error.problem)
-    else:
-        try:
-            significance = signal.significance()
-        except ModelError as error:
-            failures.append(f"No significance: {error.problem}")
-        try:
-            _require_no_signal(significance[0], settings.limit)
-            limit = _expected(*signal.limits(settings.limit.confidence))
-            highest = 1.2 * max(limit.observed, *limit.expected)
-            strengths = np.linspace(0, highest, settings.limit.points)[1:]
-            cls = tuple(_expected(*signal.cls(strength)) for strength in strengths)
-        except ModelError as error:
-            limit, cls, strengths = None, (), np.zeros(0)
-            failures.append(f"No limit: {error.problem}")
+    poi = fit.record.poi
+    result = compute(fit.problem, settings.limit)
     record = LimitRecord(
         workspace_digest=fit.record.workspace_digest,
-        poi=fit.record.poi.name,
+        poi=None if poi is None else poi.name,
         confidence=settings.limit.confidence,
         statistic=settings.limit.statistic,
-        limit=limit,
-        significance=significance[0],
-        expected_significance=significance[1],
-        strengths=strengths.tolist(),
-        cls=cls,
-        failures=tuple(failures),
         provenance=dict(fitted.provenance_of("limit", options, settings)),
+        **result,
     )
     write_json(options.output, record.model_dump())
-    if limit is not None:
-        log.info("%s < %.4g at %g", record.poi, limit.observed, record.confidence)
-    for failure in failures:
-        log.info("%s", failure)
-
-
-def _require_no_signal(significance: float | None, settings: LimitSettings) -> None:
-
-    if significance is not None and significance >= settings.max_significance:
-        raise ModelError(
-            f"the observed significance exceeds {settings.max_significance:g} sigma",
-            place="fit.limit.max_significance",
-            remedy="raise it to compute a limit nevertheless",
-        )
-
-
-def _expected(observed: float, expected: "np.ndarray") -> "Expected":
-    from agc_pipeline.inference.derived_records import Expected
-
-    return Expected(observed=observed, expected=tuple(expected.tolist()))
+    if record.limit is not None and record.limit.observed is not None:
+        log.info("%s < %.4g at %g", record.poi, record.limit.observed, record.confidence)
+    for text in (*record.failures, *record.remarks):
+        log.info("%s", text)
 
 
 STAGE = Stage(

@@ -4,7 +4,7 @@ import logging
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agc_pipeline.files import atomic_path, read_json, write_json
 from agc_pipeline.provenance import provenance
@@ -13,6 +13,7 @@ from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import Options, Stage, always, reads, writes, writes_folder
 
 if TYPE_CHECKING:
+    from agc_pipeline.attempts import Missing
     from agc_pipeline.plan import Plan
 
 
@@ -45,6 +46,7 @@ def configure(plan: "Plan") -> PreserveStage:
 
 def run(settings: PreserveStage, options: PreserveOptions) -> None:
     """Write both, read them back, and say what XML cannot hold."""
+    from agc_pipeline.attempts import attempt
     from agc_pipeline.inference import fit_records, workspace
     from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
     from agc_pipeline.inference.fit_records import FitRecord
@@ -56,27 +58,36 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
     fit = fit_records.read(FitRecord, options.fit, content)
     ranking = fit_records.read(RankingRecord, options.ranking, content)
     scan = fit_records.read(ScanRecord, options.scan, content)
+    missing: list[Missing] = []
+    lost: list[str] = []
+    read: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         xml, submission = Path(temporary, "histfactory"), Path(temporary, "hepdata")
         xml.mkdir()
-        names, lost = histfactory.write(content, xml)
-        write_json(xml / "names.json", names._asdict() | {"lost": lost})
         submission.mkdir()
-        hepdata_tables = tables(fit, ranking, scan, settings.report.keywords)
-        with atomic_path(options.archive) as archive:
-            hepdata.write(
-                hepdata_tables,
-                submission,
-                archive,
-                comment=settings.report.description,
-                workspace=options.workspace,
-            )
-        read = hepdata.read(submission)
-        _replace(xml, options.histfactory)
-        _replace(submission, options.hepdata)
+        with attempt("HistFactory XML", missing):
+            names, lost = histfactory.write(content, xml)
+            write_json(xml / "names.json", names._asdict() | {"lost": lost})
+        with attempt("HEPData tables", missing):
+            hepdata_tables = tables(fit, ranking, scan, settings.report.keywords)
+            with atomic_path(options.archive) as archive:
+                hepdata.write(
+                    hepdata_tables,
+                    submission,
+                    archive,
+                    comment=settings.report.description,
+                    workspace=options.workspace,
+                )
+            read = hepdata.read(submission)
+        failed = {entry.part: entry for entry in missing}
+        _replace(xml, options.histfactory, failed.get("HistFactory XML"))
+        _replace(submission, options.hepdata, failed.get("HEPData tables"))
+    if "HEPData tables" in failed:
+        hepdata.pack(options.hepdata, options.archive)
     record = {
         "workspace_digest": fit.workspace_digest,
         "lost_in_xml": lost,
+        "missing": [entry.model_dump() for entry in missing],
         "tables": {name: list(columns) for name, columns in read.items()},
         "provenance": provenance(
             "preserve",
@@ -86,13 +97,18 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
         ),
     }
     write_json(options.output, record)
-    log.info("%d tables for HEPData, valid", len(read))
+    if read:
+        log.info("%d tables for HEPData, valid", len(read))
     for entry in lost:
         log.info("not in the XML: %s", entry)
 
 
-def _replace(source: Path, target: Path) -> None:
-    """Put a finished folder in its place."""
+def _replace(source: Path, target: Path, failure: "Missing | None") -> None:
+    """Put a finished folder in its place; of a failure, one that only says why it is missing."""
+    if failure is not None:
+        shutil.rmtree(source)
+        source.mkdir()
+        (source / "missing.txt").write_text(f"{failure.part}: {failure.reason}\n", encoding="utf-8")
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -59,16 +59,17 @@ def run(settings: PropagateStage, options: PropagateOptions) -> None:
     analysis = analyses.load(settings.analysis)
     if settings.learned:
         analysis = analysis.with_learned()
-    channels, yields = propagate(
+    propagation = propagate(
         analysis, read_root(options.histograms), settings.model, fit, blinded=settings.blinded
     )
     for region in analysis.regions:
-        if region.title not in channels:
+        if not propagation.missing and region.title not in propagation.channels:
             log.info("no events of the measured processes in %s", region.name)
     record = PropagationRecord(
         workspace_digest=fit.workspace_digest,
-        channels=channels,
-        yields=yields,
+        channels=propagation.channels,
+        yields=propagation.yields,
+        missing=propagation.missing,
         provenance=dict(
             provenance(
                 "propagate",

@@ -41,16 +41,16 @@ def run(settings: RankingStage, options: RankingOptions) -> None:
 
     fit = fitted.load(options, settings.minimiser)
     rows = ranking.rank(fit.problem, fit.best, fit.groups)
-    shifts = [shift for row in rows for shift in (row.width, row.uncertainty) if shift > 0]
+    poi = fit.record.poi
     record = RankingRecord(
         workspace_digest=fit.record.workspace_digest,
-        poi=fit.record.poi.name,
-        rows=rows,
-        n_fits=2 * len(shifts),
-        n_failed=sum(len(row.failures) for row in rows),
+        **RankingRecord.counts(rows, None if poi is None else poi.name),
         provenance=dict(fitted.provenance_of("ranking", options, settings)),
     )
     write_json(options.output, record.model_dump())
+    if record.reason is not None:
+        log.info("no impacts: %s", record.reason)
+        return
     log.info("%d of %d fits converged", record.n_fits - record.n_failed, record.n_fits)
     for row in sorted(rows, key=lambda row: -row.size)[:3]:
         log.info("%s: up to %.3g", row.parameter, row.size)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agc_pipeline import stages
 from agc_pipeline.code import data
-from agc_pipeline.files import read_json, write_text
+from agc_pipeline.files import read_json, write_json, write_text
 from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.stages.description import (
     Options,
@@ -53,6 +53,9 @@ class ReportOptions(Options):
     scan: Path = reads("scan.json", "record of the scan")
     toys: Path = reads("toys.json", "record of the toys")
     limit: Path = reads("limit.json", "record of the limit")
+    preservation: Path | None = reads(
+        "preservation.json", "record of the formats for others", default=None
+    )
     cost: Path | None = reads(
         lambda plan: f"{plan.folder}/performance.json" if plan.fills else [],
         "cost of the histograms, if filled",
@@ -64,6 +67,7 @@ class ReportOptions(Options):
     benchmarks: tuple[Path, ...] = uses("benchmarks", "Snakemake's benchmarks: folders", default=())
     dask: tuple[Path, ...] = uses("dask", "Dask's performance reports: folders", default=())
     output: Path = writes("report.html", "HTML page to write")
+    missing: Path = writes("missing.json", "JSON list of what failed and is left out")
     figures: Path = writes_folder("figures", "folder for the figures")
 
 
@@ -81,6 +85,7 @@ def configure(plan: "Plan") -> ReportStage:
 
 def run(settings: ReportStage, options: ReportOptions) -> None:
     """Write one self-contained HTML file; its figures as PDF and PNG, their numbers as JSON."""
+    from agc_pipeline.attempts import Missing
     from agc_pipeline.columnar import closure, performance
     from agc_pipeline.doctor.examine import examine
     from agc_pipeline.histograms import read_root
@@ -122,6 +127,11 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
         propagated=propagated,
         histograms=None if options.histograms is None else read_root(options.histograms),
         training=None if options.training is None else training_record.read(options.training),
+        unpreserved=()
+        if options.preservation is None
+        else [
+            Missing.model_validate(entry) for entry in read_json(options.preservation)["missing"]
+        ],
         performance=None if options.cost is None else performance.read(options.cost),
         findings=examine(
             settings.configuration,
@@ -131,6 +141,7 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
         ),
     )
     values = content.values(settings, run, options.figures)
+    write_json(options.missing, [entry.model_dump() for entry in values["missing"]])
     write_text(options.output, page.render("report.html.j2", values))
     log.info("%s", options.output)
 

@@ -41,17 +41,23 @@ def run(settings: ScanStage, options: ScanOptions) -> None:
 
     from agc_pipeline.inference import profile
     from agc_pipeline.inference.derived_records import ScanRecord
+    from agc_pipeline.inference.problem import NO_INTEREST
 
     fit = fitted.load(options, settings.minimiser)
     problem, best, poi = fit.problem, fit.best, fit.problem.poi
-    positions = range(len(problem.names)) if settings.scan.minos == "all" else [poi]
-    if best.free[poi]:
+    positions = [] if poi is None else [poi]
+    if settings.scan.minos == "all":
+        positions = list(range(len(problem.names)))
+    reason = None
+    scanned = profile.Scan(np.zeros(0), np.zeros(0))
+    if poi is None:
+        reason = NO_INTEREST
+    elif problem.fixed[poi] or best.idle[poi]:
+        reason = f"{problem.names[poi]} is fixed, or changes nothing"
+    else:
         scanned = profile.scan(
             problem, best, poi, reach=settings.scan.reach, points=settings.scan.points
         )
-    else:
-        # Without an uncertainty there is no range to scan.
-        scanned = profile.Scan(best.parameters[[poi]], np.zeros(1))
     record = ScanRecord(
         workspace_digest=fit.record.workspace_digest,
         poi=fit.record.poi,
@@ -60,14 +66,16 @@ def run(settings: ScanStage, options: ScanOptions) -> None:
         intervals=tuple(
             profile.interval(problem, best, position)
             for position in positions
-            if best.free[position]
+            if not (problem.fixed[position] or best.idle[position])
         ),
+        reason=reason,
         provenance=dict(fitted.provenance_of("scan", options, settings)),
     )
     write_json(options.output, record.model_dump())
-    for interval in record.intervals:
-        if interval.parameter == record.poi.name:
-            log.info("%s = %s", interval.parameter, interval.describe())
+    if reason is not None:
+        log.info("no scan: %s", reason)
+    if record.of_interest is not None:
+        log.info("%s = %s", record.of_interest.parameter, record.of_interest.describe())
     failures = [failure for interval in record.intervals for failure in interval.failures]
     for failure in failures:
         log.info("%s", failure)

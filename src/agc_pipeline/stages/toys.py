@@ -56,19 +56,19 @@ def run(settings: ToyStage, options: ToyOptions) -> None:
         count=settings.toys.count,
         seed=settings.toys.seed,
         failures=thrown.failures,
-        bestfit=thrown.parameters[:, poi].tolist(),
-        uncertainty=thrown.uncertainties[:, poi].tolist(),
+        bestfit=[] if poi is None else thrown.parameters[:, poi].tolist(),
+        uncertainty=[] if poi is None else thrown.uncertainties[:, poi].tolist(),
         pulls=_pulls(thrown, fit.problem.names),
-        coverage=_fraction(np.abs(thrown.pulls(poi)) < 1),
+        coverage=None if poi is None else _fraction(np.abs(thrown.pulls(poi)) < 1),
         statistic=thrown.statistics.tolist(),
         observed=observed,
         goodness_of_fit=_fraction(thrown.statistics >= observed),
         provenance=dict(fitted.provenance_of("toys", options, settings)),
     )
     write_json(options.output, record.model_dump())
-    log.info("%d of %d fits converged", len(record.bestfit), record.count)
+    log.info("%d of %d fits converged", record.converged, record.count)
     for pull in record.pulls:
-        if pull.parameter == record.poi.name:
+        if record.poi is not None and pull.parameter == record.poi.name:
             log.info("pulls of %s: %.2f +- %.2f", pull.parameter, pull.mean, pull.width)
 
 

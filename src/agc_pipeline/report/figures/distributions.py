@@ -45,7 +45,7 @@ def stack(
     with canvas(5.2, 4.7, ConstrainedLayoutEngine(hspace=0, h_pad=0.02)) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         draw_stack(upper, shown, analysis, data_label)
-        upper.set_ylim(0, 1.42 * (shown.largest if highest is None else highest))
+        upper.set_ylim(0, 1.42 * ((shown.largest if highest is None else highest) or 1.0))
         upper.set_ylabel(_events_label(shown))
         upper.text(0.03, 0.96, channel, transform=upper.transAxes, va="top", weight="bold", size=11)
         upper.text(0.03, 0.885, moment, transform=upper.transAxes, va="top", color=SOFT)
@@ -163,7 +163,9 @@ def _ratio(axes: Axes, entry: Expectation) -> None:
     shade_blinded(axes, entry)
     _data(axes, entry, np.where(total > 0, total, 0), None)
     axes.axhline(1, color="black", linewidth=0.8)
-    reach = np.nanmax(np.abs(np.concatenate([entry.uncertainty / scale, entry.data / scale - 1])))
+    sizes = np.abs(np.concatenate([entry.uncertainty / scale, entry.data / scale - 1]))
+    # Of a channel without expected events there is no ratio.
+    reach = float(np.nanmax(sizes, initial=0))
     reach = min(max(1.15 * reach, 0.01), 1)
     axes.set_ylim(1 - reach, 1 + reach)
     axes.set_ylabel("Data / exp.")

@@ -84,24 +84,34 @@ def scan(record: ScanRecord) -> Figure:
     """Profile likelihood of the parameter of interest, with the parabola of the Hessian.
 
     Args:
-        record: the scan of a parameter with an uncertainty.
+        record: the scan of a parameter.
+
+    Raises:
+        InputError: if there is no scan.
     """
-    poi = record.poi
+    poi, interval = record.poi, record.of_interest
+    if poi is None or record.reason is not None:
+        raise InputError(
+            f"no scan: {record.reason}",
+            place="record of the scan",
+            remedy="draw it only where `reason` is None",
+        )
     values = np.array(record.values)
     heights = np.array(record.heights, dtype=np.float64)
-    (interval,) = [entry for entry in record.intervals if entry.parameter == poi.name]
     with canvas(6.4, 3.9) as figure:
         axes = figure.subplots()
-        parabola = ((values - poi.bestfit) / poi.uncertainty) ** 2
         axes.plot(values, heights, color=COLOURS[4], linewidth=1.6, label="profile likelihood")
-        axes.plot(values, parabola, color=SOFT, linestyle="--", linewidth=1.1, label="Hessian")
+        if poi.uncertainty > 0:
+            parabola = ((values - poi.bestfit) / poi.uncertainty) ** 2
+            axes.plot(values, parabola, color=SOFT, linestyle="--", linewidth=1.1, label="Hessian")
         for height in (1, 4):
             axes.axhline(height, color=INK, linewidth=0.6, linestyle=":")
-        for side, sign in ((interval.down, -1), (interval.up, 1)):
+        sides = () if interval is None else ((interval.down, -1), (interval.up, 1))
+        for side, sign in sides:
             if side is not None:
                 axes.plot([poi.bestfit + sign * side] * 2, [0, 1], color=COLOURS[4], linewidth=0.9)
         axes.set_xlim(values[0], values[-1])
-        axes.set_ylim(0, max(1.05 * float(np.nanmax(heights)), 1.2))
+        axes.set_ylim(0, max(1.05 * float(np.nanmax(heights, initial=0)), 1.2))
         axes.set_xlabel(poi.name)
         axes.set_ylabel(r"$-2\,\Delta\ln L$")
         axes.legend(loc="upper center")
@@ -109,7 +119,12 @@ def scan(record: ScanRecord) -> Figure:
 
 
 def toy_pulls(record: ToyRecord) -> Floats:
-    """Pulls of the parameter of interest in the pseudo-experiments where it has an uncertainty."""
+    """Pulls of the parameter of interest in the pseudo-experiments where it has an uncertainty.
+
+    None without a parameter of interest.
+    """
+    if record.poi is None:
+        return np.zeros(0)
     widths = np.array(record.uncertainty)
     free = widths > 0
     return np.asarray((np.array(record.bestfit) - record.poi.bestfit)[free] / widths[free])
@@ -130,7 +145,8 @@ def toys(record: ToyRecord) -> Figure:
         left.plot(
             at, len(pulls) * 0.5 * norm.pdf(at), color=INK, linewidth=1.1, label="unit Gaussian"
         )
-        left.set_xlabel(f"pull of {record.poi.name}")
+        if record.poi is not None:
+            left.set_xlabel(f"pull of {record.poi.name}")
         left.set_ylabel("pseudo-experiments")
         left.legend(loc="upper right")
         right.hist(record.statistic, bins=20, color=COLOURS[0], alpha=0.6)
@@ -156,8 +172,8 @@ def limit(record: LimitRecord) -> Figure:
             remedy="draw it only where `limit` is not None",
         )
     strengths = np.array(record.strengths)
-    observed = np.array([entry.observed for entry in record.cls])
-    bands = np.array([entry.expected for entry in record.cls]).T
+    observed = np.array([entry.observed for entry in record.cls], dtype=np.float64)
+    bands = np.array([entry.expected for entry in record.cls], dtype=np.float64).T
     with canvas(6.4, 3.9) as figure:
         axes = figure.subplots()
         axes.fill_between(strengths, bands[0], bands[4], color="#f5bb54", label=r"$\pm 2\sigma$")
@@ -167,7 +183,7 @@ def limit(record: LimitRecord) -> Figure:
         axes.axhline(1 - record.confidence, color=COLOURS[2], linewidth=0.9)
         axes.set_xlim(0, strengths[-1])
         axes.set_ylim(0, 1)
-        axes.set_xlabel(record.poi)
+        axes.set_xlabel(record.poi or "")
         axes.set_ylabel("CLs")
         axes.legend(loc="upper right")
     return figure

@@ -78,13 +78,15 @@ def correlated(fit: FitRecord, smallest: float) -> list[str]:
         smallest: other parameters are added if their correlation with any parameter reaches this,
             and there are not too many of them.
     """
-    names = [fit.poi.name, *nuisances(fit)]
+    interest = [] if fit.poi is None else [fit.poi.name]
+    names = [*interest, *(name for name in nuisances(fit) if name not in interest)]
     correlations = np.array(fit.correlation)
     others = np.abs(correlations - np.diag(np.diag(correlations)))
     reach = dict(zip(fit.labels, others.max(axis=1, initial=0), strict=True))
     if len(names) > _LEGIBLE:
-        strong = sorted(names[1:], key=lambda label: -reach[label])[: _LEGIBLE - 1]
-        names = [names[0], *(name for name in names[1:] if name in strong)]
+        others = names[len(interest) :]
+        strong = sorted(others, key=lambda label: -reach[label])[: _LEGIBLE - 1]
+        names = [*interest, *(name for name in others if name in strong)]
     candidates = [label for label in fit.labels if label not in names]
     strongest = sorted(candidates, key=lambda label: -reach[label])[: max(_MOST - len(names), 0)]
     return [

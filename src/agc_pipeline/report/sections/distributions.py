@@ -85,7 +85,7 @@ def distribution(
     window = f" Data are {shown.window}." if shown.window else ""
     return gallery.picture(
         name or f"{shown.region}_{moment.replace('-', '')}",
-        figures.stack(
+        lambda: figures.stack(
             analysis,
             record,
             channel,
@@ -115,7 +115,7 @@ def overview(gallery: Gallery, analysis: Analysis, record: ChannelRecord) -> Pic
     titles = list(dict.fromkeys(entry.title for entry in entries))
     return gallery.picture(
         "overview",
-        figures.ratios(analysis, record),
+        lambda: figures.ratios(analysis, record),
         caption="Ratio of data to expectation in the bins of the fit, before (grey) and after the "
         "fit (blue). The bands show the total uncertainty of the expectation."
         + blinded_sentence(entries),
@@ -152,7 +152,7 @@ def systematics(
         return None
     return gallery.picture(
         f"{region.name}_systematics",
-        figures.templates(analysis, region, histograms),
+        lambda: figures.templates(analysis, region, histograms),
         caption=f"{region.title}: relative change of the sum of all processes by each systematic "
         "uncertainty, up (red) and down (blue). A single line is a one-sided variation, which is "
         "mirrored in the model.",

@@ -77,7 +77,7 @@ def observables(
     shown = ", ".join(pair["post-fit"].observable for pair in by_region.values())
     return gallery.picture(
         "learned",
-        figures.observables(analysis, record, regions, label=label, data_label=data_label),
+        lambda: figures.observables(analysis, record, regions, label=label, data_label=data_label),
         caption=f"{analysis.learned.title}: distributions after the fit. Below each, the ratio of "
         "data to expectation before (grey) and after the fit (blue). The bands show the total "
         f"uncertainty of the expectation.{blinded_sentence(entries)}",
@@ -115,7 +115,7 @@ def rivals(
     listed = " and ".join(names.get(name, entry.title) for name, entry in pair.items())
     return gallery.picture(
         f"{region.name}_reconstructions",
-        figures.rivals(analysis, record, region, names=names, label=label),
+        lambda: figures.rivals(analysis, record, region, names=names, label=label),
         caption=f"{region.title}, reconstructed in two ways in the same events: {listed}. Each "
         "distribution is normalised to unity within the range of the axis."
         + blinded_sentence(list(pair.values())),
@@ -161,7 +161,7 @@ def _fractions(gallery: Gallery, record: TrainingRecord) -> Picture:
     wording, total = record.wording, record.rows[0]
     return gallery.picture(
         "training_fractions",
-        figures.fractions(record),
+        lambda: figures.fractions(record),
         caption=f"Fraction of events in which {wording.part} are identified correctly, among the "
         "events with a known correct candidate. Each event is scored by the model trained on "
         "events of the other parity.",
@@ -175,7 +175,7 @@ def _fractions(gallery: Gallery, record: TrainingRecord) -> Picture:
 def _scores(gallery: Gallery, record: TrainingRecord) -> Picture:
     return gallery.picture(
         "training_scores",
-        figures.scores(record),
+        lambda: figures.scores(record),
         caption="Scores of correct and incorrect candidates in the events of the training "
         "(histograms) and in events of the other parity (points), each normalised to unity. A "
         "difference between the two indicates overtraining.",
@@ -196,7 +196,7 @@ def _scores(gallery: Gallery, record: TrainingRecord) -> Picture:
 def _curves(gallery: Gallery, record: TrainingRecord) -> Picture:
     return gallery.picture(
         "training_curves",
-        figures.learning_curves(record),
+        lambda: figures.learning_curves(record),
         caption="Learning curves of both models: the loss function, and the fraction of events "
         "whose candidate with the highest score is correct. Training stops when the loss in the "
         "validation sample no longer decreases; the vertical lines show the number of trees.",
@@ -217,7 +217,7 @@ def _importance(gallery: Gallery, record: TrainingRecord) -> Picture:
     names = sorted(gains, key=lambda name: -gains[name])
     return gallery.picture(
         "training_importance",
-        figures.importance(record),
+        lambda: figures.importance(record),
         caption="Importance of the features: gain of all splits in a feature, relative to the "
         "gain of all splits.",
         alternative=f"Features by importance: {', '.join(names[:2])}.",

@@ -89,7 +89,7 @@ def pulls(gallery: Gallery, fit: FitRecord, record: RankingRecord) -> Picture | 
     )
     return gallery.picture(
         "pulls",
-        figures.pulls(fit, record),
+        lambda: figures.pulls(fit, record),
         caption="Nuisance parameters after the fit, in units of their pre-fit uncertainty. The "
         "bands show one and two of these units. A bar shorter than the inner band indicates that "
         "the data constrain the parameter.",
@@ -100,14 +100,19 @@ def pulls(gallery: Gallery, fit: FitRecord, record: RankingRecord) -> Picture | 
     )
 
 
-def correlations(gallery: Gallery, fit: FitRecord, smallest: float) -> Picture:
-    """Correlation matrix of the parameters, see ``figures.parameters.correlated``."""
+def correlations(gallery: Gallery, fit: FitRecord, smallest: float) -> Picture | None:
+    """Correlation matrix of the parameters, see ``figures.parameters.correlated``.
+
+    None without parameters to show.
+    """
     names = correlated(fit, smallest)
+    if not names:
+        return None
     values = matrix(fit, names)
     row, column = divmod(int(np.argmax(np.abs(np.triu(values, k=1)))), len(names))
     return gallery.picture(
         "correlations",
-        figures.correlation(fit, names),
+        lambda: figures.correlation(fit, names),
         caption=f"Correlations of {len(names)} of the {len(fit.labels)} fitted parameters. "
         f"Values below {PRINTED:g} are not printed.",
         alternative=f"Correlation matrix of {len(names)} parameters; the largest is "
@@ -117,13 +122,13 @@ def correlations(gallery: Gallery, fit: FitRecord, smallest: float) -> Picture:
 
 
 def ranking(gallery: Gallery, record: RankingRecord, number: int) -> Picture | None:
-    """The parameters with the largest impacts; None without nuisance parameters."""
+    """The parameters with the largest impacts; None without nuisance parameters or impacts."""
     rows = largest(record, number)
-    if not rows:
+    if not rows or record.poi is None:
         return None
     return gallery.picture(
         "ranking",
-        figures.ranking(record, number),
+        lambda: figures.ranking(record, number),
         caption=f"Impacts on {record.poi} of the {len(rows)} parameters with the largest impacts: "
         "the change of its best fit (upper axis) when a parameter is fixed at a value shifted by "
         "its pre-fit (open bars) or post-fit uncertainty (filled bars). Points show the best fit "
@@ -135,16 +140,16 @@ def ranking(gallery: Gallery, record: RankingRecord, number: int) -> Picture | N
 
 
 def scan(gallery: Gallery, record: ScanRecord) -> Picture | None:
-    """Profile likelihood; None if the parameter of interest has no uncertainty."""
-    poi = record.poi
-    if not poi.uncertainty > 0:
+    """Profile likelihood; None without a scan."""
+    poi, interval = record.poi, record.of_interest
+    if poi is None or interval is None or record.reason is not None:
         return None
-    (interval,) = [entry for entry in record.intervals if entry.parameter == poi.name]
     return gallery.picture(
         "scan",
-        figures.scan(record),
-        caption=f"Profile likelihood of {poi.name}, and the parabola with the curvature at the "
-        f"minimum. {poi.name} = {interval.describe()} from an increase of one unit.",
+        lambda: figures.scan(record),
+        caption=f"Profile likelihood of {poi.name}"
+        + (", and the parabola with the curvature at the minimum" if poi.uncertainty > 0 else "")
+        + f". {poi.name} = {interval.describe()} from an increase of one unit.",
         alternative=f"-2 Delta ln L against {poi.name}, with its minimum at {poi.bestfit:.4g}.",
         numbers={
             "values": record.values,
@@ -156,14 +161,15 @@ def scan(gallery: Gallery, record: ScanRecord) -> Picture | None:
 
 def toys(gallery: Gallery, record: ToyRecord) -> Picture | None:
     """Pseudo-experiments; None if they give no pulls of the parameter of interest."""
-    if not any(pull.parameter == record.poi.name for pull in record.pulls):
+    poi = record.poi
+    if poi is None or not any(pull.parameter == poi.name for pull in record.pulls):
         return None
     values = toy_pulls(record)
     return gallery.picture(
         "toys",
-        figures.toys(record),
-        caption=f"{len(record.bestfit)} pseudo-experiments generated from the fitted model: "
-        f"pulls of {record.poi.name}, with mean {np.mean(values):.2f} and width "
+        lambda: figures.toys(record),
+        caption=f"{record.converged} pseudo-experiments generated from the fitted model: "
+        f"pulls of {poi.name}, with mean {np.mean(values):.2f} and width "
         f"{np.std(values):.2f}, and the goodness-of-fit statistic.",
         alternative=f"Histogram of {len(values)} pulls beside a unit Gaussian, and of the "
         f"goodness-of-fit statistic with that of the data, {record.observed:.3g}.",
@@ -181,18 +187,20 @@ def limit(gallery: Gallery, record: LimitRecord) -> Picture | None:
     """CLs against the signal strength; None if there is no limit."""
     if record.limit is None:
         return None
-    observed, expected = record.limit.observed, record.limit.expected[2]
+    observed, expected = (
+        "?" if value is None else f"{value:.4g}"
+        for value in (record.limit.observed, record.limit.expected[2])
+    )
     return gallery.picture(
         "limit",
-        figures.limit(record),
+        lambda: figures.limit(record),
         caption=f"CLs as a function of {record.poi}, observed and expected without signal: "
-        f"{record.poi} < {observed:.4g} at {record.confidence:.0%} confidence level "
-        f"({expected:.4g} expected).",
-        alternative=f"CLs falls below {1 - record.confidence:.2g} at {record.poi} = "
-        f"{observed:.4g}.",
+        f"{record.poi} < {observed} at {record.confidence:.0%} confidence level "
+        f"({expected} expected).",
+        alternative=f"CLs falls below {1 - record.confidence:.2g} at {record.poi} = {observed}.",
         numbers={
             "strengths": record.strengths,
             "observed": [entry.observed for entry in record.cls],
-            "expected": np.array([entry.expected for entry in record.cls]).T,
+            "expected": np.array([entry.expected for entry in record.cls], dtype=np.float64).T,
         },
     )

@@ -55,7 +55,7 @@ def comparison(
         return None
     return gallery.picture(
         f"{region.name}_published",
-        figures.acceptance(region, panels),
+        lambda: figures.acceptance(region, panels),
         caption=f"{region.title}: fraction of the generated events that is selected in each "
         "bin, in this run and in the published histograms, with statistical uncertainties. The "
         "lower panels show the ratio of this run to the published histograms.",
