@@ -21,6 +21,7 @@ from typing import Any
 
 import awkward as ak
 import boto3
+import pyarrow.parquet as pq
 import uproot
 from flask import Flask, Response, jsonify, request
 from moto.server import ThreadedMotoServer
@@ -52,37 +53,61 @@ LANGUAGE = PythonLanguage(
 
 
 def select(source: Path, selection: str, output: Path, result_format: str) -> int:
-    """Run an uproot-raw selection of one query on one file; gives the number of events kept."""
-    (query,) = json.loads(selection)
-    with uproot.open(source) as file:
-        tree = file[query["treename"]]
-        steps = list(
-            tree.iterate(
-                expressions=query["expressions"],
-                cut=query["cut"],
-                filter_name=query["filter_name"],
-                aliases=query["aliases"],
-                language=LANGUAGE,
-                # More than one step, so that steps are joined.
-                step_size=max(1, tree.num_entries // 2),
-            )
-        )
-    events = ak.concatenate(steps)
-    columns = {name: events[name] for name in events.fields}
+    """Run an uproot-raw selection on one file, as the service's own science script does.
+
+    Gives the number of events written. Steps are written one by one; a table of Parquet gets the
+    column ``treename``, and cannot take a second tree with other columns.
+    """
+    tables = [table for query in json.loads(selection) for table in _tables(source, query)]
     if result_format == "parquet":
-        ak.to_parquet(events, output)
-        return len(events)
+        return _write_parquet(tables, output)
     with uproot.recreate(output) as file:
-        if result_format == "root-rntuple":
-            written = file.mkrntuple(query["treename"], ak.zip(columns, depth_limit=1)[:0])
-            content: Any = ak.zip(columns, depth_limit=1)
-        else:
-            types = {name: column.type.content for name, column in columns.items()}
-            written = file.mktree(query["treename"], types)
-            content = columns
-        if len(events):
-            written.extend(content)
-    return len(events)
+        for name, steps in tables:
+            types = ak.zip({field: steps[0][field] for field in steps[0].fields}, depth_limit=1)[:0]
+            if result_format == "root-rntuple":
+                written = file.mkrntuple(name, types)
+            else:
+                written = file.mktree(
+                    name, {field: types[field].type.content for field in types.fields}
+                )
+            for step in filter(len, steps):
+                columns = {field: step[field] for field in step.fields}
+                ntuple = result_format == "root-rntuple"
+                written.extend(ak.zip(columns, depth_limit=1) if ntuple else columns)
+    return sum(len(step) for _, steps in tables for step in steps)
+
+
+def _tables(source: Path, query: dict[str, Any]) -> Iterator[tuple[str, list[ak.Array]]]:
+    """Names of the output's trees, and their events in steps, of which there is at least one."""
+    names = query["treename"]
+    if isinstance(names, str):
+        names = {names: names}
+    with uproot.open(source) as file:
+        for name, output in names.items():
+            tree = file[name]
+            what = {
+                "expressions": query["expressions"],
+                "filter_name": query["filter_name"],
+                "aliases": query["aliases"],
+                "language": LANGUAGE,
+            }
+            # More than one step, so that steps are joined.
+            step = max(1, tree.num_entries // 2)
+            steps = list(tree.iterate(cut=query["cut"], step_size=step, **what))
+            yield output, steps or [tree.arrays(entry_stop=0, **what)]
+
+
+def _write_parquet(tables: list[tuple[str, list[ak.Array]]], output: Path) -> int:
+    if len(tables) > 1:
+        raise RuntimeError("probably different queries give different branches?")
+    ((name, steps),) = tables
+    for step in steps:
+        step["treename"] = name
+    written = [ak.to_arrow_table(step) for step in steps]
+    with pq.ParquetWriter(output, written[0].schema) as writer:
+        for table in written:
+            writer.write_table(table)
+    return sum(map(len, steps))
 
 
 @dataclass

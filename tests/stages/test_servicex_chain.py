@@ -9,6 +9,7 @@ import pytest
 from test_deliver_histogram_merge import Chain, content
 from test_servicex import N_EVENTS, SECRETS, URLS, configure, fast, inputs, server, settings, store
 
+import toy
 import weighted_analysis
 from agc_pipeline import config
 from agc_pipeline.delivery import manifest
@@ -17,7 +18,9 @@ from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import read_json
 from agc_pipeline.plan import Plan
 from conftest import ROOT
+from oracle.strategies import write_nanoaod
 from servers import servicex as service
+from servers.web import WebThread
 
 __all__ = ["fast", "inputs", "server", "store"]
 
@@ -86,6 +89,63 @@ def test_bins_are_those_of_the_inputs(
         assert entry.transformer.url == server.url
         assert entry.path is not None
         assert entry.path.startswith("servicex://") == (transport == "URLs")
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+def test_a_wrong_number_of_events_is_an_error(
+    server: service.ServiceX, chain: Chain, inputs: dict[str, Path], kind: str
+) -> None:
+    files = [dict(file) for file in FILES]
+    files[1]["n_events"] = 5000
+    message = ask(chain, files, format=kind)
+    assert message is not None
+    assert f"the file has {N_EVENTS[1]} events, the configuration says 5000" in message
+    assert URLS[1] in message
+    # Another attempt would give the same; the other files are there.
+    assert len(server.submissions()) == 1
+    # A number need not be promised, and a mirror may have the right file.
+    mirror = "root://mirror.example//store/part1.root"
+    server.files[mirror] = inputs[URLS[0]]
+    files[1] = {"urls": [URLS[1], mirror], "n_events": N_EVENTS[0]}
+    files[0] = {"urls": [URLS[0]]}
+    assert ask(chain, files, format=kind) is None
+    made = manifest.read(chain.folder / "0.manifest.json").files
+    assert [(entry.before, entry.generated, entry.counted) for entry in made] == [
+        (n, n, True) for n in (N_EVENTS[0], N_EVENTS[0], N_EVENTS[2])
+    ]
+    assert made[1].url == mirror
+
+
+def test_what_nobody_counted_is_told(
+    server: service.ServiceX, chain: Chain, inputs: dict[str, Path], tmp_path: Path
+) -> None:
+    with WebThread(next(iter(inputs.values())).parent) as web:
+        reachable = web.url("1.root")
+        server.files[reachable] = inputs[URLS[1]]
+        wrong = {"urls": [reachable], "n_events": 5000}
+        message = ask(chain, [wrong], format="parquet")
+        assert message is not None
+        assert f"the file has {N_EVENTS[1]} events, the configuration says 5000" in message
+        files = [FILES[0], wrong | {"n_events": N_EVENTS[1]}]
+        assert ask(chain, files, format="parquet") is None
+    assert chain.histogram() is None
+    assert [file.counted for file in chain.result().files] == [False, True]
+    assert chain.merge(2) is None
+    closure = read_json(chain.folder / "closure.json")
+    assert closure["datasets"]["ttbar__nominal"]["not_checked"] == [URLS[0]]
+
+
+def test_files_without_events(
+    server: service.ServiceX, chain: Chain, expected: dict[str, Any], tmp_path: Path
+) -> None:
+    address = "root://cms.example//store/empty.root"
+    server.files[address] = tmp_path / "empty.root"
+    write_nanoaod(tmp_path / "empty.root", toy.events(0))
+    for kind in ("ttree", "rntuple", "parquet"):
+        file = {"urls": [address], "n_events": 0}
+        assert ask(chain, [file, *FILES], format=kind) is None
+        made = bins(chain)
+        assert made["histograms"] == expected["histograms"]
 
 
 def test_real_events(

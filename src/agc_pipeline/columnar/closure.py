@@ -28,6 +28,7 @@ class DatasetAccount(Settings):
         cutflow: events behind each cut of the nominal selection, in order.
         files: account of each file; none where the input is not files.
         left_out: files that are not complete, with the reason.
+        not_checked: files whose number of events nobody compared with the promised one.
     """
 
     kind: Literal["simulation", "data"] = "simulation"
@@ -43,6 +44,7 @@ class DatasetAccount(Settings):
     cutflow: dict[str, NonNegativeInt]
     files: tuple[LedgerEntry, ...]
     left_out: tuple[str, ...]
+    not_checked: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:

@@ -17,6 +17,7 @@ class LedgerEntry(Settings):
         source: address of the file.
         expected: events that the configuration promises; None if it says nothing.
         before: events that delivery found in the file.
+        counted: whether it looked; else ``before`` is what the configuration promises.
         after: events that delivery passed on.
         processed: events that the histogram stage went through.
         generated: events that the file stands for in the normalisation.
@@ -29,6 +30,7 @@ class LedgerEntry(Settings):
     source: str
     expected: NonNegativeInt | None
     before: NonNegativeInt
+    counted: bool = True
     after: NonNegativeInt
     processed: NonNegativeInt
     generated: NonNegativeInt
@@ -58,6 +60,7 @@ def account(delivered: Delivered, processed: int, error: str | None = None) -> L
         source=delivered.source,
         expected=delivered.expected,
         before=delivered.before,
+        counted=delivered.counted,
         after=delivered.after,
         processed=processed,
         generated=delivered.generated,

@@ -218,4 +218,5 @@ def _servicex(files: Sequence[InputFile], task: _Task) -> Results:
         task.job.servicex,
         store=task.store,
         progress=task.progress,
+        network=task.reading.network,
     )

@@ -81,7 +81,8 @@ def choose(
                 remedy="choose the backend local or none for this dataset in `delivery.datasets`, "
                 "or auto",
             )
-        job = _servicex(dataset, settings.servicex, endpoint, here=here)
+        counts = (own.format or settings.format) != "parquet"
+        job = _servicex(dataset, settings.servicex, endpoint, here=here, counts=counts)
     return (
         DeliveryJob(
             backend=backend,
@@ -99,7 +100,12 @@ def needs_endpoint(settings: DeliverySettings) -> bool:
 
 
 def _servicex(
-    dataset: DatasetFiles, settings: ServiceXSettings, endpoint: Endpoint | None, *, here: bool
+    dataset: DatasetFiles,
+    settings: ServiceXSettings,
+    endpoint: Endpoint | None,
+    *,
+    here: bool,
+    counts: bool,
 ) -> ServiceXJob:
     if endpoint is None:
         raise ConfigurationError(
@@ -115,11 +121,12 @@ def _servicex(
             remedy="choose the backend local for this dataset in `delivery.datasets`, or auto",
         )
     unknown = [file.source for file in dataset.files if file.n_events is None]
-    if unknown:
+    if unknown and not counts:
         raise ConfigurationError(
-            f"ServiceX does not tell how many events a file has: {unknown[0]}",
+            f"ServiceX cannot tell in Parquet how many events a file has: {unknown[0]}",
             place=f"delivery of {dataset.name}",
-            remedy="give the number of events of each file in the list of inputs",
+            remedy="give the number of events of each file in the list of inputs, or choose "
+            "another `delivery.format`",
         )
     return ServiceXJob(**settings.model_dump() | {"endpoint": endpoint.name, "url": endpoint.url})
 

@@ -54,6 +54,7 @@ class Delivered(Settings):
         bytes_read: of the input file; None where a service read it.
         expected: events that the configuration promises; None if it says nothing.
         before: events found in the input file.
+        counted: whether somebody looked; else ``before`` is what the configuration promises.
         after: events in ``path``.
         generated: events that the file stands for in the normalisation.
         sum_of_weights: of the generated events, where these have weights; None where they count.
@@ -72,6 +73,7 @@ class Delivered(Settings):
     bytes_read: NonNegativeInt | None = None
     expected: NonNegativeInt | None
     before: NonNegativeInt
+    counted: bool = True
     after: NonNegativeInt
     generated: NonNegativeInt
     sum_of_weights: FiniteFloat | None = None

@@ -298,7 +298,7 @@ class RemoteFile(io.RawIOBase):
         stop = min(self._position + len(buffer), self._source.num_bytes)
         if stop <= self._position:
             return 0
-        data = self._source.chunk(self._position, stop).raw_data
+        data = bytes(self._source.chunk(self._position, stop).raw_data)
         buffer[: len(data)] = data
         self._position = stop
         return len(data)

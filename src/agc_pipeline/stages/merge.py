@@ -114,6 +114,7 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
             cutflow=summed.cutflow,
             files=summed.files,
             left_out=tuple(file.explain() for file in left_out),
+            not_checked=tuple(file.source for file in used if not file.counted),
         )
     ledger.check_origins({name: account.files for name, account in accounts.items()})
     made_by = provenance(

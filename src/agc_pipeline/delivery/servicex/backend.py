@@ -1,9 +1,11 @@
 """The backend servicex: from input files to a manifest's entries, in few requests."""
 
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration import ALL_EVENTS
@@ -20,11 +22,18 @@ from agc_pipeline.delivery.servicex.transform import (
     transform,
 )
 from agc_pipeline.delivery.store import Store
-from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.files import atomic_path
 from agc_pipeline.provenance import digest
+from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.readers.failures import Failure, Undelivered
-from agc_pipeline.readers.settings import Format
+from agc_pipeline.readers.opening import check_entries, open_tree
+from agc_pipeline.readers.settings import Format, NetworkSettings
+
+log = logging.getLogger(__name__)
+
+# For a header that is good to have, where the server may be out of reach.
+_HEADER_SECONDS = 5.0
 
 
 def deliver(
@@ -35,6 +44,7 @@ def deliver(
     *,
     store: Store,
     progress: Progress,
+    network: NetworkSettings,
 ) -> Results:
     """Request all files from their first mirror, and what is missing from the next ones.
 
@@ -45,6 +55,7 @@ def deliver(
         job: the service, transport, time-out and attempts.
         store: of the skims.
         progress: updated for each file.
+        network: how to read from servers.
 
     Raises:
         ConfigurationError: if the client's configuration changed since the run was planned.
@@ -76,17 +87,29 @@ def deliver(
                 cache=cache,
                 received=partial(_count, by_url, progress),
                 limits={url: promised(file)[0] for url, file in by_url.items()},
+                network=network,
             )
         except IncompleteDeliveryError as error:
             delivered, missing, remedy = error.delivered, error.missing, error.remedy
+        counter = _Counter(query, network)
+        wrong: dict[str, str] = {}
         for skim in delivered:
             file = by_url[skim.source]
+            before = counter.count(skim) if skim.before is None else skim.before
+            try:
+                if before is not None:
+                    check_entries(before, promised(file)[0], url=skim.source)
+            except InputError as error:
+                wrong[skim.source] = error.problem
+                remedy = error.remedy
+                continue
             pending.remove(file)
-            yield file, _stored(skim, file, store, failures[file])
+            yield file, _stored(skim, file, store, failures[file], before)
         shutil.rmtree(cache)
-        for url, problem in missing.items():
+        for url, problem in (missing | wrong).items():
             file = by_url[url]
-            failures[file] += (Failure(url=url, events=None, error=problem, attempts=job.attempts),)
+            attempts = 1 if url in wrong else job.attempts
+            failures[file] += (Failure(url=url, events=None, error=problem, attempts=attempts),)
             if mirror + 1 >= len(file.urls):
                 pending.remove(file)
                 yield file, _undelivered(file, failures[file], remedy)
@@ -96,8 +119,37 @@ def _count(by_url: Mapping[str, InputFile], progress: Progress, skim: Transforme
     progress.finish(promised(by_url[skim.source])[0] or 0, skim.size)
 
 
+class _Counter:
+    """Counts the events of inputs in their headers, where these can be reached from here."""
+
+    def __init__(self, query: Query, network: NetworkSettings) -> None:
+        self._query = query
+        self._network = network.model_copy(
+            update={"request_timeout": min(network.request_timeout, _HEADER_SECONDS)}
+        )
+        self._away: set[str] = set()
+
+    def count(self, skim: TransformedFile) -> int | None:
+        """Events of the input of a skim; None if its server is out of reach."""
+        host = urlsplit(skim.source).netloc
+        if host in self._away or not is_remote(skim.source):
+            return None
+        columns = {"": ()}
+        try:
+            with open_tree(skim.source, columns, self._query.layout, self._network) as tree:
+                return int(tree.num_entries)
+        except InputError as error:
+            log.info("events of %s are not counted: %s", skim.source, error.problem)
+            self._away.add(host)
+            return None
+
+
 def _stored(
-    skim: TransformedFile, file: InputFile, store: Store, failures: tuple[Failure, ...]
+    skim: TransformedFile,
+    file: InputFile,
+    store: Store,
+    failures: tuple[Failure, ...],
+    before: int | None,
 ) -> Delivered:
     """The entry of a file, which is moved from the client's cache to the other skims."""
     location = skim.location
@@ -105,7 +157,7 @@ def _stored(
         with atomic_path(store.path(file)) as temporary:
             Path(location).replace(temporary)
         location = str(store.path(file))
-    n_events, _ = promised(file)
+    n_events = promised(file)[0] if before is None else before
     if n_events is None:
         raise TypeError("files without a number of events are refused before the first job")
     return outcome.entry(
@@ -115,6 +167,7 @@ def _stored(
         url=skim.source,
         transformer=skim.transformer,
         before=n_events,
+        counted=before is not None,
         after=skim.events,
         # The service does not report how many events its other cuts drop.
         cutflow={ALL_EVENTS: n_events},

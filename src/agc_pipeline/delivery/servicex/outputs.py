@@ -9,18 +9,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1
 from pathlib import PurePath
+from typing import NamedTuple
 
 import uproot
 
 from agc_pipeline.declaration.query import Query
 from agc_pipeline.errors import InputError, ServiceError
 from agc_pipeline.readers import parquet
-from agc_pipeline.readers.opening import open_tree
-from agc_pipeline.readers.settings import Format
+from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
+from agc_pipeline.readers.settings import NETWORK, Format, NetworkSettings
 
 # Lengths of names at the service, and on disk with the client's `shortened_downloaded_filename`.
 _OBJECT_LENGTH = 255
 _SHORT_LENGTH = 60
+
+# Beside the selected events, a tree with one column of all events: how many the input has.
+COUNT_TREE = "agc_pipeline_all_events"
 
 _SHORTENED = re.compile(r"_[0-9a-f]{40}")
 
@@ -92,27 +96,49 @@ def match(outputs: Iterable[str], sources: Sequence[str], *, place: str) -> dict
     return matches
 
 
-def inspect(location: str, kind: Format, query: Query) -> tuple[int, int]:
-    """Events and bytes of a delivered file.
+class Content(NamedTuple):
+    """What a delivered file holds.
+
+    Attributes:
+        events: selected ones.
+        size: in bytes.
+        before: events of the input; None where the file does not tell.
+    """
+
+    events: int
+    size: int
+    before: int | None
+
+
+def inspect(
+    location: str, kind: Format, query: Query, network: NetworkSettings = NETWORK
+) -> Content:
+    """Look into a delivered file.
 
     Args:
         location: path or presigned address.
         kind: the format that was requested.
         query: the selection and columns that were requested.
+        network: how to read from the object store.
 
     Raises:
         InputError: if the file is missing, damaged, of another format, or lacks a column.
     """
     if kind == "parquet":
-        return parquet.inspect(location, query.columns, query.layout)
-    with open_tree(location, query.columns, query.layout) as tree:
+        return Content(*parquet.inspect(location, query.columns, query.layout, network), None)
+    with open_tree(location, query.columns, query.layout, network) as tree:
         if isinstance(tree, uproot.TTree) != (kind == "ttree"):
             raise InputError(
                 f"the tree is a {tree.classname}, `{kind}` was requested",
                 place=location,
                 remedy="run again: the file is requested anew",
             )
-        return tree.num_entries, tree.file.source.num_bytes
+        try:
+            beside = tree.file.root_directory
+            before = beside[COUNT_TREE].num_entries if COUNT_TREE in beside else None
+        except READ_ERRORS as error:
+            raise unreadable(location, error) from error
+        return Content(tree.num_entries, tree.file.source.num_bytes, before)
 
 
 def _by_tail(output: str, names: Mapping[str, set[str]]) -> list[str]:

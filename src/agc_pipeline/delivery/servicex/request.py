@@ -27,6 +27,7 @@ from agc_pipeline.delivery.servicex.errors import (
     raise_for_status,
     timeout_error,
 )
+from agc_pipeline.delivery.servicex.outputs import COUNT_TREE
 from agc_pipeline.delivery.settings import ServiceXSettings
 from agc_pipeline.formatting import byte_size, duration
 from agc_pipeline.readers.settings import Format
@@ -90,7 +91,7 @@ def run_request(
     client_query = service.generic_query(
         # The client sorts its list in place.
         FileListDataset(list(sources)),
-        UprootRawQuery([_sub_query(query)]),
+        UprootRawQuery(_sub_queries(query, kind)),
         codegen=settings.codegen,
         title=f"agc-pipeline: {len(sources)} files",
         result_format=_FORMATS[kind],
@@ -120,13 +121,22 @@ def forget(request_id: str, endpoint: Endpoint, cache: Path) -> None:
     service.query_cache.close()
 
 
-def _sub_query(query: Query) -> TreeSubQuery:
-    return TreeSubQuery(
+def _sub_queries(query: Query, kind: Format) -> list[TreeSubQuery]:
+    selected = TreeSubQuery(
         treename=query.layout.tree,
         cut=query.cut,
         filter_name=query.layout.all_branches(query.columns),
         fail_on_missing_trees=True,
     )
+    if kind == "parquet":
+        # A file has one table: there is no room for a count.
+        return [selected]
+    everything = TreeSubQuery(
+        treename={query.layout.tree: COUNT_TREE},
+        filter_name=[query.layout.branches(query.columns)[0]],
+        fail_on_missing_trees=True,
+    )
+    return [selected, everything]
 
 
 async def _result(

@@ -16,7 +16,7 @@ from agc_pipeline.delivery.servicex.request import RequestResult, forget, run_re
 from agc_pipeline.delivery.settings import ServiceXSettings
 from agc_pipeline.errors import InputError, PipelineError, ServiceError
 from agc_pipeline.provenance import digest
-from agc_pipeline.readers.settings import Format
+from agc_pipeline.readers.settings import NETWORK, Format, NetworkSettings
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
 
@@ -34,6 +34,7 @@ class TransformedFile(Settings):
         location: path in the client's cache, or text of an ``addresses.Address``.
         size: bytes.
         events: events in it.
+        before: events in its input; None where it is not known.
         transformer: server and software that wrote it.
         problems: why earlier requests did not deliver it.
     """
@@ -42,6 +43,7 @@ class TransformedFile(Settings):
     location: str
     size: int
     events: int
+    before: int | None = None
     transformer: Transformer
     problems: tuple[str, ...] = ()
 
@@ -84,6 +86,7 @@ class _Job(NamedTuple):
     cache: Path
     received: Callable[[TransformedFile], None]
     limits: Mapping[str, int | None]
+    network: NetworkSettings
 
 
 def transform(
@@ -95,6 +98,7 @@ def transform(
     cache: Path,
     received: Callable[[TransformedFile], None],
     limits: Mapping[str, int | None] | None = None,
+    network: NetworkSettings = NETWORK,
 ) -> tuple[TransformedFile, ...]:
     """Have files transformed, and check that each of them is there.
 
@@ -109,6 +113,7 @@ def transform(
         cache: folder for the client's files; the caller may move those in the result.
         received: called with each file that is delivered.
         limits: address to the number of events in the input; None where it is unknown.
+        network: how to read from the object store.
 
     Returns:
         One file for each address, in their order.
@@ -127,7 +132,7 @@ def transform(
     folder.mkdir(parents=True, exist_ok=True)
     # For a moment it holds addresses that grant access.
     folder.chmod(0o700)
-    job = _Job(query, kind, settings, endpoint, folder, received, limits or {})
+    job = _Job(query, kind, settings, endpoint, folder, received, limits or {}, network)
     delivered: dict[str, TransformedFile] = {}
     missing = dict.fromkeys(urls, "not requested")
     problems: dict[str, list[str]] = {url: [] for url in urls}
@@ -207,8 +212,8 @@ def _checked(source: str, output: str, transformer: Transformer, job: _Job) -> T
     Raises:
         InputError: if it is not what was requested.
     """
-    events, size = inspect(output, job.kind, job.query)
-    limit = job.limits.get(source)
+    events, size, before = inspect(output, job.kind, job.query, job.network)
+    limit = job.limits.get(source) if before is None else before
     if limit is not None and events > limit:
         raise InputError(
             f"the delivered file has {events} events, its input only {limit}",
@@ -220,7 +225,12 @@ def _checked(source: str, output: str, transformer: Transformer, job: _Job) -> T
         name = object_of(output, transformer.request_id)
         location = str(Address(transformer.endpoint, transformer.request_id, name))
     return TransformedFile(
-        source=source, location=location, size=size, events=events, transformer=transformer
+        source=source,
+        location=location,
+        size=size,
+        events=events,
+        before=before,
+        transformer=transformer,
     )
 
 
