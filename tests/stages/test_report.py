@@ -203,6 +203,7 @@ def _make_partial(path: Path) -> None:
         {"source": f"{HOSTILE}.2", "error": "OSError: <b>truncated</b>"} | accounts,
     ]
     dataset["left_out"] = [f"{HOSTILE}.2: OSError: <b>truncated</b>"]
+    dataset["not_checked"] = [HOSTILE]
     path.write_text(json.dumps(closure))
 
 
@@ -217,6 +218,11 @@ def test_html_is_well_formed(made: Page) -> None:
     assert beside == ["dask/wjets__nominal/0000.html"]
     inside = {target.removeprefix("#") for target in targets if target} - set(beside)
     assert inside <= set(identifiers)
+
+
+def test_events_that_nobody_counted_are_told(made: Page) -> None:
+    assert "not checked: 1<" in made.html
+    assert "<em>Not checked</em>: of so many files" in made.html
 
 
 def test_nothing_comes_from_outside(made: Page) -> None:

@@ -67,18 +67,29 @@ def test_another_service_or_format_makes_other_skims_and_patience_does_not() -> 
 
 
 @pytest.mark.parametrize(
-    ("given", "endpoint", "problem"),
+    ("given", "endpoint", "kind", "problem"),
     [
-        (dataset(), None, "its client is not configured"),
-        (dataset("data/1.root"), SERVICE, "cannot read files of this machine: data/1.root"),
-        (dataset(n_events=None), SERVICE, "does not tell how many events"),
+        (dataset(), None, "ttree", "its client is not configured"),
+        (
+            dataset("data/1.root"),
+            SERVICE,
+            "ttree",
+            "cannot read files of this machine: data/1.root",
+        ),
+        (dataset(n_events=None), SERVICE, "parquet", "cannot tell in Parquet how many events"),
     ],
 )
 def test_what_servicex_cannot_deliver_is_said_before_the_first_job(
-    given: DatasetFiles, endpoint: Endpoint | None, problem: str
+    given: DatasetFiles, endpoint: Endpoint | None, kind: str, problem: str
 ) -> None:
     with pytest.raises(ConfigurationError, match=problem):
-        choose(given, settings(backend="servicex"), endpoint)
+        choose(given, settings(backend="servicex", format=kind), endpoint)
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+def test_numbers_of_events_need_not_be_given_where_they_are_counted(kind: str) -> None:
+    asked = settings(backend="servicex", format=kind)
+    assert choose(dataset(n_events=None), asked, SERVICE)[0].backend == "servicex"
 
 
 def test_generator_weights_are_summed_where_the_files_are_read() -> None:
