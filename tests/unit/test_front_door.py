@@ -1,7 +1,9 @@
 """The front door: results of a run, models and fits as notebooks see them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hist
 import numpy as np
@@ -15,7 +17,9 @@ from agc_pipeline.fits import FitReport
 from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import fit_records
 from agc_pipeline.inference.fit_records import ModelRecord
+from agc_pipeline.plan import Plan
 from agc_pipeline.results import Histograms, Results
+from agc_pipeline.stages import fit, scan, workspace
 from agc_pipeline.validation import published
 from conftest import ROOT, run_command
 from models import TWO_BINS
@@ -41,6 +45,49 @@ def results(folder: Path) -> Results:
 @pytest.fixture(scope="module")
 def fitted(results: Results) -> FitReport:
     return agc_pipeline.fit(agc_pipeline.build_workspace(results))
+
+
+def test_the_lines_of_the_readme(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan = Plan(CONFIG)
+    files = {name: folder / f"{name}.json" for name in ("workspace", "model", "fit")}
+    run_command(
+        "workspace",
+        workspace.configure(plan).model_dump(),
+        histograms=folder / "histograms.root",
+        closure=folder / "closure.json",
+        output=files["workspace"],
+        model=files["model"],
+        checks=folder / "checks.json",
+    )
+    settings = fit.configure(plan).model_dump() | {"compare": False}
+    models = {name: files[name] for name in ("workspace", "model")}
+    run_command("fit", settings, **models, output=files["fit"])
+    settings = scan.configure(plan).model_dump()
+    settings["scan"] = {"reach": 1, "points": 3, "minos": "poi"}
+    fits = {name: files[name] for name in ("workspace", "fit")}
+    assert run_command("scan", settings, **fits, output=folder / "scan.json") is None
+
+    (tmp_path / "results").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 2
+    scope: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), scope)  # noqa: S102
+        assert sum(bool(line.strip()) for line in block.splitlines()) <= 12
+    expected = published.load(CONFIG.declaration, 5)
+    for name, key in (("nominal", "4j2b_ttbar"), ("varied", "4j2b_ttbar_ME_var")):
+        assert scope[name].values().tolist() == expected[key].values().tolist()
+    assert "Luminosity" in capsys.readouterr().out
+    assert "ME variation" not in scope["fit"].parameters
+    assert (tmp_path / "pulls.png").exists()
+    assert (tmp_path / "scan.png").exists()
 
 
 def test_histograms_by_region_process_and_variation(results: Results) -> None:
