@@ -93,7 +93,7 @@ class Project:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return os.environ | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
 
-    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *options: str, umask: int = -1) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.arguments(*options),
             cwd=self.folder,
@@ -101,6 +101,7 @@ class Project:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            umask=umask,
             check=False,
         )
 

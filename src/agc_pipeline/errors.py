@@ -7,6 +7,7 @@ from agc_pipeline.secrets import without_secrets
 # Failures of the machine, not of the program: one line tells the user what to do.
 MACHINE_ERRORS = {
     errno.ENOSPC: "free some space and run again: finished jobs are kept",
+    errno.EFBIG: "raise the limit on the size of files, or choose another disk with `results:`",
     errno.EDQUOT: "free some of the quota and run again: finished jobs are kept",
     errno.EACCES: "give write permission or choose another folder with `results:`",
     errno.EPERM: "give write permission or choose another folder with `results:`",

@@ -37,6 +37,11 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o600 if private else 0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        # A write that fails, as on a full disk, does not say of which file.
+        if error.filename is None or error.filename == name:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -22,6 +22,7 @@ from agc_pipeline.datasets import (
     files_per_job,
     normalised,
     take,
+    watched,
 )
 from agc_pipeline.declaration import Analysis, Learned
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
@@ -319,6 +320,7 @@ class Plan:
         check_origins(self.datasets.values(), place=self._list)
         self._check_simulation()
         self.check_packages()
+        self._check_paths()
         if self.published:
             # It imports hist, and most runs do not start from them.
             from agc_pipeline.validation import published  # noqa: PLC0415
@@ -330,6 +332,22 @@ class Plan:
                 features=self.learned.features,
                 convention=self.learned.convention,
             )
+
+    def _check_paths(self) -> None:
+        """Check that Snakemake can have the files of the user as inputs of jobs."""
+        files = (file for dataset in self.datasets.values() for file in dataset.files)
+        paths = [*watched(files), *self.models]
+        if isinstance(self.config.input, WorkspaceInput):
+            paths += [self.config.input.path, self.config.input.patchset or ""]
+        if self.analysis.folder is not None:
+            paths.append(near(self.analysis.folder))
+        for path in paths:
+            if "{" in path or "}" in path:
+                raise InputError(
+                    "Snakemake takes braces in a path for one of its wildcards",
+                    place=path,
+                    remedy="rename the file or folder, or give a link to it without braces",
+                )
 
     @property
     def trains(self) -> bool:

@@ -276,3 +276,19 @@ def test_packages_that_are_not_installed_are_named_at_the_plan(
     # A run that uses none of them does not ask for any.
     monkeypatch.setattr(extras, "installed", lambda _: False)
     plan(input={"kind": "published"}).check_packages()
+
+
+def test_braces_in_paths_are_refused_before_snakemake_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "in {dataset}"
+    folder.mkdir()
+    (folder / "a.root").touch()
+    files = {"datasets": {"ttbar__nominal": {"files": {"a.root": 1}}}, "mirror_order": ["disk"]}
+    for source in (
+        {"kind": "files", "mirrors": {"disk": str(folder)}, **files},
+        {"kind": "workspace", "path": str(folder / "a.root")},
+    ):
+        with pytest.raises(InputError, match=r"takes braces(.|\n)*where: .*in \{dataset\}/a.root"):
+            plan(input=source).check()

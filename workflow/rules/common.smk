@@ -35,7 +35,15 @@ SOURCES = {}
 
 
 onstart:
-    SETTINGS.start()
+    try:
+        SETTINGS.start()
+    except PipelineError as error:
+        raise WorkflowError(str(error)) from None
+
+
+onerror:
+    if failed := SETTINGS.failed():
+        logger.error(failed)
 
 
 def directives(name, plan=PLAN):

@@ -24,7 +24,7 @@ from agc_pipeline.columnar.settings import (
 )
 from agc_pipeline.declaration.folder import Archive, packed
 from agc_pipeline.errors import ServiceError
-from agc_pipeline.files import atomic_path
+from agc_pipeline.files import atomic_path, write_text
 
 PLACE = "histograms.dask"
 # Histograms are small: what fills a worker's memory is work, which neither waiting nor the disk
@@ -69,7 +69,7 @@ def client(
         stack.enter_context(dask.config.set(WORKERS | _NO_PAGES))
         connected = _connected(settings, stack, shared)
         if not isinstance(settings.dask, LocalDask):
-            _send(connected, analysis)
+            _send(connected, analysis, to_scheduler=not isinstance(settings.dask, BatchDask))
         try:
             connected.wait_for_workers(1, timeout=settings.dask.timeout)
         except TimeoutError as error:
@@ -159,8 +159,7 @@ def batch_cluster(settings: BatchDask, folder: str) -> Any:
         "processes": 1,
         "memory": settings.memory,
         "interface": settings.interface,
-        "security": Security.temporary(),
-        "shared_temp_directory": str(Path(folder).absolute()),
+        "security": _security_in_files(Path(folder).absolute()),
         "job_script_prologue": [*map(_exported, WORKERS | _NO_PAGES), *settings.prologue],
         "worker_extra_args": ["--no-dashboard", "--dashboard-address", _LOOPBACK],
         "scheduler_options": {"dashboard_address": _LOOPBACK, "dashboard": False},
@@ -178,6 +177,22 @@ def batch_cluster(settings: BatchDask, folder: str) -> Any:
             )
         case _:
             assert_never(settings.cluster)
+
+
+def _security_in_files(folder: Path) -> Security:
+    """A certificate that only this cluster has, in files for its jobs, which its user can read."""
+    temporary = Security.temporary()
+    files = {}
+    for name in ("tls_ca_file", "tls_worker_cert", "tls_worker_key"):
+        path = folder / f"{name}.pem"
+        write_text(path, getattr(temporary, name), private=True)
+        files[name] = str(path)
+    roles = {
+        f"tls_{role}_{part}": files[f"tls_worker_{part}"]
+        for role in ("client", "scheduler")
+        for part in ("cert", "key")
+    }
+    return Security(require_encryption=True, **files, **roles)
 
 
 def _exported(key: str) -> str:
@@ -202,10 +217,16 @@ def _gateway(settings: GatewayDask) -> Any:
         ) from error
 
 
-def _send(connected: Client, analysis: Archive | None) -> None:
+def _send(connected: Client, analysis: Archive | None, *, to_scheduler: bool) -> None:
     """Give this package and the analysis, as they are here, to scheduler and workers.
 
     Workers that come later get them, too.
+
+    Args:
+        connected: to the cluster.
+        analysis: its files.
+        to_scheduler: whether the scheduler is another process, which may have another state of
+            this package loaded.
     """
     source = Path(__file__).parents[1]
     code = {
@@ -239,7 +260,8 @@ def _send(connected: Client, analysis: Archive | None) -> None:
         use(dask_scheduler.local_directory)
 
     connected.run(on_worker)
-    connected.run_on_scheduler(on_scheduler)
+    if to_scheduler:
+        connected.run_on_scheduler(on_scheduler)
 
 
 def _explained(error: Exception) -> Exception:

@@ -22,6 +22,8 @@ from agc_pipeline.settings import Settings, explain
 from agc_pipeline.stages import settings_files
 from agc_pipeline.stages.description import Option, Options, Stage
 
+# Roles of options that a stage writes to.
+_WRITTEN = ("output", "folder")
 Model = TypeVar("Model", bound=BaseModel)
 
 # Variables of jobs on Slurm and HTCondor.
@@ -36,7 +38,9 @@ def main(stage: Stage[Any, Any], arguments: Sequence[str] | None = None) -> None
         arguments: those of this process if None.
     """
     told = parser(stage).parse_args(arguments)
-    with errors_told():
+    described = stage.options.described()
+    places = [vars(told)[name] for name, option in described.items() if option.role in _WRITTEN]
+    with errors_told(output=", ".join(str(place) for place in places if place is not None)):
         # What it imports is no part of what it takes.
         code.load(stage.module)
         with measured():
@@ -82,8 +86,12 @@ def validated(model: type[Model], path: Path, *, option: str) -> Model:
 
 
 @contextmanager
-def errors_told() -> Iterator[None]:
-    """Log to standard error, and end the process with one message for an error of the user's."""
+def errors_told(*, output: str) -> Iterator[None]:
+    """Log to standard error, and end the process with one message for an error of the user's.
+
+    Args:
+        output: place of errors of the machine that do not say of which file they are.
+    """
     handler = logging.StreamHandler()
     handler.addFilter(WithoutSecrets())
     logging.basicConfig(
@@ -103,7 +111,7 @@ def errors_told() -> Iterator[None]:
         remedy = MACHINE_ERRORS.get(error.errno or 0)
         if remedy is None:
             raise
-        place = str(error.filename or "output")
+        place = str(error.filename or output)
         sys.exit(f"error: {PipelineError(str(error.strerror), place=place, remedy=remedy)}")
 
 

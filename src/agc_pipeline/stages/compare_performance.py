@@ -57,7 +57,7 @@ def main() -> None:
     options.add_argument("old", type=Path)
     options.add_argument("new", type=Path)
     arguments = options.parse_args()
-    with command.errors_told():
+    with command.errors_told(output="standard output"):
         compare(arguments.old, arguments.new)
 
 

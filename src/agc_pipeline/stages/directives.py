@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.settings import Settings
+from agc_pipeline.stages import failure
 from agc_pipeline.stages.description import Option, Role, Source, Stage, never, wildcards_of
 from agc_pipeline.stages.settings_files import SettingsFiles
 from agc_pipeline.stages.sources import of_stage
@@ -152,7 +153,15 @@ class Directives:
         ]
         settings = "--settings {params.settings:q}"
         command = " ".join((f"python -m {self.stage.module} {settings}", *options))
-        return f"{command} 2>&1 | tee {{log.text:q}}"
+        failed = (
+            f"python -m {failure.__name__} ${{{{PIPESTATUS[0]}}}} {{log.text:q}} {self._record}"
+        )
+        return f"{command} 2>&1 | tee {{log.text:q}} || {failed}"
+
+    @property
+    def _record(self) -> str:
+        """Path of the record of failed jobs, in which no character is special to a shell."""
+        return failure.record_of(self._plan.folder)
 
     @cached_property
     def _execution(self) -> dict[str, Settings]:

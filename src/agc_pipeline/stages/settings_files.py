@@ -14,9 +14,7 @@ from typing import IO
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import write_text
 from agc_pipeline.settings import Settings
-
-# Below the folder of the results, which jobs on other machines see, too.
-FOLDER = ".settings"
+from agc_pipeline.stages import failure
 
 
 class SettingsFiles:
@@ -29,7 +27,9 @@ class SettingsFiles:
     """
 
     def __init__(self, results: Path, writes: Callable[[], bool]) -> None:
-        self._folder = results / FOLDER
+        # Jobs on other machines see it, too.
+        self._folder = results / failure.FOLDER
+        self._failed = Path(failure.record_of(str(results)))
         self._writes = writes
         self._used: set[Path] = set()
         self._lock: IO[str] | None = None
@@ -75,10 +75,15 @@ class SettingsFiles:
             lock.close()
         else:
             self._lock = lock
+        self._failed.unlink(missing_ok=True)
         # Neither old settings nor old tokens pile up.
         for path in self._folder.rglob("*.json"):
             if path not in self._used:
                 path.unlink(missing_ok=True)
+
+    def failed(self) -> str:
+        """What to say at the end of the run of the jobs that failed."""
+        return failure.read(self._failed)
 
     def _create_folder(self) -> None:
         self._folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,118 @@
+"""Names that a shell or Snakemake would read as more than names, secrets, modes, killed jobs."""
+
+import fcntl
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from project import Project
+
+pytestmark = pytest.mark.workflow
+
+HOSTILE = "in $(touch boom);`touch boom`&|é'\"*"
+SECRET = "hunter2-0123456789abcdef"  # noqa: S105 - of nobody
+TARGET = "results/histograms/wjets__nominal/0000.json"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("places") / "a b'$(touch boom)é")
+    (project.folder / "data").rename(project.folder / HOSTILE)
+    values = project.configuration()
+    project.configure(
+        input=values["input"] | {"mirrors": {"disk": HOSTILE}},
+        report={"title": "{x} $(touch boom) `touch boom` <script>alert(1)</script>"},
+        # They are part of how histograms are filled, whatever fills them.
+        histograms={"dask": {"cluster": "slurm", "prologue": [f"export TOKEN={SECRET}"]}},
+    )
+    return project
+
+
+@pytest.fixture(scope="module")
+def finished(project: Project) -> tuple[Project, str]:
+    """The project with a file of histograms, made with a mask, and what was said."""
+    done = project.run("--printshellcmds", "--verbose", "--", TARGET, umask=0o077)
+    assert done.returncode == 0, done.stdout
+    return project, done.stdout
+
+
+def files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def test_names_are_no_commands(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    assert (project.folder / TARGET).is_file()
+    assert not list(project.folder.parent.rglob("boom*"))
+    # Nor are they patterns of Snakemake, in the whole run.
+    assert project.todo("results/report.html")["report"] == 1
+    refused = project.run("--config", "results='o $(touch boom);#'", "--dry-run")
+    assert refused.returncode == 1
+    assert "names of folders here have letters" in refused.stdout
+    assert not list(project.folder.parent.rglob("boom*"))
+
+
+def test_secrets_are_in_no_argument_log_or_result(finished: tuple[Project, str]) -> None:
+    project, told = finished
+    assert "python -m agc_pipeline.stages.histogram" in told
+    assert SECRET not in told
+    settings = project.folder / "results/.settings"
+    with_secret = {path for path in files(project.folder) if SECRET.encode() in path.read_bytes()}
+    (own,) = with_secret - {project.folder / "toy.yaml"}
+    assert own.is_relative_to(settings / "histogram/execution")
+    assert {path.stat().st_mode & 0o777 for path in settings.rglob("*.json")} == {0o600}
+    assert settings.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_mask_of_the_user_holds_for_all_results(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    results = [project.folder / "results", *(project.folder / "results").rglob("*")]
+    assert not [path for path in results if path.stat().st_mode & 0o077]
+
+
+def test_another_token_reruns_nothing_and_replaces_the_old_one(
+    finished: tuple[Project, str],
+) -> None:
+    project, _ = finished
+    values = yaml.safe_load((project.folder / "toy.yaml").read_text())
+    values["histograms"]["dask"]["prologue"] = ["export TOKEN=new"]
+    (project.folder / "toy.yaml").write_text(yaml.safe_dump(values))
+    assert project.todo(TARGET) == {}
+    # A run with something to do has no use for the old one.
+    (project.folder / TARGET).unlink()
+    assert project.run(TARGET).returncode == 0
+    stored = [path.read_text() for path in files(project.folder / "results/.settings")]
+    assert not any(SECRET in text for text in stored)
+    assert any("TOKEN=new" in text for text in stored)
+
+
+def test_a_killed_job_is_told_at_the_end_with_its_signal_and_log(
+    finished: tuple[Project, str],
+) -> None:
+    project, _ = finished
+    code = project.folder / "src/agc_pipeline/stages/histogram.py"
+    original = code.read_text()
+    kill = "    import os, signal\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    code.write_text(re.sub(r'(def run\(.*\n    """.*\n)', rf"\1{kill}", original, count=1))
+    try:
+        done = project.run(TARGET)
+    finally:
+        code.write_text(original)
+    assert done.returncode == 1
+    log = "results/logs/histogram/wjets__nominal/0000.log"
+    end = done.stdout.partition("Exiting because a job execution failed")[2]
+    assert f"histogram wjets__nominal 0000 was killed by SIGKILL, see {log}" in end
+    assert "error: the job was killed by SIGKILL" in (project.folder / log).read_text()
+
+
+def test_another_run_with_the_same_results_is_refused(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    with (project.folder / "results/.settings/lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = project.run("results/histograms/ttbar__nominal/0000.json")
+    assert done.returncode == 1
+    assert "another run writes to this folder\n  where: results" in done.stdout
+    assert not (project.folder / "results/histograms/ttbar__nominal").exists()
