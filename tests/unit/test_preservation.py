@@ -13,10 +13,15 @@ import pytest
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.inference import workspace
 from agc_pipeline.inference.modifiers import model_likelihood
+from agc_pipeline.inference.result import fit_workspace
+from agc_pipeline.inference.settings import FitSettings
 from agc_pipeline.preservation import hepdata, histfactory
 from agc_pipeline.preservation.root_names import Names, names
 from agc_pipeline.preservation.root_reading import read
+from conftest import read_config
 from models import CABINETRY, MODELS, MU, TWO_CHANNELS, sample, spec
+
+MINIMISER = FitSettings.model_validate(read_config()["fit"]).minimiser
 
 
 def written(content: Any, folder: Path) -> tuple[Path, Names, list[str]]:
@@ -164,6 +169,35 @@ def test_fixed_values_are_written_and_the_rest_is_listed(tmp_path: Path) -> None
         assert settings["k"]["fixed"]
         assert settings["k"]["inits"] == [0.9]
         assert settings["k"]["bounds"] == [[0.2, 3.0]]
+    # Held at zero instead, the systematic would move the result by a third.
+    ours, theirs = (
+        fit_workspace(content, MINIMISER).poi for content in (settings_lost(), pyhf_reads(folder))
+    )
+    assert ours.bestfit == pytest.approx(1.0, abs=0.05)
+    assert theirs.bestfit == pytest.approx(ours.bestfit, abs=1e-9)
+    assert theirs.uncertainty == pytest.approx(ours.uncertainty, abs=1e-9)
+
+
+def test_names_of_files_and_histograms(tmp_path: Path) -> None:
+    """Names with slashes, and those that only together are one name."""
+    content = spec(
+        (
+            "SR/high",
+            [52.0, 31.0],
+            sample("ttbar/semilep", [5.0, 8.0], ("mu", *MU)),
+            sample("a", [20.0, 10.0], ("b", "shapesys", [1.0, 1.0])),
+            sample("a_b", [20.0, 10.0], ("JES/eta", "normsys", {"hi": 1.1, "lo": 0.92})),
+            sample("data", [5.0, 5.0], ("st", "staterror", [3.0, 2.0])),
+            sample("statistical", [5.0, 5.0], ("nominal", "shapefactor", None)),
+        )
+    )
+    folder, translation, lost = written(content, tmp_path)
+    assert lost == []
+    assert translation.channels == {"SR/high": "SR_high"}
+    (channel,) = pyhf_reads(folder)["channels"]
+    assert [s["data"] for s in channel["samples"]] == [
+        s["data"] for s in content["channels"][0]["samples"]
+    ]
 
 
 @pytest.mark.parametrize(
