@@ -117,7 +117,7 @@ def points(content: Any) -> list[dict[str, float]]:
 def interpreter(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Python with ROOT, of an environment that is built once and kept in the user's cache."""
     request = environments.EnvironmentRequest(
-        "root", REQUIREMENTS, (), "", sys.executable, prerelease=True
+        "root", REQUIREMENTS, (), "", sys.executable, prerelease=False
     )
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     logs = tmp_path_factory.mktemp("root") / "logs"
