@@ -212,6 +212,7 @@ def test_preservation(made: Path) -> None:
 
 def test_report_of_a_workspace(made: Path) -> None:
     """Without events, histograms and validation."""
+    assert preserve(made) is None
     settings = {
         "analysis": None,
         "report": read_config("reproduce")["report"],
@@ -224,6 +225,7 @@ def test_report_of_a_workspace(made: Path) -> None:
         "report",
         settings,
         **{name: made / f"{name}.json" for name in names},
+        preservation=made / "preservation.json",
         output=made / "report.html",
         missing=made / "missing.json",
         figures=made / "figures",
@@ -234,9 +236,33 @@ def test_report_of_a_workspace(made: Path) -> None:
     assert 'href="#events"' not in text
     assert "pb</span>" not in text
     assert "events without a statistical uncertainty" in text
+    assert "<li>bounds of lumi</li>" in text
     assert read_json(made / "missing.json") == []
     figures = {path.stem for path in (made / "figures").iterdir()}
     assert {"00_a_postfit", "01_b_prefit", "limit", "ranking", "scan", "toys"} <= figures
+
+
+@pytest.mark.parametrize(
+    ("poi", "reason"),
+    [
+        ("scael", "the measurement names an unknown parameter 'scael' (did you mean scale?)"),
+        ("mc", "the measurement names 'mc', which has 3 values"),
+    ],
+)
+def test_a_parameter_of_interest_that_is_none_is_told(
+    tmp_path: Path, poi: str, reason: str
+) -> None:
+    content = json.loads(json.dumps(EVERYTHING))
+    content["measurements"][0]["config"]["poi"] = poi
+    assert reproduce(tmp_path, content) is None
+    first, *_ = read_json(tmp_path / "checks.json")["findings"]
+    assert first["severity"] == "warning"
+    assert first["message"] == f"the fit has none: {reason}"
+    (measurement,) = read_json(tmp_path / "workspace.json")["measurements"]
+    assert measurement["config"]["poi"] == ""
+    assert reproduce(tmp_path, content, poi="") is None
+    findings = read_json(tmp_path / "checks.json")["findings"]
+    assert all(finding["where"] != "parameter of interest" for finding in findings)
 
 
 def test_without_a_signal_everything_works(tmp_path: Path) -> None:

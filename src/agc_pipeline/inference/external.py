@@ -15,8 +15,9 @@ from agc_pipeline import archives
 from agc_pipeline.declaration import Analysis, Physics, Process, Region, Systematic
 from agc_pipeline.errors import ConfigurationError, ModelError
 from agc_pipeline.files import parse_json
-from agc_pipeline.formatting import quoted
+from agc_pipeline.formatting import quoted, shortened
 from agc_pipeline.inference import consistency, patches
+from agc_pipeline.inference.checks import Finding
 from agc_pipeline.inference.fit_records import Channel, FitRecord, ModelDescription
 from agc_pipeline.inference.impacts import OTHER, matching_groups
 from agc_pipeline.inference.workspace import validate_schema
@@ -26,8 +27,11 @@ from agc_pipeline.settings import unknown
 Workspace = dict[str, Any]
 
 
-def read(source: WorkspaceInput) -> Workspace:
+def read(source: WorkspaceInput) -> tuple[Workspace, tuple[Finding, ...]]:
     """The workspace, with the signal patched in, and only one measurement.
+
+    Returns:
+        It, and what had to be changed in it.
 
     Raises:
         InputError: if a file is missing or damaged, or a patch does not fit.
@@ -44,7 +48,22 @@ def read(source: WorkspaceInput) -> Workspace:
     parameters = _parameters(content, measurement["config"]["parameters"], source.parameters)
     config = measurement["config"] | {"poi": poi, "parameters": parameters}
     workspace: Workspace = content | {"measurements": [measurement | {"config": config}]}
-    return workspace
+    own = measurement["config"]["poi"]
+    if poi or not own or source.poi is not None:
+        return workspace, ()
+    sizes = consistency.parameter_sizes(content)
+    reason = (
+        f"the measurement names {quoted(own)}, which has {sizes[own]} values"
+        if own in sizes
+        else f"the measurement names an {shortened(str(unknown('parameter', [own], sizes)))}"
+    )
+    finding = Finding(
+        severity="warning",
+        where="parameter of interest",
+        message=f"the fit has none: {reason}",
+        remedy="name one with `input.poi`, or patch the signal in with `input.patch`",
+    )
+    return workspace, (finding,)
 
 
 def _interest(content: Workspace, own: str, source: WorkspaceInput) -> str:

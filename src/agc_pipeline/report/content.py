@@ -48,6 +48,7 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         "fit": run.fit,
         "uncertainty": run.fit.uncertainty_of_poi,
         "checks": run.checks,
+        "lost_in_xml": run.lost_in_xml,
         "yields": yield_rows(analysis, run.fit),
         "windows": {
             title: channel.window for title, channel in run.fit.channels.items() if channel.window

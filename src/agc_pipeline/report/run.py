@@ -44,6 +44,7 @@ class Run:
         histograms: content of ``histograms.root``.
         training: content of ``training.json``; None if no models were trained.
         unpreserved: formats for others that could not be written.
+        lost_in_xml: what the HistFactory XML does not hold.
     """
 
     checks: CheckRecord
@@ -62,6 +63,7 @@ class Run:
     histograms: Mapping[str, hist.Hist] | None = None
     training: TrainingRecord | None = None
     unpreserved: Sequence[Missing] = ()
+    lost_in_xml: Sequence[str] = ()
 
     @property
     def missing(self) -> list[Missing]:

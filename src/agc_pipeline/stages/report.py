@@ -3,7 +3,7 @@
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agc_pipeline import stages
 from agc_pipeline.code import data
@@ -109,6 +109,9 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
     propagated = None
     if options.propagated is not None:
         propagated = fit_records.read(PropagationRecord, options.propagated, workspace)
+    preserved: dict[str, Any] = {"missing": (), "lost_in_xml": ()}
+    if options.preservation is not None:
+        preserved = read_json(options.preservation)
     run = Run(
         checks=fit_records.read(CheckRecord, options.checks, workspace),
         fit=fit_records.read(FitRecord, options.fit, workspace),
@@ -127,11 +130,8 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
         propagated=propagated,
         histograms=None if options.histograms is None else read_root(options.histograms),
         training=None if options.training is None else training_record.read(options.training),
-        unpreserved=()
-        if options.preservation is None
-        else [
-            Missing.model_validate(entry) for entry in read_json(options.preservation)["missing"]
-        ],
+        unpreserved=[Missing.model_validate(entry) for entry in preserved["missing"]],
+        lost_in_xml=preserved["lost_in_xml"],
         performance=None if options.cost is None else performance.read(options.cost),
         findings=examine(
             settings.configuration,

@@ -48,9 +48,9 @@ def run(settings: ReproduceStage, options: ReproduceOptions) -> None:
 
     workspace.quieten()
     source = settings.input
-    content = external.read(source)
+    content, changes = external.read(source)
     workspace.load(content, place=source.path)
-    findings = (*consistency.check(content), *checks.check(content))
+    findings = (*changes, *consistency.check(content), *checks.check(content))
     checks.refuse(findings, place=source.path)
     description = external.describe(content, source.groups)
     about = of_workspace(
