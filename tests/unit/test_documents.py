@@ -59,6 +59,15 @@ def current(source: str, block: str) -> str:
     return definitions(ANALYSIS / file, names.split(", "))
 
 
+def test_every_test_that_a_document_names_is_there() -> None:
+    named: set[tuple[str, str]] = set()
+    for page in (ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")):
+        named |= set(re.findall(r"`(tests/[\w/.]+\.py)(?:::(\w+))?`", page.read_text()))
+    assert len(named) > 40
+    for file, name in named:
+        assert not name or f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
+
+
 def test_the_page_of_the_ttbar_analysis_has_its_code() -> None:
     blocks = BLOCK.findall(PAGE.read_text())
     assert len(blocks) == 8

@@ -1,5 +1,6 @@
 """Atomic writing."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -23,6 +24,27 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         fail()
     assert files.read_json(path) == {"old": 1}
     assert os.listdir(tmp_path) == ["result.json"]  # noqa: PTH208 - hidden files count
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full, which is always full")
+    path = tmp_path / "result.json"
+    with pytest.raises(OSError, match="No space left") as caught, files.atomic_path(path):
+        full.write_text("what is written")
+    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_private_files_are_private_whatever_the_mask(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        files.write_text(tmp_path / "own", "a token", private=True)
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "own").stat().st_mode & 0o777 == 0o600
 
 
 def test_folders_are_made_and_permissions_are_ordinary(tmp_path: Path) -> None:
