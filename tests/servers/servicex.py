@@ -132,6 +132,7 @@ class ServiceX:
         truncate: address to how often its output is still cut off on upload.
         end: status that a request ends in.
         hold: while set, no request gets on.
+        stuck: addresses at which the transformer dies for good.
         errors: part of the path of a call to how often it is still answered with ``error_status``.
         error_status: HTTP status of these answers.
         unauthorized: answer 401 from then on to calls whose path has this in it.
@@ -149,6 +150,7 @@ class ServiceX:
         self.truncate: Counter[str] = Counter()
         self.end = "Complete"
         self.hold = threading.Event()
+        self.stuck: set[str] = set()
         self.errors: Counter[str] = Counter()
         self.error_status = 500
         self.unauthorized: str | None = None
@@ -280,6 +282,9 @@ class ServiceX:
             # The last first: the order of completion is not that of the list.
             for source in reversed(made.body["file-list"]):
                 self._wait()
+                if source in self.stuck:
+                    # The request stays as it is.
+                    return
                 if self.end == "Complete":
                     self._transform(made, source, Path(folder) / "output")
             self._wait()

@@ -1,5 +1,6 @@
 """Delivery by ServiceX: the real client, over HTTP, and a service that does everything wrong."""
 
+import asyncio
 import logging
 import pickle
 import signal
@@ -132,6 +133,29 @@ def configure(*servers: service.ServiceX, token: str = service.REFRESH_TOKEN) ->
     ]
     content = {"api_endpoints": endpoints, "cache_path": str(Path.cwd() / "client-cache")}
     Path("servicex.yaml").write_text(yaml.safe_dump(content))
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes requests late once so many of their files are there; a time would depend on luck."""
+
+    def after(n_files: int, downloads: int = 0) -> None:
+        async def ended(delivery: Any, query: ClientQuery, _: float) -> None:
+            while not delivery.done():
+                status = query.current_status
+                if status is not None and status.files_completed >= n_files:
+                    names = [
+                        getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()
+                    ]
+                    there = len(list(query.download_path.iterdir()))
+                    # The library leaves files open when a download is ended.
+                    if there >= downloads and "download_file" not in names:
+                        return
+                await asyncio.sleep(0.02)
+
+        monkeypatch.setattr(request, "_ended", ended)
+
+    return after
 
 
 def settings(**changes: Any) -> ServiceXSettings:
@@ -545,24 +569,28 @@ def test_a_column_that_the_input_lacks(
 
 
 def test_a_request_that_is_late_is_taken_up_by_the_next_call(
-    server: service.ServiceX, asked: Asked
+    server: service.ServiceX, asked: Asked, late: Callable[..., None]
 ) -> None:
     server.hold.set()
-    error = failed(asked, ServiceError, URLS[0], timeout=0.7)
-    assert "not finished after 0.7 s: Running, 0 of 1 files" in error.problem
+    late(0)
+    error = failed(asked, ServiceError, URLS[0])
+    assert "not finished after 120 s: Running, 0 of 1 files" in error.problem
     assert "keep waiting for the same request" in error.remedy
+    late(9)
     server.hold.clear()
     asked(URLS[0])
     assert len(server.submissions()) == 1
 
 
 def test_a_request_that_the_service_has_forgotten_is_made_anew(
-    server: service.ServiceX, asked: Asked
+    server: service.ServiceX, asked: Asked, late: Callable[..., None]
 ) -> None:
     server.hold.set()
-    failed(asked, ServiceError, URLS[0], timeout=0.7)
+    late(0)
+    failed(asked, ServiceError, URLS[0])
     server.requests.clear()
     server.hold.clear()
+    late(9)
     asked(URLS[0])
     assert len(server.submissions()) == 2
 
@@ -682,8 +710,16 @@ def test_progress_is_told(
     monkeypatch.setattr(request, "_SECONDS_BETWEEN_LINES", 0.02)
     server.fail[URLS[2]] = 1
     server.hold.set()
-    threading.Timer(1.0, server.hold.clear).start()
+
+    def told_to_go_on() -> None:
+        while "Running, 0 of 3 files" not in caplog.text:
+            time.sleep(0.02)
+        server.hold.clear()
+
+    going_on = threading.Thread(target=told_to_go_on)
+    going_on.start()
     asked()
+    going_on.join()
     (request_id, _) = server.requests
     lines = [line for line in caplog.messages if f"ServiceX request {request_id}" in line]
     assert any("Running, 0 of 3 files, 0 B received" in line for line in lines)

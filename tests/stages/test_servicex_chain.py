@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 from test_deliver_histogram_merge import Chain, content
-from test_servicex import N_EVENTS, SECRETS, URLS, configure, fast, inputs, server, settings, store
+from test_servicex import (
+    N_EVENTS,
+    SECRETS,
+    URLS,
+    configure,
+    fast,
+    inputs,
+    late,
+    server,
+    settings,
+    store,
+)
 
 import toy
 import weighted_analysis
@@ -22,7 +33,7 @@ from oracle.strategies import write_nanoaod
 from servers import servicex as service
 from servers.web import WebThread
 
-__all__ = ["fast", "inputs", "server", "store"]
+__all__ = ["fast", "inputs", "late", "server", "store"]
 
 Command = Callable[..., str | None]
 FILES = [{"urls": [url], "n_events": n} for url, n in zip(URLS, N_EVENTS, strict=True)]
@@ -114,6 +125,33 @@ def test_a_wrong_number_of_events_is_an_error(
         (n, n, True) for n in (N_EVENTS[0], N_EVENTS[0], N_EVENTS[2])
     ]
     assert made[1].url == mirror
+
+
+@pytest.mark.parametrize("transport", ["LocalCache", "URLs"])
+def test_a_request_that_is_late_for_good_loses_nothing(
+    server: service.ServiceX,
+    chain: Chain,
+    late: Callable[..., None],
+    expected: dict[str, Any],
+    transport: str,
+) -> None:
+    server.stuck.add(URLS[0])
+    late(2, downloads=2 if transport == "LocalCache" else 0)
+    for _ in range(2):
+        message = ask(chain, FILES, transport=transport, late_runs=2)
+        assert message is not None
+        assert URLS[0] in message
+        assert "2 of 3 files" in message
+        assert "keep waiting for the same request" in message
+        assert len(list((chain.folder / "skims").glob("part*.json"))) == 2
+    # It was one request all the time; the next run makes another, for what is missing.
+    assert server.submissions() == [list(URLS)]
+    server.stuck.clear()
+    late(9)
+    assert ask(chain, FILES, transport=transport, late_runs=2) is None
+    assert server.submissions() == [list(URLS), [URLS[0]]]
+    check_equal(bins(chain), expected)
+    assert not list((chain.folder / "skims").glob(".servicex/*/late.json"))
 
 
 def test_what_nobody_counted_is_told(

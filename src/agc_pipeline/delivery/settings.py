@@ -19,6 +19,8 @@ class ServiceXSettings(Settings):
             has the histogram stage read them there.
         timeout: seconds that one request may take, from submission to the last file.
         attempts: requests in total, each for the files that are still missing.
+        late_runs: runs in which one request may exceed ``timeout``; the next one gives it up, and
+            makes another for the files that are still missing.
     """
 
     endpoint: str | None
@@ -26,6 +28,7 @@ class ServiceXSettings(Settings):
     transport: Literal["LocalCache", "URLs"]
     timeout: Seconds
     attempts: Attempts
+    late_runs: Attempts = 3
 
 
 class DatasetDelivery(Settings):

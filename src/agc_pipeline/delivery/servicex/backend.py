@@ -2,10 +2,13 @@
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from pydantic import PositiveInt
 
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration import ALL_EVENTS
@@ -23,14 +26,18 @@ from agc_pipeline.delivery.servicex.transform import (
 )
 from agc_pipeline.delivery.store import Store
 from agc_pipeline.errors import ConfigurationError, InputError
-from agc_pipeline.files import atomic_path
+from agc_pipeline.files import atomic_path, read_record, write_json
 from agc_pipeline.provenance import digest
 from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.readers.failures import Failure, Undelivered
 from agc_pipeline.readers.opening import check_entries, open_tree
 from agc_pipeline.readers.settings import Format, NetworkSettings
+from agc_pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# In the folder of a request's client.
+_LATE = "late.json"
 
 # For a header that is good to have, where the server may be out of reach.
 _HEADER_SECONDS = 5.0
@@ -74,26 +81,17 @@ def deliver(
         by_url = {file.urls[mirror]: file for file in pending if mirror < len(file.urls)}
         if not by_url:
             return
-        # The same files have the same folder: the request of a killed job is resumed.
-        cache = store.folder / ".servicex" / digest(sorted(by_url))[:12]
-        delivered: Sequence[TransformedFile]
-        remedy, missing = "", {}
-        try:
-            delivered = transform(
-                tuple(by_url),
-                query,
-                kind,
-                job,
-                cache=cache,
-                received=partial(_count, by_url, progress),
-                limits={url: promised(file)[0] for url, file in by_url.items()},
-                network=network,
-            )
-        except IncompleteDeliveryError as error:
-            delivered, missing, remedy = error.delivered, error.missing, error.remedy
+        request = _Request.of(store.folder / ".servicex", by_url, job.late_runs)
+        limits = {url: promised(file)[0] for url, file in by_url.items()}
+        received = partial(_count, by_url, progress)
+        transformed = partial(
+            transform, query=query, kind=kind, settings=job, received=received, limits=limits
+        )
+        delivered, missing, remedy, late = request.run(partial(transformed, network=network))
         counter = _Counter(query, network)
         wrong: dict[str, str] = {}
-        for skim in delivered:
+        # Others were kept when the request was late before.
+        for skim in (skim for skim in delivered if skim.source in by_url):
             file = by_url[skim.source]
             before = counter.count(skim) if skim.before is None else skim.before
             try:
@@ -104,19 +102,80 @@ def deliver(
                 remedy = error.remedy
                 continue
             pending.remove(file)
-            yield file, _stored(skim, file, store, failures[file], before)
-        shutil.rmtree(cache)
-        for url, problem in (missing | wrong).items():
+            yield file, _stored(skim, file, store, failures[file], before, late=late)
+        if not late:
+            shutil.rmtree(request.folder)
+        for url, problem in {**missing, **wrong}.items():
+            if url not in by_url:
+                continue
             file = by_url[url]
             attempts = 1 if url in wrong else job.attempts
             failures[file] += (Failure(url=url, events=None, error=problem, attempts=attempts),)
-            if mirror + 1 >= len(file.urls):
+            # A file that is being made is not asked for elsewhere.
+            if late or mirror + 1 >= len(file.urls):
                 pending.remove(file)
                 yield file, _undelivered(file, failures[file], remedy)
 
 
 def _count(by_url: Mapping[str, InputFile], progress: Progress, skim: TransformedFile) -> None:
-    progress.finish(promised(by_url[skim.source])[0] or 0, skim.size)
+    if skim.source in by_url:
+        progress.finish(promised(by_url[skim.source])[0] or 0, skim.size)
+
+
+class _LateRecord(Settings):
+    """What is written of a late request."""
+
+    urls: tuple[str, ...]
+    runs: PositiveInt
+
+
+class _Request(NamedTuple):
+    """A request, perhaps of an earlier run.
+
+    Attributes:
+        folder: of the client.
+        urls: its inputs.
+        runs: in which it was not finished in time.
+    """
+
+    folder: Path
+    urls: tuple[str, ...]
+    runs: int
+
+    @classmethod
+    def of(cls, folder: Path, urls: Iterable[str], most: int) -> "_Request":
+        """The late request that is making some files, or a new one.
+
+        Args:
+            folder: of all requests.
+            urls: of the files.
+            most: runs in which a request may be late; then it is given up.
+        """
+        wanted = sorted(urls)
+        for path in sorted(folder.glob(f"*/{_LATE}")):
+            record = read_record(_LateRecord, path, "the record of a late request")
+            if not set(wanted) <= set(record.urls):
+                continue
+            if record.runs < most:
+                return cls(path.parent, record.urls, record.runs)
+            log.warning("a ServiceX request was late in %d runs and is given up", record.runs)
+            shutil.rmtree(path.parent)
+        # The same files have the same folder: the request of a killed job is resumed.
+        return cls(folder / digest(wanted)[:12], tuple(wanted), 0)
+
+    def run(
+        self, call: Callable[..., Sequence[TransformedFile]]
+    ) -> tuple[Sequence[TransformedFile], Mapping[str, str], str, bool]:
+        """Delivered files, the reason for each missing one, the remedy, and whether it is late."""
+        try:
+            return call(self.urls, cache=self.folder), {}, "", False
+        except IncompleteDeliveryError as error:
+            if error.late:
+                record = {"urls": error.late, "runs": self.runs + 1}
+                write_json(self.folder / _LATE, record)
+                if not error.delivered:
+                    raise
+            return error.delivered, error.missing, error.remedy, bool(error.late)
 
 
 class _Counter:
@@ -150,12 +209,18 @@ def _stored(
     store: Store,
     failures: tuple[Failure, ...],
     before: int | None,
+    *,
+    late: bool,
 ) -> Delivered:
-    """The entry of a file, which is moved from the client's cache to the other skims."""
+    """The entry of a file, which is moved, or copied, from the client's cache to the skims."""
     location = skim.location
     if "://" not in location:
         with atomic_path(store.path(file)) as temporary:
-            Path(location).replace(temporary)
+            # The client fetches anew what it does not find when it resumes a request.
+            if late:
+                shutil.copyfile(location, temporary)
+            else:
+                Path(location).replace(temporary)
         location = str(store.path(file))
     n_events = promised(file)[0] if before is None else before
     if n_events is None:

@@ -71,11 +71,16 @@ async def _supervised(coroutine: Coroutine[Any, Any, Result]) -> Result:
     try:
         return await coroutine
     finally:
-        # The client swallows a single cancellation in several places, and goes on.
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=0.2)
+        await end_tasks()
+
+
+async def end_tasks() -> None:
+    """End everything that the client does besides this task."""
+    # It swallows a single cancellation in several places, and goes on.
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=0.2)
 
 
 def _ignore(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:

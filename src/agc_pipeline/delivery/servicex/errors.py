@@ -43,6 +43,13 @@ CLIENT_ERRORS = (
 _RETRY_LATER = "try again later; the state of the service is on its web page"
 
 
+LATE_REMEDY = "run again to keep waiting for the same request, or raise `delivery.servicex.timeout`"
+
+
+class LateRequestError(ServiceError):
+    """A request is not finished in time; it goes on at the service."""
+
+
 class InterruptedRequestError(ServiceError):
     """A request failed, but another one may succeed."""
 
@@ -150,9 +157,7 @@ def timeout_error(
             f"request {query.request_id} is not finished after {timeout:g} s: "
             f"{status.status.value}, {status.files_completed} of {n_files} files"
         )
-        remedy = (
-            "run again to keep waiting for the same request, or raise `delivery.servicex.timeout`"
-        )
+        return LateRequestError(problem, place=endpoint.place, remedy=LATE_REMEDY)
     return ServiceError(problem, place=endpoint.place, remedy=remedy)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from servicex.dataset_identifier import FileListDataset
 from servicex.minio_adapter import init_s3_config
@@ -50,11 +50,13 @@ class RequestResult(NamedTuple):
         transformer: server and software that wrote the files.
         outputs: paths or presigned addresses, in the order of completion.
         problem: why files may be missing; None if the service reports nothing.
+        late: the request goes on at the service; these are the files that it has so far.
     """
 
     transformer: Transformer
     outputs: tuple[str, ...]
     problem: str | None
+    late: bool = False
 
 
 def run_request(
@@ -153,10 +155,16 @@ async def _result(
     deliver = query.as_files_async if local else query.as_signed_urls_async
     delivery = asyncio.ensure_future(deliver(display_progress=False))
     progress = asyncio.ensure_future(_log_progress(query, n_files))
-    await asyncio.wait({delivery}, timeout=settings.timeout)
+    await _ended(delivery, query, settings.timeout)
     progress.cancel()
     if not delivery.done():
-        raise timeout_error(query, n_files, settings.timeout, endpoint)
+        late = timeout_error(query, n_files, settings.timeout, endpoint)
+        status = query.current_status
+        if status is None or status.files_completed == 0:
+            raise late
+        so_far = await _outputs(query, local=local)
+        transformer = await _transformer(service, status, settings, endpoint)
+        return RequestResult(transformer, so_far, late.problem, late=True)
     error = delivery.exception()
     status = query.current_status
     if status is not None:
@@ -183,6 +191,28 @@ async def _result(
     outputs = sorted(map(str, query.download_path.iterdir()))
     transformer = await _transformer(service, status, settings, endpoint)
     return RequestResult(transformer, tuple(outputs), failure.problem)
+
+
+async def _ended(
+    delivery: "asyncio.Future[Any]",
+    query: ClientQuery,  # noqa: ARG001 - what it is that ends
+    seconds: float,
+) -> None:
+    """Wait for a delivery until it has ended, or is late."""
+    await asyncio.wait({delivery}, timeout=seconds)
+
+
+async def _outputs(query: ClientQuery, *, local: bool) -> tuple[str, ...]:
+    """What a request that is not finished has given so far: paths or presigned addresses."""
+    # What is being downloaded is begun anew.
+    await client.end_tasks()
+    store, folder = query.minio, query.download_path
+    files = await store.list_bucket()
+    if not local:
+        return tuple([await store.get_signed_url(file.filename) for file in files])
+    short = query.configuration.shortened_downloaded_filename
+    paths = [await store.download_file(file.filename, folder, short, file.size) for file in files]
+    return tuple(map(str, paths))
 
 
 async def _status(service: ServiceXClient, request_id: str, endpoint: Endpoint) -> TransformStatus:

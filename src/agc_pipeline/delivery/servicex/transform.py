@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,11 @@ from agc_pipeline.declaration.query import Query
 from agc_pipeline.delivery.manifest import Transformer
 from agc_pipeline.delivery.servicex.addresses import Address, object_of
 from agc_pipeline.delivery.servicex.configuration import Endpoint, required
-from agc_pipeline.delivery.servicex.errors import InterruptedRequestError
+from agc_pipeline.delivery.servicex.errors import (
+    LATE_REMEDY,
+    InterruptedRequestError,
+    LateRequestError,
+)
 from agc_pipeline.delivery.servicex.outputs import check_sources, inspect, match
 from agc_pipeline.delivery.servicex.request import RequestResult, forget, run_request
 from agc_pipeline.delivery.settings import ServiceXSettings
@@ -57,6 +62,7 @@ class IncompleteDeliveryError(ServiceError):
         remedy: what to do.
         delivered: the other files, checked.
         missing: source to reason.
+        late: inputs of the request that is late, and goes on at the service; none if it ended.
     """
 
     def __init__(
@@ -67,13 +73,23 @@ class IncompleteDeliveryError(ServiceError):
         remedy: str,
         delivered: Sequence[TransformedFile] = (),
         missing: Mapping[str, str] | None = None,
+        late: Sequence[str] = (),
     ) -> None:
         super().__init__(problem, place=place, remedy=remedy)
         self.delivered = tuple(delivered)
         self.missing = dict(missing or {})
+        self.late = tuple(late)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild, (self.problem, self.place, self.remedy, self.delivered, self.missing))
+        rebuild = partial(
+            IncompleteDeliveryError,
+            place=self.place,
+            remedy=self.remedy,
+            delivered=self.delivered,
+            missing=self.missing,
+            late=self.late,
+        )
+        return (rebuild, (self.problem,))
 
 
 class _Job(NamedTuple):
@@ -137,8 +153,11 @@ def transform(
     missing = dict.fromkeys(urls, "not requested")
     problems: dict[str, list[str]] = {url: [] for url in urls}
     for attempt in range(1, settings.attempts + 1):
+        sources = tuple(missing)
         try:
-            files, missing = _request(tuple(missing), job)
+            files, missing, late = _request(sources, job)
+        except LateRequestError as error:
+            raise _with_files(error, delivered, missing, late=sources) from None
         except PipelineError as error:
             if not isinstance(error, InterruptedRequestError) or attempt == settings.attempts:
                 raise _with_files(error, delivered, missing) from None
@@ -148,6 +167,9 @@ def transform(
                 delivered[source] = file.model_copy(update={"problems": tuple(problems[source])})
             if not missing:
                 return tuple(delivered[url] for url in urls)
+            if late is not None:
+                overdue = LateRequestError(late, place=endpoint.place, remedy=LATE_REMEDY)
+                raise _with_files(overdue, delivered, missing, late=sources)
             if attempt < settings.attempts:
                 log.warning("requesting again: %s", _listed(missing))
             for source, problem in missing.items():
@@ -166,8 +188,12 @@ def transform(
 
 def _request(
     sources: Sequence[str], job: _Job
-) -> tuple[dict[str, TransformedFile], dict[str, str]]:
-    """Make one request; returns the delivered files, and the reason for each missing one."""
+) -> tuple[dict[str, TransformedFile], dict[str, str], str | None]:
+    """Make one request.
+
+    Returns:
+        The delivered files, the reason for each missing one, and what is late, if it is.
+    """
     result = run_request(
         sources,
         job.query,
@@ -189,10 +215,10 @@ def _request(
             del missing[source]
             files[source] = file
             job.received(file)
-    if missing:
+    if missing and not result.late:
         # Otherwise the client would return the same files again.
         forget(request_id, job.endpoint, job.cache)
-    return files, missing
+    return files, missing, result.problem if result.late else None
 
 
 def _matched(result: RequestResult, sources: Sequence[str], job: _Job) -> dict[str, str]:
@@ -235,10 +261,13 @@ def _checked(source: str, output: str, transformer: Transformer, job: _Job) -> T
 
 
 def _with_files(
-    error: PipelineError, delivered: Mapping[str, TransformedFile], missing: Mapping[str, str]
+    error: PipelineError,
+    delivered: Mapping[str, TransformedFile],
+    missing: Mapping[str, str],
+    late: Sequence[str] = (),
 ) -> PipelineError:
-    """The error, with the files that an earlier request delivered."""
-    if not delivered:
+    """The error, with the files that a request delivered before it."""
+    if not delivered and not late:
         return error
     return IncompleteDeliveryError(
         f"{len(missing)} files were not delivered: {error.problem}",
@@ -246,20 +275,9 @@ def _with_files(
         remedy=error.remedy,
         delivered=tuple(delivered.values()),
         missing=dict.fromkeys(missing, error.problem),
+        late=late,
     )
 
 
 def _listed(missing: Mapping[str, str]) -> str:
     return "; ".join(f"{source} ({reason})" for source, reason in missing.items())
-
-
-def _rebuild(
-    problem: str,
-    place: str,
-    remedy: str,
-    delivered: tuple[TransformedFile, ...],
-    missing: dict[str, str],
-) -> IncompleteDeliveryError:
-    return IncompleteDeliveryError(
-        problem, place=place, remedy=remedy, delivered=delivered, missing=missing
-    )
