@@ -165,7 +165,7 @@ def test_a_wrong_matrix_is_told(changes: dict[str, Any], message: str, tmp_path:
     path.write_text(yaml.safe_dump(values | changes))
     with pytest.raises(ConfigurationError, match=re.escape(message)) as error:
         settings.read(path)
-    assert error.value.place == str(path)
+    assert error.value.place.startswith(str(path))
 
 
 def test_a_missing_matrix_is_told(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def run_pipeline(job: CellJob, record: CellRecord, place: Place) -> CellRecord:
         return record.model_copy(update={"steps": (*record.steps, problem)})
     values = place.folder / "configuration.yaml"
     content = job.configuration | {"results": str(place.results)}
-    write_text(values, yaml.safe_dump(content, sort_keys=False))
+    write_text(values, yaml.safe_dump(content, sort_keys=False), private=True)
     pipeline = Step(name="run", log=str(place.folder / "run.log"))
     command = [place.interpreter, "-m", "snakemake", "--snakefile", job.snakefile]
     command += ["--workflow-profile", "none", "--cores", "1", "--scheduler", "greedy"]

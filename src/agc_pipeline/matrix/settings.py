@@ -4,7 +4,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
     Field,
     NonNegativeFloat,
@@ -14,6 +13,7 @@ from pydantic import (
     ValidationError,
 )
 
+from agc_pipeline import layers
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import AtMost, Seconds, Seed, Settings, explain
 
@@ -184,24 +184,13 @@ def read(path: Path) -> MatrixSettings:
     Raises:
         ConfigurationError: if the file is missing, is not YAML, or is no matrix.
     """
+    values = layers.Values(layers.read(path))
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"cannot read the matrix: {error.strerror}",
-            place=str(path),
-            remedy="correct `matrix`, the path of the file",
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(
-            f"not valid YAML: {' '.join(str(error).split())}",
-            place=str(path),
-            remedy="correct the file",
-        ) from error
-    try:
-        settings = MatrixSettings.model_validate(content)
+        settings = MatrixSettings.model_validate(values)
     except ValidationError as error:
-        raise explain(error, MatrixSettings, place=str(path)) from error
+        raise explain(
+            error, MatrixSettings, place=str(path), values=values, origin=values.origin
+        ) from error
     problem = _unknown_name(settings)
     if problem is not None:
         raise ConfigurationError(problem, place=str(path), remedy="correct the name, or define it")
