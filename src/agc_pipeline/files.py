@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.formatting import quoted
+from agc_pipeline.provenance import digest
 
 Record = TypeVar("Record", bound=BaseModel)
+
+# Key of the digest of a record, of all that stands in it beside the digest.
+_DIGEST = "content"
 
 
 @contextmanager
@@ -68,17 +72,43 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as indented JSON with a stable layout, atomically.
 
+    What has its provenance is a record, and written with its digest, see ``write_record``.
+
     Raises:
         ValueError: for NaN or infinity, which JSON does not have.
     """
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    if isinstance(content, Mapping) and "provenance" in content:
+        write_record(path, content)
+    else:
+        write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_record(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object with a digest of it, by which its reader notices any change.
+
+    Raises:
+        ValueError: for NaN or infinity, which JSON does not have.
+    """
+    # As its reader will have it: tuples are lists, and all keys are text.
+    plain = json.loads(json.dumps(content, allow_nan=False))
+    place = _place(plain)
+    place.pop(_DIGEST, None)
+    place[_DIGEST] = digest(plain)
+    write_text(path, json.dumps(plain, indent=1) + "\n")
+
+
+def _place(record: dict[str, Any]) -> dict[str, Any]:
+    """Where the digest of a record stands: in its provenance, if it has one."""
+    inside = record.get("provenance")
+    return inside if isinstance(inside, dict) else record
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file; a record without its digest.
 
     Raises:
-        InputError: if the file is missing or not JSON, or cannot be read in one way only.
+        InputError: if the file is missing or not JSON, cannot be read in one way only, or is not
+            as it was written.
     """
     try:
         content = path.read_bytes()
@@ -94,7 +124,16 @@ def read_json(path: Path) -> Any:
             place=str(path),
             remedy="give a file, and check its permissions",
         ) from error
-    return parse_json(content, place=str(path))
+    parsed = parse_json(content, place=str(path))
+    if isinstance(parsed, dict) and _DIGEST in (place := _place(parsed)):
+        stated = place.pop(_DIGEST)
+        if stated != digest(parsed):
+            raise InputError(
+                "the record was damaged or edited: its content does not have its digest",
+                place=str(path),
+                remedy="delete it and run again: its rule writes it anew",
+            )
+    return parsed
 
 
 def parse_json(content: bytes | str, *, place: str) -> Any:

@@ -1,16 +1,38 @@
 """Histograms as files: the ROOT file that leaves the histogram stage, and JSON between its jobs."""
 
+import hashlib
 import json
+import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import hist
+import numpy as np
 import uhi.io.json
 import uproot
 
 from agc_pipeline.errors import InputError
 from agc_pipeline.files import atomic_path
+
+_DIGEST = "digest"
+# What uproot raises for damaged files: it believes what it reads, and trips over it.
+_DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    NotImplementedError,
+    RecursionError,
+    MemoryError,
+    OSError,
+    struct.error,
+    zlib.error,
+    uproot.DeserializationError,
+)
 
 
 def write_root(path: Path, histograms: Mapping[str, hist.Hist], **records: Any) -> None:
@@ -19,9 +41,12 @@ def write_root(path: Path, histograms: Mapping[str, hist.Hist], **records: Any) 
     Args:
         path: the ROOT file.
         histograms: name to a one-dimensional histogram with ``Weight`` storage.
-        records: kept in the file as strings of JSON, e.g. ``provenance`` and ``closure``.
+        records: kept in the file as strings of JSON, e.g. ``provenance`` and ``closure``. Another
+            string, ``digest``, is that of all histograms.
     """
     with atomic_path(path) as temporary, uproot.recreate(temporary) as file:
+        # First, so that it is there where the list of what is in the file ends early.
+        file[_DIGEST] = _digest(histograms)
         for name, histogram in histograms.items():
             file[name] = histogram
         for name, record in records.items():
@@ -32,22 +57,46 @@ def read_root(path: Path) -> dict[str, hist.Hist]:
     """Read all histograms of a ROOT file, with ``Weight`` storage.
 
     Raises:
-        InputError: if the file is missing or not a ROOT file.
+        InputError: if the file is missing or not a ROOT file, or if its histograms are not those
+            that were written.
     """
     try:
         with uproot.open(path) as file:
-            return {
+            named = {
                 name: file[name].to_hist()
                 for name in file.keys(cycle=False, filter_classname="TH1*")
             }
+            names = file.keys(cycle=False)
+            stated = str(file[_DIGEST]) if _DIGEST in names else None
     except FileNotFoundError:
         raise InputError(
             "file not found", place=str(path), remedy="run the rule `merge` to make it"
         ) from None
-    except (ValueError, uproot.DeserializationError) as error:
+    except _DAMAGE as error:
         raise InputError(
-            f"not a readable ROOT file: {error}", place=str(path), remedy="delete it and run again"
+            f"not a readable ROOT file: {type(error).__name__}: {str(error)[:200]}",
+            place=str(path),
+            remedy="delete it and run again",
         ) from error
+    # Files of others have none.
+    if (stated or "provenance" in names) and stated != _digest(named):
+        raise InputError(
+            "the histograms are not those that were written: the file was damaged or edited",
+            place=str(path),
+            remedy="delete it and run again",
+        )
+    return named
+
+
+def _digest(histograms: Mapping[str, hist.Hist]) -> str:
+    """SHA-256 of names, edges, contents and variances, in order."""
+    total = hashlib.sha256()
+    for name, histogram in histograms.items():
+        view = histogram.view(flow=True)
+        total.update(name.encode() + b"\0")
+        for values in (histogram.axes[0].edges, view["value"], view["variance"]):
+            total.update(np.ascontiguousarray(values, np.float64).tobytes())
+    return total.hexdigest()
 
 
 def to_json(histogram: hist.Hist) -> Any:

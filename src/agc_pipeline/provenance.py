@@ -15,7 +15,8 @@ class Provenance(TypedDict):
     """Record in every output.
 
     ``settings`` is the SHA-256 of the canonical JSON of the settings of the stage,
-    ``inputs`` maps each input file to the SHA-256 of its bytes.
+    ``inputs`` maps each input file to the SHA-256 of its bytes. In a JSON file there is also
+    ``content``, that of all that the file holds beside it, see ``files.write_record``.
     """
 
     stage: str

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agc_pipeline.files import read_json, write_json
 from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.stages import (
     fit,
@@ -193,7 +194,7 @@ def _training(path: Path) -> Path:
 
 def _make_partial(path: Path) -> None:
     """Turn the closure into that of a partial run on other events than the published ones."""
-    closure = json.loads(path.read_text())
+    closure = read_json(path)
     closure["partial"] = True
     dataset = closure["datasets"]["wjets__nominal"]
     dataset["events_processed"] = dataset["events_expected"] // 2
@@ -204,7 +205,7 @@ def _make_partial(path: Path) -> None:
     ]
     dataset["left_out"] = [f"{HOSTILE}.2: OSError: <b>truncated</b>"]
     dataset["not_checked"] = [HOSTILE]
-    path.write_text(json.dumps(closure))
+    write_json(path, closure)
 
 
 def test_html_is_well_formed(made: Page) -> None:
@@ -308,7 +309,7 @@ def test_log_is_short(made: Page) -> None:
 def test_fit_of_another_workspace_is_refused(made: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     record = made.fit | {"workspace_digest": "0" * 64}
     other = made.folder / "other.json"
-    other.write_text(json.dumps(record))
+    write_json(other, record)
     monkeypatch.setattr(
         sys,
         "argv",

@@ -48,6 +48,39 @@ def event_weight(batch: Batch, xsec_pb: float | None, luminosity_per_pb: float) 
     return xsec_pb * luminosity_per_pb / generated
 
 
+def check_sums(analysis: Analysis, batch: Batch, *, blinded: bool = False) -> None:
+    """Compare the contents of all bins of a region with the events that were selected there.
+
+    Only where every event counts as 1 and is of one process: elsewhere they are not the same.
+
+    Args:
+        analysis: its regions.
+        batch: all files of a dataset.
+        blinded: whether data in blinded windows are left out.
+
+    Raises:
+        ClosureError: naming the region and both numbers.
+    """
+    dataset = analysis.dataset(batch.dataset)
+    parted = any(entry.mask is not None or entry.weight is not None for entry in dataset.filled)
+    if dataset.kind == "simulation" and (parted or analysis.weight is not None):
+        return
+    for process, regions in batch.histograms.items():
+        for region in analysis.regions:
+            hidden = blinded and dataset.kind == "data" and region.blinded is not None
+            if hidden or region.name not in regions or region.name not in batch.cutflow:
+                continue
+            (contents, variances) = _rows(regions[region.name], 1.0)[dataset.variation]
+            selected = batch.cutflow[region.name]
+            if not contents.sum() == variances.sum() == selected:
+                raise ClosureError(
+                    f"the histogram of {process} in {region.name} has {contents.sum():.17g} events "
+                    f"(squared weights {variances.sum():.17g}), and {selected} were selected",
+                    place=f"dataset {batch.dataset}",
+                    remedy="delete its folder in `histograms/` of the results and run again",
+                )
+
+
 def models(batches: Sequence[Batch]) -> str | None:
     """Digest of the models of learned observables; None if there are none.
 

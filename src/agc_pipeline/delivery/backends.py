@@ -15,7 +15,7 @@ from agc_pipeline.delivery.outcome import Outcome, Results, entry, promised
 from agc_pipeline.delivery.preselected import SkimContent, compare_counters, open_input
 from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.delivery.skim import write_skim
-from agc_pipeline.delivery.store import Store
+from agc_pipeline.delivery.store import Store, with_digest
 from agc_pipeline.errors import InputError
 from agc_pipeline.readers.opening import check_entries, check_uuid, identity
 from agc_pipeline.readers.settings import ReadingSettings
@@ -86,9 +86,9 @@ def deliver(
                 log.warning("not delivered: %s", result)
                 problems[file] = result
                 continue
+            delivered[file] = result if store is None else with_digest(result)
             if store is not None:
-                store.keep(file, result)
-            delivered[file] = result
+                store.keep(file, delivered[file])
         missing = _outdated(delivered, since=missing)
         if missing:
             log.info("the service changed: %d files of before are asked for again", len(missing))

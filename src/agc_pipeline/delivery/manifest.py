@@ -1,8 +1,9 @@
 """The manifest of a delivery: what was asked for, what is there, and what made it."""
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import FiniteFloat, NonNegativeInt
+from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from agc_pipeline.delivery.settings import Backend
 from agc_pipeline.files import read_record, write_json
@@ -47,6 +48,7 @@ class Delivered(Settings):
         source: address that stands for the file in configuration and errors.
         path: what the histogram stage reads; None if the file failed.
         size: of ``path`` in bytes, where it is known.
+        digest: of the bytes of ``path``, if that is a skim on this machine.
         url: the mirror that gave the file.
         mirrors: where the file can be had if ``path`` is an address that fails.
         identity: of the input file; None where a service read it.
@@ -66,6 +68,7 @@ class Delivered(Settings):
     source: str
     path: str | None
     size: NonNegativeInt | None
+    digest: str | None = None
     url: str | None = None
     mirrors: tuple[str, ...] = ()
     identity: Identity | None = None
@@ -88,6 +91,7 @@ class Manifest(Settings):
     Attributes:
         format: of the skims; None without skims.
         selection: digest of the selection that the skims are made for; None without skims.
+        settings: of the job, with which skims that are lost are delivered again.
     """
 
     dataset: str
@@ -95,6 +99,7 @@ class Manifest(Settings):
     format: Format | None
     selection: str | None
     files: tuple[Delivered, ...]
+    settings: dict[str, Any] = Field(default_factory=dict)
     provenance: Provenance
 
 

@@ -26,6 +26,7 @@ from agc_pipeline.readers.opening import (
     READ_ERRORS,
     bytes_read,
     entry_ranges,
+    only_reading,
     open_tree,
     present_branches,
     unreadable,
@@ -211,7 +212,8 @@ class _RangeReader:
 
     def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
         layout = self._content.layout
-        arrays = self._tree.arrays(self._names, entry_start=start, entry_stop=stop)
+        with only_reading():
+            arrays = self._tree.arrays(self._names, entry_start=start, entry_stop=stop)
         columns = ArrayColumns(arrays, layout, first=start)
         columns.compare_lists(self._content.columns)
         view: Any = columns

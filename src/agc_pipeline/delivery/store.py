@@ -6,24 +6,29 @@ find out.
 """
 
 import glob
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
+
+import xxhash
 
 from agc_pipeline.code import sources
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.preselected import SkimContent
-from agc_pipeline.files import read_record, write_json
+from agc_pipeline.files import read_record, write_record
 from agc_pipeline.provenance import digest, file_digest
 
 # Versions of these can change what a skim holds.
 _PACKAGES = ("awkward", "numpy", "pyarrow", "uproot")
 
 _DIGITS = 12
+# Bytes that are read at a time: they stay in the cache of the processor.
+_BLOCK = 2**18
 _SUFFIXES = {"ttree": ".root", "rntuple": ".root", "parquet": ".parquet"}
 
 
@@ -58,7 +63,7 @@ class Store:
 
     def keep(self, file: InputFile, entry: Delivered) -> None:
         """Record that a skim is complete, and drop those of the same file that it replaces."""
-        write_json(self._record(file), entry.model_dump())
+        write_record(self._record(file), entry.model_dump())
         # What a killed job left has a dot in front.
         for name in (_stem(file), f".{_stem(file)}"):
             for older in self.folder.glob(f"{glob.escape(name)}.*"):
@@ -115,6 +120,44 @@ def _identity(file: InputFile) -> dict[str, Any]:
         status = Path(file.source).stat()
         identity |= {"size": status.st_size, "modified": status.st_mtime_ns}
     return identity
+
+
+def with_digest(entry: Delivered) -> Delivered:
+    """The entry of a skim that was just written, with the digest of its bytes."""
+    if entry.path is None or "://" in entry.path:
+        return entry
+    return entry.model_copy(update={"digest": _digest(Path(entry.path))})
+
+
+def faults(entries: Sequence[Delivered], threads: int) -> dict[str, str]:
+    """What is wrong with skims on this machine: by path, that it is missing, or damaged.
+
+    Args:
+        entries: of a manifest.
+        threads: that read them.
+    """
+    skims = [entry for entry in entries if entry.path is not None and entry.digest is not None]
+    with ThreadPoolExecutor(threads) as pool:
+        found = zip(skims, pool.map(_fault, skims), strict=True)
+        return {str(entry.path): fault for entry, fault in found if fault is not None}
+
+
+def _fault(entry: Delivered) -> str | None:
+    path = Path(str(entry.path))
+    try:
+        intact = path.stat().st_size == entry.size and _digest(path) == entry.digest
+    except FileNotFoundError:
+        return "file not found"
+    return None if intact else "the skim is damaged: it does not have its digest"
+
+
+def _digest(path: Path) -> str:
+    """XXH3 of the bytes of a file: faster than they come from the disk."""
+    total = xxhash.xxh3_128()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            total.update(block)
+    return total.hexdigest()
 
 
 def _intact(location: str, size: int | None) -> bool:

@@ -16,10 +16,10 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
-from agc_pipeline.files import read_record, write_json
+from agc_pipeline.files import read_record, write_record
 from agc_pipeline.readers import parquet
 from agc_pipeline.readers.file_header import HEADER_BYTES, file_uuid
-from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
+from agc_pipeline.readers.opening import DAMAGE, open_tree, unreadable
 from agc_pipeline.readers.root_format import BranchMetadata, baskets_of
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.settings import Settings
@@ -74,7 +74,7 @@ def cached(path: str, names: Sequence[str], cache: Path | None) -> FileMetadata 
 def keep(metadata: FileMetadata, cache: Path | None) -> None:
     """Put the metadata of a local file into the cache."""
     if cache is not None and metadata.identity is not None:
-        write_json(_record(metadata.path, cache), metadata.model_dump())
+        write_record(_record(metadata.path, cache), metadata.model_dump())
 
 
 def read(
@@ -120,7 +120,7 @@ def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
             edges=_edges(tree, opened),
             branches=None if identity is None else _complete(branches),
         )
-    except READ_ERRORS as error:
+    except DAMAGE as error:
         raise unreadable(path, error) from error
 
 

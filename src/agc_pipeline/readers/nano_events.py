@@ -10,6 +10,7 @@ from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers.arrays import grouped
 from agc_pipeline.readers.columns import ListLengths
+from agc_pipeline.readers.opening import only_reading
 
 
 class NanoAOD(NanoAODSchema):
@@ -81,14 +82,12 @@ def of_parquet(
 def _events(
     factory: Any, columns: Columns, layout: Layout, entries: tuple[int, int], *, flat: bool
 ) -> Any:
-    if flat:
-        return factory.events()
-    _compare_lists(factory, columns, layout, entries)
+    _check_columns(factory, columns, layout, entries)
     events = factory.events()
-    return events if layout.counters else grouped(events, columns, layout)
+    return events if flat or layout.counters else grouped(events, columns, layout)
 
 
-def _compare_lists(
+def _check_columns(
     factory: Any, columns: Columns, layout: Layout, entries: tuple[int, int]
 ) -> None:
     """Let the columns of a collection, and its counter, be compared when they are read.
@@ -108,7 +107,8 @@ def _compare_lists(
     extract = mapping.extract_column
 
     def compared(handle: Any, *arguments: Any, **options: Any) -> Any:
-        values = extract(handle, *arguments, **options)
+        with only_reading():
+            values = extract(handle, *arguments, **options)
         name = getattr(handle, "column", None) or handle.name
         if name in counters:
             lengths.compare(counters[name], name, ak.to_numpy(values))

@@ -6,7 +6,7 @@ import struct
 import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from operator import gt
 from typing import Any
 
@@ -58,6 +58,20 @@ READ_ERRORS = (
     aiohttp.ClientError,
 )
 
+# What uproot raises beside these for damaged files: it believes what it reads, and trips over it.
+# Caught only where nothing but reading is done.
+DAMAGE = (
+    *READ_ERRORS,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    NotImplementedError,
+    RecursionError,
+    MemoryError,
+)
+
 # TTree and TNtuple, and RNTuple.
 _TREES = (uproot.behaviors.TBranch.HasBranches, uproot.behaviors.RNTuple.HasFields)
 
@@ -70,6 +84,17 @@ _NOT_FOUND = {404, 410, 3011}
 _HTML = re.compile(r"first four bytes are b'\s*<(?:!d|!D|ht|HT)")
 _LATER = "try again later, or "
 _OTHER_MIRROR = "use another mirror (`input.mirror_order`)"
+
+
+@contextmanager
+def only_reading() -> Iterator[None]:
+    """A block that does nothing but read: what a damaged file makes of it is a ``ValueError``."""
+    try:
+        yield
+    except READ_ERRORS:
+        raise
+    except DAMAGE as error:
+        raise ValueError(one_line(error)) from error
 
 
 def present_branches(tree: Any, columns: Columns, layout: Layout) -> list[str]:
@@ -125,7 +150,7 @@ def open_tree(
                     remedy="give a file of the layout that the analysis declares",
                 )
             present = set(opened.keys())
-        except READ_ERRORS as error:
+        except DAMAGE as error:
             raise unreadable(url, error) from error
         # RNTuple may keep a collection's size in the collection itself: no counter is needed.
         missing = [
@@ -141,7 +166,7 @@ def open_tree(
             )
         try:
             check_branches(opened, present_branches(opened, columns, layout))
-        except READ_ERRORS as error:
+        except DAMAGE as error:
             raise unreadable(url, error) from error
         # Whoever gets the tree closes the file.
         open_files.pop_all()

@@ -16,6 +16,7 @@ from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers.arrays import collection
 from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.columns import Array, Collection, ListLengths
+from agc_pipeline.readers.opening import only_reading
 
 
 class Timed:
@@ -97,12 +98,13 @@ class RangeColumns:
         first = int(self._edges[0])
         start, stop = first + start, first + stop
         requested = self._tree.file.source.num_requested_bytes
-        arrays = self._tree.arrays(
-            list(names),
-            entry_start=start,
-            entry_stop=stop,
-            decompression_executor=Timed(self.clock, "decompress"),
-        )
+        with only_reading():
+            arrays = self._tree.arrays(
+                list(names),
+                entry_start=start,
+                entry_stop=stop,
+                decompression_executor=Timed(self.clock, "decompress"),
+            )
         self.clock.bytes += stored_bytes(self._tree, names, start, stop) or (
             self._tree.file.source.num_requested_bytes - requested
         )

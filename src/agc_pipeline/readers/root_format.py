@@ -28,6 +28,8 @@ header of a tree    ``TObjArray``, ``TObject``, ``TNamed`` and        uproot rea
                     ``TBufferFile::ReadObjectAny``: byte counts,      branches
                     tags of classes and objects, name of a
                     ``TBranch``; ``custom_classes`` of uproot 5
+page of an RNTuple  XXH3 behind it, as its description says;          pages are not compared with
+                    ``read_page`` of uproot's model                   their checksum
 uproot's codecs and ``uproot.compression._decompress_ZLIB`` (_LZMA,   uproot keeps its own: slower,
 reading of headers  _LZ4, _ZSTD), ``model.classname_regularize``,     not bounded, and the same
                     ``Cursor.classname`` as in release 5.7            values
@@ -80,6 +82,9 @@ _COUNTER = re.compile(r"\[([A-Za-z_]\w*)\]")
 _MAP_OFFSET = 2
 _NAMED = struct.Struct(">4x2x4x2xH4xI")
 _HAS_COUNT, _IS_REFERENCED, _REFERENCE, _LONG = 1 << 14, 1 << 4, 2, 255
+# What stands behind a page of an RNTuple, and what uproot's function that reads one takes.
+_PAGE_CHECKSUM = struct.Struct("<Q")
+_PAGE = ("col_idx", "page_idx", "field_metadata")
 # Longer than nearly all names of classes, in bytes.
 _CLASS_NAME = 256
 
@@ -382,6 +387,9 @@ def speed_up_uproot() -> None:
         codec = getattr(compression, f"_decompress_{name}", None)
         if hasattr(codec, "decompress"):
             setattr(compression, f"_decompress_{name}", _Codec(codec, decompress))
+    pages: Any = getattr(uproot.models.RNTuple, "Model_ROOT_3a3a_RNTuple", None)
+    if _takes(pages, "read_page", "self", "destination", "cluster_idx", *_PAGE):
+        pages.read_page = _checked_page(pages.read_page)
     if _takes(model, "classname_regularize", "classname"):
         model.classname_regularize = cache(model.classname_regularize)
     if _takes(cursor, "classname", "self", "chunk", "context", "move"):
@@ -392,6 +400,30 @@ def _takes(owner: Any, function: str, *parameters: str) -> bool:
     """Whether a function is there, and has these parameters."""
     stated = getattr(owner, function, None)
     return stated is not None and tuple(inspect.signature(stated).parameters) == parameters
+
+
+def _checked_page(read: Callable[..., None]) -> Callable[..., None]:
+    """Reading of a page of an RNTuple, behind which XXH3 of it stands if its description says so.
+
+    uproot does not look at it. On servers it is not looked at either: each page would be asked for
+    twice.
+    """
+
+    @wraps(read)
+    def read_page(
+        ntuple: Any, destination: Any, cluster_idx: int, col_idx: int, page_idx: int, *others: Any
+    ) -> None:
+        page = ntuple._ntuple.page_link_list[cluster_idx][col_idx].pages[page_idx]
+        source = ntuple.file.source
+        if page.has_checksum and "://" not in source.file_path:
+            start, stop = page.locator.offset, page.locator.offset + page.locator.num_bytes
+            content = source.chunk(start, stop + _PAGE_CHECKSUM.size).raw_data
+            (checksum,) = _PAGE_CHECKSUM.unpack_from(content, stop - start)
+            if xxhash.xxh3_64_intdigest(content[: stop - start]) != checksum:
+                raise ValueError("a page differs from its checksum")
+        read(ntuple, destination, cluster_idx, col_idx, page_idx, *others)
+
+    return read_page
 
 
 def _short_names_first(read: Callable[..., str]) -> Callable[..., str]:

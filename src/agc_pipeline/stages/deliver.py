@@ -4,6 +4,9 @@ Skims of earlier runs that are still intact are taken as they are, also those th
 before it failed.
 """
 
+import logging
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +20,10 @@ from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import Options, Stage, logs, runs_with, uses, writes
 
 if TYPE_CHECKING:
+    from agc_pipeline.delivery.outcome import Outcome
     from agc_pipeline.plan import Plan
+
+log = logging.getLogger(__name__)
 
 
 class DeliverStage(Settings):
@@ -69,38 +75,82 @@ def configure(plan: "Plan", dataset: str, batch: str) -> DeliverStage:
 
 def run(settings: DeliverStage, options: DeliverOptions) -> None:
     """Deliver what is not there yet, then write ledger and manifest."""
+    outcome = _deliver(settings, options.reading, options.skims)
+    write_json(options.failures, outcome.ledger(settings.dataset))
+    if not settings.allow_partial:
+        outcome.check(settings.dataset)
+    _write(options.manifest, settings, outcome)
+
+
+def deliver_again(
+    path: Path, lost: Mapping[str, str], reading: ReadingSettings, skims: Path
+) -> None:
+    """Deliver skims of a manifest that are no longer there as they were.
+
+    The manifest stays as old as it is: what was made of it has the same bits.
+
+    Args:
+        path: of the manifest.
+        lost: path of each such skim, and what is wrong with it.
+        reading: how to read, which changes no skim.
+        skims: folder of the dataset's skims.
+
+    Raises:
+        InputError: if one cannot be delivered.
+    """
+    from agc_pipeline.delivery import manifest
+
+    for skim, fault in lost.items():
+        log.warning("%s: %s; it is delivered again", skim, fault)
+        Path(skim).unlink(missing_ok=True)
+    settings = DeliverStage.model_validate(manifest.read(path).settings)
+    outcome = _deliver(settings, reading, skims)
+    if not settings.allow_partial:
+        outcome.check(settings.dataset)
+    status = path.stat()
+    _write(path, settings, outcome)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _deliver(settings: DeliverStage, reading: ReadingSettings, skims: Path) -> "Outcome":
     from agc_pipeline.columnar.processing import skim_content
     from agc_pipeline.declaration.query import query
-    from agc_pipeline.delivery import manifest
     from agc_pipeline.delivery.backends import deliver
-    from agc_pipeline.delivery.store import packages, store_of
+    from agc_pipeline.delivery.store import store_of
 
     analysis = analyses.load(settings.analysis)
     selection = analysis.selection(settings.selection)
     dataset = analysis.dataset(settings.dataset)
     job = settings.delivery
     content = skim_content(analysis, selection, dataset, learned=settings.learned)
-    outcome = deliver(
+    return deliver(
         settings.files,
         content,
         query(analysis, selection, dataset, learned=settings.learned)
         if job.backend == "servicex"
         else None,
         job,
-        reading=options.reading,
-        store=store_of(options.skims, content, job),
+        reading=reading,
+        store=store_of(skims, content, job),
     )
-    write_json(options.failures, outcome.ledger(dataset.name))
-    if not settings.allow_partial:
-        outcome.check(dataset.name)
+
+
+def _write(path: Path, settings: DeliverStage, outcome: "Outcome") -> None:
+    from agc_pipeline.delivery import manifest
+    from agc_pipeline.delivery.store import packages
+
+    analysis = analyses.load(settings.analysis)
+    selection = analysis.selection(settings.selection)
+    job = settings.delivery
     manifest.write(
-        options.manifest,
+        path,
         manifest.Manifest(
-            dataset=dataset.name,
+            dataset=settings.dataset,
             backend=job.backend,
             format=job.format,
             selection=digest(selection.model_dump()) if job.format else None,
             files=outcome.entries(),
+            settings=settings.model_dump(mode="json"),
             provenance=provenance(
                 "deliver",
                 packages=packages(job),

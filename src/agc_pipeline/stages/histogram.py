@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agc_pipeline.columnar.settings import HistogramSettings
-from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.provenance import provenance
-from agc_pipeline.readers.settings import NETWORK, NetworkSettings
+from agc_pipeline.readers.settings import NETWORK, NetworkSettings, ReadingSettings
 from agc_pipeline.settings import Settings
+from agc_pipeline.stages.deliver import deliver_again
 from agc_pipeline.stages.description import Options, Stage, reads, runs_with, uses, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.declaration import Analysis
+    from agc_pipeline.delivery.manifest import Manifest
     from agc_pipeline.plan import Plan
 
 
@@ -68,6 +70,11 @@ class HistogramOptions(Options):
         "what was delivered of the first files, which the unit of weights follows from",
         default=None,
     )
+    skims: Path | None = uses(
+        "skims/{dataset}",
+        "folder of the dataset's skims, where lost ones are delivered again",
+        default=None,
+    )
     output: Path = writes("histograms/{dataset}/{batch}.json", "histograms to write")
 
 
@@ -95,7 +102,9 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
     analysis = analyses.load(settings.analysis)
     # Models are refused before any event is read.
     scoring = _scoring(analysis, settings, options)
-    delivered = manifest.read(options.manifest)
+    delivered = _intact(
+        manifest.read(options.manifest), options, allow_partial=settings.allow_partial
+    )
     dataset = analysis.dataset(delivered.dataset)
     first = delivered if options.first is None else manifest.read(options.first)
     processing = Processing(
@@ -152,6 +161,41 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
             ),
         ),
     )
+
+
+def _intact(delivered: "Manifest", options: HistogramOptions, *, allow_partial: bool) -> "Manifest":
+    """The manifest of skims that are there as they were written.
+
+    Args:
+        delivered: the manifest.
+        options: of the job.
+        allow_partial: leave out skims that are not there, if nothing says where to put them.
+
+    Raises:
+        InputError: if one is not, and is not or cannot be delivered again.
+    """
+    from agc_pipeline.delivery import manifest
+    from agc_pipeline.delivery.store import faults
+
+    lost = faults(delivered.files, options.execution.threads)
+    if not lost:
+        return delivered
+    if options.skims is None:
+        if not allow_partial:
+            place, fault = next(iter(lost.items()))
+            raise InputError(fault, place=place, remedy="run the delivery again")
+        files = [
+            file.model_copy(update={"path": None, "error": lost[file.path]})
+            if file.path in lost
+            else file
+            for file in delivered.files
+        ]
+        return delivered.model_copy(update={"files": tuple(files)})
+    reading = ReadingSettings(
+        chunk_size=options.execution.chunk_size, network=options.network or NETWORK
+    )
+    deliver_again(options.manifest, lost, reading, options.skims)
+    return manifest.read(options.manifest)
 
 
 def _scoring(analysis: "Analysis", settings: HistogramStage, options: HistogramOptions) -> Any:

@@ -95,6 +95,7 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
             n_events=dataset.n_events,
             data=analysis.dataset(summed.dataset).kind == "data",
         )
+        merge.check_sums(analysis, summed, blinded=settings.blinded)
         weight = merge.event_weight(summed, dataset.xsec_pb, dataset.luminosity_per_pb)
         weighted[summed.dataset] = (summed, weight)
         used = [file for file in summed.files if file.closed]
