@@ -56,7 +56,7 @@ def random_workspace(seed: int) -> Any:
     channels = []
     n_shapes, n_norms = int(random.integers(0, 4)), int(random.integers(0, 4))
     scale = float(10 ** random.uniform(-0.3, 2.7))
-    empty = random.random() < 0.1
+    empty = random.random() < 0.06
     lumi = bool(random.random() < 0.25)
     for c in range(int(random.integers(1, 4))):
         n_bins = int(random.integers(1, 7))
@@ -74,8 +74,8 @@ def random_workspace(seed: int) -> Any:
             if lumi:
                 modifiers.append(("lumi", "lumi", None))
             samples.append(sample(f"s{s}", events.tolist(), *modifiers))
-        strength = random.uniform(0.3, 1.7)
-        truth = total * (0.0 if empty else strength * random.uniform(0.5, 1.5))
+        strength = random.uniform(0.7, 1.3)
+        truth = total * (0.0 if empty else strength * random.uniform(0.8, 1.2))
         data = random.poisson(truth)
         data[(total == 0) | (random.random(n_bins) < 0.05)] = 0
         channels.append((f"c{c}", data.astype(float).tolist(), *samples))
@@ -97,7 +97,7 @@ def _modifiers(
             modifiers.append((f"n{number}", "normsys", {"hi": float(up), "lo": float(down)}))
     for number in range(n_shapes):
         if random.random() < 0.6:
-            size = 1.3 if random.random() < 0.15 else 0.2
+            size = 0.9 if random.random() < 0.15 else 0.2
             up, down = (events * (1 + random.normal(0, size, len(events))) for _ in range(2))
             shapes = {"hi_data": up.tolist(), "lo_data": down.tolist()}
             modifiers.append((f"h{number}", "histosys", shapes))

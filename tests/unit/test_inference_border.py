@@ -6,9 +6,10 @@ import numpy as np
 import pyhf
 import pytest
 
-from agc_pipeline.inference import fit, profile, workspace
+from agc_pipeline.inference import fit, limits, profile, toys, workspace
 from agc_pipeline.inference.fit import Fit
 from agc_pipeline.inference.problem import problem
+from agc_pipeline.inference.settings import LimitSettings
 from models import MU, sample, spec
 from random_models import SAME, SETTINGS, compare
 
@@ -142,6 +143,17 @@ def test_a_factor_of_a_signal_that_vanishes() -> None:
         "efficiency",
     }
     assert found.results.best_twice_nll == pytest.approx(-2 * (10 * np.log(20) - 20 - 15.104412573))
+
+
+def test_limits_and_pseudo_experiments_on_the_border() -> None:
+    """Where rates are zero with the strength held, Asimov data and pseudo-data have no events."""
+    _, _, found = fitted(falling())
+    settings = LimitSettings(statistic="qtilde", confidence=0.95, points=3, max_significance=5)
+    computed = limits.compute(found.problem, settings)
+    assert computed["failures"] == ()
+    assert computed["limit"]["observed"] > found.results.bestfit[found.problem.poi]
+    thrown = toys.throw(found.problem, found.minimum, count=5, seed=3)
+    assert thrown.failures == {}
 
 
 def test_a_fit_that_starts_from_its_minimum_on_the_border_stays_there() -> None:

@@ -28,6 +28,8 @@ Result = TypeVar("Result")
 # Expected results for fluctuations of the data by so many standard deviations.
 BANDS = (-2, -1, 0, 1, 2)
 _PRECISION = 1e-6
+# Fewer expected events are none.
+_NO_EVENTS = 1e-9
 # Limits are looked for up to so many times the upper bound.
 _FARTHEST = 1000
 
@@ -274,7 +276,9 @@ def _asimov(problem: Problem, parameters: Array) -> Problem:
         counts=measured.rate * parameters,
         rate=measured.rate,
     )
-    return problem.with_data(problem.likelihood.rates(parameters), constraints)
+    rates = problem.likelihood.rates(parameters)
+    # On the border of a rate of zero, rounding would be events that another model cannot expect.
+    return problem.with_data(np.where(rates > _NO_EVENTS, rates, 0.0), constraints)
 
 
 def compute(problem: Problem, settings: LimitSettings) -> dict[str, Any]:

@@ -82,7 +82,9 @@ def _thrown(problem: Problem, truth: Array, random: np.random.Generator) -> Prob
     """The fit of data thrown at some parameters; fixed ones keep their auxiliary measurements."""
     measured = problem.likelihood.constraints
     varied = ~problem.fixed
-    data = random.poisson(problem.likelihood.rates(truth)).astype(np.float64)
+    # On the border of a rate of zero, rounding may be below it.
+    rates = np.maximum(problem.likelihood.rates(truth), 0.0)
+    data = random.poisson(rates).astype(np.float64)
     gaussian = varied & (measured.weight > 0)
     noise = random.normal(size=len(truth)) * measured.widths()
     poisson = varied & (measured.rate > 0)
