@@ -420,6 +420,15 @@ def test_a_request_that_ends_badly(
     assert len(server.submissions()) == requests
 
 
+@pytest.mark.parametrize("transport", ["LocalCache", "URLs"])
+def test_a_store_that_is_no_host(
+    server: service.ServiceX, asked: Asked, monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    monkeypatch.setattr(server.store, "address", "file:///etc")
+    error = failed(asked, ServiceError, URLS[0], transport=transport)
+    assert "hands out the object store 'file:///etc'" in error.problem
+
+
 def test_a_token_that_the_service_does_not_take(server: service.ServiceX, asked: Asked) -> None:
     configure(server, token="another-token-0123456789")  # noqa: S106 - of nobody
     error = failed(asked, ServiceError, URLS[0])

@@ -12,6 +12,7 @@ from rich import get_console
 from servicex.query_core import Query
 from servicex.servicex_client import ServiceXClient
 
+from agc_pipeline.delivery.servicex.answers import check_answers
 from agc_pipeline.delivery.servicex.configuration import Endpoint
 
 log = logging.getLogger(__name__)
@@ -27,9 +28,11 @@ _SILENT = logging.CRITICAL + 1
 def open_client(endpoint: Endpoint, cache: Path) -> ServiceXClient:
     """The client for an endpoint, with its cache and its database in ``cache``."""
     _discard_damaged(cache / ".servicex" / "db.json")
-    return ServiceXClient(
+    client = ServiceXClient(
         backend=endpoint.name, config_path=endpoint.file, cache_dir=str(cache.absolute())
     )
+    check_answers(client.servicex, endpoint)
+    return client
 
 
 def _discard_damaged(database: Path) -> None:

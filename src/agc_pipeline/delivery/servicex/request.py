@@ -18,6 +18,7 @@ from servicex.uproot_raw.uproot_raw import TreeSubQuery, UprootRawQuery
 from agc_pipeline.declaration.query import Query
 from agc_pipeline.delivery.manifest import Transformer
 from agc_pipeline.delivery.servicex import client
+from agc_pipeline.delivery.servicex.answers import check_names
 from agc_pipeline.delivery.servicex.configuration import Endpoint
 from agc_pipeline.delivery.servicex.errors import (
     CLIENT_ERRORS,
@@ -162,7 +163,7 @@ async def _result(
         status = query.current_status
         if status is None or status.files_completed == 0:
             raise late
-        so_far = await _outputs(query, local=local)
+        so_far = await _outputs(query, endpoint, local=local)
         transformer = await _transformer(service, status, settings, endpoint)
         return RequestResult(transformer, so_far, late.problem, late=True)
     error = delivery.exception()
@@ -202,12 +203,13 @@ async def _ended(
     await asyncio.wait({delivery}, timeout=seconds)
 
 
-async def _outputs(query: ClientQuery, *, local: bool) -> tuple[str, ...]:
+async def _outputs(query: ClientQuery, endpoint: Endpoint, *, local: bool) -> tuple[str, ...]:
     """What a request that is not finished has given so far: paths or presigned addresses."""
     # What is being downloaded is begun anew.
     await client.end_tasks()
     store, folder = query.minio, query.download_path
     files = await store.list_bucket()
+    check_names((file.filename for file in files), endpoint)
     if not local:
         return tuple([await store.get_signed_url(file.filename) for file in files])
     short = query.configuration.shortened_downloaded_filename
