@@ -33,7 +33,10 @@ def kernel(function: Function) -> Function:
         # numba found no folder that it may write to.
         numba.config.CACHE_DIR = str(_temporary_folder())
         compiled = _compiled(function)
-    check_folder(Path(compiled.stats.cache_path), Path(function.__code__.co_filename))
+    folder = Path(compiled.stats.cache_path)
+    # For source in an archive, as Dask's workers have it, numba makes it when it writes.
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_folder(folder, Path(function.__code__.co_filename))
     return cast(Function, compiled)
 
 
