@@ -80,7 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="results of the run whose fit is judged")
     parser.add_argument("judge", type=Path, help="results of a run with other simulated events")
-    parser.add_argument("--measurements", type=int, default=500)
+    parser.add_argument("--measurements", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     quieten()
