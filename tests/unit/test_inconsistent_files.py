@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import pytest
 import uproot
@@ -146,4 +147,20 @@ def test_what_is_no_tree_is_named(tmp_path: Path) -> None:
         file.mkdir("Events")
     with pytest.raises(InputError, match="`Events` is no tree but a TDirectory") as caught:
         run(path, 1, "coffea")
+    assert caught.value.place == str(path)
+
+
+@pytest.mark.parametrize("reader", ["auto", "coffea", "skim"])
+def test_infinite_momenta_are_told_with_their_file(tmp_path: Path, reader: str) -> None:
+    arrays = toy.events(60)
+    values = ak.to_numpy(ak.flatten(arrays["Jet_pt"])).copy()
+    values[::3] = np.inf
+    path = tmp_path / "a.root"
+    write_nanoaod(path, arrays | {"Jet_pt": ak.unflatten(values, ak.num(arrays["Jet_pt"]))})
+    if reader == "skim":
+        # The skim keeps them: what a variation makes of them is told when it is filled.
+        assert read(path, reader, 60).before == 60
+        return
+    with pytest.raises(InputError, match="a value of Jet_pt is inf") as caught:
+        read(path, reader, 60)
     assert caught.value.place == str(path)

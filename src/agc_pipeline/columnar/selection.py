@@ -17,6 +17,7 @@ from agc_pipeline.declaration import ALL_EVENTS, Analysis, Count, Cut, Dataset, 
 from agc_pipeline.declaration.selection import Column
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.readers.columns import Array, Collection, Columns, offsets_of
+from agc_pipeline.readers.failures import ImpossibleValue
 
 # Whether a comparison passes what is above, at and below the bound, and what is not a number.
 _PASSES = {
@@ -426,9 +427,12 @@ def check_factors(
 
     Raises:
         AnalysisError: naming the variation and a value.
+        ImpossibleValue: if a value is not finite before.
     """
     low, high = factors
     i = _beyond(values, unvaried, low, high)
+    if i >= 0 and not np.isfinite(unvaried[i]):
+        raise ImpossibleValue(f"a value of {'_'.join(filter(None, column))} is {unvaried[i]:g}")
     if i >= 0:
         raise AnalysisError(
             f"the variation {variation} makes {values[i]:g} of {'.'.join(column)} = "

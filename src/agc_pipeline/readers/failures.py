@@ -77,6 +77,10 @@ class Disagreement(ValueError):  # noqa: N818 - what it is about, not that it is
     """Columns of a file do not fit together: it can be read in more than one way."""
 
 
+class ImpossibleValue(ValueError):  # noqa: N818 - what it is about, not that it is an error
+    """A column of a file has a value that it cannot have, such as an infinite momentum."""
+
+
 class Undelivered(InputError):  # noqa: N818 - what it is about, not that it is an error
     """No address gives the file.
 

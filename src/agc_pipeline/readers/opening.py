@@ -19,7 +19,7 @@ from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import InputError
 from agc_pipeline.readers import addresses
-from agc_pipeline.readers.failures import Disagreement, ReadError, one_line
+from agc_pipeline.readers.failures import Disagreement, ImpossibleValue, ReadError, one_line
 from agc_pipeline.readers.file_header import normalised_uuid
 from agc_pipeline.readers.http import HttpError
 from agc_pipeline.readers.remote import RemoteSource
@@ -329,7 +329,7 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
     elif _transient(error) and remote:
         problem = f"the server does not answer: {one_line(error)}"
         remedy = f"{_LATER}{_OTHER_MIRROR}"
-    elif isinstance(error, Disagreement):
+    elif isinstance(error, Disagreement | ImpossibleValue):
         # awkward adds lines about the call.
         problem = str(error).splitlines()[0]
         remedy = "get an intact copy of the file, write it anew, or take it out of the list"
