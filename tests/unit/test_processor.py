@@ -14,8 +14,8 @@ import uproot
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agc_pipeline.analyses.cms_ttbar.hashing import LIMIT, standard_normals
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
+from agc_pipeline.analyses.cms_ttbar.smearing import LIMIT, standard_normals
 from agc_pipeline.columnar.selection import Preselector
 from agc_pipeline.declaration import Count, Cut, Objects
 from agc_pipeline.readers.columns import offsets_of
@@ -48,7 +48,7 @@ def by_event(identities: Any, counts: Any, *, seed: int) -> list[list[float]]:
     """The random numbers of the jets of each event."""
     offsets = offsets_of(np.array(counts, np.int64))
     position = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
-    numbers = standard_normals(seed, *identities, offsets, position, LIMIT)
+    numbers = standard_normals(seed, identities, offsets, position)
     return [numbers[i:j].tolist() for i, j in itertools.pairwise(offsets)]
 
 

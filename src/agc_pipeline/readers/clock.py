@@ -55,18 +55,18 @@ class Clock:
     def __init__(self) -> None:
         self.seconds = {part: [0.0, 0.0] for part in PARTS}
         self.bytes = 0
-        self._parts = {part: _Part(self, part) for part in PARTS}
-        self._outer: list[str] = []
+        self._parts = {part: _Part(self, seconds) for part, seconds in self.seconds.items()}
+        self._outer: list[list[float]] = []
         self._since = (0.0, 0.0)
 
     def part(self, name: str) -> AbstractContextManager[None]:
         """Count the time until the block ends to a part."""
         return self._parts[name]
 
-    def enter(self, name: str) -> None:
-        """From now on, count the time to a part."""
+    def enter(self, seconds: list[float]) -> None:
+        """From now on, count the time to these seconds of a part."""
         self._switch()
-        self._outer.append(name)
+        self._outer.append(seconds)
 
     def leave(self) -> None:
         """From now on, count the time to the part outside."""
@@ -74,11 +74,11 @@ class Clock:
         self._outer.pop()
 
     def _switch(self) -> None:
-        now = _now()
+        cpu, wall = now = time.process_time(), time.perf_counter()
         if self._outer:
-            spent = self.seconds[self._outer[-1]]
-            spent[0] += now[0] - self._since[0]
-            spent[1] += now[1] - self._since[1]
+            seconds = self._outer[-1]
+            seconds[0] += cpu - self._since[0]
+            seconds[1] += wall - self._since[1]
         self._since = now
 
     def report(self, way: str, events: int) -> dict[str, Any]:
@@ -89,12 +89,12 @@ class Clock:
 class _Part(AbstractContextManager[None]):
     """The block of a part. Each basket enters one: ``contextmanager`` would take longer."""
 
-    def __init__(self, clock: Clock, name: str) -> None:
+    def __init__(self, clock: Clock, seconds: list[float]) -> None:
         self._clock = clock
-        self._name = name
+        self._seconds = seconds
 
     def __enter__(self) -> None:
-        self._clock.enter(self._name)
+        self._clock.enter(self._seconds)
 
     def __exit__(self, *_: object) -> None:
         self._clock.leave()

@@ -85,6 +85,8 @@ _HAS_COUNT, _IS_REFERENCED, _REFERENCE, _LONG = 1 << 14, 1 << 4, 2, 255
 # What stands behind a page of an RNTuple, and what uproot's function that reads one takes.
 _PAGE_CHECKSUM = struct.Struct("<Q")
 _PAGE = ("col_idx", "page_idx", "field_metadata")
+# Values as words of their size.
+_WORDS = {n: np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
 # Longer than nearly all names of classes, in bytes.
 _CLASS_NAME = 256
 
@@ -283,7 +285,7 @@ def lists(
         lengths, valid = _lengths(offsets, content.key_length, border, shift)
         values = np.frombuffer(content.payload, dtype, border >> shift)
     else:
-        words = np.frombuffer(content.payload, f"u{dtype.itemsize}", border >> shift)
+        words = np.frombuffer(content.payload, _WORDS[dtype.itemsize], border >> shift)
         lengths, found, valid = _gathered(offsets, words, content.key_length, shift, events)
         values = found.view(dtype)
     if not valid:

@@ -9,9 +9,9 @@ from typing import Any
 from agc_pipeline.declaration import Change, Systematic, Variation
 from agc_pipeline.readers.columns import Array
 
-from .hashing import LIMIT, standard_normals
 from .processes import ALL, TTBAR, WJETS
 from .settings import Selection
+from .smearing import LIMIT, standard_normals
 
 # Number of leading selected jets whose b-tagging uncertainty has a nuisance parameter of its own.
 _BTAG_PARAMETERS = 4
@@ -35,15 +35,8 @@ def scale_factors(selection: Selection) -> tuple[float, float]:
 def smeared_pt(jets: Any, events: Any, selection: Selection) -> Array:
     """Pt of each jet with a normal random factor, keyed by the identity of event and jet: GeV."""
     sizes = selection.variations
-    normal = standard_normals(
-        sizes.pt_resolution_seed,
-        events.run,
-        events.luminosityBlock,
-        events.event,
-        jets.offsets,
-        jets.position,
-        LIMIT,
-    )
+    identity = (events.run, events.luminosityBlock, events.event)
+    normal = standard_normals(sizes.pt_resolution_seed, identity, jets.offsets, jets.position)
     pt: Array = jets.pt * (1.0 + sizes.pt_resolution * normal)
     return pt
 
