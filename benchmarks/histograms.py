@@ -40,6 +40,7 @@ from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.performance import Performance
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings
+from agc_pipeline.columnar.tasks import Network
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.outcome import entry
@@ -224,6 +225,7 @@ class Bench:
     def scaling(self) -> dict[str, float]:
         """Two processes against one, and a Dask worker against a process."""
         specification = self.specification()
+        task = specification.task(Network())
         layout, columns = self.analysis.layout, specification.processing.columns
         files = [metadata.read(file.path, columns, layout) for file in self.files["none"]]
 
@@ -236,10 +238,10 @@ class Bench:
             ]
 
         return {
-            "two_processes_over_one": two_over_one(specification.task, split(self.n_events // 8)),
+            "two_processes_over_one": two_over_one(task, split(self.n_events // 8)),
             "dask_worker_over_process": dask_over_process(
                 lambda executor: self.run("none", specification, executor),
-                specification.task,
+                task,
                 split(specification.chunk_size),
                 self.settings,
                 self.folder,
