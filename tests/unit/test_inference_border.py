@@ -11,7 +11,7 @@ from agc_pipeline.inference.fit import Fit
 from agc_pipeline.inference.problem import problem
 from agc_pipeline.inference.settings import LimitSettings
 from models import MU, sample, spec
-from random_models import SAME, SETTINGS, compare
+from random_models import RIGHT, SAME, SETTINGS, Independent, compare, random_workspace
 
 
 def fitted(content: Any) -> tuple[pyhf.Model, list[float], Fit]:
@@ -164,8 +164,22 @@ def test_a_fit_that_starts_from_its_minimum_on_the_border_stays_there() -> None:
     assert again.zero_rates == found.minimum.zero_rates
 
 
-@pytest.mark.parametrize("seed", range(8))
+def test_a_border_that_is_reached_from_inside_only() -> None:
+    """Steps along the border get nowhere here; a path of fits with fractions of events does."""
+    content = random_workspace(183)
+    model, data = workspace.load(content, place="test")
+    task = problem(model, data, SETTINGS)
+    minimum = task.lowest([task.start]).minimum
+    assert minimum.zero_rates
+    independent = Independent(content)
+    assert independent.rates(minimum.parameters).min() > -1e-9
+    other = independent.minimum([minimum.parameters])
+    assert other is not None
+    assert independent.value(minimum.parameters) == pytest.approx(other[0], abs=SAME)
+
+
+# Besides the first ones, models whose lowest minimum is far from the start, or of negative strength.
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 145, 206, 479])
 def test_random_models_agree_with_an_independent_minimiser(seed: int) -> None:
     result = compare(seed)
-    assert result.verdict in ("agrees", "no unique minimum"), result.detail
-    assert SAME < 1e-4
+    assert result.verdict in RIGHT, result.detail

@@ -196,9 +196,24 @@ def test_statistical_uncertainty_of_zero_is_fixed() -> None:
 
 
 def test_free_normalisations_that_do_the_same() -> None:
-    content = spec(sample("s", [40.0, 50.0], mu=MU, nu=MU), data=[50.0, 60.0])
-    with pytest.raises(ModelError, match="the data do not distinguish the parameters: mu, nu"):
-        fitted(content)
+    """Only their product has a value; what else there is has the uncertainty that it would have."""
+    normsys = {"hi": 1.1, "lo": 0.9}
+    other = sample("b", [30.0, 5.0], size=("normsys", normsys))
+    _, single = fitted(spec(sample("s", [40.0, 50.0], mu=MU), other, data=[80.0, 60.0]))
+    _, found = fitted(spec(sample("s", [40.0, 50.0], mu=MU, nu=MU), other, data=[80.0, 60.0]))
+    assert found.diagnostics.undetermined == ("mu", "nu")
+    (finding,) = found.findings
+    assert finding.where == "mu, nu"
+    assert "not determined by the data" in finding.message
+    results, labels = found.results, found.results.labels
+    mu, nu, size = (labels.index(name) for name in ("mu", "nu", "size"))
+    alone = {name: number for number, name in enumerate(single.results.labels)}
+    assert results.best_twice_nll == pytest.approx(single.results.best_twice_nll, abs=1e-9)
+    assert results.bestfit[mu] * results.bestfit[nu] == pytest.approx(
+        single.results.bestfit[alone["mu"]], rel=1e-6
+    )
+    assert results.uncertainty[[mu, nu]].tolist() == [0, 0]
+    assert results.uncertainty[size] == pytest.approx(single.results.uncertainty[alone["size"]])
 
 
 def test_parameter_without_effect() -> None:

@@ -29,7 +29,13 @@ _FLATTEST = 1e-7
 _MOST_DAMPED = 1e12
 # Violation of a rate of zero, in events, that is rounding.
 _VIOLATION = 1e-12
-# Rate, in events, that is zero.
+# Estimated height above the minimum that is negligible where the steps get no closer: there, the
+# border or the function leave several parameters nearly without a preference.
+_NEAR = 1e-6
+_PATIENCE = 10
+# Part of the derivatives by other parameters with which a rate depends on one only.
+_ALONE = 1e-6
+# Rate, in events, that is zero, and distance from a bound.
 _ZERO = 1e-9
 # Directions that are shorter, relative to the longest, are none.
 _NEGLIGIBLE = 1e-9
@@ -133,23 +139,34 @@ class _Region:
         value = self.likelihood.expand(at, beyond=True).value
         return value + penalty * float(np.sum(np.maximum(-self.rates(at), 0)))
 
-    def border(self, at: Array, multipliers: Array, iterations: int) -> Border | None:
+    def _at_bounds(self, at: Array) -> Array:
+        """The point with parameters that are nearly at a bound at it."""
+        nearest = np.where(at - self.bounds[:, 0] < self.bounds[:, 1] - at, *self.bounds.T)
+        near: Array = np.where(self.free & (np.abs(at - nearest) < _ZERO), nearest, at)
+        return near
+
+    def border(self, start: Array, multipliers: Array, iterations: int) -> Border | None:
         """The point as a minimum on the border; None if a rate is negative there."""
-        at = self.returned(at, np.flatnonzero(multipliers))
-        if np.any(self.rates(at) < -_VIOLATION):
+        back = self.returned(start, np.flatnonzero(multipliers))
+        places = (self._at_bounds(back), back, self._at_bounds(start), start)
+        allowed = (place for place in places if np.all(self.rates(place) >= -_VIOLATION))
+        at = next(allowed, None)
+        if at is None:
             return None
         slopes, rates = self.likelihood.slopes(at), self.likelihood.rates(at)
-        bounded = self.free & np.any(at[:, np.newaxis] == self.bounds, axis=1)
+        distance = np.abs(at[:, np.newaxis] - self.bounds)
+        bounded = self.free & np.any(distance < _ZERO, axis=1)
         # Where bounds alone hold a rate at zero, they are what holds the parameters.
         size = np.linalg.norm(slopes[self.free], axis=0)
         inside = np.linalg.norm(slopes[self.free & ~bounded], axis=0)
         crossing = inside > _NEGLIGIBLE * size
         active = np.flatnonzero((multipliers > 0) & crossing)
-        zero = np.flatnonzero((self.likelihood.data == 0) & crossing & (rates < _ZERO))
+        lowest = (rates < _ZERO) | (multipliers > 0)
+        zero = np.flatnonzero((self.likelihood.data == 0) & crossing & lowest)
         kept = np.zeros_like(multipliers)
         kept[active] = multipliers[active]
         expansion = self.likelihood.expand(at, kept, beyond=True)
-        outwards = np.where(at <= self.bounds[:, 0], expansion.gradient, -expansion.gradient)
+        outwards = np.where(distance[:, 0] < _ZERO, expansion.gradient, -expansion.gradient)
         held = bounded & (outwards > 0)
         return Border(at, expansion, zero, slopes[:, active].T, held, iterations)
 
@@ -157,6 +174,7 @@ class _Region:
 def descend(
     likelihood: Likelihood,
     start: Array,
+    multipliers: Array | None = None,
     *,
     bounds: Array,
     fixed: Mask,
@@ -169,6 +187,7 @@ def descend(
     Args:
         likelihood: the function, -2 ln L.
         start: parameters (p) where no rate is negative.
+        multipliers: of the rates at a minimum nearby, (b); None are zero.
         bounds: lowest and highest value of each parameter, (p, 2).
         fixed: parameters that keep their value, (p).
         rounding: change of the function that is none.
@@ -181,8 +200,10 @@ def descend(
     region = _Region(likelihood, open_bins(likelihood, start), ~fixed, bounds)
     free, n_bins = region.free, len(region.bins)
     at = start
-    multipliers = np.zeros(len(likelihood.data))
+    if multipliers is None:
+        multipliers = np.zeros(len(likelihood.data))
     penalty, damping = 1.0, 0.0
+    near, patience = None, _PATIENCE
     for iteration in range(max_iterations):
         gradient = likelihood.expand(at, beyond=True).gradient[free]
         hessian = likelihood.expand(at, multipliers, beyond=True).hessian[np.ix_(free, free)]
@@ -197,7 +218,7 @@ def descend(
                 damping=damping,
             )
             if solution is None:
-                return None
+                return region.border(*near, iteration) if near is not None else None
             of_bins = solution.multipliers[:n_bins]
             penalty = max(penalty, 2 * float(np.max(of_bins, initial=0)))
             highest = region.merit(at, penalty) + rounding
@@ -209,7 +230,7 @@ def descend(
                 break
             damping = max(10 * damping, 1e-4)
             if damping > _MOST_DAMPED:
-                return None
+                return region.border(*near, iteration) if near is not None else None
         at = there
         multipliers = np.zeros(len(likelihood.data))
         multipliers[region.bins] = of_bins
@@ -218,7 +239,11 @@ def descend(
             border = region.border(at, multipliers, iteration + 1)
             if border is not None:
                 return border
-    return None
+        if solution.distance <= _NEAR:
+            near, patience = (at, multipliers), patience - 1
+            if patience == 0:
+                break
+    return region.border(*near, iteration + 1) if near is not None else None
 
 
 def _step(
@@ -247,6 +272,7 @@ def _step(
     length = np.linalg.norm(rows, axis=1)
     # Infinite bounds, and rates that nothing changes, constrain nothing.
     usable = np.isfinite(slack) & (length > 0)
+    usable[: len(active)] &= ~_within_bounds(rows, slack, length, len(active))
     rows = rows[usable] / length[usable, np.newaxis]
     room = slack[usable] / length[usable]
     values, vectors = _curvature(
@@ -276,6 +302,32 @@ def _step(
         multipliers[places] = np.maximum(size, 0) / length[places]
     step = x - g
     return _Step(unit * (inverse @ step), multipliers, float(step @ step) / 2)
+
+
+def _within_bounds(rows: Array, slack: Array, length: Array, n_bins: int) -> Mask:
+    """Which rates bounds alone keep from being negative: those that one parameter changes only.
+
+    A factor that is nearly zero makes everything else in its bin count for nothing. Its bound and
+    the rate are the same constraint then, and only one of them has a multiplier that is known.
+
+    Args:
+        rows: derivatives of what must not be negative: bins, lower bounds, upper bounds, (m, f).
+        slack: what must not be negative, (m).
+        length: of the rows, (m).
+        n_bins: number of bins.
+    """
+    n = rows.shape[1]
+    bins = rows[:n_bins]
+    if not bins.size:
+        return np.zeros(n_bins, dtype=np.bool_)
+    which = np.argmax(np.abs(bins), axis=1)
+    rest = bins.copy()
+    rest[np.arange(n_bins), which] = 0
+    alone = np.linalg.norm(rest, axis=1) <= _ALONE * length[:n_bins]
+    bound = n_bins + which + np.where(bins[np.arange(n_bins), which] > 0, 0, n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        nearer = slack[bound] / length[bound] <= slack[:n_bins] / length[:n_bins] * (1 + _ALONE)
+    return np.asarray(alone & nearer, dtype=np.bool_)
 
 
 def _curvature(scaled: Array, normals: Array) -> tuple[Array, Array]:

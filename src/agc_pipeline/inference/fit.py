@@ -44,6 +44,8 @@ class Diagnostics(Settings):
             the border of what the model can describe. Uncertainties are those along the border.
         held_by_rates: names of parameters that these alone determine; their uncertainty is zero.
         without_effect: names of parameters that change nothing, and are held.
+        undetermined: names of parameters that can be changed together without effect on the
+            likelihood; their values are one possibility, and their uncertainty is zero.
     """
 
     gradient_norm: float
@@ -57,6 +59,7 @@ class Diagnostics(Settings):
     zero_rates: tuple[str, ...] = ()
     held_by_rates: tuple[str, ...] = ()
     without_effect: tuple[str, ...] = ()
+    undetermined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,9 @@ def _exact(model: pyhf.Model, data: list[float], task: Problem) -> Fit:
     search = task.search()
     best = search.minimum
     bounded = np.any(best.parameters[:, np.newaxis] == task.bounds, axis=1)
-    held = ~(best.free | task.fixed | best.idle)
+    held = ~(best.moving | task.fixed | best.idle)
     diagnostics = Diagnostics(
-        **_quality(best.expansion.gradient[best.free], best.modes),
+        **_quality(best.expansion.gradient[best.moving], best.modes),
         iterations=best.iterations,
         starts=search.starts,
         minima=search.minima,
@@ -136,6 +139,7 @@ def _exact(model: pyhf.Model, data: list[float], task: Problem) -> Fit:
         zero_rates=tuple(task.bins[number] for number in best.zero_rates),
         held_by_rates=task.named(held & ~bounded),
         without_effect=task.named(task.idle | best.idle),
+        undetermined=task.named(best.undetermined),
     )
     return Fit(_results(model, data, best), diagnostics, task, best)
 
@@ -178,6 +182,13 @@ def _findings(result: Fit) -> Iterator[Finding]:
             severity="warning",
             where=_some(diagnostics.held_by_rates),
             message="determined by expected yields of zero alone, without an uncertainty",
+        )
+    if diagnostics.undetermined:
+        yield Finding(
+            severity="warning",
+            where=_some(diagnostics.undetermined),
+            message="not determined by the data: other values of these parameters together fit "
+            "equally well; the values are one possibility, without an uncertainty",
         )
     for name in diagnostics.at_bounds:
         position = result.problem.names.index(name)

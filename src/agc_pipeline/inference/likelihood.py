@@ -122,6 +122,20 @@ class Likelihood:
         base, product, *_ = self._cells(parameters)
         return self._by_bin(base * product)
 
+    def allows(self, parameters: Array) -> bool:
+        """Whether no rate is negative, or zero in a bin with data, for parameters (p)."""
+        rates = self.rates(parameters)
+        return bool(np.all(rates >= 0) and np.all(rates[self.data > 0] >= _NOTHING))
+
+    def largest_shift(self, parameters: Array) -> float:
+        """The largest effect of a shape, at one standard deviation, relative to its bin."""
+        base, product, *_ = self._cells(parameters)
+        cell = self.shifts.cell
+        events = self._by_bin(base * product)[self.bin[cell]]
+        size = np.maximum(np.abs(self.shifts.up), np.abs(self.shifts.down)) * np.abs(product[cell])
+        relative = np.divide(size, events, out=np.zeros_like(size), where=events > 0)
+        return float(np.max(relative, initial=0))
+
     def rates_by_sample(self, parameters: Array) -> Array:
         """Expected events, (s, b), for parameters (p); zero where a sample is not in a channel."""
         base, product, *_ = self._cells(parameters)

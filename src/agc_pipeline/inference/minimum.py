@@ -6,8 +6,10 @@ scipy's methods that use a Hessian have no bounds, or approach them through a ba
 as many steps. MINUIT with numerical derivatives stops where uncertainties are off by up to 10 %.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -27,12 +29,18 @@ _DEGENERATE = 1e-7
 # Pivot of its Cholesky decomposition below which the eigenvalues have to be looked at.
 _SUSPICIOUS = 1e-5
 _MOST_DAMPED = 1e12
+# Part of a parameter in a flat direction, relative to the largest, that is more than rounding.
+_INVOLVED = 1e-3
 # Derivatives that are smaller are zero; a factor of zero stands as 1e-150.
 _NO_EFFECT = 1e-100
 # A step that has to be shortened so much by a rate that would be negative leads to its border.
 _BLOCKED = 1.0
 # Steps to a minimum on a border are few, or too many.
-_ON_BORDER = 60
+_ON_BORDER = 25
+# Events that keep the rates of bins without data from zero, on the path to the border, and steps
+# for each.
+_FRACTIONS = tuple(10.0**-power for power in range(8))
+_ON_PATH = 50
 # Directions that are shorter, relative to the longest, are none.
 _NEGLIGIBLE = 1e-9
 
@@ -126,20 +134,22 @@ class Minimum:
     Attributes:
         parameters: where it is, (p).
         expansion: value and derivatives there; on a border those of the Lagrangian.
-        free: parameters that are neither fixed nor held, by a bound or by rates of zero, (p).
+        moving: parameters that are neither fixed nor held, by a bound or by rates of zero, (p).
         iterations: steps that it took.
         zero_rates: numbers of the bins without data whose rates are zero at a minimum on a border.
         normals: derivatives of the rates that hold it there, (w, p).
         unseen: positions of parameters that change nothing there: the others take their effect.
+        steep: whether it is known that no parameters can be changed together without effect.
     """
 
     parameters: Array
     expansion: Expansion
-    free: Mask
+    moving: Mask
     iterations: int
     zero_rates: tuple[int, ...] = ()
     normals: Array | None = None
     unseen: tuple[int, ...] = ()
+    steep: bool = False
 
     @property
     def idle(self) -> Mask:
@@ -150,15 +160,50 @@ class Minimum:
 
     @cached_property
     def modes(self) -> Modes:
-        """Modes of the free parameters, along the border if the minimum is on one."""
-        return modes_at(self.expansion, self.free, self.normals)
+        """Modes of the moving parameters, along the border if there is one, without flat ones."""
+        modes = self._all_modes
+        if self.steep or not self._flat.any():
+            return modes
+        flat = self._flat
+        return Modes(modes.vectors[:, ~flat], modes.eigenvalues[~flat], modes.slopes[~flat])
+
+    @cached_property
+    def undetermined(self) -> Mask:
+        """Parameters that can be changed together without effect: the minimum is no point, (p)."""
+        undetermined = np.zeros(len(self.parameters), dtype=np.bool_)
+        if self.steep:
+            return undetermined
+        flat = self._all_modes.vectors[:, self._flat]
+        if flat.size:
+            size = np.abs(flat / np.abs(flat).max(axis=0)).max(axis=1)
+            undetermined[self.moving] = size > _INVOLVED
+        return undetermined
+
+    @cached_property
+    def free(self) -> Mask:
+        """Moving parameters that the data determine, (p)."""
+        return self.moving & ~self.undetermined
 
     @cached_property
     def covariance(self) -> Array:
         """Covariance of all parameters, (p, p); zero for those that are not free."""
         covariance = np.zeros_like(self.expansion.hessian)
-        covariance[np.ix_(self.free, self.free)] = self.modes.covariance()
+        covariance[np.ix_(self.moving, self.moving)] = self.modes.covariance()
+        covariance[self.undetermined] = covariance[:, self.undetermined] = 0
         return covariance
+
+    @cached_property
+    def _all_modes(self) -> Modes:
+        return modes_at(self.expansion, self.moving, self.normals)
+
+    @property
+    def is_saddle(self) -> bool:
+        """Whether there is something lower close by."""
+        return bool(np.any(self._all_modes.eigenvalues < -_DEGENERATE))
+
+    @property
+    def _flat(self) -> Mask:
+        return self._all_modes.eigenvalues < _DEGENERATE
 
 
 def minimise(
@@ -167,7 +212,6 @@ def minimise(
     *,
     bounds: Array,
     fixed: Mask,
-    names: list[str],
     settings: MinimiserSettings,
 ) -> Minimum:
     """Go downhill from ``start`` to a minimum within ``bounds``.
@@ -180,16 +224,87 @@ def minimise(
         start: parameters (p).
         bounds: lowest and highest value of each parameter, (p, 2).
         fixed: parameters that keep their value in ``start``, (p).
-        names: of the parameters (p), for errors.
         settings: when to stop.
 
     Raises:
-        ModelError: if the value at ``start`` is infinite, there is no minimum, or it is not a point
-            because parameters are degenerate.
+        ModelError: if the value at ``start`` is infinite, or there is no minimum.
+    """
+    first = np.where(fixed, start, np.clip(start, *bounds.T))
+    # A fall by less than this drowns in rounding.
+    rounding = 100 * np.finfo(np.float64).eps * (1 + likelihood.data.sum())
+    newton = partial(_newton, bounds=bounds, fixed=fixed, rounding=rounding)
+    sides = partial(_on_border, bounds=bounds, fixed=fixed, settings=settings, rounding=rounding)
+    limits = (settings.max_distance, settings.max_iterations)
+    end = newton(likelihood, first, *limits, stop_at_border=True)
+    if not end.converged:
+        for point in ((end.at, None), _from_inside(likelihood, first, newton)):
+            minimum = sides(likelihood, *point)
+            if minimum is not None:
+                return minimum
+        end = newton(likelihood, end.at, *limits)
+    if not end.converged:
+        raise _not_converged(end.around.distance(), end.iterations, settings)
+    if not end.around.suspicious:
+        return Minimum(end.at, end.here, end.free, end.iterations, steep=True)
+    unseen = _unseen(end.here, end.free)
+    minimum = Minimum(end.at, end.here, _without(end.free, unseen), end.iterations, unseen=unseen)
+    if minimum.is_saddle:
+        raise ModelError(
+            "the fit ends at a saddle point of the likelihood",
+            place="workspace",
+            remedy="start elsewhere: change the initial values of the parameters",
+        )
+    return minimum
+
+
+class _End(NamedTuple):
+    """Where Newton's steps end.
+
+    Attributes:
+        at: parameters (p).
+        here: the function there.
+        around: its quadratic approximation.
+        free: parameters that are not held, (p).
+        iterations: steps that it took.
+        converged: whether it is a minimum.
+    """
+
+    at: Array
+    here: Expansion
+    around: Surroundings
+    free: Mask
+    iterations: int
+    converged: bool
+
+
+def _newton(
+    likelihood: Likelihood,
+    start: Array,
+    max_distance: float,
+    max_iterations: int,
+    *,
+    bounds: Array,
+    fixed: Mask,
+    rounding: float,
+    stop_at_border: bool = False,
+) -> _End:
+    """Take Newton's steps.
+
+    Args:
+        likelihood: the function.
+        start: parameters (p), where it is finite.
+        max_distance: largest estimated distance to the minimum.
+        max_iterations: steps after which it gives up.
+        bounds: lowest and highest value of each parameter, (p, 2).
+        fixed: parameters that keep their value, (p).
+        rounding: change of the function that is none.
+        stop_at_border: end where negative rates are in the way.
+
+    Raises:
+        ModelError: if the value at ``start`` is infinite.
     """
     lower, upper = bounds.T
-    at = first = np.where(fixed, start, np.clip(start, lower, upper))
-    here = likelihood.expand(at)
+    at, here = start, likelihood.expand(start)
     if not np.isfinite(here.value):
         raise ModelError(
             "the model excludes the data where the fit starts: zero expected yield in a bin with "
@@ -197,21 +312,15 @@ def minimise(
             place="workspace",
             remedy="use more simulated events, or merge bins with `fit.model.edges`",
         )
-    # A fall by less than this drowns in rounding.
-    rounding = 100 * np.finfo(np.float64).eps * (1 + likelihood.data.sum())
-    damping, distance = 0.0, np.inf
-    tried = False
-    for iteration in range(settings.max_iterations):
+    damping = 0.0
+    for iteration in count():
         held = ((at <= lower) & (here.gradient > 0)) | ((at >= upper) & (here.gradient < 0))
         free = ~fixed & ~held
         around = Surroundings(here, free)
-        distance = around.distance()
-        if distance <= settings.max_distance:
-            unseen = _unseen(here, free) if around.suspicious else ()
-            minimum = Minimum(at, here, _without(free, unseen), iteration, unseen=unseen)
-            if around.suspicious:
-                _require_point(minimum.modes, _named(names, minimum.free))
-            return minimum
+        if iteration == max_iterations:
+            break
+        if around.distance() <= max_distance:
+            return _End(at, here, around, free, iteration, converged=True)
         while True:
             there = at.copy()
             there[free] = np.clip(at[free] + around.step(damping), lower[free], upper[free])
@@ -219,45 +328,61 @@ def minimise(
             if lower_down.value <= here.value + rounding:
                 break
             damping = max(10 * damping, 1e-4)
-            if damping > _BLOCKED and not tried and border.crossed(likelihood, there):
-                tried = True
-                for point in (at, first):
-                    end = _on_border(
-                        likelihood,
-                        point,
-                        bounds=bounds,
-                        fixed=fixed,
-                        names=names,
-                        settings=settings,
-                        rounding=rounding,
-                    )
-                    if end is not None:
-                        return end
-            if damping > _MOST_DAMPED:
-                raise _not_converged(distance, iteration, settings)
+            blocked = damping > _BLOCKED and stop_at_border and border.crossed(likelihood, there)
+            if blocked or damping > _MOST_DAMPED:
+                return _End(at, here, around, free, iteration, converged=False)
         at, here = there, lower_down
         damping = damping / 10 if damping > 1e-6 else 0.0
-    raise _not_converged(distance, settings.max_iterations, settings)
+    return _End(at, here, around, free, max_iterations, converged=False)
+
+
+def _from_inside(
+    likelihood: Likelihood, start: Array, newton: Callable[..., _End]
+) -> tuple[Array, Array | None]:
+    """A point near the border that a path of minima leads to, and multipliers of the rates there.
+
+    Bins without data get fractions of an event, which keep their rates from zero. With ever
+    smaller ones, the minima of smooth functions lead to that on the border: it is the method of
+    the logarithmic barrier.
+
+    Args:
+        likelihood: the function.
+        start: parameters (p).
+        newton: takes the steps.
+
+    Returns:
+        The point and the multipliers; ``start`` and None if a rate is zero there.
+    """
+    bins = border.open_bins(likelihood, start)
+    if not len(bins) or np.any(likelihood.rates(start)[bins] <= 0):
+        return start, None
+    at = start
+    for events in _FRACTIONS:
+        data = likelihood.data.copy()
+        data[bins] = events
+        filled = likelihood.with_data(data, likelihood.constraints)
+        at = newton(filled, at, events / 10, _ON_PATH).at
+    rates = likelihood.rates(at)[bins]
+    multipliers = np.zeros(len(likelihood.data))
+    multipliers[bins] = np.where(rates < np.sqrt(events), 2 * events / rates, 0.0)
+    return at, multipliers
 
 
 def _on_border(
     likelihood: Likelihood,
     at: Array,
+    multipliers: Array | None = None,
     *,
     bounds: Array,
     fixed: Mask,
-    names: list[str],
     settings: MinimiserSettings,
     rounding: float,
 ) -> Minimum | None:
-    """The minimum that the border of a rate of zero leads to; None if there is none.
-
-    Raises:
-        ModelError: if it is not a point because parameters are degenerate.
-    """
+    """The minimum that the border of a rate of zero leads to; None if there is none."""
     end = border.descend(
         likelihood,
         at,
+        multipliers,
         bounds=bounds,
         fixed=fixed,
         rounding=rounding,
@@ -273,7 +398,7 @@ def _on_border(
     reach, whole = (np.linalg.norm(end.normals[:, mask], axis=1) for mask in (free, ~fixed))
     normals = end.normals[reach > _NEGLIGIBLE * whole]
     unseen = _unseen(end.expansion, free)
-    minimum = Minimum(
+    return Minimum(
         end.parameters,
         end.expansion,
         _without(free, unseen),
@@ -282,8 +407,6 @@ def _on_border(
         normals,
         unseen,
     )
-    _require_point(minimum.modes, _named(names, minimum.free))
-    return minimum
 
 
 def _unseen(here: Expansion, free: Mask) -> tuple[int, ...]:
@@ -338,24 +461,9 @@ def _along(normals: Array) -> Array:
     return along
 
 
-def _named(names: list[str], mask: Mask) -> list[str]:
-    return [name for name, is_in in zip(names, mask, strict=True) if is_in]
-
-
 def _scale(hessian: Array) -> Array:
     """Units of the parameters that make the diagonal one."""
     diagonal = np.abs(np.diag(hessian))
     # A parameter without effect keeps its unit; its eigenvalue of zero gives it away.
     scale: Array = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     return scale
-
-
-def _require_point(modes: Modes, names: list[str]) -> None:
-    if modes.eigenvalues.size and modes.eigenvalues[0] < _DEGENERATE:
-        size = np.abs(modes.vectors[:, 0])
-        together = [name for name, part in zip(names, size, strict=True) if part > size.max() / 10]
-        raise ModelError(
-            f"the data do not distinguish the parameters: {', '.join(together)}",
-            place="workspace",
-            remedy="remove one of them from the model, or add data that it changes differently",
-        )

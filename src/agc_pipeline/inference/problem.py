@@ -24,7 +24,15 @@ _SPREAD = 0.3
 # Pull from which on there may be another minimum, and places to look for it: so many pulls
 # reversed, and so many at random.
 _STRAINED = 2.0
-_REVERSED, _DISTANT = 6, 8
+# Likewise, value of the statistic relative to the number of bins.
+_MISFIT = 2.0
+# And where, with bins without data, there may be one that describes the data better by far.
+_HOPELESS = 10.0
+_REVERSED, _DISTANT = 6, 16
+# Rounds of them at most, each around the lowest minimum of the one before.
+_ROUNDS = 4
+# A start that the data exclude comes nearer to the model's own so many times.
+_HALVINGS = 8
 
 
 class Search(NamedTuple):
@@ -81,16 +89,27 @@ class Problem:
         """The lowest minimum of all parameters.
 
         Where other minima are to be expected, it starts from more places: if there are several
-        already, if rates are zero at the lowest, or if parameters are far from their measurements.
+        already, if rates are zero at the lowest, if it describes the data badly, if parameters are
+        far from their measurements, or if a shape can double a bin or empty it. It goes on around
+        the lowest minimum while it finds lower ones, or none that describes the data.
 
         Raises:
             ModelError: why the first start failed, if all of them fail.
         """
         ends = self._minima(self.starts(), {})
-        minima = [end for end in ends if isinstance(end, Minimum)]
-        if not minima or self._is_strained(_lowest(ends)):
-            best = _lowest(ends).minimum.parameters if minima else self.start
-            ends += self._minima(self._distant(best), {})
+        if _height(ends) < np.inf and not self._is_strained(_lowest(ends)):
+            return _lowest(ends)
+        # Bins without data, whose rates must not be negative, can part the parameters' space.
+        borders = bool(np.any(self.likelihood.data == 0))
+        middle = self.start
+        for number in range(_ROUNDS):
+            height = _height(ends)
+            best = _lowest(ends).minimum.parameters if height < np.inf else self.start
+            ends += self._minima(self._distant(best, middle, number), {})
+            lower = _height(ends) < height - _SAME
+            if not (lower or (borders and _height(ends) > _HOPELESS * len(self.bins))):
+                break
+            middle = _lowest(ends).minimum.parameters if lower else self.start
         return _lowest(ends)
 
     def _is_strained(self, search: Search) -> bool:
@@ -98,6 +117,8 @@ class Problem:
         return (
             search.minima > 1
             or bool(best.zero_rates)
+            or best.expansion.value > _MISFIT * len(self.bins)
+            or self.likelihood.largest_shift(self.start) > 1
             or bool(np.any(np.abs(self._pulls(best.parameters)) > _STRAINED))
         )
 
@@ -107,8 +128,14 @@ class Problem:
         pulls: Array = (parameters - self.start) / np.where(widths > 0, widths, np.inf)
         return pulls
 
-    def _distant(self, best: Array) -> list[Array]:
-        """Places to start from that are far away: the pulls of a minimum reversed, and others."""
+    def _distant(self, best: Array, middle: Array, number: int) -> list[Array]:
+        """Places to start from that are far away: the pulls of a minimum reversed, and others.
+
+        Args:
+            best: the minimum, (p).
+            middle: of the others, (p).
+            number: of the round, for the random numbers.
+        """
         pulls = self._pulls(best)
         starts = []
         for position in np.argsort(-np.abs(pulls))[:_REVERSED]:
@@ -116,12 +143,18 @@ class Problem:
                 there = best.copy()
                 there[position] = 2 * self.start[position] - best[position]
                 starts.append(there)
-        random = np.random.Generator(np.random.Philox(key=1))
+        random = np.random.Generator(np.random.Philox(key=1 + number))
         widths = self.likelihood.constraints.widths()
-        for _ in range(_DISTANT):
+        interpolated = np.zeros(len(best), dtype=np.bool_)
+        interpolated[self.likelihood.shifts.parameter] = True
+        interpolated[self.likelihood.norms.parameter] = True
+        for trial in range(_DISTANT):
             draw = random.normal(size=len(best))
-            free = self.start * np.exp(3 * _SPREAD * draw)
-            starts.append(np.where(widths > 0, self.start + 2 * widths * draw, free))
+            turned = (self.bounds[:, 0] < 0) & (random.random(len(best)) < 0.5)
+            free = np.where(turned, -1, 1) * middle * np.exp(3 * _SPREAD * draw)
+            # Every other one is far away in shapes and normalisations; factors of bins follow.
+            reach = 4 * widths * interpolated if trial % 2 else 2 * widths
+            starts.append(np.where(widths > 0, middle + reach * draw, free))
         return starts
 
     def _minima(
@@ -136,10 +169,9 @@ class Problem:
             try:
                 minimum = minimise(
                     self.likelihood,
-                    np.where(fixed, values, start),
+                    self._allowed(np.where(fixed, values, start), fixed),
                     bounds=self.bounds,
                     fixed=fixed,
-                    names=list(self.names),
                     settings=self.settings,
                 )
             except ModelError as error:
@@ -147,6 +179,16 @@ class Problem:
             else:
                 ends.append(minimum)
         return ends
+
+    def _allowed(self, start: Array, fixed: Mask) -> Array:
+        """A place to start from that the data do not exclude: nearer to the model's own start."""
+        at: Array = np.clip(start, *self.bounds.T)
+        own = np.where(fixed, start, np.clip(self.start, *self.bounds.T))
+        for _ in range(_HALVINGS):
+            if self.likelihood.allows(at):
+                return at
+            at = (at + own) / 2
+        return own
 
     def conditional(self, best: Minimum, held: Mapping[int, float], *near: Array) -> Minimum:
         """The lowest minimum with some parameters held.
@@ -199,6 +241,12 @@ def no_interest() -> ModelError:
     )
 
 
+def _height(ends: Sequence[Minimum | ModelError]) -> float:
+    """Value at the lowest of the minima; infinite if there are none."""
+    heights = (end.expansion.value for end in ends if isinstance(end, Minimum))
+    return min(heights, default=np.inf)
+
+
 def _lowest(ends: Sequence[Minimum | ModelError]) -> Search:
     """The lowest of the minima.
 
@@ -210,9 +258,11 @@ def _lowest(ends: Sequence[Minimum | ModelError]) -> Search:
         raise next(end for end in ends if isinstance(end, ModelError))
     heights = np.array([minimum.expansion.value for minimum in minima])
     # Of starts that reach the same minimum the first counts, not the one with luckier rounding.
-    first = int(np.argmax(heights < heights.min() + _SAME))
+    same = [minima[number] for number in np.flatnonzero(heights < heights.min() + _SAME)]
+    # One in which all parameters are determined is better, though.
+    first = next((minimum for minimum in same if not minimum.undetermined.any()), same[0])
     return Search(
-        minima[first],
+        first,
         starts=len(ends),
         minima=1 + int(np.count_nonzero(np.diff(np.sort(heights)) > _SAME)),
     )
