@@ -178,7 +178,7 @@ def test_a_border_that_is_reached_from_inside_only() -> None:
     assert independent.value(minimum.parameters) == pytest.approx(other[0], abs=SAME)
 
 
-# Besides the first ones, models whose lowest minimum is far from the start, or of negative strength.
+# Besides the first ones, models whose lowest minimum is far from the start.
 @pytest.mark.parametrize("seed", [0, 1, 2, 3, 145, 206, 479])
 def test_random_models_agree_with_an_independent_minimiser(seed: int) -> None:
     result = compare(seed)

@@ -182,7 +182,8 @@ class Problem:
 
     def _allowed(self, start: Array, fixed: Mask) -> Array:
         """A place to start from that the data do not exclude: nearer to the model's own start."""
-        at: Array = np.clip(start, *self.bounds.T)
+        # Values that are held may be beyond the bounds.
+        at: Array = np.where(fixed, start, np.clip(start, *self.bounds.T))
         own = np.where(fixed, start, np.clip(self.start, *self.bounds.T))
         for _ in range(_HALVINGS):
             if self.likelihood.allows(at):
