@@ -13,6 +13,7 @@ quadratic problems C. Lawson and R. Hanson, Solving Least Squares Problems, chap
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -208,15 +209,12 @@ def descend(
         gradient = likelihood.expand(at, beyond=True).gradient[free]
         hessian = likelihood.expand(at, multipliers, beyond=True).hessian[np.ix_(free, free)]
         slack, constraints = region.constraints(at)
+        step = partial(
+            _step, gradient, hessian, constraints, slack, active=multipliers[region.bins] > 0
+        )
+        full = step(damping=0.0)
         while True:
-            solution = _step(
-                gradient,
-                hessian,
-                constraints,
-                slack,
-                active=multipliers[region.bins] > 0,
-                damping=damping,
-            )
+            solution = step(damping=damping) if damping > 0 else full
             if solution is None:
                 return region.border(*near, iteration) if near is not None else None
             of_bins = solution.multipliers[:n_bins]
@@ -239,7 +237,8 @@ def descend(
             border = region.border(at, multipliers, iteration + 1)
             if border is not None:
                 return border
-        if solution.distance <= _NEAR:
+        # Damping shortens the step, and not the distance.
+        if full is not None and full.distance <= _NEAR:
             near, patience = (at, multipliers), patience - 1
             if patience == 0:
                 break
