@@ -138,7 +138,12 @@ def test_datasets_by_different_models_are_not_merged(chain: Chain, pair: models.
         file.model_copy(update={"source": f"{file.source}.other", "uuid": None})
         for file in summed.files
     )
-    changes = {"models": None, "dataset": "ttbar__PS_var", "files": files_of_other}
+    changes = {
+        "models": None,
+        "dataset": "ttbar__PS_var",
+        "files": files_of_other,
+        "histograms": {},
+    }
     other = summed.model_copy(update=changes)
     path = chain.folder / "other.json"
     batch.write(path, other)

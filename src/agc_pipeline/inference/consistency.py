@@ -310,7 +310,12 @@ def _statistical(uses: Sequence[_Use]) -> Iterator[Finding]:
             continue
         content = totals[use.name, use.channel] if use.kind == "staterror" else use.contents
         pairs = list(zip(use.data, content, strict=True))
-        extreme = [error > 0 and events > 0 and _extreme(error, events) for error, events in pairs]
+        # A statistical factor that is next to exactly known is held; a shapesys has no such limit.
+        exact = use.kind == "staterror"
+        extreme = [
+            error > 0 and events > 0 and not (exact and error < events) and _extreme(error, events)
+            for error, events in pairs
+        ]
         if any(extreme):
             yield _error(
                 f"{use.where}, {use.kind} {quoted(use.name)}",
