@@ -22,7 +22,7 @@ from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import AnalysisError, ConfigurationError
-from agc_pipeline.inference.edges import edge_problems
+from agc_pipeline.inference.edges import edge_problems, region_problems
 from agc_pipeline.inference.settings import FitSettings, treatment_problems
 from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput
 from agc_pipeline.layers import Layer, Values
@@ -123,8 +123,12 @@ class Configuration(Settings):
         return self
 
     @model_validator(mode="after")
-    def _fit_edges_of_histograms(self) -> Self:
-        problems = list(edge_problems(self.declaration, self.fit.model.edges))
+    def _regions_and_edges_of_the_fit(self) -> Self:
+        model = self.fit.model
+        problems = [
+            *region_problems(self.declaration, model.regions),
+            *edge_problems(self.declaration, model.edges),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -318,6 +322,7 @@ def _refusal(analysis: Analysis, part: Part) -> Any:
 def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]:
     """What does not fit together in configuration and declaration."""
     simulated = [dataset for dataset in analysis.datasets if dataset.kind == "simulation"]
+    simulated_names = [dataset.name for dataset in simulated]
     needed = dict.fromkeys(dataset.cross_section_name for dataset in simulated)
     cross_sections = config.physics.cross_sections_pb
     missing = [name for name in needed if name not in cross_sections]
@@ -333,6 +338,9 @@ def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]
     datasets = [dataset.name for dataset in analysis.datasets]
     for problem in (
         unknown("cross section", cross_sections, needed, "physics.cross_sections_pb"),
+        unknown(
+            "dataset", config.physics.sums_of_weights, simulated_names, "physics.sums_of_weights"
+        ),
         unknown("era", values, eras, "physics.luminosity_per_pb") if eras else None,
         unknown("dataset", config.delivery.datasets, datasets, "delivery.datasets"),
     ):

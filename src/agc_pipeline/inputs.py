@@ -43,13 +43,7 @@ class FileList(Settings):
         return [(f"{self.folder}/{name}" if self.folder else name, n) for name, n in names]
 
 
-class SimulatedInput(Settings):
-    """Input made by the rule ``simulate``."""
-
-    kind: Literal["simulated"]
-
-
-class FilesInput(Settings):
+class ListedFiles(Settings):
     """Input files listed in the configuration.
 
     Attributes:
@@ -60,9 +54,8 @@ class FilesInput(Settings):
         datasets: dataset name to its files.
     """
 
-    kind: Literal["files"]
     mirrors: dict[str, str]
-    mirror_order: tuple[str, ...] = Field(min_length=1)
+    mirror_order: tuple[str, ...]
     xcache: str | None = None
     datasets: dict[str, FileList] = Field(min_length=1)
 
@@ -77,6 +70,28 @@ class FilesInput(Settings):
                     "clients find tokens and proxies in the environment"
                 )
         return value
+
+
+class SimulatedInput(ListedFiles):
+    """Input made by the rule ``simulate``, but for the datasets that are listed."""
+
+    kind: Literal["simulated"]
+    mirrors: dict[str, str] = Field(default_factory=dict)
+    mirror_order: tuple[str, ...] = ()
+    datasets: dict[str, FileList] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> "SimulatedInput":
+        if self.datasets and not self.mirror_order:
+            raise ValueError("name the places of the files with `mirrors` and `mirror_order`")
+        return self
+
+
+class FilesInput(ListedFiles):
+    """All input files listed in the configuration."""
+
+    kind: Literal["files"]
+    mirror_order: tuple[str, ...] = Field(min_length=1)
 
 
 class FilesetInput(Settings):
@@ -180,7 +195,7 @@ Input = Annotated[
 ]
 
 
-def listed(source: FilesInput, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles, ...]:
+def listed(source: ListedFiles, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles, ...]:
     """The datasets of a file list in the configuration.
 
     Raises:

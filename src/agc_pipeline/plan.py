@@ -95,7 +95,8 @@ class Plan:
         physics = self.config.physics
         match source:
             case SimulatedInput():
-                datasets = self._simulated()
+                files = listed(source, self.analysis, physics) if source.datasets else ()
+                datasets = self._simulated(files)
             case FilesInput():
                 datasets = listed(source, self.analysis, physics)
             case FilesetInput():
@@ -142,9 +143,12 @@ class Plan:
         """Whether histograms of the run are compared with published ones."""
         return "validation" in self.config.parts and not self.external
 
-    def _simulated(self) -> tuple[DatasetFiles, ...]:
+    def _simulated(self, listed: Iterable[DatasetFiles]) -> tuple[DatasetFiles, ...]:
+        """All datasets: those that are listed, and simulated ones in the place of the others."""
+        files = {dataset.name: dataset for dataset in listed}
         return tuple(
-            normalised(
+            files.get(dataset.name)
+            or normalised(
                 dataset,
                 self.config.physics,
                 (

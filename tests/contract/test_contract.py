@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import toy
-from agc_pipeline import contract
+import toy_mini
+from agc_pipeline import analyses, contract
 from agc_pipeline.declaration import Change, Variation
 from agc_pipeline.errors import AnalysisError
+from conftest import read_config
 from oracle.strategies import write_nanoaod
 from processed import ANALYSIS, SELECTION
 
@@ -87,3 +89,13 @@ def test_masks_and_observables_of_another_length_are_refused(tmp_path: Path) -> 
     analysis = replace(ANALYSIS, regions=(region, ANALYSIS.regions[1]), reference=None)
     with pytest.raises(AnalysisError, match="a mask of"):
         contract.check(analysis, SELECTION, files(tmp_path), tmp_path / "skims", processes=False)
+
+
+def test_atlas_hzz(tmp_path: Path) -> None:
+    analysis = analyses.load("atlas_hzz")
+    selection = analysis.selection(read_config("atlas-hzz")["physics"]["selection"])
+    paths = {}
+    for seed, dataset in enumerate(analysis.datasets):
+        paths[dataset.name] = [tmp_path / f"{dataset.name}.root"]
+        toy_mini.write(paths[dataset.name][0], dataset.name, 40, seed)
+    contract.check(analysis, selection, paths, tmp_path / "skims")

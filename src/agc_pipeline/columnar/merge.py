@@ -13,6 +13,9 @@ from agc_pipeline.columnar.processing import DATA
 from agc_pipeline.declaration import NOMINAL, Analysis, Region, Template
 from agc_pipeline.errors import ClosureError
 
+# Files state sums in single precision, and tables with fewer digits.
+_SUM_PRECISION = 1e-5
+
 
 def event_weight(batch: Batch, xsec_pb: float | None, luminosity_per_pb: float) -> float:
     """Factor on the relative weights: cross section times luminosity over generated events.
@@ -79,6 +82,28 @@ def check_sums(analysis: Analysis, batch: Batch, *, blinded: bool = False) -> No
                     place=f"dataset {batch.dataset}",
                     remedy="delete its folder in `histograms/` of the results and run again",
                 )
+
+
+def check_sum_of_weights(batch: Batch, expected: float) -> None:
+    """Compare the sum of generator weights of all files of a dataset with the configured one.
+
+    Args:
+        batch: all files of a dataset.
+        expected: sum of weights.
+
+    Raises:
+        ClosureError: if it is another one, or if the files state none.
+    """
+    weighted = [file.sum_of_weights for file in batch.files if file.sum_of_weights is not None]
+    total = math.fsum(weighted) if weighted else None
+    if total is None or not math.isclose(total, expected, rel_tol=_SUM_PRECISION):
+        stated = "no sum of generator weights" if total is None else f"{total:.8g}"
+        raise ClosureError(
+            f"the files state {stated}, and `physics.sums_of_weights` has {expected:.8g}",
+            place=f"dataset {batch.dataset}",
+            remedy="list all files of the dataset and no others, or correct "
+            "`physics.sums_of_weights`",
+        )
 
 
 def models(batches: Sequence[Batch]) -> str | None:

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 
 from agc_pipeline.declaration.layout import NANOAOD, Layout
 from agc_pipeline.declaration.selection import (
@@ -52,11 +52,14 @@ class Physics(Settings):
 
     ``luminosity_per_pb`` is in 1/pb, one number or one for each era; ``cross_sections_pb`` in pb,
     by the names that the datasets of the declaration give. The selection is the analysis' own:
-    cuts, and sizes of the variations computed from events.
+    cuts, and sizes of the variations computed from events. ``sums_of_weights``, by dataset, are
+    sums of generator weights that all its files together must state: files of another production,
+    or missing ones, are an error.
     """
 
     luminosity_per_pb: Luminosity | dict[str, Luminosity]
     cross_sections_pb: dict[str, CrossSection]
+    sums_of_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
     selection: Settings
 
     def luminosity(self, era: str | None) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from agc_pipeline.declaration import NOMINAL, Analysis, Process, Region, Systematic, Template
 from agc_pipeline.inference.binning import rebin
 from agc_pipeline.inference.checks import Finding
-from agc_pipeline.inference.edges import fit_edges
+from agc_pipeline.inference.edges import fit_edges, fitted_regions
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.settings import ModelSettings, Treatment
 from agc_pipeline.inference.treatment import treated
@@ -71,9 +71,8 @@ def audit(
     processes = {process.title: process for process in analysis.processes}
     systematics = {nuisance.name: nuisance.systematic for nuisance in nuisances(analysis)}
     fitted = {
-        region.name: fit_edges(region, settings.edges)
-        for region in analysis.regions
-        if region.fitted
+        name: fit_edges(region, settings.edges)
+        for name, region in fitted_regions(analysis, settings.regions).items()
     }
     rebinned = {
         template.name: rebin(

@@ -1,11 +1,38 @@
-"""Bin edges of the fit."""
+"""Regions and bin edges of the fit."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from agc_pipeline.declaration import Analysis, Region
 
 Edges = tuple[float, ...]
+
+
+def fitted_regions(analysis: Analysis, names: Collection[str] | None) -> dict[str, Region]:
+    """The regions of the fit by name, in the order of the declaration.
+
+    Args:
+        analysis: the declaration.
+        names: of the configuration; None takes those that are declared as fitted.
+    """
+    return {
+        region.name: region
+        for region in analysis.regions
+        if (region.fitted if names is None else region.name in names)
+    }
+
+
+def region_problems(analysis: Analysis, names: Collection[str] | None) -> Iterator[str]:
+    """What is wrong with the fitted regions of the configuration."""
+    regions = [region.name for region in analysis.with_learned().regions]
+    for name in names or ():
+        if name not in regions:
+            yield (
+                f"`fit.model.regions` names the unknown region {name}; the regions are "
+                f"{', '.join(regions)}"
+            )
+    if names is not None and len(set(names)) < len(names):
+        yield "`fit.model.regions` names a region twice"
 
 
 def fit_edges(region: Region, edges: Mapping[str, Edges]) -> Edges | None:

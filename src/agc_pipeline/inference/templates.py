@@ -14,7 +14,7 @@ from cabinetry.histo import Histogram
 from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.binning import rebin
-from agc_pipeline.inference.edges import edge_problems, fit_edges
+from agc_pipeline.inference.edges import edge_problems, fit_edges, fitted_regions
 from agc_pipeline.inference.settings import ModelSettings, Treatment, treatment_problems
 from agc_pipeline.inference.treatment import treated
 from agc_pipeline.settings import Settings
@@ -93,13 +93,13 @@ def select(
         raise ModelError(
             "; ".join(wrong), place="fit.model.treatments", remedy="correct the treatments"
         )
-    missing = _missing(analysis, histograms)
+    regions = fitted_regions(analysis, settings.regions)
+    missing = _missing(analysis, histograms, regions)
     lacking = [
         _without_dataset(analysis, process, variation, datasets)
         for (process, variation), datasets in missing.items()
         if _has_dataset(analysis, process, variation)
     ]
-    regions = {region.name: region for region in analysis.regions if region.fitted}
 
     def take(region: str, process: str, variation: str) -> Histogram:
         name = Template(region, process, variation).name
@@ -200,7 +200,7 @@ def _varied(
 
 
 def _missing(
-    analysis: Analysis, histograms: Mapping[str, hist.Hist]
+    analysis: Analysis, histograms: Mapping[str, hist.Hist], regions: Container[str]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
     """Process and variation of templates that the run lacks, to the datasets that may be missing.
 
@@ -212,6 +212,7 @@ def _missing(
     sources = {
         template: tuple(dataset.name for dataset, _ in analysis.sources(template))
         for template in analysis.templates()
+        if template.region in regions
     }
     present = {
         name for template in sources if template.name in histograms for name in sources[template]

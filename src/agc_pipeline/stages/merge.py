@@ -28,6 +28,7 @@ class DatasetSettings(Settings):
     luminosity_per_pb: PositiveFloat
     n_files: PositiveInt
     n_events: NonNegativeInt | None = None
+    sum_of_weights: PositiveFloat | None = None
 
 
 class MergeStage(Settings):
@@ -56,6 +57,8 @@ class MergeOptions(Options):
 
 def configure(plan: "Plan") -> MergeStage:
     """Cross sections and luminosities, and how many files each dataset has."""
+    # Those of all files.
+    sums = plan.physics["sums_of_weights"] if plan.config.n_files_max_per_sample == -1 else {}
     return MergeStage(
         analysis=plan.config.analysis,
         learned=plan.assigns,
@@ -66,6 +69,7 @@ def configure(plan: "Plan") -> MergeStage:
                 luminosity_per_pb=dataset.luminosity_per_pb,
                 n_files=len(dataset.files),
                 n_events=dataset.n_events,
+                sum_of_weights=sums.get(dataset.name),
             )
             for dataset in plan.datasets.values()
         },
@@ -96,6 +100,8 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
             data=analysis.dataset(summed.dataset).kind == "data",
         )
         merge.check_sums(analysis, summed, blinded=settings.blinded)
+        if dataset.sum_of_weights is not None and not left_out:
+            merge.check_sum_of_weights(summed, dataset.sum_of_weights)
         weight = merge.event_weight(summed, dataset.xsec_pb, dataset.luminosity_per_pb)
         weighted[summed.dataset] = (summed, weight)
         used = [file for file in summed.files if file.closed]

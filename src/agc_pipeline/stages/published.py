@@ -71,12 +71,17 @@ def run(settings: PublishedSettings, options: PublishedOptions) -> None:
 
 
 def closure(analysis: "Analysis", n_files: int, made_by: Provenance) -> "Closure":
-    """The record of events: as published, every event processed, no files of our own."""
+    """The record of events: as published, every event processed, no files of our own.
+
+    Published yields have no events: there are no accounts.
+    """
     from agc_pipeline.columnar.closure import Closure, DatasetAccount
     from agc_pipeline.declaration import ALL_EVENTS, Template
     from agc_pipeline.validation import published
 
     numbers = published.read(analysis, n_files)
+    if isinstance(numbers, published.PublishedYields):
+        return Closure(partial=False, datasets={}, provenance=dict(made_by))
     weights = published.weights(analysis, n_files)
     datasets = {}
     for dataset in analysis.datasets:

@@ -43,6 +43,10 @@ class Side:
         """Sum of the contents."""
         return float(self.contents.sum())
 
+    def inner(self) -> "Side":
+        """The same without under- and overflow."""
+        return replace(self, contents=self.contents[1:-1], variances=self.variances[1:-1])
+
     @property
     def effective_entries(self) -> float:
         """Events of equal weight that would be as precise."""

@@ -1,7 +1,9 @@
 """Published histograms: package data beside each analysis, decoded to weighted histograms.
 
-The files hold integer entry counts, so that the statistical uncertainty, which the published
-yields lack, follows exactly. Their README describes the encoding.
+Where the events are public, the files hold integer entry counts for numbers of input files, so that
+the statistical uncertainty, which the published yields lack, follows exactly. Where only yields
+are published, they hold these with an uncertainty, and the observed events. Their README describes
+what they are.
 """
 
 import hashlib
@@ -12,9 +14,16 @@ from typing import Literal
 import hist
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+)
 
-from agc_pipeline.declaration import Analysis, Template
+from agc_pipeline.declaration import Analysis, Region, Template
 from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.settings import Settings
 
@@ -87,6 +96,40 @@ class Published(Settings):
         return np.asarray(contents, dtype=np.float64)
 
 
+class Yields(Settings):
+    """One histogram of expected events.
+
+    Attributes:
+        contents: of each bin, without under- and overflow.
+        variances: of the contents.
+    """
+
+    contents: tuple[float, ...]
+    variances: tuple[NonNegativeFloat, ...]
+
+
+class PublishedYields(Settings):
+    """Published yields, which no number of files stands for.
+
+    Attributes:
+        title: what it is.
+        source: where it was published.
+        licence: of the published numbers.
+        encoding: reminder for who reads the file.
+        n_files: -1, as of all files.
+        yields: of simulated histograms by name, with variations.
+        data: observed events of each bin, by region.
+    """
+
+    title: str
+    source: str
+    licence: str
+    encoding: str
+    n_files: Literal[-1]
+    yields: dict[str, Yields] = Field(min_length=1)
+    data: dict[str, tuple[NonNegativeInt, ...]] = Field(default_factory=dict)
+
+
 def available(analysis: Analysis) -> tuple[int, ...]:
     """Numbers of files per dataset that histograms were published for; -1 (all) comes last."""
     folder = _folder(analysis)
@@ -99,7 +142,7 @@ def available(analysis: Analysis) -> tuple[int, ...]:
     return (*numbers, -1) if "all" in stems else tuple(numbers)
 
 
-def read(analysis: Analysis, n_files: NFiles) -> Published:
+def read(analysis: Analysis, n_files: NFiles) -> Published | PublishedYields:
     """The published numbers for the first ``n_files`` files of each dataset.
 
     Args:
@@ -112,9 +155,23 @@ def read(analysis: Analysis, n_files: NFiles) -> Published:
     return _decoded(_bytes(analysis, n_files))
 
 
+def counts(analysis: Analysis, n_files: NFiles) -> Published:
+    """The same where counts of events are published.
+
+    Raises:
+        TypeError: where yields are.
+    """
+    published = read(analysis, n_files)
+    if not isinstance(published, Published):
+        raise TypeError(f"yields are published of {analysis.name}, not counts")
+    return published
+
+
 @cache
-def _decoded(content: bytes) -> Published:
-    return Published.model_validate_json(content)
+def _decoded(content: bytes) -> Published | PublishedYields:
+    return TypeAdapter[Published | PublishedYields](Published | PublishedYields).validate_json(
+        content
+    )
 
 
 def file_digest(analysis: Analysis, n_files: NFiles) -> str:
@@ -123,7 +180,9 @@ def file_digest(analysis: Analysis, n_files: NFiles) -> str:
 
 
 def load(analysis: Analysis, n_files: NFiles) -> dict[str, hist.Hist]:
-    """The published histograms with ``Weight`` storage: every template, then the pseudodata.
+    """The published histograms with ``Weight`` storage.
+
+    Of counts these are every template, then the pseudodata; of yields, those that are published.
 
     The variance of a bin is ``content^2 / entries``. For events of equal weight, which all but
     the b-tagging variations have, this is the sum of squared weights exactly. In b-tagging
@@ -139,14 +198,12 @@ def load(analysis: Analysis, n_files: NFiles) -> dict[str, hist.Hist]:
         ConfigurationError: if nothing was published for this analysis or number of files.
     """
     published = read(analysis, n_files)
+    if isinstance(published, PublishedYields):
+        return _of_yields(analysis, published)
     scale = weights(analysis, n_files)
-    axes = {
-        region.name: hist.axis.Variable(region.edges, name=region.observable, label=region.label)
-        for region in analysis.regions
-    }
     histograms = {}
     for template in analysis.templates():
-        histogram = hist.Hist(axes[template.region], storage=hist.storage.Weight())
+        histogram = _empty(analysis.region(template.region))
         contents = scale[dataset_of(analysis, template)] * published.relative_contents(
             template.name
         )
@@ -163,13 +220,34 @@ def load(analysis: Analysis, n_files: NFiles) -> dict[str, hist.Hist]:
     return histograms
 
 
+def _of_yields(analysis: Analysis, published: PublishedYields) -> dict[str, hist.Hist]:
+    histograms = {}
+    for template in analysis.templates():
+        if template.name in published.yields:
+            yields = published.yields[template.name]
+            histogram = _empty(analysis.region(template.region))
+            histogram.view()["value"] = yields.contents
+            histogram.view()["variance"] = yields.variances
+            histograms[template.name] = histogram
+    for name, observed in published.data.items():
+        histogram = _empty(analysis.region(name))
+        histogram.view()["value"] = histogram.view()["variance"] = observed
+        histograms[analysis.data_name(name)] = histogram
+    return histograms
+
+
+def _empty(region: Region) -> hist.Hist:
+    axis = hist.axis.Variable(region.edges, name=region.observable, label=region.label)
+    return hist.Hist(axis, storage=hist.storage.Weight())
+
+
 def weights(analysis: Analysis, n_files: NFiles) -> dict[str, float]:
     """Weight of one event of each dataset: luminosity times cross section / generated events.
 
     Raises:
         ConfigurationError: if nothing was published for this analysis or number of files.
     """
-    published = read(analysis, n_files)
+    published = counts(analysis, n_files)
     return {
         dataset.name: published.luminosity_per_pb
         * published.cross_sections_pb[dataset.cross_section_name]

@@ -30,7 +30,7 @@ class TemplateResult(Settings):
     Attributes:
         name: of the histogram.
         region: name of its region.
-        process: name of its process, or "pseudodata".
+        process: name of its process, "data" or "pseudodata".
         variation: label of its variation.
         comparison: numbers and level of agreement.
     """

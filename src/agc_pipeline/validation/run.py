@@ -12,6 +12,7 @@ from agc_pipeline.declaration import NOMINAL, Analysis, Template
 from agc_pipeline.errors import InputError
 from agc_pipeline.validation import compare, published
 from agc_pipeline.validation.compare import Agreement, Comparison, Side
+from agc_pipeline.validation.published import PublishedYields
 from agc_pipeline.validation.results import Mode, TemplateResult, ValidationResult
 from agc_pipeline.validation.settings import ValidationSettings
 from agc_pipeline.validation.summary import overall_verdict, pseudodata
@@ -37,7 +38,39 @@ def validate(
         InputError: if a histogram is missing or has other bins than published.
     """
     mode = comparison_mode(analysis, closure)
+    templates = (
+        _yields(analysis, histograms, mode.n_files, settings)
+        if isinstance(published.read(analysis, mode.n_files), PublishedYields)
+        else _counts(analysis, histograms, closure, mode, settings)
+    )
+    counts = Counter(result.comparison.agreement for result in templates)
+    verdict, summary = overall_verdict(counts)
+    return ValidationResult(
+        verdict=verdict,
+        summary=summary,
+        mode=mode,
+        partial=closure.partial,
+        counts={agreement: counts[agreement] for agreement in Agreement},
+        templates=tuple(templates),
+        not_compared=tuple(
+            dataset.name
+            for dataset in analysis.datasets
+            if closure.datasets and dataset.name not in closure.datasets
+        ),
+        provenance=dict(provenance),
+    )
+
+
+def _counts(
+    analysis: Analysis,
+    histograms: Mapping[str, hist.Hist],
+    closure: Closure,
+    mode: Mode,
+    settings: ValidationSettings,
+) -> list[TemplateResult]:
+    """Every histogram of the datasets of a run against published counts."""
     reference = published.load(analysis, mode.n_files)
+    numbers = published.counts(analysis, mode.n_files)
     results = {}
     for template in analysis.templates():
         dataset = published.dataset_of(analysis, template)
@@ -50,9 +83,9 @@ def validate(
                 theirs=_side(
                     reference[template.name],
                     published.weights(analysis, mode.n_files)[dataset],
-                    published.read(analysis, mode.n_files).n_generated[dataset],
+                    numbers.n_generated[dataset],
                 ),
-                random=published.read(analysis, mode.n_files).histograms[template.name].random,
+                random=numbers.histograms[template.name].random,
                 settings=settings,
             )
     templates = [
@@ -65,23 +98,52 @@ def validate(
         )
         for template, comparison in results.items()
     ]
-    templates += pseudodata(analysis, histograms, results)
-    counts = Counter(result.comparison.agreement for result in templates)
-    verdict, summary = overall_verdict(counts)
-    return ValidationResult(
-        verdict=verdict,
-        summary=summary,
-        mode=mode,
-        partial=closure.partial,
-        counts={agreement: counts[agreement] for agreement in Agreement},
-        templates=tuple(templates),
-        not_compared=tuple(
-            name
-            for name in published.weights(analysis, mode.n_files)
-            if name not in closure.datasets
-        ),
-        provenance=dict(provenance),
-    )
+    return [*templates, *pseudodata(analysis, histograms, results)]
+
+
+def _yields(
+    analysis: Analysis,
+    histograms: Mapping[str, hist.Hist],
+    n_files: int,
+    settings: ValidationSettings,
+) -> list[TemplateResult]:
+    """Nominal yields of processes, and data, against published ones."""
+    reference = published.load(analysis, n_files)
+    results = []
+    for region in analysis.regions:
+        names = {
+            process.name: Template(region.name, process.name, NOMINAL).name
+            for process in analysis.processes
+        }
+        for process, name in (names | {"data": analysis.data_name(region.name)}).items():
+            if name not in reference or name not in histograms:
+                continue
+            _check_bins(name, histograms, reference)
+            sides = [_side(source[name], 1.0, 1.0) for source in (histograms, reference)]
+            if process == "data":
+                # Published are the bins only.
+                comparison = compare.same_events(
+                    *(side.inner() for side in sides),
+                    random=False,
+                    tolerances=settings.same_events,
+                    p_value_min=settings.p_value_min,
+                )
+            else:
+                comparison = compare.other_events(
+                    *(side.inner() for side in sides),
+                    tolerances=settings.other_events,
+                    p_value_min=settings.p_value_min,
+                )
+            results.append(
+                TemplateResult(
+                    name=name,
+                    region=region.name,
+                    process=process,
+                    variation=NOMINAL,
+                    comparison=comparison,
+                )
+            )
+    return results
 
 
 def comparison_mode(analysis: Analysis, closure: Closure) -> Mode:
@@ -94,10 +156,21 @@ def comparison_mode(analysis: Analysis, closure: Closure) -> Mode:
         analysis: the declaration.
         closure: event accounts of the run.
     """
+    if any(
+        isinstance(published.read(analysis, n_files), PublishedYields)
+        for n_files in published.available(analysis)
+    ):
+        return Mode(
+            same_events=False,
+            n_files=-1,
+            description="Published are yields, and the observed events in each bin: these are "
+            "compared event by event with collision data; shapes and sums of the expected "
+            "yields are compared within tolerances.",
+        )
     datasets = closure.datasets
     whole = all(entry.events_processed == entry.n_generated for entry in datasets.values())
     for n_files in published.available(analysis):
-        n_generated = published.read(analysis, n_files).n_generated
+        n_generated = published.counts(analysis, n_files).n_generated
         same = all(entry.n_generated == n_generated[name] for name, entry in datasets.items())
         if whole and same:
             input_files = {-1: "all files", 1: "the first file"}.get(

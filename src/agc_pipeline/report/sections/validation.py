@@ -19,7 +19,8 @@ def comparisons(gallery: Gallery, analysis: Analysis, run: Run) -> list[Picture]
     if run.validation is None or run.closure is None or run.histograms is None:
         return []
     mode = run.validation.mode
-    if mode.same_events:
+    yields = isinstance(published.read(analysis, mode.n_files), published.PublishedYields)
+    if mode.same_events or yields:
         return []
     pictures = [
         comparison(gallery, analysis, region, run.histograms, run.closure, n_files=mode.n_files)
@@ -88,7 +89,7 @@ def acceptances(
     """
     reference = published.load(analysis, n_files)
     weights = published.weights(analysis, n_files)
-    generated = published.read(analysis, n_files).n_generated
+    generated = published.counts(analysis, n_files).n_generated
     panels = {}
     for process in reversed(analysis.processes):
         template = Template(region.name, process.name, NOMINAL)
