@@ -27,8 +27,9 @@ def columns(dataset: str, n_events: int, seed: int) -> dict[str, Any]:
     total = int(counts.sum())
     pt = np.sort(rng.exponential(25e3, total) + 6e3)[::-1]
     eta = rng.uniform(-2.5, 2.5, total)
-    types = np.repeat(rng.choice([11, 13], n_events), counts)
-    mixed = np.repeat(rng.random(n_events) < 0.5, counts)
+    # By turns, so that a few events have all channels.
+    types = np.repeat(np.resize([11, 13], n_events), counts)
+    mixed = np.repeat(np.resize([True, False, False], n_events), counts)
     position = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts)
     types = np.where(mixed & (position >= 2), 24 - types, types)
     flat = {

@@ -1,7 +1,5 @@
 """H to ZZ* to four leptons, against plain loops over the events."""
 
-import math
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +8,16 @@ import pytest
 import uproot
 
 from agc_pipeline import analyses
+from agc_pipeline.declaration import Dataset
+from agc_pipeline.declaration.query import query
+from agc_pipeline.delivery.servicex import request
+from agc_pipeline.inference import fit, workspace
+from agc_pipeline.inference.model import build_workspace
+from agc_pipeline.inference.settings import MinimiserSettings, ModelSettings
 from agc_pipeline.readers import nano_events
+from agc_pipeline.validation import published
 from conftest import SAMPLES, read_config
+from oracle.mini import events, task, tight
 
 ANALYSIS = analyses.load("atlas_hzz")
 SELECTION: Any = ANALYSIS.selection(read_config("atlas-hzz")["physics"]["selection"])
@@ -35,79 +41,14 @@ def data() -> list[Path]:
     return files
 
 
-def events(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a file, one after the other."""
-    with uproot.open(path) as file:
-        arrays = file["mini"].arrays(library="np")
-    for i in range(len(arrays["lep_n"])):
-        yield {name: values[i] for name, values in arrays.items()}
-
-
-def mass(event: Mapping[str, Any], leptons: list[int]) -> float:
-    """Mass of some leptons of an event, GeV."""
-    px = py = pz = energy = 0.0
-    for i in leptons:
-        pt, eta, phi = (float(event[f"lep_{name}"][i]) for name in ("pt", "eta", "phi"))
-        px += pt * math.cos(phi)
-        py += pt * math.sin(phi)
-        pz += pt * math.sinh(eta)
-        energy += float(event["lep_E"][i])
-    return math.sqrt(max(energy**2 - px**2 - py**2 - pz**2, 0.0)) / 1000.0
-
-
-def pairs(event: Mapping[str, Any], leptons: list[int]) -> bool:
-    charge = sum(int(event["lep_charge"][i]) for i in leptons)
-    return charge == 0 and sum(int(event["lep_type"][i]) for i in leptons) in (44, 48, 52)
-
-
-def task(event: Mapping[str, Any]) -> float | None:
-    """The observable of the task's selection; None if the event is not selected."""
-    leptons = list(range(len(event["lep_pt"])))
-    if event["lep_n"] != 4 or not pairs(event, leptons):
-        return None
-    return mass(event, leptons)
-
-
-def tight(event: Mapping[str, Any]) -> tuple[str, float] | None:
-    """Channel and observable of the tight selection; None if the event is not selected."""
-    leptons = [
-        i
-        for i in range(len(event["lep_pt"]))
-        if abs(event["lep_eta"][i]) < 2.5
-        and event["lep_pt"][i] > 5000
-        and event["lep_ptcone30"][i] / event["lep_pt"][i] < 0.3
-        and event["lep_etcone20"][i] / event["lep_pt"][i] < 0.3
-    ]
-    triggered = event["trigE"] or event["trigM"]
-    if not triggered or len(leptons) != 4 or not pairs(event, leptons):
-        return None
-    leading = sorted((float(event["lep_pt"][i]) for i in leptons), reverse=True)
-    if not (leading[0] > 25000 and leading[1] > 15000 and leading[2] > 10000):
-        return None
-    if not all(prompt(event, i) for i in leptons):
-        return None
-    electrons = sum(event["lep_type"][i] == 11 for i in leptons)
-    return {4: "4e", 2: "2e2mu", 0: "4mu"}[electrons], mass(event, leptons)
-
-
-def prompt(event: Mapping[str, Any], i: int) -> bool:
-    theta = 2 * math.atan(math.exp(-event["lep_eta"][i]))
-    return (
-        abs(event["lep_trackd0pvunbiased"][i] / event["lep_tracksigd0pvunbiased"][i]) <= 5
-        and abs(event["lep_z0"][i] * math.sin(theta)) <= 0.5
-        and (
-            event["lep_type"][i] != 11
-            or (event["lep_pt"][i] >= 7000 and abs(event["lep_eta"][i]) <= 2.47)
-        )
-    )
-
-
 def values(path: Path) -> dict[str, np.ndarray]:
     """The observables of the analysis in a file, by region."""
     with uproot.open(path) as file:
         columns = ANALYSIS.columns(DATA, SELECTION)
         n_events = file["mini"].num_entries
-        read = nano_events.of_root(file, columns, ANALYSIS.layout, (0, n_events))
+        read = nano_events.of_root(file["mini"], columns, ANALYSIS.layout, (0, n_events))
+        assert ANALYSIS.derived is not None
+        read = ANALYSIS.derived(read, SELECTION)
         result = {}
         for region in ANALYSIS.regions:
             assert region.mask is not None
@@ -139,3 +80,35 @@ def test_real_data(data: list[Path]) -> None:
     counts, _ = np.histogram(channels, ANALYSIS.region("4e").edges)
     assert tuple(counts) == TIGHT_BINS
     assert counts.sum() == 95
+
+
+def test_fit_of_the_published_yields() -> None:
+    """The published fit; its yields are read off a figure, and the varied masses interpolated."""
+    settings = read_config("atlas-hzz")["fit"]
+    histograms = published.load(ANALYSIS, -1)
+    observed = histograms[ANALYSIS.data_name("Signal_region")].values()
+    assert observed.sum() == 371
+    built = build_workspace(ANALYSIS, histograms, ModelSettings.model_validate(settings["model"]))
+    # The regions of the tight selection are not fitted: their systematics are not missing.
+    assert built.description.left_out == ()
+    model, data = workspace.load(built.workspace, place="test")
+    results = fit.fit(model, data, MinimiserSettings.model_validate(settings["minimiser"])).results
+    pairs = zip(results.bestfit, results.uncertainty, strict=True)
+    fitted = dict(zip(results.labels, pairs, strict=True))
+    # Source: outputs of the AGC's notebook, analyses/atlas-open-data-hzz.
+    assert fitted["Signal_norm"] == pytest.approx((1.1207, 0.7096), abs=0.05)
+    assert fitted["ZZ_norm"] == pytest.approx((1.5474, 0.8128), abs=0.05)
+
+
+@pytest.mark.parametrize("dataset", ANALYSIS.datasets, ids=lambda dataset: dataset.name)
+def test_query_for_the_flat_ntuples(dataset: Dataset) -> None:
+    """ServiceX is asked for events of `mini` with four leptons, and the branches that are read."""
+    (asked, *_) = request._sub_queries(query(ANALYSIS, SELECTION, dataset), "ttree")
+    assert asked.treename == "mini"
+    assert asked.cut == "(lep_n >= 3.99996)"
+    branches = set(asked.filter_name)
+    leptons = ("pt", "eta", "phi", "E", "charge", "type", "ptcone30", "etcone20", "z0", "pt_syst")
+    assert {f"lep_{name}" for name in leptons} < branches
+    assert {"lep_n", "trigE", "trigM", "runNumber", "eventNumber"} < branches
+    weights = {name for name in branches if name.startswith(("mcWeight", "scaleFactor"))}
+    assert len(weights) == (0 if dataset.kind == "data" else 5)

@@ -15,7 +15,9 @@ from conftest import ROOT
 from oracle.strategies import write_nanoaod
 
 PAGE = ROOT / "docs" / "ttbar.md"
-ANALYSIS = ROOT / "src" / "agc_pipeline" / "analyses" / "cms_ttbar"
+# Pages of analyses, with the number of blocks that are their code.
+PAGES = {PAGE: ("cms_ttbar", 8), ROOT / "docs" / "atlas-hzz.md": ("atlas_hzz", 4)}
+ANALYSES = ROOT / "src" / "agc_pipeline" / "analyses"
 BLOCK = re.compile(r"<!-- ([^>]+) -->\n```(\w+)\n(.*?)```", re.DOTALL)
 
 
@@ -49,14 +51,14 @@ def mapping(path: Path, key: str) -> str:
     return "\n".join(line[depth:] for line in own) + "\n"
 
 
-def current(source: str, block: str) -> str:
-    """What a block is to have; a script is its own source."""
+def current(analysis: str, source: str, block: str) -> str:
+    """What a block of the page of an analysis is to have; a script is its own source."""
     if source == "run":
         return block
     *kind, file, names = source.split(": ")
     if kind:
-        return mapping(ROOT / "config" / "cms_ttbar" / file, names)
-    return definitions(ANALYSIS / file, names.split(", "))
+        return mapping(ROOT / "config" / analysis / file, names)
+    return definitions(ANALYSES / analysis / file, names.split(", "))
 
 
 def test_every_test_that_a_document_names_is_there() -> None:
@@ -68,11 +70,13 @@ def test_every_test_that_a_document_names_is_there() -> None:
         assert not name or f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
 
 
-def test_the_page_of_the_ttbar_analysis_has_its_code() -> None:
-    blocks = BLOCK.findall(PAGE.read_text())
-    assert len(blocks) == 8
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_of_an_analysis_has_its_code(page: Path) -> None:
+    analysis, number = PAGES[page]
+    blocks = BLOCK.findall(page.read_text())
+    assert len(blocks) == number
     for source, _, block in blocks:
-        assert block == current(source, block), f"run python {__file__}: {source} changed"
+        assert block == current(analysis, source, block), f"run python {__file__}: {source} changed"
 
 
 @pytest.mark.filterwarnings("ignore:Missing cross-reference:RuntimeWarning")
@@ -91,7 +95,9 @@ def test_its_script_runs(
 
 
 if __name__ == "__main__":
-    page = BLOCK.sub(
-        lambda m: f"<!-- {m[1]} -->\n```{m[2]}\n{current(m[1], m[3])}```", PAGE.read_text()
-    )
-    PAGE.write_text(page)
+    for page, (analysis, _) in PAGES.items():
+        text = BLOCK.sub(
+            lambda m, name=analysis: f"<!-- {m[1]} -->\n```{m[2]}\n{current(name, m[1], m[3])}```",
+            page.read_text(),
+        )
+        page.write_text(text)

@@ -118,6 +118,23 @@ class Processing:
         return tuple(v for v in self.variations if v.kind == "weight")
 
     @cached_property
+    def acting(self) -> Mapping[EventFunction, frozenset[str]]:
+        """Mask of a group to the variations with templates in it; the dataset's own is in all."""
+        return {
+            group.mask: frozenset(
+                variation.name
+                for variation in self.variations
+                if variation.name == self.dataset.variation
+                or any(
+                    self.analysis.acts_on(variation.name, process, region.name)
+                    for process in self.processes
+                    for region in (*group.regions, *group.learned)
+                )
+            )
+            for group in self.groups
+        }
+
+    @cached_property
     def _event_selection(self) -> Shifts:
         return Shifts(self.analysis, self.selection, self.dataset)
 
@@ -141,7 +158,11 @@ class Processing:
     def preselect_records(self, events: Any) -> tuple[Array, dict[str, int]]:
         """The same for events that are records."""
         return RecordSelection(self.analysis, self.selection, self.dataset).preselect(
-            events, self.shifts, [group.mask for group in self.groups]
+            events,
+            {
+                shift: [mask for mask, acting in self.acting.items() if shift.name in acting]
+                for shift in self.shifts
+            },
         )
 
     def nominal(self, columns: Columns, mask: EventFunction) -> Events:
@@ -180,7 +201,11 @@ class Processing:
                 for view in (selection.events(events, varied[name]),)
             }
             for number, group in enumerate(self.groups):
-                parts = {name: positions[number] for name, positions in in_group.items()}
+                parts = {
+                    name: positions[number]
+                    for name, positions in in_group.items()
+                    if name in self.acting[group.mask]
+                }
                 for variation, events in _views(selection, base, varied, parts):
                     filler.fill(group, variation, events)
             return filler.output(preselection.cutflow)
@@ -201,6 +226,8 @@ class Processing:
                 varied, flow = selection.selected(events, variation)
                 cutflow = cutflow or flow
                 for group in self.groups:
+                    if variation.name not in self.acting[group.mask]:
+                        continue
                     mask = _mask(group.mask, varied, self.selection, len(varied))
                     filler.fill(group, variation.name, varied[mask])
             return filler.output(cutflow)
@@ -298,7 +325,7 @@ class Filler:
             self._selected |= {
                 region.name: self._n_shown(region, values[region]) for region in group.regions
             }
-        weights = self._weights(variation, events)
+        weights = self._weights(group, variation, events)
         for process, mask, factor in self._processes(events):
             with self._clock.part("fill"):
                 for region, observed in values.items():
@@ -340,7 +367,7 @@ class Filler:
             observables = self._processing.scoring.observables(events, self._processing.selection)
             yield from zip(group.learned, observables, strict=True)
 
-    def _weights(self, variation: str, events: Any) -> dict[str, Array | None]:
+    def _weights(self, group: Group, variation: str, events: Any) -> dict[str, Array | None]:
         """Variation to the weights of the events; None is 1 for each."""
         processing = self._processing
         nominal = None
@@ -349,7 +376,7 @@ class Filler:
         weights: dict[str, Array | None] = {variation: nominal}
         if variation == NOMINAL and processing.dataset.kind == "simulation":
             for shift in processing.weights:
-                if shift.weight is not None:
+                if shift.weight is not None and shift.name in processing.acting[group.mask]:
                     factor = _numbers(shift.weight, events, processing.selection)
                     weights[shift.name] = factor if nominal is None else nominal * factor
         return weights

@@ -3,7 +3,7 @@
 Nothing is loosened here: an event is preselected if some variation of it is in some region.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,30 +27,39 @@ class RecordSelection:
     def __init__(self, analysis: Analysis, selection: Any, dataset: Dataset) -> None:
         self._selection = selection
         self._layout = analysis.layout
+        self._derived = analysis.derived
         self._preselector = Preselector(analysis, selection, dataset)
 
     def selected(self, events: Any, variation: Variation) -> tuple[Any, dict[str, int]]:
         """The varied events that meet all requirements, and their cutflow."""
-        varied, positions, cutflow = self._selected(events, variation)
-        return varied[positions], cutflow
+        part, _, cutflow = self._selected(events, variation)
+        return part, cutflow
 
     def preselect(
-        self, events: Any, shifts: Sequence[Variation], masks: Sequence[EventFunction]
+        self, events: Any, masks: Mapping[Variation, Sequence[EventFunction]]
     ) -> tuple[Array, dict[str, int]]:
-        """Positions of the events that some variation has in some region, and the cutflow."""
+        """Positions of the events that some variation has in some region, and the cutflow.
+
+        Args:
+            events: coffea's NanoEvents.
+            masks: of the regions that a variation acts on; the dataset's own variation is first.
+        """
         somewhere = np.zeros(len(events), np.bool_)
         nominal: dict[str, int] = {}
-        for shift in shifts:
-            varied, positions, cutflow = self._selected(events, shift)
+        for shift, functions in masks.items():
+            part, positions, cutflow = self._selected(events, shift)
             nominal = nominal or cutflow
-            part = varied[positions]
-            for mask in masks:
+            for mask in functions:
                 somewhere[positions] |= np.asarray(mask(part, self._selection), np.bool_)
         return np.flatnonzero(somewhere), nominal
 
     def _selected(self, events: Any, variation: Variation) -> tuple[Any, Array, dict[str, int]]:
         varied = events if variation.records is None else variation.records(events, self._selection)
-        if not self._preselector.requirements:
-            return varied, np.arange(len(varied)), {ALL_EVENTS: len(varied)}
-        preselection = self._preselector(EventColumns(varied, self._layout))
-        return varied, preselection.events, preselection.cutflow
+        positions, cutflow = np.arange(len(varied)), {ALL_EVENTS: len(varied)}
+        if self._preselector.requirements:
+            preselection = self._preselector(EventColumns(varied, self._layout))
+            positions, cutflow = preselection.events, preselection.cutflow
+            varied = varied[positions]
+        if self._derived is not None:
+            varied = self._derived(varied, self._selection)
+        return varied, positions, cutflow

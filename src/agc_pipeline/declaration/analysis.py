@@ -362,6 +362,9 @@ class Analysis:
             must have, whatever its region, in the order in which to look; preselection, query and
             cutflow follow from it. Without any, the preselection is every event in some region
             under some variation.
+        derived: function from events to events with what functions of several regions need, such as
+            the leptons that pass; computed once for each variation that redoes the selection. Only
+            where events are records.
         reads: function of the dataset that gives the columns beside those of the requirements.
         weight: relative weights of simulated events, e.g. a product of columns; None is 1.
         weight_reads: columns that it needs; they are not asked of data.
@@ -383,6 +386,7 @@ class Analysis:
     pseudodata: Mapping[str, float] = field(default_factory=dict)
     events: Literal["columns", "records"] = "records"
     requirements: Callable[[Any, Dataset], tuple[Requirement, ...]] = nothing
+    derived: EventFunction | None = None
     reads: Callable[[Dataset], Columns] = dict  # type: ignore[assignment]
     weight: EventFunction | None = None
     weight_reads: Columns = field(default_factory=dict)

@@ -47,6 +47,8 @@ def _problems(analysis: Analysis) -> Iterator[str]:
     datasets = {dataset.name for dataset in analysis.datasets}
     for name in sorted(set(analysis.pseudodata) - datasets):
         yield f"the pseudodata names the unknown dataset {name}"
+    if analysis.derived is not None and analysis.events == "columns":
+        yield "`derived` makes records of events, and events are columns"
     if analysis.learned is not None and analysis.learned.trained_on not in datasets:
         yield f"models are trained on the unknown dataset {analysis.learned.trained_on}"
 

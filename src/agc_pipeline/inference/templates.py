@@ -121,7 +121,7 @@ def select(
         for name, region in regions.items()
         if any(region_name == name for region_name, _ in nominal)
     }
-    left_out = (*lacking, *empty, *_without_samples(analysis, nominal))
+    left_out = (*lacking, *empty, *_without_samples(analysis, regions, nominal))
     varied = {
         key: _treated(nominal[key[:2]], shifts, settings.treatments.get(key[2], Treatment()))
         for key, shifts in untreated.items()
@@ -322,9 +322,11 @@ def _data(
 
 
 def _without_samples(
-    analysis: Analysis, nominal: Mapping[tuple[str, str], Histogram]
+    analysis: Analysis,
+    regions: Iterable[str],
+    nominal: Mapping[tuple[str, str], Histogram],
 ) -> list[LeftOut]:
-    """Systematics and free normalisations that act on no sample of the model."""
+    """Systematics and free normalisations of the fitted regions that act on no sample there."""
     acts_on = {
         systematic.name: {
             (region, process)
@@ -332,6 +334,7 @@ def _without_samples(
             if systematic.in_region(region) and process in systematic.acts_on
         }
         for systematic in analysis.systematics
+        if any(systematic.in_region(region) for region in regions)
     }
     acts_on |= {
         free.name: {pair for pair in nominal if pair[1] in free.processes} for free in analysis.free

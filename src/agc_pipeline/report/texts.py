@@ -42,7 +42,7 @@ _DATA: dict[DataKind, DataText] = {
     "observed": DataText(
         label="Data",
         sentences="The fit uses the observed collision data.",
-        summary="observed collision data",
+        summary="observed data",
     ),
 }
 

@@ -24,9 +24,16 @@ log = logging.getLogger(__name__)
 
 
 class ValidateStage(Settings):
-    """What the validation needs of the configuration."""
+    """What the validation needs of the configuration.
+
+    Attributes:
+        analysis: what it is loaded by.
+        pseudodata: simulated events stand in the place of collision data.
+        validation: how close is close.
+    """
 
     analysis: str
+    pseudodata: bool = False
     validation: ValidationSettings
 
 
@@ -41,7 +48,11 @@ class ValidateOptions(Options):
 
 def configure(plan: "Plan") -> ValidateStage:
     """How close is close."""
-    return ValidateStage(analysis=plan.config.analysis, validation=plan.config.validation)
+    return ValidateStage(
+        analysis=plan.config.analysis,
+        pseudodata=plan.pseudodata,
+        validation=plan.config.validation,
+    )
 
 
 def run(settings: ValidateStage, options: ValidateOptions) -> None:
@@ -68,6 +79,7 @@ def run(settings: ValidateStage, options: ValidateOptions) -> None:
             settings=settings.model_dump(),
             inputs=(options.histograms, options.closure),
         ),
+        pseudodata=settings.pseudodata,
     )
     write_json(options.output, result.model_dump(mode="json"))
     write_text(options.page, _page(analysis, result, closure))

@@ -52,7 +52,7 @@ class ValidationResult(Settings):
         partial: files of the run were left out.
         counts: number of histograms with each level of agreement.
         templates: one result for each histogram.
-        not_compared: datasets that the run does not have.
+        not_compared: datasets that the run does not have, or has simulated in the place of data.
         provenance: of the file.
     """
 

@@ -15,7 +15,7 @@ from agc_pipeline.validation.compare import Agreement, Comparison, Side
 from agc_pipeline.validation.published import PublishedYields
 from agc_pipeline.validation.results import Mode, TemplateResult, ValidationResult
 from agc_pipeline.validation.settings import ValidationSettings
-from agc_pipeline.validation.summary import overall_verdict, pseudodata
+from agc_pipeline.validation.summary import overall_verdict, pseudodata_results
 
 
 def validate(
@@ -24,6 +24,8 @@ def validate(
     closure: Closure,
     settings: ValidationSettings,
     provenance: Mapping[str, Any],
+    *,
+    pseudodata: bool = False,
 ) -> ValidationResult:
     """Compare every histogram of the datasets that the run has.
 
@@ -33,13 +35,15 @@ def validate(
         closure: event accounts of the run.
         settings: tolerances.
         provenance: of the result.
+        pseudodata: simulated events stand in the place of collision data, which are then compared
+            with no published ones.
 
     Raises:
         InputError: if a histogram is missing or has other bins than published.
     """
     mode = comparison_mode(analysis, closure)
     templates = (
-        _yields(analysis, histograms, mode.n_files, settings)
+        _yields(analysis, histograms, mode.n_files, settings, pseudodata=pseudodata)
         if isinstance(published.read(analysis, mode.n_files), PublishedYields)
         else _counts(analysis, histograms, closure, mode, settings)
     )
@@ -55,7 +59,8 @@ def validate(
         not_compared=tuple(
             dataset.name
             for dataset in analysis.datasets
-            if closure.datasets and dataset.name not in closure.datasets
+            if closure.datasets
+            and (dataset.name not in closure.datasets or (pseudodata and dataset.kind == "data"))
         ),
         provenance=dict(provenance),
     )
@@ -98,7 +103,7 @@ def _counts(
         )
         for template, comparison in results.items()
     ]
-    return [*templates, *pseudodata(analysis, histograms, results)]
+    return [*templates, *pseudodata_results(analysis, histograms, results)]
 
 
 def _yields(
@@ -106,6 +111,8 @@ def _yields(
     histograms: Mapping[str, hist.Hist],
     n_files: int,
     settings: ValidationSettings,
+    *,
+    pseudodata: bool,
 ) -> list[TemplateResult]:
     """Nominal yields of processes, and data, against published ones."""
     reference = published.load(analysis, n_files)
@@ -115,7 +122,9 @@ def _yields(
             process.name: Template(region.name, process.name, NOMINAL).name
             for process in analysis.processes
         }
-        for process, name in (names | {"data": analysis.data_name(region.name)}).items():
+        if not pseudodata:
+            names["data"] = analysis.data_name(region.name)
+        for process, name in names.items():
             if name not in reference or name not in histograms:
                 continue
             _check_bins(name, histograms, reference)

@@ -14,7 +14,7 @@ from agc_pipeline.validation.results import TemplateResult, Verdict
 _SUM_PRECISION = 1e-9
 
 
-def pseudodata(
+def pseudodata_results(
     analysis: Analysis,
     histograms: Mapping[str, hist.Hist],
     results: Mapping[Template, Comparison],

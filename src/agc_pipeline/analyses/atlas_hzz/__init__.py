@@ -10,7 +10,9 @@ from functools import partial
 from agc_pipeline.declaration import (
     Analysis,
     Columns,
+    Cut,
     Dataset,
+    EventCut,
     Flat,
     Free,
     Process,
@@ -19,8 +21,14 @@ from agc_pipeline.declaration import (
     Variation,
 )
 
-from .leptons import channel, channel_mass, four_lepton_mass, four_leptons
-from .settings import HzzPhysics
+from .leptons import (
+    channel,
+    channel_mass,
+    four_lepton_mass,
+    four_leptons,
+    with_tight_leptons,
+)
+from .settings import HzzPhysics, Selection
 from .systematics import (
     electron_efficiency,
     scale_factors,
@@ -50,6 +58,11 @@ def reads(_: Dataset) -> Columns:
             "pt_syst",
         ),
     }
+
+
+def requirements(selection: Selection, _: Dataset) -> tuple[EventCut, ...]:  # noqa: ARG001
+    """What every event has: four leptons or more, of which four may be tight."""
+    return (EventCut("", Cut("lep_n", ">=", 4), label="four leptons"),)
 
 
 ANALYSIS = Analysis(
@@ -137,6 +150,8 @@ ANALYSIS = Analysis(
         Systematic("Reducible background", effects={"Z_tt": 0.3}, regions=CHANNELS),
     ),
     free=(Free("Signal_norm", ("signal",), bounds=(0.0, 10.0)),),
+    requirements=requirements,
+    derived=with_tight_leptons,
     reads=reads,
     weight=weight,
     weight_reads={"": WEIGHTS},

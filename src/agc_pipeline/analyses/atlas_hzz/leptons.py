@@ -24,13 +24,16 @@ def four_leptons(events: Any, selection: Selection) -> Any:  # noqa: ARG001 - it
     return (events.lep_n == 4) & _neutral_pairs(events.lep)
 
 
-def channel(n_electrons: int, events: Any, selection: Selection) -> Any:
-    """Events of the tight selection with that many electrons, ``events * bool``."""
+def with_tight_leptons(events: Any, selection: Selection) -> Any:
+    """The events with what the three channels share.
+
+    Returns:
+        The events with ``tight``, their leptons within the cuts, and ``n_electrons``, the number of
+        electrons among these where the event passes the tight selection, and -1 elsewhere.
+    """
     cuts = selection.tight
     leptons = events.lep[_tight_mask(events.lep, cuts)]
     electrons = leptons["type"] == ELECTRON
-    mask = (events.trigE | events.trigM) & (ak.num(leptons) == 4)
-    mask = mask & _neutral_pairs(leptons) & (ak.sum(electrons, axis=1) == n_electrons)
     theta = 2.0 * np.arctan(np.exp(-leptons.eta))
     # As in df106. Where the format has the uncertainty of the impact parameter, this is its
     # significance.
@@ -41,11 +44,18 @@ def channel(n_electrons: int, events: Any, selection: Selection) -> Any:
     in_reach = ~electrons | (
         (leptons.pt >= cuts.electron_pt_min * GEV) & (abs(leptons.eta) <= cuts.electron_abs_eta_max)
     )
-    mask = mask & ak.all(prompt & in_reach, axis=1)
+    mask = (events.trigE | events.trigM) & (ak.num(leptons) == 4)
+    mask = mask & _neutral_pairs(leptons) & ak.all(prompt & in_reach, axis=1)
     by_pt = ak.fill_none(ak.pad_none(ak.sort(leptons.pt, ascending=False), 4, clip=True), 0.0)
     for number, pt_min in enumerate(cuts.leading_pt_min):
         mask = mask & (by_pt[:, number] > pt_min * GEV)
-    return mask
+    events = ak.with_field(events, leptons, "tight")
+    return ak.with_field(events, ak.where(mask, ak.sum(electrons, axis=1), -1), "n_electrons")
+
+
+def channel(n_electrons: int, events: Any, selection: Selection) -> Any:  # noqa: ARG001
+    """Events of the tight selection with that many electrons, ``events * bool``."""
+    return events.n_electrons == n_electrons
 
 
 def four_lepton_mass(events: Any, selection: Selection) -> Any:  # noqa: ARG001
@@ -53,9 +63,9 @@ def four_lepton_mass(events: Any, selection: Selection) -> Any:  # noqa: ARG001
     return _mass(events.lep)
 
 
-def channel_mass(events: Any, selection: Selection) -> Any:
+def channel_mass(events: Any, selection: Selection) -> Any:  # noqa: ARG001
     """Mass of the four tight leptons, ``events * float64``, GeV."""
-    return _mass(events.lep[_tight_mask(events.lep, selection.tight)])
+    return _mass(events.tight)
 
 
 def _tight_mask(leptons: Any, cuts: TightCuts) -> Any:

@@ -20,9 +20,9 @@ def scaled_masses(sign: float, events: Any, selection: Selection) -> Any:
 
 
 def electron_efficiency(sign: float, events: Any, selection: Selection) -> Any:
-    """Factor for the efficiencies of all electrons of an event, ``events * float64``."""
+    """Factor for the efficiencies of the tight electrons of an event, ``events * float64``."""
     table = selection.electron_efficiency
-    leptons = events.lep
+    leptons = events.tight
     pt = ak.values_astype(leptons.pt, np.float64) / GEV
     shift = ak.zeros_like(pt)
     for pt_min, uncertainty in zip(table.pt_min, table.uncertainty, strict=True):

@@ -1,6 +1,7 @@
 """Figures of the distributions: stacked expectation, data, and their ratio."""
 
 import numpy as np
+from hist.intervals import poisson_interval
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -143,10 +144,13 @@ def _data(
 ) -> None:
     # Bins without data have no point and no ratio.
     shown = (entry.data > 0) & (scale > 0)
+    data = entry.data[shown]
+    # Central intervals of a Poisson distribution: those of few events are not symmetric.
+    interval = poisson_interval(data, data)
     axes.errorbar(
         entry.centres[shown],
-        entry.data[shown] / scale[shown],
-        yerr=np.sqrt(entry.data[shown]) / scale[shown],
+        data / scale[shown],
+        yerr=np.abs(interval - data) / scale[shown],
         fmt="o",
         color="black",
         markersize=size,

@@ -1,0 +1,169 @@
+"""Flat ntuples with generator weights and collision data, from files to histograms."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+
+import toy_mini
+from agc_pipeline import analyses, histograms
+from agc_pipeline.columnar import batch
+from agc_pipeline.files import read_json
+from conftest import read_config, run_command
+from oracle import mini
+
+VALUES = read_config("atlas-hzz")
+ANALYSIS = analyses.load("atlas_hzz")
+N_EVENTS = {"llll": 30, "ttbar_lep": 10, "data": 30}
+XSEC, LUMINOSITY = 1.2578, 10_000.0
+COMMON = {
+    "analysis": "atlas_hzz",
+    "selection": VALUES["physics"]["selection"],
+    "allow_partial": False,
+}
+
+
+def deliver(folder: Path, dataset: str) -> None:
+    error = run_command(
+        "deliver",
+        COMMON
+        | {
+            "dataset": dataset,
+            "files": [{"urls": [str(folder / f"{dataset}.root")]}],
+            "learned": False,
+            "delivery": {
+                "backend": "local",
+                "format": VALUES["delivery"]["format"],
+                "servicex": None,
+            },
+        },
+        reading={name: VALUES["delivery"][name] for name in ("chunk_size", "network")},
+        manifest=folder / f"{dataset}.manifest.json",
+        failures=folder / f"{dataset}.failures.json",
+        skims=folder / "skims",
+    )
+    assert error is None
+
+
+def fill(folder: Path, dataset: str, output: Path, **changes: Any) -> None:
+    filled = output.with_suffix(".batch")
+    error = run_command(
+        "histogram",
+        COMMON | {"learned": None} | changes,
+        execution=VALUES["histograms"],
+        network=VALUES["delivery"]["network"],
+        performance=output.with_suffix(".html"),
+        manifest=folder / f"{dataset}.manifest.json",
+        output=filled,
+    )
+    assert error is None
+    assert run_command("merge_dataset", {}, batches=[filled], output=output) is None
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three datasets: with weights of either sign, without a selected event, and of data."""
+    folder = tmp_path_factory.mktemp("flat")
+    for seed, (dataset, n_events) in enumerate(N_EVENTS.items()):
+        columns = toy_mini.columns(dataset, n_events, seed)
+        if dataset == "ttbar_lep":
+            columns["lep"] = ak.with_field(columns["lep"], abs(columns["lep"].charge), "charge")
+        with uproot.recreate(folder / f"{dataset}.root") as file:
+            file.mktree("mini", columns)
+        deliver(folder, dataset)
+        fill(folder, dataset, folder / f"{dataset}.json")
+    return folder
+
+
+def merge(folder: Path, target: Path, **sums: float) -> str | None:
+    datasets = {
+        name: {
+            "xsec_pb": None if name == "data" else XSEC,
+            "luminosity_per_pb": LUMINOSITY,
+            "n_files": 1,
+            "sum_of_weights": sums.get(name),
+        }
+        for name in N_EVENTS
+    }
+    return run_command(
+        "merge",
+        {"analysis": "atlas_hzz", "datasets": datasets, "allow_partial": False},
+        datasets=[folder / f"{name}.json" for name in N_EVENTS],
+        histograms=target / "histograms.root",
+        closure=target / "closure.json",
+    )
+
+
+def masses(path: Path) -> tuple[list[float], list[float]]:
+    """Observable and weight of the events that the plain loops select."""
+    observed, weights = [], []
+    for event in mini.events(path):
+        if (mass := mini.task(event)) is not None:
+            observed.append(mass)
+            factors = ("scaleFactor_ELE", "scaleFactor_MUON", "scaleFactor_LepTRIGGER")
+            names = ("mcWeight", *factors, "scaleFactor_PILEUP")
+            weights.append(math.prod(float(event.get(name, 1.0)) for name in names))
+    return observed, weights
+
+
+def test_weights_of_either_sign_and_data_without_any(folder: Path, tmp_path: Path) -> None:
+    stated = 1000.0 * float(np.float32(toy_mini.WEIGHTS["llll"]))
+    assert merge(folder, tmp_path, llll=stated) is None
+    merged = histograms.read_root(tmp_path / "histograms.root")
+    edges = [-np.inf, *ANALYSIS.region("Signal_region").edges, np.inf]
+
+    observed, weights = masses(folder / "llll.root")
+    assert min(weights) < 0 < max(weights)
+    scale = XSEC * LUMINOSITY / stated
+    expected = np.histogram(observed, edges, weights=scale * np.array(weights))[0]
+    squares = np.histogram(observed, edges, weights=(scale * np.array(weights)) ** 2)[0]
+    ours: Any = merged["Signal_region_ZZ"].view(flow=True)
+    np.testing.assert_allclose(ours["value"], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ours["variance"], squares, rtol=1e-5, atol=1e-5)
+
+    observed, weights = masses(folder / "data.root")
+    assert set(weights) == {1.0}
+    counts = merged[ANALYSIS.data_name("Signal_region")].values(flow=True)
+    np.testing.assert_array_equal(counts, np.histogram(observed, edges)[0])
+
+
+def test_a_dataset_without_selected_events(folder: Path, tmp_path: Path) -> None:
+    assert merge(folder, tmp_path) is None
+    closure = read_json(tmp_path / "closure.json")
+    record = closure["datasets"]["ttbar_lep"]
+    assert record["events_processed"] == N_EVENTS["ttbar_lep"]
+    assert record["cutflow"]["all"] == N_EVENTS["ttbar_lep"]
+    assert [record["cutflow"][region.name] for region in ANALYSIS.regions] == [0, 0, 0, 0]
+    for made in batch.read(folder / "ttbar_lep.json").histograms["Z_tt"].values():
+        assert not histograms.from_json(made).view(flow=True)["value"].any()
+
+
+def test_another_sum_of_weights_than_declared(folder: Path, tmp_path: Path) -> None:
+    error = merge(folder, tmp_path, llll=500.0)
+    assert error is not None
+    assert "the files state 420, and `physics.sums_of_weights` has 500" in error
+    assert "dataset llll" in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_blinded_data_are_in_no_histogram_and_no_count(folder: Path, tmp_path: Path) -> None:
+    fill(folder, "data", tmp_path / "data.json", blinded=True)
+    shown, hidden = (batch.read(path / "data.json") for path in (folder, tmp_path))
+    n_hidden = {}
+    for region in ANALYSIS.regions:
+        assert region.blinded is not None
+        everything, outside = (
+            histograms.from_json(made.histograms["data"][region.name]) for made in (shown, hidden)
+        )
+        centres = everything.axes["observable"].centers
+        window = (centres > region.blinded[0]) & (centres < region.blinded[1])
+        values, rest = everything.values()[0], outside.values()[0]
+        assert not rest[window].any()
+        np.testing.assert_array_equal(rest[~window], values[~window])
+        n_hidden[region.name] = values[window].sum()
+        assert hidden.cutflow[region.name] == shown.cutflow[region.name] - n_hidden[region.name]
+    assert n_hidden["Signal_region"] > 0
