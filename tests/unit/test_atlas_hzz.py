@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 import uproot
 
-from agc_pipeline import analyses
+from agc_pipeline import analyses, config
+from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.declaration import Dataset
 from agc_pipeline.declaration.query import query
 from agc_pipeline.delivery.servicex import request
 from agc_pipeline.inference import fit, workspace
 from agc_pipeline.inference.model import build_workspace
 from agc_pipeline.inference.settings import MinimiserSettings, ModelSettings
+from agc_pipeline.plan import Plan
 from agc_pipeline.readers import nano_events
 from agc_pipeline.validation import published
+from agc_pipeline.validation.run import validate
+from agc_pipeline.validation.settings import ValidationSettings
 from conftest import SAMPLES, read_config
 from oracle.mini import events, task, tight
 
@@ -112,3 +116,20 @@ def test_query_for_the_flat_ntuples(dataset: Dataset) -> None:
     assert {"lep_n", "trigE", "trigM", "runNumber", "eventNumber"} < branches
     weights = {name for name in branches if name.startswith(("mcWeight", "scaleFactor"))}
     assert len(weights) == (0 if dataset.kind == "data" else 5)
+
+
+def test_pseudodata_are_not_compared_with_published_data() -> None:
+    assert Plan(config.load(read_config("atlas-hzz-simulated"))).pseudodata
+    histograms = published.load(ANALYSIS, -1)
+    closure = Closure(partial=False, datasets={}, provenance={})
+    settings = ValidationSettings.model_validate(read_config("atlas-hzz")["validation"])
+    names = {
+        pseudodata: [
+            result.process
+            for result in validate(
+                ANALYSIS, histograms, closure, settings, {}, pseudodata=pseudodata
+            ).templates
+        ]
+        for pseudodata in (False, True)
+    }
+    assert names == {False: ["Z_tt", "ZZ", "signal", "data"], True: ["Z_tt", "ZZ", "signal"]}

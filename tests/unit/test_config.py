@@ -97,7 +97,7 @@ def own_file(folder: Path, key: str, value: Any) -> Path:
         ("n_files_max_per_sample", 0, "0 files", "n_files_max_per_sample"),
         ("simulation.scale", 0, "cannot be 0", "simulation.scale"),
         ("input.kind", "files", "`input.mirrors` is missing", "input.mirrors"),
-        ("analysis", "atlas_hzz", "'cms_ttbar'", "analysis"),
+        ("analysis", "atlas_hww", "'cms_ttbar'", "analysis"),
     ],
 )
 def test_a_wrong_value_gives_one_error_with_its_name_and_a_remedy(

@@ -38,7 +38,11 @@ def plan(*names: str, **changes: Any) -> Plan:
 
 
 @pytest.mark.parametrize(
-    "name", [(), ("smoke",), ("cms-open-data",), ("real-slice",), ("jet-assignment",)]
+    "name",
+    [
+        *((), ("smoke",), ("cms-open-data",), ("real-slice",), ("jet-assignment",)),
+        *(("atlas-hzz",), ("atlas-hzz-simulated",), ("published-hzz",)),
+    ],
 )
 def test_stages_accept_what_they_are_given(name: tuple[str, ...], tmp_path: Path) -> None:
     made = plan(*name)

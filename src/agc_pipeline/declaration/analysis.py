@@ -40,6 +40,7 @@ _LOADER = "agc_pipeline.analyses"
 ALL_EVENTS = "all"
 
 Luminosity = Annotated[PositiveFloat, AtMost(1e9, "no collider delivers as much, in 1/pb")]
+SumOfWeights = Annotated[PositiveFloat, AtMost(1e30, "no generator has as large weights")]
 # 100 mb is all that protons do.
 CrossSection = Annotated[PositiveFloat, AtMost(1e12, "protons are not as large, in pb")]
 # Of cuts, in GeV; half of what the LHC collides.
@@ -59,7 +60,7 @@ class Physics(Settings):
 
     luminosity_per_pb: Luminosity | dict[str, Luminosity]
     cross_sections_pb: dict[str, CrossSection]
-    sums_of_weights: dict[str, PositiveFloat] = Field(default_factory=dict)
+    sums_of_weights: dict[str, SumOfWeights] = Field(default_factory=dict)
     selection: Settings
 
     def luminosity(self, era: str | None) -> float:
