@@ -62,7 +62,7 @@ def reads(_: Dataset) -> Columns:
 
 def requirements(selection: Selection, _: Dataset) -> tuple[EventCut, ...]:  # noqa: ARG001
     """What every event has: four leptons or more, of which four may be tight."""
-    return (EventCut("", Cut("lep_n", ">=", 4), label="four leptons"),)
+    return (EventCut("", Cut("lep_n", ">=", 4), label="four leptons or more"),)
 
 
 ANALYSIS = Analysis(
