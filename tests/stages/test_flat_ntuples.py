@@ -142,6 +142,14 @@ def test_a_dataset_without_selected_events(folder: Path, tmp_path: Path) -> None
         assert not histograms.from_json(made).view(flow=True)["value"].any()
 
 
+def test_variations_fill_the_regions_in_which_they_have_templates(folder: Path) -> None:
+    for region, made in batch.read(folder / "llll.json").histograms["ZZ"].items():
+        histogram = histograms.from_json(made)
+        rows = histogram.view(flow=True)["value"][: len(histogram.axes["variation"])]
+        for variation, row in zip(histogram.axes["variation"], rows, strict=True):
+            assert row.any() == ANALYSIS.acts_on(variation, "ZZ", region), (region, variation)
+
+
 def test_another_sum_of_weights_than_declared(folder: Path, tmp_path: Path) -> None:
     error = merge(folder, tmp_path, llll=500.0)
     assert error is not None
