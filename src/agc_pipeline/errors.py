@@ -15,6 +15,18 @@ MACHINE_ERRORS = {
     errno.ENOTDIR: "choose a folder, not a file, with `results:`",
 }
 
+# What a parser that believes what it reads raises for damaged files, beside errors of its own.
+PARSER_ERRORS = (
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    NotImplementedError,
+    RecursionError,
+    MemoryError,
+)
+
 
 class PipelineError(Exception):
     """A problem with a user's input or environment, reported as one message.
@@ -33,7 +45,7 @@ class PipelineError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # The default pickling loses keyword-only arguments, and errors are sent between processes.
-        return (_rebuild, (type(self), self.problem, self.place, self.remedy))
+        return (_rebuild, (type(self), self.args, self.__dict__))
 
     def __str__(self) -> str:
         # Addresses and messages of servers may contain credentials.
@@ -64,5 +76,9 @@ class ModelError(PipelineError):
     """The statistical model cannot be built from the histograms, or not be fitted."""
 
 
-def _rebuild(kind: type[PipelineError], problem: str, place: str, remedy: str) -> PipelineError:
-    return kind(problem, place=place, remedy=remedy)
+def _rebuild(
+    kind: type[PipelineError], arguments: tuple[object, ...], attributes: dict[str, object]
+) -> PipelineError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(attributes)
+    return error

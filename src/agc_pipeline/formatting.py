@@ -1,4 +1,6 @@
-"""Sizes and durations as text."""
+"""Sizes, durations and names as text."""
+
+from collections.abc import Sequence
 
 
 def byte_size(n_bytes: float) -> str:
@@ -33,6 +35,12 @@ def shortened(text: str, longest: int = 300) -> str:
         longest: characters of it that are shown.
     """
     return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def name_list(names: Sequence[str], most: int = 10) -> str:
+    """Names, the first of them where they are many, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def quoted(name: str) -> str:

@@ -13,21 +13,14 @@ import numpy as np
 import uhi.io.json
 import uproot
 
-from agc_pipeline.errors import InputError
+from agc_pipeline.errors import PARSER_ERRORS, InputError
 from agc_pipeline.files import atomic_path
 
 _DIGEST = "digest"
-# What uproot raises for damaged files: it believes what it reads, and trips over it.
+# What uproot raises for damaged files.
 _DAMAGE = (
+    *PARSER_ERRORS,
     ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    NotImplementedError,
-    RecursionError,
-    MemoryError,
     OSError,
     struct.error,
     zlib.error,

@@ -5,7 +5,7 @@ depends on.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,7 @@ class Plan:
         """Input files of one job."""
         if self.config.files_per_job != "auto":
             return self.config.files_per_job
-        if isinstance(self.config.input, SimulatedInput):
+        if self.simulates:
             return _SIMULATED_FILES_PER_JOB
         return files_per_job(self.datasets.values())
 
@@ -219,17 +219,19 @@ class Plan:
 
         It is the same for all jobs of the dataset.
         """
-        declared = self.analysis.dataset(dataset)
-        counted = self.analysis.generated is None or declared.kind == "data"
-        if counted or declared.unit is not None:
+        if not self._weighted(dataset) or self.analysis.dataset(dataset).unit is not None:
             return []
         return [f"{self.folder}/manifests/{dataset}/{next(iter(self.batches(dataset)))}.json"]
 
     @property
+    def _files(self) -> Iterator[InputFile]:
+        """The input files of all datasets."""
+        return (file for dataset in self.datasets.values() for file in dataset.files)
+
+    @property
     def records(self) -> list[str]:
         """Records of all simulated files."""
-        files = (file for dataset in self.datasets.values() for file in dataset.files)
-        records = (file.record for file in files if file.record is not None)
+        records = (file.record for file in self._files if file.record is not None)
         return [record for record in records if "://" not in record]
 
     @cached_property
@@ -290,8 +292,7 @@ class Plan:
                 setting="histograms.executor: dask",
                 alternative="set it to `futures` or `iterative`",
             )
-        files = (file for dataset in self.datasets.values() for file in dataset.files)
-        if any(url.startswith("root://") for file in files for url in file.urls):
+        if any(url.startswith("root://") for file in self._files for url in file.urls):
             extras.require("xrootd", setting="input", alternative="take other mirrors")
         if self.trains or (self.assigns and config.learned == "triton"):
             extras.require(
@@ -347,8 +348,7 @@ class Plan:
 
     def _check_paths(self) -> None:
         """Check that Snakemake can have the files of the user as inputs of jobs."""
-        files = (file for dataset in self.datasets.values() for file in dataset.files)
-        paths = [*watched(files), *self.models]
+        paths = [*watched(self._files), *self.models]
         if isinstance(self.config.input, WorkspaceInput):
             paths += [self.config.input.path, self.config.input.patchset or ""]
         if self.analysis.folder is not None:

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.formatting import name_list
 
 T = TypeVar("T")
 
@@ -147,9 +148,7 @@ def suggestion(name: str, among: Collection[str]) -> str:
     close = difflib.get_close_matches(name, among, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]}?"
-    few = sorted(among)[:_NAMES]
-    more = f" and {len(among) - len(few)} more" if len(among) > len(few) else ""
-    return f"there are {', '.join(few)}{more}" if few else "there are none"
+    return f"there are {name_list(sorted(among), _NAMES)}" if among else "there are none"
 
 
 Origin = Callable[[tuple[str, ...]], str | None]

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 from agc_pipeline import locks
 from agc_pipeline.doctor.findings import Finding
-from agc_pipeline.formatting import byte_size
+from agc_pipeline.formatting import byte_size, name_list
 
 # A histogram job requests 2 GB; a default run writes less than 1 GB.
 _MEMORY_MIN = 2e9
@@ -83,8 +83,8 @@ def packages() -> Finding:
             different.append(f"{requirement.name} {installed} instead of {locked}")
     if not different and not missing:
         return Finding(name, "ok", f"all {total} as locked")
-    problems = [f"missing: {_shortened(missing)}"] if missing else []
-    problems += [f"other versions: {_shortened(different)}"] if different else []
+    problems = [f"missing: {name_list(missing, _NAMES_MAX)}"] if missing else []
+    problems += [f"other versions: {name_list(different, _NAMES_MAX)}"] if different else []
     remedy = (
         "install the locked versions with `make setup`; `snakemake matrix` tests other versions"
     )
@@ -94,8 +94,3 @@ def packages() -> Finding:
 def _project() -> Path:
     """The checkout that this package is in, if it is in one."""
     return Path(__file__).parents[3]
-
-
-def _shortened(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMES_MAX} more" if len(names) > _NAMES_MAX else ""
-    return ", ".join(names[:_NAMES_MAX]) + more

@@ -27,10 +27,7 @@ def region_problems(analysis: Analysis, names: Collection[str] | None) -> Iterat
     regions = [region.name for region in analysis.with_learned().regions]
     for name in names or ():
         if name not in regions:
-            yield (
-                f"`fit.model.regions` names the unknown region {name}; the regions are "
-                f"{', '.join(regions)}"
-            )
+            yield _unknown("regions", name, regions)
     if names is not None and len(set(names)) < len(names):
         yield "`fit.model.regions` names a region twice"
 
@@ -55,10 +52,7 @@ def edge_problems(analysis: Analysis, edges: Mapping[str, Edges]) -> Iterator[st
     regions = {region.name: region for region in analysis.with_learned().regions}
     for name, values in edges.items():
         if name not in regions:
-            yield (
-                f"`fit.model.edges` names the unknown region {name}; the regions are "
-                f"{', '.join(regions)}"
-            )
+            yield _unknown("edges", name, regions)
             continue
         if len(values) < 2 or list(values) != sorted(set(values)):
             yield f"`fit.model.edges.{name}` needs two or more edges in ascending order"
@@ -72,6 +66,12 @@ def not_among(unknown: Iterable[float], edges: Iterable[float]) -> str:
     return (
         f"{', '.join(f'{edge:g}' for edge in unknown)} is not among the bin edges "
         f"{', '.join(f'{edge:g}' for edge in edges)}"
+    )
+
+
+def _unknown(key: str, name: str, regions: Iterable[str]) -> str:
+    return (
+        f"`fit.model.{key}` names the unknown region {name}; the regions are {', '.join(regions)}"
     )
 
 

@@ -19,6 +19,7 @@ from cabinetry.fit import FitResults
 from cabinetry.model_utils import unconstrained_parameter_count
 
 from agc_pipeline.errors import ModelError
+from agc_pipeline.formatting import name_list
 from agc_pipeline.inference.checks import Finding
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum, Modes, modes_at
@@ -172,7 +173,7 @@ def _findings(result: Fit) -> Iterator[Finding]:
     if diagnostics.zero_rates:
         yield Finding(
             severity="warning",
-            where=_some(diagnostics.zero_rates),
+            where=name_list(diagnostics.zero_rates),
             message="the best fit is on the border where the expected yield is zero; uncertainties "
             "from the Hessian, and correlations, are those along the border, while scan, "
             "asymmetric uncertainties and limit account for it",
@@ -180,13 +181,13 @@ def _findings(result: Fit) -> Iterator[Finding]:
     if diagnostics.held_by_rates:
         yield Finding(
             severity="warning",
-            where=_some(diagnostics.held_by_rates),
+            where=name_list(diagnostics.held_by_rates),
             message="determined by expected yields of zero alone, without an uncertainty",
         )
     if diagnostics.undetermined:
         yield Finding(
             severity="warning",
-            where=_some(diagnostics.undetermined),
+            where=name_list(diagnostics.undetermined),
             message="not determined by the data: other values of these parameters together fit "
             "equally well; the values are one possibility, without an uncertainty",
         )
@@ -205,15 +206,9 @@ def _findings(result: Fit) -> Iterator[Finding]:
     if diagnostics.without_effect:
         yield Finding(
             severity="warning",
-            where=_some(diagnostics.without_effect),
+            where=name_list(diagnostics.without_effect),
             message="changes no expected yield, and is held at its initial value",
         )
-
-
-def _some(names: tuple[str, ...], number: int = 10) -> str:
-    """The first of some names, and how many more there are."""
-    more = f" and {len(names) - number} more" if len(names) > number else ""
-    return ", ".join(names[:number]) + more
 
 
 def _cabinetry_fails(reason: str) -> ModelError:

@@ -1,7 +1,6 @@
 """What went wrong while files were read, in a form that manifests keep."""
 
 import re
-from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator, NonNegativeInt, PositiveInt
@@ -60,18 +59,6 @@ class ReadError(InputError):
         self.events = events
         self.wait = wait
 
-    def __reduce__(self) -> tuple[object, ...]:
-        rebuild = partial(
-            ReadError,
-            place=self.place,
-            remedy=self.remedy,
-            error=self.error,
-            transient=self.transient,
-            events=self.events,
-            wait=self.wait,
-        )
-        return (rebuild, (self.problem,))
-
 
 class Disagreement(ValueError):  # noqa: N818 - what it is about, not that it is an error
     """Columns of a file do not fit together: it can be read in more than one way."""
@@ -96,10 +83,6 @@ class Undelivered(InputError):  # noqa: N818 - what it is about, not that it is 
     ) -> None:
         super().__init__(problem, place=place, remedy=remedy)
         self.failures = failures
-
-    def __reduce__(self) -> tuple[object, ...]:
-        rebuild = partial(Undelivered, place=self.place, remedy=self.remedy, failures=self.failures)
-        return (rebuild, (self.problem,))
 
 
 def one_line(error: BaseException) -> str:

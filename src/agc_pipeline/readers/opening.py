@@ -17,7 +17,7 @@ from pydantic import NonNegativeInt
 
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
-from agc_pipeline.errors import InputError
+from agc_pipeline.errors import PARSER_ERRORS, InputError
 from agc_pipeline.readers import addresses
 from agc_pipeline.readers.failures import Disagreement, ImpossibleValue, ReadError, one_line
 from agc_pipeline.readers.file_header import normalised_uuid
@@ -58,19 +58,9 @@ READ_ERRORS = (
     aiohttp.ClientError,
 )
 
-# What uproot raises beside these for damaged files: it believes what it reads, and trips over it.
-# Caught only where nothing but reading is done.
-DAMAGE = (
-    *READ_ERRORS,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    NotImplementedError,
-    RecursionError,
-    MemoryError,
-)
+# With what uproot raises beside these for damaged files: caught only where nothing but reading is
+# done.
+DAMAGE = (*READ_ERRORS, *PARSER_ERRORS)
 
 # TTree and TNtuple, and RNTuple.
 _TREES = (uproot.behaviors.TBranch.HasBranches, uproot.behaviors.RNTuple.HasFields)

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 import awkward as ak
@@ -11,7 +12,7 @@ from agc_pipeline.simulation.settings import LEPTON_ETA_MAX, LEPTON_PT_MIN, Reci
 
 ELECTRON, MUON = 11, 13
 _W = 24
-_MAX_SEED = 900_000_000
+MAX_SEED = 900_000_000
 _QUIET = ("Print:quiet = on", "Next:numberCount = 0")
 
 # The early look at the partons of events that have few: when the shower has come down to this
@@ -39,6 +40,32 @@ def library(name: str) -> Any:
         ) from error
 
 
+def read_cards(pythia: Any, cards: Iterable[str], dataset: str) -> None:
+    """Give Pythia its settings.
+
+    Args:
+        pythia: a new instance.
+        cards: lines for ``Pythia.readString``.
+        dataset: that is generated, for errors.
+
+    Raises:
+        PipelineError: naming the line that Pythia refuses.
+    """
+    for card in cards:
+        if not pythia.readString(card):
+            raise _refused(dataset, f"Pythia does not understand {card!r}")
+
+
+def initialise(pythia: Any, dataset: str) -> None:
+    """Make Pythia ready for events.
+
+    Raises:
+        PipelineError: if it cannot be initialised.
+    """
+    if not pythia.init():
+        raise _refused(dataset, "Pythia cannot be initialised")
+
+
 class Generator:
     """Pythia, set up for one dataset.
 
@@ -63,15 +90,12 @@ class Generator:
             *recipe.cards,
             *_forced_decays(recipe, leptons),
             "Random:setSeed = on",
-            f"Random:seed = {1 + seed % _MAX_SEED}",
+            f"Random:seed = {1 + seed % MAX_SEED}",
         )
-        for card in cards:
-            if not self._pythia.readString(card):
-                raise _refused(dataset, f"Pythia does not understand {card!r}")
+        read_cards(self._pythia, cards, dataset)
         self._filter = _event_filter(pythia8, leptons, recipe)
         self._pythia.setUserHooksPtr(self._filter)
-        if not self._pythia.init():
-            raise _refused(dataset, "Pythia cannot be initialised")
+        initialise(self._pythia, dataset)
         branching = _branching_ratio(self._pythia, leptons)
         # With "plus", events where both W bosons decay to such a lepton are generated twice as
         # often as the others, so every other one is dropped. What is left of n trials stands for

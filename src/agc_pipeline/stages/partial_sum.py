@@ -1,12 +1,13 @@
 """Add up some of the histograms of a dataset that has too many for one job."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from agc_pipeline.stages.description import Stage, always, reads, writes
-from agc_pipeline.stages.merge_dataset import MergeDatasetOptions, MergeDatasetStage, configure, run
+from agc_pipeline.stages import merge_dataset
+from agc_pipeline.stages.description import reads, writes
 
 
-class PartialSumOptions(MergeDatasetOptions):
+class PartialSumOptions(merge_dataset.MergeDatasetOptions):
     """What the stage is told beside its settings."""
 
     batches: tuple[Path, ...] = reads(
@@ -18,15 +19,7 @@ class PartialSumOptions(MergeDatasetOptions):
     output: Path = writes("histograms/{dataset}/sum{level}/{number}.json", "sum to write")
 
 
-STAGE = Stage(
-    name="partial_sum",
-    settings=MergeDatasetStage,
-    options=PartialSumOptions,
-    configure=configure,
-    run=run,
-    when=lambda plan: plan.fills,
-    local=always,
-)
+STAGE = replace(merge_dataset.STAGE, name="partial_sum", options=PartialSumOptions)
 main = STAGE.main
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ def _counts(
     """Every histogram of the datasets of a run against published counts."""
     reference = published.load(analysis, mode.n_files)
     numbers = published.counts(analysis, mode.n_files)
+    weights = published.weights(analysis, mode.n_files)
     results = {}
     for template in analysis.templates():
         dataset = published.dataset_of(analysis, template)
@@ -83,13 +84,9 @@ def _counts(
             _check_bins(template.name, histograms, reference)
             entry = closure.datasets[dataset]
             results[template] = _compare(
-                mode,
-                ours=_side(histograms[template.name], entry.weight, entry.n_generated),
-                theirs=_side(
-                    reference[template.name],
-                    published.weights(analysis, mode.n_files)[dataset],
-                    numbers.n_generated[dataset],
-                ),
+                _side(histograms[template.name], entry.weight, entry.n_generated),
+                _side(reference[template.name], weights[dataset], numbers.n_generated[dataset]),
+                same_events=mode.same_events,
                 random=numbers.histograms[template.name].random,
                 settings=settings,
             )
@@ -128,21 +125,13 @@ def _yields(
             if name not in reference or name not in histograms:
                 continue
             _check_bins(name, histograms, reference)
-            sides = [_side(source[name], 1.0, 1.0) for source in (histograms, reference)]
-            if process == "data":
-                # Published are the bins only.
-                comparison = compare.same_events(
-                    *(side.inner() for side in sides),
-                    random=False,
-                    tolerances=settings.same_events,
-                    p_value_min=settings.p_value_min,
-                )
-            else:
-                comparison = compare.other_events(
-                    *(side.inner() for side in sides),
-                    tolerances=settings.other_events,
-                    p_value_min=settings.p_value_min,
-                )
+            # Published are the bins only.
+            ours, theirs = (
+                _side(source[name], 1.0, 1.0).inner() for source in (histograms, reference)
+            )
+            comparison = _compare(
+                ours, theirs, same_events=process == "data", random=False, settings=settings
+            )
             results.append(
                 TemplateResult(
                     name=name,
@@ -207,14 +196,14 @@ def comparison_mode(analysis: Analysis, closure: Closure) -> Mode:
 
 
 def _compare(
-    mode: Mode,
-    *,
     ours: Side,
     theirs: Side,
+    *,
+    same_events: bool,
     random: bool,
     settings: ValidationSettings,
 ) -> Comparison:
-    if mode.same_events:
+    if same_events:
         return compare.same_events(
             ours,
             theirs,

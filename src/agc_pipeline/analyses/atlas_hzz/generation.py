@@ -7,10 +7,9 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from agc_pipeline.errors import PipelineError
-from agc_pipeline.simulation.generator import library
+from agc_pipeline.simulation.generator import MAX_SEED, initialise, library, read_cards
 
-from .recipes import RECIPES, Component
+from .recipes import COMMON, RECIPES, Component
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +18,6 @@ _NEUTRINOS = (12, 14, 16)
 _CHARGED = (11, 13, 211, 321, 2212)
 # Events that are showered at a time, which bounds memory.
 _BATCH = 2000
-_MAX_SEED = 900_000_000
 # Streams of random numbers.
 _SIMULATION, _PSEUDODATA = range(2)
 
@@ -71,7 +69,7 @@ def _events(dataset: str, showers: int, seed: int, stream: int) -> ak.Array:
     for component, n_events in zip(components, shares, strict=True):
         if n_events == 0:
             continue
-        pythia = _pythia(component, dataset, int(numbers.integers(1, _MAX_SEED)))
+        pythia = _pythia(component, dataset, int(numbers.integers(1, MAX_SEED)))
         for start in range(0, n_events, _BATCH):
             batch = pythia.nextBatch(int(min(_BATCH, n_events - start)))
             parts.append(_detected(batch.prt, numbers))
@@ -86,20 +84,9 @@ def _numbers(dataset: str, seed: int, stream: int) -> np.random.Generator:
 def _pythia(component: Component, dataset: str, seed: int) -> Any:
     pythia = library("pythia8mc").Pythia("", False)
     random = ("Random:setSeed = on", f"Random:seed = {seed}")
-    for card in ("Print:quiet = on", *component.cards, *random):
-        if not pythia.readString(card):
-            raise _refused(dataset, f"Pythia does not understand {card!r}")
-    if not pythia.init():
-        raise _refused(dataset, "Pythia cannot be initialised")
+    read_cards(pythia, ("Print:quiet = on", *COMMON, *component.cards, *random), dataset)
+    initialise(pythia, dataset)
     return pythia
-
-
-def _refused(dataset: str, problem: str) -> PipelineError:
-    return PipelineError(
-        problem,
-        place=f"simulation of {dataset}",
-        remedy="install the version of pythia8mc that the extra `simulation` requires",
-    )
 
 
 def _detected(particles: Any, numbers: np.random.Generator) -> ak.Array:

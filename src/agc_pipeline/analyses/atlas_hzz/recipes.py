@@ -46,7 +46,8 @@ class Recipe:
         return LUMINOSITY * self.xsec_pb / self.expected
 
 
-_COMMON = (
+# Of all components.
+COMMON = (
     "Beams:eCM = 13000.",
     "PartonLevel:MPI = off",
     "Check:event = off",
@@ -59,7 +60,6 @@ def _z_and_jet(lepton: int) -> tuple[Component, ...]:
     return (
         Component(
             cards=(
-                *_COMMON,
                 "WeakBosonAndParton:qqbar2gmZg = on",
                 "WeakBosonAndParton:qg2gmZq = on",
                 "PhaseSpace:pTHatMin = 25.",
@@ -95,7 +95,6 @@ RECIPES = {
         components=(
             Component(
                 cards=(
-                    *_COMMON,
                     "6:m0 = 172.5",
                     "Top:gg2ttbar = on",
                     "Top:qqbar2ttbar = on",
@@ -113,7 +112,6 @@ RECIPES = {
         components=(
             Component(
                 cards=(
-                    *_COMMON,
                     "WeakDoubleBoson:ffbar2gmZgmZ = on",
                     "23:mMin = 5.",
                     *_LEPTONIC_Z,
@@ -124,7 +122,6 @@ RECIPES = {
             # 91 GeV, here by phase space.
             Component(
                 cards=(
-                    *_COMMON,
                     "WeakSingleBoson:ffbar2gmZ = on",
                     "WeakZ0:gmZmode = 2",
                     "PhaseSpace:mHatMin = 70.",
@@ -142,7 +139,7 @@ RECIPES = {
         weight=0.42292,
     ),
     "ggH125_ZZ4lep": Recipe(
-        components=(Component(cards=(*_COMMON, "HiggsSM:gg2H = on", *_FOUR_LEPTONS)),),
+        components=(Component(cards=("HiggsSM:gg2H = on", *_FOUR_LEPTONS)),),
         showers=8_000,
         expected=24.4,
         xsec_pb=0.0060239,
@@ -152,7 +149,6 @@ RECIPES = {
         components=(
             Component(
                 cards=(
-                    *_COMMON,
                     "HiggsSM:ff2Hff(t:WW) = on",
                     "HiggsSM:ff2Hff(t:ZZ) = on",
                     *_FOUR_LEPTONS,
@@ -165,14 +161,14 @@ RECIPES = {
         weight=3.7585,
     ),
     "WH125_ZZ4lep": Recipe(
-        components=(Component(cards=(*_COMMON, "HiggsSM:ffbar2HW = on", *_FOUR_LEPTONS)),),
+        components=(Component(cards=("HiggsSM:ffbar2HW = on", *_FOUR_LEPTONS)),),
         showers=1_000,
         expected=1.932,
         xsec_pb=0.0003769,
         weight=1.0,
     ),
     "ZH125_ZZ4lep": Recipe(
-        components=(Component(cards=(*_COMMON, "HiggsSM:ffbar2HZ = on", *_FOUR_LEPTONS)),),
+        components=(Component(cards=("HiggsSM:ffbar2HZ = on", *_FOUR_LEPTONS)),),
         showers=500,
         expected=0.038,
         xsec_pb=2.1424784e-6,

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,17 +78,6 @@ class IncompleteDeliveryError(ServiceError):
         self.delivered = tuple(delivered)
         self.missing = dict(missing or {})
         self.late = tuple(late)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        rebuild = partial(
-            IncompleteDeliveryError,
-            place=self.place,
-            remedy=self.remedy,
-            delivered=self.delivered,
-            missing=self.missing,
-            late=self.late,
-        )
-        return (rebuild, (self.problem,))
 
 
 class _Job(NamedTuple):
