@@ -291,7 +291,7 @@ def test_figures(made: Page) -> None:
     expected |= {f"training_{what}" for what in ("fractions", "scores", "curves", "importance")}
     assert names == expected
     files = {path.name for path in (made.folder / "figures").iterdir()}
-    assert files == {f"{name}.{kind}" for name in names for kind in ("pdf", "png", "json")}
+    assert files == {f"{name}.{kind}" for name in names for kind in ("pdf", "svg", "json")}
     images = [attrs for tag, attrs in made.read.tags if tag == "img"]
     assert len(images) == len(expected)
     assert all(attrs["alt"] for attrs in images)

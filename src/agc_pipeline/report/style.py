@@ -1,6 +1,5 @@
 """Style of the figures, and the files that they are saved as."""
 
-import base64
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,8 @@ from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
 
 from agc_pipeline.attempts import Missing, attempt
-from agc_pipeline.files import atomic_path, write_json
+from agc_pipeline.files import atomic_path, write_json, write_text
+from agc_pipeline.report import svg
 
 # M. A. Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270.
 COLOURS = ("#9c9ca1", "#964a8b", "#e42536", "#f89c20", "#5790fc", "#7a21dd", "#92dadd", "#a96b59")
@@ -67,12 +67,19 @@ class Picture:
 
 
 class StyledFigure(Figure):
-    """A figure that keeps the style of the report wherever it is drawn or saved."""
+    """A figure that keeps the style of the report wherever it is drawn or saved.
+
+    Attributes:
+        final: its layout is fixed and its texts are looked through, which is slow.
+    """
+
+    final = False
 
     def draw(self, renderer: Any) -> None:
         """Draw the figure: matplotlib makes ticks only now, in the style of this moment."""
         with mpl.rc_context(_STYLE):
-            _draw_as_it_stands(self)
+            if not self.final:
+                _draw_as_it_stands(self)
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
@@ -120,7 +127,7 @@ class Gallery:
         alternative: str,
         numbers: Any,
     ) -> Picture:
-        """Save a figure as PDF and PNG and its numbers as JSON, and make it part of the page.
+        """Save a figure as PDF and SVG and its numbers as JSON, and make it part of the page.
 
         A figure that cannot be drawn leaves its numbers, and its place in the page empty.
 
@@ -142,27 +149,33 @@ class Gallery:
         with mpl.rc_context(_STYLE):
             if self.partial:
                 _mark(figure)
-            _draw_as_it_stands(figure)
-            # The layout is the same for every format, and slow to find.
-            layout = figure.get_layout_engine()
-            if layout is not None:
-                layout.execute(figure)
-                figure.set_layout_engine(None)
+            _finish(figure)
             # Without time stamps, equal figures are equal files.
             with atomic_path(self.folder / f"{name}.pdf") as path:
                 figure.savefig(path, format="pdf", metadata={"CreationDate": None})
-            with atomic_path(self.folder / f"{name}.png") as path:
-                figure.savefig(path, format="png", dpi=200)
-            text = io.BytesIO()
-            figure.savefig(text, format="svg", metadata={"Date": None})
-        encoded = base64.b64encode(text.getvalue()).decode("ascii")
+            image = io.StringIO()
+            figure.savefig(image, format="svg", metadata={"Date": None})
+        # What the page has is also a file, which is larger on the screen than in the page.
+        text = svg.compact(image.getvalue())
+        write_text(self.folder / f"{name}.svg", text)
         width, height = figure.get_size_inches()
         return replace(
             picture,
-            source=f"data:image/svg+xml;base64,{encoded}",
+            source=svg.data_uri(text),
             width=round(96 * width),
             height=round(96 * height),
         )
+
+
+def _finish(figure: Figure) -> None:
+    """Fix the layout, which is the same for every format, and slow to find."""
+    _draw_as_it_stands(figure)
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
+        figure.set_layout_engine(None)
+    if isinstance(figure, StyledFigure):
+        figure.final = True
 
 
 def _draw_as_it_stands(figure: Figure) -> None:

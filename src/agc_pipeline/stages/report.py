@@ -84,7 +84,7 @@ def configure(plan: "Plan") -> ReportStage:
 
 
 def run(settings: ReportStage, options: ReportOptions) -> None:
-    """Write one self-contained HTML file; its figures as PDF and PNG, their numbers as JSON."""
+    """Write one self-contained HTML file; its figures as PDF and SVG, their numbers as JSON."""
     from agc_pipeline.attempts import Missing
     from agc_pipeline.columnar import closure, performance
     from agc_pipeline.doctor.examine import examine
