@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from agc_pipeline.inference.settings import ToyTestSettings
+
 MU = ("normfactor", None)
+NO_TOYS = ToyTestSettings(count=0, seed=0)
 
 
 def spec(

@@ -31,6 +31,7 @@ LIMIT: dict[str, Any] = {
     "statistic": "qtilde",
     "points": 5,
     "max_significance": 5,
+    "toys": {"count": 9, "seed": 1},
 }
 WANTED: dict[str, Any] = {
     "ranking": {},

@@ -10,7 +10,7 @@ from agc_pipeline.inference import fit, limits, profile, toys, workspace
 from agc_pipeline.inference.fit import Fit
 from agc_pipeline.inference.problem import problem
 from agc_pipeline.inference.settings import LimitSettings
-from models import MU, sample, spec
+from models import MU, NO_TOYS, sample, spec
 from random_models import RIGHT, SAME, SETTINGS, Independent, compare, random_workspace
 
 
@@ -148,7 +148,9 @@ def test_a_factor_of_a_signal_that_vanishes() -> None:
 def test_limits_and_pseudo_experiments_on_the_border() -> None:
     """Where rates are zero with the strength held, Asimov data and pseudo-data have no events."""
     _, _, found = fitted(falling())
-    settings = LimitSettings(statistic="qtilde", confidence=0.95, points=3, max_significance=5)
+    settings = LimitSettings(
+        statistic="qtilde", confidence=0.95, points=3, max_significance=5, toys=NO_TOYS
+    )
     computed = limits.compute(found.problem, settings)
     assert computed["failures"] == ()
     assert computed["limit"]["observed"] > found.results.bestfit[found.problem.poi]

@@ -27,7 +27,7 @@ from agc_pipeline.inference.problem import Problem, problem
 from agc_pipeline.inference.settings import FitSettings, LimitSettings, MinimiserSettings
 from agc_pipeline.validation import published
 from conftest import read_config
-from models import EVERYTHING, MODELS, MU, TWO_BINS, sample, spec
+from models import EVERYTHING, MODELS, MU, NO_TOYS, TWO_BINS, sample, spec
 
 MINIMISER = MinimiserSettings(method="exact", max_distance=1e-16, max_iterations=200, starts=4)
 
@@ -381,7 +381,9 @@ def test_limits_of_the_statistic_q_are_those_of_pyhf() -> None:
         limits.Signal(minimised(TWO_BINS)[2], "q")
 
 
-LIMIT = LimitSettings(statistic="qtilde", confidence=0.95, points=3, max_significance=5)
+LIMIT = LimitSettings(
+    statistic="qtilde", confidence=0.95, points=3, max_significance=5, toys=NO_TOYS
+)
 
 
 def test_the_best_fit_at_its_bound_leaves_the_expected_limits() -> None:

@@ -21,10 +21,12 @@ from agc_pipeline.inference import (
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import NO_INTEREST, Problem, problem
 from agc_pipeline.inference.settings import LimitSettings
-from models import MU, sample, spec
+from models import MU, NO_TOYS, sample, spec
 from random_models import SETTINGS, Independent
 
-LIMIT = LimitSettings(statistic="qtilde", confidence=0.95, points=3, max_significance=5)
+LIMIT = LimitSettings(
+    statistic="qtilde", confidence=0.95, points=3, max_significance=5, toys=NO_TOYS
+)
 
 
 def minimised(content: Any) -> tuple[Problem, Minimum]:

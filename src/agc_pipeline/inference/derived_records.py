@@ -18,6 +18,7 @@ from agc_pipeline.inference.problem import NO_INTEREST
 from agc_pipeline.inference.profile import Interval
 from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.inference.settings import Statistic
+from agc_pipeline.inference.toy_tests import ToyTests
 from agc_pipeline.inference.yields import Yields
 from agc_pipeline.settings import Settings
 
@@ -192,6 +193,7 @@ class LimitRecord(WorkspaceRecord):
         cls: CLs at these.
         failures: why something is missing.
         remarks: what is to be known about what is there.
+        toys: significance and CLs by pseudo-experiments; None without any.
     """
 
     poi: str | None
@@ -204,6 +206,7 @@ class LimitRecord(WorkspaceRecord):
     cls: tuple[Expected, ...]
     failures: tuple[str, ...]
     remarks: tuple[str, ...] = ()
+    toys: ToyTests | None = None
 
     def results(self) -> LimitResults | None:
         """What cabinetry's plot takes, NaN where a number is missing; None without a limit."""

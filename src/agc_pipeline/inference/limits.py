@@ -1,7 +1,8 @@
 """Upper limit and significance of a signal whose strength is the parameter of interest.
 
-Asymptotic formulae for the statistics q-tilde or q, and q_0, with CLs. For q-tilde a strength below
-zero is none; for q it is a fluctuation of the data like any other.
+Asymptotic formulae for the statistics q-tilde or q, and q_0, with CLs; ``toy_tests`` does without
+them. For q-tilde a strength below zero is none; for q it is a fluctuation of the data like any
+other.
 
 Sources: G. Cowan et al., Eur. Phys. J. C 71 (2011) 1554, arXiv:1007.1727; A. L. Read,
 J. Phys. G 28 (2002) 2693 (CLs).
@@ -61,35 +62,40 @@ class Signal:
         problem: the fit; its parameter of interest is the strength.
         statistic: of the tests.
 
+    Attributes:
+        poi: position of the strength.
+        problem: the fit, with the bounds that the statistic asks for.
+        best: its minimum.
+
     Raises:
         ModelError: if there is no strength that can be zero, or for q less, or no minimum.
     """
 
     def __init__(self, problem: Problem, statistic: Statistic = "qtilde") -> None:
-        self._poi = _strength(problem)
+        self.poi = _strength(problem)
         self._statistic = statistic
         bounds = problem.bounds.copy()
-        if statistic == "q" and bounds[self._poi, 0] == 0:
+        if statistic == "q" and bounds[self.poi, 0] == 0:
             raise ModelError(
                 f"the statistic q needs strengths below zero, which the bounds of "
-                f"{problem.names[self._poi]} exclude",
+                f"{problem.names[self.poi]} exclude",
                 place="fit.limit.statistic",
                 remedy="widen the bounds, or take `qtilde`",
             )
         if statistic == "qtilde":
-            bounds[self._poi, 0] = 0.0
-        self._problem = replace(problem, bounds=bounds)
-        self.best = self._problem.search().minimum
+            bounds[self.poi, 0] = 0.0
+        self.problem = replace(problem, bounds=bounds)
+        self.best = self.problem.search().minimum
 
     @property
     def strength(self) -> float:
         """Best fit of the strength."""
-        return float(self.best.parameters[self._poi])
+        return float(self.best.parameters[self.poi])
 
     @property
     def bound(self) -> float:
         """Upper bound of the strength in fits of it."""
-        return float(self._problem.bounds[self._poi, 1])
+        return float(self.problem.bounds[self.poi, 1])
 
     def significance(self) -> float:
         """Standard deviations by which the data exclude that there is no signal.
@@ -97,10 +103,17 @@ class Signal:
         Raises:
             ModelError: if the fit without signal fails.
         """
-        observed = 0.0
-        if self.strength > 0:
-            observed = self._held(0.0).expansion.value - self.best.expansion.value
-        return float(np.sqrt(max(observed, 0.0)))
+        return float(np.sqrt(self.statistic_without_signal()))
+
+    def statistic_without_signal(self) -> float:
+        """The statistic q_0 of the data: zero unless the strength is above zero.
+
+        Raises:
+            ModelError: if the fit without signal fails.
+        """
+        if self.strength <= 0:
+            return 0.0
+        return max(self.held(0.0).expansion.value - self.best.expansion.value, 0.0)
 
     def expected_significance(self) -> float:
         """The same, expected for a strength of 1.
@@ -108,8 +121,8 @@ class Signal:
         Raises:
             ModelError: if a fit with the strength held fails.
         """
-        asimov = _asimov(self._problem, self._held(1.0).parameters)
-        expected = asimov.conditional(self._held(1.0), {self._poi: 0.0}).expansion.value
+        asimov = _asimov(self.problem, self.held(1.0).parameters)
+        expected = asimov.conditional(self.held(1.0), {self.poi: 0.0}).expansion.value
         return float(np.sqrt(max(expected, 0.0)))
 
     def cls(self, strength: float) -> float:
@@ -118,7 +131,7 @@ class Signal:
         Raises:
             ModelError: if a fit with the strength held fails.
         """
-        q, expected = self._observed(strength), self._expected(strength)
+        q, expected = self.statistic_of(strength), self._expected(strength)
         root = np.sqrt(expected)
         if root == 0:
             return 1.0
@@ -173,7 +186,7 @@ class Signal:
         def excess(strength: float) -> float:
             return float(np.log(max(function(strength), 1e-300)) - level)
 
-        name, highest = self._problem.names[self._poi], self.bound
+        name, highest = self.problem.names[self.poi], self.bound
         lower, upper = 0.0, min(max(self.strength, 0.0) + 2 * self._width, highest)
         while excess(upper) > 0:
             if upper >= highest and bounded:
@@ -193,12 +206,16 @@ class Signal:
         start = max(lower, _PRECISION * upper)
         return float(scipy.optimize.brentq(excess, start, upper, xtol=_PRECISION * upper))
 
-    def _observed(self, strength: float) -> float:
-        """The statistic of a strength for the data."""
+    def statistic_of(self, strength: float) -> float:
+        """The statistic of a strength for the data.
+
+        Raises:
+            ModelError: if the fit with the strength held fails.
+        """
         if strength not in self._cache:
             q = 0.0
             if strength > self.strength:
-                q = self._held(strength).expansion.value - self.best.expansion.value
+                q = self.held(strength).expansion.value - self.best.expansion.value
             self._cache[strength] = max(q, 0.0)
         return self._cache[strength]
 
@@ -206,12 +223,17 @@ class Signal:
         """The statistic of a strength for Asimov data without signal."""
         if strength not in self._expected_cache:
             asimov, background = self._background
-            q = asimov.conditional(background, {self._poi: strength}).expansion.value
+            q = asimov.conditional(background, {self.poi: strength}).expansion.value
             self._expected_cache[strength] = max(q, 0.0)
         return self._expected_cache[strength]
 
-    def _held(self, strength: float) -> Minimum:
-        return self._problem.conditional(self.best, {self._poi: strength})
+    def held(self, strength: float) -> Minimum:
+        """The minimum with the strength held.
+
+        Raises:
+            ModelError: if there is none.
+        """
+        return self.problem.conditional(self.best, {self.poi: strength})
 
     @cached_property
     def _cache(self) -> dict[float, float]:
@@ -224,14 +246,14 @@ class Signal:
     @cached_property
     def _background(self) -> tuple[Problem, Minimum]:
         """Asimov data without signal, and their fit: they are fitted perfectly."""
-        background = self._held(0.0)
-        asimov = _asimov(self._problem, background.parameters)
-        return asimov, asimov.conditional(background, {self._poi: 0.0})
+        background = self.held(0.0)
+        asimov = _asimov(self.problem, background.parameters)
+        return asimov, asimov.conditional(background, {self.poi: 0.0})
 
     @cached_property
     def _width(self) -> float:
         """Uncertainty of the strength, or of one that a small signal would have."""
-        variance = self.best.expansion.hessian[self._poi, self._poi]
+        variance = self.best.expansion.hessian[self.poi, self.poi]
         return float(np.sqrt(2 / variance)) if variance > 0 else 1.0
 
 

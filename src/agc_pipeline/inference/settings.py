@@ -154,8 +154,20 @@ class ToySettings(Settings):
 Statistic = Literal["q", "qtilde"]
 
 
+class ToyTestSettings(Settings):
+    """Pseudo-experiments for significance and CLs.
+
+    Attributes:
+        count: number of them for each hypothesis; 0 is none.
+        seed: of their random numbers.
+    """
+
+    count: Annotated[NonNegativeInt, AtMost(1e6, cost(0.1))]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+
+
 class LimitSettings(Settings):
-    """Upper limit.
+    """Upper limit and significance.
 
     Attributes:
         confidence: level of it.
@@ -164,12 +176,14 @@ class LimitSettings(Settings):
         points: strengths at which CLs is listed.
         max_significance: standard deviations of the observed signal from which on an upper limit
             makes no sense.
+        toys: pseudo-experiments for both, beside the asymptotic formulae.
     """
 
     confidence: float = Field(gt=0, lt=1)
     statistic: Statistic
     points: Annotated[int, Field(ge=3), AtMost(1e4, cost(0.1))]
     max_significance: Annotated[PositiveFloat, AtMost(100, "no data have such a signal")]
+    toys: ToyTestSettings
 
 
 class FitSettings(Settings):

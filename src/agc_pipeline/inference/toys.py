@@ -59,7 +59,7 @@ def throw(problem: Problem, best: Minimum, *, count: int, seed: int) -> Toys:
     failures = {}
     for number in range(count):
         random = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, number]))
-        toy = _thrown(problem, best.parameters, random)
+        toy = thrown(problem, best.parameters, random)
         try:
             minimum = toy.lowest([best.parameters]).minimum
         except ModelError as error:
@@ -78,7 +78,7 @@ def throw(problem: Problem, best: Minimum, *, count: int, seed: int) -> Toys:
     )
 
 
-def _thrown(problem: Problem, truth: Array, random: np.random.Generator) -> Problem:
+def thrown(problem: Problem, truth: Array, random: np.random.Generator) -> Problem:
     """The fit of data thrown at some parameters; fixed ones keep their auxiliary measurements."""
     measured = problem.likelihood.constraints
     varied = ~problem.fixed

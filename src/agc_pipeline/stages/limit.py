@@ -39,10 +39,11 @@ def run(settings: LimitStage, options: LimitOptions) -> None:
     """Write limit and significance, or why there is none."""
     from agc_pipeline.inference.derived_records import LimitRecord
     from agc_pipeline.inference.limits import compute
+    from agc_pipeline.inference.toy_tests import with_toys
 
     fit = fitted.load(options, settings.minimiser)
     poi = fit.record.poi
-    result = compute(fit.problem, settings.limit)
+    result = with_toys(compute(fit.problem, settings.limit), fit.problem, settings.limit)
     record = LimitRecord(
         workspace_digest=fit.record.workspace_digest,
         poi=None if poi is None else poi.name,
