@@ -42,14 +42,14 @@ def in_memory(arrays: Any) -> ArrayColumns:
     return ArrayColumns(ak.zip(dict(arrays), depth_limit=1), NANOAOD)
 
 
-def delivered(path: Path, before: int, after: int) -> Delivered:
+def delivered(path: Path | str, before: int, after: int) -> Delivered:
     """The entry of a file that is read where it is."""
     file = InputFile(urls=(str(path),))
     return entry(file, before=before, after=after, path=str(path), size=None)
 
 
 def run(
-    path: Path,
+    path: Path | str,
     n_events: int,
     reader: Any,
     *,

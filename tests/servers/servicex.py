@@ -236,6 +236,19 @@ class ServiceX:
             ]
             return jsonify(results=listed)
 
+        @app.route("/servicex/transformation/<request_id>/cancel", methods=["GET", "POST"])
+        def cancel(request_id: str) -> tuple[Response, int] | Response:
+            expected = "POST" if "post_cancel_transform" in self.capabilities else "GET"
+            if request.method != expected:
+                return jsonify(message="The method is not allowed for the requested URL."), 405
+            if request_id not in self.requests:
+                return jsonify(message=f"Transformation request not found: {request_id}"), 404
+            made = self.requests[request_id]
+            if made.status not in ("Running", "Submitted"):
+                return jsonify(message=f"Transform request {request_id} is not in progress."), 400
+            made.status = "Canceled"
+            return jsonify(message=f"Canceled transformation request {request_id}")
+
         @app.get("/servicex/datasets/<int:dataset>")
         def dataset(dataset: int) -> tuple[Response, int]:
             return jsonify(message=f"no dataset {dataset}"), 500
@@ -282,13 +295,14 @@ class ServiceX:
             # The last first: the order of completion is not that of the list.
             for source in reversed(made.body["file-list"]):
                 self._wait()
-                if source in self.stuck:
+                if source in self.stuck or made.status == "Canceled":
                     # The request stays as it is.
                     return
                 if self.end == "Complete":
                     self._transform(made, source, Path(folder) / "output")
             self._wait()
-            made.status = self.end
+            if made.status != "Canceled":
+                made.status = self.end
 
     def _wait(self) -> None:
         while self.hold.is_set():

@@ -1,6 +1,7 @@
 """The whole chain with ServiceX, through the command lines: the same bins, and nothing is lost."""
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,14 +128,20 @@ def test_a_wrong_number_of_events_is_an_error(
     assert made[1].url == mirror
 
 
-@pytest.mark.parametrize("transport", ["LocalCache", "URLs"])
+@pytest.mark.parametrize(
+    ("transport", "how"), [("LocalCache", "GET"), ("URLs", "POST"), ("URLs", "not at all")]
+)
 def test_a_request_that_is_late_for_good_loses_nothing(
     server: service.ServiceX,
     chain: Chain,
     late: Callable[..., None],
     expected: dict[str, Any],
     transport: str,
+    how: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    if how == "POST":
+        server.capabilities = (*server.capabilities, "post_cancel_transform")
     server.stuck.add(URLS[0])
     late(2, downloads=2 if transport == "LocalCache" else 0)
     for _ in range(2):
@@ -146,12 +153,44 @@ def test_a_request_that_is_late_for_good_loses_nothing(
         assert len(list((chain.folder / "skims").glob("part*.json"))) == 2
     # It was one request all the time; the next run makes another, for what is missing.
     assert server.submissions() == [list(URLS)]
+    (given_up,) = server.requests.values()
+    assert given_up.status == "Running"
     server.stuck.clear()
+    if how == "not at all":
+        server.errors["/cancel"] = 1
     late(9)
     assert ask(chain, FILES, transport=transport, late_runs=2) is None
     assert server.submissions() == [list(URLS), [URLS[0]]]
+    # The service does not go on with what nobody waits for, if it can be told so.
+    if how == "not at all":
+        assert f"request {given_up.id} cannot be cancelled" in caplog.text
+    else:
+        assert server.calls.count(f"{how} /servicex/transformation/{given_up.id}/cancel") == 1
+        assert given_up.status == "Canceled"
     check_equal(bins(chain), expected)
     assert not list((chain.folder / "skims").glob(".servicex/*/late.json"))
+
+
+def test_a_late_request_that_has_ended_meanwhile_is_not_given_up(
+    server: service.ServiceX, chain: Chain, late: Callable[..., None], expected: dict[str, Any]
+) -> None:
+    server.hold.set()
+    late(0)
+    assert ask(chain, FILES, late_runs=1) is not None
+    # Nothing is given up as long as the service cannot be told.
+    late(9)
+    server.unauthorized = "/servicex/transformation"
+    message = ask(chain, FILES, late_runs=1)
+    assert message is not None
+    assert "refuses the credentials" in message
+    server.unauthorized = None
+    server.hold.clear()
+    (made,) = server.requests.values()
+    while made.status == "Running":
+        time.sleep(0.02)
+    assert ask(chain, FILES, late_runs=1) is None
+    assert server.submissions() == [list(URLS)]
+    check_equal(bins(chain), expected)
 
 
 def test_what_nobody_counted_is_told(

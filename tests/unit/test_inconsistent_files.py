@@ -1,5 +1,6 @@
 """Files that can be read in two ways are refused by every reader, and in delivery."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,20 +8,22 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from pyarrow import parquet
 
 import toy
 from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.processing import skim_content
-from agc_pipeline.declaration import NANOAOD
+from agc_pipeline.columnar.selection import passes
+from agc_pipeline.declaration import NANOAOD, Cut
 from agc_pipeline.delivery.preselected import compare_counters, open_input
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import InputError
 from agc_pipeline.readers.columns import ListLengths
-from agc_pipeline.readers.failures import Disagreement
+from agc_pipeline.readers.failures import Disagreement, ImpossibleValue
 from agc_pipeline.readers.nano_events import of_root
 from inconsistent import set_entries, write_lists
-from oracle.strategies import write_nanoaod
-from processed import ANALYSIS, EXECUTOR, SELECTION, delivered, processing, run
+from oracle.strategies import Arrays, with_counts, write_nanoaod
+from processed import ANALYSIS, EXECUTOR, SELECTION, delivered, in_memory, processing, run
 
 CONTENT = skim_content(ANALYSIS, SELECTION, ANALYSIS.datasets[0], learned=True)
 READERS = ("auto", "coffea", "skim", "ranges")
@@ -34,8 +37,21 @@ def read(path: Path, reader: str, n_events: int) -> Any:
             return write_skim(tree, CONTENT, skim, url=str(path), kind="ttree", chunk_size=30)
     if reader == "ranges":
         # Only files on this machine are read by single baskets.
-        return run(Path(f"file://{path}"), n_events, "auto", chunk_size=30)
+        return run(f"file://{path}", n_events, "auto", chunk_size=30)
     return run(path, n_events, reader, chunk_size=30)
+
+
+def run_parquet(path: Path) -> None:
+    """Process a table of 60 events."""
+    specification = runner.Specification(
+        processing(),
+        reader="auto",
+        chunk_size=1000,
+        chunk_bytes=10**9,
+        cache=None,
+        kind="parquet",
+    )
+    runner.run([delivered(path, 60, 60)], specification, EXECUTOR, allow_partial=False)
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -93,16 +109,8 @@ def test_counters_of_good_files_agree(tmp_path: Path) -> None:
 def test_lists_in_parquet(tmp_path: Path, column: str) -> None:
     path = tmp_path / "a.parquet"
     write_lists(path, toy.events(60), column, "parquet")
-    specification = runner.Specification(
-        processing(),
-        reader="auto",
-        chunk_size=1000,
-        chunk_bytes=10**9,
-        cache=None,
-        kind="parquet",
-    )
     with pytest.raises(InputError, match="differ in length, first in event 0") as caught:
-        runner.run([delivered(path, 60, 60)], specification, EXECUTOR, allow_partial=False)
+        run_parquet(path)
     assert caught.value.place == str(path)
 
 
@@ -150,17 +158,59 @@ def test_what_is_no_tree_is_named(tmp_path: Path) -> None:
     assert caught.value.place == str(path)
 
 
-@pytest.mark.parametrize("reader", ["auto", "coffea", "skim"])
-def test_infinite_momenta_are_told_with_their_file(tmp_path: Path, reader: str) -> None:
+def with_value(arrays: Arrays, column: str, event: int, value: float) -> Arrays:
+    """The same events, of which the first object of one has another value."""
+    changed = ak.to_numpy(ak.flatten(arrays[column])).copy()
+    before = int(ak.sum(ak.num(arrays[column])[:event]))
+    changed[before] = value
+    return arrays | {column: ak.unflatten(changed, ak.num(arrays[column]))}
+
+
+# Whether variations change them or not, they are read for all events or for some.
+@pytest.mark.parametrize(("column", "value"), [("Jet_pt", np.inf), ("Jet_eta", np.nan)])
+def test_momenta_that_are_not_finite(tmp_path: Path, column: str, value: float) -> None:
     arrays = toy.events(60)
-    values = ak.to_numpy(ak.flatten(arrays["Jet_pt"])).copy()
-    values[::3] = np.inf
+    # An event that is kept has its jets read by everyone.
+    events, _ = processing().preselect(in_memory(arrays))
+    event = int(events[events > 30][0])
+    arrays = with_value(arrays, column, event, value)
+    path, ntuple = tmp_path / "a.root", tmp_path / "ntuple.root"
+    write_nanoaod(path, arrays, events_per_piece=25)
+    with uproot.recreate(ntuple) as file:
+        file.mkrntuple("Events", with_counts(arrays))
+    pattern = rf"a value of {column} is {value}, first in event {event}$"
+    for file, readers in ((path, READERS), (ntuple, ("auto", "coffea", "skim"))):
+        for reader in readers:
+            with pytest.raises(InputError) as caught:
+                read(file, reader, 60)
+            assert re.match(pattern, caught.value.problem), (reader, caught.value.problem)
+            assert caught.value.place.endswith(str(file))
+    table = tmp_path / "a.parquet"
+    parquet.write_table(
+        ak.to_arrow_table(ak.zip(with_counts(arrays), depth_limit=1), list_to32=True), table
+    )
+    with pytest.raises(InputError, match=pattern[:-1]):
+        run_parquet(table)
+
+
+def test_momenta_of_records_that_are_not_finite(tmp_path: Path) -> None:
     path = tmp_path / "a.root"
-    write_nanoaod(path, arrays | {"Jet_pt": ak.unflatten(values, ak.num(arrays["Jet_pt"]))})
-    if reader == "skim":
-        # The skim keeps them: what a variation makes of them is told when it is filled.
-        assert read(path, reader, 60).before == 60
-        return
-    with pytest.raises(InputError, match="a value of Jet_pt is inf") as caught:
-        read(path, reader, 60)
-    assert caught.value.place == str(path)
+    write_nanoaod(path, with_value(toy.events(60), "Jet_pt", 7, -np.inf))
+    columns = {**NANOAOD.identity_columns, "Jet": ("pt", "eta", "phi", "mass")}
+    with uproot.open(path) as file:
+        events = of_root(file["Events"], columns, NANOAOD, (5, 60))
+        with pytest.raises(ImpossibleValue, match="a value of Jet_pt is -inf, first in event 7"):
+            events.Jet.pt.to_list()
+
+
+def test_what_is_no_momentum_passes_no_cut_that_it_does_not_meet() -> None:
+    # NaN is in no relation with a bound, and infinite values are beyond each.
+    values = {"x": np.array([np.nan, np.inf, -np.inf, 1.0])}
+    passed = {
+        comparison: passes(values.__getitem__, (Cut("x", comparison, 0.5),), 4).tolist()
+        for comparison in (">", "<", "==", "!=")
+    }
+    assert passed[">"] == [False, True, False, True]
+    assert passed["<"] == [False, False, True, False]
+    assert passed["=="] == [False] * 4
+    assert passed["!="] == [True] * 4

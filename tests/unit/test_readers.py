@@ -108,7 +108,7 @@ def test_columns_are_those_of_uproot(tmp_path: Path, wanted: list[int] | None) -
     assert content.branches is not None
     start, stop = (0, N) if wanted else (5, 67)
     events = None if wanted is None else np.array(wanted, np.int64)
-    baskets = BasketColumns(str(path), content.branches, start, stop, Clock())
+    baskets = BasketColumns(str(path), content.branches, start, stop, Clock(), layout=NANOAOD)
     edges = (start, *(edge for edge in content.edges if start < edge < stop), stop)
     with baskets.opened(), open_tree(str(path), COLUMNS, NANOAOD) as tree:
         for columns in (baskets, RangeColumns(tree, NANOAOD, edges, Clock())):

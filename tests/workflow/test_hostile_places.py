@@ -51,7 +51,10 @@ def test_names_are_no_commands(finished: tuple[Project, str]) -> None:
     assert project.todo("results/report.html")["report"] == 1
     refused = project.run("--config", "results='o $(touch boom);#'", "--dry-run")
     assert refused.returncode == 1
-    assert "names of folders here have letters" in refused.stdout
+    # What is wrong, and nothing of the rules that found it.
+    said = refused.stdout.splitlines()[1:]
+    assert [line.split()[0] for line in said] == ["error:", "where:", "remedy:"]
+    assert "names of folders here have letters" in said[0]
     assert not list(project.folder.parent.rglob("boom*"))
 
 

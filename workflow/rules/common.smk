@@ -1,13 +1,18 @@
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 from agc_pipeline import config as configuration, stages
 from agc_pipeline.code import near
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.plan import planned
 from agc_pipeline.stages.directives import Directives
 from agc_pipeline.stages.settings_files import SettingsFiles
+
+
+def refuse(error):
+    """End the run with the message of an error; where in the rules it was raised helps nobody."""
+    logger.error(f"error: {error}")
+    raise SystemExit(1)
+
 
 # Everything that can be wrong with configuration and file lists is said before the first job.
 # Files are read here again, since Snakemake's `config` does not know which of them set a value.
@@ -19,7 +24,7 @@ try:
     )
     PLAN = planned(VALUES, folders=OWN)
 except PipelineError as error:
-    raise WorkflowError(str(error)) from None
+    refuse(error)
 
 CONFIG = PLAN.config
 RESULTS = PLAN.folder
@@ -38,7 +43,7 @@ onstart:
     try:
         SETTINGS.start()
     except PipelineError as error:
-        raise WorkflowError(str(error)) from None
+        refuse(error)
 
 
 onerror:

@@ -10,7 +10,7 @@ try:
         matrix_settings.read(PROJECT / CONFIG.matrix), CONFIG, PROJECT, sys.executable
     )
 except PipelineError as error:
-    raise WorkflowError(str(error)) from None
+    refuse(error)
 
 
 wildcard_constraints:

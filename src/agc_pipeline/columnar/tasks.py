@@ -112,13 +112,13 @@ class ColumnsTask:
 
     @contextmanager
     def _opened(self, chunk: Chunk, clock: Clock) -> Iterator[ReadColumns]:
+        layout = self._processing.analysis.layout
         if chunk.branches is not None:
             with BasketColumns(
-                chunk.path, chunk.branches, chunk.start, chunk.stop, clock
+                chunk.path, chunk.branches, chunk.start, chunk.stop, clock, layout=layout
             ).opened() as columns:
                 yield columns
             return
-        layout = self._processing.analysis.layout
         with clock.part("open"):
             tree = open_tree(chunk.path, self._processing.columns, layout, self._network.settings)
         with tree:

@@ -3,6 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+# Fields of momenta, as CMS and ATLAS name them, in lower case.
+_MOMENTA = frozenset(
+    ("pt", "eta", "phi", "mass", "m", "e", "energy", "px", "py", "pz", "et", "sumet", "ht")
+)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -16,6 +21,8 @@ class Layout:
         records: names of what looks like a collection and has one entry an event, such as MET.
         identity: columns that tell an event from all others.
         complete: collection or record to the fields that it must have where any is read.
+        momenta: last parts of names of branches, in lower case, whose values must be finite numbers
+            wherever they are read.
     """
 
     tree: str = "Events"
@@ -23,6 +30,7 @@ class Layout:
     records: frozenset[str] = field(default_factory=frozenset)
     identity: tuple[str, ...] = ("run", "luminosityBlock", "event")
     complete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    momenta: frozenset[str] = _MOMENTA
 
     @property
     def identity_columns(self) -> dict[str, tuple[str, ...]]:
@@ -36,6 +44,10 @@ class Layout:
     def branch(self, collection: str, field: str) -> str:
         """Name of the branch of a field."""
         return f"{collection}_{field}" if collection else field
+
+    def is_momentum(self, branch: str) -> bool:
+        """Whether a branch has components of momenta, which are finite."""
+        return branch.rpartition("_")[2].lower() in self.momenta
 
     def branches(self, columns: Mapping[str, Iterable[str]]) -> list[str]:
         """Names of the branches of columns, without counters."""

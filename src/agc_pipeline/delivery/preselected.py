@@ -129,7 +129,7 @@ def compare_counters(tree: Any, content: SkimContent, url: str, chunk_size: int)
     for chunk in chunks(file, chunk_size=chunk_size, chunk_bytes=_CHUNK_BYTES):
         branches = chunk.branches or {}
         with BasketColumns(
-            chunk.path, branches, chunk.start, chunk.stop, Clock()
+            chunk.path, branches, chunk.start, chunk.stop, Clock(), layout=layout
         ).opened() as columns:
             try:
                 for name, field in smallest.items():
@@ -181,7 +181,9 @@ class _BasketReader:
         chunk = self._chunks[start, stop]
         layout = self._content.layout
         branches = chunk.branches or {}
-        reader = BasketColumns(chunk.path, branches, start, stop, self._clock, keep=True)
+        reader = BasketColumns(
+            chunk.path, branches, start, stop, self._clock, layout=layout, keep=True
+        )
         with reader.opened() as columns:
             events, cutflow = self._content.preselect(columns)
             arrays: dict[str, Any] = {}

@@ -9,7 +9,13 @@ import numpy as np
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers.clock import Clock
-from agc_pipeline.readers.columns import Array, Collection, ListLengths, offsets_of
+from agc_pipeline.readers.columns import (
+    Array,
+    Collection,
+    ListLengths,
+    check_finite,
+    offsets_of,
+)
 
 
 class ArrayColumns:
@@ -23,6 +29,7 @@ class ArrayColumns:
 
     Raises:
         Disagreement: where the columns of a collection do not have the same lists.
+        ImpossibleValue: where a momentum is not finite.
     """
 
     def __init__(
@@ -32,11 +39,15 @@ class ArrayColumns:
         self.clock = clock or Clock()
         self._arrays = arrays
         self._layout = layout
+        self._first = first
         self._lengths = ListLengths(self.n_events, first)
 
     def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
         """See ``Columns``."""
-        return {name: ak.to_numpy(self._branch(name))[events] for name in names}
+        values = {name: ak.to_numpy(self._branch(name))[events] for name in names}
+        for name in filter(self._layout.is_momentum, names):
+            check_finite(name, values[name], None, events, first=self._first)
+        return values
 
     def collection(
         self, name: str, fields: Sequence[str], events: Array | None = None
@@ -50,7 +61,9 @@ class ArrayColumns:
             if counter in self._arrays.fields:
                 self._lengths.compare(name, counter, ak.to_numpy(self._arrays[counter]))
         named = {field: self._layout.branch(name, field) for field in fields}
-        return collection(name, lists, named, self._lengths, events)
+        read = collection(name, lists, named, self._lengths, events)
+        check_collection(read, named, self._layout, events, first=self._first)
+        return read
 
     def compare_lists(self, columns: Columns) -> None:
         """Compare the lists of all columns of each collection, also of those that nobody asked for.
@@ -101,6 +114,31 @@ def grouped(arrays: Any, columns: Columns, layout: Layout) -> ak.Array:
                 depth_limit=None if layout.is_collection(name) else 1,
             )
     return ak.zip(record, depth_limit=1)
+
+
+def check_collection(
+    read: Collection,
+    named: Mapping[str, str],
+    layout: Layout,
+    events: Array | None,
+    *,
+    first: int,
+) -> None:
+    """Refuse momenta of a collection that are not finite.
+
+    Args:
+        read: with its fields.
+        named: field to the name of its branch.
+        layout: says which are momenta.
+        events: positions in the range of the events that were read; None is all.
+        first: the first event of the range in the file.
+
+    Raises:
+        ImpossibleValue: naming the branch and the event.
+    """
+    for field, branch in named.items():
+        if layout.is_momentum(branch):
+            check_finite(branch, read[field], np.diff(read.offsets), events, first=first)
 
 
 def collection(

@@ -14,9 +14,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers import root_format
+from agc_pipeline.readers.arrays import check_collection
 from agc_pipeline.readers.clock import Clock
-from agc_pipeline.readers.columns import Array, Collection, ListLengths, offsets_of
+from agc_pipeline.readers.columns import (
+    Array,
+    Collection,
+    ListLengths,
+    check_finite,
+    offsets_of,
+)
 from agc_pipeline.readers.root_format import BranchMetadata, Content, decompressed
 
 
@@ -46,11 +54,13 @@ class BasketColumns:
         start: first event of the range.
         stop: the event behind the last.
         clock: takes the time, and counts the bytes.
+        layout: of the file.
         keep: decompress no basket twice; for columns of which some are read again.
 
     Raises:
         ValueError: where the content of a basket is not what the branch says.
         Disagreement: where the columns of a collection do not have the same lists.
+        ImpossibleValue: where a momentum is not finite.
     """
 
     def __init__(
@@ -61,12 +71,14 @@ class BasketColumns:
         stop: int,
         clock: Clock,
         *,
+        layout: Layout,
         keep: bool = False,
     ) -> None:
         self.n_events = stop - start
         self.clock = clock
         self._path = path
         self._branches = branches
+        self._layout = layout
         self._start = start
         self._file = -1
         self._cache: dict[int, Content] | None = {} if keep else None
@@ -87,10 +99,13 @@ class BasketColumns:
         with self.clock.part("read"):
             branches = [self._branches[name] for name in names]
             baskets = self._baskets(branches, events)
-            return {
+            values = {
                 name: self._flat(branch, wanted)
                 for name, branch, wanted in zip(names, branches, baskets, strict=True)
             }
+        for name in filter(self._layout.is_momentum, names):
+            check_finite(name, values[name], None, events, first=self._start)
+        return values
 
     def collection(
         self, name: str, fields: Sequence[str], events: Array | None = None
@@ -98,18 +113,21 @@ class BasketColumns:
         """See ``Columns``."""
         with self.clock.part("read"):
             self._compare_counter(name, events)
-            branches = [self._branches[f"{name}_{field}"] for field in fields]
+            named = {field: self._layout.branch(name, field) for field in fields}
+            branches = [self._branches[branch] for branch in named.values()]
             read = list(map(self._jagged, branches, self._baskets(branches, events)))
-            for field, (lengths, _) in zip(fields, read, strict=True):
-                self._lengths.compare(name, f"{name}_{field}", lengths, events)
-            offsets = offsets_of(read[0][0])
-        return Collection(
-            offsets, {field: values for field, (_, values) in zip(fields, read, strict=True)}
-        )
+            for branch, (lengths, _) in zip(named.values(), read, strict=True):
+                self._lengths.compare(name, branch, lengths, events)
+            lists = Collection(
+                offsets_of(read[0][0]),
+                {field: values for field, (_, values) in zip(fields, read, strict=True)},
+            )
+        check_collection(lists, named, self._layout, events, first=self._start)
+        return lists
 
     def _compare_counter(self, name: str, events: Array | None) -> None:
         """Compare the counter of a collection, if there is one among the branches."""
-        counter = f"n{name}"
+        counter = self._layout.counter(name)
         if counter in self._branches and name not in self._lengths:
             every = np.arange(self.n_events) if events is None else events
             lengths = self.flat((counter,), every)[counter]

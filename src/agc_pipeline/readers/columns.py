@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from agc_pipeline.compiling import kernel
 from agc_pipeline.readers.clock import Clock
-from agc_pipeline.readers.failures import Disagreement
+from agc_pipeline.readers.failures import Disagreement, ImpossibleValue
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -198,6 +198,38 @@ def _first_other(expected: Array, lengths: Array, events: Array) -> int:
         elif expected[event] != lengths[i]:
             return i
     return -1
+
+
+def check_finite(
+    branch: str,
+    values: Array,
+    lengths: Array | None = None,
+    events: Array | None = None,
+    *,
+    first: int = 0,
+) -> None:
+    """Refuse momenta that are infinite or not a number: no cut on them means anything.
+
+    Args:
+        branch: its name.
+        values: of some events, one after the other.
+        lengths: number of values of each event; None is one.
+        events: positions in the range, in rising order; None is all.
+        first: the first event of the range in the file.
+
+    Raises:
+        ImpossibleValue: naming the branch, the first such value and its event.
+    """
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    place = int(np.argmin(np.isfinite(values)))
+    event = place
+    if lengths is not None:
+        event = int(np.searchsorted(np.cumsum(lengths), place, side="right"))
+    position = event if events is None else int(events[event])
+    raise ImpossibleValue(
+        f"a value of {branch} is {values[place]:g}, first in event {first + position}"
+    )
 
 
 def offsets_of(counts: Array) -> Array:

@@ -13,9 +13,9 @@ import numpy as np
 import uproot
 
 from agc_pipeline.declaration.layout import Layout
-from agc_pipeline.readers.arrays import collection
+from agc_pipeline.readers.arrays import check_collection, collection
 from agc_pipeline.readers.clock import Clock
-from agc_pipeline.readers.columns import Array, Collection, ListLengths
+from agc_pipeline.readers.columns import Array, Collection, ListLengths, check_finite
 from agc_pipeline.readers.opening import only_reading
 
 
@@ -45,6 +45,7 @@ class RangeColumns:
     Raises:
         ValueError: where the content of the file is not what its header says.
         Disagreement: where the columns of a collection do not have the same lists.
+        ImpossibleValue: where a momentum is not finite.
     """
 
     def __init__(self, tree: Any, layout: Layout, edges: Sequence[int], clock: Clock) -> None:
@@ -59,7 +60,10 @@ class RangeColumns:
         """See ``Columns``."""
         with self.clock.part("read"):
             arrays = self._arrays(names, events)
-            return {name: ak.to_numpy(arrays[name]) for name in names}
+            values = {name: ak.to_numpy(arrays[name]) for name in names}
+        for name in filter(self._layout.is_momentum, names):
+            check_finite(name, values[name], None, events, first=int(self._edges[0]))
+        return values
 
     def collection(
         self, name: str, fields: Sequence[str], events: Array | None = None
@@ -75,7 +79,9 @@ class RangeColumns:
             else:
                 arrays = self._arrays(branches, events)
             lists = {field: arrays[branch] for field, branch in names.items()}
-            return collection(name, lists, names, self._lengths, events)
+            read = collection(name, lists, names, self._lengths, events)
+        check_collection(read, names, self._layout, events, first=int(self._edges[0]))
+        return read
 
     def _arrays(self, names: Sequence[str], events: Array | None) -> ak.Array:
         if events is None:

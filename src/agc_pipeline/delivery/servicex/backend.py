@@ -18,10 +18,11 @@ from agc_pipeline.delivery.choice import ServiceXJob
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.outcome import Results, promised
 from agc_pipeline.delivery.progress import Progress
-from agc_pipeline.delivery.servicex.configuration import required
+from agc_pipeline.delivery.servicex.configuration import Endpoint, required
 from agc_pipeline.delivery.servicex.transform import (
     IncompleteDeliveryError,
     TransformedFile,
+    give_up,
     transform,
 )
 from agc_pipeline.delivery.store import Store
@@ -81,7 +82,7 @@ def deliver(
         by_url = {file.urls[mirror]: file for file in pending if mirror < len(file.urls)}
         if not by_url:
             return
-        request = _Request.of(store.folder / ".servicex", by_url, job.late_runs)
+        request = _Request.of(store.folder / ".servicex", by_url, job.late_runs, endpoint)
         limits = {url: promised(file)[0] for url, file in by_url.items()}
         received = partial(_count, by_url, progress)
         transformed = partial(
@@ -143,20 +144,25 @@ class _Request(NamedTuple):
     runs: int
 
     @classmethod
-    def of(cls, folder: Path, urls: Iterable[str], most: int) -> "_Request":
+    def of(cls, folder: Path, urls: Iterable[str], most: int, endpoint: Endpoint) -> "_Request":
         """The late request that is making some files, or a new one.
 
         Args:
             folder: of all requests.
             urls: of the files.
-            most: runs in which a request may be late; then it is given up.
+            most: runs in which a request may be late; then it is given up, and cancelled at the
+                service, unless it has ended there.
+            endpoint: the service.
+
+        Raises:
+            PipelineError: if a request is to be cancelled, and the service does not answer.
         """
         wanted = sorted(urls)
         for path in sorted(folder.glob(f"*/{_LATE}")):
             record = read_record(_LateRecord, path, "the record of a late request")
             if not set(wanted) <= set(record.urls):
                 continue
-            if record.runs < most:
+            if record.runs < most or not give_up(endpoint, path.parent):
                 return cls(path.parent, record.urls, record.runs)
             log.warning("a ServiceX request was late in %d runs and is given up", record.runs)
             shutil.rmtree(path.parent)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 from rich import get_console
 from servicex.query_core import Query
 from servicex.servicex_client import ServiceXClient
@@ -21,6 +22,10 @@ Result = TypeVar("Result")
 
 # Loggers that write each poll, presigned addresses, or a traceback of what is raised anyway.
 _NOISY = ("servicex", "httpx", "httpcore", "httpx_retries", "botocore", "aiobotocore", "boto3")
+
+# What a service can do that wants a POST to cancel a request, where others take a GET.
+_POST = "post_cancel_transform"
+_CANCEL_SECONDS = 30.0
 
 _SILENT = logging.CRITICAL + 1
 
@@ -47,6 +52,30 @@ def _discard_damaged(database: Path) -> None:
     except ValueError:
         log.warning("the ServiceX client's database is truncated, starting anew: %s", database)
         database.unlink()
+
+
+async def cancel(service: ServiceXClient, request_id: str) -> None:
+    """Have a service stop working on a request.
+
+    Args:
+        service: the client.
+        request_id: number of the request.
+
+    Raises:
+        AuthorizationError, ValueError, RuntimeError: as the client, if the service refuses.
+    """
+    adapter = service.servicex
+    if _POST not in await adapter.get_servicex_capabilities():
+        await adapter.cancel_transform(request_id)
+        return
+    # The client asks in the way of older services only.
+    async with httpx.AsyncClient(timeout=_CANCEL_SECONDS) as session:
+        answer = await session.post(
+            f"{adapter.url}/servicex/transformation/{request_id}/cancel",
+            headers=await adapter._get_authorization(),
+        )
+    if answer.status_code != httpx.codes.OK:
+        raise RuntimeError(f"HTTP status {answer.status_code}")
 
 
 def secrets_of(client: ServiceXClient, query: Query | None = None) -> set[str]:

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from servicex.dataset_identifier import FileListDataset
 from servicex.minio_adapter import init_s3_config
-from servicex.models import ResultFormat, TransformStatus
+from servicex.models import ResultFormat, Status, TransformStatus
 from servicex.query_core import Query as ClientQuery
+from servicex.servicex_adapter import AuthorizationError
 from servicex.servicex_client import ServiceXClient
 from servicex.uproot_raw.uproot_raw import TreeSubQuery, UprootRawQuery
 
@@ -24,6 +25,7 @@ from agc_pipeline.delivery.servicex.errors import (
     CLIENT_ERRORS,
     InterruptedRequestError,
     is_download_error,
+    message_of,
     pipeline_error,
     raise_for_status,
     timeout_error,
@@ -122,6 +124,55 @@ def forget(request_id: str, endpoint: Endpoint, cache: Path) -> None:
     service = client.open_client(endpoint, cache)
     service.query_cache.delete_record_by_request_id(request_id)
     service.query_cache.close()
+
+
+def cancel(endpoint: Endpoint, cache: Path) -> bool:
+    """Have the service stop working on the requests that the client is waiting for.
+
+    A service that refuses is told of in the log.
+
+    Args:
+        endpoint: the server.
+        cache: folder of the client for this server.
+
+    Returns:
+        Whether they were all to be given up; False if one has ended, so that its files are there.
+
+    Raises:
+        PipelineError: if the service does not answer.
+    """
+    try:
+        service = client.open_client(endpoint, cache)
+    except CLIENT_ERRORS as error:
+        raise pipeline_error(error, endpoint, secrets=(), submitted=False) from None
+    waiting = [record["request_id"] for record in service.query_cache.queries_in_state("SUBMITTED")]
+    try:
+        ended = [client.run(_ended_or_cancelled(service, name)) for name in waiting]
+        return not any(ended)
+    except CLIENT_ERRORS as error:
+        secrets = client.secrets_of(service)
+        raise pipeline_error(error, endpoint, secrets=secrets, submitted=True) from None
+    finally:
+        service.query_cache.close()
+
+
+async def _ended_or_cancelled(service: ServiceXClient, request_id: str) -> bool:
+    """Cancel a request unless it has ended with its files, and say whether it has."""
+    try:
+        status = (await service.servicex.get_transform_status(request_id)).status
+    except ValueError:
+        # The service has forgotten it.
+        return False
+    if status in (Status.complete, Status.fatal, Status.bad_dataset, Status.canceled):
+        return bool(status == Status.complete)
+    try:
+        await client.cancel(service, request_id)
+    except (AuthorizationError, RuntimeError, ValueError) as error:
+        told = message_of(error, client.secrets_of(service))
+        log.warning("ServiceX request %s cannot be cancelled: %s", request_id, told)
+    else:
+        log.info("ServiceX request %s is cancelled", request_id)
+    return False
 
 
 def _sub_queries(query: Query, kind: Format) -> list[TreeSubQuery]:

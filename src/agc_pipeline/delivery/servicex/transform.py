@@ -16,7 +16,7 @@ from agc_pipeline.delivery.servicex.errors import (
     LateRequestError,
 )
 from agc_pipeline.delivery.servicex.outputs import check_sources, inspect, match
-from agc_pipeline.delivery.servicex.request import RequestResult, forget, run_request
+from agc_pipeline.delivery.servicex.request import RequestResult, cancel, forget, run_request
 from agc_pipeline.delivery.settings import ServiceXSettings
 from agc_pipeline.errors import InputError, PipelineError, ServiceError
 from agc_pipeline.provenance import digest
@@ -131,8 +131,7 @@ def transform(
     """
     check_sources(urls)
     endpoint = required(settings.endpoint)
-    # The client's cache does not know which server its files are from.
-    folder = cache / digest([endpoint.name, endpoint.url])[:16]
+    folder = _folder(cache, endpoint)
     folder.mkdir(parents=True, exist_ok=True)
     # For a moment it holds addresses that grant access.
     folder.chmod(0o700)
@@ -172,6 +171,28 @@ def transform(
         delivered=tuple(delivered.values()),
         missing=missing,
     )
+
+
+def give_up(endpoint: Endpoint, cache: Path) -> bool:
+    """Cancel what is still requested of a service.
+
+    Args:
+        endpoint: the service.
+        cache: as given to ``transform``.
+
+    Returns:
+        False if there is nothing to give up: a request has ended, and its files are there.
+
+    Raises:
+        PipelineError: if the service does not answer.
+    """
+    folder = _folder(cache, endpoint)
+    return not folder.is_dir() or cancel(endpoint, folder)
+
+
+def _folder(cache: Path, endpoint: Endpoint) -> Path:
+    # The client's cache does not know which server its files are from.
+    return cache / digest([endpoint.name, endpoint.url])[:16]
 
 
 def _request(
