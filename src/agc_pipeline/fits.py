@@ -21,6 +21,7 @@ from agc_pipeline.inference.ranking import rank
 from agc_pipeline.inference.result import FitResult, fit_workspace
 from agc_pipeline.inference.workspace import quieten, validate_schema
 from agc_pipeline.report import figures
+from agc_pipeline.report.parameter_titles import titles
 from agc_pipeline.report.settings import Texts
 from agc_pipeline.report.texts import data_text
 from agc_pipeline.report.yields import Moment
@@ -62,7 +63,9 @@ class FitReport(FitResult):
             ModelError: for an unknown name.
         """
         _require("parameter", parameters, self.parameters)
-        return figures.correlation(self._record, parameters or None, smallest=smallest)
+        return figures.correlation(
+            self._record, parameters or None, smallest=smallest, titles=titles(self._record)
+        )
 
     def plot_ranking(self, number: int = 20) -> Figure:
         """The parameters with the largest impacts on that of interest.
@@ -70,7 +73,7 @@ class FitReport(FitResult):
         Args:
             number: of parameters.
         """
-        return figures.ranking(self.ranking, number)
+        return figures.ranking(self.ranking, number, titles(self._record))
 
     def plot_channel(self, channel: str, moment: Moment = "post-fit") -> Figure:
         """Events of a channel, stacked by process, with the data that are fitted.

@@ -229,6 +229,7 @@ def test_report_of_a_workspace(made: Path) -> None:
         preservation=made / "preservation.json",
         output=made / "report.html",
         missing=made / "missing.json",
+        summary=made / "summary.json",
         figures=made / "figures",
     )
     assert error is None

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from agc_pipeline.files import read_json, write_json
+from agc_pipeline.report import page
+from agc_pipeline.report.facts import grouped
 from agc_pipeline.report.settings import ReportStage
+from agc_pipeline.report.summary import Summary
 from agc_pipeline.stages import (
     fit,
     limit,
@@ -131,6 +134,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
             f"--training={_training(folder / 'training.json')}",
             f"--output={folder / 'report.html'}",
             f"--missing={folder / 'missing.json'}",
+            f"--summary={folder / 'summary.json'}",
             f"--figures={folder / 'figures'}",
         ],
         capture_output=True,
@@ -255,16 +259,56 @@ def test_hostile_names_are_shown_and_do_nothing(made: Page) -> None:
 
 def test_result_is_that_of_the_fit(made: Page) -> None:
     poi, noise = made.fit["poi"], made.fit["template_noise"]
+    intervals = read_json(made.folder / "scan.json")["intervals"]
+    (minos,) = (entry for entry in intervals if entry["parameter"] == poi["name"])
     # With the statistics of the varied templates, which count in the total.
     assert noise["in_total"]
-    total = math.hypot(poi["uncertainty"], max(noise["observed"], noise["expected"]))
-    shown = re.findall(r'class="value">([\d.\u2009]+) &plusmn; ([\d.\u2009]+)', made.html)
-    (section, section_error), (norm, norm_error) = shown
-    assert float(norm) == pytest.approx(poi["bestfit"], abs=0.006 * total)
-    assert float(norm_error) == pytest.approx(total, rel=0.006)
+    size = max(noise["observed"], noise["expected"])
+    up, down = math.hypot(minos["up"], size), math.hypot(minos["down"], size)
+    pattern = (
+        r'class="value[^"]*">([\d.]+) (?:\+([\d.]+) \u2212([\d.]+)|\u00b1\u00a0([\d.]+)) ?'
+        r'(<span class="unit">pb</span>)?</div>'
+    )
+    (section, norm) = re.findall(pattern, made.html)
     # 396.87 pb + 332.97 pb: the cross section that the task uses.
-    assert float(section) == pytest.approx(729.84 * poi["bestfit"], rel=1e-3)
-    assert float(section_error) == pytest.approx(729.84 * total, rel=0.006)
+    for shown, scale in ((section, 729.84), (norm, 1.0)):
+        value, *sides, both, unit = shown
+        assert bool(unit) == (scale > 1)
+        decimals = len(value.partition(".")[2])
+        half = 0.51 * 10**-decimals
+        assert float(value) == pytest.approx(scale * poi["bestfit"], abs=half)
+        for text, size in zip(sides, (up, down), strict=True):
+            assert float(text or both) == pytest.approx(scale * size, abs=half)
+    summary = Summary.model_validate(read_json(made.folder / "summary.json"))
+    assert [entry.unit for entry in summary.headlines] == ["pb", ""]
+    for entry in summary.headlines:
+        assert page.quoted(entry.text.removesuffix(entry.unit)) in made.html
+        assert math.hypot(*entry.sources.values()) == pytest.approx(entry.symmetric)
+        assert page.quoted(entry.parts) in made.html
+
+
+def test_what_to_look_at(made: Page) -> None:
+    summary = Summary.model_validate(read_json(made.folder / "summary.json"))
+    kinds = {fact.kind for fact in summary.facts}
+    assert {"partial input", "mirrored templates"} <= kinds
+    part = made.html[made.html.index('<h2 id="attention">') : made.html.index('id="distributions"')]
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", part)
+    groups = grouped(summary.facts)
+    assert len(rows) == len(groups) < len(summary.facts)
+    for group, row in zip(groups, rows, strict=True):
+        assert group.kind in row
+        assert page.prose(group.remedy) in row
+        assert all(page.prose(statement[1:]) in row for statement in group.statements)
+    told = sum(fact.severity != "note" for fact in summary.facts)
+    assert f'<a href="#attention">{told} fact' in made.html
+
+
+def test_parameters_have_titles(made: Page) -> None:
+    assert any(label.startswith("staterror_4j1b-CR[") for label in made.fit["labels"])
+    assert "staterror" not in made.html
+    rows = read_json(made.folder / "figures" / "ranking.json")
+    titles = {row["parameter"]: row["title"] for row in rows}
+    assert any(name != title for name, title in titles.items())
 
 
 def test_yields_are_those_of_the_fit(made: Page) -> None:
@@ -329,6 +373,7 @@ def test_fit_of_another_workspace_is_refused(made: Page, monkeypatch: pytest.Mon
             f"--output={made.folder / 'none.html'}",
             f"--figures={made.folder / 'none'}",
             f"--missing={made.folder / 'none.json'}",
+            f"--summary={made.folder / 'none.json'}",
         ],
     )
     with pytest.raises(SystemExit, match="belongs to the workspace 000000000000"):
@@ -371,6 +416,7 @@ def test_parts_that_a_run_lacks_have_no_section(made: Page) -> None:
             closure=made.folder / "closure.json",
             output=output,
             missing=made.folder / "missing.json",
+            summary=made.folder / "plain.json",
             figures=made.folder / "plain",
             **records,
             **absent,

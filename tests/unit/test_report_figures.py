@@ -11,7 +11,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import yaml
-from cabinetry.fit import FitResults
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -19,10 +18,8 @@ from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.declaration import Dataset, Free
 from agc_pipeline.errors import InputError
-from agc_pipeline.inference.derived_records import PropagationRecord, RankingRecord
-from agc_pipeline.inference.fit_records import Channel, FitRecord, Parameter
-from agc_pipeline.inference.ranking import Rank
-from agc_pipeline.inference.yields import ChannelYields, Yield, Yields
+from agc_pipeline.inference.derived_records import PropagationRecord
+from agc_pipeline.inference.yields import Yields
 from agc_pipeline.report import content, figures, style, yields
 from agc_pipeline.report.figures import parameters
 from agc_pipeline.report.sections import distributions, inputs, learned, statistics, validation
@@ -31,79 +28,10 @@ from agc_pipeline.report.style import Gallery
 from agc_pipeline.report.texts import data_text
 from agc_pipeline.stages.published import closure
 from agc_pipeline.validation import published
+from records import LABELS, fit, ranking
 
 ANALYSIS = analyses.load("cms_ttbar")
 REGION = ANALYSIS.regions[1]
-LABELS = ("Jet energy scale", "Luminosity", "ttbar_norm", "staterror[0]", "staterror[1]")
-
-
-def results() -> FitResults:
-    correlation = np.eye(5)
-    correlation[0, 3] = correlation[3, 0] = 0.5
-    correlation[0, 4] = correlation[4, 0] = -0.3
-    return FitResults(
-        bestfit=np.array([0.3, -0.1, 0.95, 1.01, 0.99]),
-        uncertainty=np.array([0.2, 0.98, 0.09, 0.02, 0.0]),
-        labels=list(LABELS),
-        corr_mat=correlation,
-        best_twice_nll=10.0,
-        goodness_of_fit=0.5,
-    )
-
-
-def channel_yields(scale: float) -> dict[str, ChannelYields]:
-    def row(*events: float) -> Yield:
-        total = scale * sum(events)
-        return Yield(
-            bins=tuple(scale * value for value in events),
-            uncertainty=tuple(0.1 * scale * value for value in events),
-            total=total,
-            total_uncertainty=0.1 * total,
-        )
-
-    samples = {"ttbar": row(30, 20), "W+jets": row(10, 0)}
-    return {"4j2b SR": ChannelYields(samples=samples, all=row(40, 20))}
-
-
-def fit(**changes: Any) -> FitRecord:
-    fitted = results()
-    values: dict[str, Any] = {
-        "workspace_digest": "0" * 64,
-        "analysis": "cms_ttbar",
-        "data": "pseudodata",
-        "partial": False,
-        "left_out": (),
-        "groups": {"Jet energy scale": "Jet energy", "Luminosity": "Luminosity"},
-        "channels": {
-            "4j2b SR": Channel(
-                region="4j2b", label="$m$ [GeV]", edges=(110, 150, 190), observed=(44, 18)
-            )
-        },
-        "provenance": {},
-        "labels": LABELS,
-        "bestfit": fitted.bestfit.tolist(),
-        "uncertainty": fitted.uncertainty.tolist(),
-        "correlation": fitted.corr_mat.tolist(),
-        "best_twice_nll": 10.0,
-        "goodness_of_fit": 0.5,
-        "poi": Parameter(name="ttbar_norm", bestfit=0.95, uncertainty=0.09),
-        "diagnostics": {
-            "gradient_norm": 0.0,
-            "distance": 0.0,
-            "smallest_eigenvalue": 1.0,
-            "condition_number": 1.0,
-            "iterations": 3,
-            "starts": 1,
-            "minima": 1,
-            "at_bounds": [],
-        },
-        "findings": (),
-        "method": "exact",
-        "breakdown": None,
-        "comparison": None,
-        "yields": Yields(prefit=channel_yields(1.0), postfit=channel_yields(1.05)),
-    }
-    return FitRecord.model_validate(values | changes)
 
 
 def check(picture: style.Picture | None, folder: Path) -> str:
@@ -136,33 +64,6 @@ def draw(folder: Path, moment: int, *, partial: bool = False) -> style.Picture:
         label="13 TeV",
         data_label="Pseudodata",
         highest=50.0,
-    )
-
-
-def ranking() -> RankingRecord:
-    """Ranking with the pulls of two systematics."""
-    return RankingRecord(
-        workspace_digest="0" * 64,
-        provenance={},
-        poi="ttbar_norm",
-        rows=tuple(
-            Rank(
-                parameter=name,
-                group=name,
-                bestfit=value,
-                uncertainty=width,
-                centre=0.0,
-                width=1.0,
-                prefit_up=0.1,
-                prefit_down=-0.1,
-                postfit_up=0.1,
-                postfit_down=-0.1,
-                failures={},
-            )
-            for name, value, width in (("Jet energy scale", 0.3, 0.2), ("Luminosity", -0.1, 0.98))
-        ),
-        n_fits=8,
-        n_failed=0,
     )
 
 
@@ -343,9 +244,11 @@ def test_only_correlated_statistical_factors_are_shown() -> None:
 
 
 def test_correlations(tmp_path: Path) -> None:
-    picture = statistics.correlations(Gallery(tmp_path, partial=False), fit(), 0.2)
+    picture = statistics.correlations(
+        Gallery(tmp_path, partial=False), fit(), 0.2, {LABELS[3]: "A bin"}
+    )
     check(picture, tmp_path)
-    assert "largest is 0.50 between Jet energy scale and staterror[0]" in picture.alternative
+    assert "largest is 0.50 between Jet energy scale and A bin" in picture.alternative
 
 
 def test_systematics(tmp_path: Path) -> None:

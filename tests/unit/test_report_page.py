@@ -137,3 +137,13 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "fit.tsv").write_text(text)
     with pytest.raises(InputError, match="not a benchmark of Snakemake"):
         runtimes.collect([tmp_path])
+
+
+def test_prose_has_code_and_signs_and_is_escaped() -> None:
+    shown = page.prose("`fit.model` shifts <b>m-2 by -0.39 in pseudo-experiments")
+    assert shown == (
+        "<code>fit.model</code> shifts &lt;b&gt;m-2 by \u22120.39 in pseudo-experiments"
+    )
+    assert page.quoted("693 +62 -58 pb, +- 25 (stat)") == (
+        "693 +62 \u221258 pb, \u00b1\u00a025 (stat)"
+    )

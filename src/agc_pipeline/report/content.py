@@ -1,6 +1,7 @@
 """Everything that the report shows, collected from the results of a run."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from agc_pipeline.inference import external
 from agc_pipeline.inference.problem import NO_INTEREST
 from agc_pipeline.provenance import digest
 from agc_pipeline.readers.clock import PARTS
+from agc_pipeline.report.facts import TOY_FACTS, facts, grouped
+from agc_pipeline.report.parameter_titles import Titles, titled, titles
 from agc_pipeline.report.run import Run
 from agc_pipeline.report.sections import distributions, inputs, learned, statistics, validation
 from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.report.style import Gallery
+from agc_pipeline.report.summary import Summary, headlines
 from agc_pipeline.report.texts import DataText, data_text
 from agc_pipeline.report.yields import yield_rows
 from agc_pipeline.secrets import without_secrets
@@ -36,8 +40,15 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         analysis = external.analysis(run.fit)
     else:
         analysis = analyses.load(settings.analysis)
+    names, told = titles(run.fit), facts(run)
     gallery = Gallery(folder, run.partial)
     data = data_text(run.fit.data, settings.report.texts, external=settings.analysis is None)
+    inputs_shown = _input_values(settings, run, analysis)
+    poi = run.fit.poi
+    # The words of the configuration are not about somebody else's workspace.
+    quantity = (
+        settings.report.quantity if settings.analysis is not None or poi is None else poi.name
+    )
     content = {
         "title": settings.report.title,
         "partial": run.partial,
@@ -46,7 +57,11 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         "poi": run.fit.poi,
         "no_interest": NO_INTEREST,
         "fit": run.fit,
-        "uncertainty": run.fit.uncertainty_of_poi,
+        "headlines": headlines(run, quantity, inputs_shown["reference_pb"]),
+        "facts": told,
+        "fact_groups": grouped(told),
+        "toy_facts": TOY_FACTS,
+        "titled": partial(titled, names=names),
         "checks": run.checks,
         "lost_in_xml": run.lost_in_xml,
         "yields": yield_rows(analysis, run.fit),
@@ -55,13 +70,32 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         },
         "validation": run.validation,
         "comparisons": validation.comparisons(gallery, analysis, run),
-        **_input_values(settings, run, analysis),
+        **inputs_shown,
         **_distribution_values(settings, run, analysis, gallery, data),
-        **_statistics_values(settings, run, analysis, gallery),
+        **_statistics_values(settings, run, analysis, gallery, names),
         **_provenance_values(settings, run),
     }
     # Only now it is known which figures could be drawn.
     return content | {"missing": [*run.missing, *gallery.missing]}
+
+
+def summary(content: Mapping[str, Any], run: Run) -> Summary:
+    """What of the content of the report is told in short.
+
+    Args:
+        content: values of the template.
+        run: the results.
+    """
+    return Summary(
+        title=content["title"],
+        data=run.fit.data,
+        headlines=content["headlines"],
+        facts=tuple(content["facts"]),
+        closure=None if run.closure is None else not run.closure.partial,
+        validation=None if run.validation is None else run.validation.verdict,
+        missing=tuple(content["missing"]),
+        workspace_digest=run.fit.workspace_digest,
+    )
 
 
 def _input_values(settings: ReportStage, run: Run, analysis: Analysis) -> dict[str, Any]:
@@ -112,7 +146,7 @@ def _distribution_values(
 
 
 def _statistics_values(
-    settings: ReportStage, run: Run, analysis: Analysis, gallery: Gallery
+    settings: ReportStage, run: Run, analysis: Analysis, gallery: Gallery, names: Titles
 ) -> dict[str, Any]:
     report = settings.report
     return {
@@ -123,9 +157,9 @@ def _statistics_values(
         "toys": run.toys,
         "limit": run.limit,
         "pulls": statistics.pulls(gallery, run.fit, run.ranking),
-        "correlations": statistics.correlations(gallery, run.fit, report.correlation_min),
+        "correlations": statistics.correlations(gallery, run.fit, report.correlation_min, names),
         "statistics": {
-            "ranking": statistics.ranking(gallery, run.ranking, report.ranked),
+            "ranking": statistics.ranking(gallery, run.ranking, report.ranked, names),
             "scan": statistics.scan(gallery, run.scan),
             "toys": statistics.toys(gallery, run.toys),
             "limit": statistics.limit(gallery, run.limit),

@@ -1,11 +1,13 @@
 """HTML pages: one file each, without anything from outside."""
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from agc_pipeline.formatting import byte_size, duration
 
@@ -31,6 +33,8 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         "number": number,
         "rounded_like": rounded_like,
         "plain": plain,
+        "prose": prose,
+        "quoted": quoted,
         "seconds": partial(duration, decimals=1),
         "size": lambda megabytes: byte_size(1e6 * megabytes),
     }
@@ -61,6 +65,25 @@ def rounded_like(value: float, uncertainty: float, digits: int = 3) -> str:
 def plain(value: float, digits: int = 6) -> str:
     """A number with as many digits as it has, up to ``digits``: ``729.84``."""
     return _grouped(f"{value:,.{digits}g}")
+
+
+def quoted(text: str) -> str:
+    """A result in plain characters as it is printed: with proper signs, uncertainties in one piece.
+
+    ``693 +62 -58 pb`` and ``+- 25 (stat)``.
+    """
+    return text.replace("+- ", "\u00b1\u00a0").replace("-", "\u2212")
+
+
+def prose(text: str) -> Markup:
+    """Sentences as they are printed: keys in backticks as code, numbers with proper minus signs."""
+    words = re.sub(r"(?<![\w-])-(?=\d)", "\u2212", text)
+    parts = escape(words).split("`")
+    # Every other part was between two of them.
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part
+        for number, part in enumerate(parts)
+    )
 
 
 def events(value: float, uncertainty: float) -> str:

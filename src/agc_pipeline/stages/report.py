@@ -68,6 +68,7 @@ class ReportOptions(Options):
     dask: tuple[Path, ...] = uses("dask", "Dask's performance reports: folders", default=())
     output: Path = writes("report.html", "HTML page to write")
     missing: Path = writes("missing.json", "JSON list of what failed and is left out")
+    summary: Path = writes("summary.json", "JSON record of the result in short")
     figures: Path = writes_folder("figures", "folder for the figures")
 
 
@@ -142,6 +143,7 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
     )
     values = content.values(settings, run, options.figures)
     write_json(options.missing, [entry.model_dump() for entry in values["missing"]])
+    write_json(options.summary, content.summary(values, run).model_dump(mode="json"))
     write_text(options.output, page.render("report.html.j2", values))
     log.info("%s", options.output)
 

@@ -10,6 +10,7 @@ from scipy.stats import norm
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
 from agc_pipeline.inference.ranking import Rank
+from agc_pipeline.report.parameter_titles import Titles, title_of
 from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
 from agc_pipeline.report.yields import Floats
 
@@ -24,12 +25,13 @@ def largest(record: RankingRecord, number: int) -> list[Rank]:
     return sorted(record.rows, key=lambda row: -row.size)[:number]
 
 
-def ranking(record: RankingRecord, number: int = 20) -> Figure:
+def ranking(record: RankingRecord, number: int = 20, titles: Titles | None = None) -> Figure:
     """Impacts on the parameter of interest, and pulls, of the parameters with the largest impacts.
 
     Args:
         record: the ranking.
         number: of parameters.
+        titles: of parameters, by name; those without one have their name.
     """
     rows = largest(record, number)
     heights = np.arange(len(rows), dtype=np.float64)[::-1]
@@ -48,7 +50,7 @@ def ranking(record: RankingRecord, number: int = 20) -> Figure:
         reach = 1.08 * max(sizes, default=0.0) or 1.0
         impacts.set_xlim(-reach, reach)
         impacts.set_ylim(-0.7, len(rows) - 0.3)
-        impacts.set_yticks(heights, [row.parameter for row in rows])
+        impacts.set_yticks(heights, [title_of(row.parameter, titles) for row in rows])
         impacts.tick_params(axis="y", which="both", left=False, right=False)
         impacts.set_xlabel(f"change of {record.poi}")
         _pulls(impacts.twiny(), rows, heights)

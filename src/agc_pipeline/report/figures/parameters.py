@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from agc_pipeline.inference.derived_records import RankingRecord
 from agc_pipeline.inference.fit_records import FitRecord
+from agc_pipeline.report.parameter_titles import Titles, title_of
 from agc_pipeline.report.style import INK, canvas
 from agc_pipeline.report.yields import Floats
 
@@ -102,7 +103,11 @@ def matrix(fit: FitRecord, parameters: Sequence[str]) -> Floats:
 
 
 def correlation(
-    fit: FitRecord, parameters: Sequence[str] | None = None, *, smallest: float = 0.4
+    fit: FitRecord,
+    parameters: Sequence[str] | None = None,
+    *,
+    smallest: float = 0.4,
+    titles: Titles | None = None,
 ) -> Figure:
     """Correlation matrix of some parameters.
 
@@ -110,6 +115,7 @@ def correlation(
         fit: the fit.
         parameters: those to draw, from the top; None is ``correlated(fit, smallest)``.
         smallest: see ``correlated``.
+        titles: of parameters, by name; those without one have their name.
     """
     names = correlated(fit, smallest) if parameters is None else parameters
     values = matrix(fit, names)
@@ -117,8 +123,9 @@ def correlation(
     with canvas(2.7 + size, 1.35 + size) as figure:
         axes = figure.subplots()
         image = axes.imshow(values, vmin=-1, vmax=1, cmap="RdBu", aspect="auto")
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(names)), names)
+        shown = [title_of(name, titles) for name in names]
+        axes.set_xticks(range(len(names)), shown, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), shown)
         axes.tick_params(length=0)
         for (row, column), value in np.ndenumerate(values):
             if row != column and abs(value) >= PRINTED:

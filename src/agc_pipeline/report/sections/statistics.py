@@ -12,6 +12,7 @@ from agc_pipeline.inference.template_noise import TITLE as TEMPLATES
 from agc_pipeline.report import figures
 from agc_pipeline.report.figures.inference import PULL_EDGES, largest, toy_pulls
 from agc_pipeline.report.figures.parameters import PRINTED, correlated, matrix, pull_values
+from agc_pipeline.report.parameter_titles import Titles, title_of
 from agc_pipeline.report.style import Gallery, Picture
 
 
@@ -100,7 +101,9 @@ def pulls(gallery: Gallery, fit: FitRecord, record: RankingRecord) -> Picture | 
     )
 
 
-def correlations(gallery: Gallery, fit: FitRecord, smallest: float) -> Picture | None:
+def correlations(
+    gallery: Gallery, fit: FitRecord, smallest: float, titles: Titles
+) -> Picture | None:
     """Correlation matrix of the parameters, see ``figures.parameters.correlated``.
 
     None without parameters to show.
@@ -112,30 +115,36 @@ def correlations(gallery: Gallery, fit: FitRecord, smallest: float) -> Picture |
     row, column = divmod(int(np.argmax(np.abs(np.triu(values, k=1)))), len(names))
     return gallery.picture(
         "correlations",
-        lambda: figures.correlation(fit, names),
+        lambda: figures.correlation(fit, names, titles=titles),
         caption=f"Correlations of {len(names)} of the {len(fit.labels)} fitted parameters. "
         f"Values below {PRINTED:g} are not printed.",
         alternative=f"Correlation matrix of {len(names)} parameters; the largest is "
-        f"{values[row, column]:.2f} between {names[row]} and {names[column]}.",
-        numbers={"parameters": names, "correlations": values},
+        f"{values[row, column]:.2f} between {title_of(names[row], titles)} and "
+        f"{title_of(names[column], titles)}.",
+        numbers={
+            "parameters": names,
+            "titles": [title_of(name, titles) for name in names],
+            "correlations": values,
+        },
     )
 
 
-def ranking(gallery: Gallery, record: RankingRecord, number: int) -> Picture | None:
+def ranking(gallery: Gallery, record: RankingRecord, number: int, titles: Titles) -> Picture | None:
     """The parameters with the largest impacts; None without nuisance parameters or impacts."""
     rows = largest(record, number)
     if not rows or record.poi is None:
         return None
     return gallery.picture(
         "ranking",
-        lambda: figures.ranking(record, number),
+        lambda: figures.ranking(record, number, titles),
         caption=f"Impacts on {record.poi} of the {len(rows)} parameters with the largest impacts: "
         "the change of its best fit (upper axis) when a parameter is fixed at a value shifted by "
         "its pre-fit (open bars) or post-fit uncertainty (filled bars). Points show the best fit "
         "of each parameter in units of its pre-fit uncertainty (lower axis).",
-        alternative=f"Ranking of parameters; the first is {rows[0].parameter} with "
+        alternative="Ranking of parameters; the first is "
+        f"{title_of(rows[0].parameter, titles)} with "
         f"{rows[0].size:.3g}.",
-        numbers=[row.model_dump() for row in rows],
+        numbers=[{"title": title_of(row.parameter, titles)} | row.model_dump() for row in rows],
     )
 
 

@@ -1,0 +1,344 @@
+"""What to look at in a result: each fact where it is one, and silence where it is none."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agc_pipeline.inference.checks import Finding
+from agc_pipeline.inference.derived_records import Pull, ScanRecord, ToyRecord
+from agc_pipeline.inference.fit_records import CheckRecord, Parameter
+from agc_pipeline.inference.headline import headline, quoted_result
+from agc_pipeline.inference.impacts import STATISTICS
+from agc_pipeline.inference.profile import Interval
+from agc_pipeline.report import facts
+from agc_pipeline.report.parameter_titles import titled, titles
+from agc_pipeline.report.run import Run
+from agc_pipeline.validation.results import ValidationResult
+from records import LABELS, fit, ranking
+
+BESIDE: dict[str, Any] = {"workspace_digest": "0" * 64, "provenance": {}}
+POI = Parameter(name="ttbar_norm", bestfit=0.95, uncertainty=0.09)
+COUNT = 200
+
+
+def kinds(entries: Iterator[facts.Fact] | Sequence[facts.Fact]) -> dict[str, str]:
+    return {entry.kind: entry.severity for entry in entries}
+
+
+def toys(**changes: Any) -> ToyRecord:
+    """Pseudo-experiments as they should be: best fits around the truth, intervals that cover."""
+    spread = np.linspace(-1.7, 1.7, COUNT)
+    values: dict[str, Any] = {
+        "poi": POI,
+        "count": COUNT,
+        "seed": 1,
+        "failures": {},
+        "bestfit": (POI.bestfit + POI.uncertainty * spread).tolist(),
+        "uncertainty": [POI.uncertainty] * COUNT,
+        "pulls": [_pull("ttbar_norm", 0.05, 1.02)],
+        "coverage": 0.69,
+        "statistic": [1.0] * COUNT,
+        "observed": 1.0,
+        "goodness_of_fit": 0.5,
+    }
+    return ToyRecord.model_validate(BESIDE | values | changes)
+
+
+def _pull(name: str, mean: float, width: float) -> Pull:
+    return Pull(parameter=name, mean=mean, mean_error=0.07, width=width, width_error=0.05)
+
+
+def contents(
+    nominal: Sequence[float],
+    *,
+    variance: float = 1.0,
+    shifts: Sequence[tuple[float, float | None]] = (),
+    kind: str = "object",
+) -> list[dict[str, Any]]:
+    """Templates of one sample, whose shifts are factors up and down."""
+
+    def template(factor: float) -> dict[str, Any]:
+        values = [factor * value for value in nominal]
+        return {"values": values, "variances": [variance * value for value in values]}
+
+    return [
+        {
+            "channel": "4j2b SR",
+            "sample": "ttbar",
+            "nominal": template(1),
+            "shifts": [
+                {
+                    "parameter": f"Shift {number}",
+                    "kind": kind,
+                    "up": template(up),
+                    "down": None if down is None else template(down),
+                    "treatment": {},
+                }
+                for number, (up, down) in enumerate(shifts)
+            ],
+        }
+    ]
+
+
+def breakdown(simulation: float) -> dict[str, Any]:
+    groups = {"Luminosity": 0.03, "Jet energy": 0.04, STATISTICS: simulation}
+    return {"total": 0.09, "data": 0.05, "curvature": 0.0, "groups": groups, "sources": []}
+
+
+def noise(size: float, *, in_total: bool = True) -> dict[str, Any]:
+    total = float(np.hypot(0.09, size))
+    source = {"parameter": "PS variation", "observed": 0.0, "expected": size}
+    return {
+        "observed": 0.0,
+        "expected": size,
+        "scatter": 0.0,
+        "size": size,
+        "total": total,
+        "in_total": in_total,
+        "serious": size > 0.03,
+        "sources": [source],
+    }
+
+
+def scan(down: float | None, up: float | None) -> ScanRecord:
+    interval = Interval(
+        parameter="ttbar_norm", bestfit=0.95, hesse=0.09, down=down, up=up, failures=()
+    )
+    return ScanRecord(**BESIDE, poi=POI, values=(), heights=(), intervals=(interval,))
+
+
+def test_sound_pseudo_experiments_are_no_fact() -> None:
+    assert not list(facts.of_toys(toys()))
+    assert not list(facts.of_toys(toys(count=0, pulls=[_pull("ttbar_norm", -0.29, 1)])))
+    # Random means of many parameters are allowed more.
+    assert not list(facts.of_toys(toys(pulls=[_pull("Jet energy scale", -0.25, 2)])))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"pulls": [_pull("ttbar_norm", -0.29, 1)]}, {"biased pseudo-experiments": "serious"}),
+        # Of more pseudo-experiments: significant, but small.
+        (
+            {"pulls": [_pull("ttbar_norm", 0.1, 1).model_copy(update={"mean_error": 0.02})]},
+            {"biased pseudo-experiments": "warning"},
+        ),
+        ({"pulls": [_pull("Luminosity", -0.29, 1)]}, {"biased pseudo-experiments": "note"}),
+        ({"pulls": [_pull("ttbar_norm", 0, 1.2)]}, {"width of pulls": "serious"}),
+        ({"pulls": [_pull("ttbar_norm", 0, 0.8)]}, {"width of pulls": "warning"}),
+        ({"coverage": 0.56}, {"coverage": "serious"}),
+        ({"coverage": 0.79}, {"coverage": "warning"}),
+        ({"count": 210}, {"failed pseudo-experiments": "warning"}),
+    ],
+)
+def test_pseudo_experiments(changes: dict[str, Any], expected: dict[str, str]) -> None:
+    told = list(facts.of_toys(toys(**changes)))
+    assert kinds(told) == expected
+    assert all(abs(fact.number) > (fact.threshold or 0) for fact in told)
+
+
+def test_bias_tells_whether_the_estimate_or_the_pull_is_biased() -> None:
+    pulls = [_pull("ttbar_norm", -0.29, 1)]
+    (skewed,) = facts.of_toys(toys(pulls=pulls))
+    assert skewed.number == pytest.approx(-0.29 / 0.07)
+    assert "4.1 standard deviations" in skewed.statement
+    assert "uncertainty follows the best fit" in skewed.reason
+    low = [value - 0.03 for value in toys().bestfit]
+    (biased,) = facts.of_toys(toys(pulls=pulls, bestfit=low))
+    assert "by -0.03 with" in biased.reason
+    assert "the estimate itself is biased" in biased.reason
+
+
+@pytest.mark.parametrize(
+    ("pull", "width", "expected"),
+    [
+        (0.3, 0.5, {}),
+        (-2.1, 0.5, {"large pull": "warning"}),
+        (0.3, 0.2, {"strong constraint": "warning"}),
+        (0.3, 0.0, {}),
+    ],
+)
+def test_pulls_and_constraints(pull: float, width: float, expected: dict[str, str]) -> None:
+    row = ranking().rows[0].model_copy(update={"bestfit": pull, "uncertainty": width})
+    record = ranking().model_copy(update={"rows": (row,)})
+    assert kinds(facts.of_parameters(fit(), record)) == expected
+    # Of a statistical factor, of which there are many, only more is worth a look.
+    factor = row.model_copy(update={"parameter": LABELS[3]})
+    record = record.model_copy(update={"rows": (factor,)})
+    assert not list(facts.of_parameters(fit(), record))
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "kind", "expected"),
+    [
+        (1.1, 0.9, "object", {}),
+        (1.1, 1.05, "object", {"one-sided templates": "warning"}),
+        (0.9, 0.95, "weight", {"one-sided templates": "warning"}),
+        # Less than what matters, or than the statistics of samples of their own.
+        (1.1, 1.004, "object", {}),
+        (1.1, 1.05, "sample", {}),
+        (1.1, None, "object", {"mirrored templates": "note"}),
+    ],
+)
+def test_templates(up: float, down: float | None, kind: str, expected: dict[str, str]) -> None:
+    made = contents([100, 200], shifts=[(up, down)], kind=kind)
+    assert kinds(facts.of_templates(fit(contents=made))) == expected
+
+
+def test_bins_and_simulated_events() -> None:
+    assert not list(facts.of_statistics(fit(contents=contents([100, 200]))))
+    # Weights of 20: 5 and 10 events.
+    (few,) = facts.of_statistics(fit(contents=contents([100, 200], variance=20.0)))
+    assert (few.kind, few.number) == ("few effective events", 5.0)
+    assert "1 of 2 bins (110\u2013150 GeV)" in few.statement
+    hole = [*contents([100, 0]), *contents([30, 40])]
+    hole[1]["sample"] = "W+jets"
+    (empty,) = facts.of_statistics(fit(contents=hole))
+    assert (empty.kind, empty.severity) == ("empty bins", "note")
+    assert "ttbar has no events in 1 bin of 4j2b SR: 150\u2013190 GeV" in empty.statement
+    yields = fit().yields
+    bare = yields.prefit["4j2b SR"]
+    nothing = bare.model_copy(update={"all": bare.all.model_copy(update={"bins": (40.0, 0.0)})})
+    yields = yields.model_copy(update={"prefit": {"4j2b SR": nothing}})
+    assert kinds(facts.of_statistics(fit(yields=yields))) == {"empty bins": "warning"}
+
+
+def test_simulation_that_dominates() -> None:
+    assert not list(facts.of_statistics(fit(breakdown=breakdown(0.04))))
+    (told,) = facts.of_statistics(fit(breakdown=breakdown(0.06)))
+    assert (told.kind, told.number) == ("simulation statistics", pytest.approx(1.2))
+    small = fit(breakdown=breakdown(0.04), template_noise=noise(0.02))
+    assert not list(facts.of_statistics(small))
+    for in_total, severity in ((True, "warning"), (False, "serious")):
+        large = fit(breakdown=breakdown(0.04), template_noise=noise(0.05, in_total=in_total))
+        assert kinds(facts.of_statistics(large)) == {"varied templates": severity}
+
+
+def test_minimum() -> None:
+    assert not list(facts.of_fit(fit()))
+    assert kinds(facts.of_fit(fit(goodness_of_fit=0.003))) == {"bad fit": "serious"}
+    assert not list(facts.of_fit(fit(goodness_of_fit=None)))
+    for name, severity in (("ttbar_norm", "serious"), ("Luminosity", "warning")):
+        diagnostics = fit().diagnostics.model_copy(update={"at_bounds": (name,)})
+        told = facts.of_fit(fit(diagnostics=diagnostics.model_dump()))
+        assert kinds(told) == {"parameter at its bound": severity}
+    correlation = np.eye(5)
+    correlation[2, 0] = correlation[0, 2] = -0.93
+    (told_of,) = facts.of_fit(fit(correlation=correlation.tolist()))
+    assert (told_of.kind, told_of.where) == ("large correlation", "Jet energy scale")
+    for ratio, expected in ((0.8, {"other minimiser": "note"}), (1.05, {})):
+        other = {"method": "cabinetry", "largest": ("Luminosity", ratio)}
+        assert kinds(facts.of_fit(fit(comparison=other))) == expected
+
+
+def test_asymmetry() -> None:
+    assert not list(facts.of_scan(scan(0.08, 0.10)))
+    assert not list(facts.of_scan(scan(None, 0.2)))
+    (told,) = facts.of_scan(scan(0.09, 0.12))
+    assert (told.kind, told.number) == ("asymmetric uncertainty", pytest.approx(1 / 3))
+
+
+def run(**changes: Any) -> Run:
+    checks = CheckRecord(**BESIDE, findings=(), pruned=(), origins=())
+    values: dict[str, Any] = {
+        "checks": checks,
+        "fit": fit(),
+        "ranking": ranking().model_copy(update={"rows": ()}),
+        "scan": scan(0.09, 0.09),
+        "toys": toys(),
+        "limit": None,
+        "runtimes": (),
+        "performance": None,
+        "findings": (),
+    }
+    return Run(**values | changes)
+
+
+def test_input_and_checks() -> None:
+    assert facts.facts(run()) == []
+    told = facts.facts(run(fit=fit(partial=True)))
+    assert kinds(told) == {"partial input": "serious"}
+    finding = Finding(severity="warning", where="4j2b SR, ttbar", message="negative content in 1")
+    checks = run().checks.model_copy(update={"findings": (finding,)})
+    # The most serious stands first.
+    both = facts.facts(run(checks=checks, fit=fit(partial=True)))
+    assert [fact.severity for fact in both] == ["serious", "note"]
+    mode = {"same_events": False, "n_files": 1, "description": ""}
+    values = {"summary": "", "mode": mode, "partial": False, "templates": [], "not_compared": []}
+    for verdict, expected in (("agrees", []), ("disagrees", ["serious"])):
+        result = ValidationResult.model_validate(
+            values | {"verdict": verdict, "counts": {"disagreement": 3}, "provenance": {}}
+        )
+        assert [fact.severity for fact in facts.facts(run(validation=result))] == expected
+
+
+def test_headline() -> None:
+    plain = headline(fit(), scan(None, None), quantity="strength")
+    assert plain is not None
+    assert (plain.text, plain.parts, plain.asymmetric) == ("0.950 +- 0.090", "", False)
+    measured = headline(
+        fit(breakdown=breakdown(0.04)), scan(0.08, 0.10), quantity="cross", unit="pb", scale=700.0
+    )
+    assert measured is not None
+    assert measured.text == "665 +70 -56 pb"
+    assert measured.parts == "+- 35 (stat) +- 40 (syst) +- 21 (lumi) pb"
+    # Of curvature zero, and of groups whose squares are all of the variance.
+    assert measured.systematic == pytest.approx(700 * np.hypot(0.04, 0.04))
+    with_noise = headline(
+        fit(breakdown=breakdown(0.04), template_noise=noise(0.06)), scan(0.08, 0.10), quantity="s"
+    )
+    assert with_noise is not None
+    assert (with_noise.down, with_noise.up) == (pytest.approx(0.1), pytest.approx(0.1166, rel=1e-3))
+    assert with_noise.sources["templates"] == 0.06
+    apart = headline(
+        fit(breakdown=breakdown(0.04), template_noise=noise(0.06, in_total=False)),
+        scan(0.08, 0.10),
+        quantity="s",
+    )
+    assert apart is not None
+    assert apart.down == 0.08
+    assert "templates" not in apart.sources
+    assert headline(fit(poi=None), scan(0.08, 0.10), quantity="s") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "down", "up", "text"),
+    [
+        (692.9, 58.1, 61.9, "693 +62 -58 pb"),
+        (0.93572, 0.0803, 0.0873, "0.936 +0.087 -0.080 pb"),
+        (0.93572, 0.0801, 0.0804, "0.936 +- 0.080 pb"),
+        # Nothing below a bound.
+        (0.0, None, 0.3214, "0.00 +0.32 pb"),
+        (1.0, None, None, "1 pb"),
+        (12345.6, 1234.0, 2345.0, "12346 +2345 -1234 pb"),
+        (1.0, 0.0996, 0.3, "1.00 +0.30 -0.10 pb"),
+    ],
+)
+def test_result_as_it_is_quoted(
+    value: float, down: float | None, up: float | None, text: str
+) -> None:
+    assert quoted_result(value, down, up, "pb") == text
+
+
+def test_titles_of_statistical_factors() -> None:
+    labels = ("ttbar_norm", *(f"staterror_4j2b-SR[{number}]" for number in range(2)))
+    names = titles(fit(labels=labels))
+    assert names == {
+        "staterror_4j2b-SR[0]": "4j2b SR, 110\u2013150 GeV MC stat",
+        "staterror_4j2b-SR[1]": "4j2b SR, 150\u2013190 GeV MC stat",
+    }
+    # Others keep their names: of another number of bins, or of no channel.
+    assert titles(fit(labels=labels[:2])) == {}
+    assert titles(fit()) == {}
+    message = "the profile of staterror_4j2b-SR[1] reaches its bound, staterror_x[0] does not"
+    assert titled(message, names) == (
+        "the profile of 4j2b SR, 150\u2013190 GeV MC stat reaches its bound, staterror_x[0] "
+        "does not"
+    )
+    channel = (
+        fit().channels["4j2b SR"].model_copy(update={"label": "bin", "edges": (0.5, 1.5, 2.5)})
+    )
+    external = fit(labels=labels, channels={"4j2b SR": channel.model_dump()})
+    assert titles(external)["staterror_4j2b-SR[1]"] == "4j2b SR, bin 2 MC stat"
