@@ -1,7 +1,7 @@
 """The whole configuration, read from its files and validated once; each stage is given its part."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,7 +22,7 @@ from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import AnalysisError, ConfigurationError
-from agc_pipeline.inference.edges import edge_problems, region_problems
+from agc_pipeline.inference.edges import edge_problems
 from agc_pipeline.inference.settings import FitSettings, treatment_problems
 from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput
 from agc_pipeline.layers import Layer, Values
@@ -70,6 +70,8 @@ class Configuration(Settings):
         files_per_job: input files that one delivery or histogram job handles; "auto" takes it from
             the list of files, see ``datasets.files_per_job``.
         allow_partial: leave out files that fail, renormalise, and mark the result as partial.
+        selection: which selection of the analysis has the regions that are fitted; None is those
+            that are declared so.
         blinded: leave data out where regions are declared as blinded.
         matrix: file that says what `snakemake matrix` tries; relative to the Snakefile.
     """
@@ -80,6 +82,7 @@ class Configuration(Settings):
     n_files_max_per_sample: Annotated[int, AtMost(1e9, "-1 is all")]
     files_per_job: Annotated[PositiveInt, AtMost(1e6, "one job reads them all")] | Literal["auto"]
     allow_partial: bool
+    selection: str | None = None
     blinded: bool
     matrix: str = Field(min_length=1)
     delivery: DeliverySettings
@@ -126,7 +129,7 @@ class Configuration(Settings):
     def _regions_and_edges_of_the_fit(self) -> Self:
         model = self.fit.model
         problems = [
-            *region_problems(self.declaration, model.regions),
+            *_selection_problems(self.declaration, self.selection),
             *edge_problems(self.declaration, model.edges),
         ]
         if problems:
@@ -317,6 +320,16 @@ def _refusal(analysis: Analysis, part: Part) -> Any:
             raise ValueError(f"the analysis {analysis.name} has no {part}: {_MISSING[part]}")
 
     return refuse
+
+
+def _selection_problems(analysis: Analysis, name: str | None) -> Iterator[str]:
+    """What is wrong with the selection of the configuration."""
+    if name is not None and name not in analysis.selections:
+        names = ", ".join(analysis.selections)
+        yield (
+            f"`selection` names the unknown selection {name!r}; the analysis {analysis.name} has "
+            f"{names or 'no selections to choose from'}"
+        )
 
 
 def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]:

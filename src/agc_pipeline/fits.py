@@ -149,8 +149,9 @@ def build_workspace(
         partial, place = histograms.closure.partial, str(histograms.folder)
         histograms = histograms.histograms.by_name
     config = load_config() if config is None else config
+    analysis = config.declaration if analysis is None else analysis
     return model.build_workspace(
-        config.declaration if analysis is None else analysis,
+        analysis.with_selection(config.selection),
         histograms,
         config.fit.model,
         partial=partial,

@@ -12,11 +12,13 @@ from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.declaration import Dataset
 from agc_pipeline.declaration.query import query
 from agc_pipeline.delivery.servicex import request
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.inference import fit, workspace
 from agc_pipeline.inference.model import build_workspace
 from agc_pipeline.inference.settings import MinimiserSettings, ModelSettings
 from agc_pipeline.plan import Plan
 from agc_pipeline.readers import nano_events
+from agc_pipeline.stages import workspace as workspace_stage
 from agc_pipeline.validation import published
 from agc_pipeline.validation.run import validate
 from agc_pipeline.validation.settings import ValidationSettings
@@ -92,7 +94,9 @@ def test_fit_of_the_published_yields() -> None:
     histograms = published.load(ANALYSIS, -1)
     observed = histograms[ANALYSIS.data_name("Signal_region")].values()
     assert observed.sum() == 371
-    built = build_workspace(ANALYSIS, histograms, ModelSettings.model_validate(settings["model"]))
+    built = build_workspace(
+        ANALYSIS.with_selection("task"), histograms, ModelSettings.model_validate(settings["model"])
+    )
     # The regions of the tight selection are not fitted: their systematics are not missing.
     assert built.description.left_out == ()
     model, data = workspace.load(built.workspace, place="test")
@@ -116,6 +120,22 @@ def test_query_for_the_flat_ntuples(dataset: Dataset) -> None:
     assert {"lep_n", "trigE", "trigM", "runNumber", "eventNumber"} < branches
     weights = {name for name in branches if name.startswith(("mcWeight", "scaleFactor"))}
     assert len(weights) == (0 if dataset.kind == "data" else 5)
+
+
+def test_selections() -> None:
+    """The regions of one are fitted; what is not one of them is refused at the plan."""
+    assert config.load(read_config("atlas-hzz")).selection == "task"
+    fitted = {
+        name: [region.name for region in ANALYSIS.with_selection(name).regions if region.fitted]
+        for name in ANALYSIS.selections
+    }
+    assert fitted == {"task": ["Signal_region"], "tight": ["4e", "2e2mu", "4mu"]}
+    chosen = config.load(read_config("atlas-hzz") | {"selection": "tight"})
+    assert workspace_stage.configure(Plan(chosen)).selection == "tight"
+    with pytest.raises(ConfigurationError, match="'loose'; the analysis atlas_hzz has task, tight"):
+        config.load(read_config("atlas-hzz") | {"selection": "loose"})
+    with pytest.raises(ConfigurationError, match="cms_ttbar has no selections"):
+        config.load(read_config() | {"selection": "tight"})
 
 
 def test_pseudodata_are_not_compared_with_published_data() -> None:

@@ -52,7 +52,7 @@ from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.matrix.verdicts import speed, verdict_on
 from agc_pipeline.report.page import render
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command, matrix_cell, matrix_environment
+from agc_pipeline.stages import command, matrix_cell, matrix_environment, matrix_simulate
 from agc_pipeline.stages.description import Options, Stage
 from conftest import ROOT
 
@@ -153,7 +153,10 @@ def test_reference_differs_only_in_the_environment_if_there_is_such_a_cell() -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"baseline": {"environment": "lock"}}, "does not define delivery, executor, input"),
+        (
+            {"baseline": {"environment": "lock"}},
+            "does not define analysis, delivery, executor, input",
+        ),
         ({"cells": {"matrix": {"inptu": ["ttree"]}}}, "no axis 'inptu'"),
         ({"cells": {"exclude": [{"input": "csv"}]}}, "no input 'csv', there are "),
         ({"environments": {"a/b": {}}}, "environments.a/b"),
@@ -197,11 +200,38 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
     told = {name: matrix_cell.configure(made, name) for name in made.cells}
     assert told["lock"].reference is None
     source = told["lock+input-skim"].configuration["input"]
-    assert source["path"].endswith("/results/matrix/inputs/skim.json")
+    assert source["path"].endswith("/results/matrix/inputs/cms_ttbar/skim.json")
     assert Path(source["path"]).is_absolute()
     assert told["newest"].same_axes is True
     assert told["lock+input-skim"].same_axes is False
     assert all(made.uses_inputs(name) for name in made.cells)
+    # Each analysis is compared with itself, and has its own configuration and events.
+    other = told["lock+analysis-atlas_hzz"]
+    assert other.reference is None
+    assert other.configuration["analysis"] == "atlas_hzz"
+    assert other.configuration["input"]["path"].endswith("/inputs/atlas_hzz/ttree.json")
+    assert other.configuration["fit"]["model"]["data"] == "asimov"
+    assert told["newest+analysis-atlas_hzz"].reference == other.name
+    assert told["lock+analysis-atlas_hzz+executor-futures"].reference == other.name
+    assert told["lock+executor-futures"].reference == "lock"
+    (record,) = made.events_record(other.name)
+    assert record.endswith("/matrix/inputs/atlas_hzz.json")
+    made_of = {name: set(entry.datasets) for name, entry in made.settings.inputs.items()}
+    for name, datasets in made_of.items():
+        jobs = [matrix_simulate.configure(made, name, dataset) for dataset in datasets]
+        assert {job.job["dataset"] for job in jobs} == datasets
+        assert {job.analysis for job in jobs} == {name}
+
+
+def test_events_of_another_analysis_are_asked_for(config_values: dict[str, Any]) -> None:
+    inputs = {"cms_ttbar": {"datasets": ["ttbar__nominal"], "simulation": {"scael": 1}}}
+    made = plan(config_values, inputs=inputs)
+    matrix_cell.configure(made, "lock")
+    with pytest.raises(ConfigurationError, match="events of the analysis atlas_hzz"):
+        matrix_cell.configure(made, "lock+analysis-atlas_hzz")
+    with pytest.raises(ConfigurationError, match="scael") as error:
+        matrix_simulate.configure(made, "cms_ttbar", "ttbar__nominal")
+    assert error.value.place == "`inputs.cms_ttbar.simulation` in config/matrix.yaml"
 
 
 DOCUMENTED = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "matrix.md").read_text(), re.DOTALL)

@@ -14,6 +14,7 @@ except PipelineError as error:
 
 
 wildcard_constraints:
+    analysis="[A-Za-z0-9_.-]+",
     environment="[A-Za-z0-9_.-]+",
     cell="[A-Za-z0-9_.+-]+",
 

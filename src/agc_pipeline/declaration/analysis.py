@@ -156,6 +156,8 @@ class Region:
         blinded: lower and upper bound of the observable, where data are not shown as long as the
             configuration says ``blinded``.
         fitted: whether it is a channel of the fit; the fit is propagated to the others.
+        selection: name of what it selects together with other regions, for the key ``selection``
+            of the configuration, which says which of them are fitted; None if there is one only.
         rival: region with the same quantity, reconstructed in another way; None if there is none.
     """
 
@@ -169,6 +171,7 @@ class Region:
     fit_edges: tuple[float, ...] | None = None
     blinded: tuple[float, float] | None = None
     fitted: bool = True
+    selection: str | None = None
     rival: str | None = None
 
 
@@ -408,6 +411,23 @@ class Analysis:
         """The same with the regions of its learned observables, behind the others."""
         more = () if self.learned is None else self.learned.regions
         return replace(self, regions=self.regions + more)
+
+    @property
+    def selections(self) -> tuple[str, ...]:
+        """Names of the selections of its regions; none if there is one only."""
+        names = (region.selection for region in self.regions if region.selection is not None)
+        return tuple(dict.fromkeys(names))
+
+    def with_selection(self, name: str | None) -> Self:
+        """The same with a fit of the regions of one selection.
+
+        Args:
+            name: of the selection; None leaves the declaration as it is.
+        """
+        if name is None:
+            return self
+        regions = (replace(region, fitted=region.selection == name) for region in self.regions)
+        return replace(self, regions=tuple(regions))
 
     def dataset(self, name: str) -> Dataset:
         """The dataset of a name.

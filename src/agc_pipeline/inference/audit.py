@@ -71,8 +71,7 @@ def audit(
     processes = {process.title: process for process in analysis.processes}
     systematics = {nuisance.name: nuisance.systematic for nuisance in nuisances(analysis)}
     fitted = {
-        name: fit_edges(region, settings.edges)
-        for name, region in fitted_regions(analysis, settings.regions).items()
+        name: fit_edges(region, settings.edges) for name, region in fitted_regions(analysis).items()
     }
     rebinned = {
         template.name: rebin(

@@ -1,35 +1,16 @@
 """Regions and bin edges of the fit."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from agc_pipeline.declaration import Analysis, Region
 
 Edges = tuple[float, ...]
 
 
-def fitted_regions(analysis: Analysis, names: Collection[str] | None) -> dict[str, Region]:
-    """The regions of the fit by name, in the order of the declaration.
-
-    Args:
-        analysis: the declaration.
-        names: of the configuration; None takes those that are declared as fitted.
-    """
-    return {
-        region.name: region
-        for region in analysis.regions
-        if (region.fitted if names is None else region.name in names)
-    }
-
-
-def region_problems(analysis: Analysis, names: Collection[str] | None) -> Iterator[str]:
-    """What is wrong with the fitted regions of the configuration."""
-    regions = [region.name for region in analysis.with_learned().regions]
-    for name in names or ():
-        if name not in regions:
-            yield _unknown("regions", name, regions)
-    if names is not None and len(set(names)) < len(names):
-        yield "`fit.model.regions` names a region twice"
+def fitted_regions(analysis: Analysis) -> dict[str, Region]:
+    """The regions of the fit by name, in the order of the declaration."""
+    return {region.name: region for region in analysis.regions if region.fitted}
 
 
 def fit_edges(region: Region, edges: Mapping[str, Edges]) -> Edges | None:
@@ -52,7 +33,10 @@ def edge_problems(analysis: Analysis, edges: Mapping[str, Edges]) -> Iterator[st
     regions = {region.name: region for region in analysis.with_learned().regions}
     for name, values in edges.items():
         if name not in regions:
-            yield _unknown("edges", name, regions)
+            yield (
+                f"`fit.model.edges` names the unknown region {name}; the regions are "
+                f"{', '.join(regions)}"
+            )
             continue
         if len(values) < 2 or list(values) != sorted(set(values)):
             yield f"`fit.model.edges.{name}` needs two or more edges in ascending order"
@@ -66,12 +50,6 @@ def not_among(unknown: Iterable[float], edges: Iterable[float]) -> str:
     return (
         f"{', '.join(f'{edge:g}' for edge in unknown)} is not among the bin edges "
         f"{', '.join(f'{edge:g}' for edge in edges)}"
-    )
-
-
-def _unknown(key: str, name: str, regions: Iterable[str]) -> str:
-    return (
-        f"`fit.model.{key}` names the unknown region {name}; the regions are {', '.join(regions)}"
     )
 
 

@@ -61,7 +61,6 @@ class ModelSettings(Settings):
     """What the workspace holds; the rest follows from the declaration of the analysis.
 
     Attributes:
-        regions: names of the regions that are fitted; None is those that are declared so.
         edges: bin edges of the fit by name of the region, in place of the declared ones.
         data: what is fitted: "observed" collision data, the "pseudodata" histograms, or "asimov"
             data, the sum of the nominal templates.
@@ -72,7 +71,6 @@ class ModelSettings(Settings):
         treatments: smoothing and symmetrising of templates, by name of the systematic.
     """
 
-    regions: tuple[str, ...] | None = Field(default=None, min_length=1)
     edges: dict[str, tuple[FiniteFloat, ...]] = Field(default_factory=dict)
     data: Literal["observed", "pseudodata", "asimov"]
     missing_datasets: Literal["error", "drop"]
@@ -86,11 +84,13 @@ class ModelStage(Settings):
     Attributes:
         analysis: name of the package in ``agc_pipeline.analyses``.
         model: ``fit.model``.
+        selection: whose regions are fitted; None is those that are declared so.
         blinded: whether the histograms have the expectation in place of data in blinded windows.
     """
 
     analysis: str
     model: ModelSettings
+    selection: str | None = None
     blinded: bool = False
 
 

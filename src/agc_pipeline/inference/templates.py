@@ -93,7 +93,7 @@ def select(
         raise ModelError(
             "; ".join(wrong), place="fit.model.treatments", remedy="correct the treatments"
         )
-    regions = fitted_regions(analysis, settings.regions)
+    regions = fitted_regions(analysis)
     missing = _missing(analysis, histograms, regions)
     lacking = [
         _without_dataset(analysis, process, variation, datasets)

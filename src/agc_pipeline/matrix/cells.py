@@ -8,6 +8,9 @@ from typing import Any
 from agc_pipeline.layers import merged
 from agc_pipeline.matrix.settings import ENVIRONMENT, MatrixSettings
 
+# Key of the configuration that an axis may set.
+ANALYSIS = "analysis"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -46,14 +49,24 @@ def reference(settings: MatrixSettings, cells: Mapping[str, Cell], cell: Cell) -
     """The cell that another one is compared with.
 
     It is the cell that differs only in the environment, if the matrix has it, or else the
-    baseline; the baseline itself has none.
+    baseline of the same analysis; this itself has none.
     """
     same_axes = _cell(settings, {ENVIRONMENT: settings.baseline[ENVIRONMENT], **cell.axes})
-    baseline = _cell(settings, settings.baseline)
+    same_analysis = {
+        axis: name
+        for axis, name in cell.axes.items()
+        if any(ANALYSIS in values for values in settings.axes[axis].values())
+    }
+    baseline = _cell(settings, settings.baseline | same_analysis)
     for candidate in (same_axes, baseline):
         if candidate.name in cells and candidate.name != cell.name:
             return candidate
     return None
+
+
+def analysis(settings: MatrixSettings, cell: Cell, whole: str) -> str:
+    """Name of the analysis of a cell; ``whole`` is that of the workflow."""
+    return str(configuration(settings, cell, {ANALYSIS: whole}, "")[ANALYSIS])
 
 
 def configuration(

@@ -7,9 +7,13 @@ from typing import Any
 from agc_pipeline import config as configuration
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.matrix import cells
 from agc_pipeline.matrix.cells import Cell
-from agc_pipeline.matrix.settings import MatrixSettings
+from agc_pipeline.matrix.settings import InputSettings, MatrixSettings
+
+# Parts of the configuration that belong to no analysis.
+_COMMON = ("delivery", "histograms", "resources", "results", "matrix", "blinded", "files_per_job")
 
 
 class MatrixPlan:
@@ -48,7 +52,7 @@ class MatrixPlan:
 
     @property
     def analysis(self) -> Analysis:
-        """The declaration of the analysis."""
+        """The declaration of the workflow's analysis."""
         return self.config.declaration
 
     def reference(self, cell: str) -> Cell | None:
@@ -59,13 +63,56 @@ class MatrixPlan:
         """The whole configuration of the run of a cell.
 
         Raises:
-            ConfigurationError: if it is not valid.
+            ConfigurationError: if it is not valid, or there are no events of its analysis.
         """
-        inputs = str(Path(f"{self.folder}/inputs").absolute())
-        values = self.config.model_dump(mode="json")
+        name = self._analysis_of(cell)
+        if self.uses_inputs(cell):
+            self.inputs(name)
+        inputs = str(Path(f"{self.folder}/inputs/{name}").absolute())
+        values = self.base(name).model_dump(mode="json")
         whole = cells.configuration(self.settings, self.cells[cell], values, inputs)
         configuration.load(whole)
         return whole
+
+    def base(self, analysis: str) -> Configuration:
+        """The configuration of the cells of an analysis, without what these have of their own.
+
+        Of another analysis than that of the workflow it is that of its own files, with what the
+        workflow says of no analysis.
+
+        Args:
+            analysis: its name.
+        """
+        if analysis == self.config.analysis:
+            return self.config
+        if analysis not in self._bases:
+            common = self.config.model_dump(mode="json", include=set(_COMMON))
+            values = configuration.read(
+                overrides=common | {cells.ANALYSIS: analysis}, root=self.project
+            )
+            self._bases[analysis] = configuration.load(values)
+        return self._bases[analysis]
+
+    def inputs(self, analysis: str) -> InputSettings:
+        """The events of an analysis.
+
+        Raises:
+            ConfigurationError: if there are none.
+        """
+        if analysis not in self.settings.inputs:
+            raise ConfigurationError(
+                f"cells read events of the analysis {analysis}, which are not defined",
+                place=f"`inputs` in {self.config.matrix}",
+                remedy=f"add `{analysis}` with its datasets to `inputs`",
+            )
+        return self.settings.inputs[analysis]
+
+    @cached_property
+    def _bases(self) -> dict[str, Configuration]:
+        return {}
+
+    def _analysis_of(self, cell: str) -> str:
+        return cells.analysis(self.settings, self.cells[cell], self.config.analysis)
 
     def uses_inputs(self, cell: str) -> bool:
         """Whether a cell reads the events that the matrix simulates."""
@@ -86,4 +133,5 @@ class MatrixPlan:
 
     def events_record(self, cell: str) -> list[str]:
         """Record of the events that a cell reads; none if it reads others."""
-        return [f"{self.folder}/inputs.json"] if self.uses_inputs(cell) else []
+        record = f"{self.folder}/inputs/{self._analysis_of(cell)}.json"
+        return [record] if self.uses_inputs(cell) else []

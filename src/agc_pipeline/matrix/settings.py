@@ -15,7 +15,7 @@ from pydantic import (
 
 from agc_pipeline import layers
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.settings import AtMost, Seconds, Seed, Settings, explain
+from agc_pipeline.settings import AtMost, Seconds, Settings, explain
 
 ENVIRONMENT = "environment"
 _TOLERANCE = "everything would be called equal"
@@ -53,17 +53,15 @@ class EnvironmentSettings(Settings):
 
 
 class InputSettings(Settings):
-    """The events of the matrix, simulated once.
+    """The events of an analysis in the matrix, simulated once: the first file of each dataset.
 
     Attributes:
-        datasets: ``process__variation``.
-        showers: events that are showered for each dataset.
-        seed: master seed.
+        datasets: their names.
+        simulation: what differs from the part ``simulation`` of the analysis' own configuration.
     """
 
     datasets: tuple[str, ...] = Field(min_length=1)
-    showers: Annotated[PositiveInt, AtMost(1e6, "a chunk of the simulation has no more")]
-    seed: Seed
+    simulation: dict[str, Any] = Field(default_factory=dict)
 
 
 class CellsSettings(Settings):
@@ -114,13 +112,13 @@ class MatrixSettings(Settings):
     Attributes:
         folder: for environments, named by the digest of their content, and the history.
         extras: of the package, installed into each environment.
-        inputs: the events.
+        inputs: the events, by name of the analysis.
         target: file in the results that a cell writes.
         timeout: seconds that resolving, installing and running may each take.
         run: configuration of all cells, on top of that of the workflow.
         environments: by name.
         axes: axis to the names of its values to the configuration of each.
-            ``{inputs}`` in a text is replaced by the folder of the events.
+            ``{inputs}`` in a text is replaced by the folder of the events of the cell's analysis.
         baseline: the cell that the others are compared with.
         cells: which to run.
         tolerance: of results.
@@ -130,7 +128,7 @@ class MatrixSettings(Settings):
 
     folder: str = Field(min_length=1)
     extras: tuple[str, ...]
-    inputs: InputSettings
+    inputs: dict[Name, InputSettings] = Field(min_length=1)
     target: str
     timeout: Seconds
     run: dict[str, Any]

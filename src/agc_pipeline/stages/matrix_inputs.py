@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agc_pipeline import analyses
 from agc_pipeline.files import write_json
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import Options, Stage, never, reads, writes, writes_folder
@@ -22,21 +23,20 @@ class InputsOptions(Options):
     """What the stage is told beside its settings."""
 
     simulated: tuple[Path, ...] = reads(
-        lambda plan: [
-            f"{plan.folder}/simulated/{dataset}.root" for dataset in plan.settings.inputs.datasets
+        lambda plan, analysis: [
+            f"{plan.folder}/simulated/{analysis}/{dataset}.root"
+            for dataset in plan.inputs(analysis).datasets
         ],
         "ROOT files",
     )
-    folder: Path = writes_folder("inputs", "folder to write to")
-    output: Path = writes("inputs.json", "record to write")
+    folder: Path = writes_folder("inputs/{analysis}", "folder to write to")
+    output: Path = writes("inputs/{analysis}.json", "record to write")
 
 
-def configure(plan: "MatrixPlan") -> InputsStage:
+def configure(plan: "MatrixPlan", analysis: str) -> InputsStage:
     """The cuts of skims."""
-    return InputsStage(
-        analysis=plan.config.analysis,
-        selection=plan.config.physics.model_dump()["selection"],
-    )
+    physics = plan.base(analysis).physics
+    return InputsStage(analysis=analysis, selection=physics.model_dump()["selection"])
 
 
 def run(settings: InputsStage, options: InputsOptions) -> None:
@@ -55,6 +55,7 @@ STAGE = Stage(
     configure=configure,
     run=run,
     when=never,
+    modules=lambda plan: tuple(analyses.locate(name).module for name in plan.settings.inputs),
 )
 main = STAGE.main
 

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from agc_pipeline import analyses
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.simulation.settings import SimulationJob, SimulationSettings
+from agc_pipeline.settings import explain
 from agc_pipeline.stages.description import Stage, never, writes
 from agc_pipeline.stages.simulate import SimulateOptions, SimulateStage, run
 
@@ -16,32 +18,39 @@ if TYPE_CHECKING:
 class MatrixSimulateOptions(SimulateOptions):
     """What the stage is told beside its settings."""
 
-    output: Path = writes("simulated/{dataset}.root", "ROOT file to write")
-    record: Path = writes("simulated/{dataset}.json", "JSON file to write")
+    output: Path = writes("simulated/{analysis}/{dataset}.root", "ROOT file to write")
+    record: Path = writes("simulated/{analysis}/{dataset}.json", "JSON file to write")
 
 
-def configure(plan: "MatrixPlan", dataset: str) -> SimulateStage:
-    """One small file of the dataset.
+def configure(plan: "MatrixPlan", analysis: str, dataset: str) -> SimulateStage:
+    """The first file of the dataset.
 
     Raises:
-        ConfigurationError: if the analysis does not simulate so.
+        ConfigurationError: if the analysis does not simulate it.
     """
-    inputs, simulation = plan.settings.inputs, plan.config.simulation
-    if not isinstance(simulation, SimulationSettings):
+    simulation = plan.base(analysis).simulation
+    if simulation is None:
         raise ConfigurationError(
-            f"the analysis {plan.config.analysis} has no events to simulate for the matrix",
-            place="analysis",
+            f"the analysis {analysis} has no events to simulate for the matrix",
+            place=f"`inputs.{analysis}` in {plan.config.matrix}",
             remedy="choose an analysis with a simulation",
         )
-    job = SimulationJob(
-        dataset=dataset,
-        seed=inputs.seed,
-        muon_identification=simulation.muon_identification,
-        first_chunk=0,
-        n_chunks=1,
-        showers=inputs.showers,
+    values = simulation.model_dump() | plan.inputs(analysis).simulation
+    try:
+        small = type(simulation).model_validate(values)
+    except ValidationError as error:
+        place = f"`inputs.{analysis}.simulation` in {plan.config.matrix}"
+        raise explain(error, type(simulation), place=place) from error
+    return SimulateStage(analysis=analysis, job=small.job(dataset, 0).model_dump())
+
+
+def _modules(plan: "MatrixPlan") -> tuple[str, ...]:
+    analyses_with_events = (plan.base(name).declaration for name in plan.settings.inputs)
+    return tuple(
+        analyses.part_name(analysis, "simulation")
+        for analysis in analyses_with_events
+        if "simulation" in analyses.parts(analysis)
     )
-    return SimulateStage(analysis=plan.config.analysis, job=job.model_dump())
 
 
 STAGE = Stage(
@@ -51,11 +60,7 @@ STAGE = Stage(
     configure=configure,
     run=run,
     when=never,
-    modules=lambda plan: (
-        (analyses.part_name(plan.analysis, "simulation"),)
-        if "simulation" in plan.config.parts
-        else ()
-    ),
+    modules=_modules,
     physics=False,
 )
 main = STAGE.main

@@ -30,7 +30,10 @@ class WorkspaceOptions(Options):
 def configure(plan: "Plan") -> ModelStage:
     """The model."""
     return ModelStage(
-        analysis=plan.config.analysis, model=plan.config.fit.model, blinded=plan.blinded
+        analysis=plan.config.analysis,
+        model=plan.config.fit.model,
+        selection=plan.config.selection,
+        blinded=plan.blinded,
     )
 
 
@@ -48,7 +51,7 @@ def run(settings: ModelStage, options: WorkspaceOptions) -> None:
 
     quieten()
     model = build_workspace(
-        analyses.load(settings.analysis),
+        analyses.load(settings.analysis).with_selection(settings.selection),
         read_root(options.histograms),
         settings.model,
         partial=closure.read(options.closure).partial,

@@ -78,6 +78,7 @@ ANALYSIS = Analysis(
             mask=four_leptons,
             values=four_lepton_mass,
             blinded=_TASK_WINDOW,
+            selection="task",
         ),
         *(
             Region(
@@ -89,6 +90,7 @@ ANALYSIS = Analysis(
                 mask=partial(channel, n_electrons),
                 values=channel_mass,
                 blinded=_CHANNEL_WINDOW,
+                selection="tight",
             )
             for name, title, n_electrons in (
                 ("4e", "4e", 4),
