@@ -9,15 +9,18 @@ Without files it makes its own, of two kinds: ttbar, and W+jets with twice as ma
     plain       a textbook's coffea processor (see ``textbook.py``)
     coffea      the package with its reader "coffea", which makes NanoEvents
     auto        the package with its reader "auto", which reads baskets; metadata are cached
+    ntuple      the same on an RNTuple of the same content, with ZLIB as the TTree
     skim        the same on skims, counted in events of the inputs
     decompress  nothing but decompressing, with libdeflate, the baskets that "auto" reads
     plain ML    the plain processor with assigned jets: xgboost's predict for every variation
     auto ML     "auto" with assigned jets
     skim ML     "skim" with assigned jets
 
+    auto first, ntuple first    the same two without cached metadata
+
 in turn, several times, and keeps the best of each. All but the first give the same histograms to
 the bit, and the first the same entries in the nominal ones: that is checked. Factors are over
-"plain", and over "plain ML" for the ways with assigned jets.
+"plain", and over "plain ML" for the ways with assigned jets. Of your own files there is no RNTuple.
 
 Then, for "auto": the wall time of two processes over that of one (which needs a machine that does
 nothing else), the CPU time of a Dask worker over that of a process, and the memory of processes.
@@ -59,7 +62,6 @@ from textbook import TextbookProcessor
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 ANALYSIS = "cms_ttbar"
-PATHS = ("plain", "coffea", "auto", "skim", "decompress", "plain ML", "auto ML", "skim ML")
 # Events that the reference implementation of the task processes at a time (CHUNKSIZE in its
 # utils/config.py). coffea's own default, 100,000, takes half as long again.
 PLAIN_CHUNK = 200_000
@@ -73,10 +75,16 @@ class Bench:
         paths: NanoAOD files.
         folder: for skims, models and the metadata of files.
         settings: of the histogram stage.
+        ntuples: RNTuples of the same content, if there are any.
     """
 
     def __init__(
-        self, process: str, paths: Sequence[Path], folder: Path, settings: HistogramSettings
+        self,
+        process: str,
+        paths: Sequence[Path],
+        folder: Path,
+        settings: HistogramSettings,
+        ntuples: Sequence[Path] = (),
     ) -> None:
         write_models(folder / "models")
         self.boosters = boosters(folder / "models")
@@ -93,7 +101,7 @@ class Bench:
         )
         self.folder = folder
         self.settings = settings
-        self.files = {"none": [], "local": []}
+        self.files = {"none": [], "local": [], "ntuple": []}
         content = skim_content(self.analysis, self.selection, self.dataset, learned=True)
         for number, path in enumerate(paths):
             skim = folder / f"{process}.skim{number}.root"
@@ -104,10 +112,16 @@ class Bench:
             self.files["none"].append(_delivered(path, counts.before, counts.before))
             self.files["local"].append(_delivered(skim, counts.before, counts.after))
         self.n_events = sum(file.before for file in self.files["none"])
+        for path, file in zip(ntuples, self.files["none"], strict=False):
+            self.files["ntuple"].append(_delivered(path, file.before, file.before))
         self.stored: list[tuple[Any, int, int]] = []
 
     def specification(
-        self, reader: Literal["auto", "coffea"] = "auto", *, assigned: bool = False
+        self,
+        reader: Literal["auto", "coffea"] = "auto",
+        *,
+        assigned: bool = False,
+        cached: bool = True,
     ) -> runner.Specification:
         """What the histogram stage does."""
         scoring = self.scoring if assigned else None
@@ -116,7 +130,7 @@ class Bench:
             reader=reader,
             chunk_size=self.settings.chunk_size,
             chunk_bytes=self.settings.chunk_bytes,
-            cache=self.folder / "metadata",
+            cache=self.folder / "metadata" if cached else None,
         )
 
     def run(
@@ -160,12 +174,19 @@ class Bench:
             baskets.decompressed(*basket)
 
     def ways(self) -> dict[str, Callable[[], Any]]:
-        """What is measured, in the order of ``PATHS``."""
+        """What is measured, in order."""
         auto, assigned = self.specification(), self.specification(assigned=True)
+        first = self.specification(cached=False)
+        ntuples: dict[str, Callable[[], Any]] = {
+            "ntuple": lambda: self.run("ntuple", auto),
+            "auto first": lambda: self.run("none", first),
+            "ntuple first": lambda: self.run("ntuple", first),
+        }
         return {
             "plain": lambda: self.plain(TextbookProcessor(self.process)),
             "coffea": lambda: self.run("none", self.specification("coffea")),
             "auto": lambda: self.run("none", auto),
+            **(ntuples if self.files["ntuple"] else {}),
             "skim": lambda: self.run("local", auto),
             "decompress": self.decompress,
             "plain ML": lambda: self.plain(AssigningTextbookProcessor(self.process, self.boosters)),
@@ -181,8 +202,8 @@ class Bench:
             for name, result in results.items()
             if isinstance(result, runner.Result)
         }
-        for name in ("auto", "skim"):
-            if filled[name] != filled["coffea"]:
+        for name in ("auto", "skim", "ntuple"):
+            if name in filled and filled[name] != filled["coffea"]:
                 sys.exit(f"error: {name} gives other histograms than coffea")
         if filled["skim ML"] != filled["auto ML"]:
             sys.exit("error: skim ML gives other histograms than auto ML")
@@ -217,7 +238,7 @@ class Bench:
                 "factor_over_plain": rates[name]
                 / rates["plain ML" if name.endswith("ML") else "plain"],
             }
-            for name in PATHS
+            for name in best
         ]
         (cost,) = best["auto"][1].performance.values()
         return rows, cost
@@ -265,14 +286,14 @@ def _delivered(path: Path, before: int, after: int) -> Delivered:
     return entry(file, before=before, after=after, path=str(path), size=size)
 
 
-def own_files(folder: Path, n_events: int) -> dict[str, list[Path]]:
+def own_files(folder: Path, n_events: int, container: nanoaod.Container) -> dict[str, list[Path]]:
     """The benchmark's own files by process; those of an earlier run are taken again."""
     files = {}
     for process, n in (("ttbar", n_events), ("wjets", 2 * n_events)):
-        path = folder / f"{process}_{n}.root"
+        path = folder / f"{process}_{n}.{'root' if container == 'ttree' else 'rntuple.root'}"
         if not path.exists():
             print(f"writing {path}", file=sys.stderr)
-            nanoaod.write(path, process, n)
+            nanoaod.write(path, process, n, container=container)
         files[process] = [path]
     return files
 
@@ -292,14 +313,16 @@ def main() -> None:
     values = yaml.safe_load((CONFIG / "default.yaml").read_text())
     settings = HistogramSettings(**values["histograms"])
     options.folder.mkdir(parents=True, exist_ok=True)
+    ntuples: dict[str, list[Path]] = {}
     if options.files:
         files = {options.process: options.files}
     else:
-        files = own_files(options.folder, options.events)
+        files = own_files(options.folder, options.events, "ttree")
+        ntuples = own_files(options.folder, options.events, "rntuple")
     measured: dict[str, Any] = {"rows": [], "auto_ns_per_event": {}, "peak_mb": {}}
     for process, paths in files.items():
         try:
-            bench = Bench(process, paths, options.folder, settings)
+            bench = Bench(process, paths, options.folder, settings, ntuples.get(process, ()))
             rows, cost = bench.measure(options.repeat)
             measured["peak_mb"][process] = bench.memory()
             if process == next(iter(files)):
@@ -333,6 +356,10 @@ def lines(measured: dict[str, Any]) -> Iterator[str]:
         yield f"| {process}, auto over decompress | {share:.2f} |"
         gain = rates[process, "skim"] / rates[process, "auto"]
         yield f"| {process}, skim over auto | {gain:.1f} |"
+        for first in ("", " first"):
+            if (process, f"ntuple{first}") in rates:
+                times = rates[process, f"auto{first}"] / rates[process, f"ntuple{first}"]
+                yield f"| {process}, CPU time of ntuple{first} over auto{first} | {times:.2f} |"
         for path, peak in peaks.items():
             yield f"| {process}, {path}, peak memory of a process | {peak:.0f} MB |"
     for name, value in measured["scaling"].items():

@@ -1,6 +1,6 @@
 """Large files in the layout of CMS NanoAOD, for benchmarks: hundreds of branches, ZLIB level 1.
 
-    python benchmarks/nanoaod.py ttbar 400000 FILE [--seed 1]
+    python benchmarks/nanoaod.py ttbar 400000 FILE [--seed 1] [--container rntuple]
 
 The columns that the analysis reads are drawn from simple distributions, stored with the types and
 the bits of mantissa of the 2015 files, and tuned so that about as many events are selected as in
@@ -13,7 +13,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import awkward as ak
 import numpy as np
@@ -21,6 +21,7 @@ import uproot
 
 from agc_pipeline.files import atomic_path
 
+Container = Literal["ttree", "rntuple"]
 EVENTS_PER_BASKET = 10_000
 COMPRESSION = uproot.ZLIB(1)
 
@@ -82,7 +83,9 @@ def truncated(values: Any, bits: int) -> Any:
     )
 
 
-def write(path: Path, kind: str, n_events: int, *, seed: int = 1) -> None:
+def write(
+    path: Path, kind: str, n_events: int, *, seed: int = 1, container: Container = "ttree"
+) -> None:
     """Write a file, atomically.
 
     Args:
@@ -90,15 +93,30 @@ def write(path: Path, kind: str, n_events: int, *, seed: int = 1) -> None:
         kind: one of ``KINDS``.
         n_events: how many.
         seed: of the random numbers; also told by the event numbers.
+        container: of the events.
     """
     n_baskets = -(-n_events // EVENTS_PER_BASKET)
     with atomic_path(path) as temporary, uproot.recreate(temporary, compression=COMPRESSION) as out:
         tree = None
         for columns in _baskets(KINDS[kind], n_events, seed):
+            if container == "rntuple":
+                fields = ak.zip(_fields(columns), depth_limit=1)
+                tree = tree or out.mkrntuple("Events", fields[:0])
+                tree.extend(fields)
+                continue
             if tree is None:
                 types = {name: array.type.content for name, array in columns.items()}
                 tree = out.mktree("Events", types, initial_basket_capacity=n_baskets + 1)
             tree.extend(columns)
+
+
+def _fields(columns: dict[str, ak.Array]) -> dict[str, ak.Array]:
+    """A column for each field of a collection, named as the branches of a TTree."""
+    return {
+        f"{name}_{field}" if field else name: array[field] if field else array
+        for name, array in columns.items()
+        for field in array.fields or ("",)
+    }
 
 
 def _baskets(kind: Kind, n_events: int, seed: int) -> Iterator[dict[str, ak.Array]]:
@@ -224,8 +242,15 @@ def main() -> None:
     parser.add_argument("events", type=int)
     parser.add_argument("file", type=Path)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--container", choices=("ttree", "rntuple"), default="ttree")
     options = parser.parse_args()
-    write(options.file, options.kind, options.events, seed=options.seed)
+    write(
+        options.file,
+        options.kind,
+        options.events,
+        seed=options.seed,
+        container=options.container,
+    )
 
 
 if __name__ == "__main__":

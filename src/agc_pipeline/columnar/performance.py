@@ -54,7 +54,8 @@ class PerformanceRecord(Settings):
     """``performance.json`` of a run, or of one job.
 
     Attributes:
-        datasets: dataset to way of processing ("baskets", "uproot" or "coffea") to its cost.
+        datasets: dataset to way of processing ("baskets", "pages", "uproot" or "coffea") to its
+            cost.
     """
 
     datasets: dict[str, dict[str, Performance]]

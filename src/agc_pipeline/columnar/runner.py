@@ -13,7 +13,13 @@ from agc_pipeline.columnar.filling import check_scale, power_of_two
 from agc_pipeline.columnar.ledger import LedgerEntry, account
 from agc_pipeline.columnar.performance import Performance, performance
 from agc_pipeline.columnar.processing import Processing
-from agc_pipeline.columnar.tasks import CoffeaTask, ColumnsTask, MetadataTask, Network
+from agc_pipeline.columnar.tasks import (
+    CoffeaTask,
+    ColumnsTask,
+    MetadataTask,
+    Network,
+    columns_reader,
+)
 from agc_pipeline.declaration import Dataset
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.errors import InputError
@@ -66,7 +72,7 @@ class Specification:
         """What reads a file, as the ledger of performance names it."""
         if self._coffea:
             return "coffea"
-        return "uproot" if file.branches is None else "baskets"
+        return columns_reader(file)
 
 
 class Result(NamedTuple):
@@ -75,7 +81,7 @@ class Result(NamedTuple):
     Attributes:
         output: of the processing, summed.
         ledger: account of each file.
-        performance: reader ("baskets", "uproot" or "coffea") to its cost.
+        performance: reader ("baskets", "pages", "uproot" or "coffea") to its cost.
     """
 
     output: dict[str, Any]

@@ -15,10 +15,10 @@ from agc_pipeline.errors import InputError
 from agc_pipeline.readers import metadata, parquet
 from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.readers.arrays import ArrayColumns
-from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.chunks import Chunk
 from agc_pipeline.readers.clock import Clock, Seconds, Stopwatch
 from agc_pipeline.readers.columns import Columns as ReadColumns
+from agc_pipeline.readers.local import stored_columns
 from agc_pipeline.readers.metadata import FileMetadata
 from agc_pipeline.readers.nano_events import of_parquet, of_root
 from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
@@ -108,15 +108,14 @@ class ColumnsTask:
                 output = self._processing.process(columns)
         except READ_ERRORS as error:
             raise unreadable(chunk.path, error) from error
-        return _accounted(output, chunk, clock, "uproot" if chunk.branches is None else "baskets")
+        return _accounted(output, chunk, clock, columns_reader(chunk))
 
     @contextmanager
     def _opened(self, chunk: Chunk, clock: Clock) -> Iterator[ReadColumns]:
         layout = self._processing.analysis.layout
-        if chunk.branches is not None:
-            with BasketColumns(
-                chunk.path, chunk.branches, chunk.start, chunk.stop, clock, layout=layout
-            ).opened() as columns:
+        stored = stored_columns(chunk, layout, clock)
+        if stored is not None:
+            with stored as columns:
                 yield columns
             return
         with clock.part("open"):
@@ -202,6 +201,13 @@ class CoffeaTask:
             columns = ArrayColumns(events, self._layout, clock, first=chunk.start)
             return self._processing.process(columns)
         return self._processing.process_records(events, clock)
+
+
+def columns_reader(file: Chunk | FileMetadata) -> str:
+    """What reads columns as they are needed, as the ledger of performance names it."""
+    if file.branches is not None:
+        return "baskets"
+    return "uproot" if file.fields is None else "pages"
 
 
 def _check_identity(file: Any, chunk: Chunk) -> None:

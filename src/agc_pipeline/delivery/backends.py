@@ -17,7 +17,7 @@ from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.delivery.store import Store, with_digest
 from agc_pipeline.errors import InputError
-from agc_pipeline.readers.opening import check_entries, check_uuid, identity
+from agc_pipeline.readers.opening import check_entries, check_uuid, count_events, identity
 from agc_pipeline.readers.settings import ReadingSettings
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
     path = task.store.path(file)
     content = task.content
     with open_input(url, content, task.reading.network) as tree:
-        check_entries(tree.num_entries, promised(file)[0], url=url)
+        check_entries(count_events(tree), promised(file)[0], url=url)
         check_uuid(str(tree.file.uuid), file.uuid, url=url)
         counts = write_skim(
             tree,
@@ -183,7 +183,7 @@ def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
     """Check the file, to be read as it is."""
     content = task.content
     with open_input(url, content, task.reading.network) as tree:
-        entries = tree.num_entries
+        entries = count_events(tree)
         check_entries(entries, promised(file)[0], url=url)
         check_uuid(str(tree.file.uuid), file.uuid, url=url)
         compare_counters(tree, content, url, task.reading.chunk_size)

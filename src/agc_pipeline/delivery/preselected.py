@@ -7,11 +7,11 @@ one go: each further request would take as long as the way there and back.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import awkward as ak
-import uproot
 
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
@@ -19,8 +19,9 @@ from agc_pipeline.readers import metadata
 from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.readers.baskets import BasketColumns
-from agc_pipeline.readers.chunks import chunks
+from agc_pipeline.readers.chunks import Chunk, chunks
 from agc_pipeline.readers.clock import Clock
+from agc_pipeline.readers.local import stored_columns
 from agc_pipeline.readers.nano_events import of_root
 from agc_pipeline.readers.opening import (
     READ_ERRORS,
@@ -31,6 +32,8 @@ from agc_pipeline.readers.opening import (
     present_branches,
     unreadable,
 )
+from agc_pipeline.readers.pages import PageColumns
+from agc_pipeline.readers.ranges import arrays_of
 from agc_pipeline.readers.root_format import speed_up_uproot
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.readers.tuning import keep_freed_memory, without_garbage_collection
@@ -117,20 +120,22 @@ def compare_counters(tree: Any, content: SkimContent, url: str, chunk_size: int)
         ReadError: naming the counter and the first event that differs.
     """
     layout = content.layout
-    file = None if is_remote(url) or not layout.counters else _basket_file(tree, content, url)
-    if file is None or file.branches is None:
+    if is_remote(url) or not layout.counters:
         return
-    sizes = {name: sum(branch.sizes) for name, branch in file.branches.items()}
+    file = _stored_file(tree, content, url)
+    if file.branches is not None:
+        sizes = {name: sum(branch.sizes) for name, branch in file.branches.items()}
+    elif file.fields is not None:
+        sizes = {name: field.stored_bytes for name, field in file.fields.items()}
+    else:
+        return
     smallest = {}
     for name, fields in content.columns.items():
         if layout.is_collection(name):
             by_size = sorted((sizes[layout.branch(name, field)], field) for field in fields)
             smallest[name] = by_size[0][1]
     for chunk in chunks(file, chunk_size=chunk_size, chunk_bytes=_CHUNK_BYTES):
-        branches = chunk.branches or {}
-        with BasketColumns(
-            chunk.path, branches, chunk.start, chunk.stop, Clock(), layout=layout
-        ).opened() as columns:
+        with _stored_columns(chunk, content, Clock()) as columns:
             try:
                 for name, field in smallest.items():
                     columns.collection(name, (field,))
@@ -138,12 +143,19 @@ def compare_counters(tree: Any, content: SkimContent, url: str, chunk_size: int)
                 raise unreadable(url, error, (chunk.start, chunk.stop)) from error
 
 
-def _basket_file(tree: Any, content: SkimContent, url: str) -> metadata.FileMetadata | None:
-    """Metadata of a file on this machine, with its counters; None for an RNTuple."""
-    if not isinstance(tree, uproot.TTree):
-        return None
+def _stored_file(tree: Any, content: SkimContent, url: str) -> metadata.FileMetadata:
+    """Metadata of a file on this machine, with its counters."""
     names = present_branches(tree, content.columns, content.layout)
     return metadata.of_tree(tree, url.removeprefix("file://"), names)
+
+
+def _stored_columns(
+    chunk: Chunk, content: SkimContent, clock: Clock, *, keep: bool = False
+) -> AbstractContextManager[BasketColumns | PageColumns]:
+    columns = stored_columns(chunk, content.layout, clock, keep=keep)
+    if columns is None:
+        raise ValueError("where the columns of the file are is not known")
+    return columns
 
 
 def reader_of(tree: Any, content: SkimContent, url: str, chunk_size: int) -> PreselectionReader:
@@ -155,14 +167,14 @@ def reader_of(tree: Any, content: SkimContent, url: str, chunk_size: int) -> Pre
         url: of the file.
         chunk_size: events to read at a time, at most.
     """
-    if tree.num_entries and not content.records and not is_remote(url):
-        file = _basket_file(tree, content, url)
-        if file is not None and file.branches is not None:
-            return _BasketReader(file, content, chunk_size)
+    if not content.records and not is_remote(url):
+        file = _stored_file(tree, content, url)
+        if file.n_events and (file.branches is not None or file.fields is not None):
+            return _StoredReader(file, content, chunk_size)
     return _RangeReader(tree, content, chunk_size)
 
 
-class _BasketReader:
+class _StoredReader:
     def __init__(self, file: metadata.FileMetadata, content: SkimContent, chunk_size: int) -> None:
         keep_freed_memory()
         self._content = content
@@ -180,11 +192,7 @@ class _BasketReader:
     def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
         chunk = self._chunks[start, stop]
         layout = self._content.layout
-        branches = chunk.branches or {}
-        reader = BasketColumns(
-            chunk.path, branches, start, stop, self._clock, layout=layout, keep=True
-        )
-        with reader.opened() as columns:
+        with _stored_columns(chunk, self._content, self._clock, keep=True) as columns:
             events, cutflow = self._content.preselect(columns)
             arrays: dict[str, Any] = {}
             for name, fields in self._content.columns.items():
@@ -215,7 +223,7 @@ class _RangeReader:
     def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
         layout = self._content.layout
         with only_reading():
-            arrays = self._tree.arrays(self._names, entry_start=start, entry_stop=stop)
+            arrays = arrays_of(self._tree, self._names, (start, stop))
         columns = ArrayColumns(arrays, layout, first=start)
         columns.compare_lists(self._content.columns)
         view: Any = columns

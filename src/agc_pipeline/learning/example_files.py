@@ -21,12 +21,14 @@ from agc_pipeline.readers.opening import (
     READ_ERRORS,
     bytes_read,
     check_entries,
+    count_events,
     entry_ranges,
     identity,
     open_tree,
     present_branches,
     unreadable,
 )
+from agc_pipeline.readers.ranges import arrays_of
 from agc_pipeline.readers.settings import ReadingSettings
 
 log = logging.getLogger(__name__)
@@ -105,13 +107,13 @@ class _Reader:
         with open_tree(
             url, self.columns, self.layout, self.reading.network, remedy=_REMEDY
         ) as tree:
-            check_entries(tree.num_entries, promised(file)[0], url=url)
+            check_entries(count_events(tree), promised(file)[0], url=url)
             names = present_branches(tree, self.columns, self.layout)
             chunks = []
             n_bytes = 0
             for start, stop in entry_ranges(tree, names, self._chunk_size):
                 try:
-                    arrays = tree.arrays(names, entry_start=start, entry_stop=stop)
+                    arrays = arrays_of(tree, names, (start, stop))
                 except READ_ERRORS as error:
                     raise unreadable(url, error, (start, stop)) from error
                 chunks.append(self.example_function(arrays))
@@ -121,7 +123,7 @@ class _Reader:
             return examples, DataFile(
                 name=file.source,
                 identity=identity(tree),
-                n_events=tree.num_entries,
+                n_events=count_events(tree),
                 n_matched=len(examples),
             )
 

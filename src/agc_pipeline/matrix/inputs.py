@@ -14,7 +14,7 @@ from agc_pipeline.delivery.preselected import SkimContent
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.provenance import file_digest
-from agc_pipeline.readers.opening import open_tree
+from agc_pipeline.readers.opening import count_events, open_tree
 
 FORMATS = ("ttree", "rntuple", "skim")
 _CHUNK = 100_000
@@ -70,7 +70,7 @@ def write(
 def _write(kind: str, source: Path, path: Path, content: SkimContent) -> int:
     if kind == "ttree":
         shutil.copyfile(source, path)
-        return int(open_tree(str(path), content.columns, content.layout).num_entries)
+        return count_events(open_tree(str(path), content.columns, content.layout))
 
     def all_events(columns: Any) -> tuple[Any, dict[str, int]]:
         return np.arange(columns.n_events), {}

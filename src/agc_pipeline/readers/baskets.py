@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from agc_pipeline.readers.columns import (
     Collection,
     ListLengths,
     check_finite,
+    joined,
     offsets_of,
 )
 from agc_pipeline.readers.root_format import BranchMetadata, Content, decompressed
@@ -139,7 +140,7 @@ class BasketColumns:
         for basket, content in self._contents(branch, baskets):
             values = root_format.flat(content, dtype, basket.stop - basket.first)
             parts.append(values if basket.events is None else values[basket.events])
-        return _joined(parts, dtype)
+        return joined(parts, dtype)
 
     def _jagged(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> tuple[Array, Array]:
         """Number of values of each wanted event, and the values."""
@@ -151,7 +152,7 @@ class BasketColumns:
             )
             counts.append(lengths)
             parts.append(values)
-        return _joined(counts, np.dtype(np.int64)), _joined(parts, dtype)
+        return joined(counts, np.dtype(np.int64)), joined(parts, dtype)
 
     def _baskets(
         self, branches: Sequence[BranchMetadata], events: Array | None
@@ -200,9 +201,3 @@ class BasketColumns:
         if self._cache is not None:
             self._cache[seek] = content
         return content
-
-
-def _joined(parts: Sequence[Array], dtype: np.dtype[Any]) -> Array:
-    """One array in the byte order of the machine."""
-    native = dtype.newbyteorder("=")
-    return np.concatenate(parts, dtype=native) if parts else np.empty(0, native)

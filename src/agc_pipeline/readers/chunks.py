@@ -1,10 +1,14 @@
 """Ranges of events that are processed at a time: bounded in events and in memory."""
 
 from bisect import bisect_left, bisect_right
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 from agc_pipeline.readers.metadata import FileMetadata
+from agc_pipeline.readers.ntuple_format import FieldMetadata
 from agc_pipeline.readers.root_format import BranchMetadata
+
+Stored = TypeVar("Stored", BranchMetadata, FieldMetadata)
 
 
 class Chunk(NamedTuple):
@@ -13,13 +17,15 @@ class Chunk(NamedTuple):
     Attributes:
         path: of the file, or its address.
         edges: first event of each cluster in the range, and the event behind the last.
-        branches: where the baskets are; None if uproot must look for them.
+        branches: where the baskets of a TTree are; None if uproot must look for them.
+        fields: likewise of an RNTuple.
         uuid: that ROOT gave the file, hexadecimal; nothing for other files.
     """
 
     path: str
     edges: tuple[int, ...]
     branches: dict[str, BranchMetadata] | None
+    fields: dict[str, FieldMetadata] | None
     uuid: str = ""
 
     @property
@@ -50,17 +56,25 @@ def chunks(metadata: FileMetadata, *, chunk_size: int, chunk_bytes: int) -> list
         ]
         # A cluster that is too large is cut: its baskets are then read twice.
         edges = (start, *inside) if inside else (start, min(start + most, metadata.n_events))
-        branches = _overlapping(metadata, start, edges[-1])
-        ranges.append(Chunk(metadata.path, edges, branches, metadata.uuid))
+        branches, fields = metadata.branches, metadata.fields
+        if (start, edges[-1]) != (0, metadata.n_events):
+            branches = _overlapping(branches, start, edges[-1], _cut)
+            fields = _overlapping(fields, start, edges[-1], _cut_field)
+        ranges.append(Chunk(metadata.path, edges, branches, fields, metadata.uuid))
         start = edges[-1]
     return ranges
 
 
-def _overlapping(metadata: FileMetadata, start: int, stop: int) -> dict[str, BranchMetadata] | None:
-    """Metadata of the branches with the baskets of a range: less to send to another process."""
-    if metadata.branches is None or (start, stop) == (0, metadata.n_events):
-        return metadata.branches
-    return {name: _cut(branch, start, stop) for name, branch in metadata.branches.items()}
+def _overlapping(
+    stored: Mapping[str, Stored] | None,
+    start: int,
+    stop: int,
+    cut: Callable[[Stored, int, int], Stored],
+) -> dict[str, Stored] | None:
+    """Of each branch or field what holds a range: less to send to another process."""
+    if stored is None:
+        return None
+    return {name: cut(column, start, stop) for name, column in stored.items()}
 
 
 def _cut(branch: BranchMetadata, start: int, stop: int) -> BranchMetadata:
@@ -73,3 +87,8 @@ def _cut(branch: BranchMetadata, start: int, stop: int) -> BranchMetadata:
             "sizes": branch.sizes[first:behind],
         }
     )
+
+
+def _cut_field(field: FieldMetadata, start: int, stop: int) -> FieldMetadata:
+    firsts = field.edges
+    return field.part(bisect_right(firsts, start) - 1, bisect_left(firsts, stop))

@@ -185,6 +185,12 @@ class ListLengths:
             )
 
 
+def joined(parts: Sequence[Array], dtype: np.dtype[Any]) -> Array:
+    """One array of several, in the byte order of the machine."""
+    native = dtype.newbyteorder("=")
+    return np.concatenate(parts, dtype=native) if parts else np.empty(0, native)
+
+
 @kernel
 def _first_other(expected: Array, lengths: Array, events: Array) -> int:
     """Position of the first length that is not the expected one; -1 if there is none.

@@ -19,6 +19,7 @@ from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.files import read_record, write_record
 from agc_pipeline.readers import parquet
 from agc_pipeline.readers.file_header import HEADER_BYTES, file_uuid
+from agc_pipeline.readers.ntuple_format import FieldMetadata, Structure
 from agc_pipeline.readers.opening import DAMAGE, open_tree, unreadable
 from agc_pipeline.readers.root_format import BranchMetadata, baskets_of
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
@@ -36,7 +37,8 @@ class FileMetadata(Settings):
         columns: names of the branches that were looked at.
         event_bytes: of these branches in memory, for one event.
         edges: first event of each cluster, and the number of events behind the last.
-        branches: where their baskets are; None if these must be read with uproot.
+        branches: where the baskets of those of a TTree are; None if uproot must look for them.
+        fields: likewise of an RNTuple.
     """
 
     path: str
@@ -46,7 +48,8 @@ class FileMetadata(Settings):
     columns: tuple[str, ...]
     event_bytes: NonNegativeFloat
     edges: tuple[NonNegativeInt, ...]
-    branches: dict[str, BranchMetadata] | None
+    branches: dict[str, BranchMetadata] | None = None
+    fields: dict[str, FieldMetadata] | None = None
 
 
 def cached(path: str, names: Sequence[str], cache: Path | None) -> FileMetadata | None:
@@ -108,14 +111,28 @@ def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
     """
     try:
         identity = _identity(path)
+        content = {
+            "path": path,
+            "identity": identity,
+            "uuid": tree.file.uuid.hex,
+            "columns": tuple(names),
+        }
+        if identity is not None and isinstance(tree, uproot.behaviors.RNTuple.RNTuple):
+            stored = Structure(tree).fields(names)
+            if stored is not None:
+                edges, fields = stored
+                return FileMetadata(
+                    **content,
+                    n_events=edges[-1],
+                    event_bytes=sum(field.bytes for field in fields.values()) / max(edges[-1], 1),
+                    edges=tuple(np.unique([0, *edges]).tolist()),
+                    fields=fields,
+                )
         opened = [tree[name] for name in names]
         branches = {branch.name: baskets_of(branch) for branch in opened}
         return FileMetadata(
-            path=path,
-            identity=identity,
-            uuid=tree.file.uuid.hex,
+            **content,
             n_events=tree.num_entries,
-            columns=tuple(names),
             event_bytes=_size(tree, opened) / max(tree.num_entries, 1),
             edges=_edges(tree, opened),
             branches=None if identity is None else _complete(branches),
@@ -141,7 +158,6 @@ def of_parquet(
         columns=(),
         event_bytes=size / max(n_events, 1),
         edges=tuple(np.unique([0, n_events]).tolist()),
-        branches=None,
     )
 
 

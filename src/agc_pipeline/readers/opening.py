@@ -22,6 +22,7 @@ from agc_pipeline.readers import addresses
 from agc_pipeline.readers.failures import Disagreement, ImpossibleValue, ReadError, one_line
 from agc_pipeline.readers.file_header import normalised_uuid
 from agc_pipeline.readers.http import HttpError
+from agc_pipeline.readers.ntuple_format import Structure
 from agc_pipeline.readers.remote import RemoteSource
 from agc_pipeline.readers.root_format import tree_of
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
@@ -87,9 +88,26 @@ def only_reading() -> Iterator[None]:
         raise ValueError(one_line(error)) from error
 
 
+def _names(tree: Any) -> set[str]:
+    """Names of the branches of a tree, or of the fields of an event of an RNTuple.
+
+    uproot's ``keys`` of an RNTuple takes seconds for a thousand fields.
+    """
+    if isinstance(tree, uproot.behaviors.RNTuple.RNTuple):
+        return set(Structure(tree).names)
+    return set(tree.keys())
+
+
+def count_events(tree: Any) -> int:
+    """Number of events of a TTree or RNTuple; for the latter uproot would look at all pages."""
+    if isinstance(tree, uproot.behaviors.RNTuple.RNTuple):
+        return Structure(tree).n_events
+    return int(tree.num_entries)
+
+
 def present_branches(tree: Any, columns: Columns, layout: Layout) -> list[str]:
     """The branches of the columns that a tree has: RNTuple may do without counters."""
-    present = set(tree.keys())
+    present = _names(tree)
     return [name for name in layout.all_branches(columns) if name in present]
 
 
@@ -139,7 +157,7 @@ def open_tree(
                     place=url,
                     remedy="give a file of the layout that the analysis declares",
                 )
-            present = set(opened.keys())
+            present = _names(opened)
         except DAMAGE as error:
             raise unreadable(url, error) from error
         # RNTuple may keep a collection's size in the collection itself: no counter is needed.

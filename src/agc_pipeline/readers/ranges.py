@@ -105,16 +105,34 @@ class RangeColumns:
         start, stop = first + start, first + stop
         requested = self._tree.file.source.num_requested_bytes
         with only_reading():
-            arrays = self._tree.arrays(
-                list(names),
-                entry_start=start,
-                entry_stop=stop,
+            arrays = arrays_of(
+                self._tree,
+                names,
+                (start, stop),
                 decompression_executor=Timed(self.clock, "decompress"),
             )
         self.clock.bytes += stored_bytes(self._tree, names, start, stop) or (
             self._tree.file.source.num_requested_bytes - requested
         )
         return arrays
+
+
+def arrays_of(
+    tree: Any, names: Sequence[str], entries: tuple[int, int], **options: Any
+) -> ak.Array:
+    """Branches of an open TTree or RNTuple, as one record.
+
+    Args:
+        tree: open.
+        names: of the branches.
+        entries: first event, and the event behind the last.
+        options: of uproot's ``arrays`` and ``array``.
+    """
+    options |= {"entry_start": entries[0], "entry_stop": entries[1]}
+    if isinstance(tree, uproot.TTree):
+        return tree.arrays(list(names), **options)
+    # ``arrays`` goes through the names of all fields, which takes seconds for a thousand.
+    return ak.zip({name: tree[name].array(**options) for name in names}, depth_limit=1)
 
 
 def stored_bytes(tree: Any, names: Iterable[str], start: int, stop: int) -> int:

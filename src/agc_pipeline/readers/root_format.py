@@ -218,13 +218,13 @@ def decompressed(data: bytes, n_bytes: int, n_events: int) -> Content:
             f"a basket of {n_bytes} bytes and {n_events} events says {stated} and {events}"
         )
     packed = memoryview(data)[key_length:]
-    payload = packed if len(packed) == size else _unpacked(packed, size)
+    payload = packed if len(packed) == size else unpacked(packed, size)
     if not 0 <= last - key_length <= size:
         raise ValueError(f"the values of a basket of {size} bytes end at {last - key_length}")
     return Content(payload, key_length, last)
 
 
-def _unpacked(packed: memoryview, size: int) -> Any:
+def unpacked(packed: memoryview, size: int) -> Any:
     """The content of compressed blocks.
 
     Raises:

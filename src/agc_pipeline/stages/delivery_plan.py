@@ -157,14 +157,14 @@ def _bytes(files: list[InputFile], content: "SkimContent", network: NetworkSetti
     """
     from agc_pipeline.delivery.outcome import promised
     from agc_pipeline.formatting import byte_size
-    from agc_pipeline.readers.opening import needed_bytes, open_tree
+    from agc_pipeline.readers.opening import count_events, needed_bytes, open_tree
 
     if not files:
         return byte_size(0)
     if any(_to_be_made(file) for file in files):
         return "known when the files are simulated"
     with open_tree(files[0].source, content.columns, content.layout, network) as tree:
-        size, entries = needed_bytes(tree, content.columns, content.layout), tree.num_entries
+        size, entries = needed_bytes(tree, content.columns, content.layout), count_events(tree)
     if size is None:
         return "unknown for RNTuple"
     counts = [promised(file)[0] or entries for file in files]

@@ -31,7 +31,7 @@ from agc_pipeline.files import atomic_path, read_record, write_json
 from agc_pipeline.provenance import digest
 from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.readers.failures import Failure, Undelivered
-from agc_pipeline.readers.opening import check_entries, open_tree
+from agc_pipeline.readers.opening import check_entries, count_events, open_tree
 from agc_pipeline.readers.settings import Format, NetworkSettings
 from agc_pipeline.settings import Settings
 
@@ -202,7 +202,7 @@ class _Counter:
         columns = {"": ()}
         try:
             with open_tree(skim.source, columns, self._query.layout, self._network) as tree:
-                return int(tree.num_entries)
+                return count_events(tree)
         except InputError as error:
             log.info("events of %s are not counted: %s", skim.source, error.problem)
             self._away.add(host)

@@ -16,7 +16,7 @@ import uproot
 from agc_pipeline.declaration.query import Query
 from agc_pipeline.errors import InputError, ServiceError
 from agc_pipeline.readers import parquet
-from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
+from agc_pipeline.readers.opening import READ_ERRORS, count_events, open_tree, unreadable
 from agc_pipeline.readers.settings import NETWORK, Format, NetworkSettings
 
 # Lengths of names at the service, and on disk with the client's `shortened_downloaded_filename`.
@@ -138,7 +138,7 @@ def inspect(
             before = beside[COUNT_TREE].num_entries if COUNT_TREE in beside else None
         except READ_ERRORS as error:
             raise unreadable(location, error) from error
-        return Content(tree.num_entries, tree.file.source.num_bytes, before)
+        return Content(count_events(tree), tree.file.source.num_bytes, before)
 
 
 def _by_tail(output: str, names: Mapping[str, set[str]]) -> list[str]:

@@ -1,0 +1,337 @@
+"""Reads pages of local RNTuples: only those that hold an event that is wanted.
+
+As ``readers.baskets`` for TTrees. RNTuples that it does not cover have no ``fields`` among their
+metadata, and are read by ``readers.ranges``.
+"""
+
+import os
+import struct
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, assert_never
+
+import numpy as np
+import xxhash
+
+from agc_pipeline.compiling import kernel
+from agc_pipeline.declaration.layout import Layout
+from agc_pipeline.readers.arrays import check_collection
+from agc_pipeline.readers.clock import Clock
+from agc_pipeline.readers.columns import (
+    Array,
+    Collection,
+    ListLengths,
+    check_finite,
+    joined,
+    offsets_of,
+)
+from agc_pipeline.readers.ntuple_format import FieldMetadata, PageMetadata
+from agc_pipeline.readers.root_format import unpacked
+
+# XXH3 of what is stored of a page stands behind it.
+_CHECKSUM = struct.Struct("<Q")
+# Bytes of the longer kind of offsets.
+_WORD = 8
+
+
+class _Lists(NamedTuple):
+    """Lists of events of a cluster.
+
+    Attributes:
+        cluster: which one.
+        starts: first value of each, counted in the cluster.
+        lengths: of each.
+    """
+
+    cluster: int
+    starts: Array
+    lengths: Array
+
+
+class PageColumns:
+    """A range of events of an RNTuple, read page by page.
+
+    Args:
+        path: the file.
+        fields: where its pages are, at least those of the clusters that overlap with the range;
+            counters of collections among them are compared with the lists.
+        start: first event of the range.
+        stop: the event behind the last.
+        clock: takes the time, and counts the bytes.
+        layout: of the file.
+        keep: decompress no page twice; for columns of which some are read again.
+
+    Raises:
+        ValueError: where the content of a page is not what its description says.
+        Disagreement: where the columns of a collection do not have the same lists.
+        ImpossibleValue: where a momentum is not finite.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        fields: Mapping[str, FieldMetadata],
+        start: int,
+        stop: int,
+        clock: Clock,
+        *,
+        layout: Layout,
+        keep: bool = False,
+    ) -> None:
+        self.n_events = stop - start
+        self.clock = clock
+        self._path = path
+        self._fields = fields
+        self._layout = layout
+        self._start = start
+        self._file = -1
+        self._cache: dict[int, Array] | None = {} if keep else None
+        self._lengths = ListLengths(stop - start, start)
+
+    @contextmanager
+    def opened(self) -> Iterator["PageColumns"]:
+        """Keep the file open until the block ends."""
+        with self.clock.part("open"):
+            self._file = os.open(self._path, os.O_RDONLY)
+        try:
+            yield self
+        finally:
+            os.close(self._file)
+
+    def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
+        """See ``Columns``."""
+        with self.clock.part("read"):
+            values = {name: self._flat(self._fields[name], events) for name in names}
+        for name in filter(self._layout.is_momentum, names):
+            check_finite(name, values[name], None, events, first=self._start)
+        return values
+
+    def collection(
+        self, name: str, fields: Sequence[str], events: Array | None = None
+    ) -> Collection:
+        """See ``Columns``."""
+        with self.clock.part("read"):
+            self._compare_counter(name, events)
+            # Fields of one collection may share their offsets.
+            read: dict[tuple[int, ...], list[_Lists]] = {}
+            values = {}
+            lengths = np.empty(0, np.int64)
+            named = {field: self._layout.branch(name, field) for field in fields}
+            for field, branch in named.items():
+                stored = self._fields[branch]
+                if stored.offsets is None or stored.values is None:
+                    raise ValueError(f"{branch} has no lists")
+                if stored.offsets.seeks not in read:
+                    read[stored.offsets.seeks] = list(self._lists(stored.offsets, events))
+                lists = read[stored.offsets.seeks]
+                lengths = joined([part.lengths for part in lists], np.dtype(np.int64))
+                self._lengths.compare(name, branch, lengths, events)
+                values[field] = self._values(stored.values, lists)
+            objects = Collection(offsets_of(lengths), values)
+        check_collection(objects, named, self._layout, events, first=self._start)
+        return objects
+
+    def _compare_counter(self, name: str, events: Array | None) -> None:
+        """Compare the counter of a collection, if there is one among the fields."""
+        counter = self._layout.counter(name)
+        if counter in self._fields and name not in self._lengths:
+            every = np.arange(self.n_events) if events is None else events
+            lengths = self._flat(self._fields[counter], every)
+            self._lengths.compare(name, counter, lengths.astype(np.int64), events)
+
+    def _flat(self, field: FieldMetadata, events: Array) -> Array:
+        if field.values is None or field.offsets is not None:
+            return self._counts(field, events)
+        column = field.values
+        edges = np.array(column.elements) - self._start
+        places = np.searchsorted(events, edges)
+        parts = []
+        for page in np.flatnonzero(np.diff(places)).tolist():
+            content = self._page(column, page)
+            wanted = events[places[page] : places[page + 1]]
+            # Mostly it is all of them.
+            parts.append(content if len(wanted) == len(content) else content[wanted - edges[page]])
+        return joined(parts, np.dtype(column.dtype))
+
+    def _counts(self, field: FieldMetadata, events: Array) -> Array:
+        if field.offsets is None or field.values is not None:
+            raise ValueError("lists where there should be one value an event")
+        lists = self._lists(field.offsets, events)
+        return joined([part.lengths for part in lists], np.dtype(np.int64))
+
+    def _lists(self, column: PageMetadata, events: Array | None) -> Iterator[_Lists]:
+        """The lists of the events wanted, cluster by cluster."""
+        for cluster in range(len(column.clusters) - 1):
+            first, behind = column.first(cluster), column.first(cluster + 1)
+            low = max(first, self._start)
+            high = min(behind, self._start + self.n_events)
+            if events is None:
+                wanted = np.arange(low - first, high - first)
+            else:
+                here = np.searchsorted(events, (low - self._start, high - self._start))
+                wanted = events[here[0] : here[1]] + (self._start - first)
+            if len(wanted):
+                # The start of a list is the end of the one before.
+                event = first + max(int(wanted[0]) - 1, 0)
+                ends, base = self._range(column, cluster, event, first + int(wanted[-1]) + 1)
+                ends = ends.view(np.int64) if ends.itemsize == _WORD else ends.astype(np.int64)
+                starts, lengths, valid = _bounds(ends, base - first, wanted)
+                if not valid:
+                    raise ValueError("lists overlap in a cluster")
+                yield _Lists(cluster, starts, lengths)
+
+    def _range(
+        self, column: PageMetadata, cluster: int, first: int, behind: int
+    ) -> tuple[Array, int]:
+        """Values of a range of a cluster, maybe more, and which is the first of them."""
+        pages = range(
+            max(bisect_right(column.elements, first) - 1, column.clusters[cluster]),
+            min(bisect_left(column.elements, behind), column.clusters[cluster + 1]),
+        )
+        contents = [self._page(column, page) for page in pages]
+        values = contents[0] if len(contents) == 1 else np.concatenate(contents)
+        return values, column.elements[pages.start]
+
+    def _values(self, column: PageMetadata, lists: Sequence[_Lists]) -> Array:
+        parts = []
+        for cluster, starts, lengths in lists:
+            n_values = int(lengths.sum())
+            if not n_values:
+                continue
+            contents, base = self._needed(column, cluster, starts, lengths)
+            if n_values < len(contents):
+                words = contents.view(f"u{contents.itemsize}")
+                contents = _gathered(words, starts - base, lengths).view(contents.dtype)
+            parts.append(contents)
+        return joined(parts, np.dtype(column.dtype))
+
+    def _needed(
+        self, column: PageMetadata, cluster: int, starts: Array, lengths: Array
+    ) -> tuple[Array, int]:
+        """Values of a cluster from the first page with a wanted one to the last.
+
+        What lies between is filled where a value of it is wanted.
+
+        Returns:
+            The values, and which is the first of them, counted in the cluster.
+        """
+        first, behind = column.clusters[cluster], column.clusters[cluster + 1]
+        edges = np.array(column.elements[first : behind + 1]) - column.elements[first]
+        if starts[-1] + lengths[-1] > edges[-1]:
+            raise ValueError("lists go beyond the values of their cluster")
+        if behind - first == 1:
+            return self._page(column, first), 0
+        filled = np.flatnonzero(lengths)
+        starts, stops = starts[filled], starts[filled] + lengths[filled]
+        # The first list that does not end in front of a page, and whether it begins in it.
+        following = np.searchsorted(stops, edges[:-1], side="right")
+        begins = np.append(starts, edges[-1])[following]
+        pages = np.flatnonzero(begins < edges[1:]).tolist()
+        contents = [self._page(column, first + page) for page in pages]
+        base, last = pages[0], pages[-1]
+        if len(pages) == 1:
+            return contents[0], int(edges[base])
+        values = np.empty(edges[last + 1] - edges[base], column.dtype)
+        for page, content in zip(pages, contents, strict=True):
+            values[edges[page] - edges[base] : edges[page + 1] - edges[base]] = content
+        return values, int(edges[base])
+
+    def _page(self, column: PageMetadata, page: int) -> Array:
+        """The values of a page."""
+        seek, size = column.seeks[page], column.sizes[page]
+        if self._cache is not None and seek in self._cache:
+            return self._cache[seek]
+        data = os.pread(self._file, size + column.checksums * _CHECKSUM.size, seek)
+        self.clock.bytes += size
+        with self.clock.part("decompress"):
+            packed = memoryview(data)[:size]
+            if column.checksums:
+                (checksum,) = _CHECKSUM.unpack_from(data, size)
+                if xxhash.xxh3_64_intdigest(packed) != checksum:
+                    raise ValueError("a page differs from its checksum")
+            n_values = column.elements[page + 1] - column.elements[page]
+            values = _decoded(packed, column, n_values)
+        if self._cache is not None:
+            self._cache[seek] = values
+        return values
+
+
+def _decoded(packed: memoryview, column: PageMetadata, n_values: int) -> Array:
+    """The values of a compressed page.
+
+    Raises:
+        ValueError: if it has more or less.
+    """
+    dtype = np.dtype(column.dtype)
+    size = -(-n_values // 8) if column.encoding == "bits" else n_values * dtype.itemsize
+    content = packed if len(packed) == size else unpacked(packed, size)
+    if len(content) != size:
+        raise ValueError(f"a page of {size} bytes has {len(content)}")
+    stored = np.frombuffer(content, np.uint8)
+    match column.encoding:
+        case "plain":
+            values: Array = stored.view(dtype)
+        case "bits":
+            values = np.unpackbits(stored, count=n_values, bitorder="little").view(dtype)
+        case "split":
+            values = _merged(stored, dtype)
+        case "zigzag":
+            words = _merged(stored, dtype.newbyteorder("=")).view(f"u{dtype.itemsize}")
+            values = ((words >> 1) ^ -(words & 1)).view(dtype)
+        case "delta":
+            values = np.cumsum(_merged(stored, dtype), dtype=dtype)
+        case _:
+            assert_never(column.encoding)
+    return values
+
+
+def _merged(stored: Array, dtype: np.dtype[Any]) -> Array:
+    """Values of which the first bytes of all are stored, then the second ones of all."""
+    words = np.zeros(len(stored) // dtype.itemsize, f"u{dtype.itemsize}")
+    _merge(stored, words, words.dtype.type(dtype.itemsize))
+    return words.view(dtype)
+
+
+@kernel
+def _merge(stored: Array, words: Array, n_bytes: Any) -> None:
+    for place in range(n_bytes):
+        begin = place * len(words)
+        for i in range(len(words)):
+            words[i] |= words.dtype.type(stored[begin + i]) << words.dtype.type(8 * place)
+
+
+@kernel
+def _bounds(ends: Array, base: int, events: Array) -> tuple[Array, Array, bool]:
+    """First values and lengths of the lists of some events, and whether they do not overlap.
+
+    Args:
+        ends: of the lists of all events from ``base`` on.
+        base: an event of the cluster, the one before the first wanted or earlier.
+        events: positions in the cluster, in rising order.
+    """
+    starts = np.empty(len(events), np.int64)
+    lengths = np.empty(len(events), np.int64)
+    last = 0
+    for i in range(len(events)):
+        event = events[i] - base
+        start = 0 if events[i] == 0 else ends[event - 1]
+        stop = ends[event]
+        if not last <= start <= stop:
+            return starts, lengths, False
+        starts[i] = start
+        lengths[i] = stop - start
+        last = stop
+    return starts, lengths, True
+
+
+@kernel
+def _gathered(words: Array, starts: Array, lengths: Array) -> Array:
+    """The values of lists one after the other."""
+    values = np.empty(lengths.sum(), words.dtype)
+    n = 0
+    for i in range(len(starts)):
+        for position in range(starts[i], starts[i] + lengths[i]):
+            values[n] = words[position]
+            n += 1
+    return values
