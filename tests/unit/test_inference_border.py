@@ -6,10 +6,12 @@ import numpy as np
 import pyhf
 import pytest
 
+from agc_pipeline.errors import ModelError
 from agc_pipeline.inference import fit, limits, profile, toys, workspace
 from agc_pipeline.inference.fit import Fit
 from agc_pipeline.inference.problem import problem
-from agc_pipeline.inference.settings import LimitSettings
+from agc_pipeline.inference.settings import LimitSettings, ToyTestSettings
+from agc_pipeline.inference.toy_tests import ToySignal
 from models import MU, NO_TOYS, sample, spec
 from random_models import RIGHT, SAME, SETTINGS, Independent, compare, random_workspace
 
@@ -180,8 +182,32 @@ def test_a_border_that_is_reached_from_inside_only() -> None:
     assert independent.value(minimum.parameters) == pytest.approx(other[0], abs=SAME)
 
 
-# Besides the first ones, models whose lowest minimum is far from the start.
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, 145, 206, 479])
+def test_no_significance_of_a_strength_that_the_data_do_not_determine() -> None:
+    """Another factor can have any part of it. A limit remains where both are bounded."""
+    settings = LimitSettings(
+        confidence=0.95, statistic="qtilde", points=3, max_significance=5, toys=NO_TOYS
+    )
+    of_one = sample("s", [10.0], ("mu", *MU), ("nu", *MU))
+    product = spec(("a", [20.0], of_one, sample("b", [5.0])))
+    total = spec(("a", [20.0], sample("s", [10.0], ("mu", *MU)), sample("b", [10.0], ("nu", *MU))))
+    for content, bounded in ((product, False), (total, True)):
+        _, _, found = fitted(content)
+        assert set(found.diagnostics.undetermined) == {"mu", "nu"}
+        record = limits.compute(found.problem, settings)
+        assert (record["significance"], record["expected_significance"]) == (None, None)
+        reasons = record["failures"][:2]
+        for name, reason in zip(("significance", "expected significance"), reasons, strict=True):
+            assert reason.startswith(f"No {name}: the data do not determine mu")
+            assert reason.endswith("other values of nu")
+        assert (record["limit"] is not None) == bounded
+        by_toys = ToySignal(limits.Signal(found.problem), ToyTestSettings(count=1, seed=1))
+        with pytest.raises(ModelError, match="the data do not determine mu"):
+            by_toys.significances()
+
+
+# Besides the first ones, models whose lowest minimum is far from the start, and one (552) in which
+# rates of zero leave a strength and the factors of a background undetermined.
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 145, 206, 479, 552])
 def test_random_models_agree_with_an_independent_minimiser(seed: int) -> None:
     result = compare(seed)
     assert result.verdict in RIGHT, result.detail

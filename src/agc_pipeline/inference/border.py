@@ -38,6 +38,8 @@ _PATIENCE = 10
 _ALONE = 1e-6
 # Rate, in events, that is zero, and distance from a bound.
 _ZERO = 1e-9
+# Derivatives of the Lagrangian, relative to the terms that cancel in them, that are rounding.
+_BALANCED = 1e-6
 # Directions that are shorter, relative to the longest, are none.
 _NEGLIGIBLE = 1e-9
 
@@ -168,7 +170,9 @@ class _Region:
         kept[active] = multipliers[active]
         expansion = self.likelihood.expand(at, kept, beyond=True)
         outwards = np.where(distance[:, 0] < _ZERO, expansion.gradient, -expansion.gradient)
-        held = bounded & (outwards > 0)
+        # What the rates prefer, and their multipliers take back: rounding is no preference.
+        balanced = np.abs(slopes) @ kept
+        held = bounded & (outwards > _BALANCED * balanced)
         return Border(at, expansion, zero, slopes[:, active].T, held, iterations)
 
 

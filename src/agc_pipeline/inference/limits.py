@@ -18,6 +18,7 @@ import scipy.optimize
 from scipy.stats import norm
 
 from agc_pipeline.errors import ModelError
+from agc_pipeline.formatting import name_list
 from agc_pipeline.inference.constraints import Constraints
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum
@@ -101,7 +102,7 @@ class Signal:
         """Standard deviations by which the data exclude that there is no signal.
 
         Raises:
-            ModelError: if the fit without signal fails.
+            ModelError: if the data do not determine the strength, or the fit without signal fails.
         """
         return float(np.sqrt(self.statistic_without_signal()))
 
@@ -109,8 +110,9 @@ class Signal:
         """The statistic q_0 of the data: zero unless the strength is above zero.
 
         Raises:
-            ModelError: if the fit without signal fails.
+            ModelError: if the data do not determine the strength, or the fit without signal fails.
         """
+        self._require_determined()
         if self.strength <= 0:
             return 0.0
         return max(self.held(0.0).expansion.value - self.best.expansion.value, 0.0)
@@ -119,11 +121,25 @@ class Signal:
         """The same, expected for a strength of 1.
 
         Raises:
-            ModelError: if a fit with the strength held fails.
+            ModelError: if the data do not determine the strength, or a fit with the strength held
+                fails.
         """
+        self._require_determined()
         asimov = _asimov(self.problem, self.held(1.0).parameters)
         expected = asimov.conditional(self.held(1.0), {self.poi: 0.0}).expansion.value
         return float(np.sqrt(max(expected, 0.0)))
+
+    def _require_determined(self) -> None:
+        """A strength that others can stand in for has none, whatever excludes that it is zero."""
+        if self.best.undetermined[self.poi]:
+            others = np.flatnonzero(self.best.undetermined)
+            names = name_list([self.problem.names[n] for n in others if n != self.poi])
+            raise ModelError(
+                f"the data do not determine {self.problem.names[self.poi]}: other values fit "
+                f"equally well, with other values of {names}",
+                place="parameter of interest",
+                remedy="fix or constrain the others, or choose another parameter of interest",
+            )
 
     def cls(self, strength: float) -> float:
         """CLs of a strength.

@@ -397,7 +397,9 @@ def _on_border(
     free[free] = np.linalg.norm(along, axis=1) > _NEGLIGIBLE
     reach, whole = (np.linalg.norm(end.normals[:, mask], axis=1) for mask in (free, ~fixed))
     normals = end.normals[reach > _NEGLIGIBLE * whole]
-    unseen = _unseen(end.expansion, free)
+    # What changes a rate that is zero must follow the others.
+    apart = ~np.any(normals != 0, axis=0)
+    unseen = _unseen(end.expansion, free & apart)
     return Minimum(
         end.parameters,
         end.expansion,

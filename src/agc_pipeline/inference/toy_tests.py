@@ -94,6 +94,8 @@ class ToySignal:
         Raises:
             ModelError: if a fit to the data fails, or no pseudo-experiment is as extreme.
         """
+        # What has none is known before any of them.
+        statistic = self._signal.statistic_without_signal()
         weights, values = self._background()
         with_signal = self._signal.held(1.0).parameters
         expected = np.sort([q for _, q in self._tested(with_signal, 0.0, _EXPECTED)])
@@ -105,7 +107,7 @@ class ToySignal:
         low, high = (_significance(weights, values, expected[int(rank)]).value for rank in ranks)
         median = _significance(weights, values, float(np.median(expected)))
         error = float(np.hypot(median.error, (high - low) / 2))
-        observed = _significance(weights, values, self._signal.statistic_without_signal())
+        observed = _significance(weights, values, statistic)
         return observed, Estimate(value=median.value, error=error)
 
     def cls(self, strength: float) -> Estimate:
