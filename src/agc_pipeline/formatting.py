@@ -1,6 +1,7 @@
-"""Sizes, durations and names as text."""
+"""Numbers, sizes, durations and names as text."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 
 def byte_size(n_bytes: float) -> str:
@@ -46,3 +47,61 @@ def name_list(names: Sequence[str], most: int = 10) -> str:
 def quoted(name: str) -> str:
     """A name of somebody else's in quotes, for an error."""
     return repr(shortened(name, 80))
+
+
+def count(value: float) -> str:
+    """A number of things with thin spaces between thousands: ``1 234 567``."""
+    return fixed(value, 0)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with significant digits and a proper minus sign, without powers of ten."""
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits}g}")
+    return fixed(rounded, max(0, digits - 1 - _exponent(rounded)))
+
+
+def rounded_like(value: float, uncertainty: float, digits: int = 3) -> str:
+    """A number with the decimals that its uncertainty has with so many significant digits."""
+    return fixed(value, max(0, digits - 1 - _exponent(float(f"{uncertainty:.{digits}g}"))))
+
+
+def plain(value: float, digits: int = 6) -> str:
+    """A number with as many digits as it has, up to ``digits``: ``729.84``."""
+    return _grouped(f"{value:,.{digits}g}")
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with so many decimals; what rounds to zero has no sign."""
+    text = f"{value:,.{decimals}f}"
+    return _grouped(text if text.strip("-0.") else text.removeprefix("-"))
+
+
+def scientific(value: float, decimals: int = 1) -> str:
+    """A number as ``1.5e-9``, with a proper minus sign."""
+    return _grouped(f"{value:.{decimals}e}")
+
+
+def decimals(values: Iterable[float | None], digits: int = 2) -> int:
+    """Decimals with which all numbers of a column are shown.
+
+    Args:
+        values: of the column; what is None, zero or not finite counts for nothing.
+        digits: significant digits of the largest; there is one more decimal where without it the
+            smallest would be shown as zero.
+    """
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
+    if not sizes:
+        return 0
+    of_largest = max(0, digits - 1 - _exponent(float(f"{max(sizes):.{digits}g}")))
+    return of_largest + (round(min(sizes), of_largest) == 0)
+
+
+def _exponent(value: float) -> int:
+    return int(f"{abs(value):e}".partition("e")[2])
+
+
+def _grouped(text: str) -> str:
+    """Thin spaces between thousands and a proper minus sign."""
+    return text.replace(",", "\u2009").replace("-", "\u2212")

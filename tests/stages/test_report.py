@@ -1,18 +1,23 @@
 """The stage `report` as a process: one page from a partial run with hostile file names."""
 
+import csv
 import json
 import math
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
+import browser
 from agc_pipeline.files import read_json, write_json
+from agc_pipeline.inference.derived_records import RankingRecord
 from agc_pipeline.report import page
 from agc_pipeline.report.facts import grouped
 from agc_pipeline.report.settings import ReportStage
@@ -106,7 +111,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
     run(published.STAGE, {"analysis": "cms_ttbar", "n_files": 1}, paths)
     _make_partial(paths["closure"])
     given = {"analysis": "cms_ttbar", "validation": settings["validation"]}
-    run(validate.STAGE, given, paths, output=paths["validation"])
+    run(
+        validate.STAGE,
+        given,
+        paths,
+        output=paths["validation"],
+        tables=folder / "validation_tables",
+    )
     model = {"analysis": "cms_ttbar", "model": settings["fit"]["model"]}
     run(workspace.STAGE, model, paths, output=paths["workspace"])
     of_fit = {"minimiser": settings["fit"]["minimiser"]}
@@ -136,6 +147,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
             f"--missing={folder / 'missing.json'}",
             f"--summary={folder / 'summary.json'}",
             f"--figures={folder / 'figures'}",
+            f"--tables={folder / 'tables'}",
         ],
         capture_output=True,
         text=True,
@@ -218,16 +230,39 @@ def test_html_is_well_formed(made: Page) -> None:
     assert made.read.open == []
     identifiers = [attrs["id"] for _, attrs in made.read.tags if "id" in attrs]
     assert len(set(identifiers)) == len(identifiers)
-    targets = [attrs["href"] for tag, attrs in made.read.tags if tag == "a"]
-    assert targets
-    beside = [target for target in targets if target and not target.startswith("#")]
-    assert beside == ["dask/wjets__nominal/0000.html"]
-    inside = {target.removeprefix("#") for target in targets if target} - set(beside)
-    assert inside <= set(identifiers)
+
+
+def test_every_link_leads_somewhere_and_every_file_is_one(made: Page) -> None:
+    for name in ("report.html", "validation.html"):
+        reader = Reader()
+        reader.feed((made.folder / name).read_text())
+        identifiers = {attrs["id"] for _, attrs in reader.tags if "id" in attrs}
+        targets = [attrs["href"] or "" for tag, attrs in reader.tags if tag == "a"]
+        within = {target.removeprefix("#") for target in targets if target.startswith("#")}
+        assert within <= identifiers
+        files = {unquote(target) for target in targets if not target.startswith("#")}
+        # Of nothing but the folder of the page, so that both can be moved.
+        assert not [path for path in files if path.startswith(("/", "..")) or ":" in path]
+        assert [path for path in files if not (made.folder / path).exists()] == []
+        tables = {attrs["data-name"] for tag, attrs in reader.tags if tag == "table"}
+        of_tables = "tables" if name == "report.html" else "validation_tables"
+        expected = {f"{of_tables}/{table}.{kind}" for table in tables for kind in ("csv", "tex")}
+        assert expected <= files
+        assert {f"{of_tables}/{path.name}" for path in (made.folder / of_tables).iterdir()} == (
+            expected
+        )
+        if name == "report.html":
+            figures = {f"figures/{path.name}" for path in (made.folder / "figures").iterdir()}
+            named = {"dask/wjets__nominal/0000.html", "validation.html", "fit.json", "scan.json"}
+            assert figures | named <= files
+            assert len(tables) > 12
+        # A file that is named without a link is not there.
+        for path in re.findall(r"(?<!>)<code>([^<]*)</code>", (made.folder / name).read_text()):
+            assert not (made.folder / path).exists(), path
 
 
 def test_events_that_nobody_counted_are_told(made: Page) -> None:
-    assert "not checked: 1<" in made.html
+    assert "not checked: 1 " in " ".join(made.read.text.split())
     assert "<em>Not checked</em>: of so many files" in made.html
 
 
@@ -236,16 +271,20 @@ def test_nothing_comes_from_outside(made: Page) -> None:
         value
         for tag, attrs in made.read.tags
         for name, value in attrs.items()
-        if name in ("src", "srcset", "data", "action") or (tag == "link" and name == "href")
+        if name in ("src", "srcset", "action") or (tag == "link" and name == "href")
     ]
     assert len(sources) > 8
     assert all(value is not None and value.startswith("data:") for value in sources)
-    assert "script" not in {tag for tag, _ in made.read.tags}
-    assert not re.search(r"@import|url\((?!%23)", made.html)
+    scripts = [attrs for tag, attrs in made.read.tags if tag == "script"]
+    # The page's own, and numbers for it, which nothing runs.
+    assert [attrs for attrs in scripts if attrs.get("type") != "application/json"] == [{}]
+    assert len(made.html.encode()) < 3e6
+    outside_of_images = re.sub('"data:[^"]*"', "", made.html)
+    assert not re.search(r"@import|url\(", outside_of_images)
 
 
 def test_no_template_is_left(made: Page) -> None:
-    # The only braces are those of the hostile name and of the style sheet.
+    # The only braces are those of the hostile name, of the style sheet and of the script.
     text = made.read.text.replace(HOSTILE, "")
     assert not re.search(r"\{[{%#]|[}%#]\}", text)
 
@@ -311,12 +350,69 @@ def test_parameters_have_titles(made: Page) -> None:
     assert any(name != title for name, title in titles.items())
 
 
-def test_yields_are_those_of_the_fit(made: Page) -> None:
-    text = made.read.text.replace("\u2009", "")
-    for moment in ("prefit", "postfit"):
-        for channel in made.fit["yields"][moment].values():
-            total, uncertainty = channel["all"]["total"], channel["all"]["total_uncertainty"]
-            assert f"{total:.0f} \u00b1 {uncertainty:.0f}" in text
+def test_tables_have_the_numbers_of_the_records(made: Page) -> None:
+    def table(name: str, *labels: str) -> list[list[float | str]]:
+        with (made.folder / "tables" / f"{name}.csv").open(newline="") as file:
+            return [
+                [float(row[key]) if row[key] else "" for key in row if key not in labels]
+                for row in csv.DictReader(file)
+            ]
+
+    fit = made.fit
+    expected = {}
+    for title, channel in fit["channels"].items():
+        before, after = (fit["yields"][moment][title] for moment in ("prefit", "postfit"))
+        pairs = {
+            name: (events, after["samples"][name]) for name, events in before["samples"].items()
+        }
+        for name, pair in (pairs | {"all processes": (before["all"], after["all"])}).items():
+            expected[title, name] = [x[key] for x in pair for key in ("total", "total_uncertainty")]
+        observed = pytest.approx(sum(channel["observed"]), rel=1e-12)
+        expected[title, "Pseudodata"] = [observed, "", observed, ""]
+    with (made.folder / "tables/yields.csv").open(newline="") as file:
+        names = [(row["group"], row["Process"]) for row in csv.DictReader(file)]
+    assert len(names) == len(expected)
+    assert dict(zip(names, table("yields", "group", "Process"), strict=True)) == expected
+    # Of the breakdown, groups and data in falling order, then curvature and totals.
+    breakdown = fit["breakdown"]
+    total, parts = breakdown["total"], [*breakdown["groups"].values(), breakdown["data"]]
+    uncertainties = table("uncertainties", "Source")
+    assert [size for size, _ in uncertainties[: len(parts)]] == pytest.approx(
+        sorted(parts, reverse=True)
+    )
+    assert uncertainties[len(parts) + 1] == [total, 100.0]
+    for size, share in uncertainties[: len(parts)]:
+        assert share == pytest.approx(100 * (float(size) / total) ** 2)
+    noise = [[entry["observed"], entry["expected"]] for entry in fit["template_noise"]["sources"]]
+    assert table("template_statistics", "Templates of") == noise[:10]
+    closure = read_json(made.folder / "closure.json")["datasets"]
+    rows = table("events", "Dataset", "Account", "Files")
+    keys = ("events_expected", "events_processed", "n_generated", "xsec_pb", "weight")
+    assert sorted(rows[:-1], key=str) == sorted(
+        ([float(entry[key]) for key in keys] for entry in closure.values()), key=str
+    )
+    # What the page shows is what stands in it for machines, rounded.
+    for value, text in re.findall(r'<data value="([^"]*)">([^<]*)</data>', made.html):
+        digits = text.replace("\u2009", "").replace("\u2212", "-")
+        shown = Decimal(digits)
+        step = Decimal(1).scaleb(int(shown.as_tuple().exponent))
+        assert (
+            abs(shown - Decimal(value)) <= step * Decimal("0.5001")
+            or len(digits.strip("-0.").replace(".", "")) >= 3
+        ), (value, text)
+
+
+def test_figures_have_the_numbers_of_the_records(made: Page) -> None:
+    record = RankingRecord.model_validate(read_json(made.folder / "ranking.json"))
+    ranking = [row.model_dump() for row in record.rows]
+    drawn = read_json(made.folder / "figures/ranking.json")
+    assert drawn
+    assert all({key: row[key] for key in row if key != "title"} in ranking for row in drawn)
+    pulls = read_json(made.folder / "figures/pulls.json")
+    by_parameter = {row.parameter: row.pull for row in record.rows}
+    assert {name: (p["pull"], p["uncertainty"]) for name, p in pulls.items()} == {
+        name: by_parameter[name] for name in pulls
+    }
 
 
 def test_partial_banner(made: Page) -> None:
@@ -372,6 +468,7 @@ def test_fit_of_another_workspace_is_refused(made: Page, monkeypatch: pytest.Mon
             *(f"--{name}={made.folder / name}.json" for name in BESIDE),
             f"--output={made.folder / 'none.html'}",
             f"--figures={made.folder / 'none'}",
+            f"--tables={made.folder / 'none'}",
             f"--missing={made.folder / 'none.json'}",
             f"--summary={made.folder / 'none.json'}",
         ],
@@ -385,14 +482,10 @@ def test_training_is_shown(made: Page) -> None:
     part = made.html[made.html.index('<h2 id="training">') :]
     rows = re.findall(r'<tr><th scope="row">([^<]*jets|all)</th>(.*)</tr>', part)
     assert [name for name, _ in rows] == ["all", "4 jets", "6 or more jets"]
-    cells = re.findall(r"<td[^>]*>([^<]*)</td>", rows[0][1])
+    cells = [re.sub("<[^>]*>", "", cell) for cell in re.findall("<td.*?</td>", rows[0][1])]
     assert cells == [
-        "1\u2009500",
-        "70.0 &plusmn; 1.2",
-        "80.0 &plusmn; 1.2",
-        "50.0 &plusmn; 1.2",
-        "30.0 &plusmn; 1.2",
-        "21.2",
+        *("1\u2009500", "70.0 \u00b1 1.2", "80.0 \u00b1 1.2", "50.0 \u00b1 1.2"),
+        *("30.0 \u00b1 1.2", "21.2"),
     ]
     assert "xgboost-cpu" in made.html
     for name in ("fractions", "scores", "curves", "importance"):
@@ -418,6 +511,7 @@ def test_parts_that_a_run_lacks_have_no_section(made: Page) -> None:
             missing=made.folder / "missing.json",
             summary=made.folder / "plain.json",
             figures=made.folder / "plain",
+            tables=made.folder / "plain_tables",
             **records,
             **absent,
         ),
@@ -431,3 +525,9 @@ def test_parts_that_a_run_lacks_have_no_section(made: Page) -> None:
         assert f'"#{part}"' not in html
         assert f'id="{part}"' not in html
     assert "not a measurement" not in html
+
+
+def test_page_in_a_browser(made: Page, tmp_path: Path) -> None:
+    with browser.chromium() as program:
+        for name in ("report.html", "validation.html"):
+            browser.check_page(program, made.folder / name, tmp_path)

@@ -37,6 +37,7 @@ def options(folder: Path, *, scale: float = 1.0, **changes: Any) -> list[str]:
         f"--closure={folder / 'closure.json'}",
         f"--output={folder / 'validation.json'}",
         f"--page={folder / 'validation.html'}",
+        f"--tables={folder / 'validation_tables'}",
     ]
 
 

@@ -1,12 +1,14 @@
-"""Numbers, tables and run times of the report, and its pages."""
+"""Values and run times of the report, and its pages."""
 
+import base64
+import hashlib
+import html
+import re
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
@@ -14,73 +16,75 @@ from agc_pipeline.errors import InputError
 from agc_pipeline.report import page, runtimes
 from agc_pipeline.report.sections import inputs
 from agc_pipeline.stages.published import closure
+from conftest import ROOT
 
 ANALYSIS = analyses.load("cms_ttbar")
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
 
-def ascii_number(text: str) -> float:
-    return float(text.replace("\u2009", "").replace("\u2212", "-"))
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0, "0"),
-        (729.84, "730"),
-        (0.0919386, "0.0919"),
-        (67.1, "67.1"),
-        (-1234.5, "\u22121\u2009230"),
-    ],
-)
-def test_number(value: float, text: str) -> None:
-    assert page.number(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "uncertainty", "text"),
-    [
-        (0.95331, 0.091938, "0.9533"),
-        (695.77, 67.1, "695.8"),
-        (695.77, 0.0999951, "695.770"),
-        (12345.6, 1234.0, "12\u2009346"),
-        (-0.02, 0.5, "\u22120.020"),
-    ],
-)
-def test_rounded_like(value: float, uncertainty: float, text: str) -> None:
-    assert page.rounded_like(value, uncertainty) == text
-
-
-@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e6))
-def test_shown_numbers_are_the_numbers(value: float, uncertainty: float) -> None:
-    # Three digits of the uncertainty keep the rounding under a two-hundredth of it.
-    shown = ascii_number(page.rounded_like(value, uncertainty))
-    assert abs(shown - value) <= 0.0051 * uncertainty + 1e-12 * abs(value)
-    assert ascii_number(page.number(uncertainty)) == pytest.approx(uncertainty, rel=0.0051)
-
-
-def test_events_have_decimals_where_they_mean_something() -> None:
-    assert page.events(6.94, 1.81) == "6.9 \u00b1 1.8"
-    assert page.events(21085.2, 7616.9) == "21\u2009085 \u00b1 7\u2009617"
-
-
-def test_missing_value_of_a_template_is_an_error() -> None:
+def test_missing_value_of_a_template_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(jinja2.UndefinedError):
-        page.render("base.html.j2", {"title": "T", "subtitle": "", "partial": True})
+        page.render("base.html.j2", {"title": "T", "subtitle": "", "partial": True}, tmp_path)
 
 
-def test_values_are_escaped() -> None:
+def test_values_are_escaped(tmp_path: Path) -> None:
     hostile = '<script>alert("&")</script>'
     values = {"title": hostile, "subtitle": hostile, "partial": True, "left_out": [hostile]}
-    text = page.render("base.html.j2", values)
-    assert "<script" not in text
+    text = page.render("base.html.j2", values, tmp_path)
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert re.findall(r"script-src ([^;]*)", html.unescape(policy)) == [f"'sha256-{digest}'"]
+    assert text.count("<script") == 1
     assert text.count("&lt;script&gt;alert(&#34;&amp;&#34;)&lt;/script&gt;") == 4
     assert "PARTIAL RESULT" in text
 
 
-def test_complete_result_has_no_banner() -> None:
+def test_complete_result_has_no_banner(tmp_path: Path) -> None:
     values = {"title": "T", "subtitle": "", "partial": False, "left_out": []}
-    assert "PARTIAL" not in page.render("base.html.j2", values)
+    assert "PARTIAL" not in page.render("base.html.j2", values, tmp_path)
+
+
+def test_files_are_links_where_a_moved_page_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "results"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("fit.json", "sub/a b#1?.root", "beyond.json"):
+        (folder / name).write_text("")
+    (tmp_path / "beyond.json").write_text("")
+    (tmp_path / "javascript:alert(1)").write_text("")
+    monkeypatch.chdir(tmp_path)
+    shown = {
+        name: re.findall('href="([^"]*)"', page.link(name, folder))
+        for name in (
+            *("fit.json", "results/fit.json", str(folder / "fit.json"), "sub/a b#1?.root"),
+            *("none.json", "../beyond.json", str(tmp_path / "beyond.json"), "/etc/passwd"),
+            *("root://host//f.root", "javascript:alert(1)", "https://host/f?a=1&b=<"),
+        )
+    }
+    assert shown == {
+        "fit.json": ["fit.json"],
+        "results/fit.json": ["fit.json"],
+        str(folder / "fit.json"): ["fit.json"],
+        "sub/a b#1?.root": ["sub/a%20b%231%3F.root"],
+        "none.json": [],
+        "../beyond.json": [],
+        str(tmp_path / "beyond.json"): [],
+        "/etc/passwd": [],
+        "root://host//f.root": [],
+        "javascript:alert(1)": [],
+        "https://host/f?a=1&b=<": ["https://host/f?a=1&amp;b=&lt;"],
+    }
+
+
+def test_the_guide_is_found_from_results_in_the_sources(tmp_path: Path) -> None:
+    inside = ROOT / "results" / "some run"
+    if (ROOT / "docs/change.md").exists():
+        assert page.guide(inside) == "../../docs/change.md"
+    # Nobody else has the path of these sources.
+    assert str(ROOT) not in page.guide(tmp_path)
+    assert not page.guide(tmp_path).startswith((".", "/"))
 
 
 def record(**changes: Any) -> Closure:

@@ -21,7 +21,7 @@ from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.report.style import Gallery
 from agc_pipeline.report.summary import Summary, headlines
 from agc_pipeline.report.texts import DataText, data_text
-from agc_pipeline.report.yields import yield_rows
+from agc_pipeline.report.yields import row_decimals, yield_rows
 from agc_pipeline.secrets import without_secrets
 
 
@@ -42,6 +42,7 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         analysis = analyses.load(settings.analysis)
     names, told = titles(run.fit), facts(run)
     gallery = Gallery(folder, run.partial)
+    yields = yield_rows(analysis, run.fit)
     data = data_text(run.fit.data, settings.report.texts, external=settings.analysis is None)
     inputs_shown = _input_values(settings, run, analysis)
     poi = run.fit.poi
@@ -64,7 +65,8 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         "titled": partial(titled, names=names),
         "checks": run.checks,
         "lost_in_xml": run.lost_in_xml,
-        "yields": yield_rows(analysis, run.fit),
+        "yields": yields,
+        "yield_decimals": row_decimals(yields),
         "windows": {
             title: channel.window for title, channel in run.fit.channels.items() if channel.window
         },

@@ -1,7 +1,7 @@
 """Style of the figures, and the files that they are saved as."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -17,7 +17,8 @@ from matplotlib.text import Text
 
 from agc_pipeline.attempts import Missing, attempt
 from agc_pipeline.files import atomic_path, write_json, write_text
-from agc_pipeline.report import svg
+from agc_pipeline.report import spots, svg
+from agc_pipeline.report.spots import PIXELS, PointedFigure, Spot
 
 # M. A. Petroff, "Accessible color sequences for data visualization", arXiv:2107.02270.
 COLOURS = ("#9c9ca1", "#964a8b", "#e42536", "#f89c20", "#5790fc", "#7a21dd", "#92dadd", "#a96b59")
@@ -56,6 +57,8 @@ class Picture:
         source: data URI of the SVG; empty if it could not be drawn.
         width: natural width in CSS pixels.
         height: natural height in CSS pixels.
+        spots: parts of it that tell their values.
+        chart: numbers to draw it anew with; None if it cannot be.
     """
 
     name: str
@@ -64,9 +67,11 @@ class Picture:
     source: str
     width: int
     height: int
+    spots: tuple[Spot, ...] = ()
+    chart: Mapping[str, Any] | None = None
 
 
-class StyledFigure(Figure):
+class StyledFigure(PointedFigure):
     """A figure that keeps the style of the report wherever it is drawn or saved.
 
     Attributes:
@@ -126,6 +131,7 @@ class Gallery:
         caption: str,
         alternative: str,
         numbers: Any,
+        chart: Mapping[str, Any] | None = None,
     ) -> Picture:
         """Save a figure as PDF and SVG and its numbers as JSON, and make it part of the page.
 
@@ -137,9 +143,12 @@ class Gallery:
             caption: below the figure.
             alternative: what it shows, for those who cannot see it.
             numbers: what is drawn; arrays become lists, and what is not finite null.
+            chart: numbers for readers who draw it anew in the page.
         """
         write_json(self.folder / f"{name}.json", plain(numbers))
-        empty = Picture(name, caption, alternative, source="", width=0, height=0)
+        empty = Picture(
+            *(name, caption, alternative), source="", width=0, height=0, chart=plain(chart)
+        )
         with attempt(f"figure {name}", self.missing):
             return self._saved(empty, draw())
         return empty
@@ -162,8 +171,9 @@ class Gallery:
         return replace(
             picture,
             source=svg.data_uri(text),
-            width=round(96 * width),
-            height=round(96 * height),
+            width=round(PIXELS * width),
+            height=round(PIXELS * height),
+            spots=spots.of(figure) if isinstance(figure, PointedFigure) else (),
         )
 
 

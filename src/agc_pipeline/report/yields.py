@@ -1,5 +1,6 @@
 """Expected and observed events of each region, before and after the fit."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agc_pipeline.declaration import Analysis
+from agc_pipeline.formatting import decimals
 from agc_pipeline.inference.fit_records import Channel, FitRecord
 from agc_pipeline.inference.yields import Yield, Yields
 
@@ -167,3 +169,14 @@ def yield_rows(analysis: Analysis, fit: FitRecord) -> dict[str, list[YieldRow]]:
 
 def _pair(events: Yield) -> tuple[float, float]:
     return events.total, events.total_uncertainty
+
+
+def row_decimals(tables: Mapping[str, Sequence[YieldRow]]) -> int:
+    """Decimals of all events in the table of the yields."""
+    return decimals(
+        pair[1]
+        for rows in tables.values()
+        for row in rows
+        for pair in (row.prefit, row.postfit)
+        if pair is not None
+    )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from pydantic import PositiveFloat
 
 from agc_pipeline.code import data
-from agc_pipeline.files import read_record, write_json, write_text
+from agc_pipeline.files import read_record, write_json
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import Options, Stage, never, reads, writes
+from agc_pipeline.stages.description import Options, Stage, never, reads, writes, writes_folder
 
 if TYPE_CHECKING:
     from agc_pipeline.matrix.plan import MatrixPlan
@@ -44,6 +44,7 @@ class PageOptions(Options):
     )
     page: Path = writes("index.html", "HTML page to write")
     record: Path = writes("matrix.json", "JSON file to write")
+    tables: Path = writes_folder("tables", "folder for the tables of the page")
     junit: Path = writes("junit.xml", "JUnit XML file to write")
 
 
@@ -66,7 +67,7 @@ def run(settings: PageStage, options: PageOptions) -> None:
     from agc_pipeline.matrix.environments import locked
     from agc_pipeline.matrix.records import CellRecord, CellVerdict
     from agc_pipeline.matrix.verdicts import verdict_on
-    from agc_pipeline.report.page import render
+    from agc_pipeline.report.page import write
 
     verdicts = []
     for path in options.cells:
@@ -79,11 +80,12 @@ def run(settings: PageStage, options: PageOptions) -> None:
         past = history.add(history.read(path), verdicts)
         history.write(path, past)
     values = page.values(verdicts, past, settings.slower, settings.fail_on, options.page.parent)
-    write_text(options.page, render("matrix.html.j2", values))
     junit.write(options.junit, verdicts, settings.fail_on)
     separations = [item.model_dump(mode="json") for item in values["separations"]]
     cells = [item.model_dump(mode="json") for item in verdicts]
     write_json(options.record, {"cells": cells, "separations": separations})
+    # Last, as it links to what stands beside it.
+    write(options.page, "matrix.html.j2", values, options.tables)
     log.info("%s", options.page)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc_pipeline import stages
 from agc_pipeline.code import data
-from agc_pipeline.files import read_json, write_json, write_text
+from agc_pipeline.files import read_json, write_json
 from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.stages.description import (
     Options,
@@ -24,6 +24,32 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+
+# Files of a run beside its report, as far as a run has them.
+BESIDE = {
+    "figures": "the figures as PDF and SVG, and their numbers as JSON",
+    "tables": "the tables as CSV and LaTeX",
+    "histograms.root": "histograms of all regions, processes and variations",
+    "closure.json": "events of every file, cutflow and weight of each dataset",
+    "validation.json": "each histogram against the published one, bin by bin",
+    "validation.html": "the same for people",
+    "workspace.json": "the model for pyhf and cabinetry",
+    "model.json": "what was left out of the model",
+    "checks.json": "what the checks of the model found",
+    "fit.json": "parameters, correlations and yields",
+    "ranking.json": "impacts on the parameter of interest",
+    "scan.json": "profile likelihood and MINOS uncertainties",
+    "toys.json": "pseudo-experiments",
+    "limit.json": "limit and significance",
+    "propagated.json": "the fit in other distributions",
+    "training.json": "what the models can do",
+    "performance.json": "events, bytes and times of the histograms",
+    "histfactory": "the model as HistFactory XML",
+    "hepdata.tar.gz": "tables for HEPData",
+    "fileset.json": "the inputs as coffea reads them",
+    "benchmarks": "times and memory of every job",
+    "logs": "logs of every job",
+}
 
 # Seconds that the machine and the services are asked for.
 _PROBES_TIMEOUT = 2.5
@@ -70,6 +96,7 @@ class ReportOptions(Options):
     missing: Path = writes("missing.json", "JSON list of what failed and is left out")
     summary: Path = writes("summary.json", "JSON record of the result in short")
     figures: Path = writes_folder("figures", "folder for the figures")
+    tables: Path = writes_folder("tables", "folder for the tables")
 
 
 def configure(plan: "Plan") -> ReportStage:
@@ -85,7 +112,7 @@ def configure(plan: "Plan") -> ReportStage:
 
 
 def run(settings: ReportStage, options: ReportOptions) -> None:
-    """Write one self-contained HTML file; its figures as PDF and SVG, their numbers as JSON."""
+    """Write one self-contained HTML file, and its figures and tables as files."""
     from agc_pipeline.attempts import Missing
     from agc_pipeline.columnar import closure, performance
     from agc_pipeline.doctor.examine import examine
@@ -144,7 +171,13 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
     values = content.values(settings, run, options.figures)
     write_json(options.missing, [entry.model_dump() for entry in values["missing"]])
     write_json(options.summary, content.summary(values, run).model_dump(mode="json"))
-    write_text(options.output, page.render("report.html.j2", values))
+    place = options.output.parent
+    values |= {
+        "of_figures": os.path.relpath(options.figures, place),
+        "guide": page.guide(place),
+        "beside": {name: what for name, what in BESIDE.items() if (place / name).exists()},
+    }
+    page.write(options.output, "report.html.j2", values, options.tables)
     log.info("%s", options.output)
 
 

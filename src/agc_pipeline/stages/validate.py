@@ -2,15 +2,15 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agc_pipeline import analyses
 from agc_pipeline.code import data
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.files import write_json, write_text
+from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import Options, Stage, always, reads, writes
+from agc_pipeline.stages.description import Options, Stage, always, reads, writes, writes_folder
 from agc_pipeline.validation.settings import ValidationSettings
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class ValidateOptions(Options):
     closure: Path = reads("closure.json", "closure record")
     output: Path = writes("validation.json", "JSON file to write")
     page: Path = writes("validation.html", "HTML page to write")
+    tables: Path = writes_folder("validation_tables", "folder for the tables of the page")
 
 
 def configure(plan: "Plan") -> ValidateStage:
@@ -63,6 +64,7 @@ def run(settings: ValidateStage, options: ValidateOptions) -> None:
     """
     from agc_pipeline.columnar import closure as closures
     from agc_pipeline.histograms import read_root
+    from agc_pipeline.report import page
     from agc_pipeline.validation import run
     from agc_pipeline.validation.compare import Agreement
 
@@ -82,7 +84,9 @@ def run(settings: ValidateStage, options: ValidateOptions) -> None:
         pseudodata=settings.pseudodata,
     )
     write_json(options.output, result.model_dump(mode="json"))
-    write_text(options.page, _page(analysis, result, closure))
+    page.write(
+        options.page, "validation.html.j2", _values(analysis, result, closure), options.tables
+    )
     log.info("%s", result.summary)
     if result.verdict == "disagrees" and settings.validation.fail_on_disagreement:
         names = [
@@ -97,23 +101,19 @@ def run(settings: ValidateStage, options: ValidateOptions) -> None:
         )
 
 
-def _page(analysis: "Analysis", result: "ValidationResult", closure: "Closure") -> str:
-    from agc_pipeline.report import page
+def _values(analysis: "Analysis", result: "ValidationResult", closure: "Closure") -> dict[str, Any]:
     from agc_pipeline.validation import published
 
-    return page.render(
-        "validation.html.j2",
-        {
-            "title": "Comparison with the published histograms",
-            "subtitle": result.summary,
-            "partial": result.partial,
-            "left_out": closure.left_out,
-            "validation": result,
-            "regions": analysis.regions,
-            "titles": {process.name: process.title for process in analysis.processes},
-            "source": published.read(analysis, result.mode.n_files).source,
-        },
-    )
+    return {
+        "title": "Comparison with the published histograms",
+        "subtitle": result.summary,
+        "partial": result.partial,
+        "left_out": closure.left_out,
+        "validation": result,
+        "regions": analysis.regions,
+        "titles": {process.name: process.title for process in analysis.processes},
+        "source": published.read(analysis, result.mode.n_files).source,
+    }
 
 
 STAGE = Stage(

@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from agc_pipeline.declaration import Analysis
+from agc_pipeline.formatting import number, rounded_like
 from agc_pipeline.inference.fit_records import unit
+from agc_pipeline.report import spots
 from agc_pipeline.report.style import COLOURS, SOFT, canvas
 from agc_pipeline.report.yields import (
     ChannelRecord,
@@ -101,6 +103,49 @@ def draw_stack(
     _band(axes, entry, np.ones_like(base))
     shade_blinded(axes, entry)
     _data(axes, entry, np.ones_like(base), data_label, markersize)
+    spots.columns(axes, entry.edges, _bin_texts(entry, data_label))
+
+
+def bin_name(entry: Expectation, place: int) -> str:
+    """Range of a bin."""
+    name = unit(entry.label) or ""
+    return f"{entry.edges[place]:g} to {entry.edges[place + 1]:g} {name}".strip()
+
+
+def _bin_texts(entry: Expectation, data_label: str) -> list[str]:
+    """What each bin has, in lines."""
+    texts = []
+    for place, (total, width, data) in enumerate(
+        zip(entry.total, entry.uncertainty, entry.data, strict=True)
+    ):
+        expected = (
+            f"{rounded_like(total, width, 2)} \u00b1 {number(width, 2)}" if width else number(total)
+        )
+        parts = [f"{title}: {number(n[place])}" for title, n in reversed(entry.samples.items())]
+        observed = "blinded" if np.isnan(data) else number(data, 6)
+        lines = (
+            bin_name(entry, place),
+            f"{data_label}: {observed}",
+            f"expected: {expected}",
+            *parts,
+        )
+        texts.append("\n".join(lines))
+    return texts
+
+
+def _ratio_texts(*entries: Expectation) -> list[str]:
+    """Ratio of the data to the expectation in each bin, at each moment."""
+    texts = []
+    for place in range(len(entries[0].total)):
+        lines = [bin_name(entries[0], place)]
+        for entry in entries:
+            ratio, band = (
+                over(values, entry.total)[place] for values in (entry.data, entry.uncertainty)
+            )
+            if np.isfinite(ratio):
+                lines.append(f"{entry.moment}: {ratio:.3f}, uncertainty of 1: {band:.3f}")
+        texts.append("\n".join(lines))
+    return texts
 
 
 def _band(axes: Axes, entry: Expectation, scale: Floats) -> None:
@@ -173,6 +218,7 @@ def _ratio(axes: Axes, entry: Expectation) -> None:
     reach = min(max(1.15 * reach, 0.01), 1)
     axes.set_ylim(1 - reach, 1 + reach)
     axes.set_ylabel("Data / exp.")
+    spots.columns(axes, entry.edges, _ratio_texts(entry))
 
 
 def ratios(analysis: Analysis, record: ChannelRecord) -> Figure:
@@ -217,6 +263,7 @@ def draw_ratio(
     )
     reach = min(max(1.15 * float(np.nanmax(np.abs(ratios - 1), initial=0)), 0.02), 1)
     axes.set_ylim(1 - reach, 1 + reach)
+    spots.columns(axes, before.edges, _ratio_texts(before, after))
 
 
 def _overlay(

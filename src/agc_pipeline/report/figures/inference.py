@@ -10,6 +10,7 @@ from scipy.stats import norm
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
 from agc_pipeline.inference.ranking import Rank
+from agc_pipeline.report import spots
 from agc_pipeline.report.parameter_titles import Titles, title_of
 from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
 from agc_pipeline.report.yields import Floats
@@ -50,6 +51,7 @@ def ranking(record: RankingRecord, number: int = 20, titles: Titles | None = Non
         reach = 1.08 * max(sizes, default=0.0) or 1.0
         impacts.set_xlim(-reach, reach)
         impacts.set_ylim(-0.7, len(rows) - 0.3)
+        spots.rows(impacts, heights, [_impact_text(row, titles) for row in rows])
         impacts.set_yticks(heights, [title_of(row.parameter, titles) for row in rows])
         impacts.tick_params(axis="y", which="both", left=False, right=False)
         impacts.set_xlabel(f"change of {record.poi}")
@@ -63,6 +65,18 @@ def ranking(record: RankingRecord, number: int = 20, titles: Titles | None = Non
 
 
 _IMPACTS = ("prefit_up", "prefit_down", "postfit_up", "postfit_down")
+
+
+def _impact_text(row: Rank, titles: Titles | None) -> str:
+    """Impacts and pull of a parameter, in lines."""
+    lines = [title_of(row.parameter, titles)]
+    for moment in ("prefit", "postfit"):
+        sides = [getattr(row, f"{moment}_{side}") for side in ("up", "down")]
+        told = ["unknown" if side is None else f"{side:+.3g}" for side in sides]
+        lines.append(f"{moment.replace('fit', '-fit')} impact: {told[0]} up, {told[1]} down")
+    if row.pull is not None:
+        lines.append(f"best fit: {row.pull[0]:+.3f} \u00b1 {row.pull[1]:.3f}")
+    return "\n".join(lines)
 
 
 def _pulls(axes: Axes, rows: Sequence[Rank], heights: np.ndarray) -> None:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from agc_pipeline.inference.derived_records import RankingRecord
 from agc_pipeline.inference.fit_records import FitRecord
+from agc_pipeline.report import spots
 from agc_pipeline.report.parameter_titles import Titles, title_of
 from agc_pipeline.report.style import INK, canvas
 from agc_pipeline.report.yields import Floats
@@ -63,6 +64,11 @@ def pulls(fit: FitRecord, record: RankingRecord) -> Figure:
                 size=8.5,
                 annotation_clip=False,
             )
+        spots.rows(
+            axes,
+            rows,
+            [f"{name}: {value:+.3f} \u00b1 {width:.3f}" for name, (value, width) in values.items()],
+        )
         axes.set_yticks(rows, names)
         axes.tick_params(axis="y", which="both", left=False, right=False)
         axes.set_ylim(-0.7, len(names) - 0.3)
@@ -138,6 +144,13 @@ def correlation(
                     size=8,
                     color="white" if abs(value) > 0.6 else INK,
                 )
+        spots.cells(
+            axes,
+            [
+                [f"{name}, {other}: {value:.3f}" for other, value in zip(shown, row, strict=True)]
+                for name, row in zip(shown, values, strict=True)
+            ],
+        )
         bar = figure.colorbar(image, ax=axes, fraction=0.045, pad=0.02)
         bar.set_label("correlation")
     return figure

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agc_pipeline.declaration import Region
+from agc_pipeline.report import spots
 from agc_pipeline.report.style import COLOURS, INK, canvas
 from agc_pipeline.report.yields import Floats
 
@@ -70,6 +72,16 @@ def _distributions(axes: Axes, region: Region, run: Acceptance, published: Accep
         color=INK,
         markersize=3,
         label="this run",
+    )
+    spots.columns(
+        axes,
+        edges,
+        [
+            f"{low:g} to {high:g}\n"
+            f"this run: {run.fraction[place]:.3g} \u00b1 {run.uncertainty[place]:.2g}\n"
+            f"published: {values[place]:.3g} \u00b1 {errors[place]:.2g}"
+            for place, (low, high) in enumerate(pairwise(edges))
+        ],
     )
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, 1.3 * max(np.max(values + errors), np.max(run.fraction + run.uncertainty)))

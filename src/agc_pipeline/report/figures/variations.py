@@ -1,6 +1,7 @@
 """Figures of the templates: effects of the systematics on the expected events."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import hist
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
 from agc_pipeline.errors import InputError
+from agc_pipeline.report import spots
 from agc_pipeline.report.style import COLOURS, INK, canvas
 from agc_pipeline.report.yields import Floats
 
@@ -79,6 +81,18 @@ def templates(analysis: Analysis, region: Region, histograms: Histograms) -> Fig
 def _panel(axes: Axes, region: Region, name: str, changes: list[Floats]) -> None:
     for change, colour in zip(changes, (_UP, _DOWN), strict=False):
         axes.stairs(100 * change, region.edges, baseline=None, color=colour, linewidth=1.3)
+    spots.columns(
+        axes,
+        region.edges,
+        [
+            f"{name}, {low:g} to {high:g}: "
+            + ", ".join(
+                f"{shift} {100 * change[place]:+.2f} %"
+                for shift, change in zip(("up", "down"), changes, strict=False)
+            )
+            for place, (low, high) in enumerate(pairwise(region.edges))
+        ],
+    )
     axes.axhline(0, color=INK, linewidth=0.7)
     axes.set_title(name, size=8.5, loc="left")
 

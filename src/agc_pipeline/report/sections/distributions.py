@@ -1,14 +1,18 @@
 """Sections of the distributions: fitted, propagated, and their systematics."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import hist
+import numpy as np
+from hist.intervals import poisson_interval
 
 from agc_pipeline.declaration import Analysis, Region
+from agc_pipeline.inference.fit_records import unit
 from agc_pipeline.report import figures
 from agc_pipeline.report.figures.distributions import over
 from agc_pipeline.report.figures.variations import effects
-from agc_pipeline.report.style import Gallery, Picture
+from agc_pipeline.report.style import COLOURS, Gallery, Picture
 from agc_pipeline.report.yields import ChannelRecord, Expectation, Moment, expectation, expectations
 
 
@@ -106,7 +110,33 @@ def distribution(
             "uncertainty": shown.uncertainty,
             "data": shown.data,
         },
+        chart=_chart(analysis, shown, data_label),
     )
+
+
+def _chart(analysis: Analysis, shown: Expectation, data_label: str) -> dict[str, Any]:
+    """Numbers with which the script of the page draws a distribution anew."""
+    titles = [process.title for process in analysis.processes]
+    intervals = poisson_interval(np.nan_to_num(shown.data), np.nan_to_num(shown.data))
+    name = unit(shown.label)
+    return {
+        "label": shown.observable if name is None else f"{shown.observable} [{name}]",
+        "data_label": data_label,
+        "edges": shown.edges,
+        "processes": [
+            {
+                "title": title,
+                "events": events,
+                "colour": COLOURS[titles.index(title) % len(COLOURS)],
+            }
+            for title, events in shown.samples.items()
+        ],
+        "uncertainty": shown.uncertainty,
+        "data": [
+            None if np.isnan(events) else {"events": events, "low": low, "high": high}
+            for events, low, high in zip(shown.data, *intervals, strict=True)
+        ],
+    }
 
 
 def overview(gallery: Gallery, analysis: Analysis, record: ChannelRecord) -> Picture:

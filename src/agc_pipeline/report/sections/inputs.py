@@ -6,8 +6,8 @@ from typing import Any
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.errors import InputError
+from agc_pipeline.formatting import count
 from agc_pipeline.inference.fit_records import blinded_words
-from agc_pipeline.report import page
 
 _KINDS = {
     "simulated": "Simulated input",
@@ -35,7 +35,7 @@ def summary(configuration: Mapping[str, Any], datasets: Mapping[str, DatasetAcco
     """The kind of input and the number of its events, in one line."""
     kind = configuration.get("input", {}).get("kind", "unknown")
     events = sum(entry.events_processed for entry in datasets.values())
-    return f"{_KINDS.get(kind, kind)}: {page.count(events)} events of {len(datasets)} datasets"
+    return f"{_KINDS.get(kind, kind)}: {count(events)} events of {len(datasets)} datasets"
 
 
 def blinded(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from agc_pipeline.declaration import Analysis, Region
+from agc_pipeline.formatting import decimals
 from agc_pipeline.learning.models import PARITIES
 from agc_pipeline.learning.training_record import TrainingRecord
 from agc_pipeline.report import figures
@@ -135,7 +136,7 @@ def rivals(
 def training(
     gallery: Gallery, analysis: Analysis, record: TrainingRecord, texts: Texts
 ) -> dict[str, Any]:
-    """Title, introduction, names of the rows and pictures of a training.
+    """Title, introduction, names of the rows, decimals in percent and pictures of a training.
 
     Args:
         gallery: where the files go.
@@ -148,6 +149,11 @@ def training(
         "text": _TRAINING if texts.training is None else texts.training,
         "record": record,
         "names": [size_name(row, record.rows, record.wording.size) for row in record.rows],
+        "decimals": decimals(
+            100 * fraction.uncertainty
+            for row in record.rows
+            for fraction in (row.whole, row.part, row.baseline, row.gain)
+        ),
         "pictures": [
             _fractions(gallery, record),
             _scores(gallery, record),
