@@ -324,12 +324,9 @@ def _refusal(analysis: Analysis, part: Part) -> Any:
 
 def _selection_problems(analysis: Analysis, name: str | None) -> Iterator[str]:
     """What is wrong with the selection of the configuration."""
-    if name is not None and name not in analysis.selections:
-        names = ", ".join(analysis.selections)
-        yield (
-            f"`selection` names the unknown selection {name!r}; the analysis {analysis.name} has "
-            f"{names or 'no selections to choose from'}"
-        )
+    names = () if name is None else (name,)
+    if problem := unknown("selection", names, analysis.selections, "selection"):
+        yield problem
 
 
 def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]:

@@ -1,6 +1,5 @@
 """Datasets: which files make up each of them, and how they are split over jobs."""
 
-import difflib
 import math
 import os
 import re
@@ -16,7 +15,7 @@ from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.readers import addresses
 from agc_pipeline.readers.file_header import normalised_uuid, uuid_of
 from agc_pipeline.secrets import without_secrets
-from agc_pipeline.settings import EventCount, Settings
+from agc_pipeline.settings import EventCount, Settings, unknown
 
 TREE = "Events"
 
@@ -143,13 +142,9 @@ def declared(name: str, analysis: Analysis, *, place: str) -> Dataset:
         ConfigurationError: if the analysis has no such dataset.
     """
     names = [dataset.name for dataset in analysis.datasets]
-    if name not in names:
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if problem := unknown("dataset", [name], names):
         raise ConfigurationError(
-            f"unknown dataset {name!r}",
-            place=place,
-            remedy=(f"did you mean {close[0]}? " if close else "")
-            + f"The datasets are {', '.join(names)}",
+            problem, place=place, remedy="correct the name, or declare the dataset in the analysis"
         )
     return analysis.dataset(name)
 

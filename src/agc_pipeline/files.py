@@ -103,8 +103,16 @@ def _place(record: dict[str, Any]) -> dict[str, Any]:
     return inside if isinstance(inside, dict) else record
 
 
-def read_json(path: Path) -> Any:
+# What to do where a file is missing, of those that rules write.
+_RERUN = "check the path, or run the rule that writes it"
+
+
+def read_json(path: Path, *, remedy: str = _RERUN) -> Any:
     """Read a JSON file; a record without its digest.
+
+    Args:
+        path: the file.
+        remedy: what to do where it is missing.
 
     Raises:
         InputError: if the file is missing or not JSON, cannot be read in one way only, or is not
@@ -116,7 +124,7 @@ def read_json(path: Path) -> Any:
         raise InputError(
             "file not found",
             place=str(path),
-            remedy="check the path, or run the rule that writes it",
+            remedy=remedy,
         ) from None
     except OSError as error:
         raise InputError(

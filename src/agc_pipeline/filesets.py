@@ -11,7 +11,7 @@ from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, no
 from agc_pipeline.declaration import NOMINAL, Analysis, Dataset, Physics
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.files import read_json, read_record
-from agc_pipeline.settings import EventCount, Settings, explain
+from agc_pipeline.settings import EventCount, Settings, explain, unknown
 
 
 class FilesetFile(Settings):
@@ -88,7 +88,7 @@ def read(path: Path, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles
     """
     adapter = TypeAdapter(dict[str, FilesetEntry])
     try:
-        content = read_json(path)
+        content = read_json(path, remedy="correct `input.path`")
         entries = adapter.validate_python(content)
     except ValidationError as error:
         raise explain(error, FilesetEntry, place=str(path), values=content) from error
@@ -173,6 +173,7 @@ def _declared(name: str, metadata: FilesetMetadata, analysis: Analysis, *, place
                 remedy="correct `metadata.process` and `metadata.variation`, or remove them",
             )
         return dataset
+    names = [dataset.name for dataset in analysis.datasets]
     same = [
         dataset
         for dataset in analysis.datasets
@@ -181,10 +182,9 @@ def _declared(name: str, metadata: FilesetMetadata, analysis: Analysis, *, place
     if len(same) != 1:
         several = " could be " + " or ".join(dataset.name for dataset in same)
         raise ConfigurationError(
-            f"{name}{several}" if same else f"unknown dataset {name!r}",
+            f"{name}{several}" if same else str(unknown("dataset", [name], names)),
             place=place,
-            remedy="name the entry by one of "
-            + ", ".join(dataset.name for dataset in (same or analysis.datasets)),
+            remedy="name the entry by one of the datasets of the analysis",
         )
     return same[0]
 

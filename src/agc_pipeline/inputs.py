@@ -8,7 +8,7 @@ from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, no
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.secrets import without_secrets
-from agc_pipeline.settings import AtMost, EventCount, Settings
+from agc_pipeline.settings import AtMost, EventCount, Settings, unknown
 
 
 class Block(Settings):
@@ -201,13 +201,12 @@ def listed(source: ListedFiles, analysis: Analysis, physics: Physics) -> tuple[D
     Raises:
         ConfigurationError: for an unknown mirror or dataset, or a file that is listed twice.
     """
-    for name in source.mirror_order:
-        if name not in source.mirrors:
-            raise ConfigurationError(
-                f"unknown mirror {name!r}",
-                place="input.mirror_order",
-                remedy=f"choose among {', '.join(source.mirrors)}, or add it to `input.mirrors`",
-            )
+    if problem := unknown("mirror", source.mirror_order, source.mirrors):
+        raise ConfigurationError(
+            problem,
+            place="input.mirror_order",
+            remedy="correct the name, or add it to `input.mirrors`",
+        )
     prefixes = [_through_cache(source.mirrors[name], source.xcache) for name in source.mirror_order]
     datasets = []
     for name, files in source.datasets.items():

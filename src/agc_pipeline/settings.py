@@ -195,10 +195,12 @@ def explain(
             for name in re.findall(r"`([\w.]+)`", message):
                 parts = parts or (tuple(name.split(".")) if origin(tuple(name.split("."))) else ())
         else:
+            remedy = f"correct `{key}`"
+            if item["type"] == "union_tag_invalid":
+                message, remedy = _wrong_tag(item["ctx"], remedy)
             hidden = _is_sensitive(model, item["loc"])
             wrong = _wrong(key, item["input"], hidden=hidden)
             reason.append(message if reason else wrong + message)
-            remedy = f"correct `{key}`"
             if item["type"] == "literal_error" and isinstance(item["input"], str):
                 expected = re.findall(r"'([^']*)'", item["ctx"]["expected"])
                 close = difflib.get_close_matches(item["input"], expected, n=1, cutoff=0.5)
@@ -209,6 +211,15 @@ def explain(
     return ConfigurationError(
         ";\n  ".join(problems), place="; ".join(places), remedy="; ".join(remedies)
     )
+
+
+def _wrong_tag(context: Mapping[str, Any], remedy: str) -> tuple[str, str]:
+    """What to say of a value that should tell which of several kinds of settings these are."""
+    tags = re.findall(r"'([^']*)'", context["expected_tags"])
+    close = difflib.get_close_matches(context["tag"], tags, n=1, cutoff=0.5)
+    name = context["discriminator"].strip("'")
+    message = f"`{name}` cannot be {context['tag']!r}: there are {', '.join(sorted(tags))}"
+    return message, f"did you mean `{close[0]}`?" if close else remedy
 
 
 def _key(location: tuple[int | str, ...], values: Any, *, missing: bool) -> tuple[str, ...]:

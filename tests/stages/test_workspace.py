@@ -128,7 +128,7 @@ def test_run_without_all_datasets(
         ({"data": "real"}, "`model.data` cannot be 'real'"),
         ({"edgs": {}}, "did you mean `edges`?"),
         ({"edges": {"4j1b": [100, 150]}}, "100 is not among the bin edges 50"),
-        ({"edges": {"5j": [50, 70]}}, "names the unknown region 5j"),
+        ({"edges": {"5j": [50, 70]}}, "unknown region '5j' in `fit.model.edges`"),
     ],
 )
 def test_wrong_settings(

@@ -13,7 +13,7 @@ from snakemake.utils import update_config
 
 import agc_pipeline
 from agc_pipeline import config
-from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.layers import merged
 from agc_pipeline.matrix.settings import MatrixSettings
 from agc_pipeline.plan import planned
@@ -59,7 +59,11 @@ def own_file(folder: Path, key: str, value: Any) -> Path:
     [
         ("delivery.datasets.zzz", {"backend": "none"}, "unknown dataset 'zzz' in `del", "correct"),
         ("delivery.datasets.tbar__nominal", {}, "did you mean ttbar__nominal?", "correct"),
-        ("histograms.dask", {"cluster": "slrum"}, "'slrum' found using 'cluster'", "dask"),
+        ("histograms.dask", {"cluster": "slrum"}, "`cluster` cannot be 'slrum'", "mean `slurm`?"),
+        ("histograms.dask", {"cluster": "x"}, "there are gateway, ht", "correct `histograms.dask`"),
+        ("fit.model.edges", {"4j1c": [50, 110]}, "unknown region '4j1c' in `fit.model.e", "corr"),
+        ("selection", "4j", "unknown selection '4j' in `selection` (there are none)", "correct"),
+        ("fit.model.treatments", {"ME": {}}, "unknown systematic 'ME' (", "corr"),
         ("results", "my results", "cannot be 'my results': names of folders", "results"),
         ("results", "o $(touch a);touch b;#", "names of folders", "results"),
         ("results", "r{7}", "names of folders", "results"),
@@ -213,6 +217,11 @@ def test_every_error_names_the_file_or_command_that_the_value_came_from(tmp_path
     with pytest.raises(ConfigurationError, match="no published histograms") as caught:
         planned(config.read([file], root=ROOT))
     assert caught.value.place == f"`n_files_max_per_sample` in {file}, line 4"
+    # Only what a rule writes is written by running it.
+    fileset = {"input": {"kind": "fileset", "path": "nowhere.json"}}
+    with pytest.raises(InputError) as missing:
+        planned(config.read(overrides=fileset, root=ROOT))
+    assert missing.value.remedy == "correct `input.path`"
     files = {"kind": "files", "mirrors": {"a": "x"}, "mirror_order": ["b"]}
     files |= {"datasets": {"ttbar__nominal": {"files": {"a.root": 1}}}}
     with pytest.raises(ConfigurationError, match="unknown mirror") as caught:

@@ -89,7 +89,7 @@ def test_mirrors_are_tried_in_the_given_order_behind_the_cache() -> None:
 
 
 def test_unknown_mirror() -> None:
-    with pytest.raises(ConfigurationError, match=r"'desy'.*\n.*mirror_order.*\n.*unl, cern, local"):
+    with pytest.raises(ConfigurationError, match=r"'desy' \(.*cern, local, unl\)\n.*mirror_order"):
         _open_data(mirror_order=("desy",))
 
 
@@ -106,7 +106,9 @@ def _files(content: dict[str, Any]) -> tuple[DatasetFiles, ...]:
 
 
 def test_unknown_dataset() -> None:
-    with pytest.raises(ConfigurationError, match=r"'ttbar__nominl'.*\n.*\n.*ttbar__nominal"):
+    with pytest.raises(
+        ConfigurationError, match=r"'ttbar__nominl' \(did you mean ttbar__nominal\?"
+    ):
         _files({"ttbar__nominl": {"files": {"a.root": 1}}})
 
 

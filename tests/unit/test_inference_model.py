@@ -357,7 +357,8 @@ def test_unknown_key_names_its_neighbour(config_values: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("edges", "problem"),
     [
-        ({"5j": [110, 150]}, "names the unknown region 5j; the regions are 4j1b, 4j2b"),
+        ({"5j": [110, 150]}, r"unknown region '5j' in `fit.model.edges` \(there are 4j1b, 4j2b"),
+        ({"4j1bb": [110, 150]}, r"unknown region '4j1bb' .* \(did you mean 4j1b\?\)"),
         ({"4j1b": [110, 155, 190]}, "`fit.model.edges.4j1b`: 155 is not among the bin edges 50"),
         ({"4j1b": [150, 110]}, "`fit.model.edges.4j1b` needs two or more edges in ascending order"),
     ],

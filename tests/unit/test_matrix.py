@@ -158,8 +158,11 @@ def test_reference_differs_only_in_the_environment_if_there_is_such_a_cell() -> 
             {"baseline": {"environment": "lock"}},
             "does not define analysis, delivery, executor, input",
         ),
-        ({"cells": {"matrix": {"inptu": ["ttree"]}}}, "no axis 'inptu'"),
-        ({"cells": {"exclude": [{"input": "csv"}]}}, "no input 'csv', there are "),
+        (
+            {"cells": {"matrix": {"inptu": ["ttree"]}}},
+            "unknown axis 'inptu' in `cells.mat",
+        ),
+        ({"cells": {"exclude": [{"input": "csv"}]}}, "unknown input 'csv' in `cells.exclude`"),
         ({"environments": {"a/b": {}}}, "environments.a/b"),
     ],
 )

@@ -110,9 +110,11 @@ def test_a_folder_is_no_configuration(work: Path) -> None:
 
 def test_an_unknown_endpoint_is_named_with_those_that_there_are(work: Path) -> None:
     write(work / "servicex.yaml")
-    with pytest.raises(ConfigurationError, match=r"no ServiceX endpoint 'cern'") as raised:
+    with pytest.raises(ConfigurationError, match=r"'cern' \(there are uc, unl\)") as raised:
         configured("cern")
-    assert raised.value.remedy == "set `delivery.servicex.endpoint` to one of uc, unl"
+    assert raised.value.remedy.startswith("correct `delivery.servicex.endpoint`")
+    with pytest.raises(ConfigurationError, match=r"endpoint 'unnl' \(did you mean unl\?\)"):
+        configured("unnl")
 
 
 def test_the_client_must_be_installed(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from agc_pipeline.declaration import Analysis, Region
+from agc_pipeline.settings import unknown
 
 Edges = tuple[float, ...]
 
@@ -31,24 +32,22 @@ def edge_problems(analysis: Analysis, edges: Mapping[str, Edges]) -> Iterator[st
         edges: by name of the region.
     """
     regions = {region.name: region for region in analysis.with_learned().regions}
+    if problem := unknown("region", edges, regions, "fit.model.edges"):
+        yield problem
     for name, values in edges.items():
         if name not in regions:
-            yield (
-                f"`fit.model.edges` names the unknown region {name}; the regions are "
-                f"{', '.join(regions)}"
-            )
             continue
         if len(values) < 2 or list(values) != sorted(set(values)):
             yield f"`fit.model.edges.{name}` needs two or more edges in ascending order"
-        unknown = [edge for edge in values if not _among(edge, regions[name].edges)]
-        if unknown:
-            yield f"`fit.model.edges.{name}`: {not_among(unknown, regions[name].edges)}"
+        others = [edge for edge in values if not _among(edge, regions[name].edges)]
+        if others:
+            yield f"`fit.model.edges.{name}`: {not_among(others, regions[name].edges)}"
 
 
-def not_among(unknown: Iterable[float], edges: Iterable[float]) -> str:
+def not_among(others: Iterable[float], edges: Iterable[float]) -> str:
     """The edges that are not among others, as a message."""
     return (
-        f"{', '.join(f'{edge:g}' for edge in unknown)} is not among the bin edges "
+        f"{', '.join(f'{edge:g}' for edge in others)} is not among the bin edges "
         f"{', '.join(f'{edge:g}' for edge in edges)}"
     )
 

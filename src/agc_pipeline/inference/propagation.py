@@ -67,7 +67,7 @@ def propagate(
             # A model of this region alone, with all bins.
             alone = replace(region, title=f"{region.title}, all bins", fitted=True, fit_edges=None)
             only = replace(analysis, regions=(alone,))
-            every = settings.model_copy(update={"regions": None, "edges": {}})
+            every = settings.model_copy(update={"edges": {}})
             selection = templates.select(only, histograms, every)
             model, _ = workspace.load(workspace.build(only, selection), place="histograms")
             expected = expected_yields(model, match_fit_results(model, fit.results()))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from agc_pipeline.declaration import Systematic
-from agc_pipeline.settings import AtMost, Settings, cost
+from agc_pipeline.settings import AtMost, Settings, cost, unknown
 
 
 class Pruning(Settings):
@@ -48,10 +48,12 @@ def treatment_problems(
 ) -> Iterator[str]:
     """Treatments that no systematic can have."""
     declared = {systematic.name: systematic for systematic in systematics}
+    if problem := unknown("systematic", treatments, declared):
+        yield problem
     for name, treatment in treatments.items():
         if name not in declared:
-            yield f"unknown systematic {name!r} (there are {', '.join(declared)})"
-        elif declared[name].up is None and not treatment.nothing:
+            continue
+        if declared[name].up is None and not treatment.nothing:
             yield f"{name!r} has no templates"
         elif declared[name].down is None and treatment.symmetrise:
             yield f"{name!r} has no template down to be symmetrised with: it is mirrored"

@@ -15,7 +15,7 @@ from pydantic import (
 
 from agc_pipeline import layers
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.settings import AtMost, Seconds, Settings, explain
+from agc_pipeline.settings import AtMost, Seconds, Settings, explain, unknown
 
 ENVIRONMENT = "environment"
 _TOLERANCE = "everything would be called equal"
@@ -217,7 +217,7 @@ def _unknown_name(settings: MatrixSettings) -> str | None:
     ]
     for place, axis, name in names_in_use:
         if axis not in values:
-            return f"`{place}`: no axis {axis!r}, there are {', '.join(values)}"
+            return unknown("axis", [axis], values, place)
         if name not in values[axis]:
-            return f"`{place}`: no {axis} {name!r}, there are {', '.join(values[axis])}"
+            return unknown(axis, [name], values[axis], place)
     return None

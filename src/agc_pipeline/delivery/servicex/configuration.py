@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from agc_pipeline import extras
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.secrets import without_secrets
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import Settings, unknown
 
 # Searched in this order in each folder.
 _NAMES = (".servicex", "servicex.yaml")
@@ -76,11 +76,11 @@ def configured(name: str | None, *, folder: Path | None = None) -> Endpoint | No
     extras.require("servicex", setting=str(path), alternative="set `delivery.backend: local`")
     name = name or file.default or file.default_endpoint or file.api_endpoints[0].name
     by_name = _endpoints(path, file)
-    if name not in by_name:
+    if problem := unknown("ServiceX endpoint", [name], by_name):
         raise ConfigurationError(
-            f"no ServiceX endpoint {name!r}",
+            problem,
             place=str(path),
-            remedy=f"set `delivery.servicex.endpoint` to one of {', '.join(by_name)}",
+            remedy="correct `delivery.servicex.endpoint`, or add it to the file",
         )
     return by_name[name]
 
