@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -144,6 +145,10 @@ def read_json(path: Path, *, remedy: str = _RERUN) -> Any:
     return parsed
 
 
+# Of half of a character beyond the first 65536.
+_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
 def parse_json(content: bytes | str, *, place: str) -> Any:
     """The value of a JSON text.
 
@@ -156,9 +161,15 @@ def parse_json(content: bytes | str, *, place: str) -> Any:
             which one counts, or is nested more deeply or has longer numbers than Python takes.
     """
     try:
-        return json.loads(content, object_pairs_hook=_object)
+        parsed = json.loads(content, object_pairs_hook=_object)
+        if _ESCAPE.search(content if isinstance(content, str) else content.decode()):
+            # What stands for one half of a character is no text, and in no file but this.
+            json.dumps(parsed, ensure_ascii=False).encode()
+        return parsed
     except RecursionError:
         problem = "it is nested too deeply"
+    except UnicodeEncodeError:
+        problem = "it has half of a character, \\ud800 to \\udfff without the other half"
     except ValueError as error:
         # Of a number with thousands of digits, too.
         problem = str(error)

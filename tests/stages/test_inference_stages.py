@@ -1,6 +1,7 @@
 """The stages behind the fit, and those that start from an external workspace."""
 
 import gzip
+import html
 import io
 import json
 import tarfile
@@ -21,7 +22,7 @@ from agc_pipeline.inference.fit_records import FitRecord
 from agc_pipeline.preservation import hepdata
 from agc_pipeline.provenance import digest
 from conftest import read_config, run_command
-from models import EVERYTHING, TWO_BINS
+from models import EVERYTHING, MU, TWO_BINS, sample, spec
 
 Command = Callable[..., str | None]
 FIT = read_config()["fit"]
@@ -172,11 +173,11 @@ def test_fit_of_another_workspace_is_refused(made: Path, tmp_path: Path) -> None
     assert "belongs to the workspace" in error
 
 
-def preserve(folder: Path) -> str | None:
+def preserve(folder: Path, **changes: Any) -> str | None:
     records = {name: folder / f"{name}.json" for name in ("workspace", "fit", "ranking", "scan")}
     return run_command(
         "preserve",
-        {"report": read_config()["report"]},
+        {"report": read_config()["report"] | changes},
         **records,
         histfactory=folder / "histfactory",
         hepdata=folder / "hepdata",
@@ -211,9 +212,7 @@ def test_preservation(made: Path) -> None:
     assert (made / "hepdata.tar.gz").read_bytes() == before
 
 
-def test_report_of_a_workspace(made: Path) -> None:
-    """Without events, histograms and validation."""
-    assert preserve(made) is None
+def report(folder: Path) -> str | None:
     settings = {
         "analysis": None,
         "report": read_config("reproduce")["report"],
@@ -222,17 +221,47 @@ def test_report_of_a_workspace(made: Path) -> None:
         "configuration": {"input": {"kind": "workspace", "path": "given.json"}},
     }
     names = ("workspace", "checks", "fit", *WANTED)
-    error = run_command(
+    return run_command(
         "report",
         settings,
-        **{name: made / f"{name}.json" for name in names},
-        preservation=made / "preservation.json",
-        output=made / "report.html",
-        missing=made / "missing.json",
-        summary=made / "summary.json",
-        figures=made / "figures",
+        **{name: folder / f"{name}.json" for name in names},
+        preservation=folder / "preservation.json",
+        output=folder / "report.html",
+        missing=folder / "missing.json",
+        summary=folder / "summary.json",
+        figures=folder / "figures",
+        tables=folder / "tables",
     )
-    assert error is None
+
+
+def test_extras_that_fail_end_no_run(tmp_path: Path) -> None:
+    # A name for a channel, and none for a file; and a keyword that HEPData has no room for.
+    content = spec(("x" * 300, [55.0], sample("s", [50.0], ("mu", *MU))))
+    assert reproduce(tmp_path, content) is None
+    assert fit(tmp_path) is None
+    for stage in WANTED:
+        assert behind(tmp_path, stage) is None
+    assert preserve(tmp_path, keywords={"phrases": ["y" * 200]}) is None
+    record = read_json(tmp_path / "preservation.json")
+    missing = {entry["part"]: entry["reason"] for entry in record["missing"]}
+    assert list(missing) == ["HistFactory XML", "HEPData tables"]
+    assert "File name too long" in missing["HistFactory XML"]
+    assert "not a valid submission: submission.yaml" in missing["HEPData tables"]
+    for name, reason in zip(("histfactory", "hepdata"), missing.values(), strict=True):
+        (told,) = (tmp_path / name).iterdir()
+        assert reason in told.read_text()
+    assert (tmp_path / "hepdata.tar.gz").is_file()
+    assert report(tmp_path) is None
+    text = html.unescape((tmp_path / "report.html").read_text())
+    for part, reason in missing.items():
+        assert part in text
+        assert " ".join(reason.split())[:60] in text
+
+
+def test_report_of_a_workspace(made: Path) -> None:
+    """Without events, histograms and validation."""
+    assert preserve(made) is None
+    assert report(made) is None
     text = (made / "report.html").read_text()
     assert "Workspace given.json: 2 channels" in text
     assert 'href="#events"' not in text

@@ -64,6 +64,7 @@ def own_file(folder: Path, key: str, value: Any) -> Path:
         ("fit.model.edges", {"4j1c": [50, 110]}, "unknown region '4j1c' in `fit.model.e", "corr"),
         ("selection", "4j", "unknown selection '4j' in `selection` (there are none)", "correct"),
         ("fit.model.treatments", {"ME": {}}, "unknown systematic 'ME' (", "corr"),
+        ("report.keywords.reaction", ["P P"], "cannot be 'reaction'", "mean `reactions`?"),
         ("results", "my results", "cannot be 'my results': names of folders", "results"),
         ("results", "o $(touch a);touch b;#", "names of folders", "results"),
         ("results", "r{7}", "names of folders", "results"),

@@ -79,6 +79,7 @@ def test_reading_errors_name_file_and_remedy(tmp_path: Path) -> None:
         ('{"a": {"b": 1, "c": 2, "b": 3}}', "the key 'b' is defined twice"),
         (f'{{"{"k" * 5000}": 1, "{"k" * 5000}": 2}}', "k...' is defined twice"),
         ("", "Expecting value"),
+        ('{"name": "\\uD800"}', "half of a character"),
     ],
 )
 def test_text_that_is_no_json_or_more_than_one(tmp_path: Path, content: str, problem: str) -> None:
@@ -87,6 +88,11 @@ def test_text_that_is_no_json_or_more_than_one(tmp_path: Path, content: str, pro
         files.read_json(tmp_path / "x.json")
     assert problem in caught.value.problem
     assert len(str(caught.value)) < 400
+
+
+def test_characters_that_are_written_in_two_halves(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(r'{"name": "\ud83d\ude00 \\ud800"}')
+    assert files.read_json(tmp_path / "x.json") == {"name": "\U0001f600 \\ud800"}
 
 
 def test_errors_survive_pickling() -> None:

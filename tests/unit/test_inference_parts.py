@@ -21,6 +21,7 @@ from agc_pipeline.inference import (
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import NO_INTEREST, Problem, problem
 from agc_pipeline.inference.settings import LimitSettings
+from conftest import ROOT
 from models import MU, NO_TOYS, sample, spec
 from random_models import SETTINGS, Independent
 
@@ -142,6 +143,23 @@ def test_the_observed_limit_is_inside_the_bound_though_bands_are_not() -> None:
             )
             value = values[0] if band is None else values[1][band]
             assert float(value) == pytest.approx(0.05, abs=5e-4)
+
+
+def test_the_limit_of_a_published_likelihood_beyond_its_bound() -> None:
+    """Of bottom squarks, by ATLAS; the file bounds the strength by 10."""
+    path = ROOT.parent / "shared/cases/fit-10-bottom-squarks-limit-lost"
+    if not path.is_dir():
+        pytest.skip("the published likelihood is not at hand (looked in ../shared/cases)")
+    content = json.loads((path / "ridolfi__bottom-squarks.json").read_text())
+    model, data = workspace.load(content, place="test")
+    tests = limits.Signal(problem(model, data, SETTINGS))
+    assert (tests.strength, tests.bound) == (0.0, 10.0)
+    assert tests.cls(12.2106) == pytest.approx(0.05, abs=5e-6)
+    # MIGRAD on pyhf's likelihood gives 12.1861: it ends at 109.94262 for that strength, and there
+    # is a lower minimum, where it stays when it begins there.
+    lowest = Independent(content).value(tests.held(12.1861).parameters)
+    assert lowest == pytest.approx(109.904543, abs=1e-5)
+    assert tests.cls(12.1861) == pytest.approx(0.050768, abs=2e-6)
 
 
 def test_an_observed_significance_needs_no_expected_one() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from agc_pipeline.declaration.analysis import NOMINAL, Analysis, Dataset, Systematic
 from agc_pipeline.errors import AnalysisError
+from agc_pipeline.settings import unknown
 
 
 def check(analysis: Analysis) -> Analysis:
@@ -36,8 +37,8 @@ def _problems(analysis: Analysis) -> Iterator[str]:
     for systematic in analysis.systematics:
         yield from _systematic(analysis, systematic, processes)
     for free in analysis.free:
-        for name in sorted(set(free.processes) - processes):
-            yield f"the free normalisation {free.name} names the unknown process {name}"
+        if problem := unknown("process", free.processes, processes):
+            yield f"the free normalisation {free.name} names an {problem}"
         if not free.processes:
             yield f"the free normalisation {free.name} acts on no process"
         if not free.bounds[0] < free.nominal < free.bounds[1]:
@@ -45,8 +46,8 @@ def _problems(analysis: Analysis) -> Iterator[str]:
     if not analysis.free:
         yield "there is no free normalisation, whose first is the parameter of interest"
     datasets = {dataset.name for dataset in analysis.datasets}
-    for name in sorted(set(analysis.pseudodata) - datasets):
-        yield f"the pseudodata names the unknown dataset {name}"
+    if problem := unknown("dataset", analysis.pseudodata, datasets):
+        yield f"the pseudodata names an {problem}"
     if analysis.derived is not None and analysis.events == "columns":
         yield "`derived` makes records of events, and events are columns"
     if analysis.learned is not None and analysis.learned.trained_on not in datasets:
@@ -121,13 +122,13 @@ def _dataset(analysis: Analysis, dataset: Dataset, processes: set[str]) -> Itera
 
 def _systematic(analysis: Analysis, systematic: Systematic, processes: set[str]) -> Iterator[str]:
     name = systematic.name
-    for process in sorted(set(systematic.acts_on) - processes):
-        yield f"the systematic {name} names the unknown process {process}"
+    if problem := unknown("process", systematic.acts_on, processes):
+        yield f"the systematic {name} names an {problem}"
     if not systematic.acts_on:
         yield f"the systematic {name} acts on no process"
     regions = {region.name for region in analysis.regions}
-    for region in sorted(set(systematic.regions or ()) - regions):
-        yield f"the systematic {name} names the unknown region {region}"
+    if problem := unknown("region", systematic.regions or (), regions):
+        yield f"the systematic {name} names an {problem}"
     if systematic.up is None:
         if not systematic.effects:
             yield f"the systematic {name} has neither variations nor effects"

@@ -26,6 +26,9 @@ from agc_pipeline.settings import unknown
 
 Workspace = dict[str, Any]
 
+# Characters of a channel's name in those of files.
+_LONGEST = 100
+
 
 def read(source: WorkspaceInput) -> tuple[Workspace, tuple[Finding, ...]]:
     """The workspace, with the signal patched in, and only one measurement.
@@ -233,7 +236,8 @@ def _channels(workspace: Workspace) -> dict[str, Channel]:
 
 def _identifier(name: str, number: int) -> str:
     """A name that may be part of a file name, and is that of nothing else."""
-    return f"{number:02d}_{re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_')}"
+    safe = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+    return f"{number:02d}_{safe[:_LONGEST]}"
 
 
 def _names(workspace: Workspace, *kinds: str) -> list[str]:

@@ -19,6 +19,7 @@ from hepdata_lib import Submission, Table, Uncertainty, Variable
 from hepdata_validator.full_submission_validator import FullSubmissionValidator
 
 from agc_pipeline.errors import PipelineError
+from agc_pipeline.formatting import shortened
 
 # As good as exact, and short.
 _DIGITS = 10
@@ -132,7 +133,9 @@ def validate(folder: Path) -> None:
             message.message for messages in validator.messages.values() for message in messages
         ]
         raise PipelineError(
-            f"not a valid submission: {'; '.join(problems)}",
+            # Each table has the same ones, and the files are in a folder that is gone.
+            "not a valid submission: "
+            + shortened("; ".join(dict.fromkeys(problems)).replace(f"{folder}/", "")),
             place=str(folder),
             remedy="report it, with the workspace",
         )

@@ -1,6 +1,6 @@
 """The ``report:`` part of the configuration, and the settings of the stage."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -25,6 +25,10 @@ class Texts(Settings):
     reconstructions: dict[str, str] = Field(default_factory=dict)
 
 
+# Of tables, in HEPData's vocabulary.
+Keyword = Literal["cmenergies", "observables", "reactions", "phrases"]
+
+
 class ReportSettings(Settings):
     """Texts and looks of the report; nothing here changes a result.
 
@@ -46,7 +50,7 @@ class ReportSettings(Settings):
     energy: str
     correlation_min: float = Field(ge=0, lt=1)
     ranked: Annotated[PositiveInt, AtMost(1000, "a figure does not show more")]
-    keywords: dict[str, tuple[str | float, ...]]
+    keywords: dict[Keyword, tuple[str | float, ...]]
     texts: Texts = Texts()
 
 

@@ -58,6 +58,7 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
     fit = fit_records.read(FitRecord, options.fit, content)
     ranking = fit_records.read(RankingRecord, options.ranking, content)
     scan = fit_records.read(ScanRecord, options.scan, content)
+    keywords = {str(key): values for key, values in settings.report.keywords.items()}
     missing: list[Missing] = []
     lost: list[str] = []
     read: dict[str, Any] = {}
@@ -69,7 +70,7 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
             names, lost = histfactory.write(content, xml)
             write_json(xml / "names.json", names._asdict() | {"lost": lost})
         with attempt("HEPData tables", missing):
-            hepdata_tables = tables(fit, ranking, scan, settings.report.keywords)
+            hepdata_tables = tables(fit, ranking, scan, keywords)
             with atomic_path(options.archive) as archive:
                 hepdata.write(
                     hepdata_tables,
