@@ -40,6 +40,7 @@ import nanoaod
 from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.jet_assignment import JET_ASSIGNMENT
 from agc_pipeline.columnar import runner
+from agc_pipeline.columnar.executors import InThisProcess
 from agc_pipeline.columnar.performance import Performance
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings
@@ -137,7 +138,7 @@ class Bench:
         self, backend: str, specification: runner.Specification, executor: Any = None
     ) -> runner.Result:
         """The histogram stage, without its start."""
-        executor = executor or IterativeExecutor(status=False, retries=0)
+        executor = executor or InThisProcess()
         return runner.run(self.files[backend], specification, executor, allow_partial=False)
 
     def plain(self, processor: TextbookProcessor) -> Any:

@@ -9,10 +9,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from coffea.processor import IterativeExecutor
-
 from agc_pipeline.columnar import runner
-from agc_pipeline.columnar.executors import executor
+from agc_pipeline.columnar.executors import InThisProcess, executor
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.readers.chunks import Chunk
@@ -101,9 +99,7 @@ def peak_mb(files: Sequence[Delivered], specification: runner.Specification) -> 
 
 
 def _peak_mb(files: Sequence[Delivered], specification: runner.Specification) -> float:
-    runner.run(
-        files, specification, IterativeExecutor(status=False, retries=0), allow_partial=False
-    )
+    runner.run(files, specification, InThisProcess(), allow_partial=False)
     # The figure of getrusage begins with that of the process that started this one.
     status = Path("/proc/self/status").read_text()
     (kilobytes,) = re.findall(r"VmHWM:\s*(\d+) kB", status)

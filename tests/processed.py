@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import awkward as ak
-from coffea.processor import IterativeExecutor
 
 from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar import runner
+from agc_pipeline.columnar.executors import InThisProcess
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration import NANOAOD
@@ -18,7 +18,7 @@ from agc_pipeline.readers.arrays import ArrayColumns
 from conftest import read_config
 
 ANALYSIS = analyses.load("cms_ttbar")
-EXECUTOR = IterativeExecutor(status=False, retries=0)
+EXECUTOR = InThisProcess()
 
 
 def selection() -> Selection:

@@ -10,10 +10,34 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache
+from numba.core.runtime.nrt import rtsys
 
 from agc_pipeline.errors import ConfigurationError
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+
+class _MachineCode(FunctionCache):  # type: ignore[misc] # numba has no types
+    """The machine code that is kept of a function.
+
+    numba prepares all that it compiles with, and imports what other packages have for that, before
+    it looks for machine code. That takes most of a second, and a job that finds all of its kernels
+    has no use for it: they need the functions that manage memory, and nothing else. Who compiles
+    prepares by itself.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """See numba."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
+# Other releases of numba may have these under other names.
+_FINDS_QUICKLY = hasattr(FunctionCache, "_load_overload") and hasattr(
+    FunctionCache, "_guard_against_spurious_io_errors"
+)
 
 
 def kernel(function: Function) -> Function:
@@ -104,9 +128,18 @@ def _compiled(function: Function) -> Any:
     mask = os.umask(0o022)
     os.umask(mask | 0o022)
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        if _FINDS_QUICKLY and hasattr(compiled, "_compilation_chain_init_hook"):
+            compiled._cache = _MachineCode(function)
+            # It imports extensions for types that no kernel has.
+            compiled._compilation_chain_init_hook = _nothing
+        return compiled
     finally:
         os.umask(mask)
+
+
+def _nothing() -> None:
+    """In place of what has no use."""
 
 
 def _temporary_folder() -> Path:

@@ -11,10 +11,9 @@ from typing import Any
 import hist
 import numpy as np
 import uproot
-from coffea.processor import IterativeExecutor
 
 from agc_pipeline.columnar import runner
-from agc_pipeline.columnar.executors import executor
+from agc_pipeline.columnar.executors import InThisProcess, executor
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings, LocalDask
 from agc_pipeline.datasets import InputFile
@@ -169,7 +168,7 @@ class _Contract:
             kind=kind,
         )
         if not processes:
-            iterative = IterativeExecutor(status=False, retries=0)
+            iterative = InThisProcess()
             return runner.run(files, specification, iterative, allow_partial=False).output
         settings = HistogramSettings(
             executor="futures",

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from coffea.processor import IterativeExecutor
 
 import toy
 from agc_pipeline import analyses, config, contract
 from agc_pipeline.columnar import runner
+from agc_pipeline.columnar.executors import InThisProcess
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.declaration import Change
 from agc_pipeline.declaration.query import query
@@ -153,7 +153,7 @@ def test_events_of_the_copy_are_the_expected_ones(
                 chunk_bytes=10**9,
                 cache=None,
             )
-            iterative = IterativeExecutor(status=False, retries=0)
+            iterative = InThisProcess()
             output = runner.run([file], specification, iterative, allow_partial=False).output
             for (region, variation), histogram in expected(arrays, met, "ttbar").items():
                 if variation == "pt_res_up":
@@ -212,7 +212,7 @@ def test_factors_cannot_be_forgotten(copy: config.Configuration, tmp_path: Path)
         runner.run(
             [delivered(path, 200, 200)],
             specification,
-            IterativeExecutor(status=False, retries=0),
+            InThisProcess(),
             allow_partial=False,
         )
 

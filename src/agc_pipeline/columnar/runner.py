@@ -1,14 +1,12 @@
-"""Runs the processing over delivered files on coffea's executors, and accounts for every event."""
+"""Runs the processing over delivered files on an executor, and accounts for every event."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from coffea.processor import IterativeExecutor, accumulate
-from coffea.processor.executor import ExecutorBase
-
+from agc_pipeline.columnar.executors import Executor, InThisProcess
 from agc_pipeline.columnar.filling import check_scale, power_of_two
 from agc_pipeline.columnar.ledger import LedgerEntry, account
 from agc_pipeline.columnar.performance import Performance, performance
@@ -92,7 +90,7 @@ class Result(NamedTuple):
 def run(
     files: Sequence[Delivered],
     specification: Specification,
-    executor: ExecutorBase,
+    executor: Executor,
     *,
     allow_partial: bool,
 ) -> Result:
@@ -101,7 +99,7 @@ def run(
     Args:
         files: entries of a manifest.
         specification: what is done with them.
-        executor: coffea's.
+        executor: this process, or one of coffea's.
         allow_partial: leave out files that cannot be read, instead of raising.
 
     Raises:
@@ -139,7 +137,7 @@ def _process(
     files: Mapping[str, Delivered],
     specification: Specification,
     network: Network,
-    executor: ExecutorBase,
+    executor: Executor,
     cache: Mapping[str, Metadata],
 ) -> tuple[dict[str, Any], dict[str, Performance]]:
     by_reader: dict[str, list[FileMetadata]] = {}
@@ -161,13 +159,13 @@ def _process(
     ]
     if not items:
         return {**specification.processing.empty(), "processed": {}}, {}
-    output = _executed(executor, items, specification.task(network))
+    output, _ = executor(items, specification.task(network), None)
     costs = {
         reader: performance(cost, files=len(by_reader[reader]))
         for reader, cost in output.pop("performance").items()
     }
     merging = clock.lap()
-    if isinstance(executor, IterativeExecutor):
+    if isinstance(executor, InThisProcess):
         # Its chunks ran in this process.
         spent = sum((cost.total for cost in costs.values()), Seconds())
         merging = merging.without(spent)
@@ -224,7 +222,7 @@ def _read_metadata(
     paths: Sequence[str],
     specification: Specification,
     network: Network,
-    executor: ExecutorBase,
+    executor: Executor,
     cache: dict[str, Metadata],
 ) -> None:
     """Get the metadata of each file and what that costs, unless they are in the cache.
@@ -252,7 +250,7 @@ def _read_metadata(
     if not missing:
         return
     # Headers of many files take as long as their events: no work for one process alone.
-    headers = _executed(executor, missing, MetadataTask(columns, layout, network))
+    headers, _ = executor(missing, MetadataTask(columns, layout, network), None)
     for path in missing:
         if not isinstance(headers[path], InputError):
             cache[path] = headers[path]
@@ -260,19 +258,6 @@ def _read_metadata(
     for path in missing:
         if path not in cache:
             raise headers[path]
-
-
-def _executed(
-    executor: ExecutorBase, items: Sequence[Any], task: Callable[[Any], Any]
-) -> dict[str, Any]:
-    """The sum of what a task gives for each item."""
-    if isinstance(executor, IterativeExecutor):
-        # The same without its progress bar, which takes time even where it is not shown.
-        output = accumulate(map(task, items))
-    else:
-        output, _ = executor(items, task, None)
-    total: dict[str, Any] = output
-    return total
 
 
 def _check_events(file: FileMetadata, n_events: int) -> None:

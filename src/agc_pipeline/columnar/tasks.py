@@ -12,7 +12,7 @@ from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.errors import InputError
-from agc_pipeline.readers import metadata, parquet
+from agc_pipeline.readers import metadata
 from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.readers.chunks import Chunk
@@ -20,7 +20,6 @@ from agc_pipeline.readers.clock import Clock, Seconds, Stopwatch
 from agc_pipeline.readers.columns import Columns as ReadColumns
 from agc_pipeline.readers.local import stored_columns
 from agc_pipeline.readers.metadata import FileMetadata
-from agc_pipeline.readers.nano_events import of_parquet, of_root
 from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
 from agc_pipeline.readers.ranges import RangeColumns, Timed, stored_bytes
 from agc_pipeline.readers.root_format import speed_up_uproot
@@ -152,7 +151,10 @@ class CoffeaTask:
             raise unreadable(chunk.path, error) from error
         return _accounted(output, chunk, clock, "coffea")
 
+    # coffea and Parquet take longer to import than a small file to read. Most jobs need neither.
     def _root(self, chunk: Chunk, clock: Clock) -> dict[str, Any]:
+        from agc_pipeline.readers.nano_events import of_root  # noqa: PLC0415
+
         accesses: list[Any] = []
         columns, entries = self._processing.columns, (chunk.start, chunk.stop)
         with clock.part("open"), without_garbage_collection():
@@ -180,6 +182,9 @@ class CoffeaTask:
         return output
 
     def _parquet(self, chunk: Chunk, clock: Clock) -> dict[str, Any]:
+        from agc_pipeline.readers import parquet  # noqa: PLC0415
+        from agc_pipeline.readers.nano_events import of_parquet  # noqa: PLC0415
+
         columns = self._processing.columns
         with ExitStack() as files:
             with clock.part("open"):

@@ -22,7 +22,6 @@ from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.chunks import Chunk, chunks
 from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.local import stored_columns
-from agc_pipeline.readers.nano_events import of_root
 from agc_pipeline.readers.opening import (
     READ_ERRORS,
     bytes_read,
@@ -228,6 +227,9 @@ class _RangeReader:
         columns.compare_lists(self._content.columns)
         view: Any = columns
         if self._content.records:
+            # coffea takes longer to import than a small file to read.
+            from agc_pipeline.readers.nano_events import of_root  # noqa: PLC0415
+
             view = of_root(self._tree, self._content.columns, layout, (start, stop))
         events, cutflow = self._content.preselect(view)
         return arrays[events], cutflow

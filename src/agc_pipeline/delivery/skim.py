@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, assert_never
 
 import awkward as ak
 import numpy as np
@@ -13,8 +13,10 @@ from agc_pipeline.delivery.preselected import SkimContent, reader_of
 from agc_pipeline.files import atomic_path
 from agc_pipeline.readers.arrays import grouped
 from agc_pipeline.readers.opening import READ_ERRORS, unreadable
-from agc_pipeline.readers.parquet import ParquetWriter
 from agc_pipeline.readers.settings import Format
+
+if TYPE_CHECKING:
+    from agc_pipeline.readers.parquet import ParquetWriter
 
 # Skims are read much more often than written: half as large again as with ZSTD, and read in four
 # fifths of its time.
@@ -62,6 +64,8 @@ def skim_writer(path: Path, content: SkimContent, kind: Format) -> Iterator[Skim
             with uproot.recreate(path, compression=_COMPRESSION) as file:
                 yield (_TreeWriter if kind == "ttree" else _NTupleWriter)(file, content)
         case "parquet":
+            from agc_pipeline.readers.parquet import ParquetWriter  # noqa: PLC0415 - takes long
+
             with closing(ParquetWriter(path)) as file:
                 yield _TableWriter(file, content)
         case _:
@@ -112,7 +116,7 @@ class _NTupleWriter:
 
 
 class _TableWriter:
-    def __init__(self, file: ParquetWriter, content: SkimContent) -> None:
+    def __init__(self, file: "ParquetWriter", content: SkimContent) -> None:
         self._file = file
         self._content = content
 

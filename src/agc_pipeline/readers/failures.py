@@ -60,6 +60,37 @@ class ReadError(InputError):
         self.wait = wait
 
 
+class HttpError(OSError):
+    """A web server does not give what was asked for.
+
+    Args:
+        problem: what is wrong, without the address and without secrets.
+        remedy: what the user can do about it.
+        status: of the answer; None if it is not the status that is wrong.
+        again: whether another attempt may succeed.
+        wait: seconds after which the server asks to come again; None if it does not say.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        remedy: str,
+        status: int | None = None,
+        again: bool = False,
+        wait: float | None = None,
+    ) -> None:
+        super().__init__(problem)
+        self.remedy = remedy
+        self.status = status
+        self.again = again
+        self.wait = wait
+
+
+class Unanswered(ConnectionError):  # noqa: N818 - what it is about, not that it is an error
+    """A connection to a web server failed, or broke off."""
+
+
 class Disagreement(ValueError):  # noqa: N818 - what it is about, not that it is an error
     """Columns of a file do not fit together: it can be read in more than one way."""
 

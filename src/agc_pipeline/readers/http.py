@@ -21,6 +21,7 @@ import yarl
 
 from agc_pipeline.readers import tokens
 from agc_pipeline.readers.addresses import HTTP
+from agc_pipeline.readers.failures import HttpError, Unanswered, one_line
 from agc_pipeline.readers.settings import NetworkSettings
 
 Range = tuple[int, int]
@@ -39,33 +40,6 @@ _AGAIN = {408, 425, 429}
 _SERVER_ERROR = 500
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _HTML = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
-
-
-class HttpError(OSError):
-    """A web server does not give what was asked for.
-
-    Args:
-        problem: what is wrong, without the address and without secrets.
-        remedy: what the user can do about it.
-        status: of the answer; None if it is not the status that is wrong.
-        again: whether another attempt may succeed.
-        wait: seconds after which the server asks to come again; None if it does not say.
-    """
-
-    def __init__(
-        self,
-        problem: str,
-        *,
-        remedy: str,
-        status: int | None = None,
-        again: bool = False,
-        wait: float | None = None,
-    ) -> None:
-        super().__init__(problem)
-        self.remedy = remedy
-        self.status = status
-        self.again = again
-        self.wait = wait
 
 
 class HttpFile:
@@ -100,7 +74,7 @@ class HttpFile:
 
         Raises:
             HttpError: if it cannot be had from this server.
-            aiohttp.ClientError, OSError: if the server does not answer.
+            OSError: if the server does not answer.
         """
         timeout = aiohttp.ClientTimeout(total=self._network.request_timeout)
         trusted = _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
@@ -149,14 +123,22 @@ class HttpFile:
 
     async def _read(self, start: int, stop: int) -> bytes:
         target = self._target
-        if target is not None:
-            try:
-                return await self._from(target, start, stop)
-            except HttpError as error:
-                if error.status not in _EXPIRED:
-                    raise
-                self._target = None
-        return await self._from(self._origin, start, stop)
+        try:
+            if target is not None:
+                try:
+                    return await self._from(target, start, stop)
+                except HttpError as error:
+                    if error.status not in _EXPIRED:
+                        raise
+                    self._target = None
+            return await self._from(self._origin, start, stop)
+        except aiohttp.InvalidURL as error:
+            raise HttpError(
+                f"not an address: {one_line(error)}",
+                remedy="check the address; or use another mirror (`input.mirror_order`)",
+            ) from error
+        except aiohttp.ClientError as error:
+            raise Unanswered(one_line(error)) from error
 
     async def _from(self, url: yarl.URL, start: int, stop: int) -> bytes:
         first = url

@@ -17,7 +17,6 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.files import read_record, write_record
-from agc_pipeline.readers import parquet
 from agc_pipeline.readers.file_header import HEADER_BYTES, file_uuid
 from agc_pipeline.readers.ntuple_format import FieldMetadata, Structure
 from agc_pipeline.readers.opening import DAMAGE, open_tree, unreadable
@@ -149,6 +148,9 @@ def of_parquet(
     Raises:
         InputError: if the file cannot be read or lacks a column.
     """
+    # Takes longer to import than its footer to read.
+    from agc_pipeline.readers import parquet  # noqa: PLC0415
+
     n_events, size = parquet.inspect(path, columns, layout, network)
     return FileMetadata(
         path=path,

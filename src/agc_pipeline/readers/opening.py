@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from operator import gt
 from typing import Any
 
-import aiohttp
 import cramjam
 import uproot
 from pydantic import NonNegativeInt
@@ -19,9 +18,14 @@ from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import PARSER_ERRORS, InputError
 from agc_pipeline.readers import addresses
-from agc_pipeline.readers.failures import Disagreement, ImpossibleValue, ReadError, one_line
+from agc_pipeline.readers.failures import (
+    Disagreement,
+    HttpError,
+    ImpossibleValue,
+    ReadError,
+    one_line,
+)
 from agc_pipeline.readers.file_header import normalised_uuid
-from agc_pipeline.readers.http import HttpError
 from agc_pipeline.readers.ntuple_format import Structure
 from agc_pipeline.readers.remote import RemoteSource
 from agc_pipeline.readers.root_format import tree_of
@@ -56,7 +60,6 @@ READ_ERRORS = (
     lzma.LZMAError,
     cramjam.DecompressionError,
     uproot.DeserializationError,
-    aiohttp.ClientError,
 )
 
 # With what uproot raises beside these for damaged files: caught only where nothing but reading is
@@ -375,6 +378,6 @@ def _transient(error: BaseException) -> bool:
     """Whether reading from a server failed for a reason that may go away."""
     if isinstance(error, HttpError):
         return error.again
-    if isinstance(error, aiohttp.InvalidURL | FileNotFoundError | PermissionError):
+    if isinstance(error, FileNotFoundError | PermissionError):
         return False
-    return isinstance(error, OSError | aiohttp.ClientError) and _code(error) not in _XROOTD_FINAL
+    return isinstance(error, OSError) and _code(error) not in _XROOTD_FINAL

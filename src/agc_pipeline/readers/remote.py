@@ -12,14 +12,13 @@ from collections.abc import Coroutine, Sequence
 from itertools import pairwise
 from typing import Any, Protocol, TypeVar
 
-import aiohttp
 import fsspec
 import uproot
 from uproot.source.chunk import Chunk
 from uproot.source.futures import TrivialFuture
 
 from agc_pipeline.readers import addresses
-from agc_pipeline.readers.http import HttpError, HttpFile
+from agc_pipeline.readers.failures import HttpError
 from agc_pipeline.readers.settings import NetworkSettings
 from agc_pipeline.readers.xrootd import XRootDFile
 
@@ -125,7 +124,7 @@ class RemoteSource(uproot.source.chunk.Source):
         options: what uproot gives to every source; nothing here depends on it.
 
     Raises:
-        OSError, aiohttp.ClientError: for a file that is not there or does not come in time.
+        OSError: for a file that is not there or does not come in time.
     """
 
     def __init__(self, file_path: str, *, network: NetworkSettings, **options: Any) -> None:  # noqa: ARG002
@@ -201,7 +200,7 @@ class RemoteSource(uproot.source.chunk.Source):
                 if not self._waited(error):
                     self.close()
                     raise
-            except (OSError, aiohttp.ClientError):
+            except OSError:
                 self.close()
                 raise
             else:
@@ -311,5 +310,8 @@ class RemoteFile(io.RawIOBase):
 
 def _remote_file(url: str, network: NetworkSettings) -> _File:
     if addresses.scheme(url) in addresses.HTTP:
+        # Its library takes longer to import than a small file to read.
+        from agc_pipeline.readers.http import HttpFile  # noqa: PLC0415
+
         return HttpFile(url, network)
     return XRootDFile(url, network)

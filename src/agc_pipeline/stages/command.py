@@ -1,6 +1,7 @@
 """The command lines of the stages, made from their descriptions: options, log lines, one error."""
 
 import argparse
+import gc
 import logging
 import os
 import socket
@@ -42,10 +43,21 @@ def main(stage: Stage[Any, Any], arguments: Sequence[str] | None = None) -> None
     places = [vars(told)[name] for name, option in described.items() if option.role in _WRITTEN]
     with errors_told(output=", ".join(str(place) for place in places if place is not None)):
         # What it imports is no part of what it takes.
-        code.load(stage.module)
+        _load(stage.module)
         with measured():
             settings = validated(stage.settings, told.settings, option="--settings")
             stage.run(settings, _options(stage.options, told))
+
+
+def _load(module: str) -> None:
+    """Import what a stage computes with.
+
+    None of the many objects of modules is garbage, nor will be: they are never looked at.
+    """
+    gc.disable()
+    code.load(module)
+    gc.freeze()
+    gc.enable()
 
 
 def parser(stage: Stage[Any, Any]) -> argparse.ArgumentParser:

@@ -1,0 +1,87 @@
+"""What jobs import: a package that is not needed costs each job as much as a small file."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agc_pipeline.compiling import kernel
+
+# What takes long to import, and has no part in most jobs.
+HEAVY = {
+    *("aiohttp", "cabinetry", "coffea", "dask", "distributed", "fastjet", "jax", "loky"),
+    *("matplotlib", "pyhf", "pythia8mc", "rich", "servicex", "vector", "xgboost"),
+}
+# What numba imports to compile, and other packages have for that.
+COMPILING = {"numba.np.arraymath", "numba.typed.typeddict", "scipy.linalg", "vector"}
+
+LOAD = """
+import json, sys
+from agc_pipeline import code
+code.load(sys.argv[1])
+print(json.dumps(sorted(sys.modules)))
+"""
+CALL = """
+import json, sys
+import numpy as np
+from agc_pipeline.readers.columns import sums
+value = sums(np.array([0, 2, 3]), np.array([1.0, 2.0, 4.0])).tolist()
+print(json.dumps([value, sorted(sys.modules)]))
+"""
+
+
+def told(script: str, *arguments: str) -> Any:
+    """What a script prints as JSON, in a process of its own."""
+    command = [sys.executable, "-c", script, *arguments]
+    return json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+@pytest.mark.parametrize(
+    ("stage", "others"),
+    [
+        ("histogram", set()),
+        ("deliver", set()),
+        ("merge", set()),
+        ("merge_dataset", set()),
+        ("fit", {"cabinetry", "matplotlib", "pyhf"}),
+    ],
+)
+def test_packages_that_a_stage_loads(stage: str, others: set[str]) -> None:
+    modules = told(LOAD, f"agc_pipeline.stages.{stage}")
+    assert {name.partition(".")[0] for name in modules} & HEAVY == others
+
+
+def test_machine_code_is_found_without_what_compiles() -> None:
+    # The first process compiles, if nobody did before.
+    told(CALL)
+    value, modules = told(CALL)
+    assert value == [3.0, 4.0]
+    assert not COMPILING & set(modules)
+
+
+def test_kernels_compile_behind_those_that_were_found(tmp_path: Path) -> None:
+    for name, function in (("inner", "return 2 * x"), ("outer", "return inner(x) + np.sum(x)")):
+        (tmp_path / f"{name}.py").write_text(
+            "import numpy as np\nfrom agc_pipeline.compiling import kernel\n"
+            + ("from inner import inner\n" if name == "outer" else "")
+            + f"@kernel\ndef {name}(x):\n    {function}\n"
+        )
+    call = (
+        "import json, sys; sys.path.insert(0, sys.argv[1]); import numpy as np; x = np.arange(3.0);"
+        "from inner import inner; values = [inner(x).tolist()];"
+        "{}print(json.dumps(values))"
+    )
+    assert told(call.format(""), str(tmp_path)) == [[0.0, 2.0, 4.0]]
+    both = call.format("from outer import outer; values += [outer(x).tolist()];")
+    for _ in range(2):
+        assert told(both, str(tmp_path)) == [[0.0, 2.0, 4.0], [3.0, 5.0, 7.0]]
+
+
+def test_a_kernel_gives_what_its_function_gives() -> None:
+    def half(x: float) -> float:
+        return x / 2
+
+    assert kernel(half)(3.0) == half(3.0)
