@@ -48,7 +48,7 @@ $(VENV)/.all: $(VENV)/.run requirements/all.txt
 	@touch $@
 
 $(VENV)/.development: $(VENV)/.run requirements/development.txt
-	@echo "Installing all optional packages and tools of development into $(VENV): $(call count,requirements/development.txt) in all, 1.7 GB on disk."
+	@echo "Installing all optional packages and tools of development into $(VENV): $(call count,requirements/development.txt) in all, 1.9 GB on disk."
 	@$(call install,requirements/development.txt)
 	@touch $@
 

@@ -531,3 +531,94 @@ def test_page_in_a_browser(made: Page, tmp_path: Path) -> None:
     with browser.chromium() as program:
         for name in ("report.html", "validation.html"):
             browser.check_page(program, made.folder / name, tmp_path)
+
+
+def test_values_at_the_pointer_and_charts_drawn_anew(made: Page) -> None:
+    """What the script adds, and that nothing of the page needs it."""
+    numbers = read_json(made.folder / "figures/4j1b_postfit.json")
+    place = 3
+    with browser.chromium() as program:
+        with browser.opened(program, made.folder / "report.html") as page:
+            figure = page.locator("figure", has=page.locator('a[href="figures/4j1b_postfit.svg"]'))
+            figure.locator(".spots rect").nth(place).hover()
+            lines = page.locator(".tip").inner_text().splitlines()
+            low, high = numbers["edges"][place : place + 2]
+            assert lines[0] == f"{low:g} to {high:g} GeV"
+            told = dict(line.split(": ") for line in lines[1:])
+            plain = {name: text.replace("\u2009", "").split(" ")[0] for name, text in told.items()}
+            for name, values in numbers["samples"].items():
+                assert float(plain[name]) == pytest.approx(values[place], rel=5e-3)
+            assert float(plain["Pseudodata"]) == pytest.approx(numbers["data"][place], rel=1e-5)
+            assert float(plain["expected"]) == pytest.approx(numbers["expected"][place], rel=5e-3)
+
+            figure.get_by_role("button", name="Choose processes and scale").click()
+            chart = figure.locator("div.chart")
+            stacked = chart.locator("polygon:not(.band)")
+            assert stacked.count() == len(numbers["samples"])
+            assert chart.locator("polygon.band").count() == 1
+            before = stacked.last.get_attribute("points")
+            chart.get_by_label("logarithmic scale").check()
+            assert stacked.last.get_attribute("points") != before
+            chart.get_by_label("W+jets").uncheck()
+            assert stacked.count() == len(numbers["samples"]) - 1
+            # The uncertainty is that of the sum of all.
+            assert chart.locator("polygon.band").count() == 0
+            chart.locator(".spot").nth(place).hover()
+            assert "W+jets" not in page.locator(".tip").inner_text()
+            assert browser.violations(page) == []
+
+            current = page.locator("nav a[aria-current]")
+            for target in ("yields", "validation", "next"):
+                page.locator(f'nav a[href="#{target}"]').click()
+                page.wait_for_function(
+                    "(target) => document.querySelector('nav a[aria-current]').hash === target",
+                    arg=f"#{target}",
+                )
+                assert current.count() == 1
+                assert page.locator("nav ol").bounding_box()["y"] == 0
+        with browser.opened(
+            program, made.folder / "report.html", java_script_enabled=False
+        ) as page:
+            assert page.locator("figure img").count() == made.html.count("<img ")
+            assert page.locator(".spots title").count() > 100
+            assert page.locator(".explore, .tip, .chart svg").count() == 0
+
+
+def test_nothing_foreign_runs_even_if_it_is_not_escaped(made: Page, tmp_path: Path) -> None:
+    foreign = (
+        "<script>document.title = 'foreign'</script>"
+        "<img src='data:,' onerror=\"document.title = 'foreign'\">"
+        "<img src='image.png' alt=''><iframe src='image.png'></iframe>"
+    )
+    (tmp_path / "image.png").write_bytes(b"")
+    path = tmp_path / "page.html"
+    path.write_text(made.html.replace("</h1>", f"</h1>{foreign}"))
+    with browser.chromium() as program:
+        context = program.new_context()
+        page = context.new_page()
+        messages: list[str] = []
+        page.on("console", lambda message: messages.append(message.text))
+        page.goto(path.as_uri())
+        page.locator(".tip").wait_for(state="attached")
+        assert page.title() == read_config()["report"]["title"]
+        refused = [text for text in messages if "Content Security Policy" in text]
+        assert len(refused) >= 4, messages
+        context.close()
+
+
+def test_printed_page(made: Page, tmp_path: Path) -> None:
+    with (
+        browser.chromium() as program,
+        browser.opened(program, made.folder / "report.html", width=720) as page,
+    ):
+        page.emulate_media(media="print", color_scheme="dark")
+        page.screenshot(path=tmp_path / "print.png", full_page=True)
+        paper = "rgb(255, 255, 255)"
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == paper
+        assert page.evaluate("getComputedStyle(document.querySelector('img')).filter") == "none"
+        for hidden in ("nav", ".explore", ".files", ".skip"):
+            assert not page.locator(hidden).first.is_visible()
+        # Paper cannot be scrolled: everything is within its width.
+        assert page.evaluate("document.documentElement.scrollWidth") == 720
+        pdf = page.pdf(format="A4")
+        assert pdf.startswith(b"%PDF")

@@ -87,13 +87,15 @@ def link(name: str, folder: Path, text: str | None = None) -> Markup:
         folder: of the page. Files elsewhere are named only: a page may be moved with its folder.
         text: to show instead of the name.
     """
-    shown = Markup("<code>{}</code>").format(name if text is None else text)
+    shown = Markup("<code>{}</code>").format(text or name)
     if _REMOTE.fullmatch(name):
         return Markup('<a href="{}">{}</a>').format(name, shown)
     inside = (os.path.relpath(path, folder) for path in (folder / name, Path(name)))
     for path in inside:
         if not path.startswith(os.pardir) and (folder / path).exists():
-            return Markup('<a href="{}">{}</a>').format(quote(path), shown)
+            # Where the folder lies on this machine is of no use to others.
+            near = text or (path if Path(name).is_absolute() else name)
+            return Markup('<a href="{}"><code>{}</code></a>').format(quote(path), near)
     return shown
 
 

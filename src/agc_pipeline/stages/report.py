@@ -1,5 +1,6 @@
 """Draw the figures and write the report page."""
 
+import gc
 import logging
 import os
 from pathlib import Path
@@ -131,6 +132,9 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
     from agc_pipeline.report.run import Run
     from agc_pipeline.validation import results as validation
 
+    # Figures are many small objects that refer to each other: looking for those that nothing else
+    # refers to takes a tenth of the time and frees little before the end of the job.
+    gc.disable()
     # It logs every font table that it leaves out of a PDF.
     logging.getLogger("fontTools").setLevel(logging.WARNING)
     workspace = read_json(options.workspace)

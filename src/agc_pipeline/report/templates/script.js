@@ -40,7 +40,7 @@ function followReading() {
 
 function showValues() {
   const tip = element("div", { class: "tip", hidden: "" });
-  document.body.append(tip);
+  document.querySelector("main").append(tip);
   document.addEventListener("pointermove", (event) => {
     const spot = event.target.closest ? event.target.closest(".spots rect, .chart .spot") : null;
     tip.hidden = !spot;
