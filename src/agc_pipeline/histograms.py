@@ -11,7 +11,6 @@ from typing import Any
 import hist
 import numpy as np
 import uhi.io.json
-import uproot
 
 from agc_pipeline.errors import PARSER_ERRORS, InputError
 from agc_pipeline.files import atomic_path
@@ -24,7 +23,6 @@ _DAMAGE = (
     OSError,
     struct.error,
     zlib.error,
-    uproot.DeserializationError,
 )
 
 
@@ -37,6 +35,9 @@ def write_root(path: Path, histograms: Mapping[str, hist.Hist], **records: Any) 
         records: kept in the file as strings of JSON, e.g. ``provenance`` and ``closure``. Another
             string, ``digest``, is that of all histograms.
     """
+    # Jobs that add histograms read and write no ROOT files.
+    import uproot  # noqa: PLC0415
+
     with atomic_path(path) as temporary, uproot.recreate(temporary) as file:
         # First, so that it is there where the list of what is in the file ends early.
         file[_DIGEST] = _digest(histograms)
@@ -53,6 +54,8 @@ def read_root(path: Path) -> dict[str, hist.Hist]:
         InputError: if the file is missing or not a ROOT file, or if its histograms are not those
             that were written.
     """
+    import uproot  # noqa: PLC0415
+
     try:
         with uproot.open(path) as file:
             named = {
@@ -65,7 +68,7 @@ def read_root(path: Path) -> dict[str, hist.Hist]:
         raise InputError(
             "file not found", place=str(path), remedy="run the rule `merge` to make it"
         ) from None
-    except _DAMAGE as error:
+    except (*_DAMAGE, uproot.DeserializationError) as error:
         raise InputError(
             f"not a readable ROOT file: {type(error).__name__}: {str(error)[:200]}",
             place=str(path),

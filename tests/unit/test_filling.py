@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agc_pipeline import histograms
-from agc_pipeline.columnar import filling
+from agc_pipeline.columnar import exactness, filling
 from agc_pipeline.errors import InputError
 
 EDGES = (0.0, 10.0, 20.0, 40.0)
@@ -79,7 +79,7 @@ def test_sums_of_generator_weights_of_any_size_are_right_and_exact(
     weights = scale * rng.uniform(0.5, 2.0, 200) * np.where(rng.random(200) < negative, -1, 1)
     values = rng.uniform(-5, 45, 200)
     mean = max(abs(weights.sum()) / 200, 0.03 * scale)
-    unit = filling.power_of_two(mean)
+    unit = exactness.power_of_two(mean)
     assert math.log2(unit) == round(math.log2(unit))
 
     def histogram(order: Any, cut: int) -> Any:
@@ -87,13 +87,13 @@ def test_sums_of_generator_weights_of_any_size_are_right_and_exact(
         for part in (order[:cut], order[cut:]):
             sums = filling.Sums(EDGES, ["nominal"], unit)
             sums.fill(values[part], {"nominal": weights[part]})
-            filling.check_scale(**sums.scale, unit=unit, variations=["nominal"])
+            exactness.check_scale(**sums.scale, unit=unit, variations=["nominal"])
             parts.append(sums.histogram())
         return parts[0] + parts[1]
 
     whole = histogram(np.arange(200), 200)
     assert histogram(rng.permutation(200), cut) == whole
-    filling.check_sum(whole, unit)
+    exactness.check_sum(whole, unit)
     bounds = [-math.inf, *EDGES, math.inf]
     for i, (low, high) in enumerate(itertools.pairwise(bounds)):
         inside = weights[(values >= low) & (values < high)]
@@ -117,7 +117,7 @@ def test_weights_that_do_not_suit_their_unit_are_refused(weights: Any, problem: 
     sums = filling.Sums(EDGES, ["nominal", "up"])
     sums.fill(np.full(len(weights), 5.0), {"nominal": None, "up": weights})
     with pytest.raises(InputError, match=problem) as error:
-        filling.check_scale(**sums.scale, unit=1.0, variations=["nominal", "up"])
+        exactness.check_scale(**sums.scale, unit=1.0, variations=["nominal", "up"])
     assert "variation up" in error.value.place
     assert "unit" in error.value.remedy
 
@@ -129,20 +129,20 @@ def test_a_bin_of_small_weights_among_large_ones_is_refused_and_single_ones_are_
         sums.fill(values, {"nominal": np.where(values < 10, 1.0, 1e-4)})
         return sums.scale
 
-    filling.check_scale(**scale(3), unit=1.0, variations=["nominal"])
+    exactness.check_scale(**scale(3), unit=1.0, variations=["nominal"])
     with pytest.raises(InputError, match=r"0\.0001 on average in bin 2"):
-        filling.check_scale(**scale(30), unit=1.0, variations=["nominal"])
+        exactness.check_scale(**scale(30), unit=1.0, variations=["nominal"])
     # Events of weight zero are no small weights.
     sums = filling.Sums(EDGES, ["nominal"])
     sums.fill(np.full(1000, 5.0), {"nominal": np.repeat([0.0, 1.0], [999, 1])})
-    filling.check_scale(**sums.scale, unit=1.0, variations=["nominal"])
+    exactness.check_scale(**sums.scale, unit=1.0, variations=["nominal"])
 
 
 def test_sums_that_have_become_too_large_are_refused() -> None:
     histogram = filling.empty(EDGES, ["nominal"])
     histogram.view(flow=True)["value"][0, 1] = 2.0**29
-    filling.check_sum(histogram, 1.0)
+    exactness.check_sum(histogram, 1.0)
     with pytest.raises(InputError, match="too large"):
-        filling.check_sum(histogram + histogram, 1.0)
+        exactness.check_sum(histogram + histogram, 1.0)
     # Counts are exact further on.
-    filling.check_sum(histogram + histogram, None)
+    exactness.check_sum(histogram + histogram, None)

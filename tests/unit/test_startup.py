@@ -15,6 +15,7 @@ HEAVY = {
     *("aiohttp", "cabinetry", "coffea", "dask", "distributed", "fastjet", "jax", "loky"),
     *("matplotlib", "pyhf", "pythia8mc", "rich", "servicex", "vector", "xgboost"),
 }
+EVENTS = {"awkward", "numba", "pyarrow", "scipy", "uproot"}
 # What numba imports to compile, and other packages have for that.
 COMPILING = {"numba.np.arraymath", "numba.typed.typeddict", "scipy.linalg", "vector"}
 
@@ -52,6 +53,17 @@ def told(script: str, *arguments: str) -> Any:
 def test_packages_that_a_stage_loads(stage: str, others: set[str]) -> None:
     modules = told(LOAD, f"agc_pipeline.stages.{stage}")
     assert {name.partition(".")[0] for name in modules} & HEAVY == others
+
+
+def test_adding_histograms_needs_neither_events_nor_kernels() -> None:
+    modules = told(LOAD, "agc_pipeline.stages.merge_dataset")
+    assert not {name.partition(".")[0] for name in modules} & (EVENTS | HEAVY)
+
+
+def test_the_plan_needs_no_arrays() -> None:
+    # It is made in the process of Snakemake, on a batch system once more in each job.
+    modules = told("import agc_pipeline.plan, json, sys; print(json.dumps(sorted(sys.modules)))")
+    assert not {name.partition(".")[0] for name in modules} & (EVENTS | HEAVY | {"hist", "numpy"})
 
 
 def test_machine_code_is_found_without_what_compiles() -> None:

@@ -8,7 +8,7 @@ import hist
 from pydantic import NonNegativeInt, PositiveFloat
 
 from agc_pipeline import histograms
-from agc_pipeline.columnar.filling import check_sum
+from agc_pipeline.columnar.exactness import check_sum
 from agc_pipeline.columnar.ledger import LedgerEntry
 from agc_pipeline.columnar.performance import Performance, merged
 from agc_pipeline.errors import ClosureError, InputError

@@ -5,7 +5,7 @@ from typing import Any
 
 from coffea.processor import ProcessorABC
 
-from agc_pipeline.columnar.filling import power_of_two
+from agc_pipeline.columnar.exactness import power_of_two
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.runner import check_scales
 from agc_pipeline.declaration import Analysis

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from agc_pipeline.columnar.exactness import check_scale, power_of_two
 from agc_pipeline.columnar.executors import Executor, InThisProcess
-from agc_pipeline.columnar.filling import check_scale, power_of_two
 from agc_pipeline.columnar.ledger import LedgerEntry, account
 from agc_pipeline.columnar.performance import Performance, performance
 from agc_pipeline.columnar.processing import Processing

@@ -9,7 +9,7 @@ from agc_pipeline.delivery.settings import Backend
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.provenance import Provenance
 from agc_pipeline.readers.failures import Failure
-from agc_pipeline.readers.opening import Identity
+from agc_pipeline.readers.file_header import Identity
 from agc_pipeline.readers.settings import Format
 from agc_pipeline.settings import Settings
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from agc_pipeline.errors import InputError
 from agc_pipeline.files import read_record
 from agc_pipeline.provenance import digest
-from agc_pipeline.readers.opening import Identity
+from agc_pipeline.readers.file_header import Identity
 from agc_pipeline.settings import Settings
 
 # Of the numbers of the events that a model was trained on.

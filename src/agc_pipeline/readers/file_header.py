@@ -1,4 +1,4 @@
-"""What tells a ROOT file from all others: the UUID in its header, which every copy of it has.
+"""What tells a file from all others; of ROOT, the UUID in its header, which every copy has.
 
 Importing this is cheap, so that it can be used while a run is planned.
 """
@@ -7,12 +7,31 @@ import struct
 from pathlib import Path
 from uuid import UUID
 
+from pydantic import NonNegativeInt
+
+from agc_pipeline.settings import Settings
+
 # Headers of files up to the UUID, for those below and above 2 GB: "root", version (beyond 2 GB
 # 1,000,000 more), positions of 4 or 8 bytes, version of the UUID, UUID. All numbers are big-endian.
 _SMALL_HEADER = struct.Struct(">4siiiiiiiBiiiH16s")
 _LARGE_HEADER = struct.Struct(">4siiqqiiiBiqiH16s")
 _FIRST_LARGE_VERSION = 1_000_000
 HEADER_BYTES = _LARGE_HEADER.size
+
+
+class Identity(Settings):
+    """What was found of an input file when it was read.
+
+    Attributes:
+        size: in bytes.
+        uuid: that ROOT gave it when it was written.
+        checksum: "algorithm:value" of an XRootD server, or the ETag of an HTTP server; None where
+            there is none at hand.
+    """
+
+    size: NonNegativeInt
+    uuid: str
+    checksum: str | None
 
 
 def file_uuid(header: bytes) -> str | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 import cramjam
 import uproot
-from pydantic import NonNegativeInt
 
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
@@ -25,28 +24,11 @@ from agc_pipeline.readers.failures import (
     ReadError,
     one_line,
 )
-from agc_pipeline.readers.file_header import normalised_uuid
+from agc_pipeline.readers.file_header import Identity, normalised_uuid
 from agc_pipeline.readers.ntuple_format import Structure
 from agc_pipeline.readers.remote import RemoteSource
 from agc_pipeline.readers.root_format import tree_of
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
-from agc_pipeline.settings import Settings
-
-
-class Identity(Settings):
-    """What was found of an input file when it was read.
-
-    Attributes:
-        size: in bytes.
-        uuid: that ROOT gave it when it was written.
-        checksum: "algorithm:value" of an XRootD server, or the ETag of an HTTP server; None where
-            there is none at hand.
-    """
-
-    size: NonNegativeInt
-    uuid: str
-    checksum: str | None
-
 
 # What uproot and the libraries below it raise for files that are missing, unreachable, cut off
 # or damaged. They share no base class.
