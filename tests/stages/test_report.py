@@ -95,6 +95,7 @@ def stage_settings(settings: dict[str, Any]) -> dict[str, Any]:
         "report": settings["report"],
         "luminosity_per_pb": 3378,
         "rules": ["fit"],
+        "edges": [["workspace", "fit"], ["fit", "report"]],
         "configuration": settings,
     }
 
@@ -425,9 +426,10 @@ def test_figures(made: Page) -> None:
     expected = {
         f"{region}_{what}"
         for region in ("4j1b", "4j2b")
-        for what in ("prefit", "postfit", "propagated", "systematics", "published")
+        for what in ("prefit", "postfit", "propagated", "systematics", "published", "templates")
     }
     expected |= {"pulls", "correlations", "overview", "ranking", "scan", "toys"}
+    expected |= {"cutflow", "timeline", "stages"}
     expected |= {f"training_{what}" for what in ("fractions", "scores", "curves", "importance")}
     assert names == expected
     files = {path.name for path in (made.folder / "figures").iterdir()}

@@ -1,6 +1,7 @@
 """What each job is given is what its stage accepts, and nothing that it does not depend on."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,7 @@ def test_workspace_as_input(tmp_path: Path) -> None:
     assert settings.analysis is None
     of_fit = {"fit", "ranking", "scan", "toys", "limit", "preserve", "report"}
     assert set(settings.rules) == {"reproduce", *of_fit}
+    assert ("reproduce", "fit") in settings.edges
 
 
 def test_the_rules_of_a_run_follow_from_its_input() -> None:
@@ -129,6 +131,20 @@ def test_the_rules_of_a_run_follow_from_its_input() -> None:
     assert set(report.configure(plan("cms-open-data")).rules) == {*filling, *behind}
     jets = report.configure(plan("jet-assignment"))
     assert set(jets.rules) == {"simulate", *models, *filling, *behind}
+
+
+def test_edges_between_stages_follow_from_their_files() -> None:
+    edges = set(report.configure(plan()).edges)
+    chain = ("simulate", "deliver", "histogram", "merge_dataset", "merge", "workspace", "fit")
+    assert set(pairwise(chain)) <= edges
+    others = {("simulate", "fileset"), ("fileset", "merge"), ("fit", "scan"), ("toys", "report")}
+    assert others <= edges
+    # What others lie between is no edge of its own.
+    assert not {("fit", "report"), ("workspace", "report"), ("simulate", "merge")} & edges
+    published = set(report.configure(plan("published")).edges)
+    assert {("published", "validate"), ("published", "workspace")} <= published
+    jets = set(report.configure(plan("jet-assignment")).edges)
+    assert {("simulate", "train"), ("train", "histogram")} <= jets
 
 
 def test_more_simulated_events_leave_whole_batches_alone() -> None:

@@ -24,7 +24,7 @@ from agc_pipeline.report import content, figures, style, yields
 from agc_pipeline.report.figures import parameters
 from agc_pipeline.report.sections import distributions, inputs, learned, statistics, validation
 from agc_pipeline.report.settings import Texts
-from agc_pipeline.report.style import Gallery
+from agc_pipeline.report.style import NO_LABEL, Gallery, Label
 from agc_pipeline.report.texts import data_text
 from agc_pipeline.stages.published import closure
 from agc_pipeline.validation import published
@@ -61,7 +61,7 @@ def draw(folder: Path, moment: int, *, partial: bool = False) -> style.Picture:
         fit(),
         "4j2b SR",
         expectations()[moment].moment,
-        label="13 TeV",
+        label=Label(beam="13 TeV"),
         data_label="Pseudodata",
         highest=50.0,
     )
@@ -129,7 +129,7 @@ def test_learned_observables(tmp_path: Path) -> None:
         Gallery(tmp_path, partial=False),
         ANALYSIS.with_learned(),
         propagated(),
-        label="13 TeV",
+        label=Label(beam="13 TeV"),
         data_label="Pseudodata",
     )
     check(picture, tmp_path)
@@ -147,7 +147,9 @@ def test_two_reconstructions_of_the_same_quantity(tmp_path: Path) -> None:
     (region,) = (r for r in ANALYSIS.learned.regions if r.rival is not None)
     assert (region.name, region.rival) == ("mass_w1w2btophad", "4j2b")
     gallery, texts = Gallery(tmp_path, partial=False), Texts(reconstructions={"4j2b": "trijet"})
-    picture = learned.rivals(gallery, extended, propagated(), region, texts, label="13 TeV")
+    picture = learned.rivals(
+        gallery, extended, propagated(), region, texts, label=Label(beam="13 TeV")
+    )
     check(picture, tmp_path)
     assert picture is not None
     assert "trijet and " in picture.caption
@@ -155,7 +157,7 @@ def test_two_reconstructions_of_the_same_quantity(tmp_path: Path) -> None:
     assert list(numbers) == ["4j2b", "mass_w1w2btophad"]
     assert numbers["4j2b"]["ttbar"] == pytest.approx([31.5, 21])
     alone = propagated(rival=False)
-    assert learned.rivals(gallery, extended, alone, region, texts, label="13 TeV") is None
+    assert learned.rivals(gallery, extended, alone, region, texts, label=NO_LABEL) is None
 
 
 def test_pulls(tmp_path: Path) -> None:

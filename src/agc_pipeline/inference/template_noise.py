@@ -320,7 +320,7 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
             continue
         slope = slopes[(1 + number) * n : (2 + number) * n]
         theirs = np.array(template.variances)
-        share = _share(shift.kind, nominal, np.array(template.values), variance, theirs)
+        share = shared(shift.kind, nominal, np.array(template.values), variance, theirs)
         common += slope * share
         alone = np.sqrt(np.maximum(theirs - share**2 * variance, 0.0)) * slope
         rest.append(alone)
@@ -332,8 +332,16 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
     return _Response(slopes[:n], common, own)
 
 
-def _share(kind: Kind, nominal: Array, varied: Array, variance: Array, theirs: Array) -> Array:
-    """By how much a bin of a variation changes with its nominal content."""
+def shared(kind: Kind, nominal: Array, varied: Array, variance: Array, theirs: Array) -> Array:
+    """By how much a bin of a variation changes with its nominal content.
+
+    Args:
+        kind: of the systematic: whether the variation has the nominal events.
+        nominal: contents, ``bins``.
+        varied: likewise.
+        variance: statistical, of ``nominal``.
+        theirs: likewise, of ``varied``.
+    """
     match kind:
         case "weight":
             return np.divide(varied, nominal, out=np.zeros_like(nominal), where=nominal != 0)

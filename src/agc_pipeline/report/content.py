@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import yaml
 
@@ -16,13 +16,27 @@ from agc_pipeline.readers.clock import PARTS
 from agc_pipeline.report.facts import TOY_FACTS, facts, grouped
 from agc_pipeline.report.parameter_titles import Titles, titled, titles
 from agc_pipeline.report.run import Run
-from agc_pipeline.report.sections import distributions, inputs, learned, statistics, validation
+from agc_pipeline.report.sections import (
+    distributions,
+    inputs,
+    learned,
+    statistics,
+    validation,
+    workflow,
+)
 from agc_pipeline.report.settings import ReportStage
-from agc_pipeline.report.style import Gallery
+from agc_pipeline.report.style import Gallery, Label
 from agc_pipeline.report.summary import Summary, headlines
 from agc_pipeline.report.texts import DataText, data_text
 from agc_pipeline.report.yields import row_decimals, yield_rows
 from agc_pipeline.secrets import without_secrets
+
+
+class Labels(TypedDict):
+    """Words on figures of distributions."""
+
+    label: Label
+    data_label: str
 
 
 def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
@@ -41,10 +55,11 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
     else:
         analysis = analyses.load(settings.analysis)
     names, told = titles(run.fit), facts(run)
-    gallery = Gallery(folder, run.partial)
+    label = figure_label(settings, run)
+    gallery = Gallery(folder, run.partial, label)
     yields = yield_rows(analysis, run.fit)
     data = data_text(run.fit.data, settings.report.texts, external=settings.analysis is None)
-    inputs_shown = _input_values(settings, run, analysis)
+    inputs_shown = _input_values(settings, run, analysis, gallery)
     poi = run.fit.poi
     # The words of the configuration are not about somebody else's workspace.
     quantity = (
@@ -75,10 +90,19 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         **inputs_shown,
         **_distribution_values(settings, run, analysis, gallery, data),
         **_statistics_values(settings, run, analysis, gallery, names),
-        **_provenance_values(settings, run),
+        **_provenance_values(settings, run, gallery),
     }
     # Only now it is known which figures could be drawn.
     return content | {"missing": [*run.missing, *gallery.missing]}
+
+
+def figure_label(settings: ReportStage, run: Run) -> Label:
+    """What stands above the figures: experiment, status, luminosity and energy."""
+    if settings.analysis is None:
+        return Label(beam=settings.beam)
+    generated = settings.configuration.get("input", {}).get("kind") == "simulated"
+    experiment, status = settings.report.label.of(run.fit.data, generated=generated)
+    return Label(experiment, status, settings.beam)
 
 
 def summary(content: Mapping[str, Any], run: Run) -> Summary:
@@ -100,7 +124,9 @@ def summary(content: Mapping[str, Any], run: Run) -> Summary:
     )
 
 
-def _input_values(settings: ReportStage, run: Run, analysis: Analysis) -> dict[str, Any]:
+def _input_values(
+    settings: ReportStage, run: Run, analysis: Analysis, gallery: Gallery
+) -> dict[str, Any]:
     if run.closure is None:
         path = settings.configuration.get("input", {}).get("path", "unknown")
         return {
@@ -110,6 +136,7 @@ def _input_values(settings: ReportStage, run: Run, analysis: Analysis) -> dict[s
             "reference_pb": None,
             "datasets": {},
             "cuts": [],
+            "cutflow": None,
         }
     datasets = inputs.accounts(analysis, run.closure)
     return {
@@ -119,18 +146,20 @@ def _input_values(settings: ReportStage, run: Run, analysis: Analysis) -> dict[s
         "reference_pb": inputs.reference_cross_section(analysis, run.closure),
         "datasets": datasets,
         "cuts": inputs.cuts(datasets),
+        "cutflow": inputs.cutflow(gallery, analysis, datasets),
     }
 
 
 def _distribution_values(
     settings: ReportStage, run: Run, analysis: Analysis, gallery: Gallery, data: DataText
 ) -> dict[str, Any]:
-    labels = {"label": settings.corner, "data_label": data.label}
+    labels = Labels(label=gallery.label, data_label=data.label)
     texts, propagated, histograms = settings.report.texts, run.propagated, run.histograms
     systematics = [
         distributions.systematics(gallery, analysis, region, histograms or {})
         for region in analysis.regions
     ]
+    single = [distributions.single_templates(gallery, run.fit, title) for title in run.fit.channels]
     return {
         "distributions": distributions.fitted(gallery, analysis, run.fit, **labels),
         "overview": distributions.overview(gallery, analysis, run.fit),
@@ -141,6 +170,7 @@ def _distribution_values(
         if propagated is None or not settings.learned
         else learned.section(gallery, analysis, propagated, texts, **labels),
         "systematics": [picture for picture in systematics if picture is not None],
+        "single_templates": [picture for picture in single if picture is not None],
         "training": None
         if run.training is None
         else learned.training(gallery, analysis, run.training, texts),
@@ -169,9 +199,11 @@ def _statistics_values(
     }
 
 
-def _provenance_values(settings: ReportStage, run: Run) -> dict[str, Any]:
+def _provenance_values(settings: ReportStage, run: Run, gallery: Gallery) -> dict[str, Any]:
     return {
         "runtimes": run.runtimes,
+        "timeline": workflow.timeline(gallery, run.jobs),
+        "stage_graph": workflow.stage_graph(gallery, settings.edges, run.runtimes),
         "dask_reports": run.dask_reports,
         "performance": run.performance,
         "parts": PARTS,

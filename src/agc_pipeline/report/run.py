@@ -19,7 +19,7 @@ from agc_pipeline.inference.derived_records import (
 )
 from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
 from agc_pipeline.learning.training_record import TrainingRecord
-from agc_pipeline.report.runtimes import Runtime
+from agc_pipeline.report.runtimes import Job, Runtime
 from agc_pipeline.validation.results import ValidationResult
 
 
@@ -35,6 +35,7 @@ class Run:
         toys: content of ``toys.json``.
         limit: content of ``limit.json``.
         runtimes: of its jobs.
+        jobs: when they ran; none if it is not known.
         performance: cost of its histograms; None if they were not filled.
         findings: state of the machine and the services that the run uses.
         dask_reports: addresses of Dask's performance reports, relative to the page.
@@ -56,6 +57,7 @@ class Run:
     runtimes: Sequence[Runtime]
     performance: PerformanceRecord | None
     findings: Sequence[Finding]
+    jobs: Sequence[Job] = ()
     dask_reports: Sequence[str] = ()
     closure: Closure | None = None
     validation: ValidationResult | None = None

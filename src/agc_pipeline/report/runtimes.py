@@ -1,11 +1,29 @@
 """Run times from Snakemake's benchmark files."""
 
 import csv
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agc_pipeline.errors import InputError
+
+# Seconds within which a copy of all benchmarks is written.
+_COPIED = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """When a job ran.
+
+    Attributes:
+        rule: name of the rule.
+        start: seconds since the epoch, by the clock of the file system.
+        end: likewise.
+    """
+
+    rule: str
+    start: float
+    end: float
 
 
 @dataclass(frozen=True)
@@ -42,12 +60,8 @@ def collect(paths: Sequence[Path], rules: Collection[str] | None = None) -> list
         InputError: if a file is not a benchmark of Snakemake.
     """
     jobs: dict[str, list[dict[str, float | None]]] = {}
-    for path in paths:
-        files = sorted(path.rglob("*.tsv")) if path.is_dir() else [path]
-        for file in files:
-            if file.exists():
-                rule = file.relative_to(path).parts[0] if path.is_dir() else file.stem
-                jobs.setdefault(rule.removesuffix(".tsv"), []).extend(_rows(file))
+    for rule, file in _files(paths, rules):
+        jobs.setdefault(rule, []).extend(_rows(file))
     times = [
         Runtime(
             rule=rule,
@@ -58,9 +72,47 @@ def collect(paths: Sequence[Path], rules: Collection[str] | None = None) -> list
             memory=max(_known(row["max_rss"] for row in rows), default=None),
         )
         for rule, rows in jobs.items()
-        if rows and (rules is None or rule in rules)
+        if rows
     ]
     return sorted(times, key=lambda item: item.wall, reverse=True)
+
+
+def timeline(paths: Sequence[Path], rules: Collection[str] | None = None) -> list[Job]:
+    """When the jobs ran, the first to start first.
+
+    A benchmark is written when its job ends. Where files were copied without their times, as all
+    are of the same moment, nothing is known, and the list is empty.
+
+    Args:
+        paths: as for ``collect``.
+        rules: likewise.
+
+    Raises:
+        InputError: if a file is not a benchmark of Snakemake.
+    """
+    jobs = []
+    for rule, file in _files(paths, rules):
+        durations = _known(row["s"] for row in _rows(file))
+        if durations:
+            end = file.stat().st_mtime
+            jobs.append(Job(rule, end - durations[-1], end))
+    jobs.sort(key=lambda job: (job.start, job.end))
+    ends = [job.end for job in jobs]
+    longest = max((job.end - job.start for job in jobs), default=0.0)
+    if len(jobs) > 1 and max(ends) - min(ends) < min(longest, _COPIED):
+        return []
+    return jobs
+
+
+def _files(paths: Sequence[Path], rules: Collection[str] | None) -> Iterator[tuple[str, Path]]:
+    """Benchmarks with the names of their rules; those of other rules are left out."""
+    for path in paths:
+        for file in sorted(path.rglob("*.tsv")) if path.is_dir() else [path]:
+            if file.exists():
+                parent = file.relative_to(path).parts[0] if path.is_dir() else file.stem
+                rule = parent.removesuffix(".tsv")
+                if rules is None or rule in rules:
+                    yield rule, file
 
 
 def _rows(path: Path) -> list[dict[str, float | None]]:

@@ -1,10 +1,13 @@
 """The ``report:`` part of the configuration, and the settings of the stage."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
 from agc_pipeline.settings import AtMost, Settings
+
+if TYPE_CHECKING:
+    from agc_pipeline.inference.fit_records import DataKind
 
 
 class Texts(Settings):
@@ -29,6 +32,34 @@ class Texts(Settings):
 Keyword = Literal["cmenergies", "observables", "reactions", "phrases"]
 
 
+class LabelSettings(Settings):
+    """What stands above the figures, as in publications.
+
+    Attributes:
+        experiment: whose events are analysed. It is left out where the pipeline has generated them
+            itself.
+        collisions: of figures with collision data, behind the experiment: "Open Data".
+        simulation: of figures with pseudodata or Asimov data from the experiment's simulation.
+        generated: of figures with events that the pipeline has generated.
+    """
+
+    experiment: str = ""
+    collisions: str = ""
+    simulation: str = "Simulation"
+    generated: str = "Simulation"
+
+    def of(self, data: "DataKind", *, generated: bool) -> tuple[str, str]:
+        """Experiment and status of a run.
+
+        Args:
+            data: kind of the data of the fit.
+            generated: whether the pipeline has generated the events.
+        """
+        if generated:
+            return "", self.generated
+        return self.experiment, self.collisions if data == "observed" else self.simulation
+
+
 class ReportSettings(Settings):
     """Texts and looks of the report; nothing here changes a result.
 
@@ -37,6 +68,7 @@ class ReportSettings(Settings):
         description: what is measured and how, one paragraph.
         quantity: name of the cross section that is measured, with its symbol.
         energy: centre-of-mass energy, on figures.
+        label: experiment and status, on figures.
         correlation_min: statistical factors of single bins are left out of the correlation
             matrix, unless one of their correlations is as large as this.
         ranked: number of parameters in the figure of the ranking.
@@ -48,6 +80,7 @@ class ReportSettings(Settings):
     description: str
     quantity: str
     energy: str
+    label: LabelSettings = LabelSettings()
     correlation_min: float = Field(ge=0, lt=1)
     ranked: Annotated[PositiveInt, AtMost(1000, "a figure does not show more")]
     keywords: dict[Keyword, tuple[str | float, ...]]
@@ -63,6 +96,7 @@ class ReportStage(Settings):
         report: texts and looks.
         luminosity_per_pb: integrated luminosity in 1/pb, one number or one for each era.
         rules: of the workflow, whose run times are shown.
+        edges: stages of the run of which the second reads what the first writes.
         configuration: the whole of it, to be shown.
     """
 
@@ -71,10 +105,11 @@ class ReportStage(Settings):
     report: ReportSettings
     luminosity_per_pb: float | dict[str, float]
     rules: tuple[str, ...]
+    edges: tuple[tuple[str, str], ...] = ()
     configuration: dict[str, Any]
 
     @property
-    def corner(self) -> str:
+    def beam(self) -> str:
         """Luminosity and energy, for figures; only energy for a workspace."""
         if self.analysis is None:
             return self.report.energy

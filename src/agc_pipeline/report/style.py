@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import mplhep
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine, LayoutEngine
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from agc_pipeline.attempts import Missing, attempt
 from agc_pipeline.files import atomic_path, write_json, write_text
@@ -25,9 +29,16 @@ COLOURS = ("#9c9ca1", "#964a8b", "#e42536", "#f89c20", "#5790fc", "#7a21dd", "#9
 INK = "#1d2530"
 SOFT = "#5c6773"
 
+# Fonts and places of labels of publications; sizes are those of a page.
+_PUBLICATION = ("font.family", "font.sans-serif", "mathtext.", "xaxis.", "yaxis.")
+
 _STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
+    **{key: value for key, value in mplhep.style.CMS.items() if key.startswith(_PUBLICATION)},
+    # For letters that the font does not have.
+    "font.sans-serif": [*mplhep.style.CMS["font.sans-serif"], "DejaVu Sans"],
+    "font.size": 10.5,
+    # Titles do not look for what they could touch, which is slow.
+    "axes.titley": 1.0,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.8,
@@ -39,11 +50,54 @@ _STYLE: dict[Any, Any] = {
     "xtick.top": True,
     "ytick.right": True,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 9.5,
     # Text as shapes: looks the same everywhere, and needs no font from outside.
     "svg.fonttype": "path",
     "svg.hashsalt": "agc-pipeline",
 }
+
+
+@dataclass(frozen=True)
+class Label:
+    """What stands above a figure.
+
+    Attributes:
+        experiment: that took the data; empty for none.
+        status: of the data or the figure: "Open Data", "Simulation".
+        beam: luminosity and energy.
+    """
+
+    experiment: str = ""
+    status: str = ""
+    beam: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it in one line."""
+        source = " ".join(filter(None, (self.experiment, self.status)))
+        return ", ".join(filter(None, (source, self.beam)))
+
+
+NO_LABEL = Label()
+
+
+def stamp(axes: Axes, label: Label) -> None:
+    """Write a label above axes, as in publications."""
+    if label.experiment or label.status:
+        of_experiment = bool(label.experiment)
+        mplhep.label.exp_text(
+            label.experiment or label.status,
+            label.status if of_experiment else "",
+            lumi=label.beam or None,
+            ax=axes,
+            fontsize=(11.5, 10, 9.5, 9.5),
+            fontweight=("bold" if of_experiment else "normal", "normal", "normal", "normal"),
+            fontstyle=("normal" if of_experiment else "italic", "italic", "normal", "normal"),
+            # Looking for a power of ten at the axis would draw the figure.
+            scilocator_adjust=False,
+        )
+    else:
+        axes.set_title(label.beam, loc="right", size=9.5)
 
 
 @dataclass(frozen=True)
@@ -116,11 +170,13 @@ class Gallery:
     Attributes:
         folder: where the files go.
         partial: figures are marked as made from a part of the input.
+        label: of figures that have none of their own.
         missing: figures that could not be drawn.
     """
 
     folder: Path
     partial: bool
+    label: Label = NO_LABEL
     missing: list[Missing] = field(default_factory=list)
 
     def picture(
@@ -132,6 +188,7 @@ class Gallery:
         alternative: str,
         numbers: Any,
         chart: Mapping[str, Any] | None = None,
+        labelled: bool = False,
     ) -> Picture:
         """Save a figure as PDF and SVG and its numbers as JSON, and make it part of the page.
 
@@ -144,18 +201,21 @@ class Gallery:
             alternative: what it shows, for those who cannot see it.
             numbers: what is drawn; arrays become lists, and what is not finite null.
             chart: numbers for readers who draw it anew in the page.
+            labelled: whether the label is written above its first axes.
         """
         write_json(self.folder / f"{name}.json", plain(numbers))
         empty = Picture(
             *(name, caption, alternative), source="", width=0, height=0, chart=plain(chart)
         )
         with attempt(f"figure {name}", self.missing):
-            return self._saved(empty, draw())
+            return self._saved(empty, draw(), labelled=labelled)
         return empty
 
-    def _saved(self, picture: Picture, figure: Figure) -> Picture:
+    def _saved(self, picture: Picture, figure: Figure, *, labelled: bool) -> Picture:
         name = picture.name
         with mpl.rc_context(_STYLE):
+            if labelled:
+                stamp(figure.axes[0], self.label)
             if self.partial:
                 _mark(figure)
             _finish(figure)
@@ -184,8 +244,21 @@ def _finish(figure: Figure) -> None:
     if layout is not None:
         layout.execute(figure)
         figure.set_layout_engine(None)
+    renderer: RendererAgg = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+    for axes in figure.axes:
+        _fix_labels(axes, renderer)
     if isinstance(figure, StyledFigure):
         figure.final = True
+
+
+def _fix_labels(axes: Axes, renderer: RendererAgg) -> None:
+    """Keep the labels of axes where the layout has put them: to look again is slow."""
+    inverse = axes.transAxes.inverted()
+    for axis in (axes.xaxis, axes.yaxis):
+        # With the ticks of the final size.
+        axis.get_tightbbox(renderer)
+        place = axis.label.get_transform().transform(axis.label.get_position())
+        axis.set_label_coords(*inverse.transform(place))
 
 
 def _draw_as_it_stands(figure: Figure) -> None:
@@ -195,8 +268,10 @@ def _draw_as_it_stands(figure: Figure) -> None:
     """
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
-            # Labels of ticks have their text only once they were asked for.
-            axis.get_ticklabels(which="both")
+            # Labels of ticks have their text only once they were asked for, which is slow; those of
+            # numbers are none of somebody else's.
+            if isinstance(axis.get_major_formatter(), (FixedFormatter, FuncFormatter)):
+                axis.get_ticklabels()
     for text in figure.findobj(Text):
         content = text.get_text()
         if "$" in content and not _is_mathematics(content):

@@ -10,6 +10,7 @@ from agc_pipeline import stages
 from agc_pipeline.code import data
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.report.settings import ReportStage
+from agc_pipeline.stages import graph
 from agc_pipeline.stages.description import (
     Options,
     Source,
@@ -107,6 +108,7 @@ def configure(plan: "Plan") -> ReportStage:
         learned=plan.assigns,
         luminosity_per_pb=plan.config.physics.luminosity(None),
         rules=stages.of_run(plan),
+        edges=graph.edges(plan),
         configuration=plan.config.shown(),
         report=plan.config.report,
     )
@@ -152,6 +154,7 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
         toys=fit_records.read(ToyRecord, options.toys, workspace),
         limit=fit_records.read(LimitRecord, options.limit, workspace),
         runtimes=runtimes.collect(options.benchmarks, settings.rules),
+        jobs=runtimes.timeline(options.benchmarks, settings.rules),
         dask_reports=[
             os.path.relpath(path, options.output.parent)
             for folder in options.dask

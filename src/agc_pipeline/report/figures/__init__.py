@@ -3,18 +3,22 @@
 None of them uses pyplot: the figures can be changed, saved, and shown in notebooks as they are.
 """
 
+from agc_pipeline.report.figures.cutflow import cutflow
 from agc_pipeline.report.figures.distributions import ratios, stack
 from agc_pipeline.report.figures.inference import limit, ranking, scan, toys
 from agc_pipeline.report.figures.learned import observables, rivals
 from agc_pipeline.report.figures.parameters import correlation, pulls
 from agc_pipeline.report.figures.published import Acceptance, acceptance
+from agc_pipeline.report.figures.shifts import single_templates
 from agc_pipeline.report.figures.training import fractions, importance, learning_curves, scores
 from agc_pipeline.report.figures.variations import templates
+from agc_pipeline.report.figures.workflow import stage_graph, timeline
 
 __all__ = [
     "Acceptance",
     "acceptance",
     "correlation",
+    "cutflow",
     "fractions",
     "importance",
     "learning_curves",
@@ -26,7 +30,10 @@ __all__ = [
     "rivals",
     "scan",
     "scores",
+    "single_templates",
     "stack",
+    "stage_graph",
     "templates",
+    "timeline",
     "toys",
 ]

@@ -1,5 +1,7 @@
 """Figures of the distributions: stacked expectation, data, and their ratio."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from hist.intervals import poisson_interval
 from matplotlib.axes import Axes
@@ -10,7 +12,8 @@ from agc_pipeline.declaration import Analysis
 from agc_pipeline.formatting import number, rounded_like
 from agc_pipeline.inference.fit_records import unit
 from agc_pipeline.report import spots
-from agc_pipeline.report.style import COLOURS, SOFT, canvas
+from agc_pipeline.report.figures import panels
+from agc_pipeline.report.style import COLOURS, NO_LABEL, SOFT, Label, canvas, stamp
 from agc_pipeline.report.yields import (
     ChannelRecord,
     Expectation,
@@ -21,6 +24,8 @@ from agc_pipeline.report.yields import (
 )
 
 _OVERVIEW_COLUMNS = 2
+# Inches, about, of the panel of the stack.
+_UPPER = 2.85
 
 
 def stack(
@@ -29,7 +34,7 @@ def stack(
     channel: str,
     moment: Moment = "post-fit",
     *,
-    label: str = "",
+    label: Label = NO_LABEL,
     data_label: str = "Data",
     highest: float | None = None,
 ) -> Figure:
@@ -40,7 +45,7 @@ def stack(
         record: a fit, or its propagation to other distributions.
         channel: title of the channel.
         moment: before or after the fit.
-        label: luminosity and energy, in the corner.
+        label: above the figure.
         data_label: name of the data in the legend.
         highest: largest bin, for figures with a common axis; events. None is that of this figure.
     """
@@ -48,21 +53,27 @@ def stack(
     with canvas(5.2, 4.7, ConstrainedLayoutEngine(hspace=0, h_pad=0.02)) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         draw_stack(upper, shown, analysis, data_label)
-        upper.set_ylim(0, 1.42 * ((shown.largest if highest is None else highest) or 1.0))
+        handles, labels = upper.get_legend_handles_labels()
+        columns = panels.legend_columns(labels)
+        room = panels.headroom(len(labels), columns, _UPPER)
+        upper.set_ylim(0, room * ((shown.largest if highest is None else highest) or 1.0))
         upper.set_ylabel(_events_label(shown))
+        # Powers of ten would stand where the label does.
+        upper.ticklabel_format(axis="y", style="plain", useOffset=False)
+        upper.minorticks_on()
         upper.text(0.03, 0.96, channel, transform=upper.transAxes, va="top", weight="bold", size=11)
         upper.text(0.03, 0.885, moment, transform=upper.transAxes, va="top", color=SOFT)
-        upper.set_title(label, loc="right", size=9)
-        handles, labels = upper.get_legend_handles_labels()
+        stamp(upper, label)
         # Data first, then from the top of the stack to its bottom.
         order = [len(labels) - 1, *range(len(labels) - 3, -1, -1), len(labels) - 2]
         upper.legend(
             [handles[i] for i in order],
             [labels[i] for i in order],
             loc="upper right",
-            ncols=2,
+            ncols=columns,
             columnspacing=1.0,
             handlelength=1.4,
+            fontsize=9,
         )
         _ratio(lower, shown)
         lower.set_xlabel(shown.label)
@@ -212,11 +223,7 @@ def _ratio(axes: Axes, entry: Expectation) -> None:
     shade_blinded(axes, entry)
     _data(axes, entry, np.where(total > 0, total, 0), None)
     axes.axhline(1, color="black", linewidth=0.8)
-    sizes = np.abs(np.concatenate([entry.uncertainty / scale, entry.data / scale - 1]))
-    # Of a channel without expected events there is no ratio.
-    reach = float(np.nanmax(sizes, initial=0))
-    reach = min(max(1.15 * reach, 0.01), 1)
-    axes.set_ylim(1 - reach, 1 + reach)
+    _ratio_range(axes, [entry], smallest=0.01)
     axes.set_ylabel("Data / exp.")
     spots.columns(axes, entry.edges, _ratio_texts(entry))
 
@@ -245,7 +252,7 @@ def ratios(analysis: Analysis, record: ChannelRecord) -> Figure:
             axes.set_visible(False)
         for axes in grid[:, 0]:
             axes.set_ylabel("Data / exp.")
-        grid[0, -1].legend(loc="upper right", ncols=2)
+        figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
     return figure
 
 
@@ -257,13 +264,28 @@ def draw_ratio(
     _overlay(axes, after, COLOURS[4], alpha=0.45, marker="s", size=markersize)
     shade_blinded(axes, after)
     axes.axhline(1, color="black", linewidth=0.8)
-    ratios = np.concatenate(
-        [over(entry.data, entry.total) for entry in (before, after)]
-        + [over(before.uncertainty, before.total) + 1]
-    )
-    reach = min(max(1.15 * float(np.nanmax(np.abs(ratios - 1), initial=0)), 0.02), 1)
-    axes.set_ylim(1 - reach, 1 + reach)
+    _ratio_range(axes, [before, after], smallest=0.02, size=markersize)
     spots.columns(axes, before.edges, _ratio_texts(before, after))
+
+
+def _ratio_range(
+    axes: Axes, entries: Sequence[Expectation], *, smallest: float, size: float = 4.0
+) -> None:
+    """Range of a ratio, in which no single bin makes all others flat; what is beyond has arrows.
+
+    Args:
+        axes: of the ratio.
+        entries: whose ratios are in there.
+        smallest: half of the range at least.
+        size: of the arrows, points.
+    """
+    ratios = [over(entry.data, entry.total) for entry in entries]
+    bands = [over(entry.uncertainty, entry.total) for entry in entries]
+    sizes = np.fmax.reduce([*bands, *(np.abs(ratio - 1) for ratio in ratios)])
+    half = panels.reach(sizes, smallest=smallest, largest=1.0)
+    axes.set_ylim(1 - half, 1 + half)
+    for entry, ratio in zip(entries, ratios, strict=True):
+        panels.mark_outside(axes, entry.centres, ratio, (1 - half, 1 + half), size=size)
 
 
 def _overlay(

@@ -164,8 +164,11 @@ def toys(record: ToyRecord) -> Figure:
         if record.poi is not None:
             left.set_xlabel(f"pull of {record.poi.name}")
         left.set_ylabel("pseudo-experiments")
+        # Below the legend.
+        left.set_ylim(0, 1.3 * max(counts.max(initial=0), 0.2 * len(pulls), 1))
         left.legend(loc="upper right")
-        right.hist(record.statistic, bins=20, color=COLOURS[0], alpha=0.6)
+        heights, _, _ = right.hist(record.statistic, bins=20, color=COLOURS[0], alpha=0.6)
+        right.set_ylim(0, 1.2 * max(float(np.max(heights)), 1.0))
         right.axvline(record.observed, color=COLOURS[2], linewidth=1.4, label="data")
         right.set_xlabel(r"$-2\ln L$ relative to a perfect fit")
         right.legend(loc="upper right")

@@ -11,7 +11,7 @@ from agc_pipeline.declaration import Analysis, Region
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference.fit_records import unit
 from agc_pipeline.report.figures.distributions import draw_ratio, draw_stack
-from agc_pipeline.report.style import COLOURS, SOFT, canvas
+from agc_pipeline.report.style import COLOURS, NO_LABEL, SOFT, Label, canvas
 from agc_pipeline.report.yields import ChannelRecord, Expectation, Floats, expectations
 
 _COLUMNS = 4
@@ -24,7 +24,7 @@ def observables(
     record: ChannelRecord,
     regions: Sequence[str],
     *,
-    label: str = "",
+    label: Label = NO_LABEL,
     data_label: str = "Data",
 ) -> Figure:
     """Distributions of many regions after the fit, with the ratios before and after it.
@@ -33,7 +33,7 @@ def observables(
         analysis: gives the regions, and each process its colour.
         record: the fit, propagated to these regions.
         regions: their names.
-        label: luminosity and energy, in the corner.
+        label: above the figure.
         data_label: name of the data in the legend.
     """
     entries = [entry for entry in expectations(analysis, record) if entry.region in regions]
@@ -55,7 +55,7 @@ def observables(
         ]
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
-        figure.text(0.995, 0.995, label, ha="right", va="top", size=9)
+        figure.text(0.995, 0.995, label.text, ha="right", va="top", size=9)
     return figure
 
 
@@ -125,7 +125,7 @@ def rivals(
     region: Region,
     *,
     names: Mapping[str, str] | None = None,
-    label: str = "",
+    label: Label = NO_LABEL,
 ) -> Figure:
     """A quantity reconstructed in two ways, both normalised.
 
@@ -134,7 +134,7 @@ def rivals(
         record: the fit, propagated to both regions.
         region: whose observable is that of ``region.rival``, reconstructed in another way.
         names: of the reconstructions, by region; the title of the region where there is none.
-        label: luminosity and energy, in the corner.
+        label: above the figure.
 
     Raises:
         InputError: if the record lacks one of the regions.
@@ -171,7 +171,7 @@ def rivals(
             axes.set_ylim(bottom=0)
         left.set_ylabel(f"Fraction of events / {events_per}" if events_per else "Density of events")
         left.legend(loc="upper right")
-        right.set_title(label, loc="right", size=9)
+        right.set_title(label.beam, loc="right", size=9)
         right.text(
             0.97, 0.94, "points: data", transform=right.transAxes, ha="right", va="top", color=SOFT
         )

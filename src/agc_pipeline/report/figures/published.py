@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from agc_pipeline.declaration import Region
 from agc_pipeline.report import spots
+from agc_pipeline.report.figures.panels import margins, mark_outside, reach
 from agc_pipeline.report.style import COLOURS, INK, canvas
 from agc_pipeline.report.yields import Floats
 
@@ -38,11 +39,13 @@ def acceptance(region: Region, panels: Mapping[str, tuple[Acceptance, Acceptance
     """
     rows = -(-len(panels) // _COLUMNS)
     with canvas(9.8, 3.1 * rows) as figure:
-        grid = figure.add_gridspec(2 * rows, _COLUMNS, height_ratios=[3, 1] * rows)
+        borders = margins(figure, left=0.65, bottom=0.5, top=0.5)
+        grid = figure.add_gridspec(rows, _COLUMNS, wspace=0.24, hspace=0.34, **borders)
         for number, (title, (run, published)) in enumerate(panels.items()):
             row, column = divmod(number, _COLUMNS)
-            upper = figure.add_subplot(grid[2 * row, column])
-            lower = figure.add_subplot(grid[2 * row + 1, column], sharex=upper)
+            pair = grid[row, column].subgridspec(2, 1, height_ratios=(3, 1), hspace=0.12)
+            upper = figure.add_subplot(pair[0])
+            lower = figure.add_subplot(pair[1], sharex=upper)
             _distributions(upper, region, run, published)
             _ratio(lower, region, run, published)
             upper.set_title(title, size=9.5, loc="right")
@@ -51,8 +54,8 @@ def acceptance(region: Region, panels: Mapping[str, tuple[Acceptance, Acceptance
             if column == 0:
                 upper.set_ylabel("fraction of generated")
                 lower.set_ylabel("ratio")
-            if number == 0:
-                upper.legend(loc="upper right")
+        first = figure.axes[0].get_legend_handles_labels()
+        figure.legend(*first, loc="upper right", ncols=2)
     return figure
 
 
@@ -110,6 +113,9 @@ def _ratio(axes: Axes, region: Region, run: Acceptance, published: Acceptance) -
         markersize=3,
     )
     axes.axhline(1, color=INK, linewidth=0.7)
-    # Ratios far off are drawn as far as the others can still be read.
-    highest = float(np.max((run.fraction / scale)[shown], initial=1.5))
-    axes.set_ylim(0.4 if highest < 2 else 0, min(1.1 * highest, 6))
+    ratio = np.where(shown, run.fraction / scale, np.nan)
+    half = reach(ratio - 1, smallest=0.5, largest=1.0)
+    axes.set_ylim(1 - half, 1 + half)
+    mark_outside(
+        axes, (edges[:-1] + edges[1:]) / 2, ratio, (1 - half, 1 + half), colour=INK, size=3.5
+    )

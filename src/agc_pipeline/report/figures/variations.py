@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
 from agc_pipeline.errors import InputError
 from agc_pipeline.report import spots
+from agc_pipeline.report.figures import panels
 from agc_pipeline.report.style import COLOURS, INK, canvas
 from agc_pipeline.report.yields import Floats
 
@@ -61,9 +62,17 @@ def templates(analysis: Analysis, region: Region, histograms: Histograms) -> Fig
     reach = max(1.3 * float(np.quantile(sizes, 0.98)), 0.01)
     rows = -(-len(changes) // _COLUMNS)
     with canvas(9.8, 1.7 * rows + 0.5) as figure:
-        grid = figure.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
+        borders = panels.margins(figure, left=0.65, bottom=0.5, top=0.25)
+        grid = figure.subplots(
+            rows,
+            _COLUMNS,
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            gridspec_kw={"wspace": 0.06, "hspace": 0.22} | borders,
+        )
         for axes, (name, shifts) in zip(grid.flat, changes.items(), strict=False):
-            _panel(axes, region, name, shifts)
+            _panel(axes, region, name, shifts, reach)
         for axes in grid.flat[len(changes) :]:
             axes.set_visible(False)
         for column in grid.T:
@@ -78,9 +87,12 @@ def templates(analysis: Analysis, region: Region, histograms: Histograms) -> Fig
     return figure
 
 
-def _panel(axes: Axes, region: Region, name: str, changes: list[Floats]) -> None:
+def _panel(axes: Axes, region: Region, name: str, changes: list[Floats], reach: float) -> None:
     for change, colour in zip(changes, (_UP, _DOWN), strict=False):
         axes.stairs(100 * change, region.edges, baseline=None, color=colour, linewidth=1.3)
+        centres = (np.array(region.edges[:-1]) + np.array(region.edges[1:])) / 2
+        limits = (-100 * reach, 100 * reach)
+        panels.mark_outside(axes, centres, 100 * change, limits, colour=colour, size=3)
     spots.columns(
         axes,
         region.edges,

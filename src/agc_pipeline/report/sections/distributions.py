@@ -8,16 +8,20 @@ import numpy as np
 from hist.intervals import poisson_interval
 
 from agc_pipeline.declaration import Analysis, Region
-from agc_pipeline.inference.fit_records import unit
+from agc_pipeline.inference.fit_records import FitRecord, unit
 from agc_pipeline.report import figures
 from agc_pipeline.report.figures.distributions import over
+from agc_pipeline.report.figures.shifts import Shift, shifts
 from agc_pipeline.report.figures.variations import effects
-from agc_pipeline.report.style import COLOURS, Gallery, Picture
+from agc_pipeline.report.style import COLOURS, Gallery, Label, Picture
 from agc_pipeline.report.yields import ChannelRecord, Expectation, Moment, expectation, expectations
+
+# Templates in the figure of single ones; its numbers are of all.
+SINGLE_TEMPLATES = 8
 
 
 def fitted(
-    gallery: Gallery, analysis: Analysis, record: ChannelRecord, *, label: str, data_label: str
+    gallery: Gallery, analysis: Analysis, record: ChannelRecord, *, label: Label, data_label: str
 ) -> list[Picture]:
     """Each channel before and after the fit, on one scale."""
     entries = expectations(analysis, record)
@@ -40,7 +44,7 @@ def fitted(
 
 
 def propagated(
-    gallery: Gallery, analysis: Analysis, record: ChannelRecord, *, label: str, data_label: str
+    gallery: Gallery, analysis: Analysis, record: ChannelRecord, *, label: Label, data_label: str
 ) -> list[Picture]:
     """The regions of the analysis after the fit, in the bins of the histograms."""
     return [
@@ -66,7 +70,7 @@ def distribution(
     channel: str,
     moment: Moment,
     *,
-    label: str,
+    label: Label,
     data_label: str,
     highest: float | None = None,
     name: str | None = None,
@@ -79,7 +83,7 @@ def distribution(
         record: a fit, or its propagation to other distributions.
         channel: title of the channel.
         moment: before or after the fit.
-        label: luminosity and energy, in the corner.
+        label: above the figure.
         data_label: name of the data.
         highest: largest bin of this and related figures, which get the same axis; events.
         name: of the files; None is that of region and moment.
@@ -190,3 +194,34 @@ def systematics(
         f"{', '.join(changes)}.",
         numbers={"edges": region.edges, "relative_changes": changes},
     )
+
+
+def single_templates(gallery: Gallery, fit: FitRecord, channel: str) -> Picture | None:
+    """The templates with the largest effects in a channel; None if there are none."""
+    entries = shifts(fit, channel)
+    shown = entries[:SINGLE_TEMPLATES]
+    if not shown:
+        return None
+    entry = fit.channels[channel]
+    listed = ", ".join(f"{shift.parameter} of {shift.sample}" for shift in shown)
+    return gallery.picture(
+        f"{entry.region}_templates",
+        lambda: figures.single_templates(shown, entry.edges, entry.label),
+        caption=f"{channel}: the {len(shown)} largest of {len(entries)} changes of single samples "
+        "by single systematic uncertainties, up (red) and down (blue). Points are the templates "
+        "as they were filled, with the statistical error of their difference from the nominal "
+        "ones; lines are what the model has, smoothed and symmetrised where the configuration "
+        "says so, and dotted where the other side is mirrored. The file of the numbers has all.",
+        alternative=f"Relative changes in {channel} by {listed}.",
+        numbers={"edges": entry.edges, "templates": [_numbers(shift) for shift in entries]},
+    )
+
+
+def _numbers(shift: Shift) -> dict[str, object]:
+    sides = {"up": shift.up, "down": shift.down}
+    return {
+        "parameter": shift.parameter,
+        "sample": shift.sample,
+        "smoothing": shift.smoothing,
+        "size": shift.size,
+    } | {name: vars(side) for name, side in sides.items() if side is not None}

@@ -8,6 +8,9 @@ from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.errors import InputError
 from agc_pipeline.formatting import count
 from agc_pipeline.inference.fit_records import blinded_words
+from agc_pipeline.report import figures
+from agc_pipeline.report.figures.cutflow import fractions
+from agc_pipeline.report.style import Gallery, Picture
 
 _KINDS = {
     "simulated": "Simulated input",
@@ -82,4 +85,23 @@ def reference_cross_section(analysis: Analysis, closure: Closure) -> float | Non
         f"no dataset of {process}, whose cross section is measured",
         place="closure.json",
         remedy=f"add {datasets[0].name} to the input",
+    )
+
+
+def cutflow(
+    gallery: Gallery, analysis: Analysis, datasets: Mapping[str, DatasetAccount]
+) -> Picture | None:
+    """Which part of the events is left behind each cut; None without cuts."""
+    names = cuts(datasets)
+    left = fractions(datasets, names)
+    if len(names) < 2 or not left:
+        return None
+    return gallery.picture(
+        "cutflow",
+        lambda: figures.cutflow(analysis, datasets, names),
+        caption="Part of the unweighted events of the nominal simulation and of data that is left "
+        "behind each cut. The regions, without a line between them, share the last common cut.",
+        alternative=f"Fractions of events behind {', '.join(names)} for {', '.join(left)}.",
+        numbers={"cuts": names, "fractions": left},
+        labelled=True,
     )

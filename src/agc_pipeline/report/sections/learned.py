@@ -11,7 +11,7 @@ from agc_pipeline.report.figures.learned import reconstructions, signal_events, 
 from agc_pipeline.report.figures.training import size_name
 from agc_pipeline.report.sections.distributions import blinded_sentence
 from agc_pipeline.report.settings import Texts
-from agc_pipeline.report.style import Gallery, Picture
+from agc_pipeline.report.style import Gallery, Label, Picture
 from agc_pipeline.report.yields import ChannelRecord, expectations
 
 _LEARNED = (
@@ -31,7 +31,7 @@ def section(
     record: ChannelRecord,
     texts: Texts,
     *,
-    label: str,
+    label: Label,
     data_label: str,
 ) -> dict[str, Any] | None:
     """Title, introduction and pictures of the learned observables.
@@ -41,7 +41,7 @@ def section(
         analysis: with the learned observables.
         record: the fit, propagated to them.
         texts: of the analysis.
-        label: luminosity and energy, in the corner.
+        label: above the figure.
         data_label: name of the data.
 
     Returns:
@@ -64,7 +64,7 @@ def section(
 
 
 def observables(
-    gallery: Gallery, analysis: Analysis, record: ChannelRecord, *, label: str, data_label: str
+    gallery: Gallery, analysis: Analysis, record: ChannelRecord, *, label: Label, data_label: str
 ) -> Picture | None:
     """Distributions of the learned observables after the fit; None if the record has none."""
     names = [region.name for region in analysis.learned.regions] if analysis.learned else []
@@ -106,7 +106,7 @@ def rivals(
     region: Region,
     texts: Texts,
     *,
-    label: str,
+    label: Label,
 ) -> Picture | None:
     """A quantity reconstructed in two ways; None if the record lacks one of them."""
     pair = reconstructions(analysis, record, region)

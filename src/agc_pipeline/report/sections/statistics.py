@@ -94,6 +94,7 @@ def pulls(gallery: Gallery, fit: FitRecord, record: RankingRecord) -> Picture | 
         caption="Nuisance parameters after the fit, in units of their pre-fit uncertainty. The "
         "bands show one and two of these units. A bar shorter than the inner band indicates that "
         "the data constrain the parameter.",
+        labelled=True,
         alternative=f"Fitted nuisance parameters: {listed}.",
         numbers={
             name: {"pull": value, "uncertainty": width} for name, (value, width) in values.items()
@@ -118,6 +119,7 @@ def correlations(
         lambda: figures.correlation(fit, names, titles=titles),
         caption=f"Correlations of {len(names)} of the {len(fit.labels)} fitted parameters. "
         f"Values below {PRINTED:g} are not printed.",
+        labelled=True,
         alternative=f"Correlation matrix of {len(names)} parameters; the largest is "
         f"{values[row, column]:.2f} between {title_of(names[row], titles)} and "
         f"{title_of(names[column], titles)}.",
@@ -159,6 +161,7 @@ def scan(gallery: Gallery, record: ScanRecord) -> Picture | None:
         caption=f"Profile likelihood of {poi.name}"
         + (", and the parabola with the curvature at the minimum" if poi.uncertainty > 0 else "")
         + f". {poi.name} = {interval.describe()} from an increase of one unit.",
+        labelled=True,
         alternative=f"-2 Delta ln L against {poi.name}, with its minimum at {poi.bestfit:.4g}.",
         numbers={
             "values": record.values,
@@ -180,6 +183,7 @@ def toys(gallery: Gallery, record: ToyRecord) -> Picture | None:
         caption=f"{record.converged} pseudo-experiments generated from the fitted model: "
         f"pulls of {poi.name}, with mean {np.mean(values):.2f} and width "
         f"{np.std(values):.2f}, and the goodness-of-fit statistic.",
+        labelled=True,
         alternative=f"Histogram of {len(values)} pulls beside a unit Gaussian, and of the "
         f"goodness-of-fit statistic with that of the data, {record.observed:.3g}.",
         numbers={
@@ -206,6 +210,7 @@ def limit(gallery: Gallery, record: LimitRecord) -> Picture | None:
         caption=f"CLs as a function of {record.poi}, observed and expected without signal: "
         f"{record.poi} < {observed} at {record.confidence:.0%} confidence level "
         f"({expected} expected).",
+        labelled=True,
         alternative=f"CLs falls below {1 - record.confidence:.2g} at {record.poi} = {observed}.",
         numbers={
             "strengths": record.strengths,
