@@ -112,6 +112,6 @@ lock: setup-development ## Renew the lock files in requirements/ within the boun
 	echo uv | $(pinned) - --output-file requirements/uv.txt
 
 .PHONY: clean
-clean: ## Remove the results of the default configuration, and jobs of PROFILE that are left.
+clean: ## Remove results/ with all runs in it, and jobs of PROFILE that are left.
 	$(cancel)
 	rm -rf results .snakemake/htcondor .snakemake/slurm_logs

@@ -12,6 +12,7 @@ alternate. Everything is written to a temporary folder. Wall time says little wh
 machine: CPU time, of all processes together, stands beside it.
 """
 
+import argparse
 import json
 import math
 import os
@@ -227,22 +228,30 @@ def overhead(folder: Path, options: Sequence[str]) -> None:
 
 def main() -> None:
     """Command line."""
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = options.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    command = commands.add_parser("plan", help="time and memory of a plan")
+    command.add_argument("files", type=int, nargs="*", default=[787, 20_000])
+    command = commands.add_parser("jobs", help="a run of files of few events")
+    command.add_argument("files", type=int)
+    command = commands.add_parser("cores", help="the histograms on one core, and on more")
+    command.add_argument("files", type=int, nargs="?", default=FILES)
+    command.add_argument("--json", type=Path, help="record of the result")
+    commands.add_parser("overhead", help="a run, and what its stages take of it")
+    # What is left is for Snakemake: cores, or a profile.
+    arguments, rest = options.parse_known_args()
     with tempfile.TemporaryDirectory() as name:
-        match sys.argv[1:]:
-            case ["plan", *numbers]:
-                plan(Path(name), [int(number) for number in numbers] or [787, 20_000])
-            case ["jobs", number, *options]:
-                jobs(Path(name), int(number), options or ["--cores", "2"])
-            case ["cores", "--json", record]:
-                cores(Path(name), FILES, Path(record))
-            case ["cores", number, "--json", record]:
-                cores(Path(name), int(number), Path(record))
-            case ["cores", *number] if len(number) < 2:
-                cores(Path(name), int(number[0]) if number else FILES, None)
-            case ["overhead", *options]:
-                overhead(Path(name), options or ["--cores", "1"])
+        match arguments.command:
+            case "plan":
+                plan(Path(name), arguments.files)
+            case "jobs":
+                jobs(Path(name), arguments.files, rest or ["--cores", "2"])
+            case "cores":
+                cores(Path(name), arguments.files, arguments.json)
             case _:
-                sys.exit(__doc__)
+                overhead(Path(name), rest or ["--cores", "1"])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def texts(notebook: Any) -> list[str]:
 def test_the_notebook_of_the_results(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "config", tmp_path / "config")
     (tmp_path / "docs").mkdir()
-    results = tmp_path / "results"
+    results = tmp_path / "results/published"
     settings = {"analysis": "cms_ttbar", "n_files": -1}
     outputs = {"histograms": results / "histograms.root", "closure": results / "closure.json"}
     assert run_command("published", settings, **outputs) is None

@@ -6,16 +6,20 @@ It runs from a copy of the project, so that the tests may edit code, on toy file
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 import pytest
 
 import toy
 from agc_pipeline.files import read_json
+from conftest import ROOT
+from documentation import Change, changes
 from oracle.strategies import write_nanoaod
 from project import DATASETS, Project
 
@@ -151,6 +155,34 @@ def test_a_cross_section_fills_no_histogram_again(restored: Project) -> None:
 def test_a_cut_makes_new_skims(restored: Project) -> None:
     restored.edit("config/cms_ttbar/physics.yaml", "sip3d_max: 4", "sip3d_max: 3")
     assert restored.todo()["deliver"] == EACH
+
+
+CHANGES = list(changes(ROOT / "docs/change.md"))
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.title)
+def test_what_runs_again_after_a_documented_change(restored: Project, change: Change) -> None:
+    for edit in change.edits:
+        restored.edit(*edit)
+    todo = restored.todo(*change.options)
+    behind = set(BEHIND) if "merge_dataset" in change.rules else {"fit", *OF_FIT, "report", "all"}
+    assert set(todo) - {"code"} == {*change.rules} | behind
+
+
+def test_documented_changes_work(finished: Project, tmp_path: Path) -> None:
+    assert len(CHANGES) == 5
+    project = copy(finished)
+    project.folder = shutil.copytree(finished.folder, tmp_path / "changed")
+    for edit in (edit for change in CHANGES for edit in change.edits):
+        project.edit(*edit)
+    done = project.run("results/propagated.json")
+    assert done.returncode == 0, done.stdout
+    datasets = read_json(project.folder / "results/closure.json")["datasets"]
+    assert "at most eight jets" in datasets["ttbar__nominal"]["cutflow"]
+    labels = read_json(project.folder / "results/fit.json")["labels"]
+    assert {"W+jets cross section", "Top momentum"} <= set(labels)
+    assert "Second jet" in read_json(project.folder / "results/propagated.json")["channels"]
+    assert "second_pt_ttbar_top_pt_up" in project.contents()
 
 
 def test_an_added_file_processes_only_its_batch(restored: Project) -> None:
