@@ -227,6 +227,13 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
         assert {job.analysis for job in jobs} == {name}
 
 
+def test_a_format_that_events_cannot_have_is_refused(config_values: dict[str, Any]) -> None:
+    included = [{"analysis": "atlas_hzz", "input": "skim"}]
+    made = plan(config_values, cells={"matrix": {"environment": ["lock"]}, "include": included})
+    with pytest.raises(ConfigurationError, match="cannot be read as skim"):
+        matrix_cell.configure(made, "lock+analysis-atlas_hzz+input-skim")
+
+
 def test_events_of_another_analysis_are_asked_for(config_values: dict[str, Any]) -> None:
     inputs = {"cms_ttbar": {"datasets": ["ttbar__nominal"], "simulation": {"scael": 1}}}
     made = plan(config_values, inputs=inputs)

@@ -10,20 +10,30 @@ import numpy as np
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar.processing import skim_content
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.delivery.preselected import SkimContent
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.provenance import file_digest
 from agc_pipeline.readers.opening import count_events, open_tree
 
-FORMATS = ("ttree", "rntuple", "skim")
+_FORMATS = ("ttree", "rntuple", "skim")
 _CHUNK = 100_000
+
+
+def formats(analysis: Analysis) -> tuple[str, ...]:
+    """The formats that events can be in.
+
+    Files of an analysis whose normalisation they state stay as they were simulated: what states it
+    is no column of the events.
+    """
+    return _FORMATS if analysis.generated is None else _FORMATS[:1]
 
 
 def write(
     simulated: Mapping[str, Path], analysis: str, selection: Mapping[str, object], folder: Path
 ) -> dict[str, str]:
-    """Write the events in each format, with a fileset of its name beside its files.
+    """Write the events in each of the formats, with a fileset of its name beside its files.
 
     Args:
         simulated: dataset to its file, which has a record beside it.
@@ -36,7 +46,7 @@ def write(
     """
     declaration = analyses.load(analysis)
     cuts = declaration.selection(dict(selection))
-    for kind in FORMATS:
+    for kind in formats(declaration):
         fileset: dict[str, Any] = {}
         for dataset, source in simulated.items():
             path = folder / kind / f"{dataset}.root"

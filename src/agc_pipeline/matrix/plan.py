@@ -10,6 +10,7 @@ from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.matrix import cells
 from agc_pipeline.matrix.cells import Cell
+from agc_pipeline.matrix.inputs import formats
 from agc_pipeline.matrix.settings import InputSettings, MatrixSettings
 
 # Parts of the configuration that belong to no analysis.
@@ -71,7 +72,15 @@ class MatrixPlan:
         inputs = str(Path(f"{self.folder}/inputs/{name}").absolute())
         values = self.base(name).model_dump(mode="json")
         whole = cells.configuration(self.settings, self.cells[cell], values, inputs)
-        configuration.load(whole)
+        loaded = configuration.load(whole)
+        source = Path(str(whole["input"].get("path", "")))
+        if str(source.parent) == inputs and source.stem not in formats(loaded.declaration):
+            raise ConfigurationError(
+                f"files of the analysis {name} state its normalisation, and cannot be read as "
+                f"{source.stem}",
+                place=f"cell {cell} of {self.config.matrix}",
+                remedy="leave the cell out with `cells.exclude`",
+            )
         return whole
 
     def base(self, analysis: str) -> Configuration:

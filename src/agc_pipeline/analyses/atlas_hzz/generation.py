@@ -21,11 +21,11 @@ _BATCH = 2000
 # Streams of random numbers.
 _SIMULATION, _PSEUDODATA = range(2)
 
-# Detector; GeV, mm.
-_PT_MIN = 5.0
+# Detector; GeV, mm. The smallest pt of a lepton in the data of the collection is 7.0003 GeV.
+_PT_MIN = 7.0
 _ETA_MAX = {_ELECTRON: 2.47, _MUON: 2.7}
-# Hadrons that are taken for leptons.
-_FAKES = {_ELECTRON: 0.025, _MUON: 0.008}
+# Hadrons of 10 GeV that are taken for leptons; fewer of larger pt, by its square.
+_FAKES, _FAKE_PT = {_ELECTRON: 0.025, _MUON: 0.008}, 10.0
 _TRIGGER_PT, _TRIGGER_EFFICIENCY = 26.0, {_ELECTRON: 0.92, _MUON: 0.80}
 # Relative uncertainties of the momentum scale.
 _SCALE = {_ELECTRON: 0.005, _MUON: 0.002}
@@ -72,7 +72,7 @@ def _events(dataset: str, showers: int, seed: int, stream: int) -> ak.Array:
         pythia = _pythia(component, dataset, int(numbers.integers(1, MAX_SEED)))
         for start in range(0, n_events, _BATCH):
             batch = pythia.nextBatch(int(min(_BATCH, n_events - start)))
-            parts.append(_detected(batch.prt, numbers))
+            parts.append(_detected(batch.prt, RECIPES[dataset].fakes, numbers))
     return ak.concatenate(parts)
 
 
@@ -89,7 +89,7 @@ def _pythia(component: Component, dataset: str, seed: int) -> Any:
     return pythia
 
 
-def _detected(particles: Any, numbers: np.random.Generator) -> ak.Array:
+def _detected(particles: Any, fakes: float, numbers: np.random.Generator) -> ak.Array:
     """Triggered events with four leptons or more, ``events * {lep: var * {...}, trigE, trigM}``."""
     particles = particles[(particles.status > 0) & ~_among(particles.id, _NEUTRINOS)]
     momenta = particles.p
@@ -105,7 +105,7 @@ def _detected(particles: Any, numbers: np.random.Generator) -> ak.Array:
             "z": _position(particles, "pz"),
         }
     )
-    leptons = _leptons(particles, numbers)
+    leptons = _leptons(particles, fakes, numbers)
     several = ak.num(leptons) >= 4
     particles, leptons = particles[several], leptons[several]
     leptons = _isolated(leptons, particles, numbers)
@@ -125,13 +125,15 @@ def _detected(particles: Any, numbers: np.random.Generator) -> ak.Array:
     return events[triggers[_ELECTRON] | triggers[_MUON]]
 
 
-def _leptons(particles: Any, numbers: np.random.Generator) -> Any:
+def _leptons(particles: Any, fakes: float, numbers: np.random.Generator) -> Any:
     """Reconstructed leptons with their tracks; GeV, mm."""
     prompt = _among(particles.code, (_ELECTRON, _MUON))
     hadron = _among(particles.code, (211, 321, 2212)) & (particles.pt > _PT_MIN)
     draw = _like(particles.pt, numbers.random)
-    as_electron = hadron & (draw < _FAKES[_ELECTRON])
-    as_muon = hadron & ~as_electron & (draw < _FAKES[_ELECTRON] + _FAKES[_MUON])
+    # The pt of no hadron below the minimum matters.
+    frequency = fakes * (_FAKE_PT / np.maximum(particles.pt, _PT_MIN)) ** 2
+    as_electron = hadron & (draw < frequency * _FAKES[_ELECTRON])
+    as_muon = hadron & ~as_electron & (draw < frequency * (_FAKES[_ELECTRON] + _FAKES[_MUON]))
     code = ak.where(as_electron, _ELECTRON, ak.where(as_muon, _MUON, particles.code))
     efficiency = ak.where(
         code == _ELECTRON, 0.93 - 0.3 * np.exp(-(particles.pt - _PT_MIN) / 8.0), 0.96
