@@ -1,6 +1,9 @@
 """Flat ntuples with generator weights and collision data, from files to histograms."""
 
 import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,16 @@ import pytest
 import uproot
 
 import toy_mini
-from agc_pipeline import analyses, histograms
+from agc_pipeline import analyses, config, histograms
 from agc_pipeline.columnar import batch
 from agc_pipeline.files import read_json
+from agc_pipeline.layers import merged
+from agc_pipeline.plan import Plan
+from agc_pipeline.stages import deliver as deliver_stage
 from conftest import read_config, run_command
 from oracle import mini
+from servers.web import WebServer
+from servers.xrootd import XRootDServer
 
 VALUES = read_config("atlas-hzz")
 ANALYSIS = analyses.load("atlas_hzz")
@@ -175,3 +183,84 @@ def test_blinded_data_are_in_no_histogram_and_no_count(folder: Path, tmp_path: P
         n_hidden[region.name] = values[window].sum()
         assert hidden.cutflow[region.name] == shown.cutflow[region.name] - n_hidden[region.name]
     assert n_hidden["Signal_region"] > 0
+
+
+# Source: the task's list, analyses/atlas-open-data-hzz of the AGC.
+CERN = "https://atlas-opendata.web.cern.ch/atlas-opendata/samples/2020/4lep"
+EOS = "root://eospublic.cern.ch//eos/opendata/atlas/OutreachDatasets/2020-01-22/4lep"
+SIMULATED = {
+    "Zee": 361106,
+    "Zmumu": 361107,
+    "ttbar_lep": 410000,
+    "llll": 363490,
+    "ggH125_ZZ4lep": 345060,
+    "VBFH125_ZZ4lep": 344235,
+    "WH125_ZZ4lep": 341964,
+    "ZH125_ZZ4lep": 341947,
+}
+
+
+def real_task(**source: Any) -> Plan:
+    return Plan(config.load(merged(VALUES, {"input": source})))
+
+
+def test_the_real_task_lists_its_files_at_cern() -> None:
+    made = real_task(mirror_order=["cern", "eos"])
+    files = {name: dataset.files for name, dataset in made.datasets.items()}
+    names = {name: [f"MC/mc_{number}.{name}.4lep.root"] for name, number in SIMULATED.items()}
+    names["data"] = [f"Data/data_{letter}.4lep.root" for letter in "ABCD"]
+    assert {name: [file.urls for file in listed] for name, listed in files.items()} == {
+        name: [(f"{CERN}/{path}", f"{EOS}/{path}") for path in paths]
+        for name, paths in names.items()
+    }
+    # All events of the collection's data.
+    assert sum(file.n_events or 0 for file in files["data"]) == 832
+    made.check()
+
+
+@pytest.fixture
+def served() -> Iterator[Path]:
+    """A folder that every user can read, as xrootd asks for, with one folder for each mirror."""
+    with tempfile.TemporaryDirectory() as name:
+        for folder in ("cern/files", "eos/files/Data", "eos/files/MC"):
+            (Path(name) / folder).mkdir(parents=True)
+        for folder in (name, f"{name}/cern", f"{name}/eos"):
+            Path(folder).chmod(0o755)
+        yield Path(name)
+
+
+def test_the_real_task_takes_files_from_its_mirrors(served: Path, tmp_path: Path) -> None:
+    """What the first, by http, does not have comes from the second, by root://."""
+    if XRootDServer.program() is None:
+        pytest.skip("no `xrootd` here: install Debian's xrootd-server")
+    listed = real_task().datasets
+    for seed, name in enumerate(("data", "llll")):
+        for number, file in enumerate(listed[name].files):
+            *_, folder, base = file.urls[0].split("/")
+            # The web server of the tests has no folders.
+            place = f"eos/files/{folder}/{base}" if number % 2 else f"cern/files/{base}"
+            toy_mini.write(served / place, name, file.n_events or 30, seed)
+    with ExitStack() as stack:
+        mirrors = {}
+        for name, kind in (("cern", WebServer), ("eos", XRootDServer)):
+            server = kind(served / name / "files").start()
+            stack.callback(server.kill)
+            mirrors[name] = server.url("").rstrip("/")
+        made = real_task(mirrors=mirrors, mirror_order=["cern", "eos"])
+        for name, n_events in (("data", 832), ("llll", 30)):
+            (batch_name,) = made.batches(name)
+            manifest = tmp_path / f"{name}.json"
+            network = VALUES["delivery"]["network"] | {"attempts": 2, "backoff": 0.05}
+            error = run_command(
+                "deliver",
+                deliver_stage.configure(made, name, batch_name).model_dump(),
+                reading={"chunk_size": 1000, "network": network},
+                manifest=manifest,
+                failures=tmp_path / f"{name}.failures.json",
+                skims=tmp_path / name,
+            )
+            assert error is None
+            delivered = read_json(manifest)["files"]
+            assert sum(file["before"] for file in delivered) == n_events
+            schemes = [file["url"].partition(":")[0] for file in delivered]
+            assert schemes == ["http", "root"] * (len(schemes) // 2) + ["http"] * (len(schemes) % 2)

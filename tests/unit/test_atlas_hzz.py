@@ -1,5 +1,6 @@
 """H to ZZ* to four leptons, against plain loops over the events."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import uproot
 from agc_pipeline import analyses, config
 from agc_pipeline.columnar.closure import Closure
 from agc_pipeline.declaration import Dataset
+from agc_pipeline.declaration.checks import check
 from agc_pipeline.declaration.query import query
 from agc_pipeline.delivery.servicex import request
-from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.errors import AnalysisError, ConfigurationError
+from agc_pipeline.files import read_json
 from agc_pipeline.inference import fit, workspace
 from agc_pipeline.inference.model import build_workspace
 from agc_pipeline.inference.settings import MinimiserSettings, ModelSettings
@@ -108,6 +111,49 @@ def test_fit_of_the_published_yields() -> None:
     assert fitted["ZZ_norm"] == pytest.approx((1.5474, 0.8128), abs=0.05)
 
 
+def test_scale_of_the_published_yields() -> None:
+    """Why the pull of Scalefactor_variation is 1.26: the sum of what was read off is too small.
+
+    In each bin, the fitted statistical factor f of the data n and an expectation m without it obeys
+    n / f - m = (f - 1) / width**2, so that the published ones tell what was expected.
+    """
+    path = SAMPLES.parent / "reference" / "hzz.json"
+    if not path.is_file():
+        pytest.skip("the published fit is not at hand (looked for ../shared/reference/hzz.json)")
+    reference = read_json(path)
+    factors, widths = (np.array(reference["staterror"][key]) for key in ("value", "uncertainty"))
+    histograms = published.load(ANALYSIS, -1)
+    observed = histograms[ANALYSIS.data_name("Signal_region")].values()
+    expected = observed / factors - (factors - 1) / widths**2
+    settings = read_config("atlas-hzz")["fit"]
+    declared, kinds = (
+        ANALYSIS.with_selection("task"),
+        ModelSettings.model_validate(settings["model"]),
+    )
+    minimiser = MinimiserSettings.model_validate(settings["minimiser"])
+
+    def model() -> tuple[Any, list[float]]:
+        built = build_workspace(declared, histograms, kinds)
+        return workspace.load(built.workspace, place="test")
+
+    nominal, _ = model()
+    at = np.array(nominal.config.suggested_init(), dtype=np.float64)
+    for name, value in reference["fit"].items():
+        if name in nominal.config.par_names:
+            at[nominal.config.par_names.index(name)] = value[0]
+    read = nominal.expected_actualdata(at)
+    assert expected.sum() / read.sum() == pytest.approx(1.014, abs=0.002)
+    for name, histogram in histograms.items():
+        if name.startswith("Signal_region") and name != ANALYSIS.data_name("Signal_region"):
+            histogram.view()["value"] *= expected / read
+            histogram.view()["variance"] *= (expected / read) ** 2
+    results = fit.fit(*model(), minimiser).results
+    fitted = dict(zip(results.labels, results.bestfit, strict=True))
+    assert fitted["Scalefactor_variation"] == pytest.approx(1.1483, abs=0.02)
+    assert fitted["ZZ_norm"] == pytest.approx(1.5474, abs=0.05)
+    assert fitted["Signal_norm"] == pytest.approx(1.1207, abs=0.05)
+
+
 @pytest.mark.parametrize("dataset", ANALYSIS.datasets, ids=lambda dataset: dataset.name)
 def test_query_for_the_flat_ntuples(dataset: Dataset) -> None:
     """ServiceX is asked for events of `mini` with four leptons, and the branches that are read."""
@@ -136,6 +182,15 @@ def test_selections() -> None:
         config.load(read_config("atlas-hzz") | {"selection": "loose"})
     with pytest.raises(ConfigurationError, match="cms_ttbar has no selections"):
         config.load(read_config() | {"selection": "tight"})
+
+
+def test_shared_parts_are_of_records() -> None:
+    """Columns are read when they are needed: nothing can be derived before."""
+    assert check(ANALYSIS) is ANALYSIS
+    with pytest.raises(
+        AnalysisError, match="`derived` makes records of events, and events are col"
+    ):
+        check(replace(ANALYSIS, events="columns"))
 
 
 def test_pseudodata_are_not_compared_with_published_data() -> None:

@@ -76,9 +76,9 @@ def _z_and_jet(lepton: int) -> tuple[Component, ...]:
 
 # Yields of the published pre-fit distribution from 80 to 250 GeV: 112.9 events of Z and ttbar, of
 # which the split is not published (60 % ttbar, to which the published shape is nearest), 168.8 of
-# ZZ*, 9.5 of signal, shared by cross section. `expected` is this yield over the fraction of generated events that is selected, measured
-# at scale 1. Cross sections and mean weights (sum of weights over generated events) are
-# those of the collection.
+# ZZ*, 9.5 of signal, shared by cross section. `expected` is this yield over the fraction of events
+# that is selected, measured at scale 1. Cross sections and mean weights (sum of weights over
+# generated events) are those of the collection.
 RECIPES = {
     "Zee": Recipe(
         components=_z_and_jet(11),
