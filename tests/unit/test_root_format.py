@@ -73,6 +73,27 @@ def test_sizes_are_those_that_are_stated(codec: str, name: str) -> None:
         content_of(data)
 
 
+def test_lz4_that_seems_to_begin_with_its_size() -> None:
+    """A flat column of lists, as of leptons that never pass: zeros, then offsets of the lists."""
+    apart = 0
+    for seed in range(9, 16):
+        random = np.random.default_rng(seed)
+        n_events = int(random.integers(17000, 20000))
+        counts = random.poisson(random.uniform(0.02, 0.4), n_events)
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(">i4") + 81
+        content = bytes(int(counts.sum())) + offsets.tobytes()
+        packed = cramjam.lz4.compress_block(content, store_size=False)
+        lz4 = uproot.compression._decompress_LZ4
+        speed_up_uproot()
+        assert bytes(lz4.decompress(packed, len(content))) == content
+        # What cramjam makes of some of them if it is not told their size.
+        unasked = cramjam.lz4.decompress_block_into(packed, np.empty(len(content), np.uint8))
+        apart += unasked != len(content)
+        data = basket(block("L4", content), len(content))
+        assert bytes(decompressed(data, len(data), N).payload) == content
+    assert apart > 0
+
+
 def test_checksum_of_lz4() -> None:
     intact = basket(block("L4", VALUES), len(VALUES))
     assert content_of(intact) == list(range(N))

@@ -153,6 +153,15 @@ def inflated(data: Any, size: int) -> Any:
     return content
 
 
+def _lz4_into(data: Any, content: Any) -> int:
+    """Decompress LZ4 without a size in front of it.
+
+    If it is not told the size, cramjam takes the first four bytes for it where that works out.
+    """
+    n_bytes: int = cramjam.lz4.decompress_block_into(data, content, output_len=len(content))
+    return n_bytes
+
+
 def _within(decompress: Callable[[Any, Any], int]) -> Callable[[Any, int], Any]:
     """A codec that writes into memory of the size that a block states, and not beyond."""
 
@@ -166,7 +175,7 @@ def _within(decompress: Callable[[Any, Any], int]) -> Callable[[Any, int], Any]:
     return bounded
 
 
-_unpacked_lz4 = _within(cramjam.lz4.decompress_block_into)
+_unpacked_lz4 = _within(_lz4_into)
 
 
 def _checked_lz4(data: Any, size: int) -> Any:
