@@ -43,8 +43,6 @@ _STYLE: dict[Any, Any] = {
     "axes.labelcolor": INK,
     "axes.linewidth": 0.8,
     "text.color": INK,
-    # Nothing is above the axes that titles would have to make way for, which takes long to see.
-    "axes.titley": 1.0,
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.direction": "in",
