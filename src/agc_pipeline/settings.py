@@ -2,9 +2,10 @@
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Self, TypeVar, get_args
+from functools import cache
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -81,6 +82,8 @@ _SHOWN = "shown"
 # Characters of a value in a message, and names in a list of them.
 _VALUE = 60
 _NAMES = 12
+# Numbers in a list of the configuration.
+_BY_HAND = 100
 
 
 def _hide(value: Any, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
@@ -98,6 +101,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: Any) -> Any:
+        """Refuse true and false as numbers: YAML reads ``yes`` and ``on`` as such, too."""
+        if isinstance(values, Mapping):
+            for name in _numbers_of(cls):
+                if name in values and _has_truth(values[name]):
+                    raise ValueError(f"`{name}` is true or false, and should be a number")
+        return values
 
     def shown(self) -> dict[str, Any]:
         """All values for people, as JSON has them, without those that may hold credentials."""
@@ -274,6 +287,41 @@ def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> lis
         # Parts that are not fields are dictionary keys, list positions or tags of a union.
         current = inner or current
     return sorted({name for candidate in current for name in candidate.model_fields})
+
+
+@cache
+def _numbers_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """Names of the fields that take numbers, alone or in lists and mappings, and no bools."""
+    parts = {name: list(_parts(field.annotation)) for name, field in model.model_fields.items()}
+    return tuple(
+        name
+        for name, kinds in parts.items()
+        if (int in kinds or float in kinds)
+        and not any(kind is bool or kind is Any or _is_model(kind) for kind in kinds)
+    )
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation is made of."""
+    inner = get_args(annotation)
+    if not inner or get_origin(annotation) is Literal:
+        yield annotation
+    for part in inner if get_origin(annotation) is not Literal else ():
+        yield from _parts(part)
+
+
+def _is_model(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, BaseModel)
+
+
+def _has_truth(value: Any) -> bool:
+    """Whether true or false is a value, or among the values in it."""
+    if isinstance(value, Mapping):
+        return any(map(_has_truth, value.values()))
+    if isinstance(value, list | tuple):
+        # Nobody writes longer lists by hand, and those of records need no second look.
+        return any(map(_has_truth, value[:_BY_HAND]))
+    return isinstance(value, bool)
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -105,6 +105,22 @@ def test_checksum_of_lz4() -> None:
             content_of(bytes(damaged))
 
 
+def test_checksum_of_zstd_where_there_is_one() -> None:
+    """ROOT writes none. A flag in the fifth byte says that the low bytes of XXH64 stand behind."""
+    header, frame = block("ZS", VALUES)[:9], bytearray(block("ZS", VALUES)[9:])
+    assert not frame[4] & 4
+    frame[4] |= 4
+    frame += struct.pack("<Q", xxhash.xxh64_intdigest(VALUES))[:4]
+    header = header[:3] + struct.pack("<I", len(frame))[:3] + header[6:]
+    intact = basket(header + frame, len(VALUES))
+    assert content_of(intact) == list(range(N))
+    for position in range(49, len(intact)):
+        damaged = bytearray(intact)
+        damaged[position] ^= 1 << position % 8
+        with pytest.raises(READ_ERRORS):
+            content_of(bytes(damaged))
+
+
 @pytest.mark.parametrize("key_length", [-1, 0, 17, 5000])
 def test_length_of_the_key(key_length: int) -> None:
     data = basket(VALUES, len(VALUES), key_length=key_length)

@@ -1,7 +1,11 @@
 """Names that a shell or Snakemake would read as more than names, secrets, modes, killed jobs."""
 
 import fcntl
+import os
 import re
+import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +18,7 @@ pytestmark = pytest.mark.workflow
 
 HOSTILE = "in $(touch boom);`touch boom`&|é'\"*"
 SECRET = "hunter2-0123456789abcdef"  # noqa: S105 - of nobody
+MANIFEST = "results/manifests/wjets__nominal/0000.json"
 TARGET = "results/histograms/wjets__nominal/0000.json"
 
 
@@ -120,3 +125,88 @@ def test_another_run_with_the_same_results_is_refused(finished: tuple[Project, s
     assert done.returncode == 1
     assert "another run writes to this folder\n  where: results" in done.stdout
     assert not (project.folder / "results/histograms/ttbar__nominal").exists()
+
+
+def test_results_from_the_future_are_refused(finished: tuple[Project, str]) -> None:
+    project, _ = finished
+    path = project.folder / MANIFEST
+    tomorrow = time.time() + 86400
+    os.utime(path, (tomorrow, tomorrow))
+    done = project.run("--dry-run", MANIFEST)
+    # Snakemake alone would say that there is nothing to do, whatever was changed since.
+    assert done.returncode == 1
+    assert "a result is dated in the future" in done.stdout
+    assert f"where: {MANIFEST}" in done.stdout
+    os.utime(path)
+    assert project.todo(MANIFEST) == {}
+
+
+def restricted(command: list[str]) -> list[str]:
+    """The command without the rights by which root writes everywhere."""
+    if os.geteuid() != 0:
+        return command
+    if shutil.which("setpriv") is None:
+        pytest.skip("root writes everywhere, and there is no setpriv to have it not")
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+
+
+def test_checkout_configuration_and_input_may_be_read_only(
+    finished: tuple[Project, str], tmp_path: Path
+) -> None:
+    project, _ = finished
+    values = yaml.safe_load((project.folder / "toy.yaml").read_text())
+    values["input"]["mirrors"]["disk"] = str(project.folder / HOSTILE)
+    (project.folder / "absolute.yaml").write_text(yaml.safe_dump(values))
+    everything = [project.folder, *project.folder.rglob("*")]
+    modes = {path: path.stat().st_mode for path in everything}
+    options = ["--configfile", str(project.folder / "absolute.yaml"), "--nocolor", "--", MANIFEST]
+    command = restricted(project.arguments("--snakefile", str(project.folder / "Snakefile")))
+    command += options
+
+    def run(folder: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            env=project.environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+
+    for path, mode in modes.items():
+        path.chmod(mode & ~0o222)
+    try:
+        done = run(tmp_path)
+        inside = run(project.folder)
+    finally:
+        for path, mode in modes.items():
+            path.chmod(mode)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / MANIFEST).is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"results", ".snakemake"}
+    # Snakemake itself has a traceback for a folder that it cannot work in.
+    assert inside.returncode == 1
+    assert "the working folder cannot be written to" in inside.stdout
+    assert "Traceback" not in inside.stdout
+
+
+def test_a_job_of_a_cluster_is_that_of_the_plan_or_none(finished: tuple[Project, str]) -> None:
+    """On a batch system, jobs read the configuration again."""
+    project, _ = finished
+    job = (
+        *("--target-jobs", "histogram:dataset=wjets__nominal,batch=0000", "--force"),
+        *("--allowed-rules", "histogram", "--mode", "remote", "--local-groupid", "x", "--no-hooks"),
+    )
+    kept = (project.folder / "toy.yaml").read_text()
+    values = yaml.safe_load(kept)
+    try:
+        edited = values | {"physics": values["physics"] | {"luminosity_per_pb": 200}}
+        edited["histograms"] = values["histograms"] | {"chunk_size": 77}
+        (project.folder / "toy.yaml").write_text(yaml.safe_dump(edited))
+        done = project.run(*job)
+    finally:
+        (project.folder / "toy.yaml").write_text(kept)
+    assert done.returncode == 1
+    said = (project.folder / "results/logs/histogram/wjets__nominal/0000.log").read_text()
+    assert "the configuration was changed during the run" in said

@@ -3,6 +3,7 @@ from pathlib import Path
 from agc_pipeline import config as configuration, stages
 from agc_pipeline.code import near
 from agc_pipeline.errors import PipelineError
+from agc_pipeline.places import check_times, check_working_folder
 from agc_pipeline.plan import planned
 from agc_pipeline.stages.directives import Directives
 from agc_pipeline.stages.settings_files import SettingsFiles
@@ -19,10 +20,14 @@ def refuse(error):
 FILES = [Path(path) for path in workflow.overwrite_configfiles]
 OWN = [path.parent for path in FILES]
 try:
+    if workflow.is_main_process:
+        check_working_folder(Path.cwd(), Path(workflow.main_snakefile))
     VALUES = configuration.read(
         FILES, workflow.config_settings.config, root=Path(workflow.basedir)
     )
     PLAN = planned(VALUES, folders=OWN)
+    if workflow.is_main_process:
+        check_times(Path(PLAN.folder))
 except PipelineError as error:
     refuse(error)
 

@@ -187,8 +187,8 @@ def _checked_lz4(data: Any, size: int) -> Any:
     return _unpacked_lz4(packed, size)
 
 
-# From compressed data and their size to the data. ZLIB and XZ have checksums of their own, which
-# these libraries check; ROOT writes ZSTD without one.
+# From compressed data and their size to the data. ZLIB and XZ have checksums of their own, and so
+# may ZSTD, which these libraries check; ROOT writes ZSTD without one.
 _DECOMPRESS: dict[bytes, Callable[[Any, int], Any]] = {
     b"ZL": inflated,
     b"XZ": _within(cramjam.xz.decompress_into),

@@ -1,0 +1,74 @@
+"""What a run needs of the folders that it works in, and of the times of the files in there."""
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agc_pipeline.errors import ConfigurationError, InputError
+
+# Clocks of file servers differ by less.
+_TOLERANCE_SECONDS = 300.0
+# Their files are as old as the manifests and records beside them, and there are many.
+_NOT_LOOKED_AT = {"skims", ".settings", "file_metadata"}
+
+
+def check_working_folder(folder: Path, snakefile: Path) -> None:
+    """Check that Snakemake can keep its records, for which it has a traceback only.
+
+    Args:
+        folder: that Snakemake works in.
+        snakefile: of the workflow.
+
+    Raises:
+        ConfigurationError: if nothing can be written there.
+    """
+    records = folder / ".snakemake"
+    if os.access(records if records.exists() else folder, os.W_OK | os.X_OK):
+        return
+    raise ConfigurationError(
+        "the working folder cannot be written to, and Snakemake keeps its records there",
+        place=str(folder),
+        remedy=f"go to a folder of your own, and give `--snakefile {snakefile}`",
+    )
+
+
+def check_times(results: Path) -> None:
+    """Refuse results from the future: what they are made of would seem to be older for ever.
+
+    Snakemake compares the times of files. A change of code or input, made after the clock was set
+    right, would go unnoticed.
+
+    Args:
+        results: the folder.
+
+    Raises:
+        InputError: naming a file that is dated in the future.
+    """
+    now = time.time()
+    for path, changed in _times(results):
+        if changed > now + _TOLERANCE_SECONDS:
+            date = datetime.fromtimestamp(changed, UTC).isoformat(" ", "minutes")
+            raise InputError(
+                f"a result is dated in the future ({date}): the clock of this machine is wrong, or "
+                "was, and what changed since then would not be noticed",
+                place=str(path),
+                remedy="set the clock right; then delete the results, or, if nothing they are made "
+                f"of has changed: find {results} -newermt now -exec touch {{}} +",
+            )
+
+
+def _times(folder: Path) -> Iterator[tuple[Path, float]]:
+    """The files of a folder and of those in it, with their times of modification."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        # There are no results yet, or others will say what is wrong with them.
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if entry.name not in _NOT_LOOKED_AT:
+                yield from _times(Path(entry.path))
+        elif entry.is_file(follow_symlinks=False):
+            yield Path(entry.path), entry.stat(follow_symlinks=False).st_mtime
