@@ -213,3 +213,14 @@ def test_groups() -> None:
         "jes": "A",
         "jer": "B",
     }
+
+
+def test_integers_that_numpy_takes_for_objects() -> None:
+    """JSON has integers of any size: they are numbers, or too large, and no traceback."""
+    largest = 10**30
+    content = one(
+        ("n", "normsys", {"hi": largest, "lo": 1}), data=(largest, 9), content=(largest, 10)
+    )
+    assert [severity for severity, _, _ in found(content)] == ["warning"]
+    content["channels"][0]["samples"][-1]["modifiers"][-1]["data"]["hi"] = 10**400
+    assert "error" in [severity for severity, _, _ in found(content)]

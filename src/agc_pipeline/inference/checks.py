@@ -1,6 +1,7 @@
 """Checks of a model before it is fitted."""
 
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -44,7 +45,7 @@ def check(workspace: Workspace, mirrored: Collection[str] = ()) -> tuple[Finding
         workspace: any.
         mirrored: names of the parameters whose shift down is the shift up, mirrored.
     """
-    observed = {entry["name"]: np.array(entry["data"]) for entry in workspace["observations"]}
+    observed = {entry["name"]: _doubles(entry["data"]) for entry in workspace["observations"]}
     findings: list[Finding] = [*_interest(workspace)]
     for channel in workspace["channels"]:
         findings += _channel(channel, observed[channel["name"]])
@@ -81,11 +82,21 @@ def _interest(workspace: Workspace) -> Iterator[Finding]:
         )
 
 
+def _doubles(values: Sequence[float]) -> Array:
+    """Numbers in double precision; infinite where JSON has integers beyond it."""
+
+    def double(value: float) -> float:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.copysign(math.inf, value > 0 or -1)
+
+    return np.array(list(map(double, values)))
+
+
 def _borders(channel: Any, observed: Array) -> Iterator[Finding]:
     """Bins without data that a shape takes to zero: the best fit may be where the rate is zero."""
-    samples = [
-        (sample, np.array(sample["data"], dtype=np.float64)) for sample in channel["samples"]
-    ]
+    samples = [(sample, _doubles(sample["data"])) for sample in channel["samples"]]
     total = np.sum([nominal for _, nominal in samples], axis=0)
     shifts: dict[tuple[str, str], Array] = {}
     for sample, nominal in samples:
@@ -93,7 +104,7 @@ def _borders(channel: Any, observed: Array) -> Iterator[Finding]:
             if modifier["type"] == "histosys":
                 for side in ("hi_data", "lo_data"):
                     key = modifier["name"], side
-                    change = np.array(modifier["data"][side]) - nominal
+                    change = _doubles(modifier["data"][side]) - nominal
                     shifts[key] = shifts.get(key, np.zeros_like(total)) + change
     for name in dict.fromkeys(name for name, _ in shifts):
         least = total + np.minimum(shifts[name, "hi_data"], shifts[name, "lo_data"])
@@ -108,7 +119,7 @@ def _borders(channel: Any, observed: Array) -> Iterator[Finding]:
 
 
 def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
-    total = np.sum([sample["data"] for sample in channel["samples"]], axis=0)
+    total = np.sum([_doubles(sample["data"]) for sample in channel["samples"]], axis=0)
     name = channel["name"]
     if not np.all(np.isfinite(total)) or not np.all(np.isfinite(observed)):
         yield Finding(severity="error", where=name, message="contents are not finite")
@@ -132,7 +143,7 @@ def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
 
 
 def _sample(sample: Any, where: str, mirrored: Collection[str]) -> Iterator[Finding]:
-    nominal = np.array(sample["data"])
+    nominal = _doubles(sample["data"])
     if bins := numbers_of(nominal < 0):
         yield Finding(severity="warning", where=where, message=f"negative content in {bins}")
     for modifier in sample["modifiers"]:
@@ -143,7 +154,7 @@ def _sample(sample: Any, where: str, mirrored: Collection[str]) -> Iterator[Find
             case "histosys":
                 yield from _shape(values, nominal, f"{where}, {name}", name in mirrored)
             case "staterror" | "shapesys":
-                if bins := numbers_of((nominal > 0) & (np.array(values) == 0)):
+                if bins := numbers_of((nominal > 0) & (_doubles(values) == 0)):
                     yield Finding(
                         severity="warning",
                         where=f"{where}, {name}",
@@ -153,7 +164,7 @@ def _sample(sample: Any, where: str, mirrored: Collection[str]) -> Iterator[Find
 
 
 def _norm(values: Any, where: str) -> Iterator[Finding]:
-    low, high = values["lo"], values["hi"]
+    low, high = _doubles([values["lo"], values["hi"]]).tolist()
     if not (np.isfinite([low, high]).all() and min(low, high) > 0):
         yield Finding(
             severity="error",
@@ -170,7 +181,7 @@ def _norm(values: Any, where: str) -> Iterator[Finding]:
 
 def _shape(values: Any, nominal: Array, where: str, mirrored: bool) -> Iterator[Finding]:
     for key, direction in (("hi_data", "up"), ("lo_data", "down")):
-        content = np.array(values[key])
+        content = _doubles(values[key])
         if not np.all(np.isfinite(content)):
             yield Finding(
                 severity="error", where=where, message=f"{direction}: contents are not finite"
