@@ -175,7 +175,7 @@ def test_server_is_killed_in_the_middle_and_comes_back(
 
     def kill_once(events: int, n_bytes: int) -> None:
         read.append(events)
-        if len(read) == 2:
+        if len(read) == 1:
             server.kill()
 
     def come_back(attempt: int) -> None:
@@ -186,14 +186,15 @@ def test_server_is_killed_in_the_middle_and_comes_back(
         url = server.url("good.root")
         network = NETWORK | {"attempts": 9}
         failures = skim(url, network=network, advance=kill_once, before=come_back)
-        # Baskets have 40 events: the third range was being read, then nobody listened.
-        assert [(failure.url, failure.events) for failure in failures[:2]] == [
-            (url, (80, 120)),
-            (url, None),
-        ]
+        # Baskets have 40 events. The second range was read ahead, or was about to be, when the
+        # server was killed; then nobody listened.
+        before = failures[0].events
+        assert before in ((40, 80), (80, 120))
+        assert [failure.url for failure in failures[:2]] == [url, url]
+        assert failures[1].events is None
         assert skim.content() == expected
         assert sum(read) == N_EVENTS
-        assert read[:3] == [40, 40, -80]
+        assert read[: before[0] // 40 + 1] == [*[40] * (before[0] // 40), -before[0]]
     finally:
         server.kill()
 
@@ -207,7 +208,7 @@ def test_server_hangs_in_the_middle(
 
     def hang(events: int, n_bytes: int) -> None:
         read.append(events)
-        if len(read) == 2:
+        if len(read) == 1:
             frozen.__enter__()
 
     frozen = server.frozen()
@@ -215,7 +216,9 @@ def test_server_hangs_in_the_middle(
         failures = skim(
             server.url("good.root"), web.url("good.root"), network=IMPATIENT, advance=hang
         )
-        assert (failures[0].url, failures[0].events) == (server.url("good.root"), (80, 120))
+        # The second range may have been read ahead.
+        assert failures[0].url == server.url("good.root")
+        assert failures[0].events in ((40, 80), (80, 120))
         assert "TimeoutError" in failures[0].error or "Operation expired" in failures[0].error
         assert skim.content() == expected
     finally:

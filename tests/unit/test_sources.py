@@ -46,9 +46,7 @@ def test_small_gaps_are_bridged_first() -> None:
 @given(RANGES, st.integers(1, 9999))
 def test_requests_are_bounded_and_complete(ranges: list[tuple[int, int]], most: int) -> None:
     spans = joined(ranges)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(remote, "_REQUEST_BYTES", most)
-        groups = requests(spans)
+    groups = list(requests(spans, lambda: most))
     sizes = [sum(stop - start for start, stop in group) for group in groups]
     assert all(size == most for size in sizes[:-1])
     assert 0 < sizes[-1] <= most
@@ -141,3 +139,54 @@ def test_a_stuck_library_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_is_remote(url: str, remote: bool) -> None:
     assert addresses.is_remote(url) is remote
+
+
+class FastLibrary:
+    """A library that answers at once, and notes what it was asked for."""
+
+    size = 200 * 2**20
+    beginning = b""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def open(self) -> None:
+        """It is there."""
+
+    async def ranges(self, ranges: Any) -> list[bytes]:
+        self.asked.append(sum(stop - start for start, stop in ranges))
+        return [bytes(stop - start) for start, stop in ranges]
+
+    async def close(self) -> None:
+        """Nothing was opened."""
+
+
+def test_more_is_asked_for_at_once_from_servers_that_are_fast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    library = FastLibrary()
+    monkeypatch.setattr(remote, "_remote_file", lambda *_: library)
+    # An hour for a request: what arrives within minutes is fast.
+    network = NetworkSettings(
+        attempts=1, backoff=1, backoff_max=1, request_timeout=3600, file_timeout=3600
+    )
+    with remote.RemoteSource("http://a/b", network=network) as source:
+        source.chunk(0, 1000)
+        source.chunk(0, 150 * 2**20)
+    least, most = remote._LEAST_BYTES, remote._MOST_BYTES
+    # The first answer was too short to tell.
+    assert library.asked == [1000, least, most, most, 150 * 2**20 - least - 2 * most]
+
+
+def test_no_more_than_comes_in_time_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = FastLibrary()
+    monkeypatch.setattr(remote, "_remote_file", lambda *_: library)
+    clock = iter(range(10**6))
+    # Each look at the clock is a second later than the one before.
+    monkeypatch.setattr(remote.time, "monotonic", lambda: float(next(clock)))
+    network = NetworkSettings(
+        attempts=1, backoff=1, backoff_max=1, request_timeout=8, file_timeout=600_000
+    )
+    with remote.RemoteSource("http://a/b", network=network) as source:
+        source.chunk(0, 10 * 2**20)
+    assert library.asked == [4 * 2**20, 4 * 2**20, 2 * 2**20]

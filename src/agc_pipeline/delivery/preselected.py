@@ -7,6 +7,7 @@ one go: each further request would take as long as the way there and back.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -102,6 +103,9 @@ class PreselectionReader(Protocol):
     def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
         """The events to keep of a range, with all branches, and the cutflow up to there."""
 
+    def close(self) -> None:
+        """Read no more."""
+
 
 def compare_counters(tree: Any, content: SkimContent, url: str, chunk_size: int) -> None:
     """Compare the counters of the collections of an open file on this machine with their lists.
@@ -170,7 +174,9 @@ def reader_of(tree: Any, content: SkimContent, url: str, chunk_size: int) -> Pre
         file = _stored_file(tree, content, url)
         if file.n_events and (file.branches is not None or file.fields is not None):
             return _StoredReader(file, content, chunk_size)
-    return _RangeReader(tree, content, chunk_size)
+    # Records are read from the file while events are preselected.
+    ahead = is_remote(url) and not content.records
+    return _RangeReader(tree, content, chunk_size, ahead=ahead)
 
 
 class _StoredReader:
@@ -187,6 +193,9 @@ class _StoredReader:
     @property
     def bytes_read(self) -> int:
         return self._clock.bytes
+
+    def close(self) -> None:
+        """Its files are closed."""
 
     def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
         chunk = self._chunks[start, stop]
@@ -209,11 +218,15 @@ class _StoredReader:
 
 
 class _RangeReader:
-    def __init__(self, tree: Any, content: SkimContent, chunk_size: int) -> None:
+    """Reads all columns of a range at a time; of a file on a server, the next one meanwhile."""
+
+    def __init__(self, tree: Any, content: SkimContent, chunk_size: int, *, ahead: bool) -> None:
         self._tree = tree
         self._content = content
         self._names = present_branches(tree, content.columns, content.layout)
         self.ranges = tuple(entry_ranges(tree, self._names, chunk_size))
+        self._ahead = ThreadPoolExecutor(1) if ahead else None
+        self._next: dict[tuple[int, int], Future[ak.Array]] = {}
 
     @property
     def bytes_read(self) -> int:
@@ -221,8 +234,7 @@ class _RangeReader:
 
     def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
         layout = self._content.layout
-        with only_reading():
-            arrays = arrays_of(self._tree, self._names, (start, stop))
+        arrays = self._arrays(start, stop)
         columns = ArrayColumns(arrays, layout, first=start)
         columns.compare_lists(self._content.columns)
         view: Any = columns
@@ -233,3 +245,20 @@ class _RangeReader:
             view = of_root(self._tree, self._content.columns, layout, (start, stop))
         events, cutflow = self._content.preselect(view)
         return arrays[events], cutflow
+
+    def close(self) -> None:
+        if self._ahead is not None:
+            # What is being read ends in the time of a request.
+            self._ahead.shutdown(cancel_futures=True)
+
+    def _arrays(self, start: int, stop: int) -> ak.Array:
+        future = self._next.pop((start, stop), None)
+        arrays = self._read(start, stop) if future is None else future.result()
+        following = next((entries for entries in self.ranges if entries[0] == stop), None)
+        if self._ahead is not None and following is not None:
+            self._next[following] = self._ahead.submit(self._read, *following)
+        return arrays
+
+    def _read(self, start: int, stop: int) -> ak.Array:
+        with only_reading():
+            return arrays_of(self._tree, self._names, (start, stop))

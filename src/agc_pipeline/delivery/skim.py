@@ -172,6 +172,7 @@ def write_skim(
     read = written = n_bytes = 0
     cutflow: dict[str, int] = {}
     with (
+        closing(reader),
         atomic_path(path) as temporary,
         skim_writer(temporary, content, kind) as writer,
     ):

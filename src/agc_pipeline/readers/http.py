@@ -26,10 +26,8 @@ from agc_pipeline.readers.settings import NetworkSettings
 
 Range = tuple[int, int]
 
-# Ranges that are asked for at the same time.
-_PARALLEL = 16
-# uproot begins with the header of a file.
-_BEGINNING = 1024
+# uproot begins with the header of a file and its folder, which may lie there.
+_BEGINNING = 4096
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 10
 _GONE = {404, 410}
@@ -66,7 +64,7 @@ class HttpFile:
         self._network = network
         self._token = tokens.discover() if network.token_hosts else None
         self._session: aiohttp.ClientSession | None = None
-        self._free = asyncio.Semaphore(_PARALLEL)
+        self._free = asyncio.Semaphore(network.parallel)
         self._arrived: dict[Range, bytes] = {}
 
     async def open(self) -> None:
@@ -79,7 +77,8 @@ class HttpFile:
         timeout = aiohttp.ClientTimeout(total=self._network.request_timeout)
         trusted = _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         self._session = aiohttp.ClientSession(
-            timeout=timeout, connector=aiohttp.TCPConnector(ssl=trusted)
+            timeout=timeout,
+            connector=aiohttp.TCPConnector(ssl=trusted, limit=self._network.parallel),
         )
         self.beginning = await self._read(0, _BEGINNING)
         if _HTML.match(self.beginning):

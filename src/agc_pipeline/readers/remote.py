@@ -8,7 +8,7 @@ import queue
 import time
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Protocol, TypeVar
 
@@ -31,8 +31,13 @@ Range = tuple[int, int]
 # far fewer requests for few useless bytes.
 _GAPS = 0.1
 
-# What is asked for at once, at most, and must arrive within the time of a request.
-_REQUEST_BYTES = 4 * 2**20
+# What is asked for at once must arrive within the time of a request, also from slow servers. It is
+# as much as came in a part of this time before: each time costs the way there and back.
+_LEAST_BYTES = 4 * 2**20
+_MOST_BYTES = 64 * 2**20
+_PART = 0.25
+# Less says nothing of how fast a server is.
+_TELLING_BYTES = 2**18
 
 # Ranges that were read last and may be needed again: baskets and pages on both sides of the
 # border between two chunks of events.
@@ -77,20 +82,26 @@ def joined(ranges: Sequence[Range]) -> list[Range]:
     return together
 
 
-def requests(spans: Sequence[Range]) -> list[list[Range]]:
-    """Spans cut and grouped so that no group is more than what is asked for at once."""
-    groups: list[list[Range]] = []
-    room = 0
+def requests(spans: Sequence[Range], most: Callable[[], int]) -> Iterator[list[Range]]:
+    """Spans cut and grouped so that no group is more than what is asked for at once.
+
+    Args:
+        spans: what is needed.
+        most: bytes of the next group; asked when the group before is had.
+    """
+    group: list[Range] = []
+    room = most()
     for start, stop in spans:
         while start < stop:
-            if room == 0:
-                groups.append([])
-                room = _REQUEST_BYTES
             cut = min(stop, start + room)
-            groups[-1].append((start, cut))
+            group.append((start, cut))
             room -= cut - start
             start = cut  # noqa: PLW2901 - the rest of the span
-    return groups
+            if room == 0:
+                yield group
+                group, room = [], most()
+    if group:
+        yield group
 
 
 class _File(Protocol):
@@ -133,6 +144,7 @@ class RemoteSource(uproot.source.chunk.Source):
         self._closed = False
         self._request_timeout = network.request_timeout
         self._deadline = time.monotonic() + network.file_timeout
+        self._at_once = _LEAST_BYTES
         self._patience, self._pause = network.patience, network.backoff
         self._kept: OrderedDict[Range, bytes] = OrderedDict()
         self._file = _remote_file(file_path, network)
@@ -172,7 +184,7 @@ class RemoteSource(uproot.source.chunk.Source):
         content = {span: bytearray() for span in spans}
         owners = iter(spans)
         owner: Range = (0, 0)
-        for group in requests(spans):
+        for group in requests(spans, lambda: self._at_once):
             for (start, stop), data in zip(group, self._fetch(group), strict=True):
                 if len(data) > stop - start:
                     raise ValueError("the server does not serve ranges of bytes")
@@ -194,6 +206,7 @@ class RemoteSource(uproot.source.chunk.Source):
         if all(stop <= len(self._beginning) for _, stop in ranges):
             return [self._beginning[start:stop] for start, stop in ranges]
         while True:
+            start = time.monotonic()
             try:
                 data = self._wait(self._file.ranges(ranges))
             except HttpError as error:
@@ -204,8 +217,16 @@ class RemoteSource(uproot.source.chunk.Source):
                 self.close()
                 raise
             else:
-                self.received += sum(map(len, data))
+                n_bytes = sum(map(len, data))
+                self.received += n_bytes
+                self._adapt(n_bytes, time.monotonic() - start)
                 return data
+
+    def _adapt(self, n_bytes: int, seconds: float) -> None:
+        """Ask for as much the next time as this server sends in time."""
+        if n_bytes >= _TELLING_BYTES:
+            in_time = n_bytes / max(seconds, 1e-3) * self._request_timeout * _PART
+            self._at_once = int(min(max(in_time, _LEAST_BYTES), _MOST_BYTES))
 
     def _waited(self, error: HttpError) -> bool:
         """Wait as long as a busy server wants; False if it does not say, or wants too much."""

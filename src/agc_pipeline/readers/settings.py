@@ -1,13 +1,15 @@
 """How files are read."""
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator
+from pydantic import PositiveInt, field_validator
 
-from agc_pipeline.settings import Attempts, ChunkSize, Seconds, Settings
+from agc_pipeline.settings import AtMost, Attempts, ChunkSize, Seconds, Settings
 
 Format = Literal["ttree", "rntuple", "parquet"]
+
+_Parallel = Annotated[PositiveInt, AtMost(1000, "servers take more for an attack")]
 
 _HOST = re.compile(r"(?:[a-z0-9_][a-z0-9_.-]*|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
@@ -21,6 +23,7 @@ class NetworkSettings(Settings):
         backoff_max: the most seconds between two rounds.
         request_timeout: seconds that a connection or one request may take.
         file_timeout: seconds that one file from one mirror may take.
+        parallel: requests for parts of a file that a server gets at a time.
         patience: seconds in total that a server may ask to wait for a file (``Retry-After``).
         token_hosts: ``HOST`` or ``HOST:PORT`` of the servers that get the user's bearer token.
     """
@@ -30,6 +33,7 @@ class NetworkSettings(Settings):
     backoff_max: Seconds
     request_timeout: Seconds
     file_timeout: Seconds
+    parallel: _Parallel = 64
     patience: Seconds = 300
     token_hosts: tuple[str, ...] = ()
 

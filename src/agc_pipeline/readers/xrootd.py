@@ -10,9 +10,6 @@ from agc_pipeline.readers.settings import NetworkSettings
 
 Range = tuple[int, int]
 
-# Ranges of one vector read.
-_PARALLEL = 16
-
 
 class XRootDFile:
     """A file on an XRootD server.
@@ -33,6 +30,7 @@ class XRootDFile:
 
     def __init__(self, url: str, network: NetworkSettings) -> None:
         self.size = 0
+        self._parallel = network.parallel
         bound_xrootd(network.request_timeout)
         kind: Any = fsspec.get_filesystem_class("root")
         # A shared file system would keep connections and open files that failed before.
@@ -52,7 +50,7 @@ class XRootDFile:
         starts, stops = zip(*ranges, strict=True)
         paths = [self._path] * len(ranges)
         data: list[bytes] = await self._fs._cat_ranges(
-            paths, list(starts), list(stops), batch_size=_PARALLEL, on_error="raise"
+            paths, list(starts), list(stops), batch_size=self._parallel, on_error="raise"
         )
         return data
 
