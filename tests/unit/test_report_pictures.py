@@ -62,6 +62,9 @@ def test_cutflow() -> None:
     assert np.array(line.get_ydata()).tolist() == [1.0, 0.5]
     assert np.array(points.get_ydata()).tolist() == [1.0, 0.5, 0.25]
     assert "ttbar" in texts(figure)
+    # Two datasets of a process are told apart.
+    both = figures.cutflow(ANALYSIS, datasets | {"more": datasets["ttbar__nominal"]}, cuts)
+    assert {"ttbar__nominal", "more"} <= texts(both)
 
 
 def contents(kind: str, smoothing: str = "none") -> list[dict[str, Any]]:
@@ -159,6 +162,7 @@ def test_labels() -> None:
     assert settings.of("pseudodata", generated=False) == ("CMS", "Simulation")
     # Events of the pipeline are not those of the experiment.
     assert settings.of("pseudodata", generated=True) == ("", "Simulation")
+    assert settings.of("observed", generated=True) == ("CMS", "Open Data")
     for label, expected in (
         (Label("CMS", "Open Data", "13 TeV"), {"CMS", "Open Data", "13 TeV"}),
         (Label("", "Simulation", "13 TeV"), {"Simulation", "13 TeV"}),
@@ -206,7 +210,8 @@ def test_legends_lie_on_nothing(samples: int) -> None:
     legend = axes.get_legend()
     assert legend is not None
     lowest = axes.transData.inverted().transform(legend.get_window_extent(renderer))[0, 1]
-    highest = max(44.0, max(yields.all.bins) + max(yields.all.uncertainty))
+    # With its error of some sqrt(44).
+    highest = 44 + 6.6
     assert lowest > highest
     assert set(names) & texts(figure)
     # Nor do the words beside it.

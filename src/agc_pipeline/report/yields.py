@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from hist.intervals import poisson_interval
 from numpy.typing import NDArray
 
 from agc_pipeline.declaration import Analysis
@@ -68,8 +69,10 @@ class Expectation:
 
     @property
     def largest(self) -> float:
-        """Largest bin: of the data, or of the expectation with its uncertainty."""
-        return float(max((self.total + self.uncertainty).max(), np.nanmax(self.data, initial=0.0)))
+        """Largest bin with its uncertainty: of the data, or of the expectation."""
+        data = np.nan_to_num(self.data)
+        highest = np.where(data > 0, poisson_interval(data, data)[1], 0.0)
+        return float(max((self.total + self.uncertainty).max(), np.nanmax(highest, initial=0.0)))
 
 
 def expectations(analysis: Analysis, record: ChannelRecord) -> list[Expectation]:

@@ -1,5 +1,6 @@
 """Figure of the cutflow: which part of the events is left behind each cut."""
 
+from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
 
@@ -48,6 +49,7 @@ def cutflow(analysis: Analysis, datasets: Mapping[str, DatasetAccount], cuts: li
     common = np.array([cut not in regions for cut in cuts])
     places = np.arange(len(cuts), dtype=np.float64)
     names = [process.name for process in analysis.processes]
+    sources = Counter(datasets[name].processes for name in left)
     with canvas(max(5.2, 2.6 + 0.75 * len(cuts)), 3.9) as figure:
         axes = figure.subplots()
         for number, (name, values) in enumerate(left.items()):
@@ -58,7 +60,9 @@ def cutflow(analysis: Analysis, datasets: Mapping[str, DatasetAccount], cuts: li
             colour = INK if account.kind == "data" else COLOURS[place % len(COLOURS)]
             # Points of several datasets stand beside each other.
             at = places + 0.5 * ((number + 0.5) / len(left) - 0.5)
-            label = name if single is None else analysis.processes[place].title
+            # Of several datasets, the title of their process tells none.
+            only = single is not None and sources[account.processes] == 1
+            label = analysis.processes[place].title if only else name
             shown = values > 0
             axes.plot(at[common & shown], values[common & shown], color=colour, linewidth=0.9)
             axes.plot(

@@ -60,12 +60,13 @@ def templates(analysis: Analysis, region: Region, histograms: Histograms) -> Fig
     # Bins with few events do not set the scale of all others.
     sizes = np.abs(np.concatenate([shift for shifts in changes.values() for shift in shifts]))
     reach = max(1.3 * float(np.quantile(sizes, 0.98)), 0.01)
-    rows = -(-len(changes) // _COLUMNS)
-    with canvas(9.8, 1.7 * rows + 0.5) as figure:
+    columns = min(len(changes), _COLUMNS)
+    rows = -(-len(changes) // columns)
+    with canvas(0.8 + 1.8 * columns, 1.7 * rows + 0.5) as figure:
         borders = panels.margins(figure, left=0.65, bottom=0.5, top=0.25)
         grid = figure.subplots(
             rows,
-            _COLUMNS,
+            columns,
             sharex=True,
             sharey=True,
             squeeze=False,
