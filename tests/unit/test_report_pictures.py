@@ -180,15 +180,22 @@ def test_gallery_writes_its_label(tmp_path: Path) -> None:
 
     def draw() -> Any:
         with style.canvas(4, 3) as figure:
-            figure.subplots().set_ylabel("events")
+            figure.subplots().set(ylabel="events", ylim=(0, 1.23456e5))
         made.append(figure)
         return figure
 
+    # Of a wide axis of numbers, so that the layout moves the axes.
     gallery = Gallery(tmp_path, False, Label("CMS", "Open Data", "13 TeV"))
     words = {"caption": "c", "alternative": "a", "numbers": [1]}
     gallery.picture("with", draw, labelled=True, **words)
     gallery.picture("without", draw, **words)
     assert [("CMS" in texts(figure)) for figure in made] == [True, False]
+    renderer = FigureCanvasAgg(made[0]).get_renderer()  # type: ignore[no-untyped-call]
+    made[0].draw(renderer)
+    boxes = {text.get_text(): text.get_window_extent(renderer) for text in made[0].findobj(Text)}
+    distance = boxes["Open Data"].x0 - boxes["CMS"].x1
+    assert 0 < distance < boxes["Open Data"].width / 4
+    assert boxes["13 TeV"].x0 > boxes["Open Data"].x1
     assert gallery.missing == []
 
 

@@ -82,22 +82,28 @@ NO_LABEL = Label()
 
 
 def stamp(axes: Axes, label: Label) -> None:
-    """Write a label above axes, as in publications."""
-    if label.experiment or label.status:
-        of_experiment = bool(label.experiment)
-        mplhep.label.exp_text(
-            label.experiment or label.status,
-            label.status if of_experiment else "",
-            lumi=label.beam or None,
-            ax=axes,
-            fontsize=(11.5, 10, 9.5, 9.5),
-            fontweight=("bold" if of_experiment else "normal", "normal", "normal", "normal"),
-            fontstyle=("normal" if of_experiment else "italic", "italic", "normal", "normal"),
-            # Looking for a power of ten at the axis would draw the figure.
-            scilocator_adjust=False,
+    """Write a label above axes, as in publications.
+
+    The status follows the experiment wherever the layout moves the axes; mplhep's own labels keep
+    the distance of the moment at which they are made.
+    """
+    italic: dict[str, Any] = {"size": 10, "style": "italic", "va": "bottom"}
+    above: dict[str, Any] = {"transform": axes.transAxes}
+    if label.experiment:
+        experiment = axes.text(
+            0, 1.01, label.experiment, weight="bold", size=11.5, va="bottom", **above
         )
-    else:
-        axes.set_title(label.beam, loc="right", size=9.5)
+        axes.annotate(
+            label.status,
+            (1, 0),
+            (4, 0),
+            xycoords=experiment,
+            textcoords="offset points",
+            **italic,
+        )
+    elif label.status:
+        axes.text(0, 1.01, label.status, **italic, **above)
+    axes.set_title(label.beam, loc="right", size=9.5, pad=3)
 
 
 @dataclass(frozen=True)
