@@ -1,6 +1,7 @@
 """Figures of the report, and what of a fit and a closure record ends up in it."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,9 @@ def check(picture: style.Picture | None, folder: Path) -> str:
     text = unquote(encoded)
     assert (folder / f"{picture.name}.svg").read_text() == text
     assert ElementTree.fromstring(text).tag.endswith("svg")  # noqa: S314 our own
+    names = re.findall(' id="([^"]*)"', text)
+    assert len(set(names)) == len(names)
+    assert set(re.findall(r'(?:href="|url\()#([^")]*)', text)) <= set(names)
     assert picture.alternative
     assert picture.caption
     return text
