@@ -12,6 +12,7 @@ from pydantic import Field, PositiveFloat
 
 from agc_pipeline.declaration import Analysis, Dataset, Physics
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.provenance import digest
 from agc_pipeline.readers import addresses
 from agc_pipeline.readers.file_header import normalised_uuid, uuid_of
 from agc_pipeline.secrets import without_secrets
@@ -286,6 +287,24 @@ def _place(url: str) -> str:
     host = parts.netloc.lower().removesuffix(f":{_PORTS.get(spoken)}")
     path = re.sub("/+", "/", parts.path)
     return f"{spoken}://{host}{path}{'?' * bool(parts.query)}{parts.query}"
+
+
+def state(files: Iterable[InputFile]) -> str:
+    """Digest of sizes and times of the files on this machine that no rule writes.
+
+    Snakemake notices files that are newer than what was made of them. One that takes the place of
+    another may be older.
+
+    Args:
+        files: the inputs.
+    """
+    states = []
+    for file in files:
+        path = Path(file.source)
+        if file.record is None and "://" not in file.source and path.exists():
+            status = path.stat()
+            states.append((file.source, status.st_size, status.st_mtime_ns))
+    return digest(states)
 
 
 def watched(files: Iterable[InputFile]) -> list[str]:

@@ -52,7 +52,7 @@ def check_times(results: Path) -> None:
             date = datetime.fromtimestamp(changed, UTC).isoformat(" ", "minutes")
             raise InputError(
                 f"a result is dated in the future ({date}): the clock of this machine is wrong, or "
-                "was, and what changed since then would not be noticed",
+                "that of the one that wrote it was, and what changed since would not be noticed",
                 place=str(path),
                 remedy="set the clock right; then delete the results, or, if nothing they are made "
                 f"of has changed: find {results} -newermt now -exec touch {{}} +",

@@ -18,7 +18,7 @@ from agc_pipeline.declaration import NANOAOD, Cut
 from agc_pipeline.delivery.preselected import compare_counters, open_input
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import InputError
-from agc_pipeline.readers.columns import ListLengths
+from agc_pipeline.readers.columns import ListLengths, check_finite
 from agc_pipeline.readers.failures import Disagreement, ImpossibleValue
 from agc_pipeline.readers.nano_events import of_root
 from inconsistent import set_entries, write_lists
@@ -202,6 +202,19 @@ def test_momenta_of_records_that_are_not_finite(tmp_path: Path) -> None:
         events = of_root(file["Events"], columns, NANOAOD, (5, 60))
         with pytest.raises(ImpossibleValue, match="a value of Jet_pt is -inf, first in event 7"):
             events.Jet.pt.to_list()
+
+
+def test_events_of_momenta_that_are_not_finite() -> None:
+    check_finite("Jet_jetId", np.array([1, 2]))
+    values = np.array([1.0, 2.0, np.nan, np.inf])
+    # Of single records in some events, and of lists, of which some are empty.
+    with pytest.raises(ImpossibleValue, match="MET_pt is nan, first in event 107"):
+        check_finite("MET_pt", values, None, np.array([1, 3, 7, 8]), first=100)
+    with pytest.raises(ImpossibleValue, match="Jet_pt is nan, first in event 103"):
+        check_finite("Jet_pt", values, np.array([0, 2, 0, 2]), first=100)
+    momenta = ("MET_pt", "MET_sumEt", "Jet_mass", "lep_E", "pt", "GenPart_eta")
+    assert all(map(NANOAOD.is_momentum, momenta))
+    assert not any(map(NANOAOD.is_momentum, ("Jet_qgl", "Muon_sip3d", "event", "weight")))
 
 
 def test_what_is_no_momentum_passes_no_cut_that_it_does_not_meet() -> None:

@@ -141,6 +141,20 @@ def test_results_from_the_future_are_refused(finished: tuple[Project, str]) -> N
     assert project.todo(MANIFEST) == {}
 
 
+def test_an_input_that_is_replaced_by_an_older_one_is_noticed(
+    finished: tuple[Project, str],
+) -> None:
+    project, _ = finished
+    path = project.folder / HOSTILE / "wjets__nominal.0.root"
+    status = path.stat()
+    assert project.todo(MANIFEST) == {}
+    # As after a copy that keeps times, or while the clock was behind.
+    os.utime(path, (0, 0))
+    assert project.todo(MANIFEST) == {"deliver": 1}
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert project.todo(MANIFEST) == {}
+
+
 def restricted(command: list[str]) -> list[str]:
     """The command without the rights by which root writes everywhere."""
     if os.geteuid() != 0:

@@ -1,3 +1,5 @@
+from agc_pipeline.datasets import state
+
 DELIVER = directives("deliver")
 DELIVERY_PLAN = directives("delivery_plan")
 
@@ -24,6 +26,7 @@ rule deliver:
         **DELIVER.resources,
     params:
         **DELIVER.params,
+        inputs=lambda wildcards: state(PLAN.batches(wildcards.dataset)[wildcards.batch]),
     shell:
         DELIVER.shell
 
