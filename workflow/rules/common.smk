@@ -7,6 +7,7 @@ from agc_pipeline.places import check_times, check_working_folder
 from agc_pipeline.plan import planned
 from agc_pipeline.stages.directives import Directives
 from agc_pipeline.stages.settings_files import SettingsFiles
+from agc_pipeline.terminal import handler
 
 
 def refuse(error):
@@ -33,6 +34,9 @@ except PipelineError as error:
 
 CONFIG = PLAN.config
 RESULTS = PLAN.folder
+if workflow.is_main_process:
+    # The end of a run tells what is in there.
+    logger.info(f"Results: {RESULTS}", extra={handler.RESULTS: RESULTS})
 # The process that starts the jobs writes their settings, and a dry run writes nothing.
 SETTINGS = SettingsFiles(
     Path(RESULTS),
@@ -49,11 +53,6 @@ onstart:
         SETTINGS.start()
     except PipelineError as error:
         refuse(error)
-
-
-onerror:
-    if failed := SETTINGS.failed():
-        logger.error(failed)
 
 
 def directives(name, plan=PLAN):

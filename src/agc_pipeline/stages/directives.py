@@ -153,15 +153,10 @@ class Directives:
         ]
         settings = "--settings {params.settings:q}"
         command = " ".join((f"python -m {self.stage.module} {settings}", *options))
-        failed = (
-            f"python -m {failure.__name__} ${{{{PIPESTATUS[0]}}}} {{log.text:q}} {self._record}"
-        )
-        return f"{command} 2>&1 | tee {{log.text:q}} || {failed}"
-
-    @property
-    def _record(self) -> str:
-        """Path of the record of failed jobs, in which no character is special to a shell."""
-        return failure.record_of(self._plan.folder)
+        failed = f"python -m {failure.__name__} $? {{log.text:q}}"
+        # A stage without output is there to print something.
+        shown = "" if self.output or self.folders else "2>&1 | tee {log.text:q}"
+        return f"{{{{ {command} || {failed}; }}}} {shown or '> {log.text:q} 2>&1'}"
 
     @cached_property
     def _execution(self) -> dict[str, Settings]:

@@ -14,7 +14,9 @@ from typing import IO
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import write_text
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import failure
+
+# Of what a run has for itself in the folder of the results.
+FOLDER = ".settings"
 
 
 class SettingsFiles:
@@ -28,8 +30,7 @@ class SettingsFiles:
 
     def __init__(self, results: Path, writes: Callable[[], bool]) -> None:
         # Jobs on other machines see it, too.
-        self._folder = results / failure.FOLDER
-        self._failed = Path(failure.record_of(str(results)))
+        self._folder = results / FOLDER
         self._writes = writes
         self._used: set[Path] = set()
         self._lock: IO[str] | None = None
@@ -75,15 +76,10 @@ class SettingsFiles:
             lock.close()
         else:
             self._lock = lock
-        self._failed.unlink(missing_ok=True)
         # Neither old settings nor old tokens pile up.
         for path in self._folder.rglob("*.json"):
             if path not in self._used:
                 path.unlink(missing_ok=True)
-
-    def failed(self) -> str:
-        """What to say at the end of the run of the jobs that failed."""
-        return failure.read(self._failed)
 
     def _create_folder(self) -> None:
         self._folder.parent.mkdir(parents=True, exist_ok=True)

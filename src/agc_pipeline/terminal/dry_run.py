@@ -1,0 +1,40 @@
+"""What a run would do, by rule, and why."""
+
+from collections import Counter
+
+from agc_pipeline.terminal.run import Run
+
+# Of the reasons for the jobs of a rule, the most frequent ones.
+_REASONS = 2
+
+
+class DryRun:
+    """Collects the reasons for the jobs of a run that is only planned.
+
+    Args:
+        run: with the numbers of its jobs.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._reasons: dict[str, Counter[str]] = {}
+
+    def add(self, rule: str, reason: str) -> None:
+        """Count a job, with the reason as Snakemake gives it: kinds, each followed by files."""
+        kinds = dict.fromkeys(part.partition(":")[0].strip() for part in reason.split("; "))
+        counter = self._reasons.setdefault(rule, Counter())
+        counter.update(kind[0].lower() + kind[1:] for kind in kinds if kind)
+
+    def lines(self) -> list[str]:
+        """The plan; empty if there is none."""
+        if self._run.started is None:
+            return []
+        if self._run.nothing:
+            return ["Nothing to be done: everything is up to date."]
+        width = max((len(name) for name in self._run.kinds), default=0)
+        told = [f"{self._run.total:,} {'job' if self._run.total == 1 else 'jobs'} would run:"]
+        for name, kind in self._run.kinds.items():
+            most = self._reasons.get(name, Counter()).most_common(_REASONS)
+            reasons = "; ".join(reason for reason, _ in most)
+            told.append(f"  {name:<{width}}  {kind.total:>6,}  {reasons}".rstrip())
+        return [*told, "This was a dry run; with --printshellcmds it shows every job."]

@@ -1,0 +1,121 @@
+"""What the log of a job says: how far it is, and why it failed."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+# Of a log, as much is read from its end.
+_TAIL = 16_384
+# Control characters, and sequences of them that terminals interpret.
+_CONTROL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+_TIME = re.compile(r"^\d\d:\d\d:\d\d ")
+# Of errors of others, so many last lines are shown.
+_LINES = 3
+_KILLED = re.compile(r"the job was killed by (\w+)")
+# Signals by which a user ends a run, and with it its jobs.
+_STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
+_EXCEPTION = re.compile(r"(\w+\.)*\w*(Error|Exception|Interrupt|Exit)\b")
+_DAEMON = re.compile(r"slurmstepd: error: (.*)")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a job failed.
+
+    Attributes:
+        problem: in one line.
+        details: further lines, such as the place and the remedy.
+        log: file that says more; None if there is none.
+        interrupted: whether a signal stopped the job, as for Ctrl-C; that is no fault of the job.
+    """
+
+    problem: str
+    details: tuple[str, ...] = ()
+    log: str | None = None
+    interrupted: bool = False
+
+
+def printable(text: str) -> str:
+    """A text without control characters, such as those of progress bars; lines stay."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def progress(path: Path, *, since: float = 0) -> str:
+    """The last line of a log, without its time.
+
+    Args:
+        path: of the log.
+        since: seconds of the epoch: of a log that is older, nothing is told.
+    """
+    try:
+        if path.stat().st_mtime < since:
+            return ""
+    except OSError:
+        return ""
+    lines = _tail(path)
+    return _TIME.sub("", lines[-1]).strip() if lines else ""
+
+
+def reason(paths: Sequence[str], message: str | None = None) -> Reason:
+    """Why a job failed, from its logs.
+
+    Args:
+        paths: of the logs: that of the job before those of a batch system.
+        message: of what ran the job.
+    """
+    log = next(iter(paths), None)
+    contents = [_tail(Path(path)) for path in paths]
+    killer = _of_batch_system(contents[1:], message)
+    for path, content in zip(paths, contents, strict=True):
+        told = _error(content)
+        if told is not None:
+            problem, details = told
+            signal = _KILLED.match(problem)
+            if signal is not None and killer is not None:
+                details = (*details, f"  batch system: {killer}")
+            interrupted = signal is not None and signal[1] in _STOPPING
+            return Reason(problem, details, path, interrupted)
+    for path, content in zip(paths, contents, strict=True):
+        # A fault of a program: the last line of a traceback says most.
+        if content and _EXCEPTION.match(content[-1]):
+            details = tuple(content[-_LINES:-1])
+            return Reason(content[-1], details, path, content[-1] == "KeyboardInterrupt")
+    last = contents[0][-1:] if contents else []
+    return Reason(killer or next(iter(last), "its log does not say why"), (), log)
+
+
+def _error(lines: list[str]) -> tuple[str, tuple[str, ...]] | None:
+    """The last error that a stage tells, with its place and remedy."""
+    starts = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+    if not starts:
+        return None
+    problem, *rest = lines[starts[-1] :]
+    details = tuple(takewhile(lambda line: line.startswith("  "), rest))
+    return problem.removeprefix("error: "), details
+
+
+def _of_batch_system(contents: list[list[str]], message: str | None) -> str | None:
+    """What a batch system says of a job that it ended."""
+    for lines in contents:
+        for line in reversed(lines):
+            if told := _DAEMON.match(line):
+                return told[1]
+    text = printable(message or "").partition("For further error details")[0]
+    return " ".join(text.split()) or None
+
+
+def _tail(path: Path) -> list[str]:
+    """The last lines of a file that are not empty; none if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _TAIL))
+            content = file.read()
+    except OSError:
+        return []
+    text = printable(content.decode(errors="replace"))
+    return [line.rstrip() for line in text.splitlines() if line.strip()]

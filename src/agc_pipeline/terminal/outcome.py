@@ -1,0 +1,107 @@
+"""What came out of a run, read from its files: result, validation, closure, and pages."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agc_pipeline.errors import PipelineError
+from agc_pipeline.files import read_json
+
+# Pages by the rule that writes them, the most complete first; paths in the folder of the results.
+_PAGES = {
+    "report": "report.html",
+    "matrix_page": "matrix/index.html",
+    "validate": "validation.html",
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A line of the summary.
+
+    Attributes:
+        label: what it is about.
+        text: of it.
+        good: whether it is as it should be; None where that cannot be said.
+        path: file that the text names; None if it names none.
+    """
+
+    label: str
+    text: str
+    good: bool | None = None
+    path: Path | None = None
+
+
+def facts(results: Path, current: Callable[[str], bool]) -> list[Fact]:
+    """What the results say.
+
+    Args:
+        results: folder of the results.
+        current: whether the files of a rule belong to this run: those of others are not read.
+    """
+    found = []
+    for rule, (name, read) in _RECORDS.items():
+        path = results / name
+        if not current(rule):
+            continue
+        try:
+            found += read(read_json(path))
+        except (PipelineError, KeyError, TypeError, ValueError) as error:
+            # The run is over: what cannot be told must not hide the rest.
+            problem = error.problem if isinstance(error, PipelineError) else "unknown content"
+            found.append(Fact(rule, f"{path}: {problem}", good=False, path=path))
+    for rule, name in _PAGES.items():
+        if current(rule) and (results / name).is_file():
+            found.append(Fact("page", str(results / name), path=results / name))
+            break
+    return found
+
+
+def number(value: float, uncertainty: float) -> str:
+    """A value and its uncertainty, with two significant digits of the latter."""
+    decimals = max(0, 1 - int(f"{uncertainty:.1e}".partition("e")[2]))
+    return f"{value:.{decimals}f} ± {uncertainty:.{decimals}f}"
+
+
+def _fit(record: dict[str, Any]) -> list[Fact]:
+    poi, noise = record["poi"], record.get("template_noise")
+    told = []
+    if poi is None:
+        told.append(Fact("result", f"-2 ln L = {record['best_twice_nll']:.4f}"))
+    elif poi["uncertainty"]:
+        counted = noise if noise is not None and noise["in_total"] else None
+        uncertainty = poi["uncertainty"] if counted is None else counted["total"]
+        told.append(Fact("result", f"{poi['name']} = {number(poi['bestfit'], uncertainty)}"))
+    else:
+        text = f"{poi['name']} = {poi['bestfit']:.6g}, without an uncertainty"
+        told.append(Fact("result", text, good=False))
+    if record["data"] == "asimov":
+        told.append(Fact("data", "Asimov data: the expectation before the fit"))
+    return told
+
+
+def _validation(record: dict[str, Any]) -> list[Fact]:
+    good = {"agrees": True, "disagrees": False}.get(record["verdict"])
+    return [Fact("validation", record["summary"], good)]
+
+
+def _closure(record: dict[str, Any]) -> list[Fact]:
+    accounts = record["datasets"].values()
+    expected, processed = (
+        sum(account[f"events_{name}"] for account in accounts) for name in ("expected", "processed")
+    )
+    left_out = sum(len(account["left_out"]) for account in accounts)
+    if left_out or record["partial"]:
+        text = f"PARTIAL: {left_out} files left out, {processed:,} of {expected:,} events"
+        return [Fact("closure", text, good=False)]
+    files = sum(len(account["files"]) for account in accounts)
+    text = f"complete: all {processed:,} events of {files:,} files"
+    return [Fact("closure", text, processed == expected)]
+
+
+_RECORDS: dict[str, tuple[str, Callable[[dict[str, Any]], list[Fact]]]] = {
+    "fit": ("fit.json", _fit),
+    "validate": ("validation.json", _validation),
+    "merge": ("closure.json", _closure),
+}

@@ -1,0 +1,94 @@
+"""The end of a run in lines: what came out, what failed and why, and how to go on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agc_pipeline.formatting import duration
+from agc_pipeline.terminal import outcome
+from agc_pipeline.terminal.outcome import Fact
+from agc_pipeline.terminal.run import Job, Run
+
+_KEPT = "What is finished is kept"
+# A page of the documentation, beside the Snakefile.
+_CHANGE = Path("docs/change.md")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line for a person.
+
+    Attributes:
+        text: of it.
+        style: "good", "bad", "head" or "plain".
+        path: file that the text ends with, for a link; None without.
+    """
+
+    text: str
+    style: str = "plain"
+    path: Path | None = None
+
+
+def lines(run: Run) -> list[Line]:
+    """The summary of a run that ended; none if it did not begin."""
+    if run.started is None:
+        return []
+    lost = run.lost
+    told = [_head(run, lost)]
+    for job in lost:
+        told += _failure(job)
+    if run.results is not None:
+        facts = outcome.facts(run.results, run.current)
+        told += [_fact(fact) for fact in facts]
+        if _good(run, lost) and any(fact.label == "page" for fact in facts) and _CHANGE.is_file():
+            told.append(Line(f"  {'next':<11} {_CHANGE}: change a cut, a systematic, a binning"))
+    if not _good(run, lost):
+        told.append(_next(run, lost))
+    return told
+
+
+def _good(run: Run, lost: list[Job]) -> bool:
+    return run.nothing or (run.complete and not lost)
+
+
+def _head(run: Run, lost: list[Job]) -> Line:
+    if run.nothing:
+        return Line("Nothing to be done: everything is up to date.", "good")
+    took = duration(run.seconds)
+    repeated = sum(job.attempt > 1 for job in run.of_state("finished"))
+    again = f", {repeated} of them not at the first attempt" if repeated else ""
+    if _good(run, lost):
+        return Line(f"Done in {took}: {_jobs(run.total)}{again}.", "good")
+    done = f"{run.done} of {_jobs(run.total)} done{again}"
+    if run.stop:
+        failed = f", {len(lost)} failed" if lost else ""
+        return Line(f"Stopped as you asked after {took}: {done}{failed}.", "bad")
+    waiting = run.total - run.done - len(lost)
+    rest = f", {waiting} need them" if waiting > 0 and lost else ""
+    return Line(f"Failed after {took}: {done}, {len(lost)} failed{rest}.", "bad")
+
+
+def _failure(job: Job) -> list[Line]:
+    attempts = f", {job.attempt} attempts" if job.attempt > 1 else ""
+    if job.reason is None:
+        log = f": see {job.logs[0]}" if job.logs else ""
+        return [Line(f"  {job.name}{attempts}: it did not end{log}", "bad")]
+    told = [Line(f"  {job.name}{attempts}: {job.reason.problem}", "bad")]
+    told += [Line(f"  {line}") for line in job.reason.details]
+    if job.reason.log is not None:
+        told.append(Line(f"    log: {job.reason.log}", path=Path(job.reason.log)))
+    return told
+
+
+def _fact(fact: Fact) -> Line:
+    style = {True: "good", False: "bad", None: "plain"}[fact.good]
+    return Line(f"  {fact.label:<11} {fact.text}", style, fact.path)
+
+
+def _next(run: Run, lost: list[Job]) -> Line:
+    if run.stop and not lost:
+        return Line(f"{_KEPT}: give the same command again to go on from here.")
+    return Line(f"{_KEPT}: correct the cause, and give the same command again.")
+
+
+def _jobs(count: int) -> str:
+    return f"{count:,} {'job' if count == 1 else 'jobs'}"
