@@ -107,7 +107,7 @@ class Project:
 
     def todo(self, *options: str) -> dict[str, int]:
         """Rules that would run, with the number of their jobs."""
-        done = self.run(*options, "--dry-run", "--quiet", "progress")
+        done = self.run(*options, "--dry-run", "--printshellcmds")
         assert done.returncode == 0, done.stdout
         return dict(Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout, re.MULTILINE)))
 

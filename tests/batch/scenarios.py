@@ -122,8 +122,8 @@ def killed_and_resumed(project: PoolProject, laptop: Contents) -> None:
 
 
 def _finished(log: Path, rule: str) -> int:
-    """How many jobs of a rule are noted as finished in what Snakemake says."""
-    return len(re.findall(rf"Finished jobid: \d+ \(Rule: {rule}\)", log.read_text()))
+    """How many jobs of a rule are told to be finished."""
+    return len(re.findall(rf"^\S+ finished +{rule} ", log.read_text(), re.MULTILINE))
 
 
 def run_again_at_once(project: PoolProject, laptop: Contents, options: Sequence[str]) -> None:
@@ -132,7 +132,7 @@ def run_again_at_once(project: PoolProject, laptop: Contents, options: Sequence[
     one = "results/histograms/wjets__nominal/0000.json"
     at_once = project.run(HISTOGRAMS, *options, "--forcerun", one)
     assert at_once.returncode == 0, at_once.stdout
-    assert at_once.stdout.count("Finished jobid") == 3
+    assert len(re.findall(r"^\S+ finished ", at_once.stdout, re.MULTILINE)) == 3
     assert project.contents() == laptop
 
 

@@ -112,8 +112,9 @@ def test_a_killed_job_is_told_at_the_end_with_its_signal_and_log(
         code.write_text(original)
     assert done.returncode == 1
     log = "results/logs/histogram/wjets__nominal/0000.log"
-    end = done.stdout.partition("Exiting because a job execution failed")[2]
-    assert f"histogram wjets__nominal 0000 was killed by SIGKILL, see {log}" in end
+    end = done.stdout.partition("\nFailed after ")[2]
+    assert "\n  histogram wjets__nominal 0000: the job was killed by SIGKILL\n" in end
+    assert f"\n    log: {log}\n" in end
     assert "error: the job was killed by SIGKILL" in (project.folder / log).read_text()
 
 

@@ -107,7 +107,7 @@ def run_pipeline(job: CellJob, record: CellRecord, place: Place) -> CellRecord:
     pipeline = Step(name="run", log=str(place.folder / "run.log"))
     command = [place.interpreter, "-m", "snakemake", "--snakefile", job.snakefile]
     command += ["--workflow-profile", "none", "--cores", "1", "--scheduler", "greedy"]
-    command += ["--quiet", "rules", "reason", "host", "--nocolor", "--configfile", str(values)]
+    command += ["--logger", "agc", "--nocolor", "--configfile", str(values)]
     result = _run(job, [*command, "--", str(place.results / job.target)], pipeline, place)
     if not result.succeeded:
         pipeline = failed(pipeline, result, "does not run").model_copy(
@@ -154,7 +154,7 @@ def _import_problem(result: CommandResult) -> str:
 
 def _run_problem(result: CommandResult) -> str:
     """The first error that a stage reports, else the last line of a traceback."""
-    rules = re.findall(r"^Error in rule (\w+):", result.output, re.MULTILINE)
+    rules = re.findall(r"^[\d:]{8} failed +(\w+)", result.output, re.MULTILINE)
     rule = f" in `{rules[0]}`" if rules else ""
     if result.code is None:
         return f"did not finish within {result.seconds:.0f} s{rule}"

@@ -113,7 +113,7 @@ def errors_told(*, output: str) -> Iterator[None]:
         handlers=[handler],
     )
     if _BATCH_SYSTEMS & os.environ.keys():
-        # With nothing in its log, Snakemake shows none of a killed job's logs.
+        # The first question about a job that failed on a cluster.
         logging.info("on %s", socket.gethostname())
     try:
         yield
