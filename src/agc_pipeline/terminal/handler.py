@@ -36,10 +36,6 @@ _REPEATED = re.compile(
     r"(?s:.*)CalledProcessError|(.*\n)?Command .* returned non-zero exit status|"
     r"Cancelling snakemake on user request"
 )
-# The head of an error of ours, which names the place in the configuration itself.
-_OURS = re.compile(
-    r"WorkflowError in file .*, line \d+:\n(?=(?s:.)*\n +where: (?s:.)*\n +remedy: )"
-)
 _JOB = re.compile(r"\bJob (\d+)\b")
 _LOCKED = (
     "error: another run works in this folder, or one was killed\n"
@@ -219,7 +215,7 @@ class LogHandler(LogHandlerBase):
             # What Snakemake misses after a job, such as an output file.
             self._run.fail(int(number[1]), (), text)
         if self._native is None and not _REPEATED.match(text):
-            self._view.message(_OURS.sub("error: ", text.strip()))
+            self._view.message(text.strip())
 
     def _message(self, record: LogRecord) -> None:
         text = record.getMessage()

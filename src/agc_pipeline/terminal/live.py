@@ -1,5 +1,6 @@
 """A run on a terminal: a few lines that follow it, and above them what stays."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -93,7 +94,7 @@ class Live:
         if self._display is None:
             self._display = Display(
                 console=self._console,
-                get_renderable=self._picture,
+                get_renderable=self.picture,
                 refresh_per_second=_REFRESHES_PER_SECOND,
                 transient=True,
                 # Output for a file must not come to the terminal.
@@ -105,7 +106,8 @@ class Live:
         # Lines are not cut into pieces: paths can be copied.
         self._console.print(text, soft_wrap=True)
 
-    def _picture(self) -> RenderableType:
+    def picture(self) -> RenderableType:
+        """The moving lines as of now, at most as many as the terminal has."""
         with self._run.lock:
             kinds = [
                 kind
@@ -119,9 +121,9 @@ class Live:
         self._read_logs(shown)
         parts: list[RenderableType] = [_line(head, "bold"), self._kinds(kinds)]
         for job in shown:
-            parts.append(_line(f"  {job.name}, {duration(time.time() - job.started)}"))
+            parts.append(_line(f"  {duration(time.time() - job.started):>7} {job.name}"))
             if told := self._told.get(job.number):
-                parts.append(_line(f"    {told}", "dim"))
+                parts.append(_line(f"          {told}", "dim"))
         more = len(running) - len(shown)
         if more > 0:
             parts.append(_line(f"  and {more:,} more {self._run.word}", "dim"))
@@ -148,13 +150,14 @@ class Live:
     def _read_logs(self, jobs: list[Job]) -> None:
         """Take the last lines of the logs of the jobs, not too often."""
         now = time.monotonic()
-        if now - self._read < _SECONDS_BETWEEN_LOGS:
+        recent = now - self._read < _SECONDS_BETWEEN_LOGS
+        if recent and all(job.number in self._told for job in jobs):
             return
         self._read = now
         self._told = {
-            job.number: logs.progress(Path(job.logs[0]), since=job.started - _SKEW)
+            job.number: logs.progress(Path(path), since=job.started - _SKEW)
             for job in jobs
-            if job.logs
+            for path in job.logs[:1] or (os.devnull,)
         }
 
 

@@ -19,6 +19,7 @@ _KILLED = re.compile(r"the job was killed by (\w+)")
 # Signals by which a user ends a run, and with it its jobs.
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 _EXCEPTION = re.compile(r"(\w+\.)*\w*(Error|Exception|Interrupt|Exit)\b")
+_HEAD = "Traceback (most recent call last)"
 _DAEMON = re.compile(r"slurmstepd: error: (.*)")
 
 
@@ -82,7 +83,8 @@ def reason(paths: Sequence[str], message: str | None = None) -> Reason:
     for path, content in zip(paths, contents, strict=True):
         # A fault of a program: the last line of a traceback says most.
         if content and _EXCEPTION.match(content[-1]):
-            details = tuple(content[-_LINES:-1])
+            before = content[-_LINES:-1]
+            details = tuple(f"  {line.strip()}" for line in before if _HEAD not in line)
             return Reason(content[-1], details, path, content[-1] == "KeyboardInterrupt")
     last = contents[0][-1:] if contents else []
     return Reason(killer or next(iter(last), "its log does not say why"), (), log)

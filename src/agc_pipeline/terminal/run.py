@@ -138,6 +138,7 @@ class Run:
         with self.lock:
             job = self._end(number, "finished")
             if job is not None and job.seconds is not None:
+                self.done += 1
                 kind = self._kind(job.kind)
                 kind.done += 1
                 kind.durations += job.seconds

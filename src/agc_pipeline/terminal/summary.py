@@ -29,8 +29,8 @@ class Line:
 
 
 def lines(run: Run) -> list[Line]:
-    """The summary of a run that ended; none if it did not begin."""
-    if run.started is None:
+    """The summary of a run that ended; none if it did not begin, and an error said why."""
+    if run.started is None or not (run.jobs or run.nothing or run.stop):
         return []
     lost = run.lost
     told = [_head(run, lost)]
