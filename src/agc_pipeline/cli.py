@@ -3,8 +3,11 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import shtab
 
 from agc_pipeline import analyses, config, new
 from agc_pipeline.doctor.examine import examine
@@ -19,12 +22,25 @@ _TIMEOUT = 10.0
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of ``agc-pipeline``."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except PipelineError as error:
+        sys.exit(f"error: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(prog="agc-pipeline", description=__doc__)
+    options.add_argument(
+        "--version", action="version", version=f"agc-pipeline {version('agc-pipeline')}"
+    )
     commands = options.add_subparsers(required=True, metavar="COMMAND")
     doctor = commands.add_parser("doctor", help="what this machine offers, and what is missing")
-    doctor.add_argument(
+    files = doctor.add_argument(
         "--configfile", type=Path, nargs="*", default=[], help="as given to Snakemake"
     )
+    # The name is that of shtab.
+    files.complete = shtab.FILE  # type: ignore[attr-defined]
     doctor.add_argument(
         "--timeout", type=float, default=_TIMEOUT, help="seconds for all probes (%(default)g)"
     )
@@ -32,11 +48,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     start = commands.add_parser("new", help="write a small analysis that runs, to be changed")
     start.add_argument("name", metavar="NAME", help="of the analysis and of its folder")
     start.set_defaults(run=_new)
-    arguments = options.parse_args(argv)
-    try:
-        arguments.run(arguments)
-    except PipelineError as error:
-        sys.exit(f"error: {error}")
+    completion = commands.add_parser("completion", help="print what completes this command")
+    completion.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="that completes")
+    completion.set_defaults(run=_completion)
+    return options
+
+
+def _completion(arguments: argparse.Namespace) -> None:
+    print(shtab.complete(_parser(), arguments.shell))
 
 
 def _new(arguments: argparse.Namespace) -> None:

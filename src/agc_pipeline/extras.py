@@ -1,6 +1,10 @@
-"""Optional packages: what needs them, and what to do where they are not installed."""
+"""Optional packages and programs: what needs them, and what to do where they are not installed."""
 
+import os
+import shutil
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 from agc_pipeline.errors import ConfigurationError
 
@@ -19,6 +23,12 @@ _MODULES = {
 def installed(extra: str) -> bool:
     """Whether the packages of an extra are there."""
     return all(find_spec(module) is not None for module in _MODULES[extra])
+
+
+def program(name: str) -> str | None:
+    """Path of a program: that of this environment, also if it is not active, or one in PATH."""
+    own = str(Path(sys.executable).parent)
+    return shutil.which(name, path=os.pathsep.join((own, os.environ.get("PATH", os.defpath))))
 
 
 def remedy(extra: str) -> str:

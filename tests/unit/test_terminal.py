@@ -167,7 +167,7 @@ def test_lines_of_a_run_with_a_retry_and_a_failure(
         f"  log: {bad}",
     ]
     head, *rest, last = told.end()
-    again = "2 of 4 jobs done, 1 of them not at the first attempt, 1 failed, 1 need them"
+    again = "2 of 4 jobs done, 1 after a retry, 1 failed, 1 need them"
     assert re.fullmatch(rf"Failed after \d s: {again}\.", head)
     assert rest[0] == "  merge 0002: KeyError: 'events'"
     assert rest[-1] == f"    log: {bad}"
@@ -334,7 +334,7 @@ def test_facts_of_other_results(tmp_path: Path) -> None:
     assert told()[:2] == ["-2 ln L = 12.3457", "Asimov data: the expectation before the fit"]
     # A damaged record does not hide the others.
     assert str(tmp_path / "validation.json") in told()[2]
-    assert told()[3] == "PARTIAL: 1 files left out, 700 of 1,500 events"
+    assert told()[3] == "PARTIAL: 1 file left out, 700 of 1,500 events"
     poi = {"name": "mu", "bestfit": 0.0, "uncertainty": 0.0}
     result(tmp_path, "fit.json", poi=poi, data="data", best_twice_nll=1)
     assert told()[0] == "mu = 0, without an uncertainty"

@@ -5,12 +5,13 @@ It runs from a copy of the project, so that the tests may edit code, on toy file
 
 import contextlib
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
 
@@ -31,6 +32,10 @@ BEHIND = {"merge": 1, "validate": 1, "workspace": 1, "fit": 1, **OF_FIT, "report
 EACH = len(DATASETS)
 # Drawing figures is most of the time of a small run.
 FIT = "results/fit.json"
+VALIDATION = "results/validation.json"
+# What the first run wrote, which was no terminal.
+TOLD = "told.txt"
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("finished"))
     done = project.run()
     assert done.returncode == 0, done.stdout
-    assert "\nDone in " in done.stdout
+    (project.folder / TOLD).write_text(done.stdout)
     return project
 
 
@@ -71,6 +76,141 @@ def test_a_run_makes_everything_and_then_there_is_nothing_to_do(finished: Projec
     # Of each region: 11 variations of ttbar, 13 of W+jets, and the alternative sample.
     assert len(finished.contents()) == 2 * (11 + 13 + 1)
     assert finished.todo() == {}
+
+
+def test_the_end_of_a_run_tells_what_is_in_its_files(finished: Project) -> None:
+    told = (finished.folder / TOLD).read_text()
+    results = finished.folder / "results"
+    fit = read_json(results / "fit.json")
+    (shown,) = re.findall(r"^  result      ttbar_norm = ([\d.]+) ± ([\d.]+)$", told, re.M)
+    for text, value in zip(shown, (fit["poi"]["bestfit"], fit["poi"]["uncertainty"]), strict=True):
+        decimals = len(text.partition(".")[2])
+        assert float(text) == round(value, decimals)
+    assert f"\n  validation  {read_json(finished.folder / VALIDATION)['summary']}\n" in told
+    accounts = read_json(results / "closure.json")["datasets"].values()
+    processed = sum(account["events_processed"] for account in accounts)
+    assert f"\n  closure     complete: all {processed:,} events of 6 files\n" in told
+    assert "\n  page        results/report.html\n" in told
+    assert re.search(r"^Done in .*: 3\d jobs\.$", told, re.M)
+    # One line when a job starts, and one when it ends.
+    assert (
+        len(re.findall(r"^[\d:]{8} (?:started|finished) +deliver wjets__nominal 0000", told, re.M))
+        == 2
+    )
+    assert not re.search(r"Execute \d|is extended|\binput:|Select jobs", told)
+    assert not CONTROL.search(told)
+    # The same without anything to do.
+    again = finished.run().stdout
+    assert "\nNothing to be done: everything is up to date.\n" in again
+    assert told[told.index("\n  result ") :] == again[again.index("\n  result ") :]
+
+
+def test_a_graph_is_all_of_standard_output(finished: Project) -> None:
+    graph = subprocess.run(
+        finished.arguments("--rulegraph", "--", FIT),
+        cwd=finished.folder,
+        env=finished.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert graph.stdout.startswith("digraph")
+    assert graph.stdout.rstrip().endswith("}")
+    assert "is extended" not in graph.stderr
+
+
+# Phases of a job: it waits for an interrupt, is killed, and waits for a file.
+PHASES = """
+    import os, signal, time
+    if not Path("waits").exists():
+        Path("waits").touch()
+        time.sleep(600)
+    if not Path("killed").exists():
+        Path("killed").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if Path("stop").exists():
+        Path("stop").unlink()
+        while not Path("go").exists():
+            time.sleep(0.05)
+"""
+
+
+def test_a_run_is_stopped_and_goes_on(finished: Project, tmp_path: Path) -> None:
+    project = copy(finished)
+    project.folder = shutil.copytree(finished.folder, tmp_path / "stopped", symlinks=True)
+    stage = project.folder / "src/agc_pipeline/stages/validate.py"
+    code = stage.read_text()
+    stage.write_text(re.sub(r'(def run\((?s:.*?)\n    """\n)', rf"\1{PHASES}", code, count=1))
+
+    # Ctrl-C on a terminal.
+    status, raw = _interrupted(project, VALIDATION)
+    assert status != 0
+    text = re.sub(r"\x1b\[[\d;?]*\w", "", raw)
+    assert re.search(r"Stopped as you asked after .*: 1 of 2 jobs done\.", text)
+    assert "give the same command again" in text
+    assert "validate" in text
+    assert not re.search(r"Traceback|CalledProcessError|failed", text)
+    assert raw.rindex("\x1b[?25h") > raw.rindex("\x1b[?25l")
+
+    # The same command, without a terminal; the first attempt is killed.
+    done = project.run("--retries", "1", "--", VALIDATION)
+    assert done.returncode == 0, done.stdout
+    assert "\nerror: the job was killed by SIGKILL\n" in done.stdout
+    assert re.search(r"^\S+ started   validate, attempt 2$", done.stdout, re.M)
+    assert re.search(r"^Done in .*: 1 job, 1 after a retry\.$", done.stdout, re.M)
+    assert not CONTROL.search(done.stdout)
+
+    # SIGTERM: what runs is finished, and nothing else begins.
+    (project.folder / "stop").touch()
+    log = project.folder / "run.log"
+    command = project.arguments("--forcerun", "validate", "--", VALIDATION, "results/report.html")
+    with log.open("w") as file:
+        run = subprocess.Popen(
+            command, cwd=project.folder, env=project.environment(), stdout=file, stderr=file
+        )
+    _wait(lambda: not (project.folder / "stop").exists(), run)
+    run.terminate()
+    _wait(lambda: "Stopping when the jobs that run are done." in log.read_text(), run)
+    (project.folder / "go").touch()
+    assert run.wait(300) != 0
+    told = log.read_text()
+    assert re.search(r"^Stopped as you asked after .*: 1 of \d jobs done\.$", told, re.M), told
+    assert "failed" not in told
+    assert "page" not in told
+
+
+def _wait(condition: Callable[[], bool], run: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert run.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _interrupted(project: Project, target: str) -> tuple[int, str]:
+    """Status and output of a run on a terminal that gets Ctrl-C once its job waits."""
+    environment = project.environment() | {"TERM": "xterm-256color"}
+    environment.pop("NO_COLOR", None)
+    terminal, end = pty.openpty()
+    run = subprocess.Popen(
+        [word for word in project.arguments("--", target) if word != "--nocolor"],
+        cwd=project.folder,
+        env=environment,
+        **dict.fromkeys(("stdin", "stdout", "stderr"), end),
+        start_new_session=True,
+    )
+    os.close(end)
+    raw, typed = b"", False
+    # It cannot be read once nobody writes to it.
+    with contextlib.suppress(OSError):
+        while content := os.read(terminal, 65536):
+            raw += content
+            if not typed and (project.folder / "waits").exists():
+                # As a terminal does, to Snakemake and its jobs.
+                os.killpg(run.pid, signal.SIGINT)
+                typed = True
+    os.close(terminal)
+    return run.wait(), raw.decode()
 
 
 def test_a_project_that_moved_is_finished(finished: Project, tmp_path: Path) -> None:
@@ -251,6 +391,11 @@ def test_a_bad_file_fails_its_job_and_the_rest_goes_on(finished: Project, tmp_pa
     assert "error: the file is cut off" in failed.stdout
     assert "where: data/wjets__nominal.0.root" in failed.stdout
     assert "Traceback" not in failed.stdout
+    end = failed.stdout.partition("\nFailed after ")[2]
+    assert "\n  deliver wjets__nominal 0000: the file is cut off: " in end
+    assert "\n    log: results/logs/deliver/wjets__nominal/0000.log\n" in end
+    # There is no result, and no old one is told.
+    assert "  result " not in end
     assert not (project.folder / "results/histograms.root").exists()
     # Everything that does not need the file is done, and stays.
     behind = {"merge": 1, "workspace": 1, "fit": 1}
@@ -260,6 +405,7 @@ def test_a_bad_file_fails_its_job_and_the_rest_goes_on(finished: Project, tmp_pa
     assert partial.returncode == 0, partial.stdout
     closure = read_json(project.folder / "results/closure.json")
     assert closure["partial"] is True
+    assert "\n  closure     PARTIAL: 1 file left out, " in partial.stdout
     assert closure["datasets"]["wjets__nominal"]["left_out"]
     assert read_json(project.folder / FIT)["partial"] is True
 

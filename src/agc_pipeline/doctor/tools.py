@@ -1,6 +1,5 @@
 """Programs: batch systems with Snakemake's plugins for them, and uv for the matrix."""
 
-import shutil
 import subprocess
 from importlib.util import find_spec
 
@@ -17,7 +16,7 @@ def batch(name: str, command: str, plugin: str, *, timeout: float) -> Finding:
         plugin: module of Snakemake's executor plugin.
         timeout: seconds.
     """
-    program = shutil.which(command)
+    program = extras.program(command)
     if program is None:
         return Finding(
             name,
@@ -38,7 +37,7 @@ def batch(name: str, command: str, plugin: str, *, timeout: float) -> Finding:
 
 def uv(*, timeout: float) -> Finding:
     """The program that builds the environments of the matrix."""
-    program = shutil.which("uv")
+    program = extras.program("uv")
     if program is None:
         return Finding("uv", "missing", "`snakemake matrix` needs it", extras.remedy("matrix"))
     version, works = _version([program, "--version"], timeout)

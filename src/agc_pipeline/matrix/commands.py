@@ -1,7 +1,6 @@
 """Commands that may fail or hang: run with a time-out and a log."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -91,7 +90,7 @@ def uv() -> str:
     Raises:
         ServiceError: if it is not installed.
     """
-    path = shutil.which("uv")
+    path = extras.program("uv")
     if path is None:
         raise ServiceError(
             "uv, which builds the environments of the matrix, is not installed",

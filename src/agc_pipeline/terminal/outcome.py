@@ -93,10 +93,11 @@ def _closure(record: dict[str, Any]) -> list[Fact]:
     )
     left_out = sum(len(account["left_out"]) for account in accounts)
     if left_out or record["partial"]:
-        text = f"PARTIAL: {left_out} files left out, {processed:,} of {expected:,} events"
+        files = "file" if left_out == 1 else "files"
+        text = f"PARTIAL: {left_out} {files} left out, {processed:,} of {expected:,} events"
         return [Fact("closure", text, good=False)]
-    files = sum(len(account["files"]) for account in accounts)
-    text = f"complete: all {processed:,} events of {files:,} files"
+    n_files = sum(len(account["files"]) for account in accounts)
+    text = f"complete: all {processed:,} events of {n_files:,} files"
     return [Fact("closure", text, processed == expected)]
 
 

@@ -55,7 +55,7 @@ def _head(run: Run, lost: list[Job]) -> Line:
         return Line("Nothing to be done: everything is up to date.", "good")
     took = duration(run.seconds)
     repeated = sum(job.attempt > 1 for job in run.of_state("finished"))
-    again = f", {repeated} of them not at the first attempt" if repeated else ""
+    again = f", {repeated} after a retry" if repeated else ""
     if _good(run, lost):
         return Line(f"Done in {took}: {_jobs(run.total)}{again}.", "good")
     done = f"{run.done} of {_jobs(run.total)} done{again}"
