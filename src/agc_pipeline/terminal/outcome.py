@@ -40,10 +40,11 @@ def facts(results: Path, current: Callable[[str], bool]) -> list[Fact]:
         results: folder of the results.
         current: whether the files of a rule belong to this run: those of others are not read.
     """
-    found = []
+    found: list[Fact] = []
     for rule, (name, read) in _RECORDS.items():
         path = results / name
-        if not current(rule):
+        # The summary beside the page has the result of the fit in more detail.
+        if not current(rule) or (rule == "fit" and current("report")):
             continue
         try:
             found += read(read_json(path))
@@ -61,7 +62,7 @@ def facts(results: Path, current: Callable[[str], bool]) -> list[Fact]:
 def number(value: float, uncertainty: float) -> str:
     """A value and its uncertainty, with two significant digits of the latter."""
     decimals = max(0, 1 - int(f"{uncertainty:.1e}".partition("e")[2]))
-    return f"{value:.{decimals}f} ± {uncertainty:.{decimals}f}"
+    return f"{value:.{decimals}f} +- {uncertainty:.{decimals}f}"
 
 
 def _fit(record: dict[str, Any]) -> list[Fact]:
@@ -76,9 +77,34 @@ def _fit(record: dict[str, Any]) -> list[Fact]:
     else:
         text = f"{poi['name']} = {poi['bestfit']:.6g}, without an uncertainty"
         told.append(Fact("result", text, good=False))
-    if record["data"] == "asimov":
-        told.append(Fact("data", "Asimov data: the expectation before the fit"))
-    return told
+    return [*told, *_data(record["data"])]
+
+
+def _short(record: dict[str, Any]) -> list[Fact]:
+    told = [
+        Fact("result", text)
+        for entry in record["headlines"]
+        for text in (f"{entry['quantity']} = {entry['text']}", entry["parts"])
+        if text
+    ]
+    told += _data(record["data"])
+    serious = [fact["statement"] for fact in record["facts"] if fact["severity"] == "serious"]
+    told += [Fact("serious", statement, good=False) for statement in serious]
+    warnings = sum(fact["severity"] == "warning" for fact in record["facts"])
+    if warnings:
+        told.append(Fact("look at", f"{warnings} {_plural('warning', warnings)} on the page"))
+    missing = [f"{entry['part']}: {entry['reason']}" for entry in record["missing"]]
+    return told + [Fact("missing", text, good=False) for text in missing]
+
+
+def _data(kind: str) -> list[Fact]:
+    if kind != "asimov":
+        return []
+    return [Fact("data", "Asimov data: the expectation before the fit")]
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
 
 
 def _validation(record: dict[str, Any]) -> list[Fact]:
@@ -93,8 +119,8 @@ def _closure(record: dict[str, Any]) -> list[Fact]:
     )
     left_out = sum(len(account["left_out"]) for account in accounts)
     if left_out or record["partial"]:
-        files = "file" if left_out == 1 else "files"
-        text = f"PARTIAL: {left_out} {files} left out, {processed:,} of {expected:,} events"
+        files = f"{left_out} {_plural('file', left_out)} left out"
+        text = f"PARTIAL: {files}, {processed:,} of {expected:,} events"
         return [Fact("closure", text, good=False)]
     n_files = sum(len(account["files"]) for account in accounts)
     text = f"complete: all {processed:,} events of {n_files:,} files"
@@ -102,6 +128,7 @@ def _closure(record: dict[str, Any]) -> list[Fact]:
 
 
 _RECORDS: dict[str, tuple[str, Callable[[dict[str, Any]], list[Fact]]]] = {
+    "report": ("summary.json", _short),
     "fit": ("fit.json", _fit),
     "validate": ("validation.json", _validation),
     "merge": ("closure.json", _closure),

@@ -68,11 +68,7 @@ class Plain:
         text = printable(text)
         # Logs are read in many encodings.
         encoding = self._stream.encoding or "ascii"
-        try:
-            text.encode(encoding)
-        except UnicodeEncodeError:
-            text = text.replace("±", "+-").encode(encoding, "replace").decode(encoding)
-        print(text, file=self._stream, flush=True)
+        print(text.encode(encoding, "replace").decode(encoding), file=self._stream, flush=True)
 
 
 def plan(run: Run) -> str:

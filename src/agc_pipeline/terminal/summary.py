@@ -38,7 +38,12 @@ def lines(run: Run) -> list[Line]:
         told += _failure(job)
     if run.results is not None:
         facts = outcome.facts(run.results, run.current)
-        told += [_fact(fact) for fact in facts]
+        labels = ["", *(fact.label for fact in facts)]
+        # A label stands once.
+        told += [
+            _fact(fact, "" if fact.label == before else fact.label)
+            for before, fact in zip(labels, facts, strict=False)
+        ]
         if _good(run, lost) and any(fact.label == "page" for fact in facts) and _CHANGE.is_file():
             told.append(Line(f"  {'next':<11} {_CHANGE}: change a cut, a systematic, a binning"))
     if not _good(run, lost):
@@ -79,9 +84,9 @@ def _failure(job: Job) -> list[Line]:
     return told
 
 
-def _fact(fact: Fact) -> Line:
+def _fact(fact: Fact, label: str) -> Line:
     style = {True: "good", False: "bad", None: "plain"}[fact.good]
-    return Line(f"  {fact.label:<11} {fact.text}", style, fact.path)
+    return Line(f"  {label:<11} {fact.text}", style, fact.path)
 
 
 def _next(run: Run, lost: list[Job]) -> Line:
