@@ -1,6 +1,7 @@
 """From files to histograms through the command lines: the same bins, whatever the way."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,11 +147,24 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.mark.parametrize("backend", ["none", "local"])
 @pytest.mark.parametrize("chunk_size", [1, 7, 1000])
 def test_chunk_sizes(
-    chain: Chain, files: list[Path], reference: dict[str, Any], backend: str, chunk_size: int
+    chain: Chain,
+    files: list[Path],
+    reference: dict[str, Any],
+    backend: str,
+    chunk_size: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert chain.deliver(files, backend=backend, chunk_size=chunk_size) is None
-    assert chain.histogram(chunk_size=chunk_size) is None
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        assert chain.histogram(chunk_size=chunk_size) is None
     assert content(chain.result()) == reference
+    # The log says how far it is, file by file.
+    entries = manifest.read(chain.folder / "0.manifest.json").files
+    n_events = sum(entry.after for entry in entries)
+    n_files = sum(entry.after > 0 for entry in entries)
+    assert re.findall(r"(\d) of \d files", caplog.text) == ["1", "2", "3"][:n_files]
+    assert f"{n_files} of {n_files} files, {n_events} of {n_events} events, " in caplog.text
 
 
 @pytest.mark.parametrize("executor", ["iterative", "futures"])

@@ -47,7 +47,7 @@ def test_without_a_number_of_events_no_time_is_promised() -> None:
     progress.begin()
     progress.advance(60, 0)
     clock.now += 2
-    assert str(progress) == "0 of 2 files, 60 events, 0 B, 0 B/s, 30 events/s"
+    assert str(progress) == "0 of 2 files, 60 events, 30 events/s"
 
 
 def test_a_line_now_and_then(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,7 +1,8 @@
 """Runs the processing over delivered files on an executor, and accounts for every event."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,9 +21,10 @@ from agc_pipeline.columnar.tasks import (
 )
 from agc_pipeline.declaration import Dataset
 from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.errors import InputError
 from agc_pipeline.readers import metadata
-from agc_pipeline.readers.chunks import chunks
+from agc_pipeline.readers.chunks import Chunk, chunks
 from agc_pipeline.readers.clock import Seconds, Stopwatch
 from agc_pipeline.readers.metadata import FileMetadata
 from agc_pipeline.readers.settings import NETWORK, Format, NetworkSettings
@@ -159,7 +161,10 @@ def _process(
     ]
     if not items:
         return {**specification.processing.empty(), "processed": {}}, {}
-    output, _ = executor(items, specification.task(network), None)
+    task: Callable[[Chunk], Any] = specification.task(network)
+    if isinstance(executor, InThisProcess):
+        task = _followed(task, items)
+    output, _ = executor(items, task, None)
     costs = {
         reader: performance(cost, files=len(by_reader[reader]))
         for reader, cost in output.pop("performance").items()
@@ -258,6 +263,28 @@ def _read_metadata(
     for path in missing:
         if path not in cache:
             raise headers[path]
+
+
+def _followed(task: Callable[[Chunk], Any], items: Sequence[Chunk]) -> Callable[[Chunk], Any]:
+    """The task for each of the chunks, with a line in the log now and then.
+
+    Args:
+        task: for one chunk.
+        items: all that it will be done for, in this process.
+    """
+    sizes = [chunk.edges[-1] - chunk.edges[0] for chunk in items]
+    progress = Progress(len({chunk.path for chunk in items}), sum(sizes))
+    left = Counter(chunk.path for chunk in items)
+
+    def followed(chunk: Chunk) -> Any:
+        output = task(chunk)
+        left[chunk.path] -= 1
+        progress.advance(chunk.edges[-1] - chunk.edges[0], 0)
+        if not left[chunk.path]:
+            progress.finish()
+        return output
+
+    return followed
 
 
 def _check_events(file: FileMetadata, n_events: int) -> None:

@@ -1,4 +1,4 @@
-"""Progress of a delivery as lines of a log: files, events, bytes, rate, time left."""
+"""Progress through files as lines of a log: files, events, bytes, rate, time left."""
 
 import logging
 import time
@@ -12,10 +12,10 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress:
-    """Counts what has been delivered, and tells it now and then.
+    """Counts what has been gone through, and tells it now and then.
 
     Args:
-        n_files: files to deliver.
+        n_files: all of them.
         n_events: their events; None if they are not known, then there is no time left to tell.
         clock: seconds.
     """
@@ -61,9 +61,11 @@ class Progress:
         parts = [
             f"{self._files} of {self._n_files} files",
             f"{events:,}{of} events",
-            byte_size(self._bytes),
-            f"{byte_size(self._bytes / seconds)}/s, {events / seconds:,.0f} events/s",
         ]
+        # Where skims are read from this machine, nobody asks for bytes.
+        if self._bytes:
+            parts += [byte_size(self._bytes), f"{byte_size(self._bytes / seconds)}/s"]
+        parts.append(f"{events / seconds:,.0f} events/s")
         if self._n_events is not None and 0 < events < self._n_events:
             parts.append(f"{duration(seconds * (self._n_events - events) / events)} left")
         return ", ".join(parts)

@@ -200,10 +200,8 @@ class LogHandler(LogHandlerBase):
 
     def _failed(self, number: int, logs: Iterable[str], message: str | None) -> None:
         job = self._run.fail(number, logs, message)
-        if job is None or job.reason is None or self._native is not None:
-            return
         # The jobs of a run that the user stops end before Snakemake says so; the summary knows.
-        if self._run.remote or not job.reason.interrupted:
+        if job is not None and job.failed and self._native is None:
             self._view.failed(job)
 
     def _error(self, record: LogRecord) -> None:

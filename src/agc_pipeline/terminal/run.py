@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from logging import LogRecord
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +45,11 @@ class Job:
     seconds: float | None = None
     reason: Reason | None = None
     prints: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last attempt failed, and was not stopped by a signal as of Ctrl-C."""
+        return self.state == "failed" and not (self.reason and self.reason.interrupted)
 
     @property
     def name(self) -> str:
@@ -126,8 +131,7 @@ class Run:
             job.prints = bool(told["shellcmd"]) and not told["output"]
             if before is not None:
                 job.attempt = before.attempt + 1
-                if before.state == "failed":
-                    self._kind(kind).failed -= 1
+                self._kind(kind).failed -= before.failed
             self.jobs[number] = job
             self._kind(kind).running += 1
             self._peak = max(self._peak, sum(kind.running for kind in self.kinds.values()))
@@ -149,8 +153,10 @@ class Run:
         with self.lock:
             job = self._end(number, "failed")
             if job is not None:
-                job.reason = logs.reason(tuple(map(str, paths)) or job.logs, message)
-                self._kind(job.kind).failed += 1
+                reason = logs.reason(tuple(map(str, paths)) or job.logs, message)
+                # A batch system ends jobs by the signals that a user has.
+                job.reason = replace(reason, interrupted=reason.interrupted and not self.remote)
+                self._kind(job.kind).failed += job.failed
             return job
 
     def _end(self, number: int, state: State) -> Job | None:
@@ -174,7 +180,7 @@ class Run:
         failed = self.of_state("failed")
         if not self.stop:
             return failed + self.of_state("running")
-        return [job for job in failed if not (job.reason and job.reason.interrupted)]
+        return [job for job in failed if job.failed]
 
     @property
     def word(self) -> str:
