@@ -486,6 +486,7 @@ def test_thousands_of_jobs_fit_into_a_terminal(terminal: Terminal, tmp_path: Pat
     rules = [f"rule_{number}" for number in range(12)]
     run.plan({"total": 3001, "all": 1} | dict.fromkeys(rules, 250))
     view = Live(run, terminal.file)
+    view.planning()
     view.planned()
     for number in range(3000):
         values = {"wildcards": {"dataset": "d" * 70, "batch": number}, "log": [str(log)]}

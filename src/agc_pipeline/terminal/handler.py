@@ -48,6 +48,9 @@ _LOCKED = (
 class View(Protocol):
     """A way to show a run."""
 
+    def planning(self) -> None:
+        """Snakemake looks for what is to be done."""
+
     def planned(self) -> None:
         """The numbers of jobs are known."""
 
@@ -153,6 +156,8 @@ class LogHandler(LogHandlerBase):
 
     def _begin(self, record: LogRecord) -> None:
         self._run.started = record.created
+        if self._shows and not self.common_settings.dryrun:
+            self._view.planning()
 
     def _rules(self, record: LogRecord) -> None:
         nodes = vars(record)["rulegraph"]["nodes"]
@@ -208,9 +213,8 @@ class LogHandler(LogHandlerBase):
         text = record.getMessage()
         if vars(record).get("exception") == "LockException":
             text = _LOCKED.format(folder=Path.cwd())
-        number = _JOB.search(text)
-        if number is not None:
-            # What Snakemake misses after a job, such as an output file.
+        missing = vars(record).get("exception") == "MissingOutputException"
+        if missing and (number := _JOB.search(text)):
             self._run.fail(int(number[1]), (), text)
         if self._native is None and not _REPEATED.match(text):
             self._view.message(text.strip())

@@ -45,10 +45,13 @@ class Live:
         self._told: dict[int, str] = {}
         self._read = 0.0
 
-    def planned(self) -> None:
-        """Say how many jobs there are, and begin to follow them."""
-        self._print(Text(plan(self._run)))
+    def planning(self) -> None:
+        """Begin to follow the run: with thousands of jobs the plan takes a while."""
         self._begin()
+
+    def planned(self) -> None:
+        """Say how many jobs there are."""
+        self._print(Text(plan(self._run)))
 
     def started(self, job: Job) -> None:
         """Leave the terminal to a job that is there to print something."""
@@ -116,7 +119,8 @@ class Live:
                 if kind.name not in QUIET_KINDS
             ]
             running = [job for job in self._run.of_state("running") if job.kind not in QUIET_KINDS]
-            head = f"{duration(self._run.seconds)}: {progress(self._run)}"
+            state = progress(self._run) if self._run.total else "planning"
+            head = f"{duration(self._run.seconds)}: {state}"
         shown = running[: min(_JOBS, max(1, (self._console.height - len(kinds) - 4) // 2))]
         self._read_logs(shown)
         parts: list[RenderableType] = [_line(head, "bold"), self._kinds(kinds)]

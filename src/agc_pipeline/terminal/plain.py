@@ -23,6 +23,9 @@ class Plain:
         self._stream = stream
         self._jobs = jobs
 
+    def planning(self) -> None:
+        """Nothing to say yet."""
+
     def planned(self) -> None:
         """Say how many jobs there are."""
         self._timed(plan(self._run))
