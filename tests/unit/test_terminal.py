@@ -258,12 +258,12 @@ def test_a_dry_run_counts_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(monkeypatch, dryrun=True)
     told.begin()
     for number in range(2):
-        reason = f"Missing output files: {number}.json; Code has changed since last execution"
+        reason = f"Missing output files: {number}.json; Input files updated by another job: a"
         told.start(number, reason=reason)
     told.start(2, "merge", reason="Input files updated by another job: a: b.json")
     assert told.end() == [
         "4 jobs would run:",
-        "  deliver       2  missing output files; code has changed since last execution",
+        "  deliver       2  missing output files",
         "  merge         1  input files updated by another job",
         "  all           1",
         "This was a dry run; with --printshellcmds it shows every job.",

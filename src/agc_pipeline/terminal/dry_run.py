@@ -6,6 +6,8 @@ from agc_pipeline.terminal.run import Run
 
 # Of the reasons for the jobs of a rule, the most frequent ones.
 _REASONS = 2
+# What follows from the jobs before, and tells nothing where there is another reason.
+_FOLLOWS = "input files updated by another job"
 
 
 class DryRun:
@@ -21,9 +23,10 @@ class DryRun:
 
     def add(self, rule: str, reason: str) -> None:
         """Count a job, with the reason as Snakemake gives it: kinds, each followed by files."""
-        kinds = dict.fromkeys(part.partition(":")[0].strip() for part in reason.split("; "))
+        starts = (part.partition(":")[0].strip() for part in reason.split("; "))
+        kinds = {start[0].lower() + start[1:] for start in starts if start}
         counter = self._reasons.setdefault(rule, Counter())
-        counter.update(kind[0].lower() + kind[1:] for kind in kinds if kind)
+        counter.update(kinds - {_FOLLOWS} or kinds)
 
     def lines(self) -> list[str]:
         """The plan; empty if there is none."""
