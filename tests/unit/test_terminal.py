@@ -25,6 +25,7 @@ from agc_pipeline.terminal import logs, outcome, summary
 from agc_pipeline.terminal.handler import RESULTS, LogHandler, is_terminal
 from agc_pipeline.terminal.live import Live
 from agc_pipeline.terminal.run import Run
+from conftest import ROOT
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 PLAN = {"deliver": 2, "merge": 1, "all": 1, "total": 4}
@@ -318,6 +319,7 @@ def test_a_run_that_changes_nothing_tells_the_result(
     nodes = [{"rule": name} for name in ("fit", "report")]
     told.event(LogEvent.RULEGRAPH, rulegraph={"nodes": nodes})
     told.event(None, "Nothing to be done (all requested files are present and up to date).")
+    monkeypatch.chdir(ROOT)
     assert told.end() == [
         "Nothing to be done: everything is up to date.",
         f"  result      {sign} = 693 +62 -58 pb",
@@ -325,6 +327,7 @@ def test_a_run_that_changes_nothing_tells_the_result(
         "  serious     a bias",
         "  look at     2 warnings on the page",
         f"  page        {tmp_path / 'report.html'}",
+        "  next        docs/change.md: change a cut, a systematic, a binning",
     ]
 
 
