@@ -385,10 +385,13 @@ KILLED = "error: the job was killed by SIGTERM\n  where: x.log\n"
         ),
         # Slurm ended the job, and says why in its own log.
         (
-            [KILLED, "a\nslurmstepd: error: *** CANCELLED DUE TO TIME LIMIT ***\nb\n"],
+            [
+                KILLED,
+                "a\nslurmstepd: error: exceeded memory limit\nslurmstepd: error: CANCELLED\nb\n",
+            ],
             None,
             "the job was killed by SIGTERM",
-            ("  where: x.log", "  batch system: *** CANCELLED DUE TO TIME LIMIT ***"),
+            ("  where: x.log", "  batch system: exceeded memory limit; CANCELLED"),
         ),
         (
             ["on node7\n"],

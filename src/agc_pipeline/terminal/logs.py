@@ -20,7 +20,7 @@ _KILLED = re.compile(r"the job was killed by (\w+)")
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 _EXCEPTION = re.compile(r"(\w+\.)*\w*(Error|Exception|Interrupt|Exit)\b")
 _HEAD = "Traceback (most recent call last)"
-_DAEMON = re.compile(r"slurmstepd: error: (.*)")
+_DAEMON = re.compile(r"(?:slurmstepd\S*|srun): error: (.*)")
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,9 @@ def _error(lines: list[str]) -> tuple[str, tuple[str, ...]] | None:
 def _of_batch_system(contents: list[list[str]], message: str | None) -> str | None:
     """What a batch system says of a job that it ended."""
     for lines in contents:
-        for line in reversed(lines):
-            if told := _DAEMON.match(line):
-                return told[1]
+        told = dict.fromkeys(match[1] for line in lines if (match := _DAEMON.match(line)))
+        if told:
+            return "; ".join(list(told)[-_LINES:])
     text = printable(message or "").partition("For further error details")[0]
     return " ".join(text.split()) or None
 
