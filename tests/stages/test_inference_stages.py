@@ -196,9 +196,21 @@ def test_preservation(made: Path) -> None:
     tables = hepdata.read(made / "hepdata")
     assert set(tables) == {
         *("Distribution a", "Distribution b", "Parameters", "Covariance", "Impacts"),
-        *("Uncertainty breakdown", "Likelihood scan"),
+        *("Result", "Uncertainty breakdown", "Likelihood scan"),
     }
     fitted = FitRecord.model_validate(read_json(made / "fit.json"))
+    assert fitted.poi is not None
+    (result,) = tables["Result"]["Value"]
+    assert result["value"] == pytest.approx(fitted.poi.bestfit)
+    errors = {entry["label"]: entry for entry in result["errors"]}
+    parts = [entry["symerror"] for label, entry in errors.items() if label != "total"]
+    assert np.hypot.reduce(parts) == pytest.approx(fitted.uncertainty_of_poi)
+    scanned = ScanRecord.model_validate(read_json(made / "scan.json")).of_interest
+    assert scanned is not None
+    assert errors["total"]["asymerror"] == {
+        "minus": pytest.approx(-scanned.down),
+        "plus": pytest.approx(scanned.up),
+    }
     covariance = np.array(fitted.correlation) * np.outer(fitted.uncertainty, fitted.uncertainty)
     found = [entry["value"] for entry in tables["Covariance"]["Covariance"]]
     np.testing.assert_allclose(found, covariance.ravel(), rtol=1e-9, atol=1e-15)

@@ -8,6 +8,7 @@ from hepdata_lib import Table
 
 from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
 from agc_pipeline.inference.fit_records import FitRecord
+from agc_pipeline.inference.headline import Headline, headline
 from agc_pipeline.inference.impacts import Breakdown
 from agc_pipeline.inference.template_noise import TITLE, TemplateNoise
 from agc_pipeline.preservation.hepdata import axis, table, variable
@@ -18,7 +19,7 @@ Keywords = Mapping[str, Sequence[Any]]
 def tables(
     fit: FitRecord, ranking: RankingRecord, scan: ScanRecord, keywords: Keywords
 ) -> list[Table]:
-    """Distributions, parameters, covariance, impacts, breakdown and scan.
+    """Result, distributions, parameters, covariance, impacts, breakdown and scan.
 
     Args:
         fit: the fit.
@@ -26,7 +27,9 @@ def tables(
         scan: profile of the likelihood.
         keywords: of all tables, in HEPData's vocabulary.
     """
-    content = [_distribution(fit, channel, keywords) for channel in fit.channels]
+    result = None if fit.poi is None else headline(fit, scan, quantity=fit.poi.name)
+    content = [] if result is None else [_result(result, keywords)]
+    content += [_distribution(fit, channel, keywords) for channel in fit.channels]
     content += [_parameters(fit, scan, keywords), _covariance(fit, keywords)]
     if ranking.poi is not None and ranking.rows:
         content.append(_impacts(ranking, keywords))
@@ -35,6 +38,26 @@ def tables(
     if scan.poi is not None and scan.values:
         content.append(_scan(scan.poi.name, scan, keywords))
     return content
+
+
+def _result(result: Headline, keywords: Keywords) -> Table:
+    sides = (-(result.down or 0.0), result.up or 0.0)
+    return table(
+        "Result",
+        "The parameter of interest as it is quoted: total uncertainty, "
+        + ("from the profile likelihood" if result.asymmetric else "from the Hessian")
+        + ", and its parts: of the data, of everything else in the fit, and of luminosity and "
+        "varied templates where they are apart.",
+        [
+            axis("Quantity", [result.quantity]),
+            variable(
+                "Value",
+                [result.value],
+                {"total": [sides]} | {name: [size] for name, size in result.sources.items()},
+            ),
+        ],
+        keywords,
+    )
 
 
 def _distribution(fit: FitRecord, title: str, keywords: Keywords) -> Table:

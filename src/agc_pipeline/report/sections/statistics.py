@@ -8,8 +8,9 @@ import numpy as np
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
 from agc_pipeline.inference.fit_records import FitRecord, Parameter
+from agc_pipeline.inference.headline import quoted_result
 from agc_pipeline.inference.template_noise import TITLE as TEMPLATES
-from agc_pipeline.report import figures
+from agc_pipeline.report import figures, page
 from agc_pipeline.report.figures.inference import PULL_EDGES, largest, toy_pulls
 from agc_pipeline.report.figures.parameters import PRINTED, correlated, matrix, pull_values
 from agc_pipeline.report.parameter_titles import Titles, title_of
@@ -155,12 +156,13 @@ def scan(gallery: Gallery, record: ScanRecord) -> Picture | None:
     poi, interval = record.poi, record.of_interest
     if poi is None or interval is None or record.reason is not None:
         return None
+    quoted = page.quoted(quoted_result(interval.bestfit, interval.down, interval.up))
     return gallery.picture(
         "scan",
         lambda: figures.scan(record),
         caption=f"Profile likelihood of {poi.name}"
         + (", and the parabola with the curvature at the minimum" if poi.uncertainty > 0 else "")
-        + f". {poi.name} = {interval.describe()} from an increase of one unit.",
+        + f". {poi.name} = {quoted} from an increase of one unit.",
         labelled=True,
         alternative=f"-2 Delta ln L against {poi.name}, with its minimum at {poi.bestfit:.4g}.",
         numbers={
