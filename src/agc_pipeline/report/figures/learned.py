@@ -54,8 +54,9 @@ def observables(
             for number, (first, second) in enumerate(zip(before, after, strict=True))
         ]
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=len(labels))
-        figure.text(0.995, 0.995, label.text, ha="right", va="top", size=9)
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
+        # The layout leaves room for a title.
+        figure.suptitle(label.text, x=0.995, ha="right", size=9.5)
     return figure
 
 
