@@ -67,6 +67,28 @@ def test_scores_are_those_of_xgboost(depth: int, base_score: float | None) -> No
     assert (forest.scores(read._replace(tests=None), rows) == expected).all()
 
 
+def test_trees_with_more_leaves_than_a_mask_has_bits() -> None:
+    given = random_rows(4000)
+    labels = np.random.default_rng(5).random(len(given)) < 0.5
+    model = xgboost.train(
+        {"objective": "binary:logistic", "nthread": 1, "max_depth": 14, "min_child_weight": 0},
+        xgboost.DMatrix(given, label=labels),
+        8,
+    )
+    read = forest.parse(bytes(model.save_raw("json")), place="test")
+    assert read.tests is None
+    assert np.count_nonzero(read.steps.value) > 8 * 200
+    # Blocks that are full, and one that is not; values at and beyond all thresholds.
+    rows = np.concatenate([random_rows(700, seed=9), given[:30], np.full_like(given[:1], np.inf)])
+    rows[5, :] = -np.inf
+    largest = np.finfo(np.float32).max
+    expected = model.predict(xgboost.DMatrix(np.clip(rows, -largest, largest)))
+    assert (forest.scores(read, rows) == expected).all()
+    offsets, events = np.array([0, 1, 1, 600, 731]), np.array([1, 2])
+    assert (forest.scores(read, rows, offsets, events) == expected[1:600]).all()
+    assert len(forest.scores(read, rows, offsets, np.array([1]))) == 0
+
+
 def test_missing_and_infinite_values_are_those_of_xgboost() -> None:
     given = random_rows(3000)
     given[np.random.default_rng(2).random(given.shape) < 0.3] = np.nan

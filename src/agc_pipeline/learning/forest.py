@@ -11,7 +11,7 @@ import numpy as np
 
 from agc_pipeline.errors import InputError
 from agc_pipeline.learning import trees as kernels
-from agc_pipeline.learning.trees import LEAVES_MAX, Array, Nodes, Tests
+from agc_pipeline.learning.trees import LEAVES_MAX, Array, Nodes, Steps, Tests
 
 _ALL = 2**LEAVES_MAX - 1
 
@@ -27,7 +27,8 @@ class Forest(NamedTuple):
         base: initial value of the sum.
         groups: ``groups * widest group`` features, filled up with -1.
         tests: None if a tree has too many leaves for masks.
-        nodes: the same trees, for rows with missing values and for larger trees.
+        nodes: the same trees, for rows with missing values.
+        steps: the same trees, for larger ones.
     """
 
     n_features: int
@@ -35,6 +36,7 @@ class Forest(NamedTuple):
     groups: Array
     tests: Tests | None
     nodes: Nodes
+    steps: Steps
 
 
 def parse(content: bytes, *, place: str, groups: Sequence[Sequence[int]] = ()) -> Forest:
@@ -72,7 +74,7 @@ def parse(content: bytes, *, place: str, groups: Sequence[Sequence[int]] = ()) -
     table = np.full((len(groups), max(map(len, groups))), -1, np.int64)
     for row, group in zip(table, groups, strict=True):
         row[: len(group)] = group
-    return Forest(n_features, base, table, _tests(trees, groups), _nodes(trees))
+    return Forest(n_features, base, table, _tests(trees, groups), _nodes(trees), _steps(trees))
 
 
 def scores(
@@ -94,8 +96,10 @@ def scores(
     if events is None:
         events = np.arange(len(offsets) - 1)
     sums = np.full((offsets[events + 1] - offsets[events]).sum(), forest.base, np.float32)
-    if forest.tests is None or np.isnan(rows).any():
+    if np.isnan(rows).any():
         kernels.add_leaves_by_nodes(forest.nodes, rows, offsets, events, sums)
+    elif forest.tests is None:
+        kernels.add_leaves_by_steps(forest.steps, rows, offsets, events, sums)
     else:
         kernels.add_leaves_by_masks(forest.tests, forest.groups, rows, offsets, events, sums)
     kernels.to_probabilities(sums)
@@ -208,4 +212,33 @@ def _nodes(trees: Sequence[_Tree]) -> Nodes:
         right=np.concatenate([tree.right for tree in trees]) + shift,
         missing=np.concatenate([tree.missing for tree in trees]) + shift,
         value=np.where(feature < 0, threshold, np.float32(0.0)),
+    )
+
+
+def _steps(trees: Sequence[_Tree]) -> Steps:
+    """The nodes of all trees, level by level."""
+    roots, parts = [], []
+    first = 0
+    for tree in trees:
+        order = [np.zeros(1, np.int64)]
+        while len(inner := order[-1][~tree.is_leaf[order[-1]]]):
+            order.append(np.column_stack([tree.left[inner], tree.right[inner]]).ravel())
+        nodes = np.concatenate(order)
+        place = np.zeros(len(tree.left), np.int64)
+        place[nodes] = np.arange(first, first + len(nodes))
+        leaf = tree.is_leaf[nodes]
+        threshold, zero = tree.threshold[nodes], np.float32(0.0)
+        parts.append(
+            (
+                np.where(leaf, 0, tree.feature[nodes]).astype(np.int32),
+                np.where(leaf, np.float32(np.nan), threshold),
+                np.where(leaf, place[nodes], place[tree.left[nodes]]).astype(np.int32),
+                np.where(leaf, threshold, zero),
+            )
+        )
+        roots.append(first)
+        first += len(nodes)
+    return Steps(
+        np.array(roots, np.int32),
+        *(np.concatenate(columns) for columns in zip(*parts, strict=True)),
     )

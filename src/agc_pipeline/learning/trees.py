@@ -2,9 +2,10 @@
 
 ``add_leaves_by_masks`` exploits that consecutive rows share most of their values, as the candidates
 of one event do: a test is evaluated once for each distinct value, and a row then only looks up
-which leaves its values exclude. ``add_leaves_by_nodes`` descends from the root, for every kind of
-tree and for missing values. Both add the leaves in single precision in the order of the trees, as
-xgboost does.
+which leaves its values exclude. ``add_leaves_by_steps`` lets many rows descend a tree together,
+one step at a time, for trees with more leaves than a mask has bits. ``add_leaves_by_nodes``
+descends row by row, and knows missing values. All add the leaves in single precision in the order
+of the trees, as xgboost does.
 """
 
 import math
@@ -21,6 +22,10 @@ Array = npt.NDArray[Any]
 LEAVES_MAX = 64
 # Rows that are scored together: their values stay in the fastest cache of the processor.
 _BLOCK = 1024
+# The same for rows that descend together, beside a large tree.
+_STEPPING = 256
+# Steps until rows that are at a leaf are taken out.
+_STRIDE = 4
 
 _NONE = np.uint64(0)
 _ALL = ~_NONE
@@ -77,6 +82,27 @@ class Nodes(NamedTuple):
     value: Array
 
 
+class Steps(NamedTuple):
+    """The same nodes for descending without branches: those below a node stand side by side.
+
+    A row goes on to ``below``, or to the node behind it if its value is not smaller than the
+    threshold. A leaf has itself below and NaN as threshold, from which no value leads away.
+
+    Attributes:
+        roots: of the trees.
+        feature: that is tested; 0 for a leaf.
+        threshold: single precision.
+        below: node for smaller values.
+        value: of a leaf, single precision; 0 for others.
+    """
+
+    roots: Array
+    feature: Array
+    threshold: Array
+    below: Array
+    value: Array
+
+
 @kernel
 def to_probabilities(sums: Array) -> None:
     """The sigmoid in single precision, in place, with the constants of xgboost."""
@@ -106,6 +132,83 @@ def add_leaves_by_nodes(
                         node = nodes.right[node]
                 sums[n] += nodes.value[node]
             n += 1
+
+
+@kernel
+def add_leaves_by_steps(
+    steps: Steps, rows: Array, offsets: Array, events: Array, sums: Array
+) -> None:
+    """The same, for rows without missing values."""
+    n_features = rows.shape[1]
+    values = np.empty(_STEPPING * n_features, np.float32)
+    # Of the rows that are on their way: where they are, and where their values begin.
+    nodes = np.empty(_STEPPING, np.int32)
+    begins = np.empty(_STEPPING, np.int32)
+    n, filled = 0, 0
+    for position in range(len(events)):
+        event = events[position]
+        for row in range(offsets[event], offsets[event + 1]):
+            for feature in range(n_features):
+                values[filled * n_features + feature] = rows[row, feature]
+            filled += 1
+            last = position == len(events) - 1 and row == offsets[event + 1] - 1
+            if filled < _STEPPING and not last:
+                continue
+            block = sums[n : n + filled]
+            for root in steps.roots:
+                for i in range(filled):
+                    nodes[i] = root
+                    begins[i] = i * n_features
+                left = filled
+                while left:
+                    for _ in range(_STRIDE):
+                        _step(
+                            steps.feature, steps.threshold, steps.below, values, nodes, begins, left
+                        )
+                    left = _arrived(
+                        steps.below, steps.value, nodes, begins, left, block, n_features
+                    )
+            n += filled
+            filled = 0
+
+
+@kernel
+def _step(
+    feature: Array,
+    threshold: Array,
+    below: Array,
+    values: Array,
+    nodes: Array,
+    begins: Array,
+    n_rows: int,
+) -> None:
+    """Let rows go on by one node."""
+    for i in range(n_rows):
+        node = nodes[i]
+        value = values[begins[i] + feature[node]]
+        nodes[i] = below[node] + np.int32(value >= threshold[node])
+
+
+@kernel
+def _arrived(
+    below: Array,
+    value: Array,
+    nodes: Array,
+    begins: Array,
+    n_rows: int,
+    sums: Array,
+    n_features: int,
+) -> int:
+    """Add the leaves of rows that are at one; gives the number of the others, which move up."""
+    n = 0
+    for i in range(n_rows):
+        node, begin = nodes[i], begins[i]
+        # Other nodes have the value 0, which changes no sum.
+        sums[begin // n_features] += value[node]
+        nodes[n] = node
+        begins[n] = begin
+        n += below[node] != node
+    return n
 
 
 @kernel
