@@ -1,11 +1,12 @@
-"""Is the stated uncertainty honest? A fit, judged by an independent simulation.
+"""Is the stated uncertainty honest? A fit, judged by independent simulations.
 
-Templates of one run are fitted to measurements that are thrown from the templates of another run
+Templates of one run are fitted to measurements that are thrown from the templates of other runs
 with other simulated events: true values of the systematics within their uncertainties, auxiliary
 measurements around them, Poisson numbers of events. What the best fits miss the truth by is
-compared with what the fit states, without and with the statistics of varied templates. The judge is
-finite, too: its own noise, as large as the first one's for runs of the same size, is part of what
-is expected of the scatter, not of the uncertainty.
+compared with what the fit states, without and with the statistics of varied templates. The judges
+are finite, too: their own noise is part of what is expected of the scatter, not of the uncertainty.
+Then each judge's fit is judged by the run. Last, the pseudodata of the judges are fitted with the
+templates of the run: they differ from its own by their own statistics.
 
     snakemake --cores 2
     snakemake --cores 2 --config results=results/independent 'simulation={"seed": 4711}'
@@ -14,10 +15,11 @@ is expected of the scatter, not of the uncertainty.
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from agc_pipeline.config import load_config
 from agc_pipeline.errors import ModelError
 from agc_pipeline.files import read_json
 from agc_pipeline.inference import fit_records
@@ -25,17 +27,12 @@ from agc_pipeline.inference.fit_records import ModelRecord
 from agc_pipeline.inference.result import FitResult, fit_workspace
 from agc_pipeline.inference.settings import MinimiserSettings, NoiseSettings
 from agc_pipeline.inference.template_noise import template_noise
+from agc_pipeline.inference.templates import select
 from agc_pipeline.inference.workspace import quieten
+from agc_pipeline.results import open_results
 
 MINIMISER = MinimiserSettings(method="exact", max_distance=1e-16, max_iterations=200, starts=2)
 NOISE = NoiseSettings(in_total=True, warn_above=0.3)
-
-
-def fitted(folder: Path) -> FitResult:
-    """The fit of a run's workspace."""
-    workspace = read_json(folder / "workspace.json")
-    description = fit_records.read(ModelRecord, folder / "model.json", workspace)
-    return fit_workspace(workspace, MINIMISER, description=description, noise=NOISE)
 
 
 def misses(fit: FitResult, truth: FitResult, count: int, seed: int) -> tuple[Any, Any, int]:
@@ -75,44 +72,135 @@ def misses(fit: FitResult, truth: FitResult, count: int, seed: int) -> tuple[Any
     return np.array(differences), np.array(uncertainties), failures
 
 
-def main() -> None:
-    """Print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="results of the run whose fit is judged")
-    parser.add_argument("judge", type=Path, help="results of a run with other simulated events")
-    parser.add_argument("--measurements", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    quieten()
-    fit, judge = fitted(options.run), fitted(options.judge)
-    noise = fit.template_noise
+class Run(NamedTuple):
+    """A run: its fit, and the statistical variances of its data."""
+
+    name: str
+    fit: FitResult
+    data_variances: Any
+
+
+def opened(folder: Path) -> Run:
+    """The run in a folder of results."""
+    workspace = read_json(folder / "workspace.json")
+    description = fit_records.read(ModelRecord, folder / "model.json", workspace)
+    fit = fit_workspace(workspace, MINIMISER, description=description, noise=NOISE)
+    config = load_config()
+    histograms = open_results(folder, config).histograms.by_name
+    data = select(config.declaration, histograms, config.fit.model).data
+    regions = {entry.region: title for title, entry in description.channels.items()}
+    by_title = {regions[name]: template.stdev**2 for name, template in data.items()}
+    variances = np.concatenate([by_title[title] for title in fit.model.config.channels])
+    return Run(str(folder), fit, variances)
+
+
+def slopes_of(run: Run) -> Any:
+    """Derivative of the run's best fit by the data of each bin."""
+    task, start = run.fit.problem, run.fit.minimum.parameters
+    data = task.likelihood.data
+
+    def best(changed: Any) -> float:
+        found = task.with_data(changed, task.likelihood.constraints).lowest([start]).minimum
+        return float(found.parameters[task.poi])
+
+    return np.array(
+        [
+            (best(data + step) - best(data - step)) / (2 * step.sum())
+            for step in np.diag(1e-3 * data)
+        ]
+    )
+
+
+def nominal_variances(run: Run) -> Any:
+    """Statistical variances of the sum of the nominal templates, by bin."""
+    return np.concatenate(
+        [
+            sum(
+                np.array(sample.nominal.variances)
+                for sample in run.fit.description.contents
+                if sample.channel == title
+            )
+            for title in run.fit.model.config.channels
+        ]
+    )
+
+
+def judged(run: Run, judge: Run, count: int, seed: int) -> str:
+    """Measurements of a truth by other simulated events."""
+    fit, noise = run.fit, run.fit.template_noise
     theirs = template_noise(
         fit.model,
         fit.problem,
         fit.minimum,
-        judge.description.contents,
+        judge.fit.description.contents,
         breakdown=fit.breakdown,
         settings=NOISE,
     )
     if noise is None or theirs is None:
         raise SystemExit("the runs know nothing of the statistics of their templates")
-    print(f"{fit.poi.name} = {fit.poi.bestfit:.4f} +- {fit.poi.uncertainty:.4f} (fit)")
-    print(f"varied templates: {noise.observed:.4f} for these data, {noise.expected:.4f} expected")
-    print(f"stated: +- {noise.total:.4f}")
-    for name, truth, extra in (("itself", fit, None), ("the independent run", judge, theirs)):
-        missed, uncertainty, failures = misses(fit, truth, options.measurements, options.seed)
-        stated = float(np.sqrt(np.mean(uncertainty**2)))
-        expected = stated
-        if extra is not None:
-            expected = float(np.sqrt(stated**2 + noise.expected**2 + extra.expected**2))
-        print(
-            f"{len(missed)} measurements from {name} ({failures} failed): root mean square of the "
-            f"misses {np.sqrt(np.mean(missed**2)):.4f}, median size {np.median(abs(missed)):.4f}; "
-            f"uncertainty of the fit {stated:.4f}, with the noise of the templates of both "
-            f"{expected:.4f}; within the stated {noise.total:.4f}: "
-            f"{np.mean(abs(missed) < noise.total):.0%}, within that of the fit: "
-            f"{np.mean(abs(missed) < uncertainty):.0%}"
-        )
+    missed, uncertainty, failures = misses(fit, judge.fit, count, seed)
+    stated = float(np.sqrt(np.mean(uncertainty**2)))
+    extra = 0.0
+    if run.name != judge.name:
+        # The nominal templates of the judge are the truth, and not known any better.
+        nominal = np.square(slopes_of(run)) @ nominal_variances(judge)
+        extra = np.sqrt(noise.expected**2 + theirs.expected**2 + nominal)
+    return (
+        f"{len(missed)} measurements from {judge.name}, fitted with {run.name} "
+        f"({failures} failed): root mean square of the misses "
+        f"{np.sqrt(np.mean(missed**2)):.4f}, mean {np.mean(missed):+.4f}; "
+        f"uncertainty of the fit {stated:.4f}, expected of the misses "
+        f"{np.hypot(stated, extra):.4f}; within the stated {noise.total:.4f}: "
+        f"{np.mean(abs(missed) < noise.total):.0%}, within that of the fit: "
+        f"{np.mean(abs(missed) < uncertainty):.0%}"
+    )
+
+
+def shifted(run: Run, judge: Run) -> str:
+    """The run's fit of the pseudodata of another one."""
+    task, start = run.fit.problem, run.fit.minimum.parameters
+    own, other = task.likelihood.data, judge.fit.problem.likelihood.data
+
+    def best(data: Any) -> float:
+        found = task.with_data(data, task.likelihood.constraints).lowest([start]).minimum
+        return float(found.parameters[task.poi])
+
+    variances = run.data_variances + judge.data_variances
+    expected = np.sqrt(np.square(slopes_of(run)) @ variances)
+    return (
+        f"pseudodata of {judge.name}, fitted with {run.name}: {best(other):.4f}, "
+        f"{best(other) - best(own):+.4f} from {best(own):.4f}; expected of their statistics: "
+        f"{expected:.4f}"
+    )
+
+
+def main() -> None:
+    """Print the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="results of the run whose fit is judged")
+    parser.add_argument(
+        "judges", type=Path, nargs="+", help="results of runs with other simulated events"
+    )
+    parser.add_argument("--measurements", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    quieten()
+    run, *judges = (opened(folder) for folder in (options.run, *options.judges))
+    for each in (run, *judges):
+        fit, noise = each.fit, each.fit.template_noise
+        if fit.poi is not None and noise is not None:
+            print(
+                f"{each.name}: {fit.poi.name} = {fit.poi.bestfit:.4f} +- {noise.total:.4f}: fit "
+                f"{fit.poi.uncertainty:.4f}, varied templates {noise.observed:.4f} for these data, "
+                f"{noise.expected:.4f} expected"
+            )
+    count, seed = options.measurements, options.seed
+    print(judged(run, run, count, seed))
+    for judge in judges:
+        print(judged(run, judge, count, seed))
+        print(judged(judge, run, count, seed))
+        print(shifted(run, judge))
+        print(shifted(judge, run))
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ class DatasetFiles(Settings):
         luminosity_per_pb: of the era of the dataset, in 1/pb.
         files: at least one.
         n_events: number of events of all files; None if the list does not say.
+        subset_of: dataset of which its events are a part, file by file; None is none.
     """
 
     name: str
@@ -69,6 +70,7 @@ class DatasetFiles(Settings):
     luminosity_per_pb: PositiveFloat
     files: tuple[InputFile, ...] = Field(min_length=1)
     n_events: EventCount | None = None
+    subset_of: str | None = None
 
 
 def normalised(
@@ -77,6 +79,8 @@ def normalised(
     files: Iterable[InputFile],
     xsec_pb: float | None = None,
     n_events: int | None = None,
+    *,
+    subset_of: str | None = None,
 ) -> DatasetFiles:
     """Files of a dataset, with the cross section and luminosity of the configuration.
 
@@ -86,6 +90,7 @@ def normalised(
         files: of the dataset.
         xsec_pb: cross section in place of that of the configuration; None takes that.
         n_events: of all files, if the list says it.
+        subset_of: dataset of which its events are a part, file by file.
     """
     if dataset.kind == "simulation" and xsec_pb is None:
         xsec_pb = physics.cross_sections_pb[dataset.cross_section_name]
@@ -95,6 +100,7 @@ def normalised(
         luminosity_per_pb=physics.luminosity(dataset.era),
         files=tuple(files),
         n_events=n_events,
+        subset_of=subset_of,
     )
 
 

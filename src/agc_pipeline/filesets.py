@@ -43,12 +43,15 @@ class FilesetMetadata(Settings):
         variation: None is the nominal.
         xsec_pb: cross section in place of that of the configuration.
         n_events: number of events of all files.
+        subset_of: dataset of this fileset of which the events are a part, file by file: templates
+            of the two have common statistical fluctuations.
     """
 
     process: str | tuple[str, ...] | None = None
     variation: str | None = None
     xsec_pb: PositiveFloat | None = None
     n_events: EventCount | None = None
+    subset_of: str | None = None
 
 
 class FilesetEntry(Settings):
@@ -103,8 +106,36 @@ def read(path: Path, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles
                 remedy="remove `metadata.xsec_pb`",
             )
         files = _files(name, entry, path, tree=analysis.layout.tree)
-        datasets.append(normalised(dataset, physics, files, xsec_pb, entry.metadata.n_events))
+        datasets.append(
+            normalised(
+                dataset,
+                physics,
+                files,
+                xsec_pb,
+                entry.metadata.n_events,
+                subset_of=entry.metadata.subset_of,
+            )
+        )
+    _check_subsets(datasets, place=str(path))
     return checked(datasets, place=str(path))
+
+
+def _check_subsets(datasets: Iterable[DatasetFiles], *, place: str) -> None:
+    """Check that a dataset can be part of the one that it names.
+
+    Raises:
+        ConfigurationError: if it cannot.
+    """
+    files = {dataset.name: len(dataset.files) for dataset in datasets}
+    for dataset in datasets:
+        whole = dataset.subset_of
+        if whole is not None and (whole == dataset.name or files.get(whole) != len(dataset.files)):
+            raise ConfigurationError(
+                f"{dataset.name} cannot be a part of {whole}, file by file",
+                place=place,
+                remedy="correct `metadata.subset_of`: it names another dataset of the fileset with "
+                "as many files, or leave it out",
+            )
 
 
 def as_json(
@@ -153,6 +184,8 @@ def _metadata(dataset: DatasetFiles, analysis: Analysis) -> dict[str, object]:
         metadata["xsec_pb"] = dataset.xsec_pb
     if dataset.n_events is not None:
         metadata["n_events"] = dataset.n_events
+    if dataset.subset_of is not None:
+        metadata["subset_of"] = dataset.subset_of
     return metadata
 
 

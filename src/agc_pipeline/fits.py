@@ -143,10 +143,11 @@ def build_workspace(
     quieten()
     if isinstance(histograms, Path | str):
         histograms = open_results(histograms, config)
-    partial, place = False, "histograms"
+    partial, subsets, place = False, dict[str, str](), "histograms"
     if isinstance(histograms, Results):
         config = histograms.config if config is None else config
-        partial, place = histograms.closure.partial, str(histograms.folder)
+        accounts, place = histograms.closure, str(histograms.folder)
+        partial, subsets = accounts.partial, accounts.subsets
         histograms = histograms.histograms.by_name
     config = load_config() if config is None else config
     analysis = config.declaration if analysis is None else analysis
@@ -156,6 +157,7 @@ def build_workspace(
         config.fit.model,
         partial=partial,
         blinded=config.blinded,
+        subsets=subsets,
         place=place,
     )
 

@@ -5,7 +5,7 @@ depends on.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -163,9 +163,20 @@ class Plan:
                     InputFile(urls=(f"{stem}.root",), record=f"{stem}.json")
                     for stem in self._stems(dataset.name)
                 ),
+                subset_of=self._subset_of(dataset.name, files),
             )
             for dataset in self.analysis.datasets
         )
+
+    def _subset_of(self, dataset: str, listed: Container[str]) -> str | None:
+        """The simulated dataset that the events of a simulated one are part of."""
+        source = self.simulation.source(dataset)
+        return None if source in listed else source
+
+    def simulated_source(self, dataset: str, part: str) -> list[str]:
+        """The file whose events are in one of a simulated dataset: none if they are generated."""
+        source = self.simulation.source(dataset)
+        return [] if source is None else [f"{self.folder}/simulated/{source}/{part}.root"]
 
     def _stems(self, dataset: str) -> list[str]:
         folder = f"{self.folder}/simulated/{dataset}"

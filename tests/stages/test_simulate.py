@@ -82,3 +82,46 @@ def test_bad_job(tmp_path: Path, command: Command, change: dict[str, object], me
     assert error is not None
     assert message in error
     assert "remedy" in error
+
+
+@pytest.mark.usefixtures("pythia")
+def test_a_part_of_another_file(tmp_path: Path, command: Command) -> None:
+    """With its record, and never of a file that has changed."""
+    whole = {"output": tmp_path / "whole.root", "record": tmp_path / "whole.json"}
+    part = {"output": tmp_path / "part.root", "record": tmp_path / "part.json"}
+    job = JOB | {"dataset": "ttbar__nominal"}
+    assert command("simulate", SETTINGS | {"job": job}, **whole) is None
+    settings = SETTINGS | {"job": job | {"dataset": "ttbar__scaleup"}}
+    assert command("simulate", settings, source=whole["output"], **part) is None
+    contents = [json.loads(paths["record"].read_text()) for paths in (whole, part)]
+    assert 0 < contents[1]["n_events"] < contents[0]["n_events"]
+    # The factor of the dataset.
+    ratio = contents[1]["n_generated"] / contents[0]["n_generated"]
+    assert ratio == pytest.approx(0.8747, rel=1e-3)
+    with uproot.open(part["output"]) as file:
+        assert file["Events"].num_entries == contents[1]["n_events"]
+        assert file["Runs"]["genEventCount"].array().tolist() == [contents[1]["n_generated"]]
+
+    def refused() -> str:
+        before = part["output"].read_bytes()
+        error = command("simulate", settings, source=whole["output"], **part)
+        assert part["output"].read_bytes() == before
+        assert error is not None
+        return error
+
+    record = json.loads(whole["record"].read_text())
+    other = tmp_path / "other.json"
+    assert (
+        command(
+            "simulate",
+            SETTINGS | {"job": job | {"seed": 1}},
+            output=tmp_path / "other.root",
+            record=other,
+        )
+        is None
+    )
+    whole["record"].write_text(other.read_text())
+    assert "not those that its record describes" in refused()
+    whole["record"].write_text(json.dumps(record))
+    whole["output"].write_bytes(whole["output"].read_bytes()[:5000])
+    assert "whole.root" in refused()

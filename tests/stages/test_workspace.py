@@ -9,7 +9,7 @@ from typing import Any
 import pyhf
 import pytest
 
-from agc_pipeline.files import write_json
+from agc_pipeline.files import read_json, write_json
 from agc_pipeline.histograms import read_root, write_root
 from agc_pipeline.provenance import digest
 
@@ -72,6 +72,35 @@ def test_writes_workspace_and_record(
     assert len(checks["origins"]) == 2 * (5 + 9 + 7 + 3 * 6)
     assert all(origin["deviation"] < 1e-12 for origin in checks["origins"])
     assert checks["pruned"] == []
+
+
+def test_datasets_that_are_parts_of_others(
+    command: Command, settings: dict[str, Any], files: dict[str, Path]
+) -> None:
+    """What closure knows of them counts in the noise of templates, and changes no template."""
+    assert command("workspace", settings, **files) is None
+    before = files["output"].read_bytes()
+
+    def kinds() -> dict[str, str]:
+        samples = json.loads(files["model"].read_text())["contents"]
+        return {
+            shift["parameter"]: shift["kind"] for sample in samples for shift in sample["shifts"]
+        }
+
+    apart = kinds()
+    assert apart["ME variation"] == apart["ttbar scale variation"] == "sample"
+    closure = read_json(files["closure"])
+    for name in ("ME_var", "scaleup"):
+        closure["datasets"][f"ttbar__{name}"]["subset_of"] = "ttbar__nominal"
+    write_json(files["closure"], closure)
+    assert command("workspace", settings, **files) is None
+    # Of the scale, only one of two datasets is said to be a part.
+    assert kinds() == apart | {"ME variation": "subset"}
+    closure["datasets"]["ttbar__nominal"]["left_out"] = ["a.root: not there"]
+    write_json(files["closure"], closure)
+    assert command("workspace", settings, **files) is None
+    assert kinds() == apart
+    assert files["output"].read_bytes() == before
 
 
 def test_same_input_same_bytes(

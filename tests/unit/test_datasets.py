@@ -199,6 +199,25 @@ class TestFileset:
                 },
                 "add up to 3",
             ),
+            (
+                {
+                    "ttbar__nominal": {"files": {"a.root": "Events", "b.root": "Events"}},
+                    "ttbar__ME_var": {
+                        "files": {"c.root": "Events"},
+                        "metadata": {"subset_of": "ttbar__nominal"},
+                    },
+                },
+                "ttbar__ME_var cannot be a part of ttbar__nominal",
+            ),
+            (
+                {
+                    "ttbar__ME_var": {
+                        "files": {"c.root": "Events"},
+                        "metadata": {"subset_of": "ttbar__nominal"},
+                    },
+                },
+                "cannot be a part of ttbar__nominal",
+            ),
             ({}, "no datasets are listed"),
             ({"ttbar__nominal": {}}, "`ttbar__nominal.files` is missing"),
             ({"ttbar__nominal": {"files": {}}}, "at least 1 item"),
@@ -261,7 +280,12 @@ def test_the_fileset_of_a_run_is_an_input(tmp_path: Path, monkeypatch: pytest.Mo
     output = Path("results/fileset.json")
     fileset.run(fileset.configure(first), fileset.FilesetOptions(output=output))
     entry = json.loads(output.read_text())["ttbar__ME_var"]
-    assert entry["metadata"] == {"process": "ttbar", "variation": "ME_var", "xsec_pb": 729.84}
+    assert entry["metadata"] == {
+        "process": "ttbar",
+        "variation": "ME_var",
+        "xsec_pb": 729.84,
+        "subset_of": "ttbar__nominal",
+    }
     assert entry["files"]["simulated/ttbar__ME_var/0001.root"] == {
         "object_path": "Events",
         "record": "simulated/ttbar__ME_var/0001.json",
@@ -273,6 +297,7 @@ def test_the_fileset_of_a_run_is_an_input(tmp_path: Path, monkeypatch: pytest.Mo
     for name, dataset in again.datasets.items():
         expected = first.datasets[name]
         assert (dataset.xsec_pb, dataset.luminosity_per_pb) == (expected.xsec_pb, 3378)
+        assert dataset.subset_of == expected.subset_of
         assert [(file.urls, file.record) for file in dataset.files] == [
             (file.urls, file.record) for file in expected.files
         ]

@@ -10,11 +10,11 @@ from coffea.nanoevents import NanoAODSchema, NanoEventsFactory
 
 from agc_pipeline.analyses.cms_ttbar import ANALYSIS
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
-from agc_pipeline.analyses.cms_ttbar.simulation import RECIPES
+from agc_pipeline.analyses.cms_ttbar.simulation import RECIPES, SUBSETS
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.readers.arrays import ArrayColumns
-from agc_pipeline.simulation import nanoaod, particles, production
+from agc_pipeline.simulation import nanoaod, particles, production, subsets
 from agc_pipeline.simulation.flat import Collection
 from agc_pipeline.simulation.generator import Generator
 from agc_pipeline.simulation.nanoaod import NanoEvents
@@ -82,7 +82,7 @@ def test_content_does_not_depend_on_the_division_into_files() -> None:
 
 
 def test_seed_dataset_and_chunk_give_different_events() -> None:
-    jobs = (job(), job(seed=1), job(first_chunk=1), job("ttbar__scaleup"))
+    jobs = (job(), job(seed=1), job(first_chunk=1), job("single_top_s_chan__nominal"))
     content = {simulate(each).events.collections["Jet"]["pt"][:20].tobytes() for each in jobs}
     assert len(content) == len(jobs)
 
@@ -152,6 +152,76 @@ def test_acceptances_are_those_of_the_published_histograms(
     found = selected(ttbar.events, selection)
     assert found["4j1b"] / ttbar.n_generated == pytest.approx(0.00951, rel=0.25)
     assert found["4j2b"] / ttbar.n_generated == pytest.approx(0.02127, rel=0.15)
+
+
+@pytest.mark.parametrize("dataset", SUBSETS)
+def test_a_variation_is_a_part_of_the_nominal_sample(
+    ttbar: Simulated, selection: Selection, dataset: str
+) -> None:
+    whole = ttbar
+    part = production.take(job(dataset, showers=1500), SUBSETS[dataset], whole)
+    # The same events with all their columns.
+    number, numbers = part.events.scalars["event"], whole.events.scalars["event"]
+    assert 0.3 < len(number) / len(numbers) < 1
+    again = whole.events.select(np.isin(numbers, number))
+    assert nanoaod.content_hash(again) == nanoaod.content_hash(part.events)
+    # Acceptances of the published histograms, all files, relative to those of the nominal sample;
+    # half of some 400 selected events are in both.
+    published = {"ME_var": 1.227, "PS_var": 1.001, "scaleup": 1.037, "scaledown": 0.936}
+    ratios = [
+        sum(selected(simulated.events, selection).values()) / simulated.n_generated
+        for simulated in (part, whole)
+    ]
+    expected = published[dataset.removeprefix("ttbar__")]
+    assert ratios[0] / ratios[1] == pytest.approx(expected, rel=0.12)
+
+
+def test_a_part_does_not_depend_on_the_division_into_files(tmp_path: Path) -> None:
+    subset = SUBSETS["ttbar__ME_var"]
+    whole = simulate(job(n_chunks=2))
+    nanoaod.write(tmp_path / "whole.root", whole.events, n_generated=whole.n_generated)
+    read = Simulated(*nanoaod.read(tmp_path / "whole.root"))
+    assert nanoaod.content_hash(read.events) == nanoaod.content_hash(whole.events)
+    assert read.n_generated == whole.n_generated
+    both = production.take(job("ttbar__ME_var", n_chunks=2), subset, read)
+    parts = [
+        production.take(job("ttbar__ME_var", first_chunk=n), subset, simulate(job(first_chunk=n)))
+        for n in range(2)
+    ]
+    together = nanoaod.append([part.events for part in parts])
+    assert nanoaod.content_hash(both.events) == nanoaod.content_hash(together)
+    assert 0 < len(both.events) < len(whole.events)
+
+
+def test_quantities_of_a_decay() -> None:
+    """By hand: t -> b W with a W to quarks, of which one has radiated, and t -> b W to a lepton."""
+    hard, first, last = 1 << 7, 1 << 12, 1 << 13
+    rows = [
+        # pt, eta, phi, pdgId, mother, flags
+        (80, 0, 0.0, 6, -1, first | last | hard),
+        (50, 0, np.pi, -6, -1, first | last | hard),
+        (60, 1, 0.0, 5, 0, first | last),
+        (40, 1, 0.0, 24, 0, first | last),
+        (50, 1, 0.0, 2, 3, first),
+        (30, 1, 0.0, 2, 4, last),
+        (20, 1, 0.0, -1, 3, first | last),
+        (31, 2.3, 0.0, -5, 1, first | last),
+        (30, 1, 0.0, -24, 1, first | last),
+        (30, 1, 0.0, 11, 8, first | last),
+    ]
+    names = ("pt", "eta", "phi", "pdgId", "genPartIdxMother", "statusFlags")
+    columns = {
+        name: np.array(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
+    two = {name: np.tile(column, 2) for name, column in columns.items()}
+    two["eta"] = two["eta"].copy()
+    two["eta"][-3] = 2.5
+    found = subsets.quantities(Collection(np.array([10, 10]), two))
+    assert found.recoil == pytest.approx(np.log1p(30 / 50))
+    assert found.radiation == pytest.approx(20 / 161)
+    assert found.hardness == pytest.approx(np.log(161 / 200))
+    assert found.bottom.tolist() == [1, 0]
+    assert found.hadronic.tolist() == [1, 1]
 
 
 def test_muon_switch(ttbar: Simulated, selection: Selection) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agc_pipeline.analyses.cms_ttbar import ANALYSIS
-from agc_pipeline.analyses.cms_ttbar.simulation import RECIPES, Simulation
+from agc_pipeline.analyses.cms_ttbar.simulation import RECIPES, SUBSETS, Simulation
 from agc_pipeline.config import load
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.plan import Plan
@@ -21,7 +21,8 @@ def settings(scale: float) -> Simulation:
 
 def test_every_dataset_of_the_analysis_can_be_simulated() -> None:
     names = {dataset.name for dataset in ANALYSIS.datasets}
-    assert names == set(RECIPES)
+    assert names == {*RECIPES, *SUBSETS}
+    assert set(RECIPES).isdisjoint(SUBSETS)
 
 
 @given(SCALES, SCALES, st.sampled_from(list(RECIPES)))
@@ -52,7 +53,39 @@ def test_scale_one_is_the_recipe() -> None:
     for dataset, recipe in RECIPES.items():
         assert settings(1.0).parts(dataset) == recipe.parts
         assert settings(0.05).parts(dataset) == 1
-        assert settings(0.05).job(dataset, 0).n_chunks <= 2
+        assert settings(0.05).job(dataset, 0).n_chunks <= 4
+
+
+@given(SCALES, st.sampled_from(list(SUBSETS)))
+def test_parts_of_a_dataset_have_its_chunks(scale: float, dataset: str) -> None:
+    whole = SUBSETS[dataset].of
+    assert settings(scale).source(dataset) == whole
+    assert settings(scale).source(whole) is None
+    n_parts = settings(scale).parts(whole)
+    assert settings(scale).parts(dataset) == n_parts
+    for part in range(n_parts):
+        job = settings(scale).job(whole, part)
+        assert settings(scale).job(dataset, part) == job.model_copy(update={"dataset": dataset})
+
+
+def test_the_run_knows_what_is_part_of_what() -> None:
+    """Its jobs depend on the files, and the model is told of it unless others are listed."""
+    values = read_config()
+    plan = Plan(load(values))
+    parts = {name: dataset.subset_of for name, dataset in plan.datasets.items()}
+    assert {name for name, whole in parts.items() if whole} == set(SUBSETS)
+    (source,) = plan.simulated_source("ttbar__ME_var", "0003")
+    assert source == plan.datasets["ttbar__nominal"].files[3].source
+    assert plan.simulated_source("wjets__nominal", "0000") == []
+    values["input"] = {
+        "kind": "simulated",
+        "mirrors": {"disk": "data"},
+        "mirror_order": ["disk"],
+        "datasets": {"ttbar__nominal": {"files": {"a.root": 9}}},
+    }
+    mixed = Plan(load(values)).datasets
+    assert mixed["ttbar__nominal"].files[0].source == "data/a.root"
+    assert {dataset.subset_of for dataset in mixed.values()} == {None}
 
 
 def test_job_holds_nothing_of_the_scale() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import hist
@@ -93,11 +94,12 @@ class Events:
             name: self.random.poisson(1.0, len(x)) if again else np.ones(len(x))
             for name, x in (("signal", self.signal), ("zz", self.zz), ("other", self.other))
         }
+        counts = self.counted(counts)
         slope = 0.12 * (self.zz / 3.0 - 1.0)
         weights = {
             "sr_signal": (self.signal, 0.05 * counts["signal"]),
             "sr_zz": (self.zz, 0.2 * counts["zz"]),
-            "sr_zz_other": (self.other, 0.65 * counts["other"]),
+            "sr_zz_other": (self.other, self.weight_of_other * counts["other"]),
             "sr_zz_w_up": (self.zz, 0.2 * (1 + slope) * counts["zz"]),
             "sr_zz_w_down": (self.zz, 0.2 * (1 - slope) * counts["zz"]),
             "sr_zz_scale": (self.zz * 1.04, 0.2 * counts["zz"]),
@@ -106,6 +108,15 @@ class Events:
             name: tuple(np.histogram(x, EDGES, weights=w**power)[0] for power in (1, 2))
             for name, (x, w) in weights.items()
         }
+
+    def counted(self, counts: dict[str, Any]) -> dict[str, Any]:
+        """How often events are there; those of all samples are independent."""
+        return counts
+
+    @property
+    def weight_of_other(self) -> float:
+        """So that the variation has the yield of 900 events of a weight of 0.65."""
+        return 585.0 / len(self.other)
 
     def histograms(self) -> dict[str, hist.Hist]:
         """The templates, and data that pull all systematics."""
@@ -117,20 +128,33 @@ class Events:
         return made
 
 
+class PartEvents(Events):
+    """The same where the sample of the variation is a part of the nominal one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = self.random.random(len(self.zz)) < 1 / (1 + np.exp(1 - self.zz / 3))
+        self.other = self.zz[self.part]
+
+    def counted(self, counts: dict[str, Any]) -> dict[str, Any]:
+        """Its events are as often there as in the nominal sample."""
+        return counts | {"other": counts["zz"][self.part]}
+
+
 def histogram(values: Any, variances: Any) -> hist.Hist:
     result = hist.Hist(hist.axis.Variable(EDGES), storage=hist.storage.Weight())
     result.view().value, result.view().variance = values, variances
     return result
 
 
-def model(events: Events, **treatments: Any) -> Model:
+def model(events: Events, subsets: Any = MappingProxyType({}), **treatments: Any) -> Model:
     settings = ModelSettings(
         data="observed",
         missing_datasets="error",
         pruning={"normalisation": 0, "shape": 0},
         treatments=treatments,
     )
-    return build_workspace(declared(), events.histograms(), settings)
+    return build_workspace(declared(), events.histograms(), settings, subsets=subsets)
 
 
 def fitted(built: Model) -> FitResult:
@@ -279,6 +303,24 @@ def test_scatter_is_that_of_a_bootstrap_over_events(events: Events, result: FitR
         for each in (noise, noise_of(result, independent))
     ]
     assert parts[1] > 3 * parts[0]
+
+
+def test_a_part_of_the_nominal_sample_has_its_fluctuations() -> None:
+    """As in a bootstrap, in which an event of the part is as often there as in the whole."""
+    events = PartEvents()
+    parts = fitted(model(events, subsets={"zz__other": "zz"}))
+    kinds = {s.parameter: s.kind for sample in parts.description.contents for s in sample.shifts}
+    assert kinds == {SAMPLE: "subset", WEIGHT: "weight", OBJECT: "object"}
+    noise = noise_of(parts, parts.description.contents)
+    fits = [best(with_templates(parts, events.templates(again=True)), parts) for _ in range(100)]
+    assert noise.scatter == pytest.approx(np.std(fits), rel=0.2)
+    # Of a part of another sample, nothing is known.
+    for subsets in ({}, {"zz__other": "higgs"}):
+        apart = fitted(model(events, subsets=subsets))
+        assert apart.poi == parts.poi
+        other = noise_of(apart, apart.description.contents)
+        assert other.scatter != pytest.approx(noise.scatter, rel=0.1)
+        assert other.expected > 1.3 * noise.expected
 
 
 def test_expected_is_the_scatter_where_true_parameters_are_off(

@@ -1,11 +1,13 @@
 """The record of events that stands beside the histograms: what was expected, what was processed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import FiniteFloat, NonNegativeInt, PositiveFloat
 
 from agc_pipeline.columnar.ledger import LedgerEntry
+from agc_pipeline.errors import ClosureError
 from agc_pipeline.files import read_record
 from agc_pipeline.settings import Settings
 
@@ -28,6 +30,7 @@ class DatasetAccount(Settings):
         cutflow: events behind each cut of the nominal selection, in order.
         files: account of each file; none where the input is not files.
         left_out: files that are not complete, with the reason.
+        subset_of: dataset of which its events are a part, file by file; None is none.
         not_checked: files whose number of events nobody compared with the promised one.
     """
 
@@ -44,6 +47,7 @@ class DatasetAccount(Settings):
     cutflow: dict[str, NonNegativeInt]
     files: tuple[LedgerEntry, ...]
     left_out: tuple[str, ...]
+    subset_of: str | None = None
     not_checked: tuple[str, ...] = ()
 
     @property
@@ -71,6 +75,39 @@ class Closure(Settings):
     def left_out(self) -> tuple[str, ...]:
         """Files that are not in the result, with the reason."""
         return tuple(entry for dataset in self.datasets.values() for entry in dataset.left_out)
+
+    @property
+    def subsets(self) -> dict[str, str]:
+        """Datasets of which all events are in another one, which is named.
+
+        Where files are left out, this is not known.
+        """
+        whole = {name for name, dataset in self.datasets.items() if not dataset.left_out}
+        return {
+            name: dataset.subset_of
+            for name, dataset in self.datasets.items()
+            if name in whole and dataset.subset_of is not None and dataset.subset_of in whole
+        }
+
+
+def check_subsets(datasets: Mapping[str, DatasetAccount]) -> None:
+    """Check that a dataset can be a part of the one that it is said to be of.
+
+    Raises:
+        ClosureError: if one of its files has more events.
+    """
+    for name, dataset in datasets.items():
+        whole = None if dataset.subset_of is None else datasets.get(dataset.subset_of)
+        if whole is None or dataset.left_out or whole.left_out:
+            continue
+        for part, other in zip(dataset.files, whole.files, strict=False):
+            if part.before > other.before:
+                raise ClosureError(
+                    f"{part.source} has {part.before} events and {other.source} {other.before}: "
+                    f"{name} is no part of {dataset.subset_of}, file by file",
+                    place=f"`metadata.subset_of` of {name}",
+                    remedy="correct it, or the order of the files, or leave it out",
+                )
 
 
 def read(path: Path) -> Closure:

@@ -1,6 +1,7 @@
 """From the histograms of a run to a statistical model: workspace, description and checks."""
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import hist
@@ -38,6 +39,7 @@ def build_workspace(
     *,
     partial: bool = False,
     blinded: bool = False,
+    subsets: Mapping[str, str] = MappingProxyType({}),
     place: str = "histograms",
 ) -> Model:
     """The model that an analysis declares, with the templates of a run.
@@ -48,6 +50,7 @@ def build_workspace(
         settings: ``fit.model`` of the configuration.
         partial: whether files are missing from the histograms.
         blinded: whether they have the expectation in place of data in blinded windows.
+        subsets: datasets of which all events are in another one, which is named.
         place: where the histograms come from, for errors.
 
     Raises:
@@ -62,7 +65,9 @@ def build_workspace(
         for nuisance in workspace.nuisances(analysis)
         if nuisance.systematic.down is None
     }
-    description = describe(analysis, selection, settings, partial=partial, blinded=blinded)
+    description = describe(
+        analysis, selection, settings, partial=partial, blinded=blinded, subsets=subsets
+    )
     findings = (
         *consistency.check(full),
         *checks.check(full, mirrored),
@@ -98,6 +103,7 @@ def describe(
     *,
     partial: bool,
     blinded: bool,
+    subsets: Mapping[str, str] = MappingProxyType({}),
 ) -> ModelDescription:
     """The description of a model with some templates."""
     return ModelDescription(
@@ -107,7 +113,7 @@ def describe(
         left_out=selection.left_out,
         channels=channels(analysis, selection, settings, blinded=blinded),
         groups=declared_groups(analysis),
-        contents=contents(analysis, selection, settings.treatments),
+        contents=contents(analysis, selection, settings.treatments, subsets),
     )
 
 

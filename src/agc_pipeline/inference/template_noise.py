@@ -12,7 +12,9 @@ moves the parameter of interest by
 
 with L = -2 ln L and its Hessian H. Contents change together where they have events in common: an
 event of a sample is in its nominal template and in the variations made of the same events, while a
-variation from a sample of its own fluctuates alone. From this follow two uncertainties:
+variation from a sample of its own fluctuates alone. Of a sample that is known to be a part of the
+nominal one (``DatasetFiles.subset_of``), only the choice of its events does. From this follow two
+uncertainties:
 
 - ``observed``: that of this best fit, for these data. It is what a bootstrap over the events of the
   simulation gives, beyond the impact of the statistical factors. It is proportional to the
@@ -23,18 +25,19 @@ variation from a sample of its own fluctuates alone. From this follow two uncert
 Of variations with the same events only contents and sums of squared weights are known, not which
 event is where. For weights, the common part follows from the ratio of the contents, which is exact
 if all nominal weights are equal. For selections that are redone, as few events as possible have
-moved: what these contribute is a lower bound, and small against samples of their own. The widths of
-the statistical factors count as known.
+moved: what these contribute is a lower bound, and small against samples of their own. For a part of
+the nominal sample the ratio of the contents gives the common part, too; the rest is that of a
+binomial distribution. The widths of the statistical factors count as known.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyhf
 
-from agc_pipeline.declaration import Analysis
+from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.declaration.analysis import Kind
 from agc_pipeline.inference.impacts import STATISTICS, Breakdown
 from agc_pipeline.inference.interpolation import Array, Factors
@@ -43,7 +46,7 @@ from agc_pipeline.inference.problem import Problem
 from agc_pipeline.inference.settings import NoiseSettings, Treatment
 from agc_pipeline.inference.templates import Templates
 from agc_pipeline.inference.treatment import treated
-from agc_pipeline.inference.workspace import nuisances
+from agc_pipeline.inference.workspace import Nuisance, nuisances
 from agc_pipeline.settings import Settings
 
 # Of its row beside the result.
@@ -51,6 +54,10 @@ TITLE = "Statistics of varied templates"
 # Steps of derivatives: of parameters in units of their uncertainty, and of contents, relative.
 _STEP = 1e-4
 _RELATIVE = 1e-5
+
+
+# What varied templates are made of; "subset": of samples that are parts of the nominal one.
+Origin: TypeAlias = Kind | Literal["subset"]
 
 
 class Contents(Settings):
@@ -65,14 +72,15 @@ class ShiftContents(Settings):
 
     Attributes:
         parameter: name of the nuisance parameter.
-        kind: "sample" if they are from samples of their own, else they share the nominal events.
+        kind: "sample" if they are from samples of their own, "subset" if these are parts of the
+            nominal one; others share all nominal events.
         up: template up.
         down: template down; None if the one up is mirrored.
         treatment: what is done with them before they enter the model.
     """
 
     parameter: str
-    kind: Kind
+    kind: Origin
     up: Contents
     down: Contents | None
     treatment: Treatment
@@ -136,7 +144,10 @@ class TemplateNoise(Settings):
 
 
 def contents(
-    analysis: Analysis, templates: Templates, treatments: Mapping[str, Treatment]
+    analysis: Analysis,
+    templates: Templates,
+    treatments: Mapping[str, Treatment],
+    subsets: Mapping[str, str],
 ) -> tuple[SampleContents, ...]:
     """The templates of a model with their statistics.
 
@@ -144,6 +155,7 @@ def contents(
         analysis: the declaration.
         templates: as the run has them.
         treatments: of systematics, by name.
+        subsets: datasets of which all events are in another one, which is named.
     """
     of: dict[tuple[str, str], list[ShiftContents]] = {}
     for nuisance in nuisances(analysis):
@@ -154,7 +166,7 @@ def contents(
             of.setdefault(key, []).append(
                 ShiftContents(
                     parameter=nuisance.name,
-                    kind=systematic.kind,
+                    kind=_origin(analysis, nuisance, subsets),
                     up=_contents(up),
                     down=None if down is None else _contents(down),
                     treatment=treatments.get(systematic.name, Treatment()),
@@ -171,6 +183,26 @@ def contents(
         )
         for (region, process), nominal in templates.nominal.items()
     )
+
+
+def _origin(analysis: Analysis, nuisance: Nuisance, subsets: Mapping[str, str]) -> Origin:
+    """What the templates of a systematic of a process are made of."""
+    systematic, process = nuisance.systematic, nuisance.process.name
+    if systematic.kind != "sample":
+        return systematic.kind
+
+    def filling(variation: str) -> list[str]:
+        return [
+            dataset.name
+            for dataset in analysis.datasets
+            if dataset.variation == variation and process in dataset.processes
+        ]
+
+    nominal = filling(NOMINAL)
+    parts = all(
+        subsets.get(name) in nominal for shift in systematic.shifts for name in filling(shift.name)
+    )
+    return "subset" if parts else "sample"
 
 
 def _contents(template: Any) -> Contents:
@@ -332,7 +364,7 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
     return _Response(slopes[:n], common, own)
 
 
-def shared(kind: Kind, nominal: Array, varied: Array, variance: Array, theirs: Array) -> Array:
+def shared(kind: Origin, nominal: Array, varied: Array, variance: Array, theirs: Array) -> Array:
     """By how much a bin of a variation changes with its nominal content.
 
     Args:
@@ -343,7 +375,7 @@ def shared(kind: Kind, nominal: Array, varied: Array, variance: Array, theirs: A
         theirs: likewise, of ``varied``.
     """
     match kind:
-        case "weight":
+        case "weight" | "subset":
             return np.divide(varied, nominal, out=np.zeros_like(nominal), where=nominal != 0)
         case "object":
             return np.minimum(

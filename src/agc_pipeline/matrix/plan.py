@@ -140,6 +140,12 @@ class MatrixPlan:
         reference = self.reference(cell)
         return [] if reference is None else [f"{self.folder}/cells/{reference.name}.json"]
 
+    def simulated_source(self, analysis: str, dataset: str) -> list[str]:
+        """The file whose events are in that of a simulated dataset: none if they are generated."""
+        simulation = self.base(analysis).simulation
+        source = None if simulation is None else simulation.source(dataset)
+        return [] if source is None else [f"{self.folder}/simulated/{analysis}/{source}.root"]
+
     def events_record(self, cell: str) -> list[str]:
         """Record of the events that a cell reads; none if it reads others."""
         record = f"{self.folder}/inputs/{self._analysis_of(cell)}.json"

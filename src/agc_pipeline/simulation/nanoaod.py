@@ -1,6 +1,8 @@
 """The format of CMS NanoAOD: branches, types, rounding, and the ROOT file."""
 
 import hashlib
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +12,21 @@ import awkward as ak
 import numpy as np
 import uproot
 
+from agc_pipeline.errors import PARSER_ERRORS
 from agc_pipeline.files import atomic_path
 from agc_pipeline.simulation import flat
 from agc_pipeline.simulation.flat import Collection
+
+# What uproot raises for damaged files.
+DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    uproot.DeserializationError,
+    *PARSER_ERRORS,
+)
 
 # Bits of the mantissa that are kept; NanoAOD stores the pt and the isolation of leptons in full,
 # here 16 bits keep the content the same on processors that differ in the last bit.
@@ -121,6 +135,31 @@ def _arrays(events: NanoEvents) -> Iterator[tuple[str, np.ndarray]]:
         branches[f"n{name}"] = collection.counts.astype(np.int32)
         branches |= {f"{name}_{field}": values for field, values in collection.columns.items()}
     yield from sorted(branches.items())
+
+
+def read(path: Path) -> tuple[NanoEvents, int]:
+    """Events of a file that ``write`` made, and the number of events that were generated for it."""
+    with uproot.open(path) as file:
+        branches = file["Events"].arrays(library="ak")
+        (n_generated,) = file["Runs"]["genEventCount"].array(library="np").tolist()
+    counters = {f"n{name}" for name in PRECISION}
+    scalars = {
+        name: np.asarray(branches[name])
+        for name in branches.fields
+        if name not in counters and name.split("_")[0] not in PRECISION
+    }
+    collections = {
+        name: Collection(
+            np.asarray(branches[f"n{name}"]).astype(np.int64),
+            {
+                field.removeprefix(f"{name}_"): np.asarray(ak.flatten(branches[field]))
+                for field in branches.fields
+                if field.startswith(f"{name}_")
+            },
+        )
+        for name in PRECISION
+    }
+    return NanoEvents(scalars, collections), n_generated
 
 
 def write(path: Path, events: NanoEvents, *, n_generated: int) -> None:

@@ -44,6 +44,14 @@ class SimulationPart(Settings):
             ConfigurationError: for a dataset that is not simulated.
         """
 
+    def source(self, dataset: str) -> str | None:  # noqa: ARG002
+        """The simulated dataset that all events of this one are taken from, file by file.
+
+        None if it is generated on its own. Otherwise ``SimulationModule.write_subset`` makes its
+        files of those of the other.
+        """
+        return None
+
     @abstractmethod
     def job(self, dataset: str, part: int) -> Settings:
         """Everything that the file number ``part``, counted from 0, follows from."""
@@ -64,6 +72,9 @@ class SimulationModule(Protocol):
 
     def write(self, job: Any, path: Path) -> dict[str, Any]:
         """Make the file of a job; gives its record with ``n_events`` and ``n_generated``."""
+
+    def write_subset(self, job: Any, source: Path, path: Path) -> dict[str, Any]:
+        """Likewise, with events of another file; only where ``SimulationPart.source`` has some."""
 
 
 def module(analysis: Analysis) -> SimulationModule:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agc_pipeline.simulation import detector, nanoaod, particles
+from agc_pipeline.simulation import detector, nanoaod, particles, subsets
 from agc_pipeline.simulation.flat import Collection
 from agc_pipeline.simulation.generator import ELECTRON, MUON, Generator
 from agc_pipeline.simulation.nanoaod import NanoEvents
@@ -19,12 +19,13 @@ from agc_pipeline.simulation.settings import (
     N_JETS_MIN,
     Recipe,
     SimulationJob,
+    Subset,
 )
 
 log = logging.getLogger(__name__)
 
 # Streams of random numbers of a chunk.
-_PYTHIA, _CHARGE, _DETECTOR = range(3)
+_PYTHIA, _CHARGE, _DETECTOR, _SUBSET = range(4)
 # Events are reduced to the particle level in batches, which bounds the memory.
 _BATCH = 1000
 
@@ -58,6 +59,28 @@ def simulate(job: SimulationJob, recipe: Recipe) -> Simulated:
     return Simulated(
         nanoaod.append([chunk.events for chunk in chunks]),
         sum(chunk.n_generated for chunk in chunks),
+    )
+
+
+def take(job: SimulationJob, subset: Subset, source: Simulated) -> Simulated:
+    """The events of a dataset that is part of another one.
+
+    Args:
+        job: the chunks of one file.
+        subset: what is taken.
+        source: the same chunks of the other dataset.
+    """
+    events = source.events
+    probability = subsets.acceptance(events.collections["GenPart"], subset)
+    chunk = events.scalars["luminosityBlock"].astype(np.int64) - 1
+    within = events.scalars["event"].astype(np.int64) - 1 - chunk * MAX_SHOWERS
+    numbers = np.empty(len(events))
+    for number in range(job.first_chunk, job.first_chunk + job.n_chunks):
+        here = chunk == number
+        numbers[here] = _numbers(job, number, _SUBSET).random(job.showers)[within[here]]
+    return Simulated(
+        events.select(numbers < probability),
+        round(source.n_generated * subset.n_generated_factor),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -57,7 +58,39 @@ class Recipe:
     bottom_exponent: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Subset:
+    """A dataset of which all events are also in another one that is simulated.
+
+    As with weights of a generator, its difference from the other dataset has much less statistical
+    noise than that of two independent samples. In place of weights, an event is accepted with a
+    probability, so that the files are like those of any sample: the probability is the logistic
+    function of a sum of generator quantities (``subsets.quantities``), each times its coefficient.
+
+    Attributes:
+        of: name of the other dataset.
+        n_generated_factor: calibration of the number of events that were generated, relative to
+            that of the other dataset.
+        constant: first term of the sum.
+        recoil: coefficient of ln(1 + pt / 50 GeV), with the pt of the top quarks together.
+        radiation: of the share of the pt of their quarks that is radiated.
+        hardness: of ln(HT / 200 GeV), with the scalar sum of the pt of these quarks.
+        bottom: is added where both bottom quarks are in reach of b-tagging.
+        hadronic: is added where there are four such quarks: one W boson decays to two.
+    """
+
+    of: str
+    n_generated_factor: float
+    constant: float
+    recoil: float
+    radiation: float
+    hardness: float
+    bottom: float
+    hadronic: float
+
+
 Recipes = Mapping[str, Recipe]
+Subsets = Mapping[str, Subset]
 
 
 def recipe_of(recipes: Recipes, dataset: str) -> Recipe:
@@ -99,7 +132,8 @@ class SimulationSettings(SimulationPart):
     """Size and seed of simulated input by recipes.
 
     Attributes:
-        recipes: of all datasets, by name.
+        recipes: of all datasets that are generated, by name.
+        subsets: of these, the other datasets by name.
         scale: number of events relative to the default; more adds files behind the others.
         seed: master seed; every event follows from it, the dataset and the number of its chunk.
         muon_identification: whether muons can be selected. Without it no muon passes ``tightId``,
@@ -107,6 +141,7 @@ class SimulationSettings(SimulationPart):
     """
 
     recipes: ClassVar[Recipes]
+    subsets: ClassVar[Subsets] = MappingProxyType({})
     contents: ClassVar[tuple[Contents, ...]] = (
         Contents("Electron", _LEPTON),
         Contents("Muon", _LEPTON),
@@ -125,7 +160,15 @@ class SimulationSettings(SimulationPart):
         Raises:
             ConfigurationError: for a dataset without a recipe.
         """
-        return max(1, round(self.scale * recipe_of(self.recipes, dataset).parts))
+        return max(1, round(self.scale * self._recipe(dataset).parts))
+
+    def source(self, dataset: str) -> str | None:
+        """The dataset that all events of this one are taken from; None if it is generated."""
+        subset = self.subsets.get(dataset)
+        return None if subset is None else subset.of
+
+    def _recipe(self, dataset: str) -> Recipe:
+        return recipe_of(self.recipes, self.source(dataset) or dataset)
 
     def job(self, dataset: str, part: int) -> SimulationJob:
         """The job of one file of a dataset.
@@ -140,7 +183,7 @@ class SimulationSettings(SimulationPart):
         Raises:
             ConfigurationError: for a dataset without a recipe.
         """
-        recipe = recipe_of(self.recipes, dataset)
+        recipe = self._recipe(dataset)
         chunks = recipe.chunks_per_part
         if self.scale * recipe.parts < 1.0:
             chunks = max(1, round(self.scale * recipe.parts * chunks))

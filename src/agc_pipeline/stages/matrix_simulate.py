@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from agc_pipeline import analyses
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import explain
-from agc_pipeline.stages.description import Stage, never, writes
+from agc_pipeline.stages.description import Stage, never, reads, writes
 from agc_pipeline.stages.simulate import SimulateOptions, SimulateStage, run
 
 if TYPE_CHECKING:
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 class MatrixSimulateOptions(SimulateOptions):
     """What the stage is told beside its settings."""
 
+    source: tuple[Path, ...] = reads(
+        lambda plan, analysis, dataset: plan.simulated_source(analysis, dataset),
+        "ROOT file whose events are taken, if none are generated; its record is beside it",
+        default=(),
+    )
     output: Path = writes("simulated/{analysis}/{dataset}.root", "ROOT file to write")
     record: Path = writes("simulated/{analysis}/{dataset}.json", "JSON file to write")
 

@@ -29,6 +29,7 @@ class DatasetSettings(Settings):
     n_files: PositiveInt
     n_events: NonNegativeInt | None = None
     sum_of_weights: PositiveFloat | None = None
+    subset_of: str | None = None
 
 
 class MergeStage(Settings):
@@ -70,6 +71,7 @@ def configure(plan: "Plan") -> MergeStage:
                 n_files=len(dataset.files),
                 n_events=dataset.n_events,
                 sum_of_weights=sums.get(dataset.name),
+                subset_of=dataset.subset_of,
             )
             for dataset in plan.datasets.values()
         },
@@ -81,7 +83,7 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
     """Write the histograms and the closure record."""
     from agc_pipeline import analyses, histograms
     from agc_pipeline.columnar import batch, ledger, merge, performance
-    from agc_pipeline.columnar.closure import Closure, DatasetAccount
+    from agc_pipeline.columnar.closure import Closure, DatasetAccount, check_subsets
 
     analysis = analyses.load(settings.analysis)
     if settings.learned:
@@ -121,8 +123,10 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
             cutflow=summed.cutflow,
             files=summed.files,
             left_out=tuple(file.explain() for file in left_out),
+            subset_of=dataset.subset_of,
             not_checked=tuple(file.source for file in used if not file.counted),
         )
+    check_subsets(accounts)
     ledger.check_origins({name: account.files for name, account in accounts.items()})
     made_by = provenance(
         "merge",

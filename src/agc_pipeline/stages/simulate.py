@@ -8,7 +8,7 @@ from agc_pipeline import analyses
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings, explain
-from agc_pipeline.stages.description import Options, Stage, writes
+from agc_pipeline.stages.description import Options, Stage, reads, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan
@@ -32,6 +32,11 @@ class SimulateStage(Settings):
 class SimulateOptions(Options):
     """What the stage is told beside its settings."""
 
+    source: tuple[Path, ...] = reads(
+        lambda plan, dataset, part: plan.simulated_source(dataset, part),
+        "ROOT file whose events are taken, if none are generated; its record is beside it",
+        default=(),
+    )
     output: Path = writes("simulated/{dataset}/{part}.root", "ROOT file to write")
     record: Path = writes("simulated/{dataset}/{part}.json", "JSON file to write")
 
@@ -57,7 +62,10 @@ def run(settings: SimulateStage, options: SimulateOptions) -> None:
         job = module.JOB.model_validate(settings.job)
     except ValidationError as error:
         raise explain(error, module.JOB, place="--settings, `job`") from error
-    record = module.write(job, options.output)
+    if options.source:
+        record = module.write_subset(job, options.source[0], options.output)
+    else:
+        record = module.write(job, options.output)
     made_by = provenance("simulate", packages=module.PACKAGES, settings=settings.job)
     write_json(options.record, {**record, "provenance": made_by})
     log.info("%d events, standing for %d", record["n_events"], record["n_generated"])

@@ -50,12 +50,15 @@ def run(settings: ModelStage, options: WorkspaceOptions) -> None:
     from agc_pipeline.inference.workspace import quieten
 
     quieten()
+    histograms = read_root(options.histograms)
+    accounts = closure.read(options.closure)
     model = build_workspace(
         analyses.load(settings.analysis).with_selection(settings.selection),
-        read_root(options.histograms),
+        histograms,
         settings.model,
-        partial=closure.read(options.closure).partial,
+        partial=accounts.partial,
         blinded=settings.blinded,
+        subsets=accounts.subsets,
         place=str(options.histograms),
     )
     about = of_workspace(
