@@ -211,3 +211,10 @@ def test_no_significance_of_a_strength_that_the_data_do_not_determine() -> None:
 def test_random_models_agree_with_an_independent_minimiser(seed: int) -> None:
     result = compare(seed)
     assert result.verdict in RIGHT, result.detail
+
+
+def test_a_bound_that_holds_nothing_determines_nothing() -> None:
+    """A fit that ends at a strength of zero, whose part the factors of all bins can take."""
+    result = compare(7)
+    assert result.verdict == "agrees", result.detail
+    assert result.undetermined

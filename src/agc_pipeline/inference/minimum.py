@@ -31,6 +31,8 @@ _SUSPICIOUS = 1e-5
 _MOST_DAMPED = 1e12
 # Part of a parameter in a flat direction, relative to the largest, that is more than rounding.
 _INVOLVED = 1e-3
+# Gradient that is rounding, relative to that of one standard deviation away from a minimum.
+_LEVEL = 1e-7
 # Derivatives that are smaller are zero; a factor of zero stands as 1e-150.
 _NO_EFFECT = 1e-100
 # A step that has to be shortened so much by a rate that would be negative leads to its border.
@@ -244,10 +246,11 @@ def minimise(
         end = newton(likelihood, end.at, *limits)
     if not end.converged:
         raise _not_converged(end.around.distance(), end.iterations, settings)
-    if not end.around.suspicious:
-        return Minimum(end.at, end.here, end.free, end.iterations, steep=True)
-    unseen = _unseen(end.here, end.free)
-    minimum = Minimum(end.at, end.here, _without(end.free, unseen), end.iterations, unseen=unseen)
+    free = _released(end, fixed)
+    if not end.around.suspicious and np.array_equal(free, end.free):
+        return Minimum(end.at, end.here, free, end.iterations, steep=True)
+    unseen = _unseen(end.here, free)
+    minimum = Minimum(end.at, end.here, _without(free, unseen), end.iterations, unseen=unseen)
     if minimum.is_saddle:
         raise ModelError(
             "the fit ends at a saddle point of the likelihood",
@@ -409,6 +412,20 @@ def _on_border(
         normals,
         unseen,
     )
+
+
+def _released(end: _End, fixed: Mask) -> Mask:
+    """Free parameters, and those at a bound that a flat direction leads away from.
+
+    Their gradient is rounding: the bound holds nothing, and the data determine neither them nor
+    what takes their effect.
+    """
+    level = np.abs(end.here.gradient) <= _LEVEL * np.sqrt(np.abs(np.diag(end.here.hessian)))
+    released = end.free | (~fixed & level)
+    if np.array_equal(released, end.free):
+        return end.free
+    is_flat = modes_at(end.here, released).eigenvalues.min() < _DEGENERATE
+    return released if is_flat else end.free
 
 
 def _unseen(here: Expansion, free: Mask) -> tuple[int, ...]:
