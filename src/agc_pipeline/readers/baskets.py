@@ -7,26 +7,16 @@ single ones, and makes columns of the events wanted only. Files that it does not
 
 import os
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers import root_format
-from agc_pipeline.readers.arrays import check_collection
-from agc_pipeline.readers.clock import Clock
-from agc_pipeline.readers.columns import (
-    Array,
-    Collection,
-    ListLengths,
-    check_finite,
-    joined,
-    offsets_of,
-)
+from agc_pipeline.readers.columns import Array, joined
 from agc_pipeline.readers.root_format import BranchMetadata, Content, decompressed
+from agc_pipeline.readers.stored import StoredColumns
 
 
 class _Basket(NamedTuple):
@@ -45,96 +35,18 @@ class _Basket(NamedTuple):
     events: Array | None
 
 
-class BasketColumns:
-    """A range of events of a TTree file, read basket by basket.
+class BasketColumns(StoredColumns[BranchMetadata, Content]):
+    """A range of events of a TTree file, read basket by basket."""
 
-    Args:
-        path: the file.
-        branches: where its baskets are, at least those that overlap with the range; counters of
-            collections among them are compared with the lists.
-        start: first event of the range.
-        stop: the event behind the last.
-        clock: takes the time, and counts the bytes.
-        layout: of the file.
-        keep: decompress no basket twice; for columns of which some are read again.
+    def _flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
+        branches = [self._places[name] for name in names]
+        baskets = self._baskets(branches, events)
+        return {
+            name: self._values(branch, wanted)
+            for name, branch, wanted in zip(names, branches, baskets, strict=True)
+        }
 
-    Raises:
-        ValueError: where the content of a basket is not what the branch says.
-        Disagreement: where the columns of a collection do not have the same lists.
-        ImpossibleValue: where a momentum is not finite.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        branches: Mapping[str, BranchMetadata],
-        start: int,
-        stop: int,
-        clock: Clock,
-        *,
-        layout: Layout,
-        keep: bool = False,
-    ) -> None:
-        self.n_events = stop - start
-        self.clock = clock
-        self._path = path
-        self._branches = branches
-        self._layout = layout
-        self._start = start
-        self._file = -1
-        self._cache: dict[int, Content] | None = {} if keep else None
-        self._lengths = ListLengths(stop - start, start)
-
-    @contextmanager
-    def opened(self) -> Iterator["BasketColumns"]:
-        """Keep the file open until the block ends."""
-        with self.clock.part("open"):
-            self._file = os.open(self._path, os.O_RDONLY)
-        try:
-            yield self
-        finally:
-            os.close(self._file)
-
-    def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
-        """See ``Columns``."""
-        with self.clock.part("read"):
-            branches = [self._branches[name] for name in names]
-            baskets = self._baskets(branches, events)
-            values = {
-                name: self._flat(branch, wanted)
-                for name, branch, wanted in zip(names, branches, baskets, strict=True)
-            }
-        for name in filter(self._layout.is_momentum, names):
-            check_finite(name, values[name], None, events, first=self._start)
-        return values
-
-    def collection(
-        self, name: str, fields: Sequence[str], events: Array | None = None
-    ) -> Collection:
-        """See ``Columns``."""
-        with self.clock.part("read"):
-            self._compare_counter(name, events)
-            named = {field: self._layout.branch(name, field) for field in fields}
-            branches = [self._branches[branch] for branch in named.values()]
-            read = list(map(self._jagged, branches, self._baskets(branches, events)))
-            for branch, (lengths, _) in zip(named.values(), read, strict=True):
-                self._lengths.compare(name, branch, lengths, events)
-            lists = Collection(
-                offsets_of(read[0][0]),
-                {field: values for field, (_, values) in zip(fields, read, strict=True)},
-            )
-        check_collection(lists, named, self._layout, events, first=self._start)
-        return lists
-
-    def _compare_counter(self, name: str, events: Array | None) -> None:
-        """Compare the counter of a collection, if there is one among the branches."""
-        counter = self._layout.counter(name)
-        if counter in self._branches and name not in self._lengths:
-            every = np.arange(self.n_events) if events is None else events
-            lengths = self.flat((counter,), every)[counter]
-            self._lengths.compare(name, counter, lengths.astype(np.int64), events)
-
-    def _flat(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> Array:
+    def _values(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> Array:
         dtype = np.dtype(branch.dtype)
         parts = []
         for basket, content in self._contents(branch, baskets):
@@ -142,8 +54,11 @@ class BasketColumns:
             parts.append(values if basket.events is None else values[basket.events])
         return joined(parts, dtype)
 
-    def _jagged(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> tuple[Array, Array]:
-        """Number of values of each wanted event, and the values."""
+    def _jagged(self, names: Sequence[str], events: Array | None) -> Iterator[tuple[Array, Array]]:
+        branches = [self._places[name] for name in names]
+        return map(self._lists, branches, self._baskets(branches, events))
+
+    def _lists(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> tuple[Array, Array]:
         dtype = np.dtype(branch.dtype)
         counts, parts = [], []
         for basket, content in self._contents(branch, baskets):

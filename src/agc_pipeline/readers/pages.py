@@ -7,27 +7,17 @@ metadata, and are read by ``readers.ranges``.
 import os
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, assert_never
 
 import numpy as np
 import xxhash
 
 from agc_pipeline.compiling import kernel
-from agc_pipeline.declaration.layout import Layout
-from agc_pipeline.readers.arrays import check_collection
-from agc_pipeline.readers.clock import Clock
-from agc_pipeline.readers.columns import (
-    Array,
-    Collection,
-    ListLengths,
-    check_finite,
-    joined,
-    offsets_of,
-)
+from agc_pipeline.readers.columns import Array, joined
 from agc_pipeline.readers.ntuple_format import FieldMetadata, PageMetadata
 from agc_pipeline.readers.root_format import unpacked
+from agc_pipeline.readers.stored import StoredColumns
 
 # XXH3 of what is stored of a page stands behind it.
 _CHECKSUM = struct.Struct("<Q")
@@ -49,98 +39,26 @@ class _Lists(NamedTuple):
     lengths: Array
 
 
-class PageColumns:
-    """A range of events of an RNTuple, read page by page.
+class PageColumns(StoredColumns[FieldMetadata, Array]):
+    """A range of events of an RNTuple, read page by page."""
 
-    Args:
-        path: the file.
-        fields: where its pages are, at least those of the clusters that overlap with the range;
-            counters of collections among them are compared with the lists.
-        start: first event of the range.
-        stop: the event behind the last.
-        clock: takes the time, and counts the bytes.
-        layout: of the file.
-        keep: decompress no page twice; for columns of which some are read again.
+    def _flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
+        return {name: self._single(self._places[name], events) for name in names}
 
-    Raises:
-        ValueError: where the content of a page is not what its description says.
-        Disagreement: where the columns of a collection do not have the same lists.
-        ImpossibleValue: where a momentum is not finite.
-    """
+    def _jagged(self, names: Sequence[str], events: Array | None) -> Iterator[tuple[Array, Array]]:
+        # Fields of one collection may share their offsets.
+        read: dict[tuple[int, ...], list[_Lists]] = {}
+        for name in names:
+            field = self._places[name]
+            if field.offsets is None or field.values is None:
+                raise ValueError(f"{name} has no lists")
+            if field.offsets.seeks not in read:
+                read[field.offsets.seeks] = list(self._lists(field.offsets, events))
+            lists = read[field.offsets.seeks]
+            lengths = joined([part.lengths for part in lists], np.dtype(np.int64))
+            yield lengths, self._values(field.values, lists)
 
-    def __init__(
-        self,
-        path: str,
-        fields: Mapping[str, FieldMetadata],
-        start: int,
-        stop: int,
-        clock: Clock,
-        *,
-        layout: Layout,
-        keep: bool = False,
-    ) -> None:
-        self.n_events = stop - start
-        self.clock = clock
-        self._path = path
-        self._fields = fields
-        self._layout = layout
-        self._start = start
-        self._file = -1
-        self._cache: dict[int, Array] | None = {} if keep else None
-        self._lengths = ListLengths(stop - start, start)
-
-    @contextmanager
-    def opened(self) -> Iterator["PageColumns"]:
-        """Keep the file open until the block ends."""
-        with self.clock.part("open"):
-            self._file = os.open(self._path, os.O_RDONLY)
-        try:
-            yield self
-        finally:
-            os.close(self._file)
-
-    def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
-        """See ``Columns``."""
-        with self.clock.part("read"):
-            values = {name: self._flat(self._fields[name], events) for name in names}
-        for name in filter(self._layout.is_momentum, names):
-            check_finite(name, values[name], None, events, first=self._start)
-        return values
-
-    def collection(
-        self, name: str, fields: Sequence[str], events: Array | None = None
-    ) -> Collection:
-        """See ``Columns``."""
-        with self.clock.part("read"):
-            self._compare_counter(name, events)
-            # Fields of one collection may share their offsets.
-            read: dict[tuple[int, ...], list[_Lists]] = {}
-            values = {}
-            lengths = np.empty(0, np.int64)
-            named = {field: self._layout.branch(name, field) for field in fields}
-            for field, branch in named.items():
-                stored = self._fields[branch]
-                if stored.offsets is None or stored.values is None:
-                    raise ValueError(f"{branch} has no lists")
-                if stored.offsets.seeks not in read:
-                    read[stored.offsets.seeks] = list(self._lists(stored.offsets, events))
-                lists = read[stored.offsets.seeks]
-                lengths = joined([part.lengths for part in lists], np.dtype(np.int64))
-                self._lengths.compare(name, branch, lengths, events)
-                values[field] = self._values(stored.values, lists)
-            objects = Collection(offsets_of(lengths), values)
-        check_collection(objects, named, self._layout, events, first=self._start)
-        return objects
-
-    def _compare_counter(self, name: str, events: Array | None) -> None:
-        """Compare the counter of a collection, if there is one among the fields."""
-        counter = self._layout.counter(name)
-        if counter in self._fields and name not in self._lengths:
-            every = np.arange(self.n_events) if events is None else events
-            lengths = self._flat(self._fields[counter], every)
-            self._lengths.compare(name, counter, lengths.astype(np.int64), events)
-
-    def _flat(self, field: FieldMetadata, events: Array) -> Array:
+    def _single(self, field: FieldMetadata, events: Array) -> Array:
         if field.values is None or field.offsets is not None:
             return self._counts(field, events)
         column = field.values
