@@ -574,7 +574,7 @@ def _of_input(run: Run) -> Iterator[Fact]:
             kind="partial input",
             severity="serious",
             where="",
-            statement=f"{files} files of the input were left out"
+            statement=f"files of the input that were left out: {files}"
             if files
             else "parts of the input were left out",
             number=files,
