@@ -72,10 +72,15 @@ class WebThread:
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _stop(self) -> None:
+        await self._runner.cleanup()
+        # Transports that are closing let go of their sockets in the next turn of the loop.
+        await asyncio.sleep(0)
 
     async def _start(self) -> None:
         self._runner = web.AppRunner(self.behaviour.application(), shutdown_timeout=0.1)

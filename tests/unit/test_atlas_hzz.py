@@ -178,7 +178,9 @@ def test_selections() -> None:
     assert fitted == {"task": ["Signal_region"], "tight": ["4e", "2e2mu", "4mu"]}
     chosen = config.load(read_config("atlas-hzz") | {"selection": "tight"})
     assert workspace_stage.configure(Plan(chosen)).selection == "tight"
-    with pytest.raises(ConfigurationError, match="'loose'; the analysis atlas_hzz has task, tight"):
+    with pytest.raises(
+        ConfigurationError, match=r"'loose' in `selection` \(there are task, tight\)"
+    ):
         config.load(read_config("atlas-hzz") | {"selection": "loose"})
     with pytest.raises(ConfigurationError, match="cms_ttbar has no selections"):
         config.load(read_config() | {"selection": "tight"})

@@ -197,6 +197,27 @@ def test_jobs_that_are_stopped_have_not_failed(
     ]
 
 
+def test_the_last_job_may_end_before_snakemake_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told = Told(monkeypatch)
+    told.begin()
+    log = tmp_path / "log"
+    log.write_text("error: the job was killed by SIGINT\n")
+    told.start(0)
+    told.fail(0, log)
+    assert told.end()[-1] == (
+        "What is finished is kept: give the same command again to go on from here."
+    )
+    # A signal that only the job got is its fault.
+    other = Told(monkeypatch)
+    other.begin()
+    log.write_text("error: the job was killed by SIGTERM\n")
+    other.start(0)
+    other.fail(0, log)
+    assert "correct the cause" in other.end()[-1]
+
+
 def test_a_missing_output_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(monkeypatch)
     told.begin()

@@ -53,6 +53,8 @@ OF_EVENTS = ("skims", "simulated", "data", "manifests", "file_metadata")
 # What tells of a run, and of the skims: their number of events is that of the events themselves.
 UNBLINDED = ("provenance", "performance", "uuid", "after", "processed")
 OF_JOBS = ("logs", "benchmarks", "code", "performance")
+# Figures with the times of jobs.
+TIMED = ("stages", "timeline")
 
 
 def write_data(path: Path, *, hidden: bool) -> None:
@@ -123,6 +125,8 @@ def outputs(results: Path) -> dict[str, Any]:
     for path in sorted(results.rglob("*")):
         name = path.relative_to(results)
         if path.is_dir() or name.parts[0].startswith((*OF_EVENTS, *OF_JOBS, ".")):
+            continue
+        if path.parent.name == "figures" and path.stem in TIMED:
             continue
         match path.suffix:
             case ".json":

@@ -117,7 +117,7 @@ def test_a_new_analysis_is_finished_and_passes_its_test(dimuon: Path) -> None:
     before = events.read_text()
     events.write_text(before + "\n# A change.\n")
     todo = snakemake(dimuon, "my_dimuon/run.yaml", *options)
-    assert re.search(r"^histogram +3$", todo, re.MULTILINE), todo
+    assert re.search(r"^ +histogram +3 ", todo, re.MULTILINE), todo
     events.write_text(before)
     assert "1 passed" in run("pytest", "-q", "-p", "no:cacheprovider", "my_dimuon", folder=dimuon)
 
@@ -231,8 +231,7 @@ def test_blinded_data_are_shown_nowhere(search: tuple[Path, Any]) -> None:
     page = " ".join((results / "report.html").read_text().split())
     assert f"the expectation before the fit stands in their place: many jets {window}." in page
     assert f"Collision data in high are {window}: events in there are not counted." in page
-    number = f"{n:,}".replace(",", " ")
-    assert f'<th scope="row">Data, {window}</th><td class="n">{number}</td>' in page
+    assert f'<th scope="row">Data, {window}</th><td class="n"><data value="{n}">' in page
     assert page.count(f"Data are {window}.") >= 3
     with tarfile.open(results / "hepdata.tar.gz") as archive:
         texts = {

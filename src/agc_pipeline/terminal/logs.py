@@ -39,6 +39,11 @@ class Reason:
     log: str | None = None
     interrupted: bool = False
 
+    @property
+    def typed(self) -> bool:
+        """Whether it was Ctrl-C, which a terminal sends to Snakemake and all its jobs."""
+        return self.interrupted and self.problem.endswith(("SIGINT", "KeyboardInterrupt"))
+
 
 def printable(text: str) -> str:
     """A text without control characters, such as those of progress bars; lines stay."""

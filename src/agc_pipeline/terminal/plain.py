@@ -87,7 +87,7 @@ def plan(run: Run) -> str:
 def progress(run: Run) -> str:
     """Jobs that are done, and the time that is left where it is known."""
     seconds, known = run.left()
-    if run.stop:
+    if run.stopped:
         return f"{run.done:,} of {run.total:,} jobs, stopping"
     left = "" if seconds < 1 else f", {'' if known else 'more than '}{duration(seconds)} left"
     return f"{run.done:,} of {run.total:,} jobs{left}"

@@ -94,7 +94,7 @@ class Run:
         done: number of finished jobs.
         remote: whether jobs run on a batch system.
         nothing: whether everything was up to date.
-        stop: whether the user asked to end the run before its time.
+        stop: whether Snakemake said that the user asked to end the run before its time.
     """
 
     results: Path | None = None
@@ -175,10 +175,19 @@ class Run:
             return [job for job in self.jobs.values() if job.state == state]
 
     @property
+    def stopped(self) -> bool:
+        """Whether the user ended the run before its time.
+
+        If Ctrl-C ended the last jobs first, Snakemake finds nothing left to stop.
+        """
+        failed = self.of_state("failed")
+        return self.stop or any(job.reason is not None and job.reason.typed for job in failed)
+
+    @property
     def lost(self) -> list[Job]:
         """Jobs that failed, or did not end although the run did, unless the user stopped them."""
         failed = self.of_state("failed")
-        if not self.stop:
+        if not self.stopped:
             return failed + self.of_state("running")
         return [job for job in failed if job.failed]
 

@@ -30,7 +30,7 @@ class Line:
 
 def lines(run: Run) -> list[Line]:
     """The summary of a run that ended; none if it did not begin, and an error said why."""
-    if run.started is None or not (run.jobs or run.nothing or run.stop):
+    if run.started is None or not (run.jobs or run.nothing or run.stopped):
         return []
     lost = run.lost
     told = [_head(run, lost)]
@@ -64,7 +64,7 @@ def _head(run: Run, lost: list[Job]) -> Line:
     if _good(run, lost):
         return Line(f"Done in {took}: {_jobs(run.total)}{again}.", "good")
     done = f"{run.done} of {_jobs(run.total)} done{again}"
-    if run.stop:
+    if run.stopped:
         failed = f", {len(lost)} failed" if lost else ""
         return Line(f"Stopped as you asked after {took}: {done}{failed}.", "bad")
     waiting = run.total - run.done - len(lost)
@@ -90,7 +90,7 @@ def _fact(fact: Fact, label: str) -> Line:
 
 
 def _next(run: Run, lost: list[Job]) -> Line:
-    if run.stop and not lost:
+    if run.stopped and not lost:
         return Line(f"{_KEPT}: give the same command again to go on from here.")
     return Line(f"{_KEPT}: correct the cause, and give the same command again.")
 
