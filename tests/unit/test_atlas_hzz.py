@@ -182,7 +182,7 @@ def test_selections() -> None:
         ConfigurationError, match=r"'loose' in `selection` \(there are task, tight\)"
     ):
         config.load(read_config("atlas-hzz") | {"selection": "loose"})
-    with pytest.raises(ConfigurationError, match="'tight'.*there are none"):
+    with pytest.raises(ConfigurationError, match=r"'tight'.*there are none"):
         config.load(read_config() | {"selection": "tight"})
 
 
