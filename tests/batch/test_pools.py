@@ -52,7 +52,8 @@ SHOW = {
     ),
 }
 SHOWN = {"slurm": "long mygroup high", "htcondor": "longlunch group_u_CMS.u_zh.users"}
-MEMORY_MESSAGES = {"slurm": "exceeded memory limit", "htcondor": "is held"}
+# Slurm says it in the words of whoever notices first, the node or the controller.
+MEMORY_MESSAGES = {"slurm": r"[Ee]xceeded (job )?memory limit", "htcondor": "is held"}
 
 
 @pytest.fixture(scope="session")
