@@ -49,6 +49,11 @@ def quoted(name: str) -> str:
     return repr(shortened(name, 80))
 
 
+def plural(noun: str, number: int) -> str:
+    """A noun as it stands behind a number."""
+    return noun if number == 1 else f"{noun}s"
+
+
 def count(value: float) -> str:
     """A number of things with thin spaces between thousands: ``1 234 567``."""
     return fixed(value, 0)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from agc_pipeline.formatting import quoted
+from agc_pipeline.formatting import plural, quoted
 from agc_pipeline.inference.checks import Finding, numbers_of
 from agc_pipeline.settings import unknown
 
@@ -475,4 +475,4 @@ def _twice(names: Iterable[Any]) -> list[Any]:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {plural(noun, number)}"

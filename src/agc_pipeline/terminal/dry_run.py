@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from agc_pipeline.formatting import plural
 from agc_pipeline.terminal.run import Run
 
 # Of the reasons for the jobs of a rule, the most frequent ones.
@@ -35,7 +36,7 @@ class DryRun:
         if self._run.nothing:
             return ["Nothing to be done: everything is up to date."]
         width = max((len(name) for name in self._run.kinds), default=0)
-        told = [f"{self._run.total:,} {'job' if self._run.total == 1 else 'jobs'} would run:"]
+        told = [f"{self._run.total:,} {plural('job', self._run.total)} would run:"]
         for name, kind in self._run.kinds.items():
             most = self._reasons.get(name, Counter()).most_common(_REASONS)
             reasons = "; ".join(reason for reason, _ in most)

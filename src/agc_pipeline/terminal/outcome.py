@@ -7,6 +7,7 @@ from typing import Any
 
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.files import read_json
+from agc_pipeline.formatting import decimals, plural
 
 # Pages by the rule that writes them, the most complete first; paths in the folder of the results.
 _PAGES = {
@@ -61,8 +62,8 @@ def facts(results: Path, current: Callable[[str], bool]) -> list[Fact]:
 
 def number(value: float, uncertainty: float) -> str:
     """A value and its uncertainty, with two significant digits of the latter."""
-    decimals = max(0, 1 - int(f"{uncertainty:.1e}".partition("e")[2]))
-    return f"{value:.{decimals}f} +- {uncertainty:.{decimals}f}"
+    places = decimals([uncertainty])
+    return f"{value:.{places}f} +- {uncertainty:.{places}f}"
 
 
 def _fit(record: dict[str, Any]) -> list[Fact]:
@@ -92,7 +93,7 @@ def _short(record: dict[str, Any]) -> list[Fact]:
     told += [Fact("serious", statement, good=False) for statement in serious]
     warnings = sum(fact["severity"] == "warning" for fact in record["facts"])
     if warnings:
-        told.append(Fact("look at", f"{warnings} {_plural('warning', warnings)} on the page"))
+        told.append(Fact("look at", f"{warnings} {plural('warning', warnings)} on the page"))
     missing = [f"{entry['part']}: {entry['reason']}" for entry in record["missing"]]
     return told + [Fact("missing", text, good=False) for text in missing]
 
@@ -101,10 +102,6 @@ def _data(kind: str) -> list[Fact]:
     if kind != "asimov":
         return []
     return [Fact("data", "Asimov data: the expectation before the fit")]
-
-
-def _plural(noun: str, count: int) -> str:
-    return noun if count == 1 else f"{noun}s"
 
 
 def _validation(record: dict[str, Any]) -> list[Fact]:
@@ -119,7 +116,7 @@ def _closure(record: dict[str, Any]) -> list[Fact]:
     )
     left_out = sum(len(account["left_out"]) for account in accounts)
     if left_out or record["partial"]:
-        files = f"{left_out} {_plural('file', left_out)} left out"
+        files = f"{left_out} {plural('file', left_out)} left out"
         text = f"PARTIAL: {files}, {processed:,} of {expected:,} events"
         return [Fact("closure", text, good=False)]
     n_files = sum(len(account["files"]) for account in accounts)

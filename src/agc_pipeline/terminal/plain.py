@@ -3,7 +3,7 @@
 import time
 from typing import TextIO
 
-from agc_pipeline.formatting import duration
+from agc_pipeline.formatting import duration, plural
 from agc_pipeline.terminal.logs import printable
 from agc_pipeline.terminal.run import QUIET_KINDS, Job, Run
 from agc_pipeline.terminal.summary import Line
@@ -81,13 +81,13 @@ def plan(run: Run) -> str:
         for name, kind in run.kinds.items()
         if name != "all"
     ]
-    return f"{run.total:,} {'job' if run.total == 1 else 'jobs'}: {', '.join(kinds)}"
+    return f"{run.total:,} {plural('job', run.total)}: {', '.join(kinds)}"
 
 
 def progress(run: Run) -> str:
     """Jobs that are done, and the time that is left where it is known."""
     seconds, known = run.left()
-    if run.stopped:
+    if run.stop:
         return f"{run.done:,} of {run.total:,} jobs, stopping"
     left = "" if seconds < 1 else f", {'' if known else 'more than '}{duration(seconds)} left"
     return f"{run.done:,} of {run.total:,} jobs{left}"

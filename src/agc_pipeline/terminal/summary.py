@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from agc_pipeline.formatting import duration
+from agc_pipeline.formatting import duration, plural
 from agc_pipeline.terminal import outcome
 from agc_pipeline.terminal.outcome import Fact
 from agc_pipeline.terminal.run import Job, Run
@@ -96,4 +96,4 @@ def _next(run: Run, lost: list[Job]) -> Line:
 
 
 def _jobs(count: int) -> str:
-    return f"{count:,} {'job' if count == 1 else 'jobs'}"
+    return f"{count:,} {plural('job', count)}"

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import NullLocator
 
-from agc_pipeline.formatting import duration
+from agc_pipeline.formatting import duration, plural
 from agc_pipeline.report.runtimes import Job, Runtime
 from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
 
@@ -212,7 +212,7 @@ def stage_graph(edges: Edges, runtimes: Mapping[str, Runtime]) -> Figure:
             lift = 0.0 if runtime is None else 0.06
             axes.text(column * _COLUMN, row * _ROW - lift, name, ha="center", va="center", size=8)
             if runtime is not None:
-                number = f"{runtime.jobs} {'job' if runtime.jobs == 1 else 'jobs'}"
+                number = f"{runtime.jobs} {plural('job', runtime.jobs)}"
                 axes.text(
                     column * _COLUMN,
                     row * _ROW + 0.085,
