@@ -28,6 +28,33 @@ def contents(folder: Path) -> Contents:
     return {name: h.view(flow=True).tolist() for name, h in named.items()}
 
 
+def environment(package: Path) -> dict[str, str]:
+    """That of commands that find a package, and the programs beside this Python, first."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return os.environ | {"PYTHONPATH": str(package), "PATH": path}
+
+
+def run(*command: str, folder: Path) -> str:
+    """Output of a module that must succeed in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment(ROOT / "src"),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def snakemake(folder: Path, configuration: str, *options: str) -> str:
+    """Output of the workflow of this checkout, which must succeed in a folder."""
+    files = ("-s", str(ROOT / "Snakefile"), "--configfile", configuration)
+    return run("snakemake", "--cores", "2", *files, "--nocolor", *options, folder=folder)
+
+
 class Project:
     """A copy of the project in a folder, with a configuration for toy input."""
 
@@ -90,8 +117,7 @@ class Project:
 
     def environment(self) -> dict[str, str]:
         # The copy's package comes before the installed one.
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        return os.environ | {"PYTHONPATH": str(self.folder / "src"), "PATH": path}
+        return environment(self.folder / "src")
 
     def run(self, *options: str, umask: int = -1) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -1,11 +1,8 @@
 """H to ZZ* to four leptons from simulated events and files of data to its report."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from agc_pipeline import analyses, histograms
 from agc_pipeline.columnar import batch
 from agc_pipeline.files import read_json
 from conftest import ROOT, SAMPLES
+from project import snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -87,25 +85,6 @@ def write_data(path: Path, *, hidden: bool) -> None:
         file.mktree("mini", columns | {"lep": leptons})
 
 
-def snakemake(folder: Path, *options: str) -> str:
-    """Output of a run in a folder, which must succeed."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "snakemake", "--cores", "2", "--nocolor"),
-            *("-s", str(ROOT / "Snakefile"), "--configfile", "run.yaml", *options),
-        ],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PATH": path},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a blinded run, and beside them those of data without events in the windows."""
@@ -113,7 +92,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "run.yaml").write_text(yaml.safe_dump(RUN))
     for name, hidden in (("without", False), ("results", True)):
         write_data(folder / "data/data.root", hidden=hidden)
-        snakemake(folder)
+        snakemake(folder, "run.yaml")
         if name != "results":
             shutil.copytree(folder / "results", folder / name)
     return folder
@@ -188,7 +167,7 @@ def test_bits_of_data_do_not_depend_on_how_they_are_read(folder: Path) -> None:
         "histograms": {"executor": "futures", "workers": 2, "chunk_size": 7},
     }
     options = [f"{key}={json.dumps(value)}" for key, value in other.items()]
-    snakemake(folder, "--config", *options, "--", f"other/{target}")
+    snakemake(folder, "run.yaml", "--config", *options, "--", f"other/{target}")
     made, again = (read_json(folder / name / target) for name in ("results", "other"))
     assert made["histograms"] == again["histograms"]
     assert made["cutflow"] == again["cutflow"]
@@ -202,7 +181,13 @@ def test_real_data(tmp_path: Path) -> None:
     shutil.copy(ROOT / "config/atlas-hzz-local.yaml", tmp_path / "run.yaml")
     mirrors = json.dumps({"mirrors": {"local": str(source)}})
     snakemake(
-        tmp_path, "--config", "results=real", f"input={mirrors}", "--", "real/histograms/data.json"
+        tmp_path,
+        "run.yaml",
+        "--config",
+        "results=real",
+        f"input={mirrors}",
+        "--",
+        "real/histograms/data.json",
     )
     record = batch.read(tmp_path / "real/histograms/data.json")
     counts = {region: record.cutflow[region] for region in ("Signal_region", "4e", "2e2mu", "4mu")}

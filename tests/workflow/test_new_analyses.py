@@ -1,9 +1,6 @@
 """Analyses outside the package, run to their report."""
 
-import os
 import re
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,29 +16,9 @@ from agc_pipeline import histograms
 from agc_pipeline.analyses import load
 from agc_pipeline.files import read_json
 from conftest import ROOT
+from project import run, snakemake
 
 pytestmark = pytest.mark.workflow
-
-
-def run(*command: str, folder: Path) -> str:
-    """Output of a command that must succeed in a folder."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "PATH": path},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def snakemake(folder: Path, configuration: str, *options: str) -> str:
-    files = ("-s", str(ROOT / "Snakefile"), "--configfile", configuration)
-    return run("snakemake", "--cores", "2", *files, "--nocolor", *options, folder=folder)
 
 
 def bestfit(fit: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
