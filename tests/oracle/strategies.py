@@ -1,13 +1,18 @@
 """Random events around the cuts for hypothesis, and files of them in the layout of NanoAOD."""
 
 import math
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import awkward as ak
 import numpy as np
 import uproot
+import uproot.writing._cascadentuple as uproot_ntuple
+import xxhash
 from hypothesis import strategies as st
 
 from oracle.events import TREE
@@ -222,6 +227,7 @@ def write_nanoaod(
     kind: Literal["ttree", "rntuple"] = "ttree",
     events_per_piece: int | None = None,
     compression: uproot.compression.Compression | None = None,
+    checksums: bool = False,
 ) -> None:
     """Write columns as the tree ``Events``, with the counter of each collection.
 
@@ -232,15 +238,41 @@ def write_nanoaod(
         events_per_piece: size of the baskets of a TTree, or of the clusters of an RNTuple, in
             events; None writes one. A file without events has none.
         compression: for example ``uproot.LZMA(1)``; None is without.
+        checksums: behind each page of an RNTuple, as ROOT has them.
     """
     n_events = len(next(iter(arrays.values())))
     columns = as_collections(arrays) if kind == "ttree" else with_counts(arrays)
     size = events_per_piece or max(n_events, 1)
-    with uproot.recreate(path, compression=compression) as file:
+    with (
+        page_checksums() if checksums else nullcontext(),
+        uproot.recreate(path, compression=compression) as file,
+    ):
         make = file.mktree if kind == "ttree" else file.mkrntuple
         tree = make(TREE, {name: column[:size] for name, column in columns.items()})
         for start in range(size, n_events, size):
             tree.extend({name: column[start : start + size] for name, column in columns.items()})
+
+
+@contextmanager
+def page_checksums() -> Iterator[None]:
+    """Let uproot write XXH3 behind each page of an RNTuple, and the mark of it: a negative size."""
+    add = uproot_ntuple.NTuple.add_rblob
+    serialize = uproot_ntuple.NTuple_PageDescription.serialize
+
+    def with_checksum(ntuple: Any, sink: Any, raw_data: Any, uncompressed_bytes: int) -> Any:
+        content = bytes(raw_data)
+        content += xxhash.xxh3_64_intdigest(content).to_bytes(8, "little")
+        return add(ntuple, sink, content, uncompressed_bytes)
+
+    def marked(page: Any) -> bytes:
+        count: bytes = struct.pack("<i", -page.num_entries)
+        return count + serialize(page)[len(count) :]
+
+    with (
+        mock.patch.object(uproot_ntuple.NTuple, "add_rblob", with_checksum),
+        mock.patch.object(uproot_ntuple.NTuple_PageDescription, "serialize", marked),
+    ):
+        yield
 
 
 def as_collections(arrays: Arrays) -> Arrays:

@@ -22,6 +22,7 @@ from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.delivery.preselected import open_input
 from agc_pipeline.delivery.skim import SkimCounts, write_skim
 from agc_pipeline.readers.failures import Failure, Undelivered
+from agc_pipeline.readers.ntuple_format import Structure
 from agc_pipeline.readers.opening import bytes_read, check_entries, identity
 from agc_pipeline.readers.settings import NetworkSettings
 from conftest import run_command
@@ -164,6 +165,39 @@ def test_whole_chain(
     assert chain.deliver(urls, backend=backend, network=NETWORK) is None
     assert chain.histogram() is None
     assert content(chain.result()) == reference
+
+
+def test_pages_of_an_rntuple_are_compared_with_their_checksums(
+    chain: Chain, server: ServerProcess, files: Path, skim: Skimming, expected: Any
+) -> None:
+    good, damaged = (files / f"{name}.ntuple.root" for name in ("good", "damaged"))
+    if not damaged.exists():
+        write_nanoaod(
+            good, toy.events(N_EVENTS), kind="rntuple", events_per_piece=40, checksums=True
+        )
+        with uproot.open(good) as file:
+            stored = Structure(file["Events"]).fields(("Jet_eta",))
+        assert stored is not None
+        pages = stored[1]["Jet_eta"].values
+        assert pages is not None
+        data = bytearray(good.read_bytes())
+        data[pages.seeks[1] + 2] ^= 1
+        damaged.write_bytes(data)
+    # The checksum of a page comes with it, and nothing is asked for twice.
+    received: list[int] = []
+    assert skim(server.url(good.name), advance=lambda _, n_bytes: received.append(n_bytes)) == ()
+    assert sum(received) <= good.stat().st_size
+    assert skim.content() == expected
+    problem = "a page differs from its checksum"
+    with pytest.raises(Undelivered, match=problem) as caught:
+        skim(server.url(damaged.name))
+    assert caught.value.failures[0].attempts == 1
+    assert chain.deliver([server.url(damaged.name)], backend="none", network=NETWORK) is None
+    for reader in ("auto", "coffea"):
+        error = chain.histogram(reader=reader)
+        assert error is not None
+        assert problem in error
+        assert server.url(damaged.name) in error
 
 
 @pytest.mark.parametrize("scheme", ["http", "root"])

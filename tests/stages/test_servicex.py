@@ -476,9 +476,12 @@ def test_rights_lost_in_the_middle(server: service.ServiceX, asked: Asked) -> No
 
 def test_a_code_generator_that_the_service_lacks(server: service.ServiceX, asked: Asked) -> None:
     error = failed(asked, ConfigurationError, URLS[0], codegen="uproot-rare")
-    assert "uproot-rare" in error.problem
-    assert "uproot-raw" in error.problem
-    assert "delivery.servicex.codegen" in error.remedy
+    assert error.problem == (
+        "unknown code generator 'uproot-rare' in `delivery.servicex.codegen` "
+        "(did you mean uproot-raw?)"
+    )
+    error = failed(asked, ConfigurationError, URLS[0], codegen="xaod")
+    assert "(there are python, uproot-raw)" in error.problem
     assert server.submissions() == []
 
 

@@ -146,7 +146,8 @@ class RemoteSource(uproot.source.chunk.Source):
         self._deadline = time.monotonic() + network.file_timeout
         self._at_once = _LEAST_BYTES
         self._patience, self._pause = network.patience, network.backoff
-        self._kept: OrderedDict[Range, bytes] = OrderedDict()
+        # By their first byte.
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._file = _remote_file(file_path, network)
         self._loop = fsspec.asyn.get_loop()
         try:
@@ -178,7 +179,11 @@ class RemoteSource(uproot.source.chunk.Source):
         return chunks
 
     def _read(self, ranges: Sequence[Range]) -> dict[Range, bytes]:
-        blocks = {wanted: self._kept[wanted] for wanted in ranges if wanted in self._kept}
+        blocks = {
+            (start, stop): self._kept[start][: stop - start]
+            for start, stop in ranges
+            if start in self._kept and len(self._kept[start]) >= stop - start
+        }
         missing = [wanted for wanted in ranges if wanted not in blocks]
         spans = joined(missing)
         content = {span: bytearray() for span in spans}
@@ -241,9 +246,10 @@ class RemoteSource(uproot.source.chunk.Source):
         return True
 
     def _keep(self, blocks: dict[Range, bytes]) -> None:
-        for wanted, data in blocks.items():
-            self._kept[wanted] = data
-            self._kept.move_to_end(wanted)
+        for (start, _), data in blocks.items():
+            if len(data) >= len(self._kept.get(start, b"")):
+                self._kept[start] = data
+            self._kept.move_to_end(start)
         size = sum(map(len, self._kept.values()))
         while size > _KEPT_BYTES:
             size -= len(self._kept.popitem(last=False)[1])

@@ -416,8 +416,8 @@ def _takes(owner: Any, function: str, *parameters: str) -> bool:
 def _checked_page(read: Callable[..., None]) -> Callable[..., None]:
     """Reading of a page of an RNTuple, behind which XXH3 of it stands if its description says so.
 
-    uproot does not look at it. On servers it is not looked at either: each page would be asked for
-    twice.
+    uproot does not look at it. It asks for the page again, without its checksum: of a file on a
+    server ``RemoteSource`` has it then.
     """
 
     @wraps(read)
@@ -426,7 +426,7 @@ def _checked_page(read: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         page = ntuple._ntuple.page_link_list[cluster_idx][col_idx].pages[page_idx]
         source = ntuple.file.source
-        if page.has_checksum and "://" not in source.file_path:
+        if page.has_checksum:
             start, stop = page.locator.offset, page.locator.offset + page.locator.num_bytes
             content = source.chunk(start, stop + _PAGE_CHECKSUM.size).raw_data
             (checksum,) = _PAGE_CHECKSUM.unpack_from(content, stop - start)

@@ -14,7 +14,7 @@ from servicex.servicex_adapter import AuthorizationError
 from servicex.servicex_client import ServiceXClient
 
 from agc_pipeline.delivery.servicex.configuration import Endpoint
-from agc_pipeline.errors import ConfigurationError, InputError, PipelineError, ServiceError
+from agc_pipeline.errors import InputError, PipelineError, ServiceError
 from agc_pipeline.secrets import without_secrets
 
 # They share no base class. The built-in ones are what it raises for answers of the server:
@@ -76,10 +76,6 @@ def pipeline_error(
         case FileNotFoundError():
             problem, retry = f"a file of the client is missing: {error.filename}", False
             remedy = "correct BEARER_TOKEN_FILE, or unset it to use the token of the configuration"
-        # No code generator of the configured name.
-        case NameError():
-            problem, remedy = message, "set `delivery.servicex.codegen` to one that the service has"
-            return ConfigurationError(problem, place=endpoint.place, remedy=remedy)
         case httpx.HTTPError() | ConnectionError() | TimeoutError():
             problem, retry = f"the server does not answer: {message}", True
             remedy = _RETRY_LATER

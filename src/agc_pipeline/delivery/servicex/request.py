@@ -32,8 +32,10 @@ from agc_pipeline.delivery.servicex.errors import (
 )
 from agc_pipeline.delivery.servicex.outputs import COUNT_TREE
 from agc_pipeline.delivery.settings import ServiceXSettings
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.formatting import byte_size, duration
 from agc_pipeline.readers.settings import Format
+from agc_pipeline.settings import unknown
 
 log = logging.getLogger(__name__)
 
@@ -218,6 +220,13 @@ async def _result(
         transformer = await _transformer(service, status, settings, endpoint)
         return RequestResult(transformer, so_far, late.problem, late=True)
     error = delivery.exception()
+    if isinstance(error, NameError):
+        generators = await service.servicex.get_code_generators_async()
+        problem = unknown(
+            "code generator", (settings.codegen,), generators, "delivery.servicex.codegen"
+        )
+        remedy = "set it to one that the service has"
+        raise ConfigurationError(problem or str(error), place=endpoint.place, remedy=remedy)
     status = query.current_status
     if status is not None:
         # The client may return an empty list before it notices how the request ended.
