@@ -1,6 +1,5 @@
 """What processes cost, for ``histograms.py``: two at once, a Dask worker, and the memory of one."""
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +12,7 @@ from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.executors import InThisProcess, executor
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.delivery.manifest import Delivered
+from agc_pipeline.measuring import process
 from agc_pipeline.readers.chunks import Chunk
 
 # How often a process goes through the chunks for one measurement, and measurements, of which the
@@ -100,7 +100,4 @@ def peak_mb(files: Sequence[Delivered], specification: runner.Specification) -> 
 
 def _peak_mb(files: Sequence[Delivered], specification: runner.Specification) -> float:
     runner.run(files, specification, InThisProcess(), allow_partial=False)
-    # The figure of getrusage begins with that of the process that started this one.
-    status = Path("/proc/self/status").read_text()
-    (kilobytes,) = re.findall(r"VmHWM:\s*(\d+) kB", status)
-    return int(kilobytes) * 1024 / 1e6
+    return process.peak_mb()

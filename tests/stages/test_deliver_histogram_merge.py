@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pyarrow.parquet import ParquetFile
 
 import toy
 from agc_pipeline import histograms
-from agc_pipeline.columnar import batch
+from agc_pipeline.columnar import batch, traces
 from agc_pipeline.delivery import manifest
 from agc_pipeline.files import read_json
 from agc_pipeline.readers import metadata
@@ -86,6 +87,7 @@ class Chain:
             network=network,
             performance=self.folder / f"{number}.html",
             manifest=self.folder / f"{number}.manifest.json",
+            trace=self.folder / f"{number}.trace.json",
             output=self.folder / f"{number}.histograms.json",
         )
 
@@ -139,6 +141,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     files = write_files(chain.folder)
     assert chain.deliver(files, backend="none") is None
     assert chain.histogram() is None
+    assert not (chain.folder / "0.trace.json").exists()
     made = chain.result()
     assert min(made.cutflow["4j1b"], made.cutflow["4j2b"]) >= 4
     return content(made)
@@ -264,8 +267,34 @@ def test_executors(
 
     monkeypatch.setattr(metadata, "read", refuse)
     assert chain.deliver(files) is None
-    assert chain.histogram(executor=executor, workers=2, chunk_size=9) is None
-    assert content(chain.result()) == reference
+    start = time.time()
+    assert chain.histogram(executor=executor, workers=2, chunk_size=9, trace=True) is None
+    made = chain.result()
+    assert content(made) == reference
+    job = traces.read(chain.folder / "0.trace.json")
+    assert (job.dataset, job.executor, job.workers) == ("ttbar__nominal", executor, 2)
+    assert job.launched < start < job.stopped < time.time()
+    headers = [task for task in job.tasks if task.kind == "header"]
+    chunks = [task for task in job.tasks if task.kind == "events"]
+    skims = {
+        entry.path: entry.after for entry in manifest.read(chain.folder / "0.manifest.json").files
+    }
+    assert {task.path: 1 for task in headers} == dict.fromkeys(skims, 1)
+    assert len(headers) == len(skims)
+    assert {task.path for task in chunks} == {path for path, n in skims.items() if n}
+    # The sum of the tasks is the account of the job.
+    (cost,) = made.performance.values()
+    assert sum(task.events for task in chunks) == cost.events
+    assert sum(task.bytes for task in chunks) == cost.bytes > 0
+    for task in job.tasks:
+        assert task.url == task.path
+        assert task.host == job.host
+        assert task.process != job.process
+        assert start < task.started < task.stopped < job.stopped
+        assert 1 < task.peak_mb < 10_000
+        assert task.seconds.cpu <= task.process_cpu
+    for task in chunks:
+        assert sum(part.wall for part in task.parts.values()) <= task.seconds.wall
 
 
 @pytest.mark.parametrize(

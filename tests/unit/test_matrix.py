@@ -29,7 +29,6 @@ from agc_pipeline.matrix import (
     environments,
     history,
     junit,
-    measurement,
     page,
     pipeline,
     requirements,
@@ -44,13 +43,14 @@ from agc_pipeline.matrix.records import (
     EnvironmentRecord,
     Equality,
     Rates,
-    Ratio,
     StageRecord,
     Step,
     Timing,
 )
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.matrix.verdicts import speed, verdict_on
+from agc_pipeline.measuring import intervals, process
+from agc_pipeline.measuring.intervals import Ratio
 from agc_pipeline.report.page import render, write
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import command, matrix_cell, matrix_environment, matrix_simulate
@@ -393,14 +393,14 @@ def test_only_the_locked_compiler_shares_its_code() -> None:
     [(1, 0, 0.0), (5, 0, 0.9375), (7, 0, 0.984375), (9, 1, 0.9609375)],
 )
 def test_median_interval(n: int, rank: int, confidence: float) -> None:
-    assert timing.median_interval(n) == (rank, pytest.approx(confidence))
+    assert intervals.median_interval(n) == (rank, pytest.approx(confidence))
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=3, max_size=9), st.floats(0.2, 5), st.data())
 def test_a_common_load_drops_out_of_ratios(
     load: list[float], factor: float, data: st.DataObject
 ) -> None:
-    found = timing.compare([factor * x for x in load], load)
+    found = intervals.compare([factor * x for x in load], load)
     assert found.low == pytest.approx(found.high) == pytest.approx(factor)
     assert found.low <= found.median * (1 + 1e-12)
 
@@ -633,7 +633,7 @@ def test_a_record_has_the_command_of_the_stage(
 ) -> None:
     (tmp_path / "settings").write_text('{"target": "a"}')
     arguments = ["--settings", str(tmp_path / "settings")]
-    monkeypatch.setenv(measurement.FOLDER, str(tmp_path))
+    monkeypatch.setenv(process.FOLDER, str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["stage", *arguments])
     runs: list[Target] = []
     stage = Stage(
@@ -688,7 +688,7 @@ def exists(process: int) -> bool:
 def test_what_a_job_started_ends_with_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = (
-        "from pathlib import Path; from agc_pipeline.matrix.commands import run; "
+        "from pathlib import Path; from agc_pipeline.measuring.commands import run; "
         f"run(['sh', '-c', 'echo $$; exec sleep 1000'], Path({str(log)!r}), timeout=1000)"
     )
     variables = os.environ | {"PYTHONPATH": str(ROOT / "src")}

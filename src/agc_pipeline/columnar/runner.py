@@ -15,10 +15,12 @@ from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.tasks import (
     CoffeaTask,
     ColumnsTask,
+    Header,
     MetadataTask,
     Network,
     columns_reader,
 )
+from agc_pipeline.columnar.traces import TASKS
 from agc_pipeline.declaration import Dataset
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.progress import Progress
@@ -30,9 +32,6 @@ from agc_pipeline.readers.metadata import FileMetadata
 from agc_pipeline.readers.settings import NETWORK, Format, NetworkSettings
 
 log = logging.getLogger(__name__)
-
-# Metadata of a file, and what it cost to get them.
-Metadata = tuple[FileMetadata, Seconds]
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Specification:
         cache: folder with the metadata of files; None has none.
         kind: format of the files; None is that of the inputs, ROOT.
         network: how files on servers are read.
+        traced: keep the record of each task.
     """
 
     processing: Processing
@@ -56,6 +56,7 @@ class Specification:
     cache: Path | None
     kind: Format | None = None
     network: NetworkSettings = NETWORK
+    traced: bool = False
 
     @property
     def _coffea(self) -> bool:
@@ -82,11 +83,13 @@ class Result(NamedTuple):
         output: of the processing, summed.
         ledger: account of each file.
         performance: reader ("baskets", "pages", "uproot" or "coffea") to its cost.
+        tasks: records of all tasks, if they are kept; see ``traces``.
     """
 
     output: dict[str, Any]
     ledger: list[LedgerEntry]
     performance: dict[str, Performance]
+    tasks: list[dict[str, Any]]
 
 
 def run(
@@ -107,11 +110,12 @@ def run(
     Raises:
         InputError: naming the file that could not be read.
     """
-    cache: dict[str, Metadata] = {}
+    cache: dict[str, Header] = {}
     failures: dict[str, str] = {}
     network = Network(
         specification.network,
         {file.path: file.mirrors for file in files if file.path is not None and file.mirrors},
+        specification.traced,
     )
     while True:
         readable = {
@@ -132,7 +136,8 @@ def run(
     ledger = [
         account(file, processed.get(file.path, 0), failures.get(file.path or "")) for file in files
     ]
-    return Result(output, ledger, costs)
+    headers = [header.task for header in cache.values() if header.task is not None]
+    return Result(output, ledger, costs, headers + output.pop(TASKS, []))
 
 
 def _process(
@@ -140,12 +145,12 @@ def _process(
     specification: Specification,
     network: Network,
     executor: Executor,
-    cache: Mapping[str, Metadata],
+    cache: Mapping[str, Header],
 ) -> tuple[dict[str, Any], dict[str, Performance]]:
     by_reader: dict[str, list[FileMetadata]] = {}
     opening: dict[str, Seconds] = {}
     for path, delivered in files.items():
-        file, seconds = cache[path]
+        file, seconds, _ = cache[path]
         _check_events(file, delivered.after)
         reader = specification.reader_of(file)
         by_reader.setdefault(reader, []).append(file)
@@ -228,7 +233,7 @@ def _read_metadata(
     specification: Specification,
     network: Network,
     executor: Executor,
-    cache: dict[str, Metadata],
+    cache: dict[str, Header],
 ) -> None:
     """Get the metadata of each file and what that costs, unless they are in the cache.
 
@@ -246,10 +251,10 @@ def _read_metadata(
         if specification.kind == "parquet":
             content = network.attempted(
                 path, lambda url: metadata.of_parquet(url, columns, layout, network.settings)
-            )
-            cache[path] = content.model_copy(update={"path": path}), watch.lap()
+            ).result
+            cache[path] = Header(content.model_copy(update={"path": path}), watch.lap())
         elif (known := metadata.cached(path, names, specification.cache)) is not None:
-            cache[path] = known, watch.lap()
+            cache[path] = Header(known, watch.lap())
         else:
             missing.append(path)
     if not missing:
@@ -259,7 +264,7 @@ def _read_metadata(
     for path in missing:
         if not isinstance(headers[path], InputError):
             cache[path] = headers[path]
-            metadata.keep(cache[path][0], specification.cache)
+            metadata.keep(cache[path].metadata, specification.cache)
     for path in missing:
         if path not in cache:
             raise headers[path]

@@ -108,6 +108,7 @@ class HistogramSettings(Settings):
             "coffea" always makes coffea's NanoEvents.
         chunk_size: most events that are processed at a time.
         chunk_bytes: most bytes of columns, decompressed, that are processed at a time.
+        trace: keep, for each job, what each of its tasks took: ``traces/DATASET/BATCH.json``.
     """
 
     executor: Literal["iterative", "futures", "dask"]
@@ -116,6 +117,7 @@ class HistogramSettings(Settings):
     reader: Literal["auto", "coffea"]
     chunk_size: ChunkSize
     chunk_bytes: Annotated[PositiveInt, AtMost(1e12, "no node has as much memory")]
+    trace: bool = False
 
     @property
     def elsewhere(self) -> bool:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from agc_pipeline.columnar.processing import Processing
+from agc_pipeline.columnar.traces import TASKS, Tracer
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
@@ -36,27 +37,52 @@ class Network:
     Attributes:
         settings: of the network.
         mirrors: address of a file to its other addresses.
+        traced: keep the record of each task.
     """
 
     settings: NetworkSettings = NETWORK
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    traced: bool = False
 
-    def attempted(self, path: str, attempt: Callable[[str], Result]) -> Result:
+    def attempted(self, path: str, attempt: Callable[[str], Result]) -> "Attempted[Result]":
         """What an attempt gives for a path, or for the first address that gives the file.
 
         Raises:
             InputError: if none does.
         """
         if not is_remote(path):
-            return attempt(path)
+            return Attempted(attempt(path), path, 0)
         file = InputFile(urls=(path, *self.mirrors.get(path, ())))
-        result, _ = from_mirrors(file, attempt, self.settings)
-        return result
+        (result, url), failures = from_mirrors(file, lambda url: (attempt(url), url), self.settings)
+        return Attempted(result, url, sum(failure.attempts for failure in failures))
 
     def processed(self, chunk: Chunk, process: Callable[[Chunk], dict[str, Any]]) -> dict[str, Any]:
         """What processing gives for a chunk, with the events that were ``processed``."""
-        output = self.attempted(chunk.path, lambda url: process(chunk._replace(path=url)))
-        return {**output, "processed": {chunk.path: chunk.stop - chunk.start}}
+        tracer = Tracer()
+        output, url, failed = self.attempted(
+            chunk.path, lambda url: process(chunk._replace(path=url))
+        )
+        output = {**output, "processed": {chunk.path: chunk.stop - chunk.start}}
+        if not self.traced:
+            return output
+        task = tracer.task("events", chunk.path, url, failed_attempts=failed, output=output)
+        return {**output, TASKS: [task]}
+
+
+class Attempted(NamedTuple, Generic[Result]):
+    """What an attempt gave, from which address, and how many attempts failed before."""
+
+    result: Result
+    url: str
+    failed: int
+
+
+class Header(NamedTuple):
+    """Metadata of a file, what they cost, and the record of the task; None if it is not kept."""
+
+    metadata: FileMetadata
+    seconds: Seconds
+    task: dict[str, Any] | None = None
 
 
 class MetadataTask:
@@ -67,17 +93,20 @@ class MetadataTask:
         self._layout = layout
         self._network = network
 
-    def __call__(self, path: str) -> dict[str, tuple[FileMetadata, Seconds] | InputError]:
+    def __call__(self, path: str) -> dict[str, Header | InputError]:
         """By path, the metadata and what they cost, or why the file cannot be read."""
         keep_freed_memory()
         speed_up_uproot()
-        watch = Stopwatch()
+        watch, tracer = Stopwatch(), Tracer()
         try:
-            content = self._network.attempted(path, self._read)
+            content, url, failed = self._network.attempted(path, self._read)
         except InputError as error:
             # Not raised: the metadata of other files would be lost.
             return {path: error}
-        return {path: (content.model_copy(update={"path": path}), watch.lap())}
+        task = None
+        if self._network.traced:
+            task = tracer.task("header", path, url, failed_attempts=failed)
+        return {path: Header(content.model_copy(update={"path": path}), watch.lap(), task)}
 
     def _read(self, url: str) -> FileMetadata:
         with without_garbage_collection():

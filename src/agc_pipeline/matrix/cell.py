@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agc_pipeline import histograms
 from agc_pipeline.files import read_json
-from agc_pipeline.matrix import compare, measurement, timing
+from agc_pipeline.matrix import compare, timing
 from agc_pipeline.matrix.environments import TAIL
 from agc_pipeline.matrix.pipeline import place_of, run_pipeline
 from agc_pipeline.matrix.records import (
@@ -20,6 +20,7 @@ from agc_pipeline.matrix.records import (
     Timing,
 )
 from agc_pipeline.matrix.settings import CellJob, ToleranceSettings
+from agc_pipeline.measuring import process
 from agc_pipeline.provenance import digest
 
 
@@ -65,7 +66,7 @@ def run(
         update={
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": time.monotonic() - started,
-            "cpu_seconds": measurement.cpu_seconds(),
+            "cpu_seconds": process.cpu_seconds(),
         }
     )
 
@@ -160,5 +161,5 @@ def _worker(
     folder = Path(str(record.results)).parent
     place = place_of(record.environment, package, folder)
     # Repetitions are measured from outside.
-    variables = {k: v for k, v in place.variables.items() if k != measurement.FOLDER}
+    variables = {k: v for k, v in place.variables.items() if k != process.FOLDER}
     return timing.Worker(place.interpreter, variables, log_file, job.timeout)

@@ -1,21 +1,21 @@
 """Environments: resolved close to the lock file, built once for each set of versions."""
 
-import fcntl
 import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
+from agc_pipeline import extras
+from agc_pipeline.errors import ServiceError
 from agc_pipeline.files import read_json, write_json, write_text
 from agc_pipeline.matrix import requirements
-from agc_pipeline.matrix.commands import CommandResult, run, uv
 from agc_pipeline.matrix.records import EnvironmentRecord, Step
+from agc_pipeline.measuring.commands import CommandResult, locked, run
 from agc_pipeline.provenance import digest
 
 log = logging.getLogger(__name__)
@@ -273,15 +273,6 @@ def _cause(lines: list[str]) -> str:
     return f": {lines[-1]}" if lines else ""
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock on a file; it is released when the process ends in any way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def describe(record: EnvironmentRecord) -> str:
     """The environment in one line."""
     if record.unavailable is not None:
@@ -289,3 +280,19 @@ def describe(record: EnvironmentRecord) -> str:
     problem = next((step.problem for step in record.steps if step.problem), None)
     changes = [f"{name} {new}" for name, (_, new) in record.changed_versions.items()]
     return problem or f"{len(record.versions)} packages; changed: {', '.join(changes) or 'none'}"
+
+
+def uv() -> str:
+    """Path of uv.
+
+    Raises:
+        ServiceError: if it is not installed.
+    """
+    path = extras.program("uv")
+    if path is None:
+        raise ServiceError(
+            "uv, which builds the environments of the matrix, is not installed",
+            place="PATH",
+            remedy=extras.remedy("matrix"),
+        )
+    return path

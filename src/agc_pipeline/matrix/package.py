@@ -8,9 +8,8 @@ from pathlib import Path
 
 from agc_pipeline import extras
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.matrix.commands import run
-from agc_pipeline.matrix.environments import locked
 from agc_pipeline.matrix.records import PackageRecord
+from agc_pipeline.measuring.commands import locked, run
 from agc_pipeline.provenance import file_digest
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,6 @@ from pathlib import Path
 import yaml
 
 from agc_pipeline.files import read_json, write_text
-from agc_pipeline.matrix import measurement
-from agc_pipeline.matrix.commands import CommandResult, run
 from agc_pipeline.matrix.environments import compiled_code, failed
 from agc_pipeline.matrix.records import (
     CellRecord,
@@ -21,6 +19,8 @@ from agc_pipeline.matrix.records import (
     Step,
 )
 from agc_pipeline.matrix.settings import CellJob
+from agc_pipeline.measuring import process
+from agc_pipeline.measuring.commands import CommandResult, run
 
 _WARNING = re.compile(r"^(?P<path>[^:\n]+):\d+: (?P<kind>\w*Warning): (?P<text>.+)$", re.MULTILINE)
 _PREFIX = re.compile(r"^.*/(?:site-packages|lib/python\d+\.\d+|agc_pipeline(?=/))/?")
@@ -77,7 +77,7 @@ def place_of(environment: EnvironmentRecord, package: PackageRecord, folder: Pat
             "PYTHONNOUSERSITE": "1",
             "PYTHONWARNINGS": "default",
             "NUMBA_CACHE_DIR": str(compiled_code(environment)),
-            measurement.FOLDER: str(folder / "measures"),
+            process.FOLDER: str(folder / "measures"),
         },
         folder,
     )

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from agc_pipeline.matrix.settings import Verdict
+from agc_pipeline.measuring.intervals import Ratio
 from agc_pipeline.settings import Settings
 
 StepName = Literal["resolve", "install", "import", "run", "time"]
@@ -127,22 +128,6 @@ class Rates(Settings):
     events: int | None
     cpu: tuple[float, ...]
     wall: tuple[float, ...]
-
-
-class Ratio(Settings):
-    """Times of a stage over those of the baseline.
-
-    Attributes:
-        median: of the ratios of pairs.
-        low: lower end of the interval for the median.
-        high: its upper end.
-        confidence: of the interval.
-    """
-
-    median: float
-    low: float
-    high: float
-    confidence: float
 
 
 class Timing(Settings):

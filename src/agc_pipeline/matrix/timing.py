@@ -1,22 +1,18 @@
 """Times of stages in two environments, measured alternately, and their ratios."""
 
 import json
-import math
 import os
 import select
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from types import TracebackType
 from typing import Any, Self
 
 from agc_pipeline.files import read_json
-from agc_pipeline.matrix.records import Rates, Ratio, StageRecord, Timing
-
-# Intervals for a median get as close to this as the number of pairs allows.
-_CONFIDENCE = 0.95
+from agc_pipeline.matrix.records import Rates, StageRecord, Timing
+from agc_pipeline.measuring.intervals import compare
 
 
 class RepetitionError(Exception):
@@ -139,40 +135,6 @@ def time_stage(
         cpu=compare(rates[0].cpu, rates[1].cpu),
         wall=compare(rates[0].wall, rates[1].wall),
     )
-
-
-def compare(ours: Sequence[float], theirs: Sequence[float]) -> Ratio:
-    """Ratio of times taken in pairs.
-
-    A pair shares the load of the machine, which drops out of its ratio. The interval is the one
-    for the median that assumes nothing about the distribution: between two of the sorted ratios.
-
-    Args:
-        ours: times of a cell.
-        theirs: times of the baseline, as many.
-    """
-    ratios = sorted(our / their for our, their in zip(ours, theirs, strict=True))
-    rank, confidence = median_interval(len(ratios))
-    return Ratio(
-        median=median(ratios), low=ratios[rank], high=ratios[-1 - rank], confidence=confidence
-    )
-
-
-def median_interval(n: int) -> tuple[int, float]:
-    """Interval for a median: from the sorted value of this rank to the one as far from the end.
-
-    Args:
-        n: number of values.
-
-    Returns:
-        The rank, counted from 0, and the probability that the interval holds the median: the
-        narrowest that reaches 95 %, or the widest there is.
-    """
-    # The median lies outside if at most `rank` of n values are on one side of it.
-    outside = [sum(math.comb(n, k) for k in range(rank + 1)) / 2 ** (n - 1) for rank in range(n)]
-    ranks = [rank for rank in range((n + 1) // 2) if 1 - outside[rank] >= _CONFIDENCE]
-    rank = max(ranks, default=0)
-    return rank, max(0.0, 1 - outside[rank])
 
 
 def longest(stages: Sequence[StageRecord], name: str) -> StageRecord | None:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from agc_pipeline.matrix.records import CellRecord, CellVerdict, Equality, Ratio
+from agc_pipeline.matrix.records import CellRecord, CellVerdict, Equality
 from agc_pipeline.matrix.settings import Verdict
+from agc_pipeline.measuring.intervals import Ratio
 
 Speed = Literal["slower", "unclear", "same", "faster"]
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from agc_pipeline import code
 from agc_pipeline.errors import MACHINE_ERRORS, PipelineError
-from agc_pipeline.matrix.measurement import measured
+from agc_pipeline.measuring.process import measured
 from agc_pipeline.secrets import WithoutSecrets
 from agc_pipeline.settings import Settings, explain
 from agc_pipeline.stages import settings_files

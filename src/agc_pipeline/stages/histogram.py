@@ -63,6 +63,11 @@ class HistogramOptions(Options):
     )
     # No output: what fills the histograms may or may not write it.
     performance: Path = uses("dask/{dataset}/{batch}.html", "page of Dask to write")
+    trace: Path | None = uses(
+        "traces/{dataset}/{batch}.json",
+        "record of all tasks to write, if `histograms.trace` says so",
+        default=None,
+    )
     metadata: Path | None = uses("file_metadata", "folder of the metadata of files", default=None)
     manifest: Path = reads("manifests/{dataset}/{batch}.json", "what was delivered")
     first: Path | None = reads(
@@ -92,7 +97,7 @@ def configure(plan: "Plan") -> HistogramStage:
 def run(settings: HistogramStage, options: HistogramOptions) -> None:
     """Fill the histograms of all variations and account for every event."""
     from agc_pipeline import analyses, histograms
-    from agc_pipeline.columnar import batch, runner
+    from agc_pipeline.columnar import batch, runner, traces
     from agc_pipeline.columnar.executors import executor
     from agc_pipeline.columnar.processing import Processing
     from agc_pipeline.delivery import manifest
@@ -123,10 +128,11 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
         cache=options.metadata,
         kind=delivered.format,
         network=options.network or NETWORK,
+        traced=execution.trace and options.trace is not None,
     )
     archive = analyses.archive(settings.analysis) if execution.executor == "dask" else None
     with executor(execution, options.performance, archive) as pool:
-        output, ledger, costs = runner.run(
+        output, ledger, costs, tasks = runner.run(
             readable(delivered.files), specification, pool, allow_partial=settings.allow_partial
         )
     # A skim no longer has the events that the first cuts drop: delivery counted those.
@@ -161,6 +167,11 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
             ),
         ),
     )
+    if specification.traced and options.trace is not None:
+        traces.write(
+            options.trace,
+            traces.of_job(delivered.dataset, execution.executor, execution.workers, tasks),
+        )
 
 
 def _intact(delivered: "Manifest", options: HistogramOptions, *, allow_partial: bool) -> "Manifest":

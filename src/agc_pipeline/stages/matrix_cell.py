@@ -53,9 +53,9 @@ def configure(plan: "MatrixPlan", cell: str) -> CellJob:
 def run(settings: CellJob, options: CellOptions) -> None:
     """Run, and write the record of the cell."""
     from agc_pipeline.matrix import cell
-    from agc_pipeline.matrix.environments import locked
     from agc_pipeline.matrix.records import CellRecord, EnvironmentRecord, PackageRecord
     from agc_pipeline.matrix.verdicts import verdict_on
+    from agc_pipeline.measuring.commands import locked
 
     reference = options.reference
     # A cell whose workflow was killed may still run, and ends before this one starts.

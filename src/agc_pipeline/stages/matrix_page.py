@@ -64,9 +64,9 @@ def configure(plan: "MatrixPlan") -> PageStage:
 def run(settings: PageStage, options: PageOptions) -> None:
     """Write everything; bad verdicts are told by ``matrix_verdict``."""
     from agc_pipeline.matrix import history, junit, page
-    from agc_pipeline.matrix.environments import locked
     from agc_pipeline.matrix.records import CellRecord, CellVerdict
     from agc_pipeline.matrix.verdicts import verdict_on
+    from agc_pipeline.measuring.commands import locked
     from agc_pipeline.report.page import write
 
     verdicts = []

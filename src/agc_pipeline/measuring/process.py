@@ -1,4 +1,4 @@
-"""CPU time and memory of a stage, recorded if an environment variable names a folder."""
+"""CPU time and memory of processes; a stage records its own if a variable names a folder."""
 
 import json
 import os
@@ -46,3 +46,21 @@ def _memory_mb() -> float:
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     # Linux counts in KiB.
     return max(resource.getrusage(kind).ru_maxrss for kind in kinds) * 1024 / 1e6
+
+
+def launched() -> float:
+    """When this process was started, before its interpreter and imports; UNIX time in seconds."""
+    # Behind the name, which may have blanks and brackets in it; ticks since the machine started.
+    fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot
+
+
+def peak_mb() -> float:
+    """Most memory that this process held so far, in MB.
+
+    That of ``getrusage`` begins with what the process had that started this one.
+    """
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024 / 1e6

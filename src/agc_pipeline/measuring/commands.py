@@ -1,16 +1,15 @@
-"""Commands that may fail or hang: run with a time-out and a log."""
+"""Commands that may fail or hang: run with a time-out and a log; and locks between processes."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-from agc_pipeline import extras
-from agc_pipeline.errors import ServiceError
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,10 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def uv() -> str:
-    """Path of uv.
-
-    Raises:
-        ServiceError: if it is not installed.
-    """
-    path = extras.program("uv")
-    if path is None:
-        raise ServiceError(
-            "uv, which builds the environments of the matrix, is not installed",
-            place="PATH",
-            remedy=extras.remedy("matrix"),
-        )
-    return path
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock on a file; it is released when the process ends in any way."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""How commands, processes and repetitions are measured; what the matrix and the facility share."""
