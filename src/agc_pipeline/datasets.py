@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat
 
 from agc_pipeline.declaration import Analysis, Dataset, Physics
 from agc_pipeline.errors import ConfigurationError
@@ -32,19 +33,23 @@ _PORTS = {"root": 1094, "roots": 1094, "http": 80, "https": 443}
 _HEADERS = 1000
 
 
+# Of a file on this machine it is its path: whoever looks at the file finds it.
+_Address = Annotated[str, AfterValidator(addresses.plain)]
+
+
 class InputFile(Settings):
     """One input file.
 
     Attributes:
-        urls: where it can be had, in the order in which to try.
+        urls: where it can be had, in the order in which to try; paths in place of ``file://``.
         n_events: number of entries it must have; None if only the file itself or ``record`` knows.
         record: JSON beside a simulated file, with ``n_events`` and ``n_generated``.
         uuid: that ROOT must have given it; None if the list does not say.
     """
 
-    urls: tuple[str, ...] = Field(min_length=1)
+    urls: tuple[_Address, ...] = Field(min_length=1)
     n_events: EventCount | None = None
-    record: str | None = None
+    record: _Address | None = None
     uuid: str | None = None
 
     @property
@@ -286,8 +291,8 @@ def _both(one: str, other: str) -> str:
 def _place(url: str) -> str:
     """An address in one of the ways in which it can be written; of a link, what it points to."""
     scheme = addresses.scheme(url)
-    if scheme in ("", addresses.LOCAL):
-        return os.path.realpath(urlsplit(url).path if scheme else url)
+    if not scheme:
+        return os.path.realpath(url)
     parts = urlsplit(url)
     spoken = addresses.HTTP.get(scheme, scheme)
     host = parts.netloc.lower().removesuffix(f":{_PORTS.get(spoken)}")

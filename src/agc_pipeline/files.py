@@ -145,8 +145,19 @@ def read_json(path: Path, *, remedy: str = _RERUN) -> Any:
     return parsed
 
 
-# Of half of a character beyond the first 65536.
-_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+# Of half of a character beyond the first 65536, and of the character zero.
+_ESCAPE = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
+
+
+def no_text(text: str) -> str | None:
+    """Why a text can be in no name of a file, nor in any file of text; None if it can."""
+    if "\0" in text:
+        return "it has the character zero"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "it has half of a character, \\ud800 to \\udfff without the other half"
+    return None
 
 
 def parse_json(content: bytes | str, *, place: str) -> Any:
@@ -160,20 +171,33 @@ def parse_json(content: bytes | str, *, place: str) -> Any:
         InputError: if it is not JSON, defines a key of an object twice, of which no reader knows
             which one counts, or is nested more deeply or has longer numbers than Python takes.
     """
+    problem = ""
     try:
         parsed = json.loads(content, object_pairs_hook=_object)
         if _ESCAPE.search(content if isinstance(content, str) else content.decode()):
-            # What stands for one half of a character is no text, and in no file but this.
-            json.dumps(parsed, ensure_ascii=False).encode()
-        return parsed
+            problem = next(filter(None, map(no_text, _texts(parsed))), "")
+        if not problem:
+            return parsed
     except RecursionError:
         problem = "it is nested too deeply"
-    except UnicodeEncodeError:
-        problem = "it has half of a character, \\ud800 to \\udfff without the other half"
     except ValueError as error:
         # Of a number with thousands of digits, too.
         problem = str(error)
     raise InputError(f"not valid JSON: {problem}", place=place, remedy="delete or repair the file")
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """All texts in the value of a JSON text."""
+    match content:
+        case str():
+            yield content
+        case list():
+            for item in content:
+                yield from _texts(item)
+        case dict():
+            for key, item in content.items():
+                yield key
+                yield from _texts(item)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pydantic import Field, NonNegativeInt, field_validator, model_validator
 from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, normalised
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import AtMost, EventCount, Settings, unknown
 
@@ -220,7 +221,7 @@ def listed(source: ListedFiles, analysis: Analysis, physics: Physics) -> tuple[D
 
 
 def _through_cache(prefix: str, cache: str | None) -> str:
-    return cache + prefix if cache is not None and "://" in prefix else prefix
+    return cache + prefix if cache is not None and is_remote(prefix) else prefix
 
 
 def _join(prefix: str, path: str) -> str:

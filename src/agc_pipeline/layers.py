@@ -9,6 +9,7 @@ import yaml
 
 from agc_pipeline.code import near
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.files import no_text
 
 # Parts of the name of a key.
 Key = tuple[str, ...]
@@ -109,7 +110,13 @@ def read(path: Path) -> Layer:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses keys that are defined twice, of which others take the last."""
+    """Refuses keys that are defined twice, of which others take the last, and what is no text."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
+        value = super().construct_scalar(node)
+        if problem := no_text(value):
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = set()

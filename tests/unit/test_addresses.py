@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import toy
 from agc_pipeline import config
+from agc_pipeline.datasets import InputFile, watched
 from agc_pipeline.declaration import NANOAOD
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.readers import addresses, parquet
@@ -49,6 +50,7 @@ def test_addresses_that_are_read(address: str) -> None:
         ("htps://a.example/a.root", "addresses with htps://", "write https://"),
         ("xroot://a.example//a.root", "addresses with xroot://", "write root://"),
         ("file://a.example/a.root", "file:// with a host", "file:///PATH"),
+        ("~/data/a.root", "`~`", "the whole path"),
         ("https:///a.root", "without a host", "HOST"),
         ("https://a.example/a#1.root", "`#`", "`%23`"),
         ("davs://a.example/a?1.root", "`?`", "`%3F`"),
@@ -84,6 +86,11 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_local_files_by_address(tmp_path: Path) -> None:
     path = tmp_path / "a b#c.root"
     write_nanoaod(path, toy.events(5))
+    # Who looks whether the file has changed looks at its path.
+    for address in (f"file://{path}", f"file://localhost{path}"):
+        file = InputFile(urls=(address, "root://a.example//a.root"))
+        assert file.urls == (str(path), "root://a.example//a.root")
+        assert watched([file]) == [str(path)]
     with open_tree(f"file://{path}", {"": ("run",)}, NANOAOD) as tree:
         assert tree.num_entries == 5
 

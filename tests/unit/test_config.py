@@ -242,6 +242,8 @@ def test_every_error_names_the_file_or_command_that_the_value_came_from(tmp_path
         ("a: [1\nb: 2", "expected ',' or ']'", ", line 2"),
         ("- 1", "not a mapping", ""),
         ("[" * 20_000, "nested too deeply", ""),
+        ('input:\n  kind: fileset\n  path: "a\\0b"', "the character zero", ", line 3"),
+        ('a: "\\ud800"', "half of a character", ", line 1"),
         (
             "a: !!python/object/apply:os.system [ls]",
             "could not determine a constructor",

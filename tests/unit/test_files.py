@@ -80,6 +80,7 @@ def test_reading_errors_name_file_and_remedy(tmp_path: Path) -> None:
         (f'{{"{"k" * 5000}": 1, "{"k" * 5000}": 2}}', "k...' is defined twice"),
         ("", "Expecting value"),
         ('{"name": "\\uD800"}', "half of a character"),
+        ('{"a": [{"\\u0000": 1}]}', "the character zero"),
     ],
 )
 def test_text_that_is_no_json_or_more_than_one(tmp_path: Path, content: str, problem: str) -> None:
@@ -91,8 +92,8 @@ def test_text_that_is_no_json_or_more_than_one(tmp_path: Path, content: str, pro
 
 
 def test_characters_that_are_written_in_two_halves(tmp_path: Path) -> None:
-    (tmp_path / "x.json").write_text(r'{"name": "\ud83d\ude00 \\ud800"}')
-    assert files.read_json(tmp_path / "x.json") == {"name": "\U0001f600 \\ud800"}
+    (tmp_path / "x.json").write_text(r'{"name": "\ud83d\ude00 \\ud800 \\u0000"}')
+    assert files.read_json(tmp_path / "x.json") == {"name": "\U0001f600 \\ud800 \\u0000"}
 
 
 def test_errors_survive_pickling() -> None:

@@ -159,6 +159,49 @@ def test_what_is_no_tree_is_named(tmp_path: Path) -> None:
     assert caught.value.place == str(path)
 
 
+def with_counters(arrays: Arrays) -> Arrays:
+    """Columns that are written as they are, with the counter of each collection beside them."""
+    counters = {f"n{name}": ak.num(arrays[f"{name}_pt"]) for name in ("Jet", "Electron", "Muon")}
+    return arrays | {name: ak.to_numpy(n).astype(np.uint32) for name, n in counters.items()}
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+def test_columns_of_another_type(tmp_path: Path, kind: str) -> None:
+    path, good = tmp_path / "a.root", with_counters(toy.events(60))
+    for column, values, problem in (
+        ("run", ak.Array(["one"] * 60), "the branch run has texts, not numbers"),
+        ("Jet_pt", np.ones(60), "the branch Jet_pt has one number for each event, not a list"),
+    ):
+        with uproot.recreate(path) as file:
+            (file.mktree if kind == "ttree" else file.mkrntuple)("Events", good | {column: values})
+        for reader in READERS:
+            with pytest.raises(InputError, match=problem) as caught:
+                read(path, reader, 60)
+            assert caught.value.place.endswith(str(path))
+
+
+def test_arrays_of_a_fixed_size_are_lists(tmp_path: Path) -> None:
+    """Whatever reads them, and also through a skim."""
+    good = with_counters(toy.events(60))
+    jets = {name for name in good if name.startswith("Jet_")}
+    fixed = good | {name: ak.to_numpy(good[name][:, :4]) for name in jets}
+    lists = {name: good[name][:, :4] for name in good if good[name].ndim > 1 and name in jets}
+    fixed["nJet"] = np.full(60, 4, np.uint32)
+    path, other = tmp_path / "fixed.root", tmp_path / "lists.root"
+    for file_path, columns in ((path, fixed), (other, fixed | lists)):
+        with uproot.recreate(file_path) as file:
+            file.mktree("Events", columns)
+    expected = read(other, "auto", 60).output
+    for reader in ("auto", "coffea"):
+        assert read(path, reader, 60).output == expected
+    after = read(path, "skim", 60).after
+    assert 0 < after < 60
+    assert (
+        run(path.with_suffix(".skim.root"), after, "auto").output["histograms"]
+        == (expected["histograms"])
+    )
+
+
 def with_value(arrays: Arrays, column: str, event: int, value: float) -> Arrays:
     """The same events, of which the first object of one has another value."""
     changed = ak.to_numpy(ak.flatten(arrays[column])).copy()

@@ -9,6 +9,7 @@ from agc_pipeline.delivery.settings import (
     ServiceXSettings,
 )
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.readers.settings import Format
 from agc_pipeline.settings import Settings
 
@@ -60,7 +61,7 @@ def choose(
     """
     own = settings.datasets.get(dataset.name, DatasetDelivery())
     choice = settings.backend_of(dataset.name)
-    here = any(_on_this_machine(file.source) for file in dataset.files)
+    here = any(not is_remote(file.source) for file in dataset.files)
     if choice != "auto":
         backend, reason = choice, "as configured"
     elif here:
@@ -129,7 +130,3 @@ def _servicex(
             "another `delivery.format`",
         )
     return ServiceXJob(**settings.model_dump() | {"endpoint": endpoint.name, "url": endpoint.url})
-
-
-def _on_this_machine(address: str) -> bool:
-    return "://" not in address or address.startswith("file://")

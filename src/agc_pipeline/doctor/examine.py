@@ -15,6 +15,7 @@ from agc_pipeline.doctor.findings import Finding, Probe, State, run_probes
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.inputs import FileList
 from agc_pipeline.learning.settings import TritonSettings
+from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.settings import explain
 
 _SERVICEX_REMEDY = (
@@ -113,7 +114,7 @@ def _mirrors(configuration: Mapping[str, Any], timeout: float) -> Iterator[Probe
     cache = source.get("xcache") or ""
     for name in source["mirror_order"]:
         prefix = source["mirrors"][name]
-        url = cache + prefix if "://" in prefix else prefix
+        url = cache + prefix if is_remote(prefix) else prefix
         if url.startswith(("root://", "roots://", "xroot://")):
             yield Probe(
                 f"mirror {name}",

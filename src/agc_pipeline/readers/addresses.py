@@ -33,6 +33,12 @@ def is_remote(address: str) -> bool:
     return scheme(address) in (*HTTP, *XROOTD)
 
 
+def plain(address: str) -> str:
+    """The path that a ``file://`` address stands for; other addresses as they are."""
+    path = address.removeprefix(f"{LOCAL}://").removeprefix("localhost")
+    return path if scheme(address) == LOCAL and path.startswith("/") else address
+
+
 def check(address: str, *, place: str) -> None:
     """Refuse what is no address of a file, or would be read as that of another.
 
@@ -55,6 +61,8 @@ def _faults(address: str) -> Iterator[tuple[object, str, str]]:
     yield _CHAIN.search(address), chain, f"give the file itself, by {schemes} or its path"
     parts = _PARTS.fullmatch(address)
     if parts is None:
+        home = address.startswith("~")
+        yield home, "`~` for a home folder is not read", "write the whole path"
         return
     name, host, rest = parts.groups()
     close = difflib.get_close_matches(name.lower(), SCHEMES, n=1, cutoff=0.8)

@@ -31,6 +31,7 @@ _FIELD = struct.Struct("<8xIHH")
 _REPETITIVE, _PROJECTED = 1, 2
 _LEAF, _COLLECTION = 0, 1
 _CARDINALITY = b"ROOT::RNTupleCardinality"
+_TEXT = b"std::string"
 _NO_LISTS = (b"std::optional", b"std::unique_ptr")
 # Column: type, bits, field, flags, representation. With flags it is suppressed or has a range.
 _COLUMN = struct.Struct("<HHIHH")
@@ -203,6 +204,22 @@ class Structure:
     def names(self) -> tuple[str, ...]:
         """Names of the fields of an event, without those inside of them."""
         return tuple(self._top)
+
+    def is_text(self, name: str) -> bool:
+        """Whether a field of an event is a string."""
+        return self._type_name(self._fields[self._top[name]]) == _TEXT
+
+    def is_number(self, name: str) -> bool:
+        """Whether a field of an event is one number."""
+        number = self._top[name]
+        field = self._fields[number]
+        return (
+            field.role == _LEAF
+            and not field.flags & _REPETITIVE
+            and (
+                number not in self._children and not self._type_name(field).startswith(_CARDINALITY)
+            )
+        )
 
     @cached_property
     def _footer(self) -> tuple[bool, list[_Group]]:

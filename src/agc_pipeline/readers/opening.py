@@ -158,12 +158,42 @@ def open_tree(
                 remedy=remedy,
             )
         try:
-            check_branches(opened, present_branches(opened, columns, layout))
+            names = present_branches(opened, columns, layout)
+            check_types(opened, names, columns, layout)
+            check_branches(opened, names)
         except DAMAGE as error:
             raise unreadable(url, error) from error
         # Whoever gets the tree closes the file.
         open_files.pop_all()
     return opened
+
+
+def check_types(tree: Any, names: Sequence[str], columns: Columns, layout: Layout) -> None:
+    """Check that branches have numbers, and those of collections lists of them.
+
+    Args:
+        tree: open TTree or RNTuple.
+        names: of the branches that it has.
+        columns: that they are of.
+        layout: of the file.
+
+    Raises:
+        Disagreement: naming a branch and what it has.
+    """
+    collections = {name: fields for name, fields in columns.items() if layout.is_collection(name)}
+    listed = set(layout.branches(collections))
+    kinds = None if isinstance(tree, uproot.TTree) else Structure(tree)
+    for name in names:
+        if kinds is None:
+            found = tree[name].interpretation
+            text = "string" in tree[name].typename.lower() or tree[name].typename == "char*"
+            single = isinstance(found, uproot.AsDtype) and not found.inner_shape
+        else:
+            text, single = kinds.is_text(name), kinds.is_number(name)
+        if text:
+            raise Disagreement(f"the branch {name} has texts, not numbers")
+        if single and name in listed:
+            raise Disagreement(f"the branch {name} has one number for each event, not a list")
 
 
 def check_branches(tree: Any, names: Sequence[str]) -> None:

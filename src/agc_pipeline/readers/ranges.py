@@ -120,7 +120,7 @@ class RangeColumns:
 def arrays_of(
     tree: Any, names: Sequence[str], entries: tuple[int, int], **options: Any
 ) -> ak.Array:
-    """Branches of an open TTree or RNTuple, as one record.
+    """Branches of an open TTree or RNTuple, as one record; arrays of a fixed size as lists.
 
     Args:
         tree: open.
@@ -130,7 +130,13 @@ def arrays_of(
     """
     options |= {"entry_start": entries[0], "entry_stop": entries[1]}
     if isinstance(tree, uproot.TTree):
-        return tree.arrays(list(names), **options)
+        arrays = tree.arrays(list(names), **options)
+        fixed = {name for name in names if getattr(tree[name].interpretation, "inner_shape", ())}
+        if not fixed:
+            return arrays
+        parts = {name: arrays[name] for name in names}
+        parts |= {name: ak.from_regular(arrays[name]) for name in fixed}
+        return ak.zip(parts, depth_limit=1)
     # ``arrays`` goes through the names of all fields, which takes seconds for a thousand.
     return ak.zip({name: tree[name].array(**options) for name in names}, depth_limit=1)
 
