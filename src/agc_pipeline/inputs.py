@@ -1,5 +1,6 @@
 """The ``input:`` part of the configuration, and the files that it lists."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
@@ -7,6 +8,7 @@ from pydantic import Field, NonNegativeInt, field_validator, model_validator
 from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, normalised
 from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.exchange import card_text
 from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import AtMost, EventCount, Settings, unknown
@@ -145,17 +147,32 @@ class ParameterSettings(Settings):
                 return pairs
 
 
+# Bytes of a file that tell whether it is a datacard.
+_HEAD = 65_536
+
+
+def _shapes(path: Path) -> list[str]:
+    """Files of histograms that a datacard names; none of anything else."""
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        if not card_text.is_card(file.read(_HEAD).decode(errors="replace")):
+            return []
+    return card_text.shape_files(path.read_text(encoding="utf-8", errors="replace"))
+
+
 class WorkspaceInput(Settings):
-    """No histograms either: start from a workspace of pyhf, or a published likelihood.
+    """No histograms either: start from a workspace, a published likelihood, or a datacard.
 
     Attributes:
-        path: JSON file of the workspace, which may be compressed, or archive (``.zip``,
-            ``.tar.gz``) that has it.
+        path: JSON file of pyhf or HS3, which may be compressed, or archive (``.zip``,
+            ``.tar.gz``) that has it; or datacard of Combine, beside its histograms.
         member: file of the archive that is the workspace.
         patchset: JSON file, or file of the archive, with signals to be patched in.
         patch: name of the signal in the patchset; without one, JSON file, or file of the archive,
             that is the patch.
-        measurement: name of the one to use; None is the first.
+        measurement: name of the one to use, of HS3 an analysis; None is the first, of HS3 the
+            only one.
         poi: parameter of interest, any of the model; None is that of the measurement, and none if
             the model does not have it; empty is none.
         parameters: settings of parameters, by name, in place of those of the measurement.
@@ -181,6 +198,8 @@ class WorkspaceInput(Settings):
                 files["input.patchset"] = self.patchset
             elif self.patch is not None:
                 files["input.patch"] = self.patch
+            for name in _shapes(Path(self.path)):
+                files[f"shapes {name}"] = str(Path(self.path).parent / name)
         return files
 
     @model_validator(mode="after")

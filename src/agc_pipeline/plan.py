@@ -361,7 +361,7 @@ class Plan:
         """Check that Snakemake can have the files of the user as inputs of jobs."""
         paths = [*watched(self._files), *self.models]
         if isinstance(self.config.input, WorkspaceInput):
-            paths += [self.config.input.path, self.config.input.patchset or ""]
+            paths += self.config.input.files.values()
         if self.analysis.folder is not None:
             paths.append(near(self.analysis.folder))
         for path in paths:

@@ -3,7 +3,7 @@
     python hs3_in_pyhs3.py < REQUEST > ANSWER
 
 The request has paths of files, each with points: values of all parameters. The answer has for each
-file the logarithm of the likelihood at the points.
+file the logarithm of the likelihood at the points. Each is validated, whether it has points or not.
 """
 
 import json
@@ -19,6 +19,8 @@ def answer(path, points):
     """About the model in a file."""
     workspace = pyhs3.Workspace(**json.loads(Path(path).read_text(encoding="utf-8")))
     (analysis,) = workspace.analyses
+    if not points:
+        return {"values": []}
     model = workspace.model(analysis, progress=False, mode="FAST_COMPILE")
     inputs = {
         variable.name: variable

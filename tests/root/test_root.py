@@ -18,7 +18,7 @@ from agc_pipeline.inference.model import build_workspace
 from agc_pipeline.inference.result import fit_workspace
 from agc_pipeline.inference.settings import FitSettings
 from agc_pipeline.matrix import environments
-from agc_pipeline.preservation import histfactory
+from agc_pipeline.preservation import histfactory, hs3
 from agc_pipeline.preservation.root_names import names
 from agc_pipeline.preservation.root_reading import read
 from agc_pipeline.validation import published
@@ -37,9 +37,12 @@ from models import (
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("root")]
 
 # Alpha versions are all that the package index has of ROOT, here 6.40.
-REQUIREMENTS = ("root==0.1a12",)
+REQUIREMENTS = ("root==0.1a12", "pyhs3==0.4.2")
 SETTINGS = FitSettings.model_validate(read_config()["fit"])
 PROGRAM = Path(__file__).with_name("histfactory_in_root.py")
+HS3_PROGRAMS = [Path(__file__).with_name(f"hs3_in_{name}.py") for name in ("root", "pyhs3")]
+# Without statistical factors, whose terms pyhs3 0.4 leaves out of its likelihood.
+IN_PYHS3 = ("two channels",)
 
 # Everything that has a place in XML, with names that ROOT does not take.
 PLACED = spec(
@@ -127,9 +130,9 @@ def interpreter(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(built.interpreter)
 
 
-def ask(interpreter: str, request: Mapping[str, Any]) -> Any:
+def ask(interpreter: str, request: Mapping[str, Any], program: Path = PROGRAM) -> Any:
     result = subprocess.run(
-        [interpreter, str(PROGRAM)],
+        [interpreter, str(program)],
         input=json.dumps(request),
         capture_output=True,
         text=True,
@@ -230,3 +233,35 @@ def test_without_a_word_root_takes_other_terms(interpreter: str, tmp_path: Path)
     poi = fit_workspace(content, SETTINGS.minimiser).poi
     value, uncertainty = given["fit"]["ttbar_norm"]
     assert abs(value - poi.bestfit) > 0.1 * poi.uncertainty or uncertainty < 0.9 * poi.uncertainty
+
+
+def test_hs3_in_other_programs(interpreter: str, tmp_path: Path) -> None:
+    """The same likelihood: in ROOT of all models, in pyhs3 of those that it has all terms of."""
+    requests: list[dict[str, Any]] = [{}, {}]
+    paths = {}
+    for name, content in models().items():
+        paths[name] = str(tmp_path / f"{name}.json")
+        translation, lost = hs3.write(content, Path(paths[name]))
+        assert lost == []
+        requests[0][paths[name]] = [
+            {translation.parameters[parameter]: value for parameter, value in point.items()}
+            for point in points(content)
+        ]
+        requests[1][paths[name]] = requests[0][paths[name]] if name in IN_PYHS3 else []
+    in_root, in_pyhs3 = (
+        ask(interpreter, request, program)
+        for request, program in zip(requests, HS3_PROGRAMS, strict=True)
+    )
+    for name, content in models().items():
+        model, data = workspace.load(content, place="test")
+        ours = [
+            -2 * float(model.logpdf([point[p] for p in model.config.par_names], data)[0])
+            for point in points(content)
+        ]
+        theirs = -2 * np.array(in_root[paths[name]].get("values", []))
+        np.testing.assert_allclose(np.diff(-theirs), np.diff(ours), rtol=0, atol=1e-8)
+        assert "error" not in in_pyhs3[paths[name]], name
+        if name in IN_PYHS3:
+            # Its factors are of single precision.
+            other = -2 * np.array(in_pyhs3[paths[name]]["values"])
+            np.testing.assert_allclose(np.diff(other), np.diff(ours), rtol=0, atol=1e-6)

@@ -180,6 +180,8 @@ def preserve(folder: Path, **changes: Any) -> str | None:
         {"report": read_config()["report"] | changes},
         **records,
         histfactory=folder / "histfactory",
+        hs3=folder / "hs3",
+        combine=folder / "combine",
         hepdata=folder / "hepdata",
         archive=folder / "hepdata.tar.gz",
         output=folder / "preservation.json",
@@ -189,9 +191,14 @@ def preserve(folder: Path, **changes: Any) -> str | None:
 def test_preservation(made: Path) -> None:
     assert preserve(made) is None
     record = read_json(made / "preservation.json")
-    assert record["lost_in_xml"] == ["bounds of lumi"]
+    no_card = "this model: the shapefactor 'free_shape' has no place in a datacard"
+    assert record["lost"] == {
+        "HistFactory XML": ["bounds of lumi"],
+        "HS3 JSON": [],
+        "Combine datacard": [no_card],
+    }
     names = read_json(made / "histfactory" / "names.json")
-    assert names["lost"] == record["lost_in_xml"]
+    assert names["lost"] == record["lost"]["HistFactory XML"]
     assert names["parameters"]["scale"] == "alpha_scale"
     tables = hepdata.read(made / "hepdata")
     assert set(tables) == {

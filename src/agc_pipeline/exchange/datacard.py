@@ -6,7 +6,6 @@ Source: https://cms-analysis.github.io/HiggsAnalysis-CombinedLimit, "Preparing t
 
 import math
 import re
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from agc_pipeline.errors import InputError, ModelError
 from agc_pipeline.exchange import Model
+from agc_pipeline.exchange.card_text import lines
 from agc_pipeline.formatting import plural, quoted
 from agc_pipeline.settings import unknown
 
@@ -30,7 +30,6 @@ _RANGE = (0.0, 20.0)
 _WIDE = (0.0, 100.0)
 # Combine stops at a rate that differs by more from the sum of the histogram.
 _RATE_TOLERANCE = 1e-3
-_COMMENT = re.compile(r"#.*|-{3,}.*")
 _COUNTING = "counting"
 _SHAPES = ("shape", "shape?")
 _SHARED = ("lnN", *_SHAPES)
@@ -51,21 +50,6 @@ class Histograms(Protocol):
 
     def __call__(self, file: str, path: str, /) -> Histogram | None:
         """Read one."""
-
-
-def is_card(text: str) -> bool:
-    """Whether a text is a datacard."""
-    return bool(re.search(r"^\s*imax\s", text, re.MULTILINE)) and not text.lstrip().startswith("{")
-
-
-def shape_files(text: str) -> list[str]:
-    """Names of the ROOT files of a card, in the order in which they appear."""
-    files = [
-        line[3]
-        for _, line in _lines(text)
-        if line[0] == "shapes" and len(line) > 3 and line[1] != "FAKE"
-    ]
-    return list(dict.fromkeys(files))
 
 
 def read(text: str, histograms: Histograms, *, place: str) -> Model:
@@ -122,15 +106,6 @@ def histograms_of(folder: Path) -> Histograms:
         )
 
     return histogram
-
-
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Numbers of the lines that say something, and their words."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not _COMMENT.fullmatch(line.strip()):
-            words = line.split("#")[0].split()
-            if words:
-                yield number, words
 
 
 class _Column(NamedTuple):
@@ -204,7 +179,7 @@ class _Card:
         self._statistics: list[_Statistics] = []
         self._notes: list[str] = []
         self._gaussian: str | None = None
-        for number, words in _lines(text):
+        for number, words in lines(text):
             self._number = number
             self._line(words)
         self._number = 0
@@ -388,7 +363,8 @@ class _Card:
             if stated != "*" and self._float(stated) != actual:
                 self._refuse(f"{key} is {stated}, and there are {actual}", f"correct `{key}`")
         for nuisance in self._nuisances:
-            if len(nuisance.values) != len(self._columns):
+            # What follows the entries is a comment.
+            if len(nuisance.values) < len(self._columns):
                 self._refuse(
                     f"{quoted(nuisance.name)} has {len(nuisance.values)} "
                     f"{plural('entry', len(nuisance.values))} for {len(self._columns)} processes",
@@ -518,7 +494,7 @@ class _Card:
         settings: dict[str, dict[str, Any]],
     ) -> _Terms:
         """Contents and modifiers of a column."""
-        where = f"channel {quoted(column.channel)}, process {quoted(column.process)}"
+        where = f"process {quoted(column.process)} in channel {quoted(column.channel)}"
         found = self._histogram(histograms, column.channel, column.process)
         if found is None:
             if n_bins > 1 or column.rate == -1:
@@ -652,7 +628,8 @@ class _Card:
     ) -> dict[str, Any]:
         """Events of a control region: their number has a Poisson term."""
         events, weight = nuisance.events or 0.0, self._float(value, nuisance.number)
-        uses = sum(entry not in (_ABSENT, "0") for entry in nuisance.values)
+        entries = nuisance.values[: len(self._columns)]
+        uses = sum(entry not in (_ABSENT, "0") for entry in entries)
         if len(contents) > 1 or uses > 1:
             self._refuse(
                 f"gmN {quoted(nuisance.name)}: of several bins or processes",

@@ -13,7 +13,8 @@ import numpy as np
 
 from agc_pipeline import archives
 from agc_pipeline.declaration import Analysis, Physics, Process, Region, Systematic
-from agc_pipeline.errors import ConfigurationError, ModelError
+from agc_pipeline.errors import ConfigurationError, InputError, ModelError
+from agc_pipeline.exchange import Model, card_text, datacard, hs3
 from agc_pipeline.files import parse_json
 from agc_pipeline.formatting import quoted, shortened
 from agc_pipeline.inference import consistency, patches
@@ -41,10 +42,7 @@ def read(source: WorkspaceInput) -> tuple[Workspace, tuple[Finding, ...]]:
         ConfigurationError: if settings are for parameters that it does not have.
         ModelError: if it has no such measurement.
     """
-    path = Path(source.path)
-    content = _content(path, source.member)
-    if source.patch is not None:
-        content = _patched(content, source, source.patch)
+    content, notes = _model(source)
     validate_schema(content, place=source.path)
     measurement = _measurement(content, source)
     poi = _interest(content, measurement["config"]["poi"], source)
@@ -53,7 +51,7 @@ def read(source: WorkspaceInput) -> tuple[Workspace, tuple[Finding, ...]]:
     workspace: Workspace = content | {"measurements": [measurement | {"config": config}]}
     own = measurement["config"]["poi"]
     if poi or not own or source.poi is not None:
-        return workspace, ()
+        return workspace, notes
     sizes = consistency.parameter_sizes(content)
     reason = (
         f"the measurement names {quoted(own)}, which has {sizes[own]} values"
@@ -66,7 +64,56 @@ def read(source: WorkspaceInput) -> tuple[Workspace, tuple[Finding, ...]]:
         message=f"the fit has none: {reason}",
         remedy="name one with `input.poi`, or patch the signal in with `input.patch`",
     )
-    return workspace, (finding,)
+    return workspace, (*notes, finding)
+
+
+def _model(source: WorkspaceInput) -> tuple[Workspace, tuple[Finding, ...]]:
+    """The workspace of a file of any format, and what it has otherwise."""
+    path = Path(source.path)
+    text = archives.read(path, source.member)
+    if card_text.is_card(text.decode(errors="replace")):
+        model = _card(source, text)
+    else:
+        content = parse_json(text, place=_place(path, source.member))
+        if source.patch is not None:
+            content = _patched(content, source, source.patch)
+        if not hs3.is_document(content):
+            return content, ()
+        model = hs3.read(content, place=source.path, analysis=source.measurement)
+    notes = (
+        Finding(severity="warning", where=source.path, message=note, remedy="see the file")
+        for note in model.notes
+    )
+    return model.workspace, tuple(notes)
+
+
+def _card(source: WorkspaceInput, text: bytes) -> Model:
+    """The model of a datacard.
+
+    Raises:
+        InputError: if it is in an archive, or no text.
+        ConfigurationError: if a patch is to be applied to it.
+    """
+    if source.patch is not None:
+        raise ConfigurationError(
+            "patches are for JSON, and this is a datacard",
+            place="input.patch",
+            remedy="remove it, and write the signal into the card",
+        )
+    if source.member is not None:
+        raise InputError(
+            "a datacard in an archive",
+            place=source.path,
+            remedy="unpack it, with the histograms that it refers to, and name the card",
+        )
+    try:
+        card = text.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"not a text in UTF-8: {error}", place=source.path, remedy="repair the file"
+        ) from error
+    histograms = datacard.histograms_of(Path(source.path).parent)
+    return datacard.read(card, histograms, place=source.path)
 
 
 def _interest(content: Workspace, own: str, source: WorkspaceInput) -> str:
@@ -268,5 +315,8 @@ def _patched(content: Workspace, source: WorkspaceInput, patch: str) -> Workspac
 
 def _content(path: Path, member: str | None) -> Any:
     """A JSON file, or one of an archive."""
-    place = str(path) if member is None else f"{member} in {path}"
-    return parse_json(archives.read(path, member), place=place)
+    return parse_json(archives.read(path, member), place=_place(path, member))
+
+
+def _place(path: Path, member: str | None) -> str:
+    return str(path) if member is None else f"{member} in {path}"

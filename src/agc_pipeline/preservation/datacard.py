@@ -38,7 +38,7 @@ def write(workspace: Workspace, folder: Path) -> tuple[Names, list[str]]:
         The names in the files, and what they do not hold, from reading them.
 
     Raises:
-        ModelError: if no card is near to this model.
+        NoPlaceError: if no card is near to this model.
     """
     writer = _Writer(workspace)
     text = writer.write(folder)
@@ -46,6 +46,10 @@ def write(workspace: Workspace, folder: Path) -> tuple[Names, list[str]]:
     model = datacard.read(text, datacard.histograms_of(folder), place=str(folder / CARD))
     lost = exchanged.differences(workspace, writer.names, model.workspace, model.variables)
     return writer.names, [*lost, *writer.approximations()]
+
+
+class NoPlaceError(ModelError):
+    """No datacard is near to the model."""
 
 
 class _Writer:
@@ -79,7 +83,7 @@ class _Writer:
         """Samples that the parameter of interest scales, in all of their channels.
 
         Raises:
-            ModelError: if it is not a normalisation of whole samples.
+            NoPlaceError: if it is not a normalisation of whole samples.
         """
         kinds = {m["type"] for _, _, m in self._uses() if m["name"] == self._interest}
         scaled = {
@@ -95,7 +99,7 @@ class _Writer:
             if sample["name"] in signals
         }
         if kinds != {"normfactor"} or scaled != everywhere:
-            raise ModelError(
+            raise NoPlaceError(
                 f"the parameter of interest {quoted(self._interest)} does not scale a signal in "
                 "all of its channels, as that of Combine does",
                 place=_PLACE,
@@ -163,7 +167,7 @@ class _Writer:
                             both = [np.maximum(contents - shift, 0.0), contents + shift]
                             shifts[f"{title}_bin{number}"] = both
                 case _:
-                    raise ModelError(
+                    raise NoPlaceError(
                         f"the {kind} {quoted(name)} has no place in a datacard",
                         place=_PLACE,
                         remedy="use the model in another format",

@@ -15,6 +15,7 @@ from agc_pipeline.preservation.root_names import Names, names
 
 Workspace = dict[str, Any]
 
+DOCUMENT = "model.json"
 VERSION = "0.2"
 _VALUES = "default_values"
 _DOMAIN = "default_domain"

@@ -79,7 +79,7 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         "toy_facts": TOY_FACTS,
         "titled": partial(titled, names=names),
         "checks": run.checks,
-        "lost_in_xml": run.lost_in_xml,
+        "lost": run.lost,
         "yields": yields,
         "yield_decimals": row_decimals(yields),
         "windows": {

@@ -1,7 +1,7 @@
 """The results of a run, as the report reads them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import hist
@@ -45,7 +45,7 @@ class Run:
         histograms: content of ``histograms.root``.
         training: content of ``training.json``; None if no models were trained.
         unpreserved: formats for others that could not be written.
-        lost_in_xml: what the HistFactory XML does not hold.
+        lost: what the formats of models do not hold, by their titles.
     """
 
     checks: CheckRecord
@@ -65,7 +65,7 @@ class Run:
     histograms: Mapping[str, hist.Hist] | None = None
     training: TrainingRecord | None = None
     unpreserved: Sequence[Missing] = ()
-    lost_in_xml: Sequence[str] = ()
+    lost: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[Missing]:

@@ -1,8 +1,10 @@
-"""Write the results in formats for others: HistFactory XML and a HEPData submission."""
+"""Write the results in formats for others: models of ROOT and Combine, a HEPData submission."""
 
 import logging
 import shutil
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from agc_pipeline.stages.description import Options, Stage, always, reads, write
 if TYPE_CHECKING:
     from agc_pipeline.attempts import Missing
     from agc_pipeline.plan import Plan
+    from agc_pipeline.preservation.root_names import Names
 
 
 log = logging.getLogger(__name__)
@@ -34,6 +37,8 @@ class PreserveOptions(Options):
     ranking: Path = reads("ranking.json", "record of the ranking")
     scan: Path = reads("scan.json", "record of the scan")
     histfactory: Path = writes_folder("histfactory", "folder for the XML")
+    hs3: Path = writes_folder("hs3", "folder for HS3 JSON")
+    combine: Path = writes_folder("combine", "folder for the datacard")
     hepdata: Path = writes_folder("hepdata", "folder for the submission")
     archive: Path = writes("hepdata.tar.gz", "the submission as one file")
     output: Path = writes("preservation.json", "JSON record to write")
@@ -45,12 +50,13 @@ def configure(plan: "Plan") -> PreserveStage:
 
 
 def run(settings: PreserveStage, options: PreserveOptions) -> None:
-    """Write both, read them back, and say what XML cannot hold."""
+    """Write all, read them back, and say what the formats of models cannot hold."""
     from agc_pipeline.attempts import attempt
     from agc_pipeline.inference import fit_records, workspace
     from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
     from agc_pipeline.inference.fit_records import FitRecord
-    from agc_pipeline.preservation import hepdata, histfactory
+    from agc_pipeline.preservation import datacard, hepdata, histfactory, hs3
+    from agc_pipeline.preservation.datacard import NoPlaceError
     from agc_pipeline.preservation.tables import tables
 
     workspace.quieten()
@@ -59,16 +65,28 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
     ranking = fit_records.read(RankingRecord, options.ranking, content)
     scan = fit_records.read(ScanRecord, options.scan, content)
     keywords = {str(key): values for key, values in settings.report.keywords.items()}
+    formats: tuple[tuple[str, Path, Callable[[Path], tuple[Names, list[str]]]], ...] = (
+        ("HistFactory XML", options.histfactory, partial(histfactory.write, content)),
+        ("HS3 JSON", options.hs3, lambda folder: hs3.write(content, folder / hs3.DOCUMENT)),
+        ("Combine datacard", options.combine, partial(datacard.write, content)),
+    )
     missing: list[Missing] = []
-    lost: list[str] = []
+    lost: dict[str, list[str]] = {}
     read: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        xml, submission = Path(temporary, "histfactory"), Path(temporary, "hepdata")
-        xml.mkdir()
+        for title, target, write in formats:
+            folder = Path(temporary, target.name)
+            folder.mkdir()
+            with attempt(title, missing):
+                try:
+                    names, lost[title] = write(folder)
+                    write_json(folder / "names.json", names._asdict() | {"lost": lost[title]})
+                except NoPlaceError as error:
+                    lost[title] = [f"this model: {error.problem}"]
+                    (folder / "missing.txt").write_text(f"{error}\n", encoding="utf-8")
+            _replace(folder, target, next((m for m in missing if m.part == title), None))
+        submission = Path(temporary, "hepdata")
         submission.mkdir()
-        with attempt("HistFactory XML", missing):
-            names, lost = histfactory.write(content, xml)
-            write_json(xml / "names.json", names._asdict() | {"lost": lost})
         with attempt("HEPData tables", missing):
             hepdata_tables = tables(fit, ranking, scan, keywords)
             with atomic_path(options.archive) as archive:
@@ -81,13 +99,12 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
                 )
             read = hepdata.read(submission)
         failed = {entry.part: entry for entry in missing}
-        _replace(xml, options.histfactory, failed.get("HistFactory XML"))
         _replace(submission, options.hepdata, failed.get("HEPData tables"))
     if "HEPData tables" in failed:
         hepdata.pack(options.hepdata, options.archive)
     record = {
         "workspace_digest": fit.workspace_digest,
-        "lost_in_xml": lost,
+        "lost": lost,
         "missing": [entry.model_dump() for entry in missing],
         "tables": {name: list(columns) for name, columns in read.items()},
         "provenance": provenance(
@@ -100,8 +117,9 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
     write_json(options.output, record)
     if read:
         log.info("%d tables for HEPData, valid", len(read))
-    for entry in lost:
-        log.info("not in the XML: %s", entry)
+    for title, entries in lost.items():
+        for entry in entries:
+            log.info("not in the %s: %s", title, entry)
 
 
 def _replace(source: Path, target: Path, failure: "Missing | None") -> None:

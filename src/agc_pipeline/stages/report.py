@@ -47,6 +47,8 @@ BESIDE = {
     "training.json": "what the models can do",
     "performance.json": "events, bytes and times of the histograms",
     "histfactory": "the model as HistFactory XML",
+    "hs3": "the model as HS3 JSON",
+    "combine": "the model as datacard of Combine",
     "hepdata.tar.gz": "tables for HEPData",
     "fileset.json": "the inputs as coffea reads them",
     "benchmarks": "times and memory of every job",
@@ -143,7 +145,7 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
     propagated = None
     if options.propagated is not None:
         propagated = fit_records.read(PropagationRecord, options.propagated, workspace)
-    preserved: dict[str, Any] = {"missing": (), "lost_in_xml": ()}
+    preserved: dict[str, Any] = {"missing": (), "lost": {}}
     if options.preservation is not None:
         preserved = read_json(options.preservation)
     run = Run(
@@ -166,7 +168,7 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
         histograms=None if options.histograms is None else read_root(options.histograms),
         training=None if options.training is None else training_record.read(options.training),
         unpreserved=[Missing.model_validate(entry) for entry in preserved["missing"]],
-        lost_in_xml=preserved["lost_in_xml"],
+        lost=preserved["lost"],
         performance=None if options.cost is None else performance.read(options.cost),
         findings=examine(
             settings.configuration,

@@ -1,0 +1,487 @@
+"""Models in the formats of other programs: written, read back, and refused where they are not ours.
+
+What ROOT and pyhs3 make of HS3 JSON is in tests/root.
+"""
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uproot
+
+from agc_pipeline.errors import InputError, ModelError, PipelineError
+from agc_pipeline.exchange import Model, datacard, hs3
+from agc_pipeline.inference import external, workspace
+from agc_pipeline.inputs import WorkspaceInput
+from agc_pipeline.preservation import datacard as card_writing
+from agc_pipeline.preservation import hs3 as hs3_writing
+from agc_pipeline.preservation.root_names import Names
+from models import CABINETRY, EVERYTHING, LUMINOSITY, MODELS, MU, TWO_CHANNELS, sample, spec
+
+
+def same_likelihood(content: Any, translation: Names, other: Model) -> None:
+    """Differences of -2 ln L between points are the same to 1e-8, whatever parameters are named."""
+    model, data = workspace.load(content, place="test")
+    theirs, same_data = workspace.load(other.workspace, place="test")
+    start = np.array(model.config.suggested_init())
+    free = ~np.array(model.config.suggested_fixed(), dtype=bool)
+    random = np.random.default_rng(1)
+    ours, read = [], []
+    for _ in range(4):
+        point = start + free * random.uniform(-0.2, 0.2, len(start))
+        by_variable = {
+            translation.parameters[name]: value
+            for name, value in zip(model.config.par_names, point, strict=True)
+        }
+        values = [by_variable[other.variables[name]] for name in theirs.config.par_names]
+        ours.append(-2 * float(model.logpdf(point, data)[0]))
+        read.append(-2 * float(theirs.logpdf(values, same_data)[0]))
+    np.testing.assert_allclose(np.diff(read), np.diff(ours), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_hs3_comes_back(name: str, tmp_path: Path) -> None:
+    """With starts, bounds and fixed values: nothing is lost."""
+    content = MODELS[name]
+    translation, lost = hs3_writing.write(content, tmp_path / "model.json")
+    assert lost == []
+    document = json.loads((tmp_path / "model.json").read_text())
+    same_likelihood(content, translation, hs3.read(document, place="test"))
+
+
+def test_what_hs3_does_not_hold(tmp_path: Path) -> None:
+    """Two factors in one bin of a channel, where programs have one."""
+    content = spec(
+        (
+            "c",
+            [50.0],
+            sample("s", [20.0], ("mu", *MU), ("one", "staterror", [1.0])),
+            sample("b", [30.0], ("other", "staterror", [2.0])),
+        )
+    )
+    _, lost = hs3_writing.write(content, tmp_path / "model.json")
+    assert lost == ["auxiliary measurement of one", "auxiliary measurement of other"]
+
+
+# As ROOT writes it: constants, names of constraints, and a Poisson term of one sample.
+DOCUMENT: Any = {
+    "metadata": {"hs3_version": "0.2"},
+    "distributions": [
+        {
+            "name": "model_c",
+            "type": "histfactory_dist",
+            "axes": [{"name": "obs_x_c", "min": 0.0, "max": 2.0, "nbins": 2}],
+            "staterror": {"constraint_type": "Gauss"},
+            "samples": [
+                {
+                    "name": "signal",
+                    "data": {"contents": [20, 10.0]},
+                    "modifiers": [
+                        {"name": "Lumi", "type": "normfactor", "parameter": "Lumi"},
+                        {"name": "mu", "type": "normfactor", "parameter": "mu"},
+                        {
+                            "name": "jes",
+                            "type": "normsys",
+                            "parameter": "alpha_jes",
+                            "constraint_name": "alpha_jesConstraint",
+                            "interpolation": 5,
+                            "data": {"hi": 1.1, "lo": 0.9},
+                        },
+                    ],
+                },
+                {
+                    "name": "background",
+                    "data": {"contents": [50.0, 40.0], "errors": [2.0, 1.0]},
+                    "modifiers": [
+                        {
+                            "name": "staterror",
+                            "type": "staterror",
+                            "parameters": ["gamma_stat_c_bin_0", "gamma_stat_c_bin_1"],
+                            "constraint_type": "Gauss",
+                        },
+                        {
+                            "name": "fakes",
+                            "type": "shapesys",
+                            "parameters": ["gamma_f_bin_0", "gamma_f_bin_1"],
+                            "constraint_type": "Poisson",
+                            "data": {"vals": [0.2, 0.1]},
+                        },
+                    ],
+                },
+            ],
+        },
+        {
+            "name": "alpha_jesConstraint",
+            "type": "gaussian_dist",
+            "x": "alpha_jes",
+            "mean": "nom_alpha_jes",
+            "sigma": 1.0,
+        },
+    ],
+    "data": [{"name": "obsData_c", "type": "binned", "contents": [75, 48]}],
+    "likelihoods": [{"name": "L", "distributions": ["model_c"], "data": ["obsData_c"]}],
+    "domains": [
+        {
+            "name": "default_domain",
+            "type": "product_domain",
+            "axes": [{"name": "mu", "min": -1.0, "max": 5.0}],
+        }
+    ],
+    "parameter_points": [
+        {
+            "name": "default_values",
+            "parameters": [
+                {"name": "Lumi", "value": 1.0, "const": True},
+                {"name": "mu", "value": 0.5},
+            ],
+        }
+    ],
+    "analyses": [
+        {
+            "name": "A",
+            "likelihood": "L",
+            "domains": ["default_domain"],
+            "parameters_of_interest": ["mu"],
+        }
+    ],
+}
+
+
+def test_hs3_in_the_words_of_a_workspace() -> None:
+    model = hs3.read(DOCUMENT, place="test")
+    (channel,) = model.workspace["channels"]
+    assert channel["name"] == "c"
+    assert [s["modifiers"] for s in channel["samples"]] == [
+        [
+            {"name": "mu", "type": "normfactor", "data": None},
+            {"name": "jes", "type": "normsys", "data": {"hi": 1.1, "lo": 0.9}},
+        ],
+        [
+            {"name": "staterror", "type": "staterror", "data": [2.0, 1.0]},
+            {"name": "fakes", "type": "shapesys", "data": [10.0, 4.0]},
+        ],
+    ]
+    (measurement,) = model.workspace["measurements"]
+    assert measurement["name"] == "A"
+    assert measurement["config"]["poi"] == "mu"
+    first = measurement["config"]["parameters"][0]
+    assert first == {"name": "mu", "inits": [0.5], "bounds": [[-1.0, 5.0]]}
+    assert model.variables["fakes[1]"] == "gamma_f_bin_1"
+
+
+def _at(*path: Any) -> Callable[[Any, Any], None]:
+    def change(document: Any, value: Any) -> None:
+        for key in path[:-1]:
+            document = document[key]
+        document[path[-1]] = value
+
+    return change
+
+
+_CHANNEL = ("distributions", 0)
+_SIGNAL = (*_CHANNEL, "samples", 0, "modifiers")
+_BACKGROUND = (*_CHANNEL, "samples", 1, "modifiers")
+
+
+HISTOSYS = {"name": "j", "type": "histosys", "parameter": "a", "data": {"hi": 1.1, "lo": 0.9}}
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "message"),
+    [
+        (("likelihoods", 0, "distributions"), ["model_x"], "unknown distribution 'model_x'"),
+        (("likelihoods", 0, "data"), [], "1 distributions and 0 data sets"),
+        (("distributions", 1, "name"), "model_c", "distribution 'model_c' is defined twice"),
+        (("distributions", 1, "sigma"), 2.0, "the width of 'alpha_jesConstraint' is 2"),
+        (("distributions", 1, "type"), "poisson_dist", "is no Gaussian term of 'alpha_jes'"),
+        ((*_CHANNEL, "type"), "generic_dist", "distribution 'model_c' is a generic_dist"),
+        ((*_CHANNEL, "staterror"), {"constraint_type": "Poisson"}, "two constraints"),
+        ((*_CHANNEL, "staterror"), {"relThreshold": 0.05}, "below 0.05 are to be left out"),
+        (("data", 0, "type"), "unbinned", "data set 'obsData_c' is unbinned"),
+        (("data", 0, "contents"), [float("nan"), 1.0], "data.0.contents.0"),
+        (("analyses", 0, "prior"), "flat", "has a prior"),
+        (("analyses", 0, "likelihood"), "l", "unknown likelihood 'l' (there are L)"),
+        ((*_SIGNAL, 2, "interpolation"), 0, "interpolation 0"),
+        ((*_SIGNAL, 2), HISTOSYS, "`data.hi.contents` is no list of numbers"),
+        ((*_SIGNAL, 2, "type"), "normfunc", "unknown type of modifier"),
+        ((*_SIGNAL, 2, "data"), {"hi": True, "lo": 0.9}, "`data.hi` is no number"),
+        ((*_SIGNAL, 1, "weight"), 2.0, "weight"),
+        ((*_SIGNAL, 1, "parameter"), "alpha_jes", "shares parameters with modifiers"),
+        ((*_BACKGROUND, 1, "constraint_type"), "LogNormal", "its constraint is LogNormal"),
+        ((*_BACKGROUND, 1, "data"), {"vals": [0.2]}, "1 values for 2 bins"),
+        ((*_BACKGROUND, 0, "parameters"), ["g", "g"], "1 parameters for 2 bins"),
+        ((*_CHANNEL, "samples", 1, "data", "errors"), None, "the sample has no `data.errors`"),
+    ],
+)
+def test_hs3_that_is_refused(where: tuple[Any, ...], value: Any, message: str) -> None:
+    document = copy.deepcopy(DOCUMENT)
+    _at(*where)(document, value)
+    with pytest.raises(ModelError) as caught:
+        hs3.read(document, place="model.json")
+    assert message in str(caught.value)
+    assert "remedy: " in str(caught.value)
+
+
+def test_several_analyses_of_hs3(tmp_path: Path) -> None:
+    """ROOT writes one of pseudodata as well: which one is meant must be said."""
+    document = copy.deepcopy(DOCUMENT)
+    document["analyses"].insert(0, document["analyses"][0] | {"name": "asimov"})
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(document))
+    source = WorkspaceInput(kind="workspace", path=str(path))
+    with pytest.raises(ModelError, match="there are 2 analyses: asimov, A"):
+        external.read(source)
+    content, notes = external.read(source.model_copy(update={"measurement": "A"}))
+    assert content["measurements"][0]["name"] == "A"
+    assert notes == ()
+
+
+# From the documentation of Combine: a counting experiment.
+COUNTING = """\
+# Simple counting experiment, with one signal and a few background processes
+imax 1  number of channels
+jmax 3  number of backgrounds
+kmax 4  number of nuisance parameters (sources of systematical uncertainties)
+------------
+bin bin1
+observation 0
+------------
+bin             bin1 bin1 bin1 bin1
+process         ppX  WW  DY  tt
+process          0    1   2   3
+rate           1.47  0.15  0.22  0.1
+------------
+lumi    lnN    1.11    -     -   1.11     lumi affects both ppX and tt
+xs_ppX  lnN    1.20    -     -    -
+DY_bg   gmN  4  -  -  0.055  -
+tt_bg   lnN     -     -    -  0.85/1.30
+trig rateParam bin1 WW 1 [0,3]
+"""
+
+
+def read_card(text: str, folder: Path = Path()) -> Model:
+    return datacard.read(text, datacard.histograms_of(folder), place="card.txt")
+
+
+def test_counting_card() -> None:
+    """The likelihood is that of the formulas, at one standard deviation and at none."""
+    read = read_card(COUNTING)
+    model, data = workspace.load(read.workspace, place="test")
+    values = dict(zip(model.config.par_names, model.config.suggested_init(), strict=True))
+    values |= {"r": 2.0, "lumi": 1.0, "tt_bg": -1.0, "DY_bg[0]": 1.2, "trig": 0.5}
+    expected = 2 * 1.47 * 1.11 + 0.5 * 0.15 + 1.2 * 0.22 + 0.1 * 1.11 * 0.85
+    own = (
+        -expected - 2 * (0.5 + math.log(math.sqrt(2 * math.pi))) - math.log(math.sqrt(2 * math.pi))
+    )
+    # Four events in the control region, of which 4.8 are expected.
+    own += 4 * math.log(4.8) - 4.8 - math.lgamma(5)
+    point = [values[name] for name in model.config.par_names]
+    assert float(model.logpdf(point, data)[0]) == pytest.approx(own, rel=1e-12)
+    assert model.config.suggested_bounds()[model.config.par_slice("r")] == [[0.0, 20.0]]
+    assert model.config.suggested_bounds()[model.config.par_slice("trig")] == [[0.0, 3.0]]
+    assert model.config.poi_name == "r"
+
+
+SHAPES = """\
+imax 1
+jmax 1
+kmax *
+---------------
+shapes * * shapes.root $CHANNEL/$PROCESS $CHANNEL/$PROCESS_$SYSTEMATIC
+---------------
+bin a
+observation 85
+---------------
+bin             a      a
+process         sig    bkg
+process         0      1
+rate            10     -1
+---------------
+lumi    lnN     1.10   1.0/1.05
+alpha   shape   -      1
+beta    shape?  1      1
+a autoMCStats 0
+"""
+
+
+def write_shapes(folder: Path, **changes: Any) -> None:
+    histograms = {
+        "data_obs": [40.0, 45.0],
+        "sig": [4.0, 6.0],
+        "bkg": [50.0, 30.0],
+        "bkg_alphaUp": [66.0, 30.0],
+        "bkg_alphaDown": [40.0, 32.0],
+        "sig_betaUp": [5.0, 5.0],
+        "sig_betaDown": [3.0, 7.0],
+    } | changes
+    with uproot.recreate(folder / "shapes.root") as file:
+        for name, values in histograms.items():
+            if values is not None:
+                file[f"a/{name}"] = (np.array(values), np.arange(len(values) + 1.0))
+
+
+def test_shape_card(tmp_path: Path) -> None:
+    write_shapes(tmp_path)
+    (tmp_path / "card.txt").write_text(
+        SHAPES.replace("beta    shape?  1      1", "beta shape? 1 1.3")
+    )
+    source = WorkspaceInput(kind="workspace", path=str(tmp_path / "card.txt"))
+    assert list(source.files.values()) == [str(tmp_path / n) for n in ("card.txt", "shapes.root")]
+    content, notes = external.read(source)
+    assert notes == ()
+    model, _ = workspace.load(content, place="test")
+    assert content["observations"] == [{"name": "a", "data": [40.0, 45.0]}]
+
+    def rates(**values: float) -> Any:
+        start = dict(zip(model.config.par_names, model.config.suggested_init(), strict=True))
+        point = [(start | values)[name] for name in model.config.par_names]
+        return model.expected_actualdata(point)
+
+    nominal = np.array([54.0, 36.0])
+    np.testing.assert_allclose(rates(), nominal)
+    np.testing.assert_allclose(rates(r=2.0), [58.0, 42.0])
+    np.testing.assert_allclose(rates(lumi=-1.0), np.array([4, 6]) / 1.1 + [50, 30])
+    np.testing.assert_allclose(rates(alpha=1.0), [70.0, 36.0])
+    np.testing.assert_allclose(rates(alpha=-1.0), [44.0, 38.0])
+    # Templates of one process, and a factor of the other, which has none.
+    np.testing.assert_allclose(rates(beta=1.0), np.array([5, 5]) + 1.3 * np.array([50, 30]))
+    # Without the signal, as autoMCStats has it.
+    np.testing.assert_allclose(rates(**{"prop_bina[0]": 1.1}), [59.0, 36.0])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("imax 1", "imax 2", "imax is 2, and there are 1"),
+        ("observation 85", "observation 85 3", "2 observations"),
+        ("observation 85", "observation 80", "80 in the card, 85 in the histogram"),
+        ("rate            10 ", "rate            11 ", "11 in the card, 10 in the histogram"),
+        ("rate            10 ", "rate            -10", "the rate is -10"),
+        ("sig    bkg", "sig    sig", "process 'sig' is in channel 'a' twice"),
+        ("sig    bkg", "sig", "lines of 1 and 2 entries"),
+        ("process         0      1\n", "", "no table of processes"),
+        ("alpha   shape ", "alpha   shapeN", "unknown type of line 'shapeN'"),
+        ("alpha   shape   -      1", "alpha   shape   -      0.5", "at 2 standard deviations"),
+        ("alpha   shape   - ", "alpha   shape   1 ", "no histograms alphaUp and alphaDown"),
+        ("alpha   shape   -      1", "alpha   shape   1", "1 entry for 2 processes"),
+        ("alpha ", "lumi ", "the parameter 'lumi' is defined twice"),
+        ("1.0/1.05", "1.0/-1", "'1.0/-1' is no factor"),
+        ("1.0/1.05", "one", "'one' is no number"),
+        ("autoMCStats 0", "autoMCStats 10", "Poisson terms below a number of events"),
+        ("a autoMCStats", "b autoMCStats", "autoMCStats of an unknown channel 'b'"),
+        ("shapes.root", "other.root", "file not found"),
+        ("$CHANNEL/$PROCESS $", "w:$PROCESS $", "in a RooFit workspace"),
+        ("$CHANNEL/$PROCESS $", "$CHANNEL/$MASS $", "an unknown word in `shapes`"),
+        ("a autoMCStats 0", "k rateParam a nothing 1", "no process 'nothing' in a channel 'a'"),
+        ("a autoMCStats 0", "k rateParam a bkg (@0*2) r", "a function of other parameters"),
+        ("a autoMCStats 0", "k rateParam a bkg 1 r", "a function of other parameters"),
+        ("a autoMCStats 0", "r rateParam a bkg 1", "'r' is the signal strength as well"),
+        ("a autoMCStats 0", "k param 1 0.1", "param 'k' is of no rateParam"),
+        ("a autoMCStats 0", "nuisance edit freeze alpha", "unknown type of line 'edit'"),
+        ("a autoMCStats 0", "k gmN 5 - 16", "of several bins or processes"),
+    ],
+)
+def test_cards_that_are_refused(old: str, new: str, message: str, tmp_path: Path) -> None:
+    write_shapes(tmp_path)
+    assert old in SHAPES
+    with pytest.raises(PipelineError) as caught:
+        read_card(SHAPES.replace(old, new, 1).replace("shape?  1      1", "lnN 1.1 -"), tmp_path)
+    assert message in str(caught.value)
+    assert "remedy: " in str(caught.value)
+
+
+def test_histograms_that_are_missing_or_have_other_bins(tmp_path: Path) -> None:
+    text = SHAPES.replace("beta    shape?  1      1", "")
+    for changes, message in (
+        ({"bkg": None}, "no histogram 'a/bkg' of bkg in a"),
+        ({"bkg": [50.0, 30.0, 1.0]}, "3 bins, and data of 2"),
+        ({"bkg_alphaUp": [66.0]}, "templates of alpha with other bins"),
+        ({"bkg_alphaUp": [0.0, 0.0]}, "templates of alpha without events"),
+        ({"data_obs": None}, "no histogram 'a/data_obs'"),
+    ):
+        write_shapes(tmp_path, **changes)
+        with pytest.raises(PipelineError, match=message):
+            read_card(text, tmp_path)
+
+
+def test_cards_that_no_patch_or_archive_has(tmp_path: Path) -> None:
+    path = tmp_path / "card.txt"
+    path.write_text(SHAPES)
+    for changes, message in (
+        ({"patch": "signal.json"}, "patches are for JSON"),
+        ({"member": "card.txt"}, "this is no archive"),
+    ):
+        with pytest.raises(PipelineError, match=message):
+            external.read(WorkspaceInput(kind="workspace", path=str(path), **changes))
+
+
+# Everything that a card has a place for; the luminosity has a Gaussian term.
+CARD = spec(
+    (
+        "signal region",
+        [110.0, 60.0],
+        sample(
+            "signal",
+            [10.0, 5.0],
+            ("mu", *MU),
+            ("lumi", "lumi", None),
+            ("eff", "normsys", {"hi": 1.05, "lo": 0.96}),
+        ),
+        sample(
+            "top",
+            [60.0, 40.0],
+            ("k_top", *MU),
+            ("lumi", "lumi", None),
+            ("jes", "normsys", {"hi": 1.1, "lo": 0.92}),
+            ("jes", "histosys", {"hi_data": [62.0, 38.0], "lo_data": [57.0, 43.0]}),
+            ("mc", "staterror", [2.0, 1.5]),
+        ),
+        sample("other", [30.0, 10.0], ("jes", "normsys", {"hi": 0.9, "lo": 1.1})),
+    ),
+    ("control", [400.0], sample("top", [380.0], ("k_top", *MU), ("lumi", "lumi", None))),
+    parameters=(
+        {"name": "k_top", "inits": [0.9], "bounds": [[0.5, 2.0]]},
+        {
+            "name": "lumi",
+            "auxdata": [1.0],
+            "sigmas": [0.02],
+            "bounds": [[0.9, 1.1]],
+            "inits": [1.0],
+        },
+    ),
+    bounds=(0, 20),
+)
+
+
+@pytest.mark.parametrize("content", [CARD, TWO_CHANNELS, LUMINOSITY, CABINETRY])
+def test_card_comes_back(content: Any, tmp_path: Path) -> None:
+    """The same likelihood in our reading, and the rest is listed."""
+    translation, lost = card_writing.write(content, tmp_path)
+    read = read_card((tmp_path / "datacard.txt").read_text(), tmp_path)
+    assert not [entry for entry in lost if entry.startswith(("data of", "fixed value"))]
+    if content is CARD:
+        assert lost == [
+            "interpolation of normalisations within one standard deviation, which Combine has of "
+            "its own"
+        ]
+    if content is not CABINETRY:
+        same_likelihood(content, translation, read)
+    else:
+        # Its template changes the sum of the sample, which Combine varies exponentially.
+        assert "Signal Region, Background, histosys Modeling" in lost
+
+
+def test_models_without_a_card(tmp_path: Path) -> None:
+    with pytest.raises(card_writing.NoPlaceError, match="shapefactor 'free_shape' has no place"):
+        card_writing.write(EVERYTHING, tmp_path)
+    without = spec(("c", [5.0], sample("b", [5.0], ("k", "normsys", {"hi": 1.1, "lo": 0.9}))))
+    without["measurements"][0]["config"] = {"poi": "", "parameters": []}
+    with pytest.raises(card_writing.NoPlaceError, match="does not scale a signal"):
+        card_writing.write(without, tmp_path)
+    with pytest.raises(InputError, match="file not found"):
+        read_card(SHAPES, tmp_path / "elsewhere")
