@@ -101,6 +101,11 @@ format: setup-development ## Bring the code into shape.
 	ruff format .
 	snakefmt Snakefile workflow
 
+.PHONY: keys
+keys: setup-development ## Write the reference and the schema of the configuration anew.
+	agc-pipeline keys > docs/keys.md
+	agc-pipeline keys --schema > config/schema.json
+
 .PHONY: lock
 compile = uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --generate-hashes
 pinned = $(compile) --constraint requirements/development.txt

@@ -1,6 +1,7 @@
 """The command ``agc-pipeline``, for what is not part of a run."""
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -9,7 +10,7 @@ from typing import Any
 
 import shtab
 
-from agc_pipeline import analyses, config, new
+from agc_pipeline import analyses, config, keys, new
 from agc_pipeline.doctor.examine import examine
 from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import PipelineError
@@ -48,6 +49,14 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("new", help="write a small analysis that runs, to be changed")
     start.add_argument("name", metavar="NAME", help="of the analysis and of its folder")
     start.set_defaults(run=_new)
+    listed = commands.add_parser("keys", help="print all keys of the configuration, in Markdown")
+    listed.add_argument(
+        "--analysis", help="whose keys are printed; without it, that of the default configuration"
+    )
+    listed.add_argument(
+        "--schema", action="store_true", help="print a JSON schema for editors instead"
+    )
+    listed.set_defaults(run=_keys)
     completion = commands.add_parser("completion", help="print what completes this command")
     completion.add_argument("shell", choices=shtab.SUPPORTED_SHELLS, help="that completes")
     completion.set_defaults(run=_completion)
@@ -56,6 +65,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _completion(arguments: argparse.Namespace) -> None:
     print(shtab.complete(_parser(), arguments.shell))
+
+
+def _keys(arguments: argparse.Namespace) -> None:
+    root = config.root_folder()
+    analysis = arguments.analysis or config.read(root=root)["analysis"]
+    if arguments.schema:
+        print(json.dumps(keys.schema(analysis), indent=1, ensure_ascii=False))
+    else:
+        print(keys.page(analysis, root), end="")
 
 
 def _new(arguments: argparse.Namespace) -> None:

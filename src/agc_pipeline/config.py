@@ -187,7 +187,9 @@ def load_config(
         AnalysisError: if the analysis is wrong.
     """
     files = [Path(path) for path in paths]
-    return load(read(files, overrides, root=_root(root)), folders=[path.parent for path in files])
+    return load(
+        read(files, overrides, root=root_folder(root)), folders=[path.parent for path in files]
+    )
 
 
 def read(
@@ -287,6 +289,20 @@ def load(values: Mapping[str, Any], folders: Iterable[Path] = ()) -> Configurati
         raise explain(error, model, place=_PLACE, values=values, origin=values.origin) from error
 
 
+def of_analysis(name: str, folders: Iterable[Path] = ()) -> type[Configuration]:
+    """The model of the configuration of an analysis.
+
+    Args:
+        name: of the analysis, as it is configured.
+        folders: of configuration files, where the folder of the analysis may be.
+
+    Raises:
+        ConfigurationError: for an unknown name.
+        AnalysisError: if the analysis is wrong.
+    """
+    return _model(analyses.locate(name, folders).name)
+
+
 @cache
 def _model(name: str) -> type[Configuration]:
     """The configuration of an analysis: the parts that it has, and no others."""
@@ -310,7 +326,8 @@ def _model(name: str) -> type[Configuration]:
                 place=f"declaration of the analysis {analysis.name}",
                 remedy=f"add `{name}` to {analysis.settings.__name__}, or rename them",
             )
-        fields[name] = (_Scorer, ...)
+        told = "what scores the models of the learned observables; off is none"
+        fields[name] = (_Scorer, Field(description=told))
     return create_model("Configuration", __base__=Configuration, **fields)
 
 
@@ -358,8 +375,16 @@ def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]
             yield problem
 
 
-def _root(root: Path | str | None) -> Path:
-    """Folder of the Snakefile."""
+def root_folder(root: Path | str | None = None) -> Path:
+    """Folder of the Snakefile.
+
+    Args:
+        root: the folder; None looks for it from the working folder upwards, then where this package
+            lies.
+
+    Raises:
+        ConfigurationError: if there is none.
+    """
     if root is not None:
         candidates = [Path(root)]
     else:

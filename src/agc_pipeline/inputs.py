@@ -15,7 +15,13 @@ from agc_pipeline.settings import AtMost, EventCount, Settings, unknown
 
 
 class Block(Settings):
-    """Files numbered consecutively from ``first``: ``{stem}_{number:04d}.root``."""
+    """Files numbered consecutively: ``{stem}_{number:04d}.root``.
+
+    Attributes:
+        stem: beginning of their names.
+        first: number of the first one.
+        n_events: number of events of each.
+    """
 
     stem: str
     first: Annotated[NonNegativeInt, AtMost(1e9, "no list is as long")] = 0
@@ -23,7 +29,13 @@ class Block(Settings):
 
 
 class FileList(Settings):
-    """The files of one dataset: numbered blocks, single files (name to events), or both."""
+    """The files of one dataset: numbered blocks, single files, or both.
+
+    Attributes:
+        folder: that they are in, relative to the mirrors.
+        blocks: files that are numbered.
+        files: name to its number of events; None where it is not known.
+    """
 
     folder: str = ""
     blocks: tuple[Block, ...] = ()

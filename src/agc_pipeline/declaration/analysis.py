@@ -51,11 +51,12 @@ Pseudorapidity = Annotated[PositiveFloat, AtMost(10, "no detector reaches as far
 class Physics(Settings):
     """What every analysis has in the ``physics:`` part of its configuration.
 
-    ``luminosity_per_pb`` is in 1/pb, one number or one for each era; ``cross_sections_pb`` in pb,
-    by the names that the datasets of the declaration give. The selection is the analysis' own:
-    cuts, and sizes of the variations computed from events. ``sums_of_weights``, by dataset, are
-    sums of generator weights that all its files together must state: files of another production,
-    or missing ones, are an error.
+    Attributes:
+        luminosity_per_pb: integrated luminosity, one number or one for each era.
+        cross_sections_pb: by the names that the datasets of the declaration give.
+        sums_of_weights: sums of generator weights that all files of a dataset together must state:
+            files of another production, or missing ones, are an error.
+        selection: of the analysis' own: cuts, and sizes of the variations computed from events.
     """
 
     luminosity_per_pb: Luminosity | dict[str, Luminosity]

@@ -32,7 +32,12 @@ class ServiceXSettings(Settings):
 
 
 class DatasetDelivery(Settings):
-    """What is different for one dataset; None is as for the others."""
+    """What is different for one dataset.
+
+    Attributes:
+        backend: as ``delivery.backend``; None is as for the others.
+        format: as ``delivery.format``; None is as for the others.
+    """
 
     backend: BackendChoice | None = None
     format: Format | None = None

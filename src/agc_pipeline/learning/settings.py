@@ -88,6 +88,10 @@ class Versions(Settings):
     """Versions of the served model, by the parity of the events that it was trained on.
 
     Triton's are numbers from 1 on.
+
+    Attributes:
+        even: of the model that was trained on even events.
+        odd: of the model that was trained on odd events.
     """
 
     even: str = Field(pattern=r"^[1-9][0-9]*$")

@@ -12,15 +12,15 @@ class TightCuts(Settings):
     """Cuts of the tight selection; momenta in GeV, lengths in mm.
 
     Attributes:
-        lepton_pt_min: of every lepton; leptons below do not count.
+        lepton_pt_min: of every lepton, GeV; leptons below do not count.
         lepton_abs_eta_max: likewise.
-        electron_pt_min: of electrons, for the event to be taken.
+        electron_pt_min: of electrons, GeV, for the event to be taken.
         electron_abs_eta_max: likewise.
         relative_isolation_max: of the momentum in tracks within 0.3, and of the energy within 0.2,
             relative to the lepton's pt.
         d0_significance_max: of the transverse impact parameter.
         z0_sin_theta_max: of the longitudinal one.
-        leading_pt_min: of the leptons with the largest pt, from the first.
+        leading_pt_min: of the leptons with the largest pt, GeV, from the first.
     """
 
     lepton_pt_min: PositiveFloat

@@ -9,7 +9,14 @@ from agc_pipeline.settings import AtMost, Seed, Settings
 
 
 class ElectronCuts(Settings):
-    """Good electrons; GeV."""
+    """Good electrons.
+
+    Attributes:
+        pt_min: exclusive lower bound on the transverse momentum; GeV.
+        abs_eta_max: exclusive upper bound on the absolute pseudorapidity.
+        cut_based: identification that is required; 4 is tight.
+        sip3d_max: exclusive upper bound on the significance of the impact parameter.
+    """
 
     pt_min: Momentum
     abs_eta_max: Pseudorapidity
@@ -18,7 +25,14 @@ class ElectronCuts(Settings):
 
 
 class MuonCuts(Settings):
-    """Good muons; GeV."""
+    """Good muons.
+
+    Attributes:
+        pt_min: exclusive lower bound on the transverse momentum; GeV.
+        abs_eta_max: exclusive upper bound on the absolute pseudorapidity.
+        sip3d_max: exclusive upper bound on the significance of the impact parameter.
+        relative_isolation_max: exclusive upper bound on the isolation relative to the momentum.
+    """
 
     pt_min: Momentum
     abs_eta_max: Pseudorapidity
@@ -27,7 +41,15 @@ class MuonCuts(Settings):
 
 
 class JetCuts(Settings):
-    """Good jets; GeV."""
+    """Good jets.
+
+    Attributes:
+        pt_min: exclusive lower bound on the transverse momentum; GeV.
+        abs_eta_max: exclusive upper bound on the absolute pseudorapidity.
+        jet_id: identification that is required; 6 is tight with lepton veto.
+        btag_min: exclusive lower bound on btagCSVV2 of a b-tagged jet.
+        n_min: good jets that an event needs.
+    """
 
     pt_min: Momentum
     abs_eta_max: Pseudorapidity
@@ -43,7 +65,16 @@ class JetCuts(Settings):
 
 
 class Variations(Settings):
-    """Sizes of the variations that are computed from events."""
+    """Sizes of the variations that are computed from events.
+
+    Attributes:
+        pt_scale: factor on the transverse momentum of jets.
+        pt_resolution: standard deviation of the factor on the transverse momentum of each jet.
+        pt_resolution_seed: of the generator that is keyed by the identity of the event.
+        btag_slope: weights are 1 +- slope * momentum / reference.
+        btag_pt_reference: transverse momentum; GeV.
+        wjets_scale: weights are 1 +- this.
+    """
 
     pt_scale: Annotated[float, Field(ge=0.5), AtMost(2, "no jet is measured as badly")]
     pt_resolution: Annotated[PositiveFloat, AtMost(1, "no jet is measured as badly")]
