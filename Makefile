@@ -94,6 +94,12 @@ lint: setup-development ## Check style, types, and the directions of imports.
 	lint-imports --no-cache
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+	zensical build --strict
+
+.PHONY: docs
+docs: setup-development ## Build the documentation: site/index.html.
+	python docs/generate.py
+	zensical build --strict
 
 .PHONY: format
 format: setup-development ## Bring the code into shape.

@@ -4,6 +4,7 @@
 """
 
 import ast
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,19 @@ def test_the_page_of_an_analysis_has_its_code(page: Path) -> None:
     assert len(blocks) == number
     for source, _, block in blocks:
         assert block == current(analysis, source, block), f"run python {__file__}: {source} changed"
+
+
+def test_the_page_of_all_rules_is_up_to_date() -> None:
+    """As `make docs` writes it, from the descriptions of the stages."""
+    path = ROOT / "docs" / "generate.py"
+    spec = importlib.util.spec_from_file_location("generate", path)
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    text = (ROOT / "docs" / "rules.md").read_text()
+    assert generate.page(text) == text
+    assert "| `merge` |" in text
 
 
 @pytest.mark.filterwarnings("ignore:Missing cross-reference:RuntimeWarning")

@@ -74,12 +74,12 @@ def test_the_lines_of_the_readme(
 
     (tmp_path / "results").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/results.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 2
     scope: dict[str, Any] = {}
     for block in blocks:
-        exec(compile(block, "README.md", "exec"), scope)  # noqa: S102
+        exec(compile(block, "docs/results.md", "exec"), scope)  # noqa: S102
         assert sum(bool(line.strip()) for line in block.splitlines()) <= 12
     expected = published.load(CONFIG.declaration, 5)
     for name, key in (("nominal", "4j2b_ttbar"), ("varied", "4j2b_ttbar_ME_var")):

@@ -71,7 +71,7 @@ def test_every_dependency_is_locked_within_its_bounds() -> None:
     makefile = (ROOT / "Makefile").read_text()
     (extras,) = re.findall(r"^EXTRAS = (.*)$", makefile, re.MULTILINE)
     # All but the tools of development.
-    assert {*extras.split(), "dev"} == set(optional)
+    assert {*extras.split(), "dev", "docs"} == set(optional)
     development = _locked("development.txt")
     contents = {
         "development.txt": optional.keys(),
