@@ -213,6 +213,14 @@ def test_random_models_agree_with_an_independent_minimiser(seed: int) -> None:
     assert result.verdict in RIGHT, result.detail
 
 
+def test_data_of_which_a_likelihood_has_only_ten_digits() -> None:
+    content = spec(("c", [1e9], sample("s", [10.0], ("mu", *MU)), sample("b", [100.0])))
+    model, data = workspace.load(content, place="test")
+    found = fit.fit(model, data, SETTINGS)
+    assert found.results.bestfit.tolist() == [10.0]
+    assert found.diagnostics.at_bounds == ("mu",)
+
+
 def test_a_bound_that_holds_nothing_determines_nothing() -> None:
     """A fit that ends at a strength of zero, whose part the factors of all bins can take."""
     result = compare(7)

@@ -255,7 +255,12 @@ CASES: dict[str, tuple[Any, Change, str]] = {
     "negative width": (
         EVERYTHING,
         lambda w: settings(w, "lumi", sigmas=[-0.03]),
-        "negative sigmas",
+        "sigmas that are not positive",
+    ),
+    "no width, of a parameter that is held": (
+        LUMINOSITY,
+        lambda w: settings(w, "lumi", sigmas=[0], fixed=True),
+        "sigmas that are not positive",
     ),
     "bins without an uncertainty are freed": (
         EVERYTHING,

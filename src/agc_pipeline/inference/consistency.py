@@ -420,8 +420,12 @@ class _Parameters:
             yield _error(
                 where, "bounds that are not a lower and a higher value", "correct `bounds`"
             )
-        if any(value < 0 for value in entry.get("sigmas", [])):
-            yield _error(where, "negative sigmas", "correct `sigmas`")
+        if any(value <= 0 for value in entry.get("sigmas", [])):
+            yield _error(
+                where,
+                "sigmas that are not positive",
+                "give positive `sigmas`; `fixed: true` holds a parameter",
+            )
         if any(value <= 0 for value in entry.get("factors", [])):
             yield _error(where, "factors that are not positive", "correct `factors`")
         if kind == "shapesys" and any(value < 0 for value in entry.get("auxdata", [])):

@@ -126,7 +126,7 @@ class Signal:
         """
         self._require_determined()
         asimov = _asimov(self.problem, self.held(1.0).parameters)
-        expected = asimov.conditional(self.held(1.0), {self.poi: 0.0}).expansion.value
+        expected = _Profile(asimov, self.held(1.0), self.poi).at(0.0).expansion.value
         return float(np.sqrt(max(expected, 0.0)))
 
     def _require_determined(self) -> None:
@@ -238,8 +238,7 @@ class Signal:
     def _expected(self, strength: float) -> float:
         """The statistic of a strength for Asimov data without signal."""
         if strength not in self._expected_cache:
-            asimov, background = self._background
-            q = asimov.conditional(background, {self.poi: strength}).expansion.value
+            q = self._background.at(strength).expansion.value
             self._expected_cache[strength] = max(q, 0.0)
         return self._expected_cache[strength]
 
@@ -249,7 +248,11 @@ class Signal:
         Raises:
             ModelError: if there is none.
         """
-        return self.problem.conditional(self.best, {self.poi: strength})
+        return self._profile.at(strength)
+
+    @cached_property
+    def _profile(self) -> "_Profile":
+        return _Profile(self.problem, self.best, self.poi)
 
     @cached_property
     def _cache(self) -> dict[float, float]:
@@ -260,17 +263,44 @@ class Signal:
         return {}
 
     @cached_property
-    def _background(self) -> tuple[Problem, Minimum]:
-        """Asimov data without signal, and their fit: they are fitted perfectly."""
+    def _background(self) -> "_Profile":
+        """Minima for Asimov data without signal, which are fitted perfectly."""
         background = self.held(0.0)
         asimov = _asimov(self.problem, background.parameters)
-        return asimov, asimov.conditional(background, {self.poi: 0.0})
+        return _Profile(asimov, asimov.conditional(background, {self.poi: 0.0}), self.poi)
 
     @cached_property
     def _width(self) -> float:
         """Uncertainty of the strength, or of one that a small signal would have."""
         variance = self.best.expansion.hessian[self.poi, self.poi]
         return float(np.sqrt(2 / variance)) if variance > 0 else 1.0
+
+
+class _Profile:
+    """The lowest minima with the strength held, from the best fit and those of near strengths.
+
+    Args:
+        problem: the fit.
+        best: its minimum.
+        poi: position of the strength.
+    """
+
+    def __init__(self, problem: Problem, best: Minimum, poi: int) -> None:
+        self._problem, self._best, self._poi = problem, best, poi
+        self._minima: dict[float, Minimum] = {}
+
+    def at(self, strength: float) -> Minimum:
+        """The minimum at a strength.
+
+        Raises:
+            ModelError: if there is none.
+        """
+        if strength not in self._minima:
+            known = sorted(self._minima, key=lambda other: abs(other - strength))[:1]
+            near = (self._minima[other].parameters for other in known)
+            held = {self._poi: strength}
+            self._minima[strength] = self._problem.conditional(self._best, held, *near, far=True)
+        return self._minima[strength]
 
 
 def _strength(problem: Problem) -> int:

@@ -96,7 +96,10 @@ class Problem:
         Raises:
             ModelError: why the first start failed, if all of them fail.
         """
-        ends = self._minima(self.starts(), {})
+        return self._search(self.starts(), {})
+
+    def _search(self, starts: Iterable[Array], held: Mapping[int, float]) -> Search:
+        ends = self._minima(starts, held)
         if _height(ends) < np.inf and not self._is_strained(_lowest(ends)):
             return _lowest(ends)
         # Bins without data, whose rates must not be negative, can part the parameters' space.
@@ -105,7 +108,7 @@ class Problem:
         for number in range(_ROUNDS):
             height = _height(ends)
             best = _lowest(ends).minimum.parameters if height < np.inf else self.start
-            ends += self._minima(self._distant(best, middle, number), {})
+            ends += self._minima(self._distant(best, middle, number), held)
             lower = _height(ends) < height - _SAME
             if not (lower or (borders and _height(ends) > _HOPELESS * len(self.bins))):
                 break
@@ -191,7 +194,9 @@ class Problem:
             at = (at + own) / 2
         return own
 
-    def conditional(self, best: Minimum, held: Mapping[int, float], *near: Array) -> Minimum:
+    def conditional(
+        self, best: Minimum, held: Mapping[int, float], *near: Array, far: bool = False
+    ) -> Minimum:
         """The lowest minimum with some parameters held.
 
         Two minima may compete: it starts from the best fit, from where the others are expected to
@@ -201,6 +206,8 @@ class Problem:
             best: minimum without holding them.
             held: position to value.
             near: further starts.
+            far: start from more places where other minima are to be expected, as ``search`` does:
+                strengths that the data exclude strain the other parameters.
 
         Raises:
             ModelError: if there is no minimum.
@@ -212,7 +219,8 @@ class Problem:
             shift = np.array([held[position] - best.parameters[position] for position in positions])
             response = np.linalg.solve(covariance[np.ix_(positions, positions)], shift)
             starts.insert(1, best.parameters + covariance[:, positions] @ response)
-        return self.lowest([*starts, self.start], held).minimum
+        find = self._search if far else self.lowest
+        return find([*starts, self.start], held).minimum
 
     def starts(self) -> list[Array]:
         """Where fits of all parameters start: as the model says, then at random places around it.
@@ -259,7 +267,7 @@ def _lowest(ends: Sequence[Minimum | ModelError]) -> Search:
         raise next(end for end in ends if isinstance(end, ModelError))
     heights = np.array([minimum.expansion.value for minimum in minima])
     # Of starts that reach the same minimum the first counts, not the one with luckier rounding.
-    same = [minima[number] for number in np.flatnonzero(heights < heights.min() + _SAME)]
+    same = [minima[number] for number in np.flatnonzero(heights <= heights.min() + _SAME)]
     # One in which all parameters are determined is better, though.
     first = next((minimum for minimum in same if not minimum.undetermined.any()), same[0])
     return Search(
