@@ -20,7 +20,8 @@ RULES = set(
     re.findall(
         r"^ *(?:rule|checkpoint) (\w+):",
         "\n".join(
-            path.read_text() for path in [ROOT / "Snakefile", *ROOT.glob("workflow/**/*.smk")]
+            path.read_text()
+            for path in [ROOT / "workflow/Snakefile", *ROOT.glob("workflow/**/*.smk")]
         ),
         re.MULTILINE,
     )

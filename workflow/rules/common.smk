@@ -16,16 +16,22 @@ def refuse(error):
     raise SystemExit(1)
 
 
+# The defaults are beside this folder, or where the workflow was deployed from its repository.
+HERE = workflow.current_basedir
+ROOT = Path(HERE).parents[1] if isinstance(HERE, str) else configuration.root_folder()
+
 # Everything that can be wrong with configuration and file lists is said before the first job.
 # Files are read here again, since Snakemake's `config` does not know which of them set a value.
 FILES = [Path(path) for path in workflow.overwrite_configfiles]
 OWN = [path.parent for path in FILES]
+GIVEN = workflow.config_settings.config
+if workflow.modifier.is_module:
+    # As part of another workflow, it has the values that this one gives it.
+    FILES, GIVEN = [], config
 try:
     if workflow.is_main_process:
         check_working_folder(Path.cwd(), Path(workflow.main_snakefile))
-    VALUES = configuration.read(
-        FILES, workflow.config_settings.config, root=Path(workflow.basedir)
-    )
+    VALUES = configuration.read(FILES, GIVEN, root=ROOT)
     PLAN = planned(VALUES, folders=OWN)
     if workflow.is_main_process:
         check_times(Path(PLAN.folder))
@@ -71,10 +77,36 @@ def inputs(stage):
     return stage.input | {"code": f"{RESULTS}/code/{stage.name}.sha256"}
 
 
+# Caption and category in Snakemake's own report (`snakemake --report`), by stage and output.
+REPORTED = {
+    ("report", "output"): ("page", "Report"),
+    ("report", "figures"): ("figure", "Figures"),
+    ("fit", "output"): ("fit", "Fit"),
+    ("ranking", "output"): ("inference", "Fit"),
+    ("scan", "output"): ("inference", "Fit"),
+    ("toys", "output"): ("inference", "Fit"),
+    ("limit", "output"): ("inference", "Fit"),
+    ("merge", "closure"): ("closure", "Events"),
+    ("published", "closure"): ("closure", "Events"),
+    ("validate", "page"): ("validation", "Validation"),
+}
+
+
 def outputs(stage):
-    """Output files and folders of a rule by name."""
+    """Output files and folders of a rule by name, with what Snakemake's report says of them."""
     folders = {name: directory(path) for name, path in stage.folders.items()}
-    return stage.output | folders
+    found = stage.output | folders
+    for name, path in found.items():
+        if (stage.name, name) in REPORTED:
+            caption, category = REPORTED[stage.name, name]
+            found[name] = report(
+                path,
+                caption=f"../report/{caption}.rst",
+                category=category,
+                # Of a folder, only pictures.
+                patterns=["{figure}.svg"] if name in folders else [],
+            )
+    return found
 
 
 # Without constraints Snakemake tries every way to split a path, which takes minutes.

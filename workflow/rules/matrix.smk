@@ -4,7 +4,7 @@ from pathlib import Path
 from agc_pipeline.matrix import settings as matrix_settings
 from agc_pipeline.matrix.plan import MatrixPlan
 
-PROJECT = Path(workflow.basedir)
+PROJECT = ROOT
 try:
     MATRIX = MatrixPlan(
         matrix_settings.read(PROJECT / CONFIG.matrix), CONFIG, PROJECT, sys.executable

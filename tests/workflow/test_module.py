@@ -1,0 +1,79 @@
+"""The workflow as a part of another one, in a folder of its own, and in Snakemake's report."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import ROOT
+
+pytestmark = pytest.mark.workflow
+
+OUTER = f"""
+configfile: "mine.yaml"
+
+
+module agc:
+    snakefile:
+        "{ROOT}/workflow/Snakefile"
+    config:
+        config["agc"]
+
+
+use rule * from agc as agc_*
+
+
+rule summary:
+    default_target: True
+    input:
+        rules.agc_published.output.closure,
+    output:
+        "summary.txt",
+    shell:
+        "wc -c < {{input}} > {{output}}"
+"""
+
+
+def snakemake(folder: Path, *options: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", *options],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_rules_of_another_workflow(tmp_path: Path) -> None:
+    """With its values and its folder; captions of results are in Snakemake's own report."""
+    (tmp_path / "Snakefile").write_text(OUTER)
+    values = {"input": {"kind": "published"}, "n_files_max_per_sample": 1, "results": "out"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"agc": values}))
+    snakemake(tmp_path)
+    assert (
+        int((tmp_path / "summary.txt").read_text())
+        == (tmp_path / "out" / "closure.json").stat().st_size
+    )
+    planned = snakemake(tmp_path, "--dry-run", "out/workspace.json")
+    assert "rule agc_workspace" in planned
+    assert "rule agc_published" not in planned
+    snakemake(tmp_path, "--report", "report.zip")
+    with zipfile.ZipFile(tmp_path / "report.zip") as report:
+        (page,) = [name for name in report.namelist() if name.endswith("report.html")]
+        text = report.read(page).decode()
+        assert "out/closure.json" in text
+        assert "Events of every file" in text
+
+
+def test_files_of_the_catalogue() -> None:
+    """What the catalogue of Snakemake workflows looks for."""
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["report"] is True
+    assert usage["software-stack-deployment"] == {"conda": True}
+    assert (ROOT / "workflow" / "Snakefile").is_file()
+    assert (ROOT / "config" / "README.md").read_text().startswith("# Configuration\n")
