@@ -59,7 +59,7 @@ class Physics(Settings):
         selection: of the analysis' own: cuts, and sizes of the variations computed from events.
     """
 
-    luminosity_per_pb: Luminosity | dict[str, Luminosity]
+    luminosity_per_pb: Luminosity | Annotated[dict[str, Luminosity], Field(min_length=1)]
     cross_sections_pb: dict[str, CrossSection]
     sums_of_weights: dict[str, SumOfWeights] = Field(default_factory=dict)
     selection: Settings

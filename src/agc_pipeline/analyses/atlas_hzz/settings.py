@@ -1,11 +1,15 @@
 """The ``physics:`` part of the configuration."""
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
-from agc_pipeline.declaration import Physics
-from agc_pipeline.settings import Settings
+from agc_pipeline.declaration import Momentum, Physics, Pseudorapidity
+from agc_pipeline.settings import AtMost, Settings
+
+_Most = AtMost(1000, "no lepton has more")
+_Highest = AtMost(7000, "no particle has as much, in GeV")
+_All = AtMost(1, "more than all of them", excluded=True)
 
 
 class TightCuts(Settings):
@@ -23,14 +27,14 @@ class TightCuts(Settings):
         leading_pt_min: of the leptons with the largest pt, GeV, from the first.
     """
 
-    lepton_pt_min: PositiveFloat
-    lepton_abs_eta_max: PositiveFloat
-    electron_pt_min: PositiveFloat
-    electron_abs_eta_max: PositiveFloat
-    relative_isolation_max: PositiveFloat
-    d0_significance_max: PositiveFloat
-    z0_sin_theta_max: PositiveFloat
-    leading_pt_min: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+    lepton_pt_min: Momentum
+    lepton_abs_eta_max: Pseudorapidity
+    electron_pt_min: Momentum
+    electron_abs_eta_max: Pseudorapidity
+    relative_isolation_max: Annotated[PositiveFloat, _Most]
+    d0_significance_max: Annotated[PositiveFloat, _Most]
+    z0_sin_theta_max: Annotated[PositiveFloat, _Most]
+    leading_pt_min: tuple[Momentum, Momentum, Momentum]
 
 
 class ElectronEfficiency(Settings):
@@ -41,8 +45,8 @@ class ElectronEfficiency(Settings):
         uncertainty: in each range.
     """
 
-    pt_min: tuple[NonNegativeFloat, ...] = Field(min_length=1)
-    uncertainty: tuple[NonNegativeFloat, ...]
+    pt_min: tuple[Annotated[NonNegativeFloat, _Highest], ...] = Field(min_length=1)
+    uncertainty: tuple[Annotated[NonNegativeFloat, _All], ...]
 
     @model_validator(mode="after")
     def _ranges(self) -> Self:
