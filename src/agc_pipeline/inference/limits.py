@@ -30,6 +30,9 @@ Result = TypeVar("Result")
 # Expected results for fluctuations of the data by so many standard deviations.
 BANDS = (-2, -1, 0, 1, 2)
 _PRECISION = 1e-6
+# Of the distance of a strength from the best fit: a strength so near to another is fitted from
+# where that ended, and its minima are not looked for everywhere again.
+_NEAR = 0.3
 # Fewer expected events are none.
 _NO_EVENTS = 1e-9
 # Limits are looked for up to so many times the upper bound.
@@ -298,8 +301,10 @@ class _Profile:
         if strength not in self._minima:
             known = sorted(self._minima, key=lambda other: abs(other - strength))[:1]
             near = (self._minima[other].parameters for other in known)
+            reach = _NEAR * abs(strength - float(self._best.parameters[self._poi]))
+            far = all(abs(other - strength) > reach for other in known)
             held = {self._poi: strength}
-            self._minima[strength] = self._problem.conditional(self._best, held, *near, far=True)
+            self._minima[strength] = self._problem.conditional(self._best, held, *near, far=far)
         return self._minima[strength]
 
 
