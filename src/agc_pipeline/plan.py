@@ -29,6 +29,7 @@ from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.files import check_folder
+from agc_pipeline.formatting import quoted
 from agc_pipeline.inputs import (
     FilesetInput,
     FilesInput,
@@ -60,13 +61,20 @@ def planned(values: Values, folders: Iterable[Path] = ()) -> "Plan":
     Raises:
         PipelineError: that names the file that a wrong value came from.
     """
-    loaded = load(values, folders)
     try:
+        loaded = load(values, folders)
         check_folder(Path(loaded.results), key="results")
         plan = Plan(loaded)
         plan.check()
     except ConfigurationError as error:
         raise values.located(error) from None
+    except OSError as error:
+        # Of a path that cannot be looked at: too long a name, a folder that may not be entered.
+        raise ConfigurationError(
+            f"a path cannot be used: {error.strerror}",
+            place=quoted(str(error.filename)),
+            remedy="correct the path in the configuration, or the permissions of its folders",
+        ) from error
     return plan
 
 

@@ -236,6 +236,20 @@ def test_every_error_names_the_file_or_command_that_the_value_came_from(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"results": "a" * 300}, "File name too long"),
+        ({"input": {"kind": "workspace", "path": "a" * 300}}, "File name too long"),
+        ({"analysis": f"./{'a' * 300}"}, "unknown analysis"),
+        ({"analysis": "~nobody-of-this-name/mine"}, "unknown analysis"),
+    ],
+)
+def test_paths_that_cannot_be_looked_at(values: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        planned(config.read(overrides=values, root=ROOT))
+
+
+@pytest.mark.parametrize(
     ("text", "problem", "line"),
     [
         ("a: 1\nb: 2\na: 3", "`a` is defined twice", ", line 3"),

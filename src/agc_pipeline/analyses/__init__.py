@@ -171,8 +171,13 @@ def locate(name: str, folders: Iterable[Path] = ()) -> Location:
         if package is not None and package.parent != Path.cwd() and _declares(package):
             return Location(name, name, package)
     for start in (Path.cwd(), *folders):
-        folder = (start / Path(name).expanduser()).resolve()
-        if (folder / "__init__.py").is_file():
+        try:
+            folder = (start / Path(name).expanduser()).resolve()
+            found = (folder / "__init__.py").is_file()
+        except (OSError, RuntimeError) as error:
+            # Too long a name, a loop of links, a home of nobody.
+            raise _unknown(name) from error
+        if found:
             return _at(folder)
     raise _unknown(name)
 

@@ -1,6 +1,7 @@
 """Requirements of an environment: dependencies of the package, and changes to the lock."""
 
 import hashlib
+import os
 import re
 import tomllib
 from collections.abc import Iterable
@@ -50,7 +51,8 @@ def direct(project: Path, extras: Iterable[str]) -> tuple[str, ...]:
 def local_path(requirement: str) -> Path | None:
     """Path of a requirement that is a wheel or a checkout; None for other requirements."""
     is_path = requirement.startswith((".", "/", "~")) or requirement.endswith(".whl")
-    return Path(requirement).expanduser().absolute() if is_path else None
+    # That of pathlib fails for the home of nobody.
+    return Path(os.path.expanduser(requirement)).absolute() if is_path else None  # noqa: PTH111
 
 
 def name(requirement: str) -> str | None:

@@ -17,6 +17,9 @@ XROOTD = ("root",)
 SCHEMES = (LOCAL, *HTTP, *XROOTD)
 
 _PARTS = re.compile(r"(.*?)://([^/?#]*)(.*)", re.DOTALL)
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]\\]+)(?::(\d{1,5}))?", re.ASCII)
+_PORTS = 1 << 16
+_ONE_SLASH = re.compile(rf"({'|'.join((*HTTP, *XROOTD))}):/")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _CHAIN = re.compile(r"::(?![^\[]*\])")
 _NAME_IN_QUERY = re.compile(r"\?[^=&]*\.(?:root|parquet)$")
@@ -63,6 +66,8 @@ def _faults(address: str) -> Iterator[tuple[object, str, str]]:
     if parts is None:
         home = address.startswith("~")
         yield home, "`~` for a home folder is not read", "write the whole path"
+        slash = _ONE_SLASH.match(address)
+        yield slash, "an address with one slash", f"write {slash[1] if slash else ''}://"
         return
     name, host, rest = parts.groups()
     close = difflib.get_close_matches(name.lower(), SCHEMES, n=1, cutoff=0.8)
@@ -73,6 +78,9 @@ def _faults(address: str) -> Iterator[tuple[object, str, str]]:
         yield elsewhere, "file:// with a host", "write file:///PATH, or the path alone"
         return
     yield not host, "an address without a host", f"write {name}://HOST/PATH"
+    name_of_host = _HOST.fullmatch(host.rpartition("@")[2])
+    port = int(name_of_host[1] or 0) if name_of_host else _PORTS
+    yield port >= _PORTS, "no host, or no port of one", f"write {name}://HOST:PORT/PATH"
     yield _CONTROL.search(host + rest), "an address with control characters", "remove them"
     escaped = name in HTTP
     yield (
