@@ -95,6 +95,8 @@ lint: setup-development ## Check style, types, and the directions of imports.
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 	zensical build --strict
+	repo-review .
+	zizmor --offline --no-progress --quiet .github
 
 .PHONY: docs
 docs: setup-development ## Build the documentation: site/index.html.

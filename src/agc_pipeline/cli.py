@@ -15,6 +15,7 @@ from agc_pipeline.doctor.examine import examine
 from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.layers import Values
+from agc_pipeline.places import root_folder
 from agc_pipeline.plan import planned
 from agc_pipeline.secrets import without_secrets
 
@@ -68,7 +69,7 @@ def _completion(arguments: argparse.Namespace) -> None:
 
 
 def _keys(arguments: argparse.Namespace) -> None:
-    root = config.root_folder()
+    root = root_folder()
     analysis = arguments.analysis or config.read(root=root)["analysis"]
     if arguments.schema:
         print(json.dumps(keys.schema(analysis), indent=1, ensure_ascii=False))

@@ -27,6 +27,7 @@ from agc_pipeline.inference.settings import FitSettings, treatment_problems
 from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput
 from agc_pipeline.layers import Layer, Values
 from agc_pipeline.learning.settings import LearningSettings, Scorer
+from agc_pipeline.places import root_folder
 from agc_pipeline.report.settings import ReportSettings
 from agc_pipeline.resources import ResourceSettings
 from agc_pipeline.settings import AtMost, Settings, explain, unknown
@@ -373,29 +374,3 @@ def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]
     ):
         if problem is not None:
             yield problem
-
-
-def root_folder(root: Path | str | None = None) -> Path:
-    """Folder of the Snakefile.
-
-    Args:
-        root: the folder; None looks for it from the working folder upwards, then where this package
-            lies.
-
-    Raises:
-        ConfigurationError: if there is none.
-    """
-    if root is not None:
-        candidates = [Path(root)]
-    else:
-        working = Path.cwd()
-        candidates = [working, *working.parents, Path(__file__).resolve().parents[2]]
-    for folder in candidates:
-        if (folder / "config" / f"{_GENERIC[0]}.yaml").is_file():
-            return folder
-    raise ConfigurationError(
-        f"no file config/{_GENERIC[0]}.yaml in {candidates[0]}"
-        + ("" if root is not None else " or above it"),
-        place="folder of the workflow",
-        remedy="give the folder with the Snakefile",
-    )

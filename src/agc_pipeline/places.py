@@ -13,6 +13,9 @@ _TOLERANCE_SECONDS = 300.0
 # Their files are as old as the manifests and records beside them, and there are many.
 _NOT_LOOKED_AT = {"skims", ".settings", "file_metadata"}
 
+# Of the folder of the Snakefile.
+_DEFAULTS = "config/default.yaml"
+
 
 def check_working_folder(folder: Path, snakefile: Path) -> None:
     """Check that Snakemake can keep its records, for which it has a traceback only.
@@ -72,3 +75,28 @@ def _times(folder: Path) -> Iterator[tuple[Path, float]]:
                 yield from _times(Path(entry.path))
         elif entry.is_file(follow_symlinks=False):
             yield Path(entry.path), entry.stat(follow_symlinks=False).st_mtime
+
+
+def root_folder(root: Path | str | None = None) -> Path:
+    """Folder of the Snakefile.
+
+    Args:
+        root: the folder; None looks for it from the working folder upwards, then where this package
+            lies.
+
+    Raises:
+        ConfigurationError: if there is none.
+    """
+    if root is not None:
+        candidates = [Path(root)]
+    else:
+        working = Path.cwd()
+        candidates = [working, *working.parents, Path(__file__).resolve().parents[2]]
+    for folder in candidates:
+        if (folder / _DEFAULTS).is_file():
+            return folder
+    raise ConfigurationError(
+        f"no file {_DEFAULTS} in {candidates[0]}" + ("" if root is not None else " or above it"),
+        place="folder of the workflow",
+        remedy="give the folder with the Snakefile",
+    )

@@ -3,7 +3,7 @@ from pathlib import Path
 from agc_pipeline import config as configuration, stages
 from agc_pipeline.code import near
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.places import check_times, check_working_folder
+from agc_pipeline.places import check_times, check_working_folder, root_folder
 from agc_pipeline.plan import planned
 from agc_pipeline.stages.directives import Directives
 from agc_pipeline.stages.settings_files import SettingsFiles
@@ -18,7 +18,7 @@ def refuse(error):
 
 # The defaults are beside this folder, or where the workflow was deployed from its repository.
 HERE = workflow.current_basedir
-ROOT = Path(HERE).parents[1] if isinstance(HERE, str) else configuration.root_folder()
+ROOT = Path(HERE).parents[1] if isinstance(HERE, str) else root_folder()
 
 # Everything that can be wrong with configuration and file lists is said before the first job.
 # Files are read here again, since Snakemake's `config` does not know which of them set a value.

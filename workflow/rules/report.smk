@@ -1,5 +1,6 @@
 VALIDATE = directives("validate")
 REPORT = directives("report")
+CRATE = directives("crate")
 
 
 if VALIDATE.wanted:
@@ -46,3 +47,23 @@ rule report:
         **REPORT.params,
     shell:
         REPORT.shell
+
+
+rule crate:
+    """The run as RO-Crate: every file of it, and what made it. Made when it is asked for."""
+    input:
+        **inputs(CRATE),
+    output:
+        **outputs(CRATE),
+    log:
+        **CRATE.log,
+    localrule: CRATE.local
+    conda:
+        "../../environment.yml"
+    threads: CRATE.threads
+    resources:
+        **CRATE.resources,
+    params:
+        **CRATE.params,
+    shell:
+        CRATE.shell

@@ -73,6 +73,7 @@ class ReportSettings(Settings):
             matrix, unless one of their correlations is as large as this.
         ranked: number of parameters in the figure of the ranking.
         keywords: of tables for HEPData, in its vocabulary.
+        license: of the results in an RO-Crate, an identifier of SPDX.
         texts: of the analysis, instead of the general ones.
     """
 
@@ -84,6 +85,7 @@ class ReportSettings(Settings):
     correlation_min: float = Field(ge=0, lt=1)
     ranked: Annotated[PositiveInt, AtMost(1000, "a figure does not show more")]
     keywords: dict[Keyword, tuple[str | float, ...]]
+    license: str = Field("CC0-1.0", pattern=r"^[A-Za-z0-9.+-]+$")
     texts: Texts = Texts()
 
 
