@@ -39,6 +39,7 @@ import pyhf
 
 from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.declaration.analysis import Kind
+from agc_pipeline.formatting import name_list
 from agc_pipeline.inference.impacts import STATISTICS, Breakdown
 from agc_pipeline.inference.interpolation import Array, Factors
 from agc_pipeline.inference.minimum import Minimum
@@ -51,6 +52,11 @@ from agc_pipeline.settings import Settings
 
 # Of its row beside the result.
 TITLE = "Statistics of varied templates"
+# What can be done about them.
+REMEDY = (
+    "Use more events for these variations, smooth them with `fit.model.treatments`, or merge bins "
+    "with `fit.model.edges`."
+)
 # Steps of derivatives: of parameters in units of their uncertainty, and of contents, relative.
 _STEP = 1e-4
 _RELATIVE = 1e-5
@@ -132,14 +138,19 @@ class TemplateNoise(Settings):
     serious: bool
     sources: tuple[NoiseSource, ...]
 
-    def warning(self, poi: str, uncertainty: float) -> str:
-        """What to say where it matters."""
-        names = ", ".join(source.parameter for source in self.sources[:3])
+    def statement(self, poi: str, uncertainty: float) -> str:
+        """What to say where it matters.
+
+        Args:
+            poi: name of the parameter of interest.
+            uncertainty: of the fit.
+        """
+        names = name_list([source.parameter for source in self.sources], 3)
         return (
             f"the statistical uncertainty of varied templates is {self.size:.2g} of {poi}, "
             f"{self.size / uncertainty:.0%} of the {uncertainty:.2g} of the fit, which has no term "
-            f"for it; the largest parts: {names}. Use more events for them, smooth them with "
-            "`fit.model.treatments`, or merge bins with `fit.model.edges`"
+            f"for it; the largest parts: {names}"
+            + ("" if self.in_total else ". It is not in the quoted uncertainty")
         )
 
 
