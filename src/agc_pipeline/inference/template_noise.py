@@ -39,7 +39,6 @@ import pyhf
 
 from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.declaration.analysis import Kind
-from agc_pipeline.formatting import name_list
 from agc_pipeline.inference.impacts import STATISTICS, Breakdown
 from agc_pipeline.inference.interpolation import Array, Factors
 from agc_pipeline.inference.minimum import Minimum
@@ -145,7 +144,7 @@ class TemplateNoise(Settings):
             poi: name of the parameter of interest.
             uncertainty: of the fit.
         """
-        names = name_list([source.parameter for source in self.sources], 3)
+        names = ", ".join(source.parameter for source in self.sources[:3])
         return (
             f"the statistical uncertainty of varied templates is {self.size:.2g} of {poi}, "
             f"{self.size / uncertainty:.0%} of the {uncertainty:.2g} of the fit, which has no term "
