@@ -54,7 +54,7 @@ def of_checks(run: Run) -> Iterator[Fact]:
     ]
     if not negative:
         return
-    listed = name_list([finding.where for finding in negative], 3)
+    listed = name_list([finding.where for finding in negative], 3, separator="; ")
     yield Fact(
         kind="negative contents",
         severity="note",

@@ -176,9 +176,14 @@ def _panel(axes: Axes, entry: Shift, edges: Floats) -> None:
             label=f"{name}, filled",
         )
         reach = max(reach, _reach(side))
+    limits = (-100 * reach, 100 * reach)
+    for _, side, colour, offset in sides:
+        if side is not None:
+            places = centres + offset * np.diff(edges)
+            panels.mark_outside(axes, places, 100 * side.change, limits, colour=colour, size=3)
     spots.columns(axes, edges, _bin_texts(entry, edges))
     axes.axhline(0, color=INK, linewidth=0.6)
-    axes.set_ylim(-100 * reach, 100 * reach)
+    axes.set_ylim(*limits)
     axes.set_title(f"{entry.parameter}, {entry.sample}", size=7.8, loc="left", pad=3)
     axes.tick_params(labelsize=7.5)
     if entry.smoothing != "none":
