@@ -1,23 +1,28 @@
-"""Is the stated uncertainty honest? A fit, judged by independent simulations.
+r"""Is the stated uncertainty honest? Runs with other simulated events judge each other's fits.
 
-Templates of one run are fitted to measurements that are thrown from the templates of other runs
-with other simulated events: true values of the systematics within their uncertainties, auxiliary
-measurements around them, Poisson numbers of events. What the best fits miss the truth by is
-compared with what the fit states, without and with the statistics of varied templates. The judges
-are finite, too: their own noise is part of what is expected of the scatter, not of the uncertainty.
-Then each judge's fit is judged by the run. Last, the pseudodata of the judges are fitted with the
-templates of the run: they differ from its own by their own statistics.
+Templates of one run are fitted to measurements that are thrown from the templates of another: true
+values of the systematics within their uncertainties, auxiliary measurements around them, Poisson
+numbers of events. What the best fits miss the truth by is compared with what the fit states,
+without and with the statistics of varied templates. The judges are finite, too: their own noise is
+part of what is expected of the scatter, not of the uncertainty. Two simulations differ in one way
+only, however many measurements are thrown, so that it takes several to judge. Last, the pseudodata
+of one run are fitted with the templates of the other: they differ by their statistics.
 
     snakemake --cores 2
-    snakemake --cores 2 --config results=results/independent 'simulation={"seed": 4711}'
-    python benchmarks/template_noise.py results results/independent
+    for seed in 4711 4712 4713 4714; do
+        snakemake --cores 2 --config results=results/$seed "simulation={\"seed\": $seed}"
+    done
+    python benchmarks/template_noise.py results results/47*
 """
 
 import argparse
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import erf
 
 from agc_pipeline.config import load_config
 from agc_pipeline.errors import ModelError
@@ -125,7 +130,43 @@ def nominal_variances(run: Run) -> Any:
     )
 
 
-def judged(run: Run, judge: Run, count: int, seed: int) -> str:
+class Judgement(NamedTuple):
+    """Measurements of the truth of one run, fitted with the templates of another.
+
+    Attributes:
+        task, truth: names of the runs.
+        missed: best fits minus truth, of each measurement.
+        fit: uncertainties of the fits, of each measurement.
+        total: what the run states with the statistics of varied templates.
+        expected: root mean square of the misses, with the noise of the judge.
+        failed: fits without a minimum.
+    """
+
+    task: str
+    truth: str
+    missed: Any
+    fit: Any
+    total: float
+    expected: float
+    failed: int
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.missed)} measurements from {self.truth}, fitted with {self.task} "
+            f"({self.failed} failed): root mean square of the misses {rms(self.missed):.4f}, mean "
+            f"{np.mean(self.missed):+.4f}; uncertainty of the fit {rms(self.fit):.4f}, expected of "
+            f"the misses {self.expected:.4f}; within the stated {self.total:.4f}: "
+            f"{np.mean(abs(self.missed) < self.total):.0%}, within that of the fit: "
+            f"{np.mean(abs(self.missed) < self.fit):.0%}"
+        )
+
+
+def rms(values: Any) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def judged(run: Run, judge: Run, count: int, seed: int) -> Judgement:
     """Measurements of a truth by other simulated events."""
     fit, noise = run.fit, run.fit.template_noise
     theirs = template_noise(
@@ -139,20 +180,31 @@ def judged(run: Run, judge: Run, count: int, seed: int) -> str:
     if noise is None or theirs is None:
         raise SystemExit("the runs know nothing of the statistics of their templates")
     missed, uncertainty, failures = misses(fit, judge.fit, count, seed)
-    stated = float(np.sqrt(np.mean(uncertainty**2)))
     extra = 0.0
     if run.name != judge.name:
         # The nominal templates of the judge are the truth, and not known any better.
         nominal = np.square(slopes_of(run)) @ nominal_variances(judge)
         extra = np.sqrt(noise.expected**2 + theirs.expected**2 + nominal)
+    expected = float(np.hypot(rms(uncertainty), extra))
+    return Judgement(run.name, judge.name, missed, uncertainty, noise.total, expected, failures)
+
+
+def overall(judgements: Sequence[Judgement]) -> str:
+    """All of them together."""
+
+    def share(bound: str) -> float:
+        return float(np.mean([np.mean(abs(e.missed) < getattr(e, bound)) for e in judgements]))
+
+    # The truth has statistics of its own, which are not the run's to state.
+    gaussian = np.mean([erf(each.total / each.expected / np.sqrt(2)) for each in judgements])
+    pairs = [rms(each.missed) for each in judgements]
     return (
-        f"{len(missed)} measurements from {judge.name}, fitted with {run.name} "
-        f"({failures} failed): root mean square of the misses "
-        f"{np.sqrt(np.mean(missed**2)):.4f}, mean {np.mean(missed):+.4f}; "
-        f"uncertainty of the fit {stated:.4f}, expected of the misses "
-        f"{np.hypot(stated, extra):.4f}; within the stated {noise.total:.4f}: "
-        f"{np.mean(abs(missed) < noise.total):.0%}, within that of the fit: "
-        f"{np.mean(abs(missed) < uncertainty):.0%}"
+        f"all {len(judgements)} pairs of runs: root mean square of the misses "
+        f"{rms(np.concatenate([each.missed for each in judgements])):.4f} "
+        f"({min(pairs):.4f} to {max(pairs):.4f}), expected "
+        f"{rms([each.expected for each in judgements]):.4f}; within the expected: "
+        f"{share('expected'):.0%} (68% if Gaussian); within the stated total: {share('total'):.0%} "
+        f"({gaussian:.0%} if Gaussian); within that of the fit: {share('fit'):.0%}"
     )
 
 
@@ -177,16 +229,17 @@ def shifted(run: Run, judge: Run) -> str:
 def main() -> None:
     """Print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path, help="results of the run whose fit is judged")
-    parser.add_argument(
-        "judges", type=Path, nargs="+", help="results of runs with other simulated events"
-    )
+    parser.add_argument("runs", type=Path, nargs="+", help="results with other simulated events")
     parser.add_argument("--measurements", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     quieten()
-    run, *judges = (opened(folder) for folder in (options.run, *options.judges))
-    for each in (run, *judges):
+    report([opened(folder) for folder in options.runs], options.measurements, options.seed)
+
+
+def report(runs: Sequence[Run], count: int, seed: int) -> None:
+    """Print what the runs state, and how they judge each other."""
+    for each in runs:
         fit, noise = each.fit, each.fit.template_noise
         if fit.poi is not None and noise is not None:
             print(
@@ -194,13 +247,15 @@ def main() -> None:
                 f"{fit.poi.uncertainty:.4f}, varied templates {noise.observed:.4f} for these data, "
                 f"{noise.expected:.4f} expected"
             )
-    count, seed = options.measurements, options.seed
-    print(judged(run, run, count, seed))
-    for judge in judges:
-        print(judged(run, judge, count, seed))
-        print(judged(judge, run, count, seed))
+    for run in runs:
+        print(judged(run, run, count, seed))
+    judgements = []
+    for run, judge in itertools.permutations(runs, 2):
+        judgements.append(judged(run, judge, count, seed))
+        print(judgements[-1])
         print(shifted(run, judge))
-        print(shifted(judge, run))
+    if judgements:
+        print(overall(judgements))
 
 
 if __name__ == "__main__":

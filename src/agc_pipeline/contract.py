@@ -102,13 +102,14 @@ class _Contract:
             yield from self._compare(reference, delivered, f"the skim in the format {kind}")
 
     def _compare(self, reference: Any, other: Any, name: str) -> Iterator[str]:
-        for process, regions in reference["histograms"].items():
-            for region, histogram in regions.items():
-                if not _equal(histogram, other["histograms"][process][region]):
-                    yield (
-                        f"{name} give another histogram of {process} in {region}, "
-                        f"dataset {self.dataset.name}"
-                    )
+        for content in ("histograms", "migrations"):
+            for process, regions in reference[content].items():
+                for region, histogram in regions.items():
+                    if not _equal(histogram, other[content][process][region]):
+                        yield (
+                            f"{name} give other {content} of {process} in {region}, "
+                            f"dataset {self.dataset.name}"
+                        )
         if reference["selected"] != other["selected"]:
             yield f"{name} give another cutflow of the dataset {self.dataset.name}"
 

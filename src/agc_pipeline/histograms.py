@@ -27,11 +27,12 @@ _DAMAGE = (
 
 
 def write_root(path: Path, histograms: Mapping[str, hist.Hist], **records: Any) -> None:
-    """Write one TH1D with sum of squared weights for each histogram, atomically.
+    """Write a TH1D with sum of squared weights, or a TH2D, for each histogram, atomically.
 
     Args:
         path: the ROOT file.
-        histograms: name to a one-dimensional histogram with ``Weight`` storage.
+        histograms: name to a histogram: of one dimension with ``Weight`` storage, of two with
+            ``Double`` storage.
         records: kept in the file as strings of JSON, e.g. ``provenance`` and ``closure``. Another
             string, ``digest``, is that of all histograms.
     """
@@ -48,7 +49,7 @@ def write_root(path: Path, histograms: Mapping[str, hist.Hist], **records: Any) 
 
 
 def read_root(path: Path) -> dict[str, hist.Hist]:
-    """Read all histograms of a ROOT file, with ``Weight`` storage.
+    """Read all histograms of a ROOT file, with the storage that ``write_root`` takes.
 
     Raises:
         InputError: if the file is missing or not a ROOT file, or if its histograms are not those
@@ -60,7 +61,7 @@ def read_root(path: Path) -> dict[str, hist.Hist]:
         with uproot.open(path) as file:
             named = {
                 name: file[name].to_hist()
-                for name in file.keys(cycle=False, filter_classname="TH1*")
+                for name in file.keys(cycle=False, filter_classname="TH*")
             }
             names = file.keys(cycle=False)
             stated = str(file[_DIGEST]) if _DIGEST in names else None
@@ -88,11 +89,16 @@ def _digest(histograms: Mapping[str, hist.Hist]) -> str:
     """SHA-256 of names, edges, contents and variances, in order."""
     total = hashlib.sha256()
     for name, histogram in histograms.items():
-        view = histogram.view(flow=True)
         total.update(name.encode() + b"\0")
-        for values in (histogram.axes[0].edges, view["value"], view["variance"]):
+        for values in (*(axis.edges for axis in histogram.axes), *contents(histogram)):
             total.update(np.ascontiguousarray(values, np.float64).tobytes())
     return total.hexdigest()
+
+
+def contents(histogram: hist.Hist) -> tuple[Any, ...]:
+    """Contents with flow, and their variances where the histogram has them."""
+    view = histogram.view(flow=True)
+    return (view["value"], view["variance"]) if view.dtype.names else (view,)
 
 
 def to_json(histogram: hist.Hist) -> Any:

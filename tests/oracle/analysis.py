@@ -215,6 +215,26 @@ def analyse(
     return {key: histogram(entries) for key, entries in found.items()}
 
 
+def migrations(
+    events: Iterable[Event], process: str, *, smear: Smear
+) -> dict[Key, dict[tuple[int, int], int]]:
+    """Number of events by the bins that they are in without and with an object variation.
+
+    Both in the same region; bins as in ``Histogram``, 0 is the underflow.
+    """
+    counts: dict[Key, dict[tuple[int, int], int]] = {
+        (name, shift): {} for name in REGIONS for shift in OBJECT_VARIATIONS
+    }
+    for event in events:
+        entries = filled([event], process, "nominal", smear=smear)
+        for (name, shift), cells in counts.items():
+            pair = (*entries[name, "nominal"], *entries[name, shift])
+            if len(pair) == 2:
+                before, after = (bisect_right(EDGES, entry.value) for entry in pair)
+                cells[before, after] = cells.get((before, after), 0) + 1
+    return counts
+
+
 def cutflow(events: Iterable[Event]) -> dict[str, int]:
     """Number of events after each cut of the nominal selection; the last two are exclusive."""
     counts = {"all": 0, "one lepton": 0, "four jets": 0, "4j1b": 0, "4j2b": 0}

@@ -340,7 +340,7 @@ def test_nothing_selected_goes_through(chain: Chain, tmp_path: Path, kind: str) 
     assert chain.merge(1) is None
     named = histograms.read_root(tmp_path / "histograms.root")
     assert "4j2b_wjets_scale_var_up" in named
-    assert all(np.all(h.view(flow=True)["value"] == 0) for h in named.values())
+    assert all(np.all(histograms.contents(h)[0] == 0) for h in named.values())
 
 
 def test_real_sample_local_and_none_agree_with_the_oracle(
@@ -385,8 +385,23 @@ def test_merge_normalises_and_closes(chain: Chain, files: list[Path]) -> None:
     assert record["weight"] == pytest.approx(729.84 * 3378 / sum(N_EVENTS), rel=1e-15)
     assert (record["events_expected"], record["events_processed"]) == (40, 40)
     named = histograms.read_root(chain.folder / "histograms.root")
-    assert len(named) == 2 * 11
+    moved = {name for name in named if name.endswith("_migration")}
+    assert moved == {
+        f"{region}_ttbar_{shift}_migration"
+        for region in ("4j1b", "4j2b")
+        for shift in ("pt_scale_up", "pt_res_up")
+    }
+    assert len(named) == 2 * 11 + len(moved)
     for region in ("4j1b", "4j2b"):
+        movements = histograms.from_json(made.migrations["ttbar"][region])
+        for row, shift in enumerate(movements.axes["variation"]):
+            products = named[f"{region}_ttbar_{shift}_migration"].view(flow=True)
+            counts = movements.view(flow=True)[row]
+            np.testing.assert_allclose(products, counts * record["weight"] ** 2)
+            # No more than there are without the variation.
+            nominal = named[f"{region}_ttbar"].variances(flow=True)
+            assert np.all(products.sum(axis=1) <= nominal * (1 + 1e-12))
+            assert products.sum() > 0
         raw = histograms.from_json(made.histograms["ttbar"][region])
         for row, shift in enumerate(raw.axes["variation"]):
             suffix = "" if shift == "nominal" else f"_{shift}"

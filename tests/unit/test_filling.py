@@ -59,6 +59,47 @@ def test_unit_weights_are_exact_counts() -> None:
     assert histogram.view(flow=True)[0]["variance"].tolist() == [3, 6, 3, 3, 3]
 
 
+@given(
+    scale=st.floats(-9, 9).map(lambda power: 10.0**power),
+    seed=st.integers(0, 1000),
+    weighted=st.booleans(),
+    cut=st.integers(1, 199),
+)
+@settings(deadline=None, max_examples=40)
+def test_migrations_are_sums_over_the_events_of_both_selections(
+    scale: float, seed: int, weighted: bool, cut: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    selections = []
+    for _ in range(2):
+        events = np.flatnonzero(rng.random(200) < 0.7)
+        weights = scale * rng.uniform(0.5, 2.0, 200) * rng.choice([-1, 1, 1], 200)
+        selections.append((events, rng.integers(0, 5, 200), weights if weighted else None))
+    unit = exactness.power_of_two(scale) if weighted else 1.0
+
+    def filled(first: int, last: int) -> Any:
+        migrations = filling.Migrations(EDGES, ["up", "other"], unit)
+        entries = []
+        for events, bins, weights in selections:
+            here = events[(events >= first) & (events < last)]
+            theirs = None if weights is None else weights[here]
+            entries.append(filling.Entries(here - first, bins[here], theirs))
+        migrations.fill("up", *entries)
+        return migrations.histogram()
+
+    whole = filled(0, 200)
+    assert filled(0, cut) + filled(cut, 200) == whole
+    (before, from_, one), (after, to, other) = selections
+    expected = np.zeros((5, 5))
+    for event in set(before.tolist()) & set(after.tolist()):
+        product = 1.0 if one is None or other is None else one[event] * other[event]
+        expected[from_[event], to[event]] += product
+    np.testing.assert_allclose(
+        whole.view(flow=True)[0], expected, rtol=0, atol=200 * 2**-24 * unit**2
+    )
+    assert np.all(whole.view(flow=True)[1] == 0)
+
+
 @given(ENTRIES)
 def test_json_keeps_every_bit(entries: list[tuple[float, float]]) -> None:
     histogram = filled(entries)

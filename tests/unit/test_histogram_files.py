@@ -18,6 +18,9 @@ def write(path: Path) -> dict[str, hist.Hist]:
         axis = hist.axis.Variable([0.0, 1.0, 2.5, 7.0], name="observable")
         named[name] = hist.Hist(axis, storage=hist.storage.Weight())
         named[name].fill(rng.uniform(-1, 9, 50), weight=rng.uniform(0, 2, 50))
+    axes = [hist.axis.Variable([0.0, 1.0, 2.5, 7.0], name=name) for name in ("nominal", "varied")]
+    named["4j1b_ttbar_migration"] = hist.Hist(*axes, storage=hist.storage.Double())
+    named["4j1b_ttbar_migration"].fill(rng.uniform(-1, 9, 50), rng.uniform(-1, 9, 50))
     histograms.write_root(path, named, provenance={"stage": "merge"})
     return named
 
@@ -40,21 +43,23 @@ def test_bit_flips_are_noticed_or_harmless(tmp_path: Path) -> None:
         harmless += 1
         assert list(content) == list(named)
         for name, histogram in named.items():
-            assert np.array_equal(content[name].axes[0].edges, histogram.axes[0].edges)
+            for read, written in zip(content[name].axes, histogram.axes, strict=True):
+                assert np.array_equal(read.edges, written.edges)
             assert np.array_equal(content[name].view(flow=True), histogram.view(flow=True))
     assert noticed + harmless == 150
     assert noticed
 
 
-def test_an_edited_bin_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["4j1b_ttbar", "4j1b_ttbar_migration"])
+def test_an_edited_bin_is_noticed(tmp_path: Path, name: str) -> None:
     path = tmp_path / "histograms.root"
     named = write(path)
     with uproot.open(path) as file:
         digest = str(file["digest"])
-    named["4j1b_ttbar"].view(flow=True)["value"][1] += 512
+    histograms.contents(named[name])[0][1] += 512
     with uproot.recreate(path) as file:
         file["digest"] = digest
-        for name, histogram in named.items():
-            file[name] = histogram
+        for key, histogram in named.items():
+            file[key] = histogram
     with pytest.raises(InputError, match="not those that were written"):
         histograms.read_root(path)

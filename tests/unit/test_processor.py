@@ -75,6 +75,22 @@ def check(output: Any, events: list[Event], dataset: tuple[str, str]) -> None:
             # Which bins have entries does not depend on rounding.
             assert (view["variance"] > 0).tolist() == [n > 0 for n in reference.entries]
     assert {**output["preselection"], **output["selected"]} == oracle.cutflow(events)
+    check_migrations(output["migrations"], events, *dataset)
+
+
+def check_migrations(migrations: Any, events: list[Event], process: str, variation: str) -> None:
+    if variation != "nominal":
+        assert migrations == {}
+        return
+    for (region, shift), cells in oracle.migrations(
+        events, process, smear=smearing(events)
+    ).items():
+        histogram: hist.Hist = migrations[process][region]
+        row = list(histogram.axes["variation"]).index(shift)
+        counts = np.zeros(histogram.view(flow=True).shape[1:])
+        for cell, n in cells.items():
+            counts[cell] = n
+        assert np.array_equal(histogram.view(flow=True)[row], counts)
 
 
 @pytest.mark.parametrize(

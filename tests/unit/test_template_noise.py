@@ -31,7 +31,14 @@ from agc_pipeline.inference.settings import (
     NoiseSettings,
     Treatment,
 )
-from agc_pipeline.inference.template_noise import TemplateNoise, effects, template_noise
+from agc_pipeline.inference.template_noise import (
+    Contents,
+    TemplateNoise,
+    alone,
+    effects,
+    shares,
+    template_noise,
+)
 from agc_pipeline.inference.treatment import smoothed, treated
 
 EDGES = np.linspace(0.0, 6.0, 7)
@@ -125,6 +132,13 @@ class Events:
         data = made["sr_signal"].values() + 0.4 * expected + 0.6 * made["sr_zz_other"].values()
         data += 0.8 * (made["sr_zz_w_up"].values() - expected)
         made["sr_data"] = histogram(data, data)
+        made["sr_zz_scale_migration"] = hist.Hist(
+            *(hist.axis.Variable(EDGES, name=name) for name in ("nominal", "varied")),
+            storage=hist.storage.Double(),
+        )
+        made["sr_zz_scale_migration"].view()[...] = np.histogram2d(
+            self.zz, self.zz * 1.04, [EDGES, EDGES], weights=np.full(len(self.zz), 0.2**2)
+        )[0]
         return made
 
 
@@ -305,6 +319,46 @@ def test_scatter_is_that_of_a_bootstrap_over_events(events: Events, result: FitR
     assert parts[1] > 3 * parts[0]
 
 
+def test_what_a_selection_moves_fluctuates_as_in_a_bootstrap_over_events(
+    events: Events, result: FitResult
+) -> None:
+    (_, zz) = result.description.contents
+    (shift,) = (s for s in zz.shifts if s.parameter == OBJECT)
+    drawn = [events.templates(again=True) for _ in range(3000)]
+    changes = [templates["sr_zz_scale"][0] - templates["sr_zz"][0] for templates in drawn]
+    scatter = np.cov(changes, rowvar=False)
+
+    def covariance(template: Contents) -> Any:
+        share = shares("object", zz.nominal, template)
+        rest = share - np.eye(len(share))
+        common = rest.T @ np.diag(zz.nominal.variances) @ rest
+        return common + alone(share, zz.nominal, template)
+
+    size = np.sqrt(np.outer(np.diag(scatter), np.diag(scatter)))
+    np.testing.assert_allclose(covariance(shift.up) / size, scatter / size, atol=0.12)
+    assert result.template_noise is not None
+    assert not result.template_noise.at_least
+    # Without knowing what has moved, there is a lower bound only.
+    unknown = shift.up.model_copy(update={"shared": None})
+    # Into the first bin nothing moves.
+    assert np.all(np.diag(covariance(unknown))[1:] < 0.5 * np.diag(scatter)[1:])
+    contents = tuple(
+        sample.model_copy(
+            update={
+                "shifts": tuple(
+                    s.model_copy(update={"up": unknown}) if s.parameter == OBJECT else s
+                    for s in sample.shifts
+                )
+            }
+        )
+        for sample in result.description.contents
+    )
+    lower = noise_of(result, contents)
+    assert lower.at_least
+    assert lower.expected < result.template_noise.expected
+    assert "at least" in lower.warning("mu", 0.1)
+
+
 def test_a_part_of_the_nominal_sample_has_its_fluctuations() -> None:
     """As in a bootstrap, in which an event of the part is as often there as in the whole."""
     events = PartEvents()
@@ -364,12 +418,11 @@ def test_record_warns_where_it_matters(result: FitResult) -> None:
     assert record.uncertainty_of_poi == noise.total
     assert noise.sources[0].parameter == SAMPLE
     assert noise.serious == (noise.size > 0.3 * record.poi.uncertainty)
-    assert (record.noise_statement is not None) == noise.serious
+    assert len(record.warnings) == noise.serious
     told = noise.model_copy(update={"serious": True, "in_total": False})
-    warning = record.model_copy(update={"template_noise": told}).noise_statement
-    assert warning is not None
+    (warning,) = record.model_copy(update={"template_noise": told}).warnings
     assert SAMPLE in warning
-    assert "not in the quoted uncertainty" in warning
+    assert "fit.model.treatments" in warning
     plain = record.model_copy(update={"template_noise": told})
     assert plain.uncertainty_of_poi == record.poi.uncertainty
 

@@ -23,6 +23,8 @@ class Batch(Settings):
     Attributes:
         histograms: process and region to a histogram of variation and observable, in UHI's JSON
             form; collision data have the process "data".
+        migrations: likewise to a histogram of variation, unvaried and varied observable, for the
+            variations that redo the selection, see ``columnar.filling.Migrations``.
         unit: of the weights, see ``columnar.filling``; None where every event counts as 1.
         cutflow: events behind each cut of the nominal selection, in order.
         files: account of each file.
@@ -32,6 +34,7 @@ class Batch(Settings):
 
     dataset: str
     histograms: dict[str, dict[str, Any]]
+    migrations: dict[str, dict[str, Any]]
     unit: PositiveFloat | None
     cutflow: dict[str, NonNegativeInt]
     files: tuple[LedgerEntry, ...]
@@ -62,6 +65,15 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
                     region: histograms.to_json(_sum(batches, process, region)) for region in regions
                 }
                 for process, regions in first.histograms.items()
+            },
+            "migrations": {
+                process: {
+                    region: histograms.to_json(
+                        sum(histograms.from_json(b.migrations[process][region]) for b in batches)
+                    )
+                    for region in regions
+                }
+                for process, regions in first.migrations.items()
             },
             "cutflow": total([batch.cutflow for batch in batches]),
             "files": tuple(file for batch in batches for file in batch.files),

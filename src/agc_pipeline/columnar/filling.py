@@ -8,7 +8,7 @@ sections are applied once, after all sums.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import hist
 import numpy as np
@@ -27,6 +27,30 @@ def empty(edges: Sequence[float], variations: Sequence[str]) -> hist.Hist:
         hist.axis.Variable(edges, name="observable"),
         storage=hist.storage.Weight(),
     )
+
+
+def empty_migrations(edges: Sequence[float], variations: Sequence[str]) -> hist.Hist:
+    """A histogram of variation, unvaried and varied observable, with under- and overflow."""
+    return hist.Hist(
+        hist.axis.StrCategory(variations, name="variation"),
+        hist.axis.Variable(edges, name="nominal"),
+        hist.axis.Variable(edges, name="varied"),
+        storage=hist.storage.Double(),
+    )
+
+
+class Entries(NamedTuple):
+    """Entries in the bins of a region.
+
+    Attributes:
+        events: positions in the range of events, ascending.
+        bins: that they are in; 0 is the underflow.
+        weights: of the entries; None is 1 for each.
+    """
+
+    events: Array
+    bins: Array
+    weights: Array | None
 
 
 class Sums:
@@ -50,14 +74,17 @@ class Sums:
         self._sizes = np.zeros(shape)
         self._entries = np.zeros(shape)
 
-    def fill(self, values: Array, weights: Mapping[str, Array | None]) -> None:
+    def fill(self, values: Array, weights: Mapping[str, Array | None]) -> Array:
         """Add entries to some variations.
 
         Args:
             values: ``events`` numbers, in the unit of the edges.
             weights: variation to weights, ``events``; None is 1 for each.
+
+        Returns:
+            The bins of the entries, ``events``; 0 is the underflow.
         """
-        bins = _bins(self._edges, values)
+        bins: Array = _bins(self._edges, values)
         for variation, factors in weights.items():
             row = self._variations.index(variation)
             if factors is None:
@@ -74,6 +101,7 @@ class Sums:
                     self._sizes[row],
                     self._entries[row],
                 )
+        return bins
 
     def histogram(self) -> hist.Hist:
         """The sums as ``empty`` makes histograms."""
@@ -94,6 +122,57 @@ class Sums:
     @property
     def _squares(self) -> Array:
         return np.where(self._entries > 0, self._variances, 0.0)
+
+
+class Migrations:
+    """Sums of the products of unvaried and varied weights of events that are selected in both.
+
+    By the bin that an event is in without and with a variation: the statistical covariance of the
+    contents of these two bins. No product is larger than the mean of the two squares, so that
+    weights that suit ``Sums`` suit these.
+
+    Args:
+        edges: of the bins; under- and overflow are kept as well.
+        variations: those that redo the selection.
+        unit: of the weights, a power of two.
+    """
+
+    def __init__(
+        self, edges: Sequence[float], variations: Sequence[str], unit: float = 1.0
+    ) -> None:
+        self._edges = tuple(edges)
+        self._variations = tuple(variations)
+        self._unit = unit
+        self._n = len(edges) + 1
+        self._products = np.zeros((len(self._variations), self._n, self._n))
+
+    def fill(self, variation: str, nominal: Entries, varied: Entries) -> None:
+        """Add the events that have an entry both without and with a variation."""
+        _, unvaried, moved = np.intersect1d(
+            nominal.events, varied.events, assume_unique=True, return_indices=True
+        )
+        products = _product(_at(nominal.weights, unvaried), _at(varied.weights, moved))
+        if products is not None:
+            products = np.rint(products / self._unit**2 * GRID) / GRID * self._unit**2
+        cells = nominal.bins[unvaried] * self._n + varied.bins[moved]
+        sums = np.bincount(cells, products, minlength=self._n**2)
+        self._products[self._variations.index(variation)] += sums.reshape(self._n, self._n)
+
+    def histogram(self) -> hist.Hist:
+        """The sums as ``empty_migrations`` makes histograms."""
+        histogram = empty_migrations(self._edges, self._variations)
+        histogram.view(flow=True)[: len(self._variations)] = self._products
+        return histogram
+
+
+def _at(weights: Array | None, positions: Array) -> Array | None:
+    return None if weights is None else weights[positions]
+
+
+def _product(one: Array | None, other: Array | None) -> Array | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one * other
 
 
 @kernel

@@ -1,7 +1,7 @@
 """From relative-weight histograms of each dataset to the normalised templates."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import hist
@@ -131,7 +131,8 @@ def templates(
 ) -> dict[str, hist.Hist]:
     """All templates that the datasets give, normalised, with data and pseudodata.
 
-    A template is there if all datasets are of which it is the sum, and so are data and pseudodata.
+    A template is there if all datasets are of which it is the sum, and so are data and pseudodata;
+    of variations that redo the selection, also what has moved from which bin to which.
 
     Args:
         analysis: its regions, variations and recipe of the pseudodata.
@@ -139,7 +140,8 @@ def templates(
         blinded: put the expectation in place of the data in blinded windows.
 
     Returns:
-        Name to a histogram of the observable with ``Weight`` storage.
+        Name to a histogram of the observable with ``Weight`` storage; of what has moved, to one of
+        the unvaried and the varied observable, which has products of weights.
     """
     rows = {
         (name, process, region, variation): contents
@@ -158,8 +160,53 @@ def templates(
         complete = [part for part in parts if part is not None]
         if complete and len(complete) == len(parts):
             merged[template.name] = _histogram(regions[template.region], _sum(complete))
+    merged |= _migrations(analysis, batches, rows, present=merged.keys())
     for region in analysis.regions:
         merged |= _observed(analysis, region, rows, merged, blinded=blinded)
+    return merged
+
+
+def _migrations(
+    analysis: Analysis,
+    batches: Mapping[str, tuple[Batch, float]],
+    rows: Mapping[tuple[str, str, str, str], Rows],
+    *,
+    present: Container[str],
+) -> dict[str, hist.Hist]:
+    """Sums of products of unvaried and varied weights, for variations that redo the selection.
+
+    Datasets have no events in common, so that their covariances add up. Of one that the variation
+    does not touch, nothing moves.
+    """
+    moved = {
+        (name, process, region, variation): histogram.view(flow=True)[row] * weight**2
+        for name, (batch, weight) in batches.items()
+        for process, regions in batch.migrations.items()
+        for region, content in regions.items()
+        for histogram in (histograms.from_json(content),)
+        for row, variation in enumerate(histogram.axes["variation"])
+    }
+    regions = {region.name: region for region in analysis.regions}
+    merged = {}
+    for template in analysis.templates():
+        if template.name not in present:
+            continue
+        keys = [
+            (dataset.name, template.process, template.region, variation)
+            for dataset, variation in analysis.sources(template)
+        ]
+        if not any(key in moved for key in keys):
+            continue
+        edges = regions[template.region].edges
+        histogram = hist.Hist(
+            hist.axis.Variable(edges, name="nominal"),
+            hist.axis.Variable(edges, name="varied"),
+            storage=hist.storage.Double(),
+        )
+        histogram.view(flow=True)[...] = np.sum(
+            [moved[key] if key in moved else np.diag(rows[key][1]) for key in keys], axis=0
+        )
+        merged[template.migration] = histogram
     return merged
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from agc_pipeline.code import sources
 from agc_pipeline.columnar.events import Base, Events, Part, Shift, Shifts
-from agc_pipeline.columnar.filling import Sums
+from agc_pipeline.columnar.filling import Entries, Migrations, Sums
 from agc_pipeline.columnar.records import RecordSelection
 from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Dataset, Region, Variation
 from agc_pipeline.declaration.analysis import EventFunction
@@ -207,7 +207,7 @@ class Processing:
                     if name in self.acting[group.mask]
                 }
                 for variation, events in _views(selection, base, varied, parts):
-                    filler.fill(group, variation, events)
+                    filler.fill(group, variation, events, parts[variation])
             return filler.output(preselection.cutflow)
 
     def process_records(self, events: Any, clock: Clock | None = None) -> dict[str, Any]:
@@ -223,13 +223,13 @@ class Processing:
             selection = RecordSelection(self.analysis, self.selection, self.dataset)
             cutflow: dict[str, int] = {}
             for variation in self.shifts:
-                varied, flow = selection.selected(events, variation)
+                varied, positions, flow = selection.selected(events, variation)
                 cutflow = cutflow or flow
                 for group in self.groups:
                     if variation.name not in self.acting[group.mask]:
                         continue
                     mask = _mask(group.mask, varied, self.selection, len(varied))
-                    filler.fill(group, variation.name, varied[mask])
+                    filler.fill(group, variation.name, varied[mask], positions[mask])
             return filler.output(cutflow)
 
 
@@ -317,9 +317,27 @@ class Filler:
             for process in processing.processes
         }
         self._selected = {region.name: 0 for region in processing.analysis.regions}
+        others = processing.shifts[1:]
+        self._migrations = {
+            process: {
+                region.name: Migrations(region.edges, [v.name for v in others], processing.unit)
+                for region in processing.analysis.regions
+            }
+            for process in processing.processes
+            if others
+        }
+        # Of the dataset's own variation, by process and region.
+        self._unvaried: dict[tuple[str, str], Entries] = {}
 
-    def fill(self, group: Group, variation: str, events: Any) -> None:
-        """Fill the regions of a group under a variation of its selection."""
+    def fill(self, group: Group, variation: str, events: Any, positions: Array) -> None:
+        """Fill the regions of a group under a variation of its selection.
+
+        Args:
+            group: of regions.
+            variation: the dataset's own comes first.
+            events: in the regions, varied.
+            positions: of these events in the range, ascending.
+        """
         values = dict(self._values(group, events))
         if variation == self._own:
             self._selected |= {
@@ -330,13 +348,27 @@ class Filler:
             with self._clock.part("fill"):
                 for region, observed in values.items():
                     passing = _both(mask, self._shown(process, region, observed))
-                    self._sums[process][region.name].fill(
-                        observed if passing is None else observed[passing],
-                        {
-                            shift: _product(weight, factor, passing)
-                            for shift, weight in weights.items()
-                        },
+                    theirs = {
+                        shift: _product(weight, factor, passing)
+                        for shift, weight in weights.items()
+                    }
+                    bins = self._sums[process][region.name].fill(
+                        observed if passing is None else observed[passing], theirs
                     )
+                    if process in self._migrations and region not in group.learned:
+                        at = positions if passing is None else positions[passing]
+                        self._follow(
+                            process, region, variation, Entries(at, bins, theirs[variation])
+                        )
+
+    def _follow(self, process: str, region: Region, variation: str, entries: Entries) -> None:
+        """Add what has moved from where under a variation of the selection."""
+        if variation == self._own:
+            self._unvaried[process, region.name] = entries
+        else:
+            self._migrations[process][region.name].fill(
+                variation, self._unvaried[process, region.name], entries
+            )
 
     def _n_shown(self, region: Region, observed: Array) -> int:
         """Number of selected events; of data, of those outside of a blinded window."""
@@ -406,6 +438,10 @@ class Filler:
                 "histograms": {
                     process: {name: sums.histogram() for name, sums in regions.items()}
                     for process, regions in self._sums.items()
+                },
+                "migrations": {
+                    process: {name: moved.histogram() for name, moved in regions.items()}
+                    for process, regions in self._migrations.items()
                 },
                 "preselection": dict(cutflow),
                 "selected": dict(self._selected),

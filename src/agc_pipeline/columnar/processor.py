@@ -44,7 +44,8 @@ class Processor(ProcessorABC):
             events: coffea's NanoEvents.
 
         Returns:
-            Dataset to ``histograms`` (by process and region, of variation and observable), and
+            Dataset to ``histograms`` (by process and region, of variation and observable),
+            ``migrations`` (likewise, of variation, unvaried and varied observable), and
             ``cutflow``, events behind each cut of the nominal selection.
 
         Raises:
@@ -62,6 +63,7 @@ class Processor(ProcessorABC):
         return {
             dataset.name: {
                 "histograms": output["histograms"],
+                "migrations": output["migrations"],
                 "cutflow": output["preselection"] | output["selected"],
             }
         }

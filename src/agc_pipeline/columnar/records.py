@@ -30,10 +30,17 @@ class RecordSelection:
         self._derived = analysis.derived
         self._preselector = Preselector(analysis, selection, dataset)
 
-    def selected(self, events: Any, variation: Variation) -> tuple[Any, dict[str, int]]:
-        """The varied events that meet all requirements, and their cutflow."""
-        part, _, cutflow = self._selected(events, variation)
-        return part, cutflow
+    def selected(self, events: Any, variation: Variation) -> tuple[Any, Array, dict[str, int]]:
+        """The varied events that meet all requirements, their positions, and the cutflow."""
+        varied = events if variation.records is None else variation.records(events, self._selection)
+        positions, cutflow = np.arange(len(varied)), {ALL_EVENTS: len(varied)}
+        if self._preselector.requirements:
+            preselection = self._preselector(EventColumns(varied, self._layout))
+            positions, cutflow = preselection.events, preselection.cutflow
+            varied = varied[positions]
+        if self._derived is not None:
+            varied = self._derived(varied, self._selection)
+        return varied, positions, cutflow
 
     def preselect(
         self, events: Any, masks: Mapping[Variation, Sequence[EventFunction]]
@@ -47,19 +54,8 @@ class RecordSelection:
         somewhere = np.zeros(len(events), np.bool_)
         nominal: dict[str, int] = {}
         for shift, functions in masks.items():
-            part, positions, cutflow = self._selected(events, shift)
+            part, positions, cutflow = self.selected(events, shift)
             nominal = nominal or cutflow
             for mask in functions:
                 somewhere[positions] |= np.asarray(mask(part, self._selection), np.bool_)
         return np.flatnonzero(somewhere), nominal
-
-    def _selected(self, events: Any, variation: Variation) -> tuple[Any, Array, dict[str, int]]:
-        varied = events if variation.records is None else variation.records(events, self._selection)
-        positions, cutflow = np.arange(len(varied)), {ALL_EVENTS: len(varied)}
-        if self._preselector.requirements:
-            preselection = self._preselector(EventColumns(varied, self._layout))
-            positions, cutflow = preselection.events, preselection.cutflow
-            varied = varied[positions]
-        if self._derived is not None:
-            varied = self._derived(varied, self._selection)
-        return varied, positions, cutflow

@@ -341,6 +341,11 @@ class Template:
         suffix = "" if self.variation == NOMINAL else f"_{self.variation}"
         return f"{self.region}_{self.process}{suffix}"
 
+    @property
+    def migration(self) -> str:
+        """Name in the histogram file of what has moved from which bin to which."""
+        return f"{self.name}_migration"
+
 
 def nothing(*_: Any) -> tuple[()]:
     """No requirements."""

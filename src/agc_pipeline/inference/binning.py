@@ -1,11 +1,16 @@
 """From the bins of the histograms to those of the fit."""
 
+from typing import Any, TypeAlias
+
 import hist
 import numpy as np
+import numpy.typing as npt
 from cabinetry.histo import Histogram
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.edges import Edges, not_among
+
+Array: TypeAlias = npt.NDArray[Any]
 
 
 def rebin(histogram: hist.Hist, edges: Edges | None, *, name: str) -> Histogram:
@@ -22,6 +27,47 @@ def rebin(histogram: hist.Hist, edges: Edges | None, *, name: str) -> Histogram:
     Raises:
         ModelError: if an edge is not one of the histogram, or a content is not finite.
     """
+    indices = _kept(histogram, edges, name)
+    variances = histogram.variances()
+    if variances is None or not np.all(np.isfinite([histogram.values(), variances])):
+        raise ModelError(
+            f"histogram {name} has bins without finite content and variance",
+            place="histograms",
+            remedy="fill it again, with sums of squared weights",
+        )
+    merged = [
+        np.add.reduceat(sums[: indices[-1]], indices[:-1])
+        for sums in (histogram.values(), variances)
+    ]
+    fine = np.asarray(histogram.axes[0].edges, dtype=np.float64)
+    return Histogram.from_arrays(fine[indices], merged[0], np.sqrt(merged[1]))
+
+
+def rebin_migration(histogram: hist.Hist, edges: Edges | None, *, name: str) -> Array:
+    """The same for both axes of a histogram of the unvaried and the varied observable.
+
+    Returns:
+        Sums over the merged bins, unvaried ``bins`` by varied ``bins``.
+
+    Raises:
+        ModelError: if an edge is not one of the histogram, or a content is not finite.
+    """
+    indices = _kept(histogram, edges, name)
+    values = histogram.values()
+    if not np.isfinite(values).all():
+        raise ModelError(
+            f"histogram {name} has bins without finite content",
+            place="histograms",
+            remedy="fill it again",
+        )
+    merged: Array = values[: indices[-1], : indices[-1]]
+    for axis in (0, 1):
+        merged = np.add.reduceat(merged, indices[:-1], axis=axis)
+    return merged
+
+
+def _kept(histogram: hist.Hist, edges: Edges | None, name: str) -> Array:
+    """Positions of the edges of merged bins among those of a histogram."""
     fine = np.asarray(histogram.axes[0].edges, dtype=np.float64)
     coarse = fine if edges is None else np.asarray(edges, dtype=np.float64)
     if len(coarse) < 2 or not np.all(np.diff(coarse) > 0):
@@ -38,15 +84,4 @@ def rebin(histogram: hist.Hist, edges: Edges | None, *, name: str) -> Histogram:
             place="fit edges of the region, or `fit.model.edges`",
             remedy="choose among the edges of the histogram",
         )
-    variances = histogram.variances()
-    if variances is None or not np.all(np.isfinite([histogram.values(), variances])):
-        raise ModelError(
-            f"histogram {name} has bins without finite content and variance",
-            place="histograms",
-            remedy="fill it again, with sums of squared weights",
-        )
-    merged = [
-        np.add.reduceat(sums[: indices[-1]], indices[:-1])
-        for sums in (histogram.values(), variances)
-    ]
-    return Histogram.from_arrays(fine[indices], merged[0], np.sqrt(merged[1]))
+    return np.asarray(indices)

@@ -22,12 +22,14 @@ uncertainties:
 - ``expected``: that of a measurement in which the true parameters of systematics are where their
   auxiliary measurements allow them, at one standard deviation up or down.
 
-Of variations with the same events only contents and sums of squared weights are known, not which
-event is where. For weights, the common part follows from the ratio of the contents, which is exact
-if all nominal weights are equal. For selections that are redone, as few events as possible have
-moved: what these contribute is a lower bound, and small against samples of their own. For a part of
-the nominal sample the ratio of the contents gives the common part, too; the rest is that of a
-binomial distribution. The widths of the statistical factors count as known.
+Of variations with the same events the common part is what follows from the nominal contents. For
+weights that is their ratio, which is exact if all nominal weights are equal, and likewise for a
+part of the nominal sample, where the rest is that of a binomial distribution. For selections that
+are redone, the histogram jobs count which events have moved from which bin to which. Without their
+numbers, as in published histograms, as few events as possible have moved: what these contribute is
+a lower bound, and ``TemplateNoise.at_least`` says so. Events that move from one channel to another,
+or up under one variation and down under another, count as independent. The widths of the
+statistical factors count as known.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,11 +53,6 @@ from agc_pipeline.settings import Settings
 
 # Of its row beside the result.
 TITLE = "Statistics of varied templates"
-# What can be done about them.
-REMEDY = (
-    "Use more events for these variations, smooth them with `fit.model.treatments`, or merge bins "
-    "with `fit.model.edges`."
-)
 # Steps of derivatives: of parameters in units of their uncertainty, and of contents, relative.
 _STEP = 1e-4
 _RELATIVE = 1e-5
@@ -66,10 +63,18 @@ Origin: TypeAlias = Kind | Literal["subset"]
 
 
 class Contents(Settings):
-    """Contents of a template, and their statistical variances, in the bins of the fit."""
+    """Contents of a template in the bins of the fit, and their statistics.
+
+    Attributes:
+        values: contents.
+        variances: statistical, of the contents.
+        shared: statistical covariances with the contents of the nominal template, for each bin of
+            that with all bins of this one; None where they are not known.
+    """
 
     values: tuple[float, ...]
     variances: tuple[float, ...]
+    shared: tuple[tuple[float, ...], ...] | None = None
 
 
 class ShiftContents(Settings):
@@ -125,6 +130,8 @@ class TemplateNoise(Settings):
         total: with the uncertainty of the fit, added in quadrature.
         in_total: whether ``total`` is the uncertainty of the result.
         serious: whether it is more than the threshold of the configuration.
+        at_least: whether these are lower bounds, since which events have moved is not known for
+            some templates.
         sources: by systematic, the largest first.
     """
 
@@ -135,21 +142,23 @@ class TemplateNoise(Settings):
     total: float
     in_total: bool
     serious: bool
+    at_least: bool = False
     sources: tuple[NoiseSource, ...]
 
-    def statement(self, poi: str, uncertainty: float) -> str:
-        """What to say where it matters.
+    @property
+    def bound(self) -> str:
+        """What to say before its size."""
+        return "at least " if self.at_least else ""
 
-        Args:
-            poi: name of the parameter of interest.
-            uncertainty: of the fit.
-        """
+    def warning(self, poi: str, uncertainty: float) -> str:
+        """What to say where it matters."""
         names = ", ".join(source.parameter for source in self.sources[:3])
         return (
-            f"the statistical uncertainty of varied templates is {self.size:.2g} of {poi}, "
+            f"the statistical uncertainty of varied templates is {self.bound}{self.size:.2g} of "
+            f"{poi}, "
             f"{self.size / uncertainty:.0%} of the {uncertainty:.2g} of the fit, which has no term "
-            f"for it; the largest parts: {names}"
-            + ("" if self.in_total else ". It is not in the quoted uncertainty")
+            f"for it; the largest parts: {names}. Use more events for them, smooth them with "
+            "`fit.model.treatments`, or merge bins with `fit.model.edges`"
         )
 
 
@@ -172,13 +181,16 @@ def contents(
         systematic = nuisance.systematic
         key = (nuisance.region.name, nuisance.process.name)
         if (*key, systematic.name) in templates.varied:
-            up, down = templates.varied[(*key, systematic.name)]
+            up, down = templates.untreated[(*key, systematic.name)]
+            names = systematic.variations
             of.setdefault(key, []).append(
                 ShiftContents(
                     parameter=nuisance.name,
                     kind=_origin(analysis, nuisance, subsets),
-                    up=_contents(up),
-                    down=None if down is None else _contents(down),
+                    up=_contents(up, templates.shared.get((*key, names[0]))),
+                    down=None
+                    if down is None
+                    else _contents(down, templates.shared.get((*key, names[1]))),
                     treatment=treatments.get(systematic.name, Treatment()),
                 )
             )
@@ -215,8 +227,12 @@ def _origin(analysis: Analysis, nuisance: Nuisance, subsets: Mapping[str, str]) 
     return "subset" if parts else "sample"
 
 
-def _contents(template: Any) -> Contents:
-    return Contents(values=template.yields.tolist(), variances=np.square(template.stdev).tolist())
+def _contents(template: Any, covariances: Array | None = None) -> Contents:
+    return Contents(
+        values=template.yields.tolist(),
+        variances=np.square(template.stdev).tolist(),
+        shared=None if covariances is None else covariances.tolist(),
+    )
 
 
 def template_noise(
@@ -275,6 +291,11 @@ def template_noise(
         total=total,
         in_total=settings.in_total,
         serious=size > settings.warn_above * breakdown.total,
+        at_least=any(
+            shift.kind == "object" and shift.up.shared is None
+            for sample in samples
+            for shift in sample.shifts
+        ),
         sources=tuple(
             sorted(
                 (
@@ -355,44 +376,61 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
     slopes = (value(point + change) - value(point - change)) / (2 * steps)
     own = 0.0
     common = np.zeros(n)
-    variance = np.array(sample.nominal.variances)
-    rest: list[Array] = []
+    factors: list[Array] = []
     for number, template in enumerate((shift.up, shift.down)):
         if template is None:
             continue
         slope = slopes[(1 + number) * n : (2 + number) * n]
-        theirs = np.array(template.variances)
-        share = shared(shift.kind, nominal, np.array(template.values), variance, theirs)
-        common += slope * share
-        alone = np.sqrt(np.maximum(theirs - share**2 * variance, 0.0)) * slope
-        rest.append(alone)
-    if shift.kind == "weight" and len(rest) == 2:
+        share = shares(shift.kind, sample.nominal, template)
+        common += share @ slope
+        rest = alone(share, sample.nominal, template)
+        factors.append(np.sqrt(np.maximum(np.diag(rest), 0.0)) * slope)
+        own += max(float(slope @ rest @ slope), 0.0)
+    if shift.kind == "weight" and len(factors) == 2:
         # A factor that is larger up is smaller down, in the same events.
-        own = float(np.sum((rest[0] - rest[1]) ** 2))
-    else:
-        own = float(sum(np.sum(part**2) for part in rest))
+        own = float(np.sum((factors[0] - factors[1]) ** 2))
     return _Response(slopes[:n], common, own)
 
 
-def shared(kind: Origin, nominal: Array, varied: Array, variance: Array, theirs: Array) -> Array:
-    """By how much a bin of a variation changes with its nominal content.
+def shares(kind: Origin, nominal: Contents, varied: Contents) -> Array:
+    """By how much the bins of a variation change with the nominal contents.
 
     Args:
         kind: of the systematic: whether the variation has the nominal events.
-        nominal: contents, ``bins``.
-        varied: likewise.
-        variance: statistical, of ``nominal``.
-        theirs: likewise, of ``varied``.
+        nominal: template.
+        varied: template.
+
+    Returns:
+        Nominal ``bins`` by varied ``bins``.
     """
+    contents, variances = np.array(nominal.values), np.array(nominal.variances)
+    none: Array = np.zeros((len(contents), len(contents)))
     match kind:
         case "weight" | "subset":
-            return np.divide(varied, nominal, out=np.zeros_like(nominal), where=nominal != 0)
+            filled = contents != 0
+            return np.diag(np.divide(varied.values, contents, out=none[0], where=filled))
+        case "object" if varied.shared is not None:
+            rows = variances[:, np.newaxis]
+            np.divide(varied.shared, rows, out=none, where=rows > 0)
+            return none
         case "object":
-            return np.minimum(
-                np.divide(theirs, variance, out=np.zeros_like(nominal), where=variance > 0), 1.0
-            )
+            largest = np.divide(varied.variances, variances, out=none[0], where=variances > 0)
+            return np.diag(np.minimum(largest, 1.0))
         case _:
-            return np.zeros_like(nominal)
+            return none
+
+
+def alone(share: Array, nominal: Contents, varied: Contents) -> Array:
+    """Statistical covariance of what fluctuates in a variation alone, ``bins`` by ``bins``.
+
+    Args:
+        share: of ``shares``.
+        nominal: template.
+        varied: template.
+    """
+    common = share.T @ (np.array(nominal.variances)[:, np.newaxis] * share)
+    covariance: Array = np.diag(varied.variances) - common
+    return covariance
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cabinetry.histo import Histogram
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.binning import rebin
+from agc_pipeline.inference.binning import Array, rebin, rebin_migration
 from agc_pipeline.inference.edges import edge_problems, fit_edges, fitted_regions
 from agc_pipeline.inference.settings import ModelSettings, Treatment, treatment_problems
 from agc_pipeline.inference.treatment import treated
@@ -54,6 +54,8 @@ class Templates:
         nominal: by region and process.
         varied: by region, process and systematic; up and down, or up and None to be mirrored.
         untreated: the same before any smoothing and symmetrising.
+        shared: by region, process and variation, for variations that redo the selection, as far as
+            they are known: statistical covariances of the nominal (first) and the varied contents.
         data: by region.
         left_out: what the analysis declares and the model lacks.
     """
@@ -61,6 +63,7 @@ class Templates:
     nominal: Mapping[tuple[str, str], Histogram]
     varied: Mapping[tuple[str, str, str], Shifts]
     untreated: Mapping[tuple[str, str, str], Shifts]
+    shared: Mapping[tuple[str, str, str], Array]
     data: Mapping[str, Histogram]
     left_out: tuple[LeftOut, ...]
 
@@ -126,7 +129,22 @@ def select(
         key: _treated(nominal[key[:2]], shifts, settings.treatments.get(key[2], Treatment()))
         for key, shifts in untreated.items()
     }
-    return Templates(nominal, varied, untreated, data, left_out)
+    return Templates(
+        nominal,
+        varied,
+        untreated,
+        {
+            (region, process, variation): rebin_migration(
+                histograms[name], fit_edges(regions[region], settings.edges), name=name
+            )
+            for region, process in nominal
+            for systematic in analysis.systematics
+            for variation in systematic.variations
+            if (name := Template(region, process, variation).migration) in histograms
+        },
+        data,
+        left_out,
+    )
 
 
 def _treated(nominal: Histogram, shifts: Shifts, treatment: Treatment) -> Shifts:

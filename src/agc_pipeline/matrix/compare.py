@@ -6,6 +6,7 @@ from typing import Any
 import hist
 import numpy as np
 
+from agc_pipeline.histograms import contents
 from agc_pipeline.matrix.records import Difference, Equality
 
 _BINS_SHOWN = 5
@@ -28,16 +29,17 @@ def histograms(
             differences.append(Difference(name=name, what="missing"))
             continue
         histogram = ours[name]
-        if not np.array_equal(histogram.axes[0].edges, reference.axes[0].edges):
+        edges = [[axis.edges.tolist() for axis in each.axes] for each in (histogram, reference)]
+        if edges[0] != edges[1]:
             differences.append(Difference(name=name, what="different bin edges"))
             continue
-        a, b = histogram.view(flow=True), reference.view(flow=True)
-        equal = np.array_equal(a.value, b.value) and np.array_equal(a.variance, b.variance)
+        pairs = list(zip(contents(histogram), contents(reference), strict=True))
+        equal = all(np.array_equal(a, b) for a, b in pairs)
         exact &= equal
-        close = np.isclose(a.value, b.value, rtol=tolerance, atol=0)
-        close &= np.isclose(a.variance, b.variance, rtol=tolerance, atol=0)
+        close = np.logical_and.reduce([np.isclose(a, b, rtol=tolerance, atol=0) for a, b in pairs])
         if not equal and not close.all():
-            differences.append(Difference(name=name, what=_bins(a.value, b.value, ~close)))
+            a, b = (values.ravel() for values in pairs[0])
+            differences.append(Difference(name=name, what=_bins(a, b, ~close.ravel())))
     further = sorted(ours.keys() - theirs.keys())
     return _equality("histograms", len(theirs), differences, exact=exact, further=len(further))
 

@@ -17,16 +17,15 @@ from agc_pipeline.provenance import file_digest
 _GENERATED = {"__pycache__", "build", "dist", "node_modules"}
 
 
-def direct(project: Path, extras: Iterable[str], *, bounds: bool = False) -> tuple[str, ...]:
+def direct(project: Path, extras: Iterable[str]) -> tuple[str, ...]:
     """Names, with their own extras, of the dependencies of the package.
 
-    Bounds are mostly left out: a matrix is to test whether the package works beyond them, and
-    versions come from the lock file.
+    Their bounds are left out: a matrix is to test whether the package works beyond them. Versions
+    come from the lock file.
 
     Args:
         project: ``pyproject.toml`` of the package.
         extras: optional dependencies to take as well.
-        bounds: with the bounds of their versions.
 
     Raises:
         ConfigurationError: for an extra that the package does not have.
@@ -45,8 +44,7 @@ def direct(project: Path, extras: Iterable[str], *, bounds: bool = False) -> tup
     dependencies = []
     for requirement in map(Requirement, lines):
         inner = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-        specifier = requirement.specifier if bounds else ""
-        dependencies.append(f"{requirement.name}{inner}{specifier}")
+        dependencies.append(f"{requirement.name}{inner}")
     return tuple(dict.fromkeys(dependencies))
 
 

@@ -141,11 +141,15 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
         options.output,
         batch.Batch(
             dataset=delivered.dataset,
-            histograms={
-                process: {
-                    region: histograms.to_json(histogram) for region, histogram in regions.items()
+            **{
+                content: {
+                    process: {
+                        region: histograms.to_json(histogram)
+                        for region, histogram in regions.items()
+                    }
+                    for process, regions in output[content].items()
                 }
-                for process, regions in output["histograms"].items()
+                for content in ("histograms", "migrations")
             },
             unit=None if dataset.kind == "data" else processing.unit,
             cutflow={
