@@ -77,6 +77,12 @@ def read(path: Path, member: str | None) -> bytes:
     )
 
 
+def is_packed(path: Path) -> bool:
+    """Whether a file is compressed, or an archive, by its first bytes."""
+    with path.open("rb") as file:
+        return file.read(6).startswith((*_COMPRESSIONS, b"PK\x03\x04"))
+
+
 class _Bounded:
     """A stream of unpacked bytes that ends with an error where it is too long."""
 

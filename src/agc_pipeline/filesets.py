@@ -7,10 +7,11 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, TypeAdapter, ValidationError
 
+from agc_pipeline import archives
 from agc_pipeline.datasets import DatasetFiles, InputFile, checked, declared, normalised
 from agc_pipeline.declaration import NOMINAL, Analysis, Dataset, Physics
 from agc_pipeline.errors import ConfigurationError, InputError
-from agc_pipeline.files import read_json, read_record
+from agc_pipeline.files import parse_json, read_json, read_record
 from agc_pipeline.settings import EventCount, Settings, explain, unknown
 
 
@@ -80,7 +81,7 @@ def read(path: Path, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles
     """The datasets of a JSON file in coffea's fileset shape.
 
     Args:
-        path: of the file.
+        path: of the file, which may be compressed.
         analysis: that declares the datasets.
         physics: of the configuration.
 
@@ -91,7 +92,11 @@ def read(path: Path, analysis: Analysis, physics: Physics) -> tuple[DatasetFiles
     """
     adapter = TypeAdapter(dict[str, FilesetEntry])
     try:
-        content = read_json(path, remedy="correct `input.path`")
+        if path.is_file() and archives.is_packed(path):
+            # coffea writes it with gzip.
+            content = parse_json(archives.read(path, None), place=str(path))
+        else:
+            content = read_json(path, remedy="correct `input.path`")
         entries = adapter.validate_python(content)
     except ValidationError as error:
         raise explain(error, FilesetEntry, place=str(path), values=content) from error
@@ -266,7 +271,8 @@ def _events(url: str, described: FilesetFile, path: Path) -> int | None:
     if steps is None:
         return n_events
     edges = [0, *(stop for _, stop in steps)]
-    if [start for start, _ in steps] != edges[:-1] or n_events not in (None, edges[-1]):
+    one_behind_the_other = [start for start, _ in steps] == edges[:-1] and edges == sorted(edges)
+    if not one_behind_the_other or n_events not in (None, edges[-1]):
         ranges = ", ".join(f"{start} to {stop}" for start, stop in steps[:3])
         of_all = "" if n_events is None else f" of {n_events}"
         raise ConfigurationError(

@@ -110,7 +110,7 @@ class FilesInput(ListedFiles):
 
 
 class FilesetInput(Settings):
-    """Input files listed in a JSON file in coffea's fileset shape.
+    """Input files listed in a JSON file in coffea's fileset shape, which may be compressed.
 
     Relative paths in it are relative to the folder of the JSON file.
     """

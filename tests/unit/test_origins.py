@@ -1,8 +1,10 @@
 """No file is counted twice, and what a list of files says is what they have."""
 
+import gzip
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -103,9 +105,32 @@ def test_one_file_of_two_mirrors_is_named_when_all_are_read() -> None:
 def test_steps_are_all_of_a_file(tmp_path: Path) -> None:
     (dataset,) = read(tmp_path, fileset({"a.root": {"steps": [[0, 4], [4, 9]]}}))
     assert dataset.files[0].n_events == 9
-    for steps in ([[0, 4]], [[0, 4], [5, 9]], [[4, 9]], [[4, 9], [0, 4]], [[0, 9], [0, 9]], []):
+    for steps in (
+        [[0, 11], [11, 9]],
+        [[0, 4]],
+        [[0, 4], [5, 9]],
+        [[4, 9]],
+        [[4, 9], [0, 4]],
+        [[0, 9], [0, 9]],
+        [],
+    ):
         with pytest.raises(ConfigurationError, match=r"steps of a\.root are not all"):
             read(tmp_path, fileset({"a.root": {"steps": steps, "num_entries": 9}}))
+
+
+def test_a_compressed_fileset(tmp_path: Path) -> None:
+    """As coffea's ``save`` writes them; what is packed as an archive has no one content."""
+    path, text = tmp_path / "fileset.json.gz", fileset({"a.root": {"num_entries": 9}}).encode()
+    path.write_bytes(gzip.compress(text))
+    (dataset,) = filesets.read(path, ANALYSIS, PHYSICS)
+    assert dataset.files[0].n_events == 9
+    path.write_bytes(gzip.compress(text)[:-12])
+    with pytest.raises(InputError, match=r"cannot read 'fileset\.json\.gz'"):
+        filesets.read(path, ANALYSIS, PHYSICS)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("fileset.json", text)
+    with pytest.raises(InputError, match="archive"):
+        filesets.read(path, ANALYSIS, PHYSICS)
 
 
 def test_events_of_a_dataset(tmp_path: Path) -> None:
@@ -139,6 +164,9 @@ def test_record_and_list_agree(tmp_path: Path) -> None:
     assert promised(file.model_copy(update={"n_events": 5})) == (5, 70)
     with pytest.raises(InputError, match="says 5 events, the list of files 6"):
         promised(file.model_copy(update={"n_events": 6}))
+    write_json(record, {"n_events": 5, "n_generated": 4})
+    with pytest.raises(InputError, match="fewer events were generated"):
+        promised(file)
 
 
 COUNT = st.none() | st.sampled_from([3, 4, 7])

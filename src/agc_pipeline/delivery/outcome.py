@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, model_validator
 
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.manifest import Delivered
@@ -99,6 +99,12 @@ class _Record(Settings, extra="ignore"):
 
     n_events: NonNegativeInt
     n_generated: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _of_all(self) -> "_Record":
+        if self.n_generated < self.n_events:
+            raise ValueError("fewer events were generated than there are in the file")
+        return self
 
 
 def entry(file: InputFile, *, before: int, **facts: Any) -> Delivered:
