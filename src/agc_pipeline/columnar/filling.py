@@ -151,7 +151,7 @@ class Migrations:
         _, unvaried, moved = np.intersect1d(
             nominal.events, varied.events, assume_unique=True, return_indices=True
         )
-        products = _product(_at(nominal.weights, unvaried), _at(varied.weights, moved))
+        products = product(_at(nominal.weights, unvaried), _at(varied.weights, moved))
         if products is not None:
             products = np.rint(products / self._unit**2 * GRID) / GRID * self._unit**2
         cells = nominal.bins[unvaried] * self._n + varied.bins[moved]
@@ -169,7 +169,8 @@ def _at(weights: Array | None, positions: Array) -> Array | None:
     return None if weights is None else weights[positions]
 
 
-def _product(one: Array | None, other: Array | None) -> Array | None:
+def product(one: Array | None, other: Array | None) -> Array | None:
+    """The product of weights of events, of which None is 1 for each."""
     if one is None or other is None:
         return other if one is None else one
     return one * other

@@ -14,7 +14,7 @@ import numpy as np
 
 from agc_pipeline.code import sources
 from agc_pipeline.columnar.events import Base, Events, Part, Shift, Shifts
-from agc_pipeline.columnar.filling import Entries, Migrations, Sums
+from agc_pipeline.columnar.filling import Entries, Migrations, Sums, product
 from agc_pipeline.columnar.records import RecordSelection
 from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Dataset, Region, Variation
 from agc_pipeline.declaration.analysis import EventFunction
@@ -349,7 +349,7 @@ class Filler:
                 for region, observed in values.items():
                     passing = _both(mask, self._shown(process, region, observed))
                     theirs = {
-                        shift: _product(weight, factor, passing)
+                        shift: _weights_of(weight, factor, passing)
                         for shift, weight in weights.items()
                     }
                     bins = self._sums[process][region.name].fill(
@@ -460,6 +460,6 @@ def _both(one: Array | None, other: Array | None) -> Array | None:
     return one & other
 
 
-def _product(weight: Array | None, factor: Array | None, mask: Array | None) -> Array | None:
-    product = weight if factor is None else factor if weight is None else weight * factor
-    return product if product is None or mask is None else product[mask]
+def _weights_of(weight: Array | None, factor: Array | None, mask: Array | None) -> Array | None:
+    weights = product(weight, factor)
+    return weights if weights is None or mask is None else weights[mask]
