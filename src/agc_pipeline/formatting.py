@@ -38,10 +38,10 @@ def shortened(text: str, longest: int = 300) -> str:
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 
-def name_list(names: Sequence[str], most: int = 10) -> str:
+def name_list(names: Sequence[str], most: int = 10, *, separator: str = ", ") -> str:
     """Names, the first of them where they are many, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return separator.join(names[:most]) + more
 
 
 def quoted(name: str) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ from agc_pipeline.matrix.records import (
     Step,
     Timing,
 )
-from agc_pipeline.matrix.settings import Verdict
+from agc_pipeline.matrix.settings import Verdict, Versions
 from agc_pipeline.matrix.verdicts import speed, verdict_on
 from agc_pipeline.measuring import intervals, process
 from agc_pipeline.measuring.intervals import Ratio
@@ -338,16 +338,7 @@ def test_environments_are_built_once_and_need_no_index_then(
 ) -> None:
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
-    information = {
-        "METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
-        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        "RECORD": "",
-    }
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tiny.py", "")
-        for name, text in information.items():
-            archive.writestr(f"tiny-1.0.dist-info/{name}", text)
+    wheel = _wheel(tmp_path, "tiny", "1.0")
 
     def made(*asked: str) -> EnvironmentRecord:
         request = environments.EnvironmentRequest(
@@ -367,6 +358,57 @@ def test_environments_are_built_once_and_need_no_index_then(
     assert unknown.interpreter is None
     gone = made(str(tmp_path / "other-1.0-py3-none-any.whl"))
     assert gone.interpreter is None
+
+
+def test_the_lowest_and_the_newest_versions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, version in (("mine", "1"), ("mine", "2"), ("mine", "3"), ("far", "1"), ("far", "2")):
+        _wheel(tmp_path, name, version, needs=() if name == "far" else ("far",))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    project = tmp_path / "pyproject.toml"
+    dependencies = (
+        'dependencies = ["mine>=1,<3"]\noptional-dependencies = {more = ["mine[x]>=1"]}\n'
+    )
+    project.write_text(f"[project]\n{dependencies}")
+    assert requirements.direct(project, ["more"]) == ("mine", "mine[x]")
+    bounded = requirements.direct(project, ["more"], bounds=True)
+    assert bounded == ("mine<3,>=1", "mine[x]>=1")
+
+    def resolved(versions: Versions, *needs: str) -> dict[str, str]:
+        request = environments.EnvironmentRequest(
+            "any",
+            needs,
+            (),
+            "far==1\nmine==2\n",
+            sys.executable,
+            prerelease=False,
+            versions=versions,
+        )
+        return environments.build(request, tmp_path / "kept", tmp_path, timeout=600).versions
+
+    # What a dependency needs stays as locked beside the lowest version of the dependency itself.
+    assert resolved("locked", "mine") == {"mine": "2", "far": "1"}
+    assert resolved("lowest", bounded[0]) == {"mine": "1", "far": "1"}
+    assert resolved("newest", "mine") == {"mine": "3", "far": "2"}
+
+
+def _wheel(folder: Path, name: str, version: str, *, needs: Sequence[str] = ()) -> Path:
+    """The wheel of a package with an empty module."""
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    requires = "".join(f"Requires-Dist: {need}\n" for need in needs)
+    information = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}",
+        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+        for file, text in information.items():
+            archive.writestr(f"{name}-{version}.dist-info/{file}", text)
+    return path
 
 
 def test_only_the_locked_compiler_shares_its_code() -> None:

@@ -12,7 +12,10 @@ from agc_pipeline.inference.fit_records import CheckRecord, Parameter
 from agc_pipeline.inference.headline import headline, quoted_result
 from agc_pipeline.inference.impacts import STATISTICS
 from agc_pipeline.inference.profile import Interval
-from agc_pipeline.report import facts
+from agc_pipeline.report.facts import Fact, facts
+from agc_pipeline.report.facts.fits import of_fit, of_parameters, of_scan
+from agc_pipeline.report.facts.templates import of_statistics, of_templates
+from agc_pipeline.report.facts.toys import of_toys
 from agc_pipeline.report.parameter_titles import titled, titles
 from agc_pipeline.report.run import Run
 from agc_pipeline.validation.results import ValidationResult
@@ -23,7 +26,7 @@ POI = Parameter(name="ttbar_norm", bestfit=0.95, uncertainty=0.09)
 COUNT = 200
 
 
-def kinds(entries: Iterator[facts.Fact] | Sequence[facts.Fact]) -> dict[str, str]:
+def kinds(entries: Iterator[Fact] | Sequence[Fact]) -> dict[str, str]:
     return {entry.kind: entry.severity for entry in entries}
 
 
@@ -110,10 +113,10 @@ def scan(down: float | None, up: float | None) -> ScanRecord:
 
 
 def test_sound_pseudo_experiments_are_no_fact() -> None:
-    assert not list(facts.of_toys(toys()))
-    assert not list(facts.of_toys(toys(count=0, pulls=[_pull("ttbar_norm", -0.29, 1)])))
+    assert not list(of_toys(toys()))
+    assert not list(of_toys(toys(count=0, pulls=[_pull("ttbar_norm", -0.29, 1)])))
     # Random means of many parameters are allowed more.
-    assert not list(facts.of_toys(toys(pulls=[_pull("Jet energy scale", -0.25, 2)])))
+    assert not list(of_toys(toys(pulls=[_pull("Jet energy scale", -0.25, 2)])))
 
 
 @pytest.mark.parametrize(
@@ -134,19 +137,19 @@ def test_sound_pseudo_experiments_are_no_fact() -> None:
     ],
 )
 def test_pseudo_experiments(changes: dict[str, Any], expected: dict[str, str]) -> None:
-    told = list(facts.of_toys(toys(**changes)))
+    told = list(of_toys(toys(**changes)))
     assert kinds(told) == expected
     assert all(abs(fact.number) > (fact.threshold or 0) for fact in told)
 
 
 def test_bias_tells_whether_the_estimate_or_the_pull_is_biased() -> None:
     pulls = [_pull("ttbar_norm", -0.29, 1)]
-    (skewed,) = facts.of_toys(toys(pulls=pulls))
+    (skewed,) = of_toys(toys(pulls=pulls))
     assert skewed.number == pytest.approx(-0.29 / 0.07)
     assert "4.1 standard deviations" in skewed.statement
     assert "uncertainty follows the best fit" in skewed.reason
     low = [value - 0.03 for value in toys().bestfit]
-    (biased,) = facts.of_toys(toys(pulls=pulls, bestfit=low))
+    (biased,) = of_toys(toys(pulls=pulls, bestfit=low))
     assert "by -0.03 with" in biased.reason
     assert "the estimate itself is biased" in biased.reason
 
@@ -163,11 +166,11 @@ def test_bias_tells_whether_the_estimate_or_the_pull_is_biased() -> None:
 def test_pulls_and_constraints(pull: float, width: float, expected: dict[str, str]) -> None:
     row = ranking().rows[0].model_copy(update={"bestfit": pull, "uncertainty": width})
     record = ranking().model_copy(update={"rows": (row,)})
-    assert kinds(facts.of_parameters(fit(), record)) == expected
+    assert kinds(of_parameters(fit(), record)) == expected
     # Of a statistical factor, of which there are many, only more is worth a look.
     factor = row.model_copy(update={"parameter": LABELS[3]})
     record = record.model_copy(update={"rows": (factor,)})
-    assert not list(facts.of_parameters(fit(), record))
+    assert not list(of_parameters(fit(), record))
 
 
 @pytest.mark.parametrize(
@@ -184,59 +187,59 @@ def test_pulls_and_constraints(pull: float, width: float, expected: dict[str, st
 )
 def test_templates(up: float, down: float | None, kind: str, expected: dict[str, str]) -> None:
     made = contents([100, 200], shifts=[(up, down)], kind=kind)
-    assert kinds(facts.of_templates(fit(contents=made))) == expected
+    assert kinds(of_templates(fit(contents=made))) == expected
 
 
 def test_bins_and_simulated_events() -> None:
-    assert not list(facts.of_statistics(fit(contents=contents([100, 200]))))
+    assert not list(of_statistics(fit(contents=contents([100, 200]))))
     # Weights of 20: 5 and 10 events.
-    (few,) = facts.of_statistics(fit(contents=contents([100, 200], variance=20.0)))
+    (few,) = of_statistics(fit(contents=contents([100, 200], variance=20.0)))
     assert (few.kind, few.number) == ("few effective events", 5.0)
     assert "1 of 2 bins (110\u2013150 GeV)" in few.statement
     hole = [*contents([100, 0]), *contents([30, 40])]
     hole[1]["sample"] = "W+jets"
-    (empty,) = facts.of_statistics(fit(contents=hole))
+    (empty,) = of_statistics(fit(contents=hole))
     assert (empty.kind, empty.severity) == ("empty bins", "note")
     assert "ttbar has no events in 1 bin of 4j2b SR: 150\u2013190 GeV" in empty.statement
     yields = fit().yields
     bare = yields.prefit["4j2b SR"]
     nothing = bare.model_copy(update={"all": bare.all.model_copy(update={"bins": (40.0, 0.0)})})
     yields = yields.model_copy(update={"prefit": {"4j2b SR": nothing}})
-    assert kinds(facts.of_statistics(fit(yields=yields))) == {"empty bins": "warning"}
+    assert kinds(of_statistics(fit(yields=yields))) == {"empty bins": "warning"}
 
 
 def test_simulation_that_dominates() -> None:
-    assert not list(facts.of_statistics(fit(breakdown=breakdown(0.04))))
-    (told,) = facts.of_statistics(fit(breakdown=breakdown(0.06)))
+    assert not list(of_statistics(fit(breakdown=breakdown(0.04))))
+    (told,) = of_statistics(fit(breakdown=breakdown(0.06)))
     assert (told.kind, told.number) == ("simulation statistics", pytest.approx(1.2))
     small = fit(breakdown=breakdown(0.04), template_noise=noise(0.02))
-    assert not list(facts.of_statistics(small))
+    assert not list(of_statistics(small))
     for in_total, severity in ((True, "warning"), (False, "serious")):
         large = fit(breakdown=breakdown(0.04), template_noise=noise(0.05, in_total=in_total))
-        assert kinds(facts.of_statistics(large)) == {"varied templates": severity}
+        assert kinds(of_statistics(large)) == {"varied templates": severity}
 
 
 def test_minimum() -> None:
-    assert not list(facts.of_fit(fit()))
-    assert kinds(facts.of_fit(fit(goodness_of_fit=0.003))) == {"bad fit": "serious"}
-    assert not list(facts.of_fit(fit(goodness_of_fit=None)))
+    assert not list(of_fit(fit()))
+    assert kinds(of_fit(fit(goodness_of_fit=0.003))) == {"bad fit": "serious"}
+    assert not list(of_fit(fit(goodness_of_fit=None)))
     for name, severity in (("ttbar_norm", "serious"), ("Luminosity", "warning")):
         diagnostics = fit().diagnostics.model_copy(update={"at_bounds": (name,)})
-        told = facts.of_fit(fit(diagnostics=diagnostics.model_dump()))
+        told = of_fit(fit(diagnostics=diagnostics.model_dump()))
         assert kinds(told) == {"parameter at its bound": severity}
     correlation = np.eye(5)
     correlation[2, 0] = correlation[0, 2] = -0.93
-    (told_of,) = facts.of_fit(fit(correlation=correlation.tolist()))
+    (told_of,) = of_fit(fit(correlation=correlation.tolist()))
     assert (told_of.kind, told_of.where) == ("large correlation", "Jet energy scale")
     for ratio, expected in ((0.8, {"other minimiser": "note"}), (1.05, {})):
         other = {"method": "cabinetry", "largest": ("Luminosity", ratio)}
-        assert kinds(facts.of_fit(fit(comparison=other))) == expected
+        assert kinds(of_fit(fit(comparison=other))) == expected
 
 
 def test_asymmetry() -> None:
-    assert not list(facts.of_scan(scan(0.08, 0.10)))
-    assert not list(facts.of_scan(scan(None, 0.2)))
-    (told,) = facts.of_scan(scan(0.09, 0.12))
+    assert not list(of_scan(scan(0.08, 0.10)))
+    assert not list(of_scan(scan(None, 0.2)))
+    (told,) = of_scan(scan(0.09, 0.12))
     assert (told.kind, told.number) == ("asymmetric uncertainty", pytest.approx(1 / 3))
 
 
@@ -257,13 +260,13 @@ def run(**changes: Any) -> Run:
 
 
 def test_input_and_checks() -> None:
-    assert facts.facts(run()) == []
-    told = facts.facts(run(fit=fit(partial=True)))
+    assert facts(run()) == []
+    told = facts(run(fit=fit(partial=True)))
     assert kinds(told) == {"partial input": "serious"}
     finding = Finding(severity="warning", where="4j2b SR, ttbar", message="negative content in 1")
     checks = run().checks.model_copy(update={"findings": (finding,)})
     # The most serious stands first.
-    both = facts.facts(run(checks=checks, fit=fit(partial=True)))
+    both = facts(run(checks=checks, fit=fit(partial=True)))
     assert [fact.severity for fact in both] == ["serious", "note"]
     mode = {"same_events": False, "n_files": 1, "description": ""}
     values = {"summary": "", "mode": mode, "partial": False, "templates": [], "not_compared": []}
@@ -271,7 +274,7 @@ def test_input_and_checks() -> None:
         result = ValidationResult.model_validate(
             values | {"verdict": verdict, "counts": {"disagreement": 3}, "provenance": {}}
         )
-        assert [fact.severity for fact in facts.facts(run(validation=result))] == expected
+        assert [fact.severity for fact in facts(run(validation=result))] == expected
 
 
 def test_headline() -> None:

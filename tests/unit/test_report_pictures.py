@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import DatasetAccount
 from agc_pipeline.inference.yields import Yields
-from agc_pipeline.report import figures, runtimes, style
+from agc_pipeline.report import figures, runtimes, spots, style
 from agc_pipeline.report.figures import panels, shifts, workflow
 from agc_pipeline.report.figures.cutflow import fractions
 from agc_pipeline.report.runtimes import Runtime
@@ -62,6 +62,8 @@ def test_cutflow() -> None:
     assert np.array(line.get_ydata()).tolist() == [1.0, 0.5]
     assert np.array(points.get_ydata()).tolist() == [1.0, 0.5, 0.25]
     assert "ttbar" in texts(figure)
+    pointed = [spot.text for spot in spots.of(figure)]
+    assert pointed[2:] == ["4j1b\nttbar: 0 (0 events)", "4j2b\nttbar: 0.250 (50 events)"]
     # Two datasets of a process are told apart.
     both = figures.cutflow(ANALYSIS, datasets | {"more": datasets["ttbar__nominal"]}, cuts)
     assert {"ttbar__nominal", "more"} <= texts(both)
@@ -102,6 +104,11 @@ def test_single_templates(tmp_path: Path) -> None:
     figure = figures.single_templates([smooth, alone], (0, 1, 2, 3, 4), "m [GeV]")
     assert {"Shift, ttbar", "linear", "up, model", "up, filled"} <= texts(figure)
     figure.savefig(tmp_path / "templates.png")
+    pointed = [spot.text for spot in spots.of(figure)]
+    assert len(pointed) == 8
+    told = "Shift, ttbar, 0 to 1\nup: +10.00 \u00b1 18.47 % filled, +10.00 % in the model"
+    assert pointed[4] == f"{told}\ndown: mirrored"
+    assert "no events in the nominal template" in pointed[7]
     assert shifts.shifts(fit(), "4j2b SR") == []
 
 
@@ -126,7 +133,18 @@ def test_jobs_in_time(tmp_path: Path) -> None:
     ]
     # The run was continued an hour later: the pause is cut.
     assert workflow.pauses(jobs) == [(1019.0, 4995.0)]
-    axes = figures.timeline(jobs).axes[0]
+    figure = figures.timeline(jobs)
+    (axes,) = figure.axes
+    pointed = {spot.text: spot for spot in spots.of(figure)}
+    assert list(pointed) == [
+        "fill: 8.0 s, from 0 s on",
+        "fill: 8.0 s, from 9 s on",
+        "fill: 8.0 s, from 2 s on",
+        "fit: 5.0 s, from 1 h 06 min on",
+    ]
+    assert (
+        pointed["fit: 5.0 s, from 1 h 06 min on"].width < pointed["fill: 8.0 s, from 2 s on"].width
+    )
     assert axes.get_xlim()[1] < 40
     assert "1 h 06 min" in texts(axes)
     bars = [bar.get_extents() for group in axes.collections for bar in group.get_paths()]

@@ -356,7 +356,7 @@ def test_what_a_selection_moves_fluctuates_as_in_a_bootstrap_over_events(
     lower = noise_of(result, contents)
     assert lower.at_least
     assert lower.expected < result.template_noise.expected
-    assert "at least" in lower.warning("mu", 0.1)
+    assert "at least" in lower.statement("mu", 0.1)
 
 
 def test_a_part_of_the_nominal_sample_has_its_fluctuations() -> None:
@@ -418,11 +418,12 @@ def test_record_warns_where_it_matters(result: FitResult) -> None:
     assert record.uncertainty_of_poi == noise.total
     assert noise.sources[0].parameter == SAMPLE
     assert noise.serious == (noise.size > 0.3 * record.poi.uncertainty)
-    assert len(record.warnings) == noise.serious
+    assert (record.noise_statement is not None) == noise.serious
     told = noise.model_copy(update={"serious": True, "in_total": False})
-    (warning,) = record.model_copy(update={"template_noise": told}).warnings
+    warning = record.model_copy(update={"template_noise": told}).noise_statement
+    assert warning is not None
     assert SAMPLE in warning
-    assert "fit.model.treatments" in warning
+    assert "not in the quoted uncertainty" in warning
     plain = record.model_copy(update={"template_noise": told})
     assert plain.uncertainty_of_poi == record.poi.uncertainty
 

@@ -8,14 +8,16 @@ import pty
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from snakemake.exceptions import MissingRuleException, format_exception_to_string
 from snakemake.settings.enums import Quietness
+from snakemake.settings.types import ConfigSettings
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 from snakemake_interface_logger_plugins.tests import TestLogHandlerBase
@@ -236,6 +238,9 @@ def test_what_passes_and_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     told.event(None, "Finished with chatter.")
     told.event(None, "from a rule", path="/project/workflow/rules/mine.smk")
     told.event(None, "no account", level=logging.WARNING)
+    for name in "abcd":
+        missing = f"Missing metadata for file {name}.json. Maybe metadata was deleted or it was ..."
+        told.event(None, missing, level=logging.WARNING)
     told.event(None, None, level=logging.DEBUG)
     lock = "LockException:\nError: Directory cannot be locked."
     told.event(LogEvent.ERROR, lock, level=logging.ERROR, exception="LockException")
@@ -248,8 +253,63 @@ def test_what_passes_and_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert lines[4] == "error: another run works in this folder, or one was killed"
     assert "`make resume`" in lines[6]
-    # Nothing was done that could be summed up.
-    assert told.end() == []
+    # Nothing was done that could be summed up, and what is said of many files is one line.
+    (line,) = told.end()
+    assert line.endswith("a.json, b.json, c.json and 1 more")
+
+
+# The plugin of HTCondor, which Snakemake loads with its command line, where there is no HTCondor.
+@pytest.mark.filterwarnings("ignore:The environment variable CONDOR_CONFIG is unset")
+def test_mistakes_in_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from snakemake.cli import parse_config  # noqa: PLC0415 - it warns, see above
+
+    def told_of(function: Callable[[], object], *arguments: str, started: bool = False) -> str:
+        """What a person reads of an error of Snakemake."""
+        monkeypatch.setattr("sys.argv", ["snakemake", "--cores", "1", *arguments])
+        told = Told(monkeypatch)
+        if started:
+            told.begin()
+        before = len(told.text)
+        with pytest.raises(Exception) as error:  # noqa: PT011 - any, as Snakemake takes it
+            function()
+        text = format_exception_to_string(error.value, {})
+        kind = type(error.value).__name__
+        told.event(LogEvent.ERROR, text, level=logging.ERROR, exception=kind)
+        return told.text[before:]
+
+    contents = {"bad.yaml": "fit: {", "list.yaml": "- 1\n", "empty.yaml": "", "good.yaml": "a: 1"}
+    for name, content in contents.items():
+        (tmp_path / name).write_text(content)
+    for name, expected in (
+        ("none.yaml", "No such file or directory\n  where: "),
+        ("none", "a target stands before this option"),
+        ("bad.yaml", "bad.yaml, line 1"),
+        ("list.yaml", "is not a mapping"),
+        ("empty.yaml", "is empty"),
+    ):
+        files = [tmp_path / "good.yaml", tmp_path / name]
+        text = told_of(
+            lambda files=files: ConfigSettings(configfiles=files), "--configfile", *map(str, files)
+        )
+        assert text.startswith("error: ")
+        assert expected in text
+        assert name in text
+        assert "Traceback" not in text
+    for entry in ("simulation", "simulation.scale=1"):
+        text = told_of(lambda entry=entry: parse_config([entry]), "--config", entry)
+        assert text.startswith("error: not a key with its value")
+        assert "where: --config\n" in text
+
+    def no_rule() -> None:
+        raise MissingRuleException("reprot")
+
+    assert "name or writes the file `reprot`\n" in told_of(no_rule, "reprot", started=True)
+
+    # Whatever it is, nothing is lost of an error that is none of these.
+    def fault() -> None:
+        raise RuntimeError("a fault")
+
+    assert "Traceback" in told_of(fault)
 
 
 @pytest.mark.parametrize("quiet", [{Quietness.ALL}, {Quietness.RULES}, {Quietness.PROGRESS}])

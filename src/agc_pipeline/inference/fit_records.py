@@ -210,12 +210,12 @@ class FitRecord(ModelRecord):
         return noise.total if noise is not None and noise.in_total else poi.uncertainty
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What must be told beside the result."""
-        noise, poi = self.template_noise, self.poi
-        if noise is None or poi is None or not noise.serious:
-            return ()
-        return (noise.warning(poi.name, poi.uncertainty),)
+    def noise_statement(self) -> str | None:
+        """What the statistics of varied templates do to the result; None if they hardly matter."""
+        noise, poi, breakdown = self.template_noise, self.poi, self.breakdown
+        if noise is None or poi is None or breakdown is None or not noise.serious:
+            return None
+        return noise.statement(poi.name, breakdown.total)
 
     def results(self) -> FitResults:
         """What cabinetry's tables, plots and predictions take."""

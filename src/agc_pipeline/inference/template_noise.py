@@ -53,6 +53,11 @@ from agc_pipeline.settings import Settings
 
 # Of its row beside the result.
 TITLE = "Statistics of varied templates"
+# What can be done about them.
+REMEDY = (
+    "Use more events for these variations, smooth them with `fit.model.treatments`, or merge bins "
+    "with `fit.model.edges`."
+)
 # Steps of derivatives: of parameters in units of their uncertainty, and of contents, relative.
 _STEP = 1e-4
 _RELATIVE = 1e-5
@@ -150,15 +155,20 @@ class TemplateNoise(Settings):
         """What to say before its size."""
         return "at least " if self.at_least else ""
 
-    def warning(self, poi: str, uncertainty: float) -> str:
-        """What to say where it matters."""
+    def statement(self, poi: str, uncertainty: float) -> str:
+        """What to say where it matters.
+
+        Args:
+            poi: name of the parameter of interest.
+            uncertainty: of the fit.
+        """
         names = ", ".join(source.parameter for source in self.sources[:3])
         return (
             f"the statistical uncertainty of varied templates is {self.bound}{self.size:.2g} of "
             f"{poi}, "
             f"{self.size / uncertainty:.0%} of the {uncertainty:.2g} of the fit, which has no term "
-            f"for it; the largest parts: {names}. Use more events for them, smooth them with "
-            "`fit.model.treatments`, or merge bins with `fit.model.edges`"
+            f"for it; the largest parts: {names}"
+            + ("" if self.in_total else ". It is not in the quoted uncertainty")
         )
 
 

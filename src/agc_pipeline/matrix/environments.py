@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from agc_pipeline.errors import ServiceError
 from agc_pipeline.files import read_json, write_json, write_text
 from agc_pipeline.matrix import requirements
 from agc_pipeline.matrix.records import EnvironmentRecord, Step
+from agc_pipeline.matrix.settings import Versions
 from agc_pipeline.measuring.commands import CommandResult, locked, run
 from agc_pipeline.provenance import digest
 
@@ -33,11 +34,12 @@ class EnvironmentRequest:
 
     Attributes:
         name: of the environment.
-        needs: dependencies of the package, without bounds.
+        needs: dependencies of the package, with bounds only for the lowest versions.
         requirements: that override the lock.
         lock: text of the lock file.
         python: version or path of the interpreter.
         prerelease: take pre-releases.
+        versions: of what is not required.
     """
 
     name: str
@@ -46,6 +48,7 @@ class EnvironmentRequest:
     lock: str
     python: str
     prerelease: bool
+    versions: Versions = "locked"
 
 
 @dataclass(frozen=True)
@@ -158,17 +161,18 @@ def _resolve(
 ) -> _Resolution:
     lines = requirements.input_lines(request.needs, request.requirements)
     local = requirements.contents(request.requirements)
-    key = digest([lines, local, request.lock, version, request.prerelease])[:16]
+    content = [lines, local, request.lock, version, request.prerelease, request.versions]
+    key = digest(content)[:16]
     folder.mkdir(parents=True, exist_ok=True)
     source, resolved = folder / f"{key}.in", folder / f"{key}.txt"
     write_text(source, "\n".join(lines) + "\n")
     # uv prefers the versions in its output file where they do not conflict.
     draft = folder / f"{key}.draft.txt"
-    write_text(draft, request.lock)
-    names = [requirements.name(requirement) for requirement in request.requirements]
+    write_text(draft, _preferred(request))
     command = [uv(), "pip", "compile", "--quiet", "--no-annotate", "--no-header"]
     command += ["--no-python-downloads", "--python", request.python]
-    command += [f"--upgrade-package={name}" for name in names if name is not None]
+    command += [f"--upgrade-package={name}" for name in sorted(_names(request.requirements))]
+    command += ["--resolution=lowest-direct"] if request.versions == "lowest" else []
     command += ["--prerelease=allow"] if request.prerelease else []
     result = commands.run([*command, str(source), "--output-file", str(draft)], "resolve.log")
     step = Step(name="resolve", log=str(commands.logs / "resolve.log"))
@@ -185,6 +189,22 @@ def _resolve(
         return _Resolution(failed(step, result, "does not resolve"))
     text = resolved.read_text(encoding="utf-8")
     return _Resolution(step, tuple(line for line in text.splitlines() if line.strip()))
+
+
+def _preferred(request: EnvironmentRequest) -> str:
+    """Lines of the lock file that an environment keeps where it can."""
+    if request.versions == "newest":
+        return ""
+    if request.versions == "locked":
+        return request.lock
+    direct = _names(request.needs)
+    kept = [line for line in request.lock.splitlines() if not direct & _names([line])]
+    return "\n".join(kept) + "\n"
+
+
+def _names(lines: Iterable[str]) -> set[str]:
+    """Names of packages that are required, but for checkouts, whose names are not known."""
+    return {name for line in lines if (name := requirements.name(line)) is not None}
 
 
 def _index_is_missing(result: CommandResult) -> bool:

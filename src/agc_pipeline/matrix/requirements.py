@@ -17,15 +17,16 @@ from agc_pipeline.provenance import file_digest
 _GENERATED = {"__pycache__", "build", "dist", "node_modules"}
 
 
-def direct(project: Path, extras: Iterable[str]) -> tuple[str, ...]:
+def direct(project: Path, extras: Iterable[str], *, bounds: bool = False) -> tuple[str, ...]:
     """Names, with their own extras, of the dependencies of the package.
 
-    Their bounds are left out: a matrix is to test whether the package works beyond them. Versions
-    come from the lock file.
+    Bounds are mostly left out: a matrix is to test whether the package works beyond them, and
+    versions come from the lock file.
 
     Args:
         project: ``pyproject.toml`` of the package.
         extras: optional dependencies to take as well.
+        bounds: with the bounds of their versions.
 
     Raises:
         ConfigurationError: for an extra that the package does not have.
@@ -44,7 +45,8 @@ def direct(project: Path, extras: Iterable[str]) -> tuple[str, ...]:
     dependencies = []
     for requirement in map(Requirement, lines):
         inner = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-        dependencies.append(f"{requirement.name}{inner}")
+        specifier = requirement.specifier if bounds else ""
+        dependencies.append(f"{requirement.name}{inner}{specifier}")
     return tuple(dict.fromkeys(dependencies))
 
 

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -20,6 +20,9 @@ from agc_pipeline.settings import AtMost, Seconds, Settings, explain, unknown
 ENVIRONMENT = "environment"
 _TOLERANCE = "everything would be called equal"
 
+# Of packages that an environment does not require otherwise: those of the lock file, the lowest
+# that the bounds of the package allow to its dependencies, or the newest, whatever the bounds.
+Versions = Literal["locked", "lowest", "newest"]
 # Used in file names.
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -41,12 +44,15 @@ class EnvironmentSettings(Settings):
         requirements: replacements of locked versions, as pip reads them: ``coffea==2026.7.0``,
             ``coffea`` (the newest), a path of a wheel or a checkout, ``coffea @ git+https://...``.
             Only versions that conflict with them change as well.
+        versions: of everything else: "locked", "lowest" for the lower bounds of
+            ``pyproject.toml``, or "newest" for the newest releases of all packages.
         python: version of Python, or path of an interpreter; None is the one of the workflow.
         prerelease: take pre-releases where the requirements allow them.
         expect: expected verdict, e.g. of a release that is known to be broken.
     """
 
     requirements: tuple[str, ...] = ()
+    versions: Versions = "locked"
     python: str | None = None
     prerelease: bool = False
     expect: Verdict = Verdict.WORKS

@@ -70,6 +70,21 @@ def rows(axes: Axes, centres: Sequence[float] | Any, texts: Sequence[str]) -> No
     )
 
 
+def boxes(
+    axes: Axes,
+    places: Iterable[tuple[tuple[float, float], tuple[float, float]]],
+    texts: Iterable[str],
+) -> None:
+    """Rectangles anywhere tell their values.
+
+    Args:
+        axes: of the rectangles.
+        places: ends along the horizontal and along the vertical axis, in their units.
+        texts: for each rectangle.
+    """
+    _add(_Place(axes, x, y, text) for (x, y), text in zip(places, texts, strict=True))
+
+
 def cells(axes: Axes, texts: Sequence[Sequence[str]]) -> None:
     """Cells of a matrix, as ``imshow`` draws it, tell their values."""
     _add(

@@ -50,6 +50,7 @@ def run(settings: FitStage, options: FitOptions) -> None:
     from agc_pipeline.inference import fit_records
     from agc_pipeline.inference.fit_records import ModelRecord
     from agc_pipeline.inference.result import fit_workspace
+    from agc_pipeline.inference.template_noise import REMEDY
     from agc_pipeline.inference.workspace import quieten, validate_schema
 
     quieten()
@@ -82,8 +83,8 @@ def run(settings: FitStage, options: FitOptions) -> None:
         log.info("statistics of varied templates: +- %.4f", noise.size)
         if noise.in_total:
             log.info("%s = %.4f +- %.4f with it", poi.name, poi.bestfit, noise.total)
-    for warning in record.warnings:
-        log.warning("%s", warning)
+    if record.noise_statement is not None:
+        log.warning("%s. %s", record.noise_statement, REMEDY)
     log.info("at most %.1g above the minimum of -2 ln L", record.diagnostics.distance)
     for name in record.diagnostics.at_bounds:
         log.info("at its bound: %s", name)

@@ -9,6 +9,7 @@ from pydantic import PositiveFloat
 from agc_pipeline import locks
 from agc_pipeline.files import write_json
 from agc_pipeline.matrix import requirements
+from agc_pipeline.matrix.settings import Versions
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import Options, Stage, never, writes
 
@@ -36,6 +37,7 @@ class EnvironmentStage(Settings):
     lock: str
     python: str
     prerelease: bool
+    versions: Versions
     folder: str
     timeout: PositiveFloat
 
@@ -51,13 +53,18 @@ def configure(plan: "MatrixPlan", environment: str) -> EnvironmentStage:
     request = plan.settings.environments[environment]
     return EnvironmentStage(
         name=environment,
-        needs=tuple(requirements.direct(plan.project / "pyproject.toml", plan.settings.extras)),
+        needs=requirements.direct(
+            plan.project / "pyproject.toml",
+            plan.settings.extras,
+            bounds=request.versions == "lowest",
+        ),
         requirements=request.requirements,
         # A wheel or checkout that changed makes another environment.
         contents=requirements.contents(request.requirements),
         lock=str(plan.project / locks.DEVELOPMENT),
         python=request.python or plan.python,
         prerelease=request.prerelease,
+        versions=request.versions,
         folder=plan.settings.folder,
         timeout=plan.settings.timeout,
     )
@@ -75,6 +82,7 @@ def run(settings: EnvironmentStage, options: EnvironmentOptions) -> None:
             lock="\n".join(locks.pins(Path(settings.lock).read_text(encoding="utf-8"))),
             python=settings.python,
             prerelease=settings.prerelease,
+            versions=settings.versions,
         ),
         Path(settings.folder) / "environments",
         options.output.with_suffix(""),

@@ -12,6 +12,8 @@ from typing import Any, Protocol, TextIO
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from agc_pipeline.formatting import name_list
+from agc_pipeline.terminal import command_line
 from agc_pipeline.terminal.dry_run import DryRun
 from agc_pipeline.terminal.plain import Plain
 from agc_pipeline.terminal.run import Job, Run, event_of
@@ -36,6 +38,8 @@ _REPEATED = re.compile(
     r"(?s:.*)CalledProcessError|(.*\n)?Command .* returned non-zero exit status|"
     r"Cancelling snakemake on user request"
 )
+# Said of each file by `snakemake --report`, whose page has no times and code of it.
+_NO_METADATA = re.compile(r"Missing metadata for file (.*)\. Maybe metadata was deleted")
 _JOB = re.compile(r"\bJob (\d+)\b")
 _LOCKED = (
     "error: another run works in this folder, or one was killed\n"
@@ -90,6 +94,7 @@ class LogHandler(LogHandlerBase):
         self._run = Run()
         self._dry_run = DryRun(self._run)
         self._ended = False
+        self._without_metadata: list[str] = []
         self.setFormatter(Formatter("%(message)s"))
         stream = sys.stdout if settings.dryrun else sys.stderr
         self._native = _native(settings, stream) if _in_full(settings) else None
@@ -131,6 +136,11 @@ class LogHandler(LogHandlerBase):
         if not self._ended:
             self._ended = True
             self._view.close()
+            if self._without_metadata:
+                self._view.message(
+                    "Snakemake knows no time and code of files that it did not write itself here: "
+                    + name_list(self._without_metadata, 3)
+                )
             if self.common_settings.dryrun:
                 self._view.message(*(self._dry_run.lines() if self._shows else ()))
             elif not (self._silent and not self._run.lost):
@@ -216,6 +226,7 @@ class LogHandler(LogHandlerBase):
         missing = vars(record).get("exception") == "MissingOutputException"
         if missing and (number := _JOB.search(text)):
             self._run.fail(int(number[1]), (), text)
+        text = command_line.explained(text, read=self._run.started is not None) or text
         if self._native is None and not _REPEATED.match(text):
             self._view.message(text.strip())
 
@@ -234,6 +245,9 @@ class LogHandler(LogHandlerBase):
                     self._view.message(told)
                 self._run.stop = True
                 return
+        if (missing := _NO_METADATA.match(text)) and self._native is None:
+            self._without_metadata.append(missing[1])
+            return
         if self._native is None and self._wanted(record, text):
             self._view.message(text)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,6 +17,7 @@ from agc_pipeline.inference.template_noise import (
     shares,
 )
 from agc_pipeline.inference.treatment import treated
+from agc_pipeline.report import spots
 from agc_pipeline.report.figures import panels
 from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
 from agc_pipeline.report.yields import Floats
@@ -180,14 +182,42 @@ def _panel(axes: Axes, entry: Shift, edges: Floats) -> None:
             label=f"{name}, filled",
         )
         reach = max(reach, _reach(side))
+    limits = (-100 * reach, 100 * reach)
+    for _, side, colour, offset in sides:
+        if side is not None:
+            places = centres + offset * np.diff(edges)
+            panels.mark_outside(axes, places, 100 * side.change, limits, colour=colour, size=3)
+    spots.columns(axes, edges, _bin_texts(entry, edges))
     axes.axhline(0, color=INK, linewidth=0.6)
-    axes.set_ylim(-100 * reach, 100 * reach)
+    axes.set_ylim(*limits)
     axes.set_title(f"{entry.parameter}, {entry.sample}", size=7.8, loc="left", pad=3)
     axes.tick_params(labelsize=7.5)
     if entry.smoothing != "none":
         axes.text(
             0.97, 0.05, entry.smoothing, transform=axes.transAxes, ha="right", size=7, color=SOFT
         )
+
+
+def _bin_texts(entry: Shift, edges: Floats) -> list[str]:
+    """What each bin has: changes as they were filled, and as the model has them, in lines."""
+    sides = {"up": entry.up} if entry.down is None else {"up": entry.up, "down": entry.down}
+    return [
+        "\n".join(
+            [
+                f"{entry.parameter}, {entry.sample}, {low:g} to {high:g}",
+                *(_change_text(name, side, place) for name, side in sides.items()),
+                *([] if entry.down is not None else ["down: mirrored"]),
+            ]
+        )
+        for place, (low, high) in enumerate(pairwise(edges))
+    ]
+
+
+def _change_text(name: str, side: Side, place: int) -> str:
+    change, error, model = (100 * float(of[place]) for of in (side.change, side.error, side.model))
+    if np.isnan(change):
+        return f"{name}: no events in the nominal template"
+    return f"{name}: {change:+.2f} \u00b1 {error:.2f} % filled, {model:+.2f} % in the model"
 
 
 def _reach(side: Side) -> float:

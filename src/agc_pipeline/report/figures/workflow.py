@@ -9,6 +9,7 @@ from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import NullLocator
 
 from agc_pipeline.formatting import duration, plural
+from agc_pipeline.report import spots
 from agc_pipeline.report.runtimes import Job, Runtime
 from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
 
@@ -18,6 +19,8 @@ Edges = Sequence[tuple[str, str]]
 _PAUSE = 120.0
 # What remains of a pause, as a part of the rest.
 _CUT = 0.04
+# Jobs of which each tells its times; of more, the page would be large.
+_POINTED = 1000
 # Rounds in which the stages of a column are sorted by the places of their neighbours.
 _ROUNDS = 4
 # Inches from one column or row of stages to the next, and sizes of their boxes.
@@ -56,13 +59,22 @@ def timeline(jobs: Sequence[Job]) -> Figure:
 
     with canvas(9.8, 0.75 + 0.24 * len(rules)) as figure:
         axes = figure.subplots()
+        shortest = working / 400
         for row, rule in enumerate(rules):
             lanes = list(_lanes([job for job in jobs if job.rule == rule]))
             height = 0.8 / len(lanes)
             for lane, members in enumerate(lanes):
+                bars = [(at(job.start), max(job.end - job.start, shortest)) for job in members]
+                low, texts = row - 0.4 + lane * height, [_job_text(job, first) for job in members]
+                if len(jobs) <= _POINTED:
+                    spots.boxes(
+                        axes,
+                        [((start, start + size), (low, low + height)) for start, size in bars],
+                        texts,
+                    )
                 axes.broken_barh(
-                    [(at(job.start), max(job.end - job.start, working / 400)) for job in members],
-                    (row - 0.4 + lane * height, height),
+                    bars,
+                    (low, height),
                     facecolor=COLOURS[4],
                     edgecolor="white",
                     linewidth=0.4 if len(lanes) < 8 else 0,
@@ -85,6 +97,11 @@ def timeline(jobs: Sequence[Job]) -> Figure:
         axes.set_xlim(0, at(max(job.end for job in jobs)) * 1.01)
         axes.set_xlabel("time since the start of the first job [s]")
     return figure
+
+
+def _job_text(job: Job, first: float) -> str:
+    start = duration(job.start - first)
+    return f"{job.rule}: {duration(job.end - job.start, decimals=1)}, from {start} on"
 
 
 def _lanes(jobs: Sequence[Job]) -> Iterator[list[Job]]:

@@ -1,0 +1,69 @@
+"""Facts of the input of a fit: files that were left out, published histograms, contents."""
+
+from collections.abc import Iterator
+
+from agc_pipeline.formatting import name_list
+from agc_pipeline.report.facts.fact import Fact
+from agc_pipeline.report.run import Run
+from agc_pipeline.validation.compare import Agreement
+
+
+def of_input(run: Run) -> Iterator[Fact]:
+    """Facts of the events: parts that were left out, and disagreement with published histograms."""
+    if run.partial:
+        yield _partial(run)
+    if run.validation is not None and run.validation.verdict == "disagrees":
+        yield _disagreement(run.validation.counts.get(Agreement.DISAGREEMENT, 0))
+
+
+def _partial(run: Run) -> Fact:
+    files = 0 if run.closure is None else len(run.closure.left_out)
+    return Fact(
+        kind="partial input",
+        severity="serious",
+        where="",
+        statement=f"files of the input that were left out: {files}"
+        if files
+        else "parts of the input were left out",
+        number=files,
+        threshold=0.0,
+        reason="Yields are normalised to what is left, but which events are missing is not random.",
+        remedy="Read the reasons at the top of the page, and run again when the files are there.",
+    )
+
+
+def _disagreement(number: int) -> Fact:
+    return Fact(
+        kind="disagreement with published histograms",
+        severity="serious",
+        where="",
+        statement=f"{number} histograms disagree with the published ones",
+        number=number,
+        threshold=0.0,
+        reason="The selection or its input is not the one that was published.",
+        remedy="Start with the first histogram in the list of the section Validation.",
+    )
+
+
+def of_checks(run: Run) -> Iterator[Fact]:
+    """Facts that the checks of the workspace came across: negative contents."""
+    negative = [
+        finding
+        for finding in run.checks.findings
+        if finding.severity != "note" and "negative content" in finding.message
+    ]
+    if not negative:
+        return
+    listed = name_list([finding.where for finding in negative], 3, separator="; ")
+    yield Fact(
+        kind="negative contents",
+        severity="note",
+        where="",
+        statement=f"{len(negative)} templates have negative contents: {listed}",
+        number=len(negative),
+        threshold=0.0,
+        reason="A negative number of events has no meaning; the sum of all processes must "
+        "stay positive.",
+        remedy="Use more events, merge bins with `fit.model.edges`, or leave the sample or the "
+        "systematic out.",
+    )
