@@ -277,9 +277,30 @@ def test_extras_that_fail_end_no_run(tmp_path: Path) -> None:
         assert " ".join(reason.split())[:60] in text
 
 
+def test_pairs_of_the_scan_are_parameters(made: Path, tmp_path: Path) -> None:
+    for pairs, message in (
+        ([["mu", "scael"]], "unknown parameter 'scael' (did you mean scale?)"),
+        ([["mu", "mc[2]"]], "'mc[2]' is fixed, or changes nothing"),
+    ):
+        scan = WANTED["scan"]["scan"] | {"pairs": pairs}
+        for name in ("workspace", "fit", "model"):
+            if (made / f"{name}.json").exists():
+                (tmp_path / f"{name}.json").write_bytes((made / f"{name}.json").read_bytes())
+        error = behind(tmp_path, "scan", scan=scan)
+        assert error is not None
+        assert message in error
+        assert "fit.scan.pairs" in error
+
+
 def test_report_of_a_workspace(made: Path) -> None:
-    """Without events, histograms and validation."""
+    """Without events, histograms and validation; with contours."""
+    scan = WANTED["scan"]["scan"] | {"pairs": [["mu", "scale"]], "pair_points": 5}
+    assert behind(made, "scan", scan=scan) is None
     assert preserve(made) is None
+    (plane,) = ScanRecord.model_validate(read_json(made / "scan.json")).planes
+    heights = hepdata.read(made / "hepdata")["Likelihood of mu and scale"]["-2 Delta ln L"]
+    expected = [height for row in plane.heights for height in row]
+    assert [entry["value"] for entry in heights] == pytest.approx(expected, rel=1e-9)
     assert report(made) is None
     text = (made / "report.html").read_text()
     assert "Workspace given.json: 2 channels" in text
@@ -289,7 +310,15 @@ def test_report_of_a_workspace(made: Path) -> None:
     assert "<li>bounds of lumi</li>" in text
     assert read_json(made / "missing.json") == []
     figures = {path.stem for path in (made / "figures").iterdir()}
-    assert {"00_a_postfit", "01_b_prefit", "limit", "ranking", "scan", "toys"} <= figures
+    assert "contours of 68.3 %" in text
+    ranking = RankingRecord.model_validate(read_json(made / "ranking.json"))
+    first = max(ranking.rows, key=lambda row: row.size)
+    table = (made / "tables" / "impacts.csv").read_text().splitlines()
+    assert table[0].startswith("Parameter,")
+    assert [float(cell) for cell in table[1].split(",")[-4:]] == pytest.approx(
+        [first.prefit_up, first.prefit_down, first.postfit_up, first.postfit_down], abs=1e-3
+    )
+    assert {"plane_0", "00_a_postfit", "01_b_prefit", "limit", "ranking", "scan", "toys"} <= figures
 
 
 @pytest.mark.parametrize(

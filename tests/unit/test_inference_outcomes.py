@@ -246,6 +246,27 @@ def test_minos_with_a_bound_in_the_way() -> None:
     assert found.failures == ("the profile of mu reaches its bound 10 first",)
 
 
+def test_two_parameters_at_a_time() -> None:
+    """Of two counts that share nothing: the sum of both profiles."""
+    content = spec(
+        ("a", [25.0], sample("s", [5.0], ("mu", *MU))),
+        ("b", [16.0], sample("t", [4.0], ("k", *MU))),
+        parameters=({"name": "k", "bounds": [[0.0, 5.0]]},),
+    )
+    _, _, here, best = minimised(content)
+    positions = here.names.index("mu"), here.names.index("k")
+    found = profile.plane(here, best, positions, reach=2, points=4)
+    assert found.parameters == ("mu", "k")
+    assert found.bestfit == pytest.approx((5.0, 4.0))
+    # One standard deviation is 1 for both; the second one ends at its bound.
+    assert found.first == pytest.approx((3.0, 13 / 3, 5.0, 17 / 3, 7.0))
+    assert found.second == pytest.approx((2.0, 3.0, 4.0, 5.0))
+    means, others = 5 * np.array(found.first), 4 * np.array(found.second)
+    rises = 2 * (means - 25 + 25 * np.log(25 / means))
+    heights = rises + 2 * (others - 16 + 16 * np.log(16 / others))[:, None]
+    np.testing.assert_allclose(np.array(found.heights, dtype=float), heights, atol=1e-9)
+
+
 def test_scan() -> None:
     model, data, here, best = minimised(EVERYTHING)
     found = profile.scan(here, best, here.poi, reach=2, points=11)

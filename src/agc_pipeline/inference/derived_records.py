@@ -15,7 +15,7 @@ from agc_pipeline.inference.fit_records import (
     of_workspace,
 )
 from agc_pipeline.inference.problem import NO_INTEREST
-from agc_pipeline.inference.profile import Interval
+from agc_pipeline.inference.profile import Interval, Plane
 from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.inference.settings import Statistic
 from agc_pipeline.inference.toy_tests import ToyTests
@@ -92,6 +92,7 @@ class ScanRecord(WorkspaceRecord):
         values: of it.
         heights: of -2 ln L above its minimum; None where a fit failed.
         intervals: asymmetric uncertainties (MINOS).
+        planes: profiles of two parameters at a time.
         reason: why nothing is scanned; None if there is a scan.
     """
 
@@ -99,6 +100,7 @@ class ScanRecord(WorkspaceRecord):
     values: tuple[float, ...]
     heights: tuple[float | None, ...]
     intervals: tuple[Interval, ...]
+    planes: tuple[Plane, ...] = ()
     reason: str | None = None
 
     @property

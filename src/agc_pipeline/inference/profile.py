@@ -12,6 +12,8 @@ from agc_pipeline.settings import Settings
 
 _CLOSE = 1e-7
 _STEPS = 40
+# Distance of points in units of the uncertainty below which they are one.
+_SAME = 1e-6
 
 
 class Interval(Settings):
@@ -45,6 +47,25 @@ class Scan(NamedTuple):
 
     values: Array
     heights: Array
+
+
+class Plane(Settings):
+    """Profile of two parameters on a grid.
+
+    Attributes:
+        parameters: their names.
+        bestfit: their values.
+        first: values of the first parameter.
+        second: values of the second one.
+        heights: of -2 ln L above its minimum, a row for each value of the second parameter; None
+            where a fit failed.
+    """
+
+    parameters: tuple[str, str]
+    bestfit: tuple[float, float]
+    first: tuple[float, ...]
+    second: tuple[float, ...]
+    heights: tuple[tuple[float | None, ...], ...]
 
 
 def interval(problem: Problem, best: Minimum, position: int) -> Interval:
@@ -167,3 +188,51 @@ def scan(problem: Problem, best: Minimum, position: int, *, reach: float, points
                 near = (there.parameters,)
                 heights[index] = there.expansion.value - best.expansion.value
     return Scan(values, heights)
+
+
+def plane(
+    problem: Problem, best: Minimum, positions: tuple[int, int], *, reach: float, points: int
+) -> Plane:
+    """Profile of two parameters on a grid around the best fit.
+
+    Args:
+        problem: the fit.
+        best: its minimum; neither of the parameters is fixed there.
+        positions: of the parameters.
+        reach: distance to the outermost points, as in ``scan``.
+        points: number of them for each parameter; the best fit is one more.
+    """
+    axes = []
+    for position in positions:
+        centre, sigma = best.parameters[position], _first_step(best, position, 1.0)
+        ends = np.clip([centre - reach * sigma, centre + reach * sigma], *problem.bounds[position])
+        values = np.linspace(ends[0], ends[1], points)
+        # The best fit is one of them, but for rounding.
+        values = values[np.abs(values - centre) > _SAME * sigma]
+        axes.append(np.union1d(values, [centre]))
+    # Outwards from the minimum, so that each point starts from its neighbour.
+    orders = [
+        np.argsort(np.abs(values - best.parameters[position]), kind="stable").tolist()
+        for values, position in zip(axes, positions, strict=True)
+    ]
+    solved: dict[tuple[int, int], Array] = {}
+    heights: list[list[float | None]] = [[None] * len(axes[0]) for _ in axes[1]]
+    for row in orders[1]:
+        for column in orders[0]:
+            beside = ((row, column - 1), (row, column + 1), (row - 1, column), (row + 1, column))
+            near = [solved[place] for place in beside if place in solved][:1]
+            held = {positions[0]: float(axes[0][column]), positions[1]: float(axes[1][row])}
+            try:
+                there = problem.conditional(best, held, *near)
+            except ModelError:
+                continue
+            solved[row, column] = there.parameters
+            heights[row][column] = float(there.expansion.value - best.expansion.value)
+    first, second = positions
+    return Plane(
+        parameters=(problem.names[first], problem.names[second]),
+        bestfit=(float(best.parameters[first]), float(best.parameters[second])),
+        first=tuple(axes[0].tolist()),
+        second=tuple(axes[1].tolist()),
+        heights=tuple(tuple(line) for line in heights),
+    )

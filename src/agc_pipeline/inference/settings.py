@@ -7,7 +7,14 @@ fit, a change in the model makes a new workspace.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 from agc_pipeline.declaration import Systematic
 from agc_pipeline.settings import AtMost, Settings, cost, unknown
@@ -134,11 +141,25 @@ class ScanSettings(Settings):
         reach: of the scan of the parameter of interest, in units of its uncertainty.
         points: of the scan.
         minos: asymmetric uncertainties of "all" parameters or of the one of interest, "poi".
+        pairs: parameters that are scanned two at a time, each pair as a list of two names.
+        pair_points: of each of them, so that a pair takes the square of this.
     """
 
     reach: Annotated[PositiveFloat, AtMost(100, "no likelihood is known as far out")]
     points: Annotated[int, Field(ge=3), AtMost(1e4, cost(0.1))]
     minos: Literal["all", "poi"]
+    pairs: tuple[tuple[str, str], ...] = ()
+    pair_points: Annotated[int, Field(ge=3), AtMost(200, cost(20))] = 21
+
+    @field_validator("pairs")
+    @classmethod
+    def _different(cls, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        for first, second in pairs:
+            if first == second:
+                raise ValueError(f"{first!r} is paired with itself")
+        if len({frozenset(pair) for pair in pairs}) < len(pairs):
+            raise ValueError("a pair is listed twice")
+        return pairs
 
 
 class ToySettings(Settings):

@@ -10,6 +10,7 @@ from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
 from agc_pipeline.inference.fit_records import FitRecord
 from agc_pipeline.inference.headline import Headline, headline
 from agc_pipeline.inference.impacts import Breakdown
+from agc_pipeline.inference.profile import Plane
 from agc_pipeline.inference.template_noise import TITLE, TemplateNoise
 from agc_pipeline.preservation.hepdata import axis, table, variable
 
@@ -37,7 +38,7 @@ def tables(
         content.append(_breakdown(fit.poi.name, fit.breakdown, fit.template_noise, keywords))
     if scan.poi is not None and scan.values:
         content.append(_scan(scan.poi.name, scan, keywords))
-    return content
+    return [*content, *(_plane(entry, keywords) for entry in scan.planes)]
 
 
 def _result(result: Headline, keywords: Keywords) -> Table:
@@ -176,6 +177,21 @@ def _breakdown(
         "change when their measurements are shifted by their uncertainties. They add up to the "
         "total.",
         [axis("Source", list(variances)), variable("Variance", list(variances.values()))],
+        keywords,
+    )
+
+
+def _plane(entry: Plane, keywords: Keywords) -> Table:
+    first, second = entry.parameters
+    points = [(x, y) for y in entry.second for x in entry.first]
+    return table(
+        f"Likelihood of {first} and {second}",
+        "Profile of -2 ln L of both parameters above its minimum; 2.30 is the contour of 68.3 %.",
+        [
+            axis(first, [x for x, _ in points]),
+            axis(second, [y for _, y in points]),
+            variable("-2 Delta ln L", [height for row in entry.heights for height in row]),
+        ],
         keywords,
     )
 

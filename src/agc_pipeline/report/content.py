@@ -9,6 +9,7 @@ import yaml
 
 from agc_pipeline import analyses
 from agc_pipeline.declaration import Analysis
+from agc_pipeline.formatting import decimals
 from agc_pipeline.inference import external
 from agc_pipeline.inference.problem import NO_INTEREST
 from agc_pipeline.provenance import digest
@@ -181,6 +182,7 @@ def _statistics_values(
     settings: ReportStage, run: Run, analysis: Analysis, gallery: Gallery, names: Titles
 ) -> dict[str, Any]:
     report = settings.report
+    ranked = statistics.ranked_rows(run.ranking, report.ranked)
     return {
         "free": statistics.free_normalisations(analysis, run.fit),
         "breakdown": statistics.breakdown_rows(run.fit),
@@ -192,7 +194,10 @@ def _statistics_values(
         "correlations": statistics.correlations(gallery, run.fit, report.correlation_min, names),
         "statistics": {
             "ranking": statistics.ranking(gallery, run.ranking, report.ranked, names),
+            "ranked": ranked,
+            "ranked_places": decimals([row.postfit_up for row in ranked]),
             "scan": statistics.scan(gallery, run.scan),
+            "planes": statistics.planes(gallery, run.scan, names),
             "toys": statistics.toys(gallery, run.toys),
             "limit": statistics.limit(gallery, run.limit),
         },

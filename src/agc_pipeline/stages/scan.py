@@ -4,13 +4,19 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import write_json
 from agc_pipeline.inference.settings import MinimiserSettings, ScanSettings
-from agc_pipeline.settings import Settings
+from agc_pipeline.settings import Settings, unknown
 from agc_pipeline.stages import fitted
 from agc_pipeline.stages.description import Stage, writes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agc_pipeline.inference import profile
+    from agc_pipeline.inference.minimum import Minimum
+    from agc_pipeline.inference.problem import Problem
     from agc_pipeline.plan import Plan
 
 
@@ -68,6 +74,7 @@ def run(settings: ScanStage, options: ScanOptions) -> None:
             for position in positions
             if not (problem.fixed[position] or best.idle[position])
         ),
+        planes=tuple(_planes(settings.scan, problem, best)),
         reason=reason,
         provenance=dict(fitted.provenance_of("scan", options, settings)),
     )
@@ -79,6 +86,38 @@ def run(settings: ScanStage, options: ScanOptions) -> None:
     failures = [failure for interval in record.intervals for failure in interval.failures]
     for failure in failures:
         log.info("%s", failure)
+
+
+def _planes(
+    settings: ScanSettings, problem: "Problem", best: "Minimum"
+) -> "Iterator[profile.Plane]":
+    """The profiles of pairs of parameters.
+
+    Raises:
+        ConfigurationError: for names that are of no parameter, or of one that is fixed.
+    """
+    from agc_pipeline.inference import profile
+
+    names = [name for pair in settings.pairs for name in pair]
+    problem_text = unknown("parameter", names, problem.names)
+    fixed = [
+        name
+        for name in names
+        if name in problem.names
+        and (problem.fixed[problem.names.index(name)] or best.idle[problem.names.index(name)])
+    ]
+    if problem_text is None and fixed:
+        problem_text = f"{fixed[0]!r} is fixed, or changes nothing"
+    if problem_text is not None:
+        raise ConfigurationError(
+            problem_text, place="fit.scan.pairs", remedy="correct the name, or remove the pair"
+        )
+    for first, second in settings.pairs:
+        positions = problem.names.index(first), problem.names.index(second)
+        yield profile.plane(
+            problem, best, positions, reach=settings.reach, points=settings.pair_points
+        )
+        log.info("%s and %s: %d points", first, second, (settings.pair_points + 1) ** 2)
 
 
 STAGE = Stage(

@@ -5,7 +5,7 @@ None of them uses pyplot: the figures can be changed, saved, and shown in notebo
 
 from agc_pipeline.report.figures.cutflow import cutflow
 from agc_pipeline.report.figures.distributions import ratios, stack
-from agc_pipeline.report.figures.inference import limit, ranking, scan, toys
+from agc_pipeline.report.figures.inference import limit, plane, ranking, scan, toys
 from agc_pipeline.report.figures.learned import observables, rivals
 from agc_pipeline.report.figures.parameters import correlation, pulls
 from agc_pipeline.report.figures.published import Acceptance, acceptance
@@ -24,6 +24,7 @@ __all__ = [
     "learning_curves",
     "limit",
     "observables",
+    "plane",
     "pulls",
     "ranking",
     "ratios",

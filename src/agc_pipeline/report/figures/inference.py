@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
+from agc_pipeline.inference.profile import Plane
 from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.report import spots
 from agc_pipeline.report.parameter_titles import Titles, title_of
@@ -131,6 +132,31 @@ def scan(record: ScanRecord) -> Figure:
         axes.set_xlabel(poi.name)
         axes.set_ylabel(r"$-2\,\Delta\ln L$")
         axes.legend(loc="upper center")
+    return figure
+
+
+# Rise of -2 ln L of two parameters together for 68.3 % and 95.4 %: quantiles of chi-squared.
+_CONTOURS = {2.2957: "68.3 %", 6.1801: "95.4 %"}
+
+
+def plane(record: Plane) -> Figure:
+    """Contours of two parameters, with their best fit."""
+    heights = np.array(record.heights, dtype=np.float64)
+    with canvas(5.2, 4.4) as figure:
+        axes = figure.subplots()
+        values = np.ma.masked_invalid(heights)
+        lines = axes.contour(
+            record.first,
+            record.second,
+            values,
+            levels=list(_CONTOURS),
+            colors=[COLOURS[4], SOFT],
+            linewidths=1.4,
+        )
+        axes.clabel(lines, fmt=dict(zip(lines.levels, _CONTOURS.values(), strict=True)), fontsize=8)
+        axes.plot(*record.bestfit, marker="+", markersize=9, color=INK, linestyle="none")
+        axes.set_xlabel(record.parameters[0])
+        axes.set_ylabel(record.parameters[1])
     return figure
 
 

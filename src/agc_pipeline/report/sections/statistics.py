@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
 from agc_pipeline.inference.fit_records import FitRecord, Parameter
 from agc_pipeline.inference.headline import quoted_result
+from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.inference.template_noise import TITLE as TEMPLATES
 from agc_pipeline.report import figures, page
 from agc_pipeline.report.figures.inference import PULL_EDGES, largest, toy_pulls
@@ -151,6 +153,11 @@ def ranking(gallery: Gallery, record: RankingRecord, number: int, titles: Titles
     )
 
 
+def ranked_rows(record: RankingRecord, number: int) -> list[Rank]:
+    """The parameters of the table of impacts, the largest first; none without impacts."""
+    return [] if record.poi is None else largest(record, number)
+
+
 def scan(gallery: Gallery, record: ScanRecord) -> Picture | None:
     """Profile likelihood; None without a scan."""
     poi, interval = record.poi, record.of_interest
@@ -171,6 +178,28 @@ def scan(gallery: Gallery, record: ScanRecord) -> Picture | None:
             "interval": interval.model_dump(),
         },
     )
+
+
+def planes(gallery: Gallery, record: ScanRecord, titles: Titles) -> list[Picture]:
+    """Contours of pairs of parameters."""
+    pictures = []
+    for number, entry in enumerate(record.planes):
+        named = entry.model_copy(
+            update={"parameters": tuple(title_of(name, titles) for name in entry.parameters)}
+        )
+        first, second = named.parameters
+        pictures.append(
+            gallery.picture(
+                f"plane_{number}",
+                partial(figures.plane, named),
+                caption=f"Profile likelihood of {first} and {second} together: contours of 68.3 % "
+                "and 95.4 %, where -2 ln L has risen by 2.30 and 6.18, and the best fit.",
+                alternative=f"Contours of {first} and {second} about {entry.bestfit[0]:.4g} and "
+                f"{entry.bestfit[1]:.4g}.",
+                numbers=entry.model_dump(),
+            )
+        )
+    return pictures
 
 
 def toys(gallery: Gallery, record: ToyRecord) -> Picture | None:
