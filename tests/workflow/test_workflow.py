@@ -423,6 +423,7 @@ def test_a_bad_file_fails_its_job_and_the_rest_goes_on(finished: Project, tmp_pa
             ["'nnone'", "'local', 'servicex' or 'none'"],
         ),
         (["--configfile", "fileset.yaml"], ["file not found", "no.json"]),
+        (["--configfile", "typo.yaml"], ["`simulaton`", "typo.yaml, line 1", "`simulation`"]),
         (["--config", "results=toy.yaml/x"], ["toy.yaml is not a folder", "`results`"]),
         (
             ["--config", 'physics={"cross_sections_pb": {"ttbar": -729.84}}'],
@@ -435,6 +436,7 @@ def test_a_wrong_configuration_is_told_before_the_first_job(
 ) -> None:
     fileset = finished.folder / "fileset.yaml"
     fileset.write_text("input: {kind: fileset, path: no.json}")
+    (finished.folder / "typo.yaml").write_text("simulaton: {scale: 0.05}")
     done = finished.run(*options)
     assert done.returncode != 0
     for message in [*messages, "where: ", "remedy: "]:

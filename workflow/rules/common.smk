@@ -25,7 +25,7 @@ ROOT = Path(HERE).parents[1] if isinstance(HERE, str) else root_folder()
 FILES = [Path(path) for path in workflow.overwrite_configfiles]
 OWN = [path.parent for path in FILES]
 GIVEN = workflow.config_settings.config
-if workflow.modifier.is_module:
+if workflow.modifier is not workflow.modifier_stack[0]:
     # As part of another workflow, it has the values that this one gives it.
     FILES, GIVEN = [], config
 try:
