@@ -509,11 +509,11 @@ def test_reasons_of_failures(
     assert reason.interrupted == (texts[0] == KILLED)
 
 
-def test_the_time_that_is_left(tmp_path: Path) -> None:
+def test_the_time_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "benchmarks/deliver/a").mkdir(parents=True)
     for name in ("a/0000", "a/0001"):
         (tmp_path / f"benchmarks/deliver/{name}.tsv").write_text("s\th:m:s\n20.0\t0:00:20\n")
-    run = Run(results=tmp_path, started=time.time())
+    run = Run(results=tmp_path, started=time.monotonic())
     run.plan({"total": 12, "deliver": 10, "fit": 1, "all": 1})
     values = {"wildcards": {}, "log": [], "shellcmd": "x", "output": ["y"]}
     for number in range(2):
@@ -523,6 +523,8 @@ def test_the_time_that_is_left(tmp_path: Path) -> None:
     assert (round(seconds), known) == (100, False)
     for number in range(2):
         run.jobs[number].started -= 10
+    # Clocks that are set move no durations.
+    monkeypatch.setattr(time, "time", lambda: 0.0)
         run.finish(number)
     assert round(run.left()[0]) == 40
 
@@ -569,7 +571,7 @@ def test_thousands_of_jobs_fit_into_a_terminal(terminal: Terminal, tmp_path: Pat
     log.write_text(
         "12:00:00 1 of 2 files, 3,000 of 9,000 events, 4 MB\x1b[2J, 60 s left " + "x" * 90
     )
-    run = Run(started=time.time(), remote=True)
+    run = Run(started=time.monotonic(), remote=True)
     rules = [f"rule_{number}" for number in range(12)]
     run.plan({"total": 3001, "all": 1} | dict.fromkeys(rules, 250))
     view = Live(run, terminal.file)

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from logging import DEBUG, ERROR, WARNING, Formatter, LogRecord
 from pathlib import Path
@@ -164,8 +165,8 @@ class LogHandler(LogHandlerBase):
         if (function := take.get(event_of(record))) is not None:
             function(record)
 
-    def _begin(self, record: LogRecord) -> None:
-        self._run.started = record.created
+    def _begin(self, _: LogRecord) -> None:
+        self._run.started = time.monotonic()
         if self._shows and not self.common_settings.dryrun:
             self._view.planning()
 

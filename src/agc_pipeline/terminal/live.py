@@ -125,7 +125,7 @@ class Live:
         self._read_logs(shown)
         parts: list[RenderableType] = [_line(head, "bold"), self._kinds(kinds)]
         for job in shown:
-            parts.append(_line(f"  {duration(time.time() - job.started):>7} {job.name}"))
+            parts.append(_line(f"  {duration(time.monotonic() - job.started):>7} {job.name}"))
             if told := self._told.get(job.number):
                 parts.append(_line(f"          {told}", "dim"))
         more = len(running) - len(shown)
@@ -159,7 +159,7 @@ class Live:
             return
         self._read = now
         self._told = {
-            job.number: logs.progress(Path(path), since=job.started - _SKEW)
+            job.number: logs.progress(Path(path), since=job.since - _SKEW)
             for job in jobs
             for path in job.logs[:1] or (os.devnull,)
         }

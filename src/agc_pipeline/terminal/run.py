@@ -27,7 +27,8 @@ class Job:
         kind: its rule.
         wildcards: their values, joined; empty without.
         logs: paths.
-        started: seconds of the epoch, of its last attempt.
+        started: its last attempt, in seconds of a clock that nobody sets.
+        since: the same in seconds of the epoch, as times of files are.
         attempt: 1 for the first.
         state: as Snakemake says.
         seconds: that the last attempt took; None while it runs.
@@ -40,6 +41,7 @@ class Job:
     wildcards: str
     logs: tuple[str, ...]
     started: float
+    since: float
     attempt: int = 1
     state: State = "running"
     seconds: float | None = None
@@ -86,7 +88,7 @@ class Run:
 
     Attributes:
         results: folder of the results; None if the Snakefile did not say.
-        started: seconds of the epoch; None before the first job is planned.
+        started: in seconds of a clock that nobody sets; None before the first job is planned.
         rules: of all jobs that lead to the target, those included that are up to date.
         kinds: by rule, in the order of the plan.
         jobs: by number, those that were started.
@@ -127,7 +129,7 @@ class Run:
             wildcards = " ".join(str(value) for value in (told["wildcards"] or {}).values())
             paths = tuple(map(str, told["log"] or ()))
             before = self.jobs.get(number)
-            job = Job(number, kind, wildcards, paths, time.time())
+            job = Job(number, kind, wildcards, paths, time.monotonic(), time.time())
             job.prints = bool(told["shellcmd"]) and not told["output"]
             if before is not None:
                 job.attempt = before.attempt + 1
@@ -166,7 +168,7 @@ class Run:
         if job.state == "running":
             self._kind(job.kind).running -= 1
         job.state = state
-        job.seconds = time.time() - job.started
+        job.seconds = time.monotonic() - job.started
         return job
 
     def of_state(self, state: State) -> list[Job]:
@@ -204,7 +206,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Since the start."""
-        return 0.0 if self.started is None else time.time() - self.started
+        return 0.0 if self.started is None else time.monotonic() - self.started
 
     def current(self, rule: str) -> bool:
         """Whether the output of a rule is that of this configuration."""
@@ -218,7 +220,7 @@ class Run:
         with self.lock:
             running: dict[str, list[float]] = {}
             for job in self.of_state("running"):
-                running.setdefault(job.kind, []).append(time.time() - job.started)
+                running.setdefault(job.kind, []).append(time.monotonic() - job.started)
             seconds, known = 0.0, True
             for kind in self.kinds.values():
                 todo = kind.total - kind.done - kind.failed
