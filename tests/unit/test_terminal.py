@@ -521,10 +521,10 @@ def test_the_time_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     seconds, known = run.left()
     # Ten jobs, two at a time, as long as those of an earlier run; the fit is not known.
     assert (round(seconds), known) == (100, False)
-    for number in range(2):
-        run.jobs[number].started -= 10
     # Clocks that are set move no durations.
     monkeypatch.setattr(time, "time", lambda: 0.0)
+    for number in range(2):
+        run.jobs[number].started -= 10
         run.finish(number)
     assert round(run.left()[0]) == 40
 
