@@ -13,6 +13,7 @@ from typing import Any
 import hist
 import numpy as np
 import pytest
+import yaml
 
 from agc_pipeline import analyses, archives
 from agc_pipeline.files import read_json, write_json
@@ -223,6 +224,18 @@ def test_preservation(made: Path) -> None:
     np.testing.assert_allclose(found, covariance.ravel(), rtol=1e-9, atol=1e-15)
     variances = [entry["value"] for entry in tables["Uncertainty breakdown"]["Variance"]]
     assert sum(variances[:-1]) == pytest.approx(variances[-1])
+    submission = list(yaml.safe_load_all((made / "hepdata" / "submission.yaml").read_text()))
+    shown = {
+        document["name"]: [entry["location"] for entry in document.get("additional_resources", ())]
+        for document in submission
+        if "data_file" in document
+    }
+    assert {name for name, files in shown.items() if files} == {
+        *("Distribution a", "Distribution b", "Covariance", "Impacts", "Likelihood scan")
+    }
+    for picture, thumbnail in filter(None, shown.values()):
+        assert thumbnail == f"thumb_{picture}"
+        assert (made / "hepdata" / picture).read_bytes().startswith(b"\x89PNG")
     with tarfile.open(made / "hepdata.tar.gz") as tar:
         assert set(tar.getnames()) == {path.name for path in (made / "hepdata").iterdir()}
     # Again, over what is there.

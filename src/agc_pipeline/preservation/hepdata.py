@@ -1,6 +1,6 @@
 """A submission to HEPData: tables as YAML, with the workspace beside them.
 
-Figures and ROOT files are left to the report: for these, the library needs ImageMagick and ROOT.
+ROOT files are left to the run: for these, the library needs ROOT.
 
 Source: https://hepdata-submission.readthedocs.io
 """
@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from hepdata_lib import Submission, Table, Uncertainty, Variable
 from hepdata_validator.full_submission_validator import FullSubmissionValidator
+from matplotlib.figure import Figure
 
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.formatting import shortened
@@ -24,6 +25,8 @@ from agc_pipeline.formatting import shortened
 # As good as exact, and short.
 _DIGITS = 10
 _LONGEST_NAME = 64
+# Dots per inch of 5 inches.
+_PICTURE, _THUMBNAIL = 150, 32
 
 
 def variable(
@@ -85,7 +88,13 @@ def table(
 
 
 def write(
-    tables: Sequence[Table], folder: Path, archive: Path, *, comment: str, workspace: Path
+    tables: Sequence[Table],
+    folder: Path,
+    archive: Path,
+    *,
+    comment: str,
+    workspace: Path,
+    pictures: Mapping[str, Figure] | None = None,
 ) -> None:
     """Write a submission, and prove that it is valid.
 
@@ -95,6 +104,7 @@ def write(
         archive: the same as one file, for the upload.
         comment: abstract of the record.
         workspace: that is part of the record.
+        pictures: of tables, by their names; each is shown in the list of the record.
 
     Raises:
         PipelineError: if HEPData would not accept it.
@@ -107,14 +117,30 @@ def write(
         copy_file=True,
         file_type="HistFactory",
     )
-    for content in tables:
-        submission.add_table(content)
     place = folder.absolute()
     # The library leaves an archive in the working directory, with the time of day in it.
     with tempfile.TemporaryDirectory() as temporary, contextlib.chdir(temporary):
+        for number, content in enumerate(tables):
+            if pictures is not None and content.name in pictures:
+                _illustrate(content, pictures[content.name], f"table_{number:02d}.png")
+            submission.add_table(content)
         submission.create_files(str(place), validate=False)
     validate(folder)
     pack(folder, archive)
+
+
+def _illustrate(content: Table, picture: Figure, name: str) -> None:
+    """Add a picture and its thumbnail, written to the working directory, as HEPData knows them.
+
+    The library makes them of PDF with ImageMagick.
+    """
+    for description, prefix, dots in (
+        ("Image file", "", _PICTURE),
+        ("Thumbnail image file", "thumb_", _THUMBNAIL),
+    ):
+        path = Path(f"{prefix}{name}").absolute()
+        picture.savefig(path, dpi=dots, metadata={"Software": None})
+        content.add_additional_resource(description, str(path), copy_file=True)
 
 
 def validate(folder: Path) -> None:

@@ -55,7 +55,7 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
     from agc_pipeline.inference import fit_records, workspace
     from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
     from agc_pipeline.inference.fit_records import FitRecord
-    from agc_pipeline.preservation import datacard, hepdata, histfactory, hs3
+    from agc_pipeline.preservation import datacard, hepdata, histfactory, hs3, pictures
     from agc_pipeline.preservation.datacard import NoPlaceError
     from agc_pipeline.preservation.tables import tables
 
@@ -89,6 +89,7 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
         submission.mkdir()
         with attempt("HEPData tables", missing):
             hepdata_tables = tables(fit, ranking, scan, keywords)
+            drawn = pictures.draw(hepdata_tables, fit, ranking, scan)
             with atomic_path(options.archive) as archive:
                 hepdata.write(
                     hepdata_tables,
@@ -96,6 +97,7 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
                     archive,
                     comment=settings.report.description,
                     workspace=options.workspace,
+                    pictures=drawn,
                 )
             read = hepdata.read(submission)
         failed = {entry.part: entry for entry in missing}
