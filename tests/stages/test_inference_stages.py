@@ -290,6 +290,29 @@ def test_extras_that_fail_end_no_run(tmp_path: Path) -> None:
         assert " ".join(reason.split())[:60] in text
 
 
+def test_several_normalisations_have_a_table(tmp_path: Path) -> None:
+    content = spec(
+        ("a", [30.0], sample("s", [10.0], ("mu", *MU)), sample("b", [20.0], ("k", *MU))),
+        ("b", [100.0], sample("b", [100.0], ("k", *MU))),
+        parameters=({"name": "k", "bounds": [[0.0, 5.0]]},),
+    )
+    assert reproduce(tmp_path, content) is None
+    assert fit(tmp_path) is None
+    for stage in ("ranking", "scan"):
+        assert behind(tmp_path, stage) is None
+    assert preserve(tmp_path) is None
+    columns = hepdata.read(tmp_path / "hepdata")["Normalisations"]
+    assert [entry["value"] for entry in columns["Normalisation"]] == ["mu", "k"]
+    # From the two counts: k is 1 +- 0.1, mu is 1 with the errors of 30 and of 20 k.
+    values = [entry["value"] for entry in columns["Best fit"]]
+    errors = [entry["errors"][0]["symerror"] for entry in columns["Best fit"]]
+    assert values == pytest.approx([1.0, 1.0], abs=1e-6)
+    assert errors == pytest.approx([np.sqrt(30 + 2**2) / 10, 0.1], rel=1e-4)
+    (with_itself, with_k) = [entry["value"] for entry in columns["Correlation with mu"]]
+    assert with_itself == pytest.approx(1)
+    assert with_k == pytest.approx(-0.02 / (0.1 * errors[0]), rel=1e-3)
+
+
 def test_pairs_of_the_scan_are_parameters(made: Path, tmp_path: Path) -> None:
     for pairs, message in (
         ([["mu", "scael"]], "unknown parameter 'scael' (did you mean scale?)"),

@@ -238,6 +238,12 @@ def systematics(workspace: Workspace) -> list[str]:
     return _names(workspace, "normsys", "histosys", "lumi")
 
 
+def free_normalisations(workspace: Workspace) -> list[str]:
+    """Names of the normalisations without a constraint, that of interest first."""
+    interest = workspace["measurements"][0]["config"]["poi"]
+    return sorted(_names(workspace, "normfactor"), key=lambda name: name != interest)
+
+
 def analysis(fit: FitRecord) -> Analysis:
     """The regions, samples and systematics of a fit.
 

@@ -18,7 +18,11 @@ Keywords = Mapping[str, Sequence[Any]]
 
 
 def tables(
-    fit: FitRecord, ranking: RankingRecord, scan: ScanRecord, keywords: Keywords
+    fit: FitRecord,
+    ranking: RankingRecord,
+    scan: ScanRecord,
+    keywords: Keywords,
+    free: Sequence[str] = (),
 ) -> list[Table]:
     """Result, distributions, parameters, covariance, impacts, breakdown and scan.
 
@@ -27,11 +31,14 @@ def tables(
         ranking: impacts of all parameters.
         scan: profile of the likelihood.
         keywords: of all tables, in HEPData's vocabulary.
+        free: names of the free normalisations; several of them have a table of their own.
     """
     result = None if fit.poi is None else headline(fit, scan, quantity=fit.poi.name)
     content = [] if result is None else [_result(result, keywords)]
     content += [_distribution(fit, channel, keywords) for channel in fit.channels]
     content += [_parameters(fit, scan, keywords), _covariance(fit, keywords)]
+    if len(free) > 1:
+        content.append(_normalisations(fit, scan, free, keywords))
     if ranking.poi is not None and ranking.rows:
         content.append(_impacts(ranking, keywords))
     if fit.poi is not None and fit.breakdown is not None:
@@ -104,6 +111,38 @@ def _parameters(fit: FitRecord, scan: ScanRecord, keywords: Keywords) -> Table:
             axis("Parameter", fit.labels),
             variable("Best fit", fit.bestfit, {"Hessian": fit.uncertainty, "profile": asymmetric}),
             variable("Origin of the uncertainty 'profile'", origins),
+        ],
+        keywords,
+    )
+
+
+def _normalisations(
+    fit: FitRecord, scan: ScanRecord, free: Sequence[str], keywords: Keywords
+) -> Table:
+    """What is measured at the same time, with its correlations."""
+    minos = {interval.parameter: interval for interval in scan.intervals}
+    positions = [fit.labels.index(name) for name in free]
+    sizes = [fit.uncertainty[position] for position in positions]
+    asymmetric = []
+    for name, size in zip(free, sizes, strict=True):
+        interval = minos.get(name)
+        down, up = (None, None) if interval is None else (interval.down, interval.up)
+        asymmetric.append((-size if down is None else -down, size if up is None else up))
+    best = [fit.bestfit[position] for position in positions]
+    return table(
+        "Normalisations",
+        "Free normalisations, which are measured at the same time, with uncertainties from the "
+        "Hessian and from the profile likelihood, and their correlations.",
+        [
+            axis("Normalisation", list(free)),
+            variable("Best fit", best, {"Hessian": sizes, "profile": asymmetric}),
+            *(
+                variable(
+                    f"Correlation with {name}",
+                    [fit.correlation[position][column] for position in positions],
+                )
+                for name, column in zip(free, positions, strict=True)
+            ),
         ],
         keywords,
     )

@@ -52,7 +52,7 @@ def configure(plan: "Plan") -> PreserveStage:
 def run(settings: PreserveStage, options: PreserveOptions) -> None:
     """Write all, read them back, and say what the formats of models cannot hold."""
     from agc_pipeline.attempts import attempt
-    from agc_pipeline.inference import fit_records, workspace
+    from agc_pipeline.inference import external, fit_records, workspace
     from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
     from agc_pipeline.inference.fit_records import FitRecord
     from agc_pipeline.preservation import datacard, hepdata, histfactory, hs3, pictures
@@ -88,7 +88,9 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
         submission = Path(temporary, "hepdata")
         submission.mkdir()
         with attempt("HEPData tables", missing):
-            hepdata_tables = tables(fit, ranking, scan, keywords)
+            hepdata_tables = tables(
+                fit, ranking, scan, keywords, external.free_normalisations(content)
+            )
             drawn = pictures.draw(hepdata_tables, fit, ranking, scan)
             with atomic_path(options.archive) as archive:
                 hepdata.write(
