@@ -170,14 +170,15 @@ class Configuration(Settings):
 
 
 def load_config(
-    paths: Iterable[Path | str] = (),
+    paths: Path | str | Iterable[Path | str] = (),
     overrides: Mapping[str, Any] | None = None,
     root: Path | str | None = None,
 ) -> Configuration:
     """The configuration as Snakemake reads it.
 
     Args:
-        paths: configuration files that override the defaults, as given with ``--configfile``.
+        paths: configuration file, or files, that override the defaults, as given with
+            ``--configfile``.
         overrides: values on top, as given with ``--config``.
         root: folder of the Snakefile; None looks for it from the working folder upwards, then where
             this package lies.
@@ -187,7 +188,7 @@ def load_config(
             wrong value.
         AnalysisError: if the analysis is wrong.
     """
-    files = [Path(path) for path in paths]
+    files = [Path(path) for path in ([paths] if isinstance(paths, Path | str) else paths)]
     return load(
         read(files, overrides, root=root_folder(root)), folders=[path.parent for path in files]
     )

@@ -329,6 +329,7 @@ def test_the_front_door_reads_what_a_run_reads(
     assert (loaded.physics.luminosity(None), loaded.simulation.seed) == (5, 20150613)
     monkeypatch.chdir(tmp_path)
     assert agc_pipeline.load_config([path], overrides, root=ROOT) == loaded
+    assert agc_pipeline.load_config(str(path), overrides, root=ROOT) == loaded
     with pytest.raises(ConfigurationError, match=r"no file config/default\.yaml"):
         agc_pipeline.load_config(root=tmp_path)
     with pytest.raises(ConfigurationError, match="No such file"):
