@@ -18,7 +18,13 @@ import yaml
 from agc_pipeline import analyses, archives
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.histograms import read_root, write_root
-from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
+from agc_pipeline.inference.derived_records import (
+    LimitRecord,
+    RankingRecord,
+    ScanRecord,
+    SensitivityRecord,
+    ToyRecord,
+)
 from agc_pipeline.inference.fit_records import FitRecord
 from agc_pipeline.preservation import hepdata
 from agc_pipeline.provenance import digest
@@ -74,6 +80,7 @@ def behind(folder: Path, stage: str, **changes: Any) -> str | None:
         workspace=folder / "workspace.json",
         fit=folder / "fit.json",
         output=folder / f"{stage}.json",
+        **({"sensitivity": folder / "sensitivity.json"} if stage == "limit" else {}),
     )
 
 
@@ -157,6 +164,11 @@ def test_limit(made: Path) -> None:
     results = record.results()
     assert results is not None
     assert results.observed_limit == record.limit.observed
+    gradients = SensitivityRecord.model_validate(read_json(made / "sensitivity.json"))
+    assert gradients.values["limit"] == record.limit.expected[2]
+    assert gradients.values["significance"] == record.expected_significance
+    kinds = {entry.kind for entry in gradients.templates}
+    assert kinds == {"template", "histosys", "normsys"}
     strong = LIMIT | {"max_significance": 1e-9}
     assert behind(made, "limit", limit=strong) is None
     none = LimitRecord.model_validate(read_json(made / "limit.json"))

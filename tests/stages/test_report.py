@@ -38,7 +38,7 @@ from agc_pipeline.stages.description import Stage
 from conftest import read_config, settings_file
 
 HOSTILE = 'root://host//<script>alert("{{ title }}")</script>&f.root'
-OF_FIT = ("ranking", "scan", "toys", "limit")
+OF_FIT = ("ranking", "scan", "toys", "limit", "sensitivity")
 BESIDE = (*OF_FIT, "checks", "propagated")
 VOID = {"meta", "link", "img", "br"}
 
@@ -428,7 +428,7 @@ def test_figures(made: Page) -> None:
         for region in ("4j1b", "4j2b")
         for what in ("prefit", "postfit", "propagated", "systematics", "published", "templates")
     }
-    expected |= {"pulls", "correlations", "overview", "ranking", "scan", "toys"}
+    expected |= {"pulls", "correlations", "overview", "ranking", "scan", "toys", "gradients"}
     expected |= {"cutflow", "timeline", "stages"}
     expected |= {f"training_{what}" for what in ("fractions", "scores", "curves", "importance")}
     assert names == expected

@@ -252,6 +252,7 @@ def run(**changes: Any) -> Run:
         "scan": scan(0.09, 0.09),
         "toys": toys(),
         "limit": None,
+        "sensitivity": None,
         "runtimes": (),
         "performance": None,
         "findings": (),

@@ -18,6 +18,7 @@ from agc_pipeline.inference.problem import NO_INTEREST
 from agc_pipeline.inference.profile import Interval, Plane
 from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.inference.settings import Statistic
+from agc_pipeline.inference.template_gradients import TemplateGradients
 from agc_pipeline.inference.toy_tests import ToyTests
 from agc_pipeline.inference.yields import Yields
 from agc_pipeline.settings import Settings
@@ -223,6 +224,16 @@ class LimitRecord(WorkspaceRecord):
             poi_values=np.array(self.strengths),
             confidence_level=self.confidence,
         )
+
+
+class SensitivityRecord(TemplateGradients, WorkspaceRecord):
+    """How the results depend on the templates.
+
+    Attributes:
+        poi: name of the parameter of interest; None without one.
+    """
+
+    poi: str | None
 
 
 class PropagationRecord(WorkspaceRecord):

@@ -87,6 +87,45 @@ class Factors:
         )
 
 
+def by_ends(at: Array) -> tuple[Interpolated, Interpolated]:
+    """What is added to a bin by code 4p, differentiated by the change at +1 and by that at -1."""
+    one, zero = np.ones_like(at), np.zeros_like(at)
+    return shift(at, one, zero), shift(at, zero, one)
+
+
+def factors_by_ends(at: Array, up: Array, down: Array) -> tuple[Array, Array]:
+    """Logarithms of factors by code 4, differentiated by the factors at +1 and at -1.
+
+    Args:
+        at: parameters in units of their pre-fit uncertainty, (m).
+        up: factors at +1, (m).
+        down: factors at -1, (m).
+
+    Returns:
+        For each of the two, the derivative and how it changes with the parameter, (2, m).
+    """
+    a, b = np.log(up), -np.log(down)
+    one, zero = np.ones_like(at), np.zeros_like(at)
+    # Values, slopes and curvatures at both ends, and their derivatives by both factors.
+    ends = (up - 1, a * up, a**2 * up, down - 1, b * down, b**2 * down)
+    by_up = (one, a + 1, a**2 + 2 * a, zero, zero, zero)
+    by_down = (zero, zero, zero, one, b - 1, b**2 - 2 * b)
+    powers = np.clip(at, -1, 1) ** _POWERS[:, np.newaxis]
+    slopes = _POWERS[:, np.newaxis] * np.clip(at, -1, 1) ** (_POWERS[:, np.newaxis] - 1)
+    inside = [
+        (np.sum(powers * coefficients, axis=0), np.sum(slopes * coefficients, axis=0))
+        for coefficients in (_FROM_ENDS @ np.stack(each) for each in (ends, by_up, by_down))
+    ]
+    value = 1 + inside[0][0]
+    relative = inside[0][1] / value
+    results = []
+    for (change, slope), end, sign in zip(inside[1:], (up, down), (1, -1), strict=True):
+        within = np.stack([change, slope - change * relative]) / value
+        beyond = np.where(sign * at > 0, np.stack([sign * at, sign * one]) / end, 0.0)
+        results.append(np.where(np.abs(at) < 1, within, beyond))
+    return results[0], results[1]
+
+
 def _from_ends() -> Array:
     """Matrix from values, slopes and curvatures at +1 and -1 to coefficients of powers 1 to 6."""
     n = np.arange(1, 7)
@@ -99,4 +138,5 @@ def _from_ends() -> Array:
     return matrix
 
 
+_POWERS = np.arange(1.0, 7.0)
 _FROM_ENDS = _from_ends()

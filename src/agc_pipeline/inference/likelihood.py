@@ -78,6 +78,22 @@ class Scales(NamedTuple):
     cell: Integers
 
 
+class Cells(NamedTuple):
+    """Cells at a point, and how they change along a direction of the parameters, (c) each.
+
+    Attributes:
+        product: of the factors on the content.
+        product_slope: derivative of it along the direction.
+        events: expected.
+        events_slope: derivative of them.
+    """
+
+    product: Array
+    product_slope: Array
+    events: Array
+    events_slope: Array
+
+
 @dataclass(frozen=True)
 class Likelihood:
     """A model and its data as arrays; axes are parameters (p), cells (c) and bins (b).
@@ -220,23 +236,18 @@ class Likelihood:
         slopes: Array = np.add.reduceat(change, self._starts, axis=1)
         return slopes
 
-    def contents(self, parameters: Array, weights: Array | None = None) -> tuple[Array, Array]:
-        """Derivatives of a function of the rates by what cells have, (c) each.
-
-        Args:
-            parameters: where, (p).
-            weights: derivatives of the function by the rates, (b); None are those of the statistic.
-
-        Returns:
-            By the contents of the cells, and by the logarithms of the factors on them.
-        """
-        base, product, *_ = self._cells(parameters)
-        if weights is None:
-            rates = self._by_bin(base * product)
-            ratio = np.divide(self.data, rates, out=np.zeros_like(rates), where=self.data > 0)
-            weights = 2 * (1 - ratio)
-        contents: Array = weights[self.bin] * product
-        return contents, contents * base
+    def cells(self, parameters: Array, along: Array) -> Cells:
+        """The cells for parameters (p), and their derivatives along a direction, (p)."""
+        base, product, shift, norm, scale = self._cells(parameters)
+        n = len(base)
+        relative = np.bincount(self.scales.cell, along[self.scales.parameter] / scale, minlength=n)
+        of_norm = along[self.norms.parameter] * norm.first / norm.value
+        relative = relative + np.bincount(self.norms.cell, of_norm[self.norms.modifier], n)
+        added = np.bincount(
+            self.shifts.cell, along[self.shifts.parameter] * shift.first, minlength=n
+        )
+        events = base * product
+        return Cells(product, product * relative, events, product * added + events * relative)
 
     def _cells(
         self, parameters: Array

@@ -19,7 +19,6 @@ from scipy.stats import norm
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.formatting import name_list
-from agc_pipeline.inference.constraints import Constraints
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem, no_interest
@@ -33,8 +32,6 @@ _PRECISION = 1e-6
 # Of the distance of a strength from the best fit: a strength so near to another is fitted from
 # where that ended, and its minima are not looked for everywhere again.
 _NEAR = 0.3
-# Fewer expected events are none.
-_NO_EVENTS = 1e-9
 # Limits are looked for up to so many times the upper bound.
 _FARTHEST = 1000
 
@@ -57,6 +54,25 @@ class Limits(NamedTuple):
         """The largest of them; None if there is none at all."""
         values = [value for value in (self.observed, *self.expected) if value is not None]
         return max(values, default=None)
+
+
+class Asimov(NamedTuple):
+    """A strength that is tested with the data that another one leads to expect.
+
+    Attributes:
+        truth: minimum of the fit of the data with that other strength held.
+        data: the fit of what is expected there.
+        fitted: its minimum with the strength held.
+    """
+
+    truth: Minimum
+    data: Problem
+    fitted: Minimum
+
+    @property
+    def statistic(self) -> float:
+        """The statistic of the strength: what is expected there is fitted perfectly."""
+        return max(self.fitted.expansion.value, 0.0)
 
 
 class Signal:
@@ -128,9 +144,7 @@ class Signal:
                 fails.
         """
         self._require_determined()
-        asimov = _asimov(self.problem, self.held(1.0).parameters)
-        expected = _Profile(asimov, self.held(1.0), self.poi).at(0.0).expansion.value
-        return float(np.sqrt(max(expected, 0.0)))
+        return float(np.sqrt(self.expected_statistic(0.0, truth=1.0).statistic))
 
     def _require_determined(self) -> None:
         """A strength that others can stand in for has none, whatever excludes that it is zero."""
@@ -238,12 +252,21 @@ class Signal:
             self._cache[strength] = max(q, 0.0)
         return self._cache[strength]
 
+    def expected_statistic(self, strength: float, *, truth: float = 0.0) -> Asimov:
+        """The test of a strength that is expected with another one.
+
+        Raises:
+            ModelError: if a fit with a strength held fails.
+        """
+        if (strength, truth) not in self._expected_cache:
+            minimum, profile = self._asimov(truth)
+            test = Asimov(minimum, profile.problem, profile.at(strength))
+            self._expected_cache[strength, truth] = test
+        return self._expected_cache[strength, truth]
+
     def _expected(self, strength: float) -> float:
         """The statistic of a strength for Asimov data without signal."""
-        if strength not in self._expected_cache:
-            q = self._background.at(strength).expansion.value
-            self._expected_cache[strength] = max(q, 0.0)
-        return self._expected_cache[strength]
+        return self.expected_statistic(strength).statistic
 
     def held(self, strength: float) -> Minimum:
         """The minimum with the strength held.
@@ -262,15 +285,22 @@ class Signal:
         return {}
 
     @cached_property
-    def _expected_cache(self) -> dict[float, float]:
+    def _expected_cache(self) -> dict[tuple[float, float], Asimov]:
         return {}
 
     @cached_property
-    def _background(self) -> "_Profile":
-        """Minima for Asimov data without signal, which are fitted perfectly."""
-        background = self.held(0.0)
-        asimov = _asimov(self.problem, background.parameters)
-        return _Profile(asimov, asimov.conditional(background, {self.poi: 0.0}), self.poi)
+    def _asimov_cache(self) -> dict[float, tuple[Minimum, "_Profile"]]:
+        return {}
+
+    def _asimov(self, truth: float) -> tuple[Minimum, "_Profile"]:
+        """What the data that a strength leads to expect are made of, and the minima for them."""
+        if truth not in self._asimov_cache:
+            minimum = self.held(truth)
+            data = self.problem.asimov(minimum.parameters)
+            # Data without signal are those of all tests for limits: their fit has to be good.
+            start = minimum if truth else data.conditional(minimum, {self.poi: truth})
+            self._asimov_cache[truth] = minimum, _Profile(data, start, self.poi)
+        return self._asimov_cache[truth]
 
     @cached_property
     def _width(self) -> float:
@@ -286,10 +316,13 @@ class _Profile:
         problem: the fit.
         best: its minimum.
         poi: position of the strength.
+
+    Attributes:
+        problem: the fit.
     """
 
     def __init__(self, problem: Problem, best: Minimum, poi: int) -> None:
-        self._problem, self._best, self._poi = problem, best, poi
+        self.problem, self._best, self._poi = problem, best, poi
         self._minima: dict[float, Minimum] = {}
 
     def at(self, strength: float) -> Minimum:
@@ -304,7 +337,7 @@ class _Profile:
             reach = _NEAR * abs(strength - float(self._best.parameters[self._poi]))
             far = all(abs(other - strength) > reach for other in known)
             held = {self._poi: strength}
-            self._minima[strength] = self._problem.conditional(self._best, held, *near, far=far)
+            self._minima[strength] = self.problem.conditional(self._best, held, *near, far=far)
         return self._minima[strength]
 
 
@@ -340,21 +373,9 @@ def _ratio(at: Array, root: float) -> Array:
     return ratio
 
 
-def _asimov(problem: Problem, parameters: Array) -> Problem:
-    """The same fit for the data, auxiliary ones included, that the model expects."""
-    measured = problem.likelihood.constraints
-    constraints = Constraints(
-        centre=np.where(measured.weight > 0, parameters, measured.centre),
-        weight=measured.weight,
-        counts=measured.rate * parameters,
-        rate=measured.rate,
-    )
-    rates = problem.likelihood.rates(parameters)
-    # On the border of a rate of zero, rounding would be events that another model cannot expect.
-    return problem.with_data(np.where(rates > _NO_EVENTS, rates, 0.0), constraints)
-
-
-def compute(problem: Problem, settings: LimitSettings) -> dict[str, Any]:
+def compute(
+    problem: Problem, settings: LimitSettings, signal: Signal | None = None
+) -> dict[str, Any]:
     """Significance, limits and CLs, as far as they exist: fields of a ``LimitRecord``.
 
     What fails leaves its reason, and the rest as it is.
@@ -363,6 +384,7 @@ def compute(problem: Problem, settings: LimitSettings) -> dict[str, Any]:
         problem: the fit.
         settings: statistic, confidence, strengths at which CLs is listed, and the significance from
             which on there is no limit.
+        signal: the tests, where there are some already.
     """
     failures: list[str] = []
     remarks: list[str] = []
@@ -381,7 +403,8 @@ def compute(problem: Problem, settings: LimitSettings) -> dict[str, Any]:
         "strengths": (),
         "cls": (),
     }
-    signal = attempted("limit or significance", lambda: Signal(problem, settings.statistic))
+    if signal is None:
+        signal = attempted("limit or significance", lambda: Signal(problem, settings.statistic))
     if signal is not None:
         observed = attempted("significance", signal.significance)
         fields["significance"] = observed

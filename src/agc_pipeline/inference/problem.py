@@ -17,6 +17,9 @@ from agc_pipeline.inference.settings import MinimiserSettings
 
 NO_INTEREST = "the model has no parameter of interest"
 
+# Fewer expected events are none.
+NO_EVENTS = 1e-9
+
 # Minima that differ by less in -2 ln L are the same.
 _SAME = 1e-6
 # Width of the distribution of the logarithm of free factors in random starts.
@@ -239,6 +242,20 @@ class Problem:
     def with_data(self, data: Array, constraints: Constraints) -> "Problem":
         """The same for other data."""
         return replace(self, likelihood=self.likelihood.with_data(data, constraints))
+
+    def asimov(self, parameters: Array) -> "Problem":
+        """The same for the data, auxiliary ones included, that the model expects, (p)."""
+        measured = self.likelihood.constraints
+        constraints = Constraints(
+            centre=np.where(measured.weight > 0, parameters, measured.centre),
+            weight=measured.weight,
+            counts=measured.rate * parameters,
+            rate=measured.rate,
+        )
+        rates = self.likelihood.rates(parameters)
+        # On the border of a rate of zero, rounding would be events that another model cannot
+        # expect.
+        return self.with_data(np.where(rates > NO_EVENTS, rates, 0.0), constraints)
 
 
 def no_interest() -> ModelError:

@@ -32,7 +32,7 @@ or up under one variation and down under another, count as independent. The widt
 statistical factors count as known.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -41,10 +41,12 @@ import pyhf
 
 from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.declaration.analysis import Kind
+from agc_pipeline.inference.derivatives import Gradient, Partials, Place, Places, Term, partials
 from agc_pipeline.inference.impacts import STATISTICS, Breakdown
-from agc_pipeline.inference.interpolation import Array, Factors
+from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem
+from agc_pipeline.inference.sensitivity import moved
 from agc_pipeline.inference.settings import NoiseSettings, Treatment
 from agc_pipeline.inference.templates import Templates
 from agc_pipeline.inference.treatment import treated
@@ -58,8 +60,7 @@ REMEDY = (
     "Use more events for these variations, smooth them with `fit.model.treatments`, or merge bins "
     "with `fit.model.edges`."
 )
-# Steps of derivatives: of parameters in units of their uncertainty, and of contents, relative.
-_STEP = 1e-4
+# Relative step of derivatives by contents.
 _RELATIVE = 1e-5
 
 
@@ -270,20 +271,20 @@ def template_noise(
     scatter = observed = expected = 0.0
     parts: dict[str, list[float]] = {}
     for sample in samples:
-        places = responses.places(sample)
-        nominal = responses.of_nominal(places)
+        place = responses.place(sample)
+        nominal = responses.of_nominal(place)
         variance = np.array(sample.nominal.variances)
         shared = np.zeros_like(nominal)
         for shift in sample.shifts:
             here = parts.setdefault(shift.parameter, [0.0, 0.0])
-            now = _response(sample, shift, responses.observed(places, shift.parameter))
+            now = _response(sample, shift, responses.observed(place, shift.parameter))
             common = now.nominal + now.common
             shared += common
             scatter += now.own
             here[0] += float(variance @ common**2) + now.own
             for direction in (1.0, -1.0):
                 then = _response(
-                    sample, shift, responses.expected(places, shift.parameter, direction)
+                    sample, shift, responses.expected(place, shift.parameter, direction)
                 )
                 part = float(variance @ (then.nominal + then.common) ** 2) + then.own
                 here[1] += part / 2
@@ -320,20 +321,6 @@ def template_noise(
     )
 
 
-class Partials(NamedTuple):
-    """Derivatives by what a model has of a systematic in a sample.
-
-    Attributes:
-        high, low: by the factors on the yield; zero without a normsys.
-        up, down: by the changes of the bins; zero without a histosys.
-    """
-
-    high: float
-    low: float
-    up: Array
-    down: Array
-
-
 @dataclass(frozen=True)
 class _Response:
     """How the fit follows the templates of a systematic in a sample.
@@ -363,11 +350,53 @@ def effects(nominal: Array, up: Array, down: Array | None) -> tuple[Array, Array
     return high[..., 0], low[..., 0], rise - nominal, down / low - nominal
 
 
-def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) -> _Response:
-    nominal = np.array(sample.nominal.values)
-    sides = [np.array(shift.up.values)]
-    if shift.down is not None:
-        sides.append(np.array(shift.down.values))
+class Slopes(NamedTuple):
+    """Derivatives by the templates of a systematic in a sample, as they were before any treatment.
+
+    Attributes:
+        nominal: by the nominal contents, as far as the shifts are differences from them, (b).
+        up: by the contents up, (b).
+        down: by those down; None where the ones up are mirrored.
+    """
+
+    nominal: Array
+    up: Array
+    down: Array | None
+
+
+def template_slopes(sample: SampleContents, shift: ShiftContents, partials: Partials) -> Slopes:
+    """Derivatives by templates, from those by what the model has of them."""
+    nominal, up = np.array(sample.nominal.values), np.array(shift.up.values)
+    down = None if shift.down is None else np.array(shift.down.values)
+    if not shift.treatment.nothing:
+        return _treated_slopes(nominal, up, down, shift.treatment, partials)
+    total = nominal.sum()
+    if down is None:
+        # What is mirrored has the same numbers with the other sign.
+        mirrored = (partials.high - partials.low, partials.up - partials.down)
+        by_nominal, by_up = _side_slopes(total, up, *mirrored)
+        return Slopes(by_nominal, by_up, None)
+    by_nominal, by_up = _side_slopes(total, up, partials.high, partials.up)
+    more, by_down = _side_slopes(total, down, partials.low, partials.down)
+    return Slopes(by_nominal + more, by_up, by_down)
+
+
+def _side_slopes(
+    total: float, varied: Array, by_factor: float, by_change: Array
+) -> tuple[Array, Array]:
+    """Derivatives by the nominal and the varied contents of one side, see ``effects``."""
+    factor = varied.sum() / total
+    shape = float(by_change @ varied)
+    by_varied = by_change / factor + (by_factor - shape / factor**2) / total
+    by_nominal = -by_change - (by_factor * factor - shape / factor) / total
+    return by_nominal, by_varied
+
+
+def _treated_slopes(
+    nominal: Array, up: Array, down: Array | None, treatment: Treatment, partials: Partials
+) -> Slopes:
+    """Likewise from differences: medians have kinks."""
+    sides = [up] if down is None else [up, down]
     n = len(nominal)
     point = np.concatenate([nominal, *sides])
     # Of empty bins, the step is one event of average weight.
@@ -376,21 +405,26 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
 
     def value(points: Array) -> Array:
         parts = np.split(points, len(sides) + 1, axis=-1)
-        up, down = treated(
-            parts[0], parts[1], parts[2] if len(parts) > 2 else None, shift.treatment, nominal
+        risen, fallen = treated(
+            parts[0], parts[1], parts[2] if len(parts) > 2 else None, treatment, nominal
         )
-        high, low, rise, fall = effects(parts[0], up, down)
+        high, low, rise, fall = effects(parts[0], risen, fallen)
         return partials.high * high + partials.low * low + rise @ partials.up + fall @ partials.down
 
     change = np.diag(steps)
     slopes = (value(point + change) - value(point - change)) / (2 * steps)
+    return Slopes(slopes[:n], slopes[n : 2 * n], None if down is None else slopes[2 * n :])
+
+
+def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) -> _Response:
+    nominal = np.array(sample.nominal.values)
+    slopes = template_slopes(sample, shift, partials)
     own = 0.0
-    common = np.zeros(n)
+    common = np.zeros(len(nominal))
     factors: list[Array] = []
-    for number, template in enumerate((shift.up, shift.down)):
-        if template is None:
+    for slope, template in ((slopes.up, shift.up), (slopes.down, shift.down)):
+        if template is None or slope is None:
             continue
-        slope = slopes[(1 + number) * n : (2 + number) * n]
         share = shares(shift.kind, sample.nominal, template)
         common += share @ slope
         rest = alone(share, sample.nominal, template)
@@ -399,7 +433,7 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
     if shift.kind == "weight" and len(factors) == 2:
         # A factor that is larger up is smaller down, in the same events.
         own = float(np.sum((factors[0] - factors[1]) ** 2))
-    return _Response(slopes[:n], common, own)
+    return _Response(slopes.nominal, common, own)
 
 
 def shares(kind: Origin, nominal: Contents, varied: Contents) -> Array:
@@ -443,123 +477,39 @@ def alone(share: Array, nominal: Contents, varied: Contents) -> Array:
     return covariance
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Where a sample is in a likelihood: its cells, and which modifiers it has."""
-
-    cells: Any
-    normed: frozenset[str]
-    shaped: frozenset[str]
-    factors: Mapping[str, tuple[float, float]]
-
-
 class _Responses:
     """Derivatives of the parameter of interest by contents of the model, at its best fit."""
 
     def __init__(self, model: pyhf.Model, problem: Problem, best: Minimum) -> None:
-        self._model = model
         self._likelihood = problem.likelihood
         self._best = best.parameters
-        # H^-1 of the parameter of interest: half of its covariances, as the function is -2 ln L.
-        self._along = best.covariance[problem.poi] / 2
+        self._places = Places(model, problem.likelihood)
+        along = -best.covariance[problem.poi] / 2
+        self._observed = moved(problem, best, along)
         rates = self._likelihood.rates(best.parameters)
-        moved = self._along @ self._likelihood.slopes(best.parameters)
+        slope = along @ self._likelihood.slopes(best.parameters)
         # What the fit makes of one event more in a bin, where the model fits the data.
-        self._weights = -2 * np.divide(moved, rates, out=np.zeros_like(rates), where=rates > 0)
-        uncertainty = np.sqrt(np.diag(best.covariance))
-        moves = np.abs(self._along) / np.where(uncertainty > 0, uncertainty, np.inf)
-        self._step = _STEP / max(float(moves.max(initial=0.0)), 1e-300)
-        self._sides = [best.parameters + sign * self._step * self._along for sign in (1, -1)]
+        self._weights = 2 * np.divide(slope, rates, out=np.zeros_like(rates), where=rates > 0)
 
-    def places(self, sample: SampleContents) -> _Places:
+    def place(self, sample: SampleContents) -> Place:
         """Where a sample is."""
-        config = self._model.config
-        bins = range(*config.channel_slices[sample.channel].indices(config.nmaindata))
-        number = config.samples.index(sample.sample)
-        of_sample = np.flatnonzero(self._likelihood.sample == number)
-        cells = of_sample[np.isin(self._likelihood.bin[of_sample], bins)]
-        (channel,) = (c for c in self._model.spec["channels"] if c["name"] == sample.channel)
-        (spec,) = (s for s in channel["samples"] if s["name"] == sample.sample)
-        modifiers = spec["modifiers"]
-        return _Places(
-            cells,
-            frozenset(m["name"] for m in modifiers if m["type"] == "normsys"),
-            frozenset(m["name"] for m in modifiers if m["type"] == "histosys"),
-            {
-                m["name"]: (m["data"]["hi"], m["data"]["lo"])
-                for m in modifiers
-                if m["type"] == "normsys"
-            },
-        )
+        return self._places[sample.channel, sample.sample]
 
-    def of_nominal(self, places: _Places) -> Array:
+    def of_nominal(self, place: Place) -> Array:
         """Derivative by the nominal contents, with the differences of shifts as they are, (b)."""
-        up, down = (self._likelihood.contents(side)[0][places.cells] for side in self._sides)
-        result: Array = -(up - down) / (2 * self._step)
-        return result
+        contents: Array = self._observed.contents[place.cells]
+        return contents
 
-    def observed(self, places: _Places, parameter: str) -> Partials:
+    def observed(self, place: Place, parameter: str) -> Partials:
         """Derivatives for these data."""
-        up, down = (
-            self._partials(places, parameter, side, *self._likelihood.contents(side))
-            for side in self._sides
-        )
-        scale = -1 / (2 * self._step)
-        return Partials(
-            (up.high - down.high) * scale,
-            (up.low - down.low) * scale,
-            (up.up - down.up) * scale,
-            (up.down - down.down) * scale,
-        )
+        return partials(self._observed, place, parameter)
 
-    def expected(self, places: _Places, parameter: str, value: float) -> Partials:
+    def expected(self, place: Place, parameter: str, value: float) -> Partials:
         """Derivatives for data with a true value of the parameter, fitted by the model."""
         there = self._best.copy()
-        there[self._model.config.par_slice(parameter)] = value
-        return self._partials(
-            places, parameter, there, *self._likelihood.contents(there, self._weights)
-        )
-
-    def _partials(
-        self, places: _Places, parameter: str, at: Array, contents: Array, factors: Array
-    ) -> Partials:
-        """Derivatives of a function of the rates by what the model has of a systematic.
-
-        Args:
-            places: of the sample.
-            parameter: of the systematic.
-            at: parameters (p).
-            contents: derivatives by the contents of cells, (c).
-            factors: derivatives by the logarithms of the factors on cells, (c).
-        """
-        (position,) = range(*self._model.config.par_slice(parameter).indices(len(at)))
-        value = at[position]
-        high = low = 0.0
-        up = down = np.zeros(len(places.cells))
-        if parameter in places.normed:
-            total = float(factors[places.cells].sum())
-            high, low = (total * slope for slope in _norm_slopes(value, *places.factors[parameter]))
-        if parameter in places.shaped:
-            of_up, of_down = _shape_slopes(value)
-            up, down = contents[places.cells] * of_up, contents[places.cells] * of_down
-        return Partials(high, low, up, down)
-
-
-def _shape_slopes(at: float) -> tuple[float, float]:
-    """Derivatives of a bin by its change at +1 and at -1, see ``interpolation.shift``."""
-    if abs(at) >= 1:
-        return (at, 0.0) if at > 0 else (0.0, -at)
-    bend = at**2 * (15 - 10 * at**2 + 3 * at**4) / 16
-    return at / 2 + bend, -at / 2 + bend
-
-
-def _norm_slopes(at: float, high: float, low: float) -> Iterator[float]:
-    """Derivatives of the logarithm of a factor by that at +1 and that at -1."""
-
-    def logarithm(high: float, low: float) -> float:
-        factors = Factors.between(np.array([high]), np.array([low]))
-        return float(np.log(factors.at(np.array([at])).value[0]))
-
-    step = _RELATIVE
-    yield (logarithm(high + step, low) - logarithm(high - step, low)) / (2 * step)
-    yield (logarithm(high, low + step) - logarithm(high, low - step)) / (2 * step)
+        change = place.changes.get(parameter)
+        if change is not None:
+            there[change.parameter] = value
+        nothing = np.zeros_like(there)
+        gradient = Gradient(self._likelihood, (Term(there, self._weights),), nothing, nothing)
+        return partials(gradient, place, parameter)

@@ -190,6 +190,7 @@ def _statistics_values(
         "ranking": run.ranking,
         "toys": run.toys,
         "limit": run.limit,
+        "sensitivity": run.sensitivity,
         "pulls": statistics.pulls(gallery, run.fit, run.ranking),
         "correlations": statistics.correlations(gallery, run.fit, report.correlation_min, names),
         "statistics": {
@@ -200,6 +201,9 @@ def _statistics_values(
             "planes": statistics.planes(gallery, run.scan, names),
             "toys": statistics.toys(gallery, run.toys),
             "limit": statistics.limit(gallery, run.limit),
+            "gradients": statistics.gradients(
+                gallery, run.fit, run.sensitivity, report.ranked, names
+            ),
         },
     }
 

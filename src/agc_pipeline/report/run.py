@@ -15,6 +15,7 @@ from agc_pipeline.inference.derived_records import (
     PropagationRecord,
     RankingRecord,
     ScanRecord,
+    SensitivityRecord,
     ToyRecord,
 )
 from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
@@ -34,6 +35,7 @@ class Run:
         scan: content of ``scan.json``.
         toys: content of ``toys.json``.
         limit: content of ``limit.json``.
+        sensitivity: content of ``sensitivity.json``.
         runtimes: of its jobs.
         jobs: when they ran; none if it is not known.
         performance: cost of its histograms; None if they were not filled.
@@ -54,6 +56,7 @@ class Run:
     scan: ScanRecord
     toys: ToyRecord
     limit: LimitRecord
+    sensitivity: SensitivityRecord
     runtimes: Sequence[Runtime]
     performance: PerformanceRecord | None
     findings: Sequence[Finding]

@@ -1,4 +1,4 @@
-"""Upper limit on the parameter of interest, and significance, where they make sense."""
+"""Upper limit on the parameter of interest, significance, and what they depend on."""
 
 import logging
 from pathlib import Path
@@ -28,6 +28,9 @@ class LimitOptions(fitted.FittedOptions):
     """What the stage is told beside its settings."""
 
     output: Path = writes("limit.json", "JSON record to write")
+    sensitivity: Path = writes(
+        "sensitivity.json", "JSON record of the derivatives by templates to write"
+    )
 
 
 def configure(plan: "Plan") -> LimitStage:
@@ -36,14 +39,21 @@ def configure(plan: "Plan") -> LimitStage:
 
 
 def run(settings: LimitStage, options: LimitOptions) -> None:
-    """Write limit and significance, or why there is none."""
-    from agc_pipeline.inference.derived_records import LimitRecord
-    from agc_pipeline.inference.limits import compute
+    """Write limit and significance, or why there is none, and what they depend on."""
+    from agc_pipeline.errors import ModelError
+    from agc_pipeline.inference.derived_records import LimitRecord, SensitivityRecord
+    from agc_pipeline.inference.limits import Signal, compute
+    from agc_pipeline.inference.template_gradients import template_gradients
     from agc_pipeline.inference.toy_tests import with_toys
 
     fit = fitted.load(options, settings.minimiser)
     poi = fit.record.poi
-    result = with_toys(compute(fit.problem, settings.limit), fit.problem, settings.limit)
+    try:
+        signal = Signal(fit.problem, settings.limit.statistic)
+    except ModelError:
+        # The record has the reason.
+        signal = None
+    result = with_toys(compute(fit.problem, settings.limit, signal), fit.problem, settings.limit)
     record = LimitRecord(
         workspace_digest=fit.record.workspace_digest,
         poi=None if poi is None else poi.name,
@@ -53,6 +63,21 @@ def run(settings: LimitStage, options: LimitOptions) -> None:
         **result,
     )
     write_json(options.output, record.model_dump())
+    gradients = template_gradients(
+        fit.model,
+        fit.problem,
+        fit.best,
+        fit.record.contents,
+        signal=signal,
+        limit=None if record.limit is None else record.limit.expected[2],
+    )
+    sensitivity = SensitivityRecord(
+        workspace_digest=record.workspace_digest,
+        poi=record.poi,
+        provenance=record.provenance,
+        **dict(gradients),
+    )
+    write_json(options.sensitivity, sensitivity.model_dump())
     if record.limit is not None and record.limit.observed is not None:
         log.info("%s < %.4g at %g", record.poi, record.limit.observed, record.confidence)
     for text in (*record.failures, *record.remarks):

@@ -43,6 +43,7 @@ BESIDE = {
     "scan.json": "profile likelihood and MINOS uncertainties",
     "toys.json": "pseudo-experiments",
     "limit.json": "limit and significance",
+    "sensitivity.json": "derivatives of the results by all templates",
     "propagated.json": "the fit in other distributions",
     "training.json": "what the models can do",
     "performance.json": "events, bytes and times of the histograms",
@@ -83,6 +84,7 @@ class ReportOptions(Options):
     scan: Path = reads("scan.json", "record of the scan")
     toys: Path = reads("toys.json", "record of the toys")
     limit: Path = reads("limit.json", "record of the limit")
+    sensitivity: Path = reads("sensitivity.json", "record of the derivatives by templates")
     preservation: Path | None = reads(
         "preservation.json", "record of the formats for others", default=None
     )
@@ -128,6 +130,7 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
         PropagationRecord,
         RankingRecord,
         ScanRecord,
+        SensitivityRecord,
         ToyRecord,
     )
     from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
@@ -155,6 +158,7 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
         scan=fit_records.read(ScanRecord, options.scan, workspace),
         toys=fit_records.read(ToyRecord, options.toys, workspace),
         limit=fit_records.read(LimitRecord, options.limit, workspace),
+        sensitivity=fit_records.read(SensitivityRecord, options.sensitivity, workspace),
         runtimes=runtimes.collect(options.benchmarks, settings.rules),
         jobs=runtimes.timeline(options.benchmarks, settings.rules),
         dask_reports=[

@@ -9,6 +9,7 @@ from agc_pipeline.report.figures.inference import limit, plane, ranking, scan, t
 from agc_pipeline.report.figures.learned import observables, rivals
 from agc_pipeline.report.figures.parameters import correlation, pulls
 from agc_pipeline.report.figures.published import Acceptance, acceptance
+from agc_pipeline.report.figures.sensitivity import gradients
 from agc_pipeline.report.figures.shifts import single_templates
 from agc_pipeline.report.figures.training import fractions, importance, learning_curves, scores
 from agc_pipeline.report.figures.variations import templates
@@ -20,6 +21,7 @@ __all__ = [
     "correlation",
     "cutflow",
     "fractions",
+    "gradients",
     "importance",
     "learning_curves",
     "limit",

@@ -7,7 +7,13 @@ from functools import partial
 import numpy as np
 
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.inference.derived_records import LimitRecord, RankingRecord, ScanRecord, ToyRecord
+from agc_pipeline.inference.derived_records import (
+    LimitRecord,
+    RankingRecord,
+    ScanRecord,
+    SensitivityRecord,
+    ToyRecord,
+)
 from agc_pipeline.inference.fit_records import FitRecord, Parameter
 from agc_pipeline.inference.headline import quoted_result
 from agc_pipeline.inference.ranking import Rank
@@ -15,6 +21,7 @@ from agc_pipeline.inference.template_noise import TITLE as TEMPLATES
 from agc_pipeline.report import figures, page
 from agc_pipeline.report.figures.inference import PULL_EDGES, largest, toy_pulls
 from agc_pipeline.report.figures.parameters import PRINTED, correlated, matrix, pull_values
+from agc_pipeline.report.figures.sensitivity import CHANGE, gradient_rows
 from agc_pipeline.report.parameter_titles import Titles, title_of
 from agc_pipeline.report.style import Gallery, Picture
 
@@ -247,5 +254,37 @@ def limit(gallery: Gallery, record: LimitRecord) -> Picture | None:
             "strengths": record.strengths,
             "observed": [entry.observed for entry in record.cls],
             "expected": np.array([entry.expected for entry in record.cls], dtype=np.float64).T,
+        },
+    )
+
+
+def gradients(
+    gallery: Gallery, fit: FitRecord, record: SensitivityRecord, number: int, titles: Titles
+) -> Picture | None:
+    """Derivatives of the expected uncertainty by templates; None if it has none."""
+    rows = gradient_rows(record, number, titles)
+    if not rows:
+        return None
+    bins = {name: len(channel.observed) for name, channel in fit.channels.items()}
+    channel, (size, number_of_bin) = max(
+        (
+            (name, (float(values[b]), b))
+            for name, values in rows[0].effects.items()
+            for b in range(len(values))
+        ),
+        key=lambda entry: abs(entry[1][0]),
+    )
+    return gallery.picture(
+        "gradients",
+        lambda: figures.gradients(rows, bins),
+        caption=f"Change of the expected uncertainty of {record.poi}, "
+        f"{record.values['uncertainty']:.3g}, for {CHANGE:.0%} more content in a bin of a "
+        f"template: the {len(rows)} templates with the largest effects, in all bins of all "
+        "channels.",
+        alternative=f"Map of derivatives; the largest effect is {size:+.2%} by {rows[0].title} in "
+        f"bin {number_of_bin} (counted from 0) of {channel}.",
+        numbers={
+            row.title: {name: values.tolist() for name, values in row.effects.items()}
+            for row in rows
         },
     )
