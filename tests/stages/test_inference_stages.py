@@ -45,7 +45,7 @@ WANTED: dict[str, Any] = {
     "ranking": {},
     "scan": {"scan": {"reach": 2, "points": 5, "minos": "all"}},
     "toys": {"toys": {"count": 4, "seed": 1}},
-    "limit": {"limit": LIMIT},
+    "limit": {"limit": LIMIT, "spending": FIT["spending"]},
 }
 
 

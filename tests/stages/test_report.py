@@ -39,6 +39,7 @@ from conftest import read_config, settings_file
 
 HOSTILE = 'root://host//<script>alert("{{ title }}")</script>&f.root'
 OF_FIT = ("ranking", "scan", "toys", "limit", "sensitivity")
+OF_LIMIT = ["limit", "spending"]
 BESIDE = (*OF_FIT, "checks", "propagated")
 VOID = {"meta", "link", "img", "br"}
 
@@ -125,8 +126,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
     of_noise = {"template_noise": settings["fit"]["template_noise"]}
     run(fit.STAGE, of_fit | of_noise | {"compare": True}, paths, output=paths["fit"])
     run(ranking.STAGE, of_fit, paths, output=paths["ranking"])
-    for stage, name in ((scan.STAGE, "scan"), (toys.STAGE, "toys"), (limit.STAGE, "limit")):
-        run(stage, of_fit | {name: settings["fit"][name]}, paths, output=paths[name])
+    for stage, keys in ((scan.STAGE, ["scan"]), (toys.STAGE, ["toys"]), (limit.STAGE, OF_LIMIT)):
+        wanted = of_fit | {key: settings["fit"][key] for key in keys}
+        run(stage, wanted, paths, output=paths[keys[0]])
     run(propagate.STAGE, model, paths, output=paths["propagated"])
     (folder / "dask" / "wjets__nominal").mkdir(parents=True)
     (folder / "dask" / "wjets__nominal" / "0000.html").write_text("a page of Dask")

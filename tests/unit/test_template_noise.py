@@ -20,17 +20,20 @@ from agc_pipeline.declaration import (
     Variation,
 )
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.impacts import STATISTICS
+from agc_pipeline.inference import workspace
+from agc_pipeline.inference.impacts import STATISTICS, breakdown
 from agc_pipeline.inference.interpolation import Factors
 from agc_pipeline.inference.model import Model, build_workspace
-from agc_pipeline.inference.problem import Problem
+from agc_pipeline.inference.problem import Problem, problem
 from agc_pipeline.inference.result import FitResult, fit_workspace
 from agc_pipeline.inference.settings import (
     MinimiserSettings,
     ModelSettings,
     NoiseSettings,
+    SpendingSettings,
     Treatment,
 )
+from agc_pipeline.inference.spending import Spending, spending
 from agc_pipeline.inference.template_noise import (
     Contents,
     TemplateNoise,
@@ -481,3 +484,76 @@ def test_treatments_that_cannot_be(
     with pytest.raises(ModelError, match=problem_) as error:
         model(events, **{name: treatment})
     assert error.value.place == "fit.model.treatments"
+
+
+# Histograms that the events of each dataset are in.
+OF_DATASET = {
+    "higgs": ("sr_signal",),
+    "zz": ("sr_zz", "sr_zz_w_up", "sr_zz_w_down", "sr_zz_scale"),
+    "zz__other": ("sr_zz_other",),
+}
+
+
+def with_more(events: Events, factors: dict[str, float]) -> Model:
+    """The model with the same contents from more events."""
+    histograms = events.histograms()
+    for dataset, names in OF_DATASET.items():
+        for name in names:
+            histograms[name].view().variance /= factors.get(dataset, 1.0)
+    settings = ModelSettings(
+        data="observed", missing_datasets="error", pruning={"normalisation": 0, "shape": 0}
+    )
+    return build_workspace(declared(), histograms, settings)
+
+
+def expected_of(built: Model) -> float:
+    """Uncertainty of a fit of what the model expects, with the statistics of varied templates."""
+    pyhf_model, data = workspace.load(built.workspace, place="test")
+    task = problem(pyhf_model, data, MINIMISER)
+    asimov = task.asimov(task.start)
+    best = asimov.lowest([task.start]).minimum
+    parts = breakdown(asimov, best, {})
+    noise = template_noise(
+        pyhf_model, asimov, best, built.description.contents, breakdown=parts, settings=NOISE
+    )
+    assert noise is not None
+    return float(np.hypot(np.sqrt(best.covariance[task.poi, task.poi]), noise.expected))
+
+
+def test_more_events_keep_their_promise(events: Events) -> None:
+    built = with_more(events, {})
+    pyhf_model, data = workspace.load(built.workspace, place="test")
+    task = problem(pyhf_model, data, MINIMISER)
+    counts = {"higgs": 2000, "zz": 3000, "zz__other": 900}
+
+    def bought(wished: float | None) -> Spending:
+        result = spending(
+            pyhf_model,
+            task,
+            built.description.contents,
+            events=counts,
+            settings=SpendingSettings(wished=wished, reduction=0.05),
+        )
+        assert result is not None
+        return result
+
+    result = bought(None)
+    assert result.uncertainty == pytest.approx(expected_of(built), rel=1e-9)
+    assert {gain.datasets: gain.events for gain in result.gains} == {
+        (name,): count for name, count in counts.items()
+    }
+    for gain in result.gains:
+        twice = with_more(events, dict.fromkeys(gain.datasets, 2.0))
+        assert gain.doubled == pytest.approx(expected_of(twice), rel=1e-9)
+        assert result.all_infinite < gain.infinite < gain.doubled < result.uncertainty
+    plan = result.plan
+    assert plan.wished == pytest.approx(0.95 * result.uncertainty)
+    assert plan.reached == pytest.approx(plan.wished, rel=1e-5)
+    factors = {purchase.datasets[0]: purchase.factor for purchase in plan.purchases}
+    assert expected_of(with_more(events, factors)) == pytest.approx(plan.reached, rel=1e-9)
+    # As many events spread over all datasets alike give less.
+    more = sum((factors.get(name, 1.0) - 1) * count for name, count in counts.items())
+    alike = dict.fromkeys(counts, 1 + more / sum(counts.values()))
+    assert expected_of(with_more(events, alike)) > plan.reached
+    assert bought(0.9 * result.all_infinite).plan.reached is None
+    assert bought(2 * result.uncertainty).plan.purchases == ()

@@ -18,6 +18,7 @@ from agc_pipeline.inference.problem import NO_INTEREST
 from agc_pipeline.inference.profile import Interval, Plane
 from agc_pipeline.inference.ranking import Rank
 from agc_pipeline.inference.settings import Statistic
+from agc_pipeline.inference.spending import Spending
 from agc_pipeline.inference.template_gradients import TemplateGradients
 from agc_pipeline.inference.toy_tests import ToyTests
 from agc_pipeline.inference.yields import Yields
@@ -227,13 +228,16 @@ class LimitRecord(WorkspaceRecord):
 
 
 class SensitivityRecord(TemplateGradients, WorkspaceRecord):
-    """How the results depend on the templates.
+    """How the results depend on the templates, and on the number of simulated events.
 
     Attributes:
         poi: name of the parameter of interest; None without one.
+        spending: what more simulated events give; None where the datasets of the templates, or an
+            expected uncertainty, are not known.
     """
 
     poi: str | None
+    spending: Spending | None
 
 
 class PropagationRecord(WorkspaceRecord):

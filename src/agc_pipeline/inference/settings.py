@@ -209,6 +209,20 @@ class LimitSettings(Settings):
     toys: ToyTestSettings
 
 
+class SpendingSettings(Settings):
+    """What more simulated events are wanted for.
+
+    Attributes:
+        wished: expected uncertainty of the parameter of interest, with the statistics of varied
+            templates, that the fewest additional events are looked for; None follows from
+            ``reduction``.
+        reduction: of the expected uncertainty, relative, for which they are without ``wished``.
+    """
+
+    wished: PositiveFloat | None
+    reduction: float = Field(gt=0, lt=1)
+
+
 class FitSettings(Settings):
     """The statistical model, its fit, and what is derived from it.
 
@@ -220,6 +234,7 @@ class FitSettings(Settings):
         scan: profile of the likelihood.
         toys: pseudo-experiments.
         limit: upper limit.
+        spending: what more simulated events are wanted for.
     """
 
     model: ModelSettings
@@ -229,3 +244,4 @@ class FitSettings(Settings):
     scan: ScanSettings
     toys: ToySettings
     limit: LimitSettings
+    spending: SpendingSettings

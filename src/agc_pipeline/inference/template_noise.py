@@ -32,14 +32,14 @@ or up under one variation and down under another, count as independent. The widt
 statistical factors count as known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pyhf
 
-from agc_pipeline.declaration import NOMINAL, Analysis
+from agc_pipeline.declaration import NOMINAL, Analysis, Template, Variation
 from agc_pipeline.declaration.analysis import Kind
 from agc_pipeline.inference.derivatives import Gradient, Partials, Place, Places, Term, partials
 from agc_pipeline.inference.impacts import STATISTICS, Breakdown
@@ -53,6 +53,8 @@ from agc_pipeline.inference.treatment import treated
 from agc_pipeline.inference.workspace import Nuisance, nuisances
 from agc_pipeline.settings import Settings
 
+# Names of datasets, and a variance that they leave.
+DatasetPart: TypeAlias = tuple[tuple[str, ...], float]
 # Of its row beside the result.
 TITLE = "Statistics of varied templates"
 # What can be done about them.
@@ -76,11 +78,13 @@ class Contents(Settings):
         variances: statistical, of the contents.
         shared: statistical covariances with the contents of the nominal template, for each bin of
             that with all bins of this one; None where they are not known.
+        datasets: names of the datasets whose sum they are.
     """
 
     values: tuple[float, ...]
     variances: tuple[float, ...]
     shared: tuple[tuple[float, ...], ...] | None = None
+    datasets: tuple[str, ...] = ()
 
 
 class ShiftContents(Settings):
@@ -198,10 +202,18 @@ def contents(
                 ShiftContents(
                     parameter=nuisance.name,
                     kind=_origin(analysis, nuisance, subsets),
-                    up=_contents(up, templates.shared.get((*key, names[0]))),
+                    up=_contents(
+                        up,
+                        _datasets(analysis, nuisance, systematic.up),
+                        templates.shared.get((*key, names[0])),
+                    ),
                     down=None
                     if down is None
-                    else _contents(down, templates.shared.get((*key, names[1]))),
+                    else _contents(
+                        down,
+                        _datasets(analysis, nuisance, systematic.down),
+                        templates.shared.get((*key, names[1])),
+                    ),
                     treatment=treatments.get(systematic.name, Treatment()),
                 )
             )
@@ -211,7 +223,7 @@ def contents(
         SampleContents(
             channel=titles[region],
             sample=titles[f"process {process}"],
-            nominal=_contents(nominal),
+            nominal=_contents(nominal, _sources(analysis, region, process, NOMINAL)),
             shifts=tuple(of.get((region, process), ())),
         )
         for (region, process), nominal in templates.nominal.items()
@@ -238,11 +250,27 @@ def _origin(analysis: Analysis, nuisance: Nuisance, subsets: Mapping[str, str]) 
     return "subset" if parts else "sample"
 
 
-def _contents(template: Any, covariances: Array | None = None) -> Contents:
+def _sources(analysis: Analysis, region: str, process: str, variation: str) -> tuple[str, ...]:
+    """Names of the datasets whose sum a template is."""
+    sources = analysis.sources(Template(region, process, variation))
+    return tuple(dict.fromkeys(dataset.name for dataset, _ in sources))
+
+
+def _datasets(
+    analysis: Analysis, nuisance: Nuisance, variation: Variation | None
+) -> tuple[str, ...]:
+    name = NOMINAL if variation is None else variation.name
+    return _sources(analysis, nuisance.region.name, nuisance.process.name, name)
+
+
+def _contents(
+    template: Any, datasets: tuple[str, ...], covariances: Array | None = None
+) -> Contents:
     return Contents(
         values=template.yields.tolist(),
         variances=np.square(template.stdev).tolist(),
         shared=None if covariances is None else covariances.tolist(),
+        datasets=datasets,
     )
 
 
@@ -282,13 +310,9 @@ def template_noise(
             shared += common
             scatter += now.own
             here[0] += float(variance @ common**2) + now.own
-            for direction in (1.0, -1.0):
-                then = _response(
-                    sample, shift, responses.expected(place, shift.parameter, direction)
-                )
-                part = float(variance @ (then.nominal + then.common) ** 2) + then.own
-                here[1] += part / 2
-                expected += part / 2
+            for _, part in _expected_parts(responses, place, sample, shift):
+                here[1] += part
+                expected += part
         scatter += float(variance @ (nominal + shared) ** 2)
     paid = breakdown.groups.get(STATISTICS, 0.0) ** 2
     observed = np.sqrt(max(scatter - paid, 0.0))
@@ -321,6 +345,44 @@ def template_noise(
     )
 
 
+def _expected_parts(
+    responses: "_Responses", place: Place, sample: SampleContents, shift: ShiftContents
+) -> Iterator[DatasetPart]:
+    """Parts of the expected variance by the templates of a systematic in a sample."""
+    variance = np.array(sample.nominal.variances)
+    for direction in (1.0, -1.0):
+        then = _response(sample, shift, responses.expected(place, shift.parameter, direction))
+        common = float(variance @ (then.nominal + then.common) ** 2)
+        for datasets, part in ((sample.nominal.datasets, common), *then.sides):
+            yield datasets, part / 2
+
+
+def expected_noise(
+    model: pyhf.Model,
+    problem: Problem,
+    best: Minimum,
+    samples: Sequence[SampleContents],
+    places: Places | None = None,
+) -> dict[tuple[str, ...], float]:
+    """The expected variance by the statistics of varied templates, by the datasets it comes from.
+
+    Args:
+        model: of the fit.
+        problem: the fit.
+        best: its minimum.
+        samples: templates that the model was made of.
+        places: of the samples in the model; None looks for them.
+    """
+    responses = _Responses(model, problem, best, places)
+    variances: dict[tuple[str, ...], float] = {}
+    for sample in samples:
+        place = responses.place(sample)
+        for shift in sample.shifts:
+            for datasets, part in _expected_parts(responses, place, sample, shift):
+                variances[datasets] = variances.get(datasets, 0.0) + part
+    return variances
+
+
 @dataclass(frozen=True)
 class _Response:
     """How the fit follows the templates of a systematic in a sample.
@@ -328,12 +390,17 @@ class _Response:
     Attributes:
         nominal: to the nominal template, as far as the shifts are differences from it, (b).
         common: to the part of the shifts that fluctuates with it, (b).
-        own: variance of what fluctuates alone.
+        sides: variance of what fluctuates alone, by the datasets that it comes from.
     """
 
     nominal: Array
     common: Array
-    own: float
+    sides: tuple[DatasetPart, ...]
+
+    @property
+    def own(self) -> float:
+        """Variance of what fluctuates alone."""
+        return sum(variance for _, variance in self.sides)
 
 
 def effects(nominal: Array, up: Array, down: Array | None) -> tuple[Array, Array, Array, Array]:
@@ -419,9 +486,9 @@ def _treated_slopes(
 def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) -> _Response:
     nominal = np.array(sample.nominal.values)
     slopes = template_slopes(sample, shift, partials)
-    own = 0.0
     common = np.zeros(len(nominal))
     factors: list[Array] = []
+    sides: list[DatasetPart] = []
     for slope, template in ((slopes.up, shift.up), (slopes.down, shift.down)):
         if template is None or slope is None:
             continue
@@ -429,11 +496,12 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
         common += share @ slope
         rest = alone(share, sample.nominal, template)
         factors.append(np.sqrt(np.maximum(np.diag(rest), 0.0)) * slope)
-        own += max(float(slope @ rest @ slope), 0.0)
+        own = max(float(slope @ rest @ slope), 0.0)
+        sides.append((template.datasets or sample.nominal.datasets, own))
     if shift.kind == "weight" and len(factors) == 2:
         # A factor that is larger up is smaller down, in the same events.
-        own = float(np.sum((factors[0] - factors[1]) ** 2))
-    return _Response(slopes.nominal, common, own)
+        sides = [(sample.nominal.datasets, float(np.sum((factors[0] - factors[1]) ** 2)))]
+    return _Response(slopes.nominal, common, tuple(sides))
 
 
 def shares(kind: Origin, nominal: Contents, varied: Contents) -> Array:
@@ -480,10 +548,17 @@ def alone(share: Array, nominal: Contents, varied: Contents) -> Array:
 class _Responses:
     """Derivatives of the parameter of interest by contents of the model, at its best fit."""
 
-    def __init__(self, model: pyhf.Model, problem: Problem, best: Minimum) -> None:
+    def __init__(
+        self,
+        model: pyhf.Model,
+        problem: Problem,
+        best: Minimum,
+        places: Places | None = None,
+    ) -> None:
         self._likelihood = problem.likelihood
+        self._gradients: dict[tuple[int | None, float], Gradient] = {}
         self._best = best.parameters
-        self._places = Places(model, problem.likelihood)
+        self._places = places or Places(model, problem.likelihood)
         along = -best.covariance[problem.poi] / 2
         self._observed = moved(problem, best, along)
         rates = self._likelihood.rates(best.parameters)
@@ -506,10 +581,14 @@ class _Responses:
 
     def expected(self, place: Place, parameter: str, value: float) -> Partials:
         """Derivatives for data with a true value of the parameter, fitted by the model."""
-        there = self._best.copy()
         change = place.changes.get(parameter)
-        if change is not None:
-            there[change.parameter] = value
-        nothing = np.zeros_like(there)
-        gradient = Gradient(self._likelihood, (Term(there, self._weights),), nothing, nothing)
-        return partials(gradient, place, parameter)
+        key = None if change is None else change.parameter, value
+        if key not in self._gradients:
+            there = self._best.copy()
+            if change is not None:
+                there[change.parameter] = value
+            nothing = np.zeros_like(there)
+            self._gradients[key] = Gradient(
+                self._likelihood, (Term(there, self._weights),), nothing, nothing
+            )
+        return partials(self._gradients[key], place, parameter)

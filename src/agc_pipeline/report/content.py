@@ -191,6 +191,7 @@ def _statistics_values(
         "toys": run.toys,
         "limit": run.limit,
         "sensitivity": run.sensitivity,
+        "spending": run.sensitivity.spending,
         "pulls": statistics.pulls(gallery, run.fit, run.ranking),
         "correlations": statistics.correlations(gallery, run.fit, report.correlation_min, names),
         "statistics": {

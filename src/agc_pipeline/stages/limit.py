@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc_pipeline.files import write_json
-from agc_pipeline.inference.settings import LimitSettings, MinimiserSettings
+from agc_pipeline.inference.settings import LimitSettings, MinimiserSettings, SpendingSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages import fitted
-from agc_pipeline.stages.description import Stage, writes
+from agc_pipeline.stages.description import Stage, reads, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan
@@ -22,11 +22,17 @@ class LimitStage(Settings):
 
     minimiser: MinimiserSettings
     limit: LimitSettings
+    spending: SpendingSettings
 
 
 class LimitOptions(fitted.FittedOptions):
     """What the stage is told beside its settings."""
 
+    closure: Path | None = reads(
+        lambda plan: [] if plan.external else f"{plan.folder}/closure.json",
+        "closure record, if any",
+        default=None,
+    )
     output: Path = writes("limit.json", "JSON record to write")
     sensitivity: Path = writes(
         "sensitivity.json", "JSON record of the derivatives by templates to write"
@@ -34,8 +40,9 @@ class LimitOptions(fitted.FittedOptions):
 
 
 def configure(plan: "Plan") -> LimitStage:
-    """Which confidence."""
-    return LimitStage(minimiser=plan.config.fit.minimiser, limit=plan.config.fit.limit)
+    """Which confidence, and what more events are wanted for."""
+    fit = plan.config.fit
+    return LimitStage(minimiser=fit.minimiser, limit=fit.limit, spending=fit.spending)
 
 
 def run(settings: LimitStage, options: LimitOptions) -> None:
@@ -43,6 +50,7 @@ def run(settings: LimitStage, options: LimitOptions) -> None:
     from agc_pipeline.errors import ModelError
     from agc_pipeline.inference.derived_records import LimitRecord, SensitivityRecord
     from agc_pipeline.inference.limits import Signal, compute
+    from agc_pipeline.inference.spending import spending
     from agc_pipeline.inference.template_gradients import template_gradients
     from agc_pipeline.inference.toy_tests import with_toys
 
@@ -71,7 +79,19 @@ def run(settings: LimitStage, options: LimitOptions) -> None:
         signal=signal,
         limit=None if record.limit is None else record.limit.expected[2],
     )
+    more_events = None
+    try:
+        more_events = spending(
+            fit.model,
+            fit.problem,
+            fit.record.contents,
+            events=_simulated(options.closure),
+            settings=settings.spending,
+        )
+    except ModelError as error:
+        log.info("no plan of simulated events: %s", error.problem)
     sensitivity = SensitivityRecord(
+        spending=more_events,
         workspace_digest=record.workspace_digest,
         poi=record.poi,
         provenance=record.provenance,
@@ -82,6 +102,19 @@ def run(settings: LimitStage, options: LimitOptions) -> None:
         log.info("%s < %.4g at %g", record.poi, record.limit.observed, record.confidence)
     for text in (*record.failures, *record.remarks):
         log.info("%s", text)
+
+
+def _simulated(path: Path | None) -> dict[str, int]:
+    """Generated events of the simulated datasets of a closure record; none without one."""
+    from agc_pipeline.columnar import closure
+
+    if path is None:
+        return {}
+    return {
+        name: account.n_generated
+        for name, account in closure.read(path).datasets.items()
+        if account.kind == "simulation" and account.n_generated > 0
+    }
 
 
 STAGE = Stage(
