@@ -23,7 +23,7 @@ from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.inference.edges import edge_problems
-from agc_pipeline.inference.settings import FitSettings, treatment_problems
+from agc_pipeline.inference.settings import FitSettings, OptimisationSettings, treatment_problems
 from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput
 from agc_pipeline.layers import Layer, Values
 from agc_pipeline.learning.settings import LearningSettings, Scorer
@@ -36,7 +36,7 @@ from agc_pipeline.simulation.part import SimulationPart
 from agc_pipeline.validation.settings import ValidationSettings
 
 # Defaults of every analysis, in the order in which they are read.
-_GENERIC = ("default", "resources", "fit")
+_GENERIC = ("default", "resources", "fit", "optimise")
 # What neither a shell nor Snakemake nor a batch system reads as anything but a name.
 _PLAIN = re.compile(r"[\w.+@][\w.+@-]*")
 # Where what is missing should have been.
@@ -74,6 +74,7 @@ class Configuration(Settings):
         selection: which selection of the analysis has the regions that are fitted; None is those
             that are declared so.
         blinded: leave data out where regions are declared as blinded.
+        optimise: how `snakemake optimise` looks for bin edges of the fit.
         matrix: file that says what `snakemake matrix` tries; relative to the Snakefile.
     """
 
@@ -90,6 +91,7 @@ class Configuration(Settings):
     histograms: HistogramSettings
     physics: Physics
     fit: FitSettings
+    optimise: OptimisationSettings
     report: ReportSettings
     resources: ResourceSettings
     simulation: SimulationPart | None = None

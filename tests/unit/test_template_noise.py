@@ -21,9 +21,11 @@ from agc_pipeline.declaration import (
 )
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference import workspace
+from agc_pipeline.inference.closed_form import closed_form
 from agc_pipeline.inference.impacts import STATISTICS, breakdown
 from agc_pipeline.inference.interpolation import Factors
 from agc_pipeline.inference.model import Model, build_workspace
+from agc_pipeline.inference.optimisation import hard
 from agc_pipeline.inference.problem import Problem, problem
 from agc_pipeline.inference.result import FitResult, fit_workspace
 from agc_pipeline.inference.settings import (
@@ -33,7 +35,7 @@ from agc_pipeline.inference.settings import (
     SpendingSettings,
     Treatment,
 )
-from agc_pipeline.inference.spending import Spending, spending
+from agc_pipeline.inference.spending import Expectation, Spending, spending
 from agc_pipeline.inference.template_noise import (
     Contents,
     TemplateNoise,
@@ -500,6 +502,7 @@ def with_more(events: Events, factors: dict[str, float]) -> Model:
     for dataset, names in OF_DATASET.items():
         for name in names:
             histograms[name].view().variance /= factors.get(dataset, 1.0)
+    histograms["sr_zz_scale_migration"].view()[...] /= factors.get("zz", 1.0)
     settings = ModelSettings(
         data="observed", missing_datasets="error", pruning={"normalisation": 0, "shape": 0}
     )
@@ -518,6 +521,24 @@ def expected_of(built: Model) -> float:
     )
     assert noise is not None
     return float(np.hypot(np.sqrt(best.covariance[task.poi, task.poi]), noise.expected))
+
+
+def test_closed_form_is_the_fit(events: Events) -> None:
+    histograms = events.histograms()
+    settings = ModelSettings(
+        data="observed", missing_datasets="error", pruning={"normalisation": 0, "shape": 0}
+    )
+    form = closed_form(declared(), histograms, settings, {})
+    edges = (0.0, 2.0, 3.0, 6.0)
+    estimate = form.estimate(hard(form, {"sr": edges}))
+    built = build_workspace(
+        declared(), histograms, settings.model_copy(update={"edges": {"sr": edges}})
+    )
+    pyhf_model, data = workspace.load(built.workspace, place="test")
+    task = problem(pyhf_model, data, MINIMISER)
+    parts = Expectation(pyhf_model, task, built.description.contents).parts({})
+    assert estimate.fit == pytest.approx(parts.fit, rel=1e-9)
+    assert estimate.noise == pytest.approx(sum(parts.noise.values()), rel=1e-9)
 
 
 def test_more_events_keep_their_promise(events: Events) -> None:

@@ -7,6 +7,7 @@ TOYS = directives("toys")
 LIMIT = directives("limit")
 PROPAGATE = directives("propagate")
 PRESERVE = directives("preserve")
+OPTIMISE = directives("optimise")
 
 
 if REPRODUCE.wanted:
@@ -210,3 +211,25 @@ rule preserve:
         **PRESERVE.params,
     shell:
         PRESERVE.shell
+
+
+rule optimise:
+    """Bin edges of the fit by the expected uncertainty; no part of a run."""
+    input:
+        **inputs(OPTIMISE),
+    output:
+        **outputs(OPTIMISE),
+    log:
+        **OPTIMISE.log,
+    benchmark:
+        OPTIMISE.benchmark
+    localrule: OPTIMISE.local
+    conda:
+        "../../environment.yml"
+    threads: OPTIMISE.threads
+    resources:
+        **OPTIMISE.resources,
+    params:
+        **OPTIMISE.params,
+    shell:
+        OPTIMISE.shell

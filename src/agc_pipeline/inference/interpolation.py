@@ -126,6 +126,16 @@ def factors_by_ends(at: Array, up: Array, down: Array) -> tuple[Array, Array]:
     return results[0], results[1]
 
 
+def factor_slopes(up: Array, down: Array) -> Array:
+    """Slopes at zero of factors by code 4, from those at +1 and -1; NaN if one is not positive."""
+    good = (up > 0) & (down > 0)
+    up, down = np.where(good, up, np.nan), np.where(good, down, np.nan)
+    a, b = np.log(up), -np.log(down)
+    ends = np.stack([up - 1, a * up, a**2 * up, down - 1, b * down, b**2 * down])
+    slopes: Array = _FROM_ENDS[0] @ ends
+    return slopes
+
+
 def _from_ends() -> Array:
     """Matrix from values, slopes and curvatures at +1 and -1 to coefficients of powers 1 to 6."""
     n = np.arange(1, 7)

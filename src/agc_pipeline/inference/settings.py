@@ -219,8 +219,45 @@ class SpendingSettings(Settings):
         reduction: of the expected uncertainty, relative, for which they are without ``wished``.
     """
 
-    wished: PositiveFloat | None
+    wished: Annotated[PositiveFloat, AtMost(1e9, "no result is so uncertain")] | None
     reduction: float = Field(gt=0, lt=1)
+
+
+_Bins = Annotated[PositiveInt, AtMost(1000, "no histogram has more bins")]
+_Width = Annotated[PositiveFloat, AtMost(1e4, "no edge is seen through such a sigmoid")]
+
+
+class OptimisationSettings(Settings):
+    """How `snakemake optimise` looks for bin edges of the fit.
+
+    Attributes:
+        bins: numbers of bins that are tried, in each region.
+        methods: "gradient" moves edges with sigmoids downhill, "evolution" is scipy's differential
+            evolution on the edges of the histograms.
+        noise: whether the statistics of varied templates are part of what is minimised.
+        widths: of the sigmoids, one after the other, in units of the mean width of the histograms'
+            bins.
+        starts: of "gradient", the first with equal widths of bins.
+        population: of "evolution", for each coordinate.
+        generations: of "evolution".
+        seed: of random numbers.
+        judge: folder of the results of a run with other simulated events, which judges; None is
+            none.
+        throws: of the statistics of the judge, for errors.
+        toys: pseudo-experiments of the whole fit with the best bins; 0 is none.
+    """
+
+    bins: Annotated[tuple[_Bins, ...], Field(min_length=1)]
+    methods: Annotated[tuple[Literal["gradient", "evolution"], ...], Field(min_length=1)]
+    noise: bool
+    widths: Annotated[tuple[_Width, ...], Field(min_length=1)]
+    starts: Annotated[PositiveInt, AtMost(1e4, cost(1.0))]
+    population: Annotated[PositiveInt, AtMost(1e3, cost(1.0))]
+    generations: Annotated[PositiveInt, AtMost(1e5, cost(0.1))]
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    judge: str | None
+    throws: Annotated[int, Field(ge=2), AtMost(1e5, cost(0.01))]
+    toys: Annotated[NonNegativeInt, AtMost(1e6, cost(0.015))]
 
 
 class FitSettings(Settings):

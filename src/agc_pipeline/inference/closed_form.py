@@ -1,0 +1,399 @@
+"""The expected uncertainty of a model with any bins, in closed form.
+
+Of Asimov data, with statistical factors of the bins that have Gaussian constraints, the expected
+variance of the parameter of interest is
+
+    V = [(sum_b J_b J_b^T / (r_b + s_b) + C)^-1]_(mu mu),
+
+with the expected events r_b, sums of squared weights s_b, slopes J_b of the events by the
+parameters at their nominal values, and the information C of the auxiliary measurements: the factors
+are profiled out. The best fit is then the sum of the data with weights
+
+    e_b = (F^-1 J_b)_mu / (r_b + s_b),
+
+with the matrix F in brackets. The expected statistics of varied templates (``template_noise``)
+follow from them, and so does the scatter in a truth with other templates. All of it agrees with the
+fit, and takes a millisecond: bins can be optimised.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import hist
+import numpy as np
+
+from agc_pipeline.declaration import Analysis
+from agc_pipeline.errors import ModelError
+from agc_pipeline.inference import templates
+from agc_pipeline.inference.edges import fitted_regions
+from agc_pipeline.inference.interpolation import Array, factor_slopes
+from agc_pipeline.inference.settings import ModelSettings
+from agc_pipeline.inference.template_noise import Contents, SampleContents, contents
+from agc_pipeline.inference.workspace import nuisances
+
+# Which fine bins are in which bins of the fit, by region: shares, (fine, bins).
+Bins = Mapping[str, Array]
+
+
+class Shifts(NamedTuple):
+    """The systematics of a region with templates, one for each sample that they act on.
+
+    Attributes:
+        parameter: positions, (t).
+        sample: numbers of the samples, (t).
+        kind: "sample", "subset", "weight" or "object", (t).
+        mirrored: whether there is no template down, (t).
+        up: contents, (t, fine).
+        down: contents; those up where they are mirrored, (t, fine).
+        up_variances: statistical, (t, fine).
+        down_variances: likewise.
+        moved: numbers of the shifts whose statistical covariances with the nominal contents are
+            known, (k).
+        up_shared: these covariances, nominal by varied bins, (k, fine, fine).
+        down_shared: likewise.
+    """
+
+    parameter: np.ndarray
+    sample: np.ndarray
+    kind: np.ndarray
+    mirrored: np.ndarray
+    up: Array
+    down: Array
+    up_variances: Array
+    down_variances: Array
+    moved: np.ndarray
+    up_shared: Array
+    down_shared: Array
+
+
+@dataclass(frozen=True)
+class RegionTemplates:
+    """The templates of a region in the bins of its histograms.
+
+    Attributes:
+        edges: of the bins, (fine + 1).
+        nominal: contents, (samples, fine).
+        variances: statistical, of them.
+        slopes: relative change of the samples by normalisations, (p, samples).
+        shifts: systematics with templates.
+    """
+
+    edges: Array
+    nominal: Array
+    variances: Array
+    slopes: Array
+    shifts: Shifts
+
+
+class Estimate(NamedTuple):
+    """The expected uncertainty with some bins.
+
+    Attributes:
+        fit: variance by the fit.
+        noise: variance by the statistics of varied templates.
+        weights: of the data of each bin in the best fit, by region, (bins).
+    """
+
+    fit: float
+    noise: float
+    weights: dict[str, Array]
+
+    @property
+    def variance(self) -> float:
+        """Of both."""
+        return self.fit + self.noise
+
+
+class Merged(NamedTuple):
+    """A region in the bins of the fit.
+
+    Attributes:
+        rates: expected events, (bins).
+        squares: sums of squared weights, (bins).
+        slopes: of the events by the parameters, (p, bins).
+        nominal, variances: of the samples of the shifts, (t, bins).
+        up, down, up_variances, down_variances: of the shifts, (t, bins).
+        high, low: their factors on the yields, (t).
+        up_shared, down_shared: covariances of those that are known, (k, bins, bins).
+    """
+
+    rates: Array
+    squares: Array
+    slopes: Array
+    nominal: Array
+    variances: Array
+    up: Array
+    down: Array
+    up_variances: Array
+    down_variances: Array
+    high: Array
+    low: Array
+    up_shared: Array
+    down_shared: Array
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """The expected uncertainty of an analysis as a function of its bins.
+
+    Attributes:
+        regions: templates by name.
+        parameters: names, that of interest first.
+        free: whether each has no auxiliary measurement, (p).
+    """
+
+    regions: Mapping[str, RegionTemplates]
+    parameters: tuple[str, ...]
+    free: np.ndarray
+
+    def merged(self, region: str, shares: Array) -> Merged:
+        """A region in other bins."""
+        of = self.regions[region]
+        shifts = of.shifts
+        samples, variances = of.nominal @ shares, of.variances @ shares
+        nominal = samples[shifts.sample]
+        up, down = shifts.up @ shares, shifts.down @ shares
+        total = nominal.sum(axis=1)
+        high = up.sum(axis=1) / total
+        low = np.where(shifts.mirrored, 2 - high, down.sum(axis=1) / total)
+        rise = up / high[:, np.newaxis] - nominal
+        fall = down / np.where(shifts.mirrored, high, low)[:, np.newaxis] - nominal
+        change = np.where(shifts.mirrored[:, np.newaxis], rise, (rise - fall) / 2)
+        slopes = of.slopes @ samples
+        np.add.at(
+            slopes, shifts.parameter, factor_slopes(high, low)[:, np.newaxis] * nominal + change
+        )
+        return Merged(
+            samples.sum(axis=0),
+            variances.sum(axis=0),
+            slopes,
+            nominal,
+            variances[shifts.sample],
+            up,
+            down,
+            shifts.up_variances @ shares,
+            shifts.down_variances @ shares,
+            high,
+            low,
+            *(_in_bins(shared, shares) for shared in (shifts.up_shared, shifts.down_shared)),
+        )
+
+    def estimate(self, bins: Bins) -> Estimate:
+        """The expected uncertainty with some bins."""
+        merged = {name: self.merged(name, shares) for name, shares in bins.items()}
+        information = np.diag(np.where(self.free, 0.0, 1.0))
+        inverse = {}
+        for name, of in merged.items():
+            total = of.rates + of.squares
+            inverse[name] = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+            information = information + (of.slopes * inverse[name]) @ of.slopes.T
+        try:
+            along = np.linalg.solve(information, np.eye(len(self.parameters))[0])
+        except np.linalg.LinAlgError:
+            return Estimate(np.inf, np.inf, {})
+        weights = {name: (along @ of.slopes) * inverse[name] for name, of in merged.items()}
+        noise = sum(self._noise(name, of, weights[name]) for name, of in merged.items())
+        return Estimate(float(along[0]), float(noise), weights)
+
+    def scatter(self, bins: Bins, weights: Mapping[str, Array]) -> float:
+        """Scatter of an estimator in this model as the truth.
+
+        Args:
+            bins: that the estimator has.
+            weights: of the data in these bins, by region, from other templates.
+
+        Returns:
+            Standard deviation in units of the parameter of interest: statistics of the data and of
+            the simulation, and systematics at one standard deviation.
+        """
+        variance = 0.0
+        moved = np.zeros(len(self.parameters))
+        for name, shares in bins.items():
+            of = self.merged(name, shares)
+            variance += float(weights[name] ** 2 @ (of.rates + of.squares))
+            moved += of.slopes @ weights[name]
+        variance += float(np.sum(np.where(self.free, 0.0, moved)[1:] ** 2))
+        return float(np.sqrt(variance) / abs(moved[0]))
+
+    def thrown(self, random: np.random.Generator) -> "ClosedForm":
+        """The same with other simulated events, as far as their statistics are known."""
+        regions = {}
+        for name, of in self.regions.items():
+            nominal = of.nominal + np.sqrt(of.variances) * random.normal(size=of.nominal.shape)
+            nominal = np.where(of.nominal > 0, np.maximum(nominal, 0.0), of.nominal)
+            ratio = np.divide(nominal, of.nominal, out=np.ones_like(nominal), where=of.nominal > 0)
+            shifts, own = of.shifts, np.isin(of.shifts.kind, ("sample", "subset"))[:, np.newaxis]
+            sides = []
+            for values, variances in (
+                (shifts.up, shifts.up_variances),
+                (shifts.down, shifts.down_variances),
+            ):
+                alone = values + np.sqrt(variances) * random.normal(size=values.shape)
+                with_nominal = values * ratio[shifts.sample]
+                sides.append(np.where(own, np.maximum(alone, 0.0), with_nominal))
+            down = np.where(shifts.mirrored[:, np.newaxis], sides[0], sides[1])
+            regions[name] = replace(
+                of, nominal=nominal, shifts=shifts._replace(up=sides[0], down=down)
+            )
+        return replace(self, regions=regions)
+
+    def _noise(self, name: str, of: Merged, weights: Array) -> float:
+        """Expected variance by the statistics of the varied templates of a region."""
+        shifts = self.regions[name].shifts
+        kind, mirrored = shifts.kind, shifts.mirrored[:, np.newaxis]
+        high, low = of.high[:, np.newaxis], of.low[:, np.newaxis]
+        total = of.nominal.sum(axis=1, keepdims=True)
+        event = np.broadcast_to(weights, of.up.shape)
+        # At minus one standard deviation, a mirrored template is (2 n - u / h) (2 - h).
+        reflected = 2 * of.nominal - of.up / high
+        bend = (
+            (event * of.up).sum(axis=1, keepdims=True) * (2 - high) / high**2
+            - (event * reflected).sum(axis=1, keepdims=True)
+        ) / total
+        by_up = -event * (2 - high) / high + bend
+        by_nominal = event * (2 - high) - high * bend
+        noise = 0.0
+        for values, theirs, known, slope, nominal in (
+            (of.up, of.up_variances, of.up_shared, event, -event * high),
+            (
+                np.where(mirrored, of.up, of.down),
+                np.where(mirrored, of.up_variances, of.down_variances),
+                np.where(mirrored[shifts.moved, :, np.newaxis], of.up_shared, of.down_shared),
+                np.where(mirrored, by_up, event),
+                np.where(mirrored, by_nominal, -event * low),
+            ),
+        ):
+            share = _shares(kind, of.nominal, values, of.variances, theirs)
+            filled = of.variances[shifts.moved][:, :, np.newaxis]
+            share[shifts.moved] = np.divide(
+                known, filled, out=np.zeros_like(known), where=filled > 0
+            )
+            moved = np.einsum("tnv,tv->tn", share, slope)
+            common = nominal + moved
+            alone = np.sum(theirs * slope**2, axis=1) - np.sum(of.variances * moved**2, axis=1)
+            noise += float(np.sum(of.variances * common**2) + np.maximum(alone, 0.0).sum()) / 2
+        return noise
+
+
+def _in_bins(shared: Array, shares: Array) -> Array:
+    """Covariances of fine bins, (k, fine, fine), in others."""
+    if not len(shared):
+        return np.zeros((0, shares.shape[1], shares.shape[1]))
+    result: Array = shares.T @ shared @ shares
+    return result
+
+
+def _shares(kind: np.ndarray, nominal: Array, varied: Array, ours: Array, theirs: Array) -> Array:
+    """By how much bins of variations change with nominal ones, as ``template_noise.shares``.
+
+    Returns:
+        Nominal by varied bins of each shift, (t, bins, bins).
+    """
+    ratio = np.divide(varied, nominal, out=np.zeros_like(nominal), where=nominal != 0)
+    largest = np.divide(theirs, ours, out=np.zeros_like(nominal), where=ours > 0)
+    of_kind = kind[:, np.newaxis]
+    diagonal = np.where(np.isin(of_kind, ("weight", "subset")), ratio, 0.0)
+    diagonal = np.where(of_kind == "object", np.minimum(largest, 1.0), diagonal)
+    shares: Array = diagonal[:, :, np.newaxis] * np.eye(nominal.shape[1])
+    return shares
+
+
+def closed_form(
+    analysis: Analysis,
+    histograms: Mapping[str, hist.Hist],
+    settings: ModelSettings,
+    subsets: Mapping[str, str],
+) -> ClosedForm:
+    """The expected uncertainty of an analysis, for any bins of its histograms.
+
+    Args:
+        analysis: the declaration.
+        histograms: of a run, by name.
+        settings: of its model.
+        subsets: datasets of which all events are in another one, which is named.
+
+    Raises:
+        ModelError: if templates are missing, or are smoothed.
+    """
+    if not all(treatment.nothing for treatment in settings.treatments.values()):
+        raise ModelError(
+            "smoothed templates change with the bins",
+            place="fit.model.treatments",
+            remedy="optimise without them",
+        )
+    regions = fitted_regions(analysis)
+    fine = {name: tuple(map(float, region.edges)) for name, region in regions.items()}
+    selection = templates.select(
+        analysis, histograms, settings.model_copy(update={"edges": fine, "data": "asimov"})
+    )
+    samples = contents(analysis, selection, {}, subsets)
+    free = [free.name for free in analysis.free]
+    names = list(dict.fromkeys([*free, *(nuisance.name for nuisance in nuisances(analysis))]))
+    titles = {region.title: name for name, region in regions.items()}
+    processes = {process.title: process.name for process in analysis.processes}
+    grouped: dict[str, list[SampleContents]] = {}
+    for sample in samples:
+        grouped.setdefault(titles[sample.channel], []).append(sample)
+    return ClosedForm(
+        {
+            name: _region(analysis, name, of, processes, names, edges=np.array(fine[name]))
+            for name, of in grouped.items()
+        },
+        tuple(names),
+        np.isin(names, free),
+    )
+
+
+def _region(
+    analysis: Analysis,
+    region: str,
+    samples: list[SampleContents],
+    processes: Mapping[str, str],
+    names: list[str],
+    *,
+    edges: Array,
+) -> RegionTemplates:
+    slopes = np.zeros((len(names), len(samples)))
+    numbers = {processes[sample.sample]: number for number, sample in enumerate(samples)}
+    for free in analysis.free:
+        for process in free.processes:
+            if process in numbers:
+                slopes[names.index(free.name), numbers[process]] = 1.0
+    for nuisance in nuisances(analysis):
+        process = nuisance.process.name
+        if nuisance.region.name == region and nuisance.systematic.up is None and process in numbers:
+            down, up = nuisance.systematic.effect(process)
+            (slope,) = factor_slopes(np.array([1 + up]), np.array([1 + down]))
+            slopes[names.index(nuisance.name), numbers[process]] = slope
+    rows = [(number, shift) for number, sample in enumerate(samples) for shift in sample.shifts]
+    downs = [shift.up if shift.down is None else shift.down for _, shift in rows]
+    n = len(edges) - 1
+
+    moved = [t for t, (_, shift) in enumerate(rows) if shift.up.shared is not None]
+
+    def covariances(sides: list[Contents]) -> Array:
+        return np.array([sides[t].shared for t in moved], dtype=np.float64).reshape(-1, n, n)
+
+    def stacked(values: list[tuple[float, ...]]) -> Array:
+        return np.array(values, dtype=np.float64).reshape(-1, n)
+
+    return RegionTemplates(
+        edges,
+        stacked([sample.nominal.values for sample in samples]),
+        stacked([sample.nominal.variances for sample in samples]),
+        slopes,
+        Shifts(
+            np.array([names.index(shift.parameter) for _, shift in rows], dtype=np.int_),
+            np.array([number for number, _ in rows], dtype=np.int_),
+            np.array([shift.kind for _, shift in rows], dtype=np.str_),
+            np.array([shift.down is None for _, shift in rows], dtype=np.bool_),
+            stacked([shift.up.values for _, shift in rows]),
+            stacked([down.values for down in downs]),
+            stacked([shift.up.variances for _, shift in rows]),
+            stacked([down.variances for down in downs]),
+            np.array(moved, dtype=np.int_),
+            covariances([shift.up for _, shift in rows]),
+            covariances(downs),
+        ),
+    )
