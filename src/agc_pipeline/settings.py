@@ -79,9 +79,10 @@ def cost(seconds: float) -> Callable[[float], str]:
 HIDDEN = "(not shown)"
 # Key of the context in which values are to be shown.
 _SHOWN = "shown"
-# Characters of a value in a message, and names in a list of them.
+# Characters of a value in a message, names in a list of them, and remedies.
 _VALUE = 60
 _NAMES = 12
+_REMEDIES = 4
 # Numbers in a list of the configuration.
 _BY_HAND = 100
 
@@ -221,6 +222,10 @@ def explain(
         remedies[remedy] = None
         places[origin(parts) or place] = None
     problems = [" or ".join(dict.fromkeys(reason)) for reason in reasons.values()]
+    if len(remedies) > _REMEDIES:
+        # The problems name all keys.
+        first = "; ".join(list(remedies)[:_REMEDIES])
+        remedies = {f"{first}; and likewise the others": None}
     return ConfigurationError(
         ";\n  ".join(problems), place="; ".join(places), remedy="; ".join(remedies)
     )

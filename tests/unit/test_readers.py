@@ -152,6 +152,21 @@ def test_numbers_are_cut_off() -> None:
     assert limited.min() == -0.5
 
 
+def test_events_that_are_not_told_apart_are_refused() -> None:
+    rng = np.random.default_rng(1)
+    block, event = rng.integers(0, 5, 1000), rng.permutation(1000)
+    offsets, jet = np.arange(1001), np.zeros(1000, np.int64)
+    run_number = np.ones(1000, np.uint32)
+    numbers = standard_normals(1, (run_number, block, event), offsets, jet)
+    assert len(set(numbers.tolist())) == 1000
+    # Single events are twice in real samples, and numbers start anew in each luminosity block.
+    twice = np.where(np.arange(1000) < 9, 17, event)
+    standard_normals(1, (run_number, block, twice), offsets, jet)
+    standard_normals(1, (run_number, np.arange(1000) // 50, np.arange(1000) % 50), offsets, jet)
+    with pytest.raises(InputError, match=r"999 of 1000 events .* such as 1, 3, 0"):
+        standard_normals(1, (run_number, np.full(1000, 3), np.zeros(1000)), offsets, jet)
+
+
 @settings(max_examples=30)
 @given(nanoaod(min_events=1, max_events=4))
 def test_trijet_is_that_of_three_nested_loops(arrays: Arrays) -> None:
