@@ -199,6 +199,7 @@ def explain(
             known = _keys_beside(model, item["loc"])
             close = difflib.get_close_matches(parts[-1], known, n=1, cutoff=0.5)
             remedy = f"did you mean `{close[0]}`?" if close else f"known keys: {', '.join(known)}"
+            remedy = _space(parts[-1], known) or remedy
         elif item["type"] == "missing":
             reason.append(f"configuration key `{key}` is missing")
             remedy = f"set `{key}`"
@@ -212,6 +213,10 @@ def explain(
             remedy = f"correct `{key}`"
             if item["type"] == "union_tag_invalid":
                 message, remedy = _wrong_tag(item["ctx"], remedy)
+            if item["type"] in {"model_type", "dict_type"}:
+                message = "it has keys with values of their own"
+                known = _keys_beside(model, (*item["loc"], ""))
+                remedy = _space(str(item["input"]), known) or remedy
             hidden = _is_sensitive(model, item["loc"])
             wrong = _wrong(key, item["input"], hidden=hidden)
             reason.append(message if reason else wrong + message)
@@ -229,6 +234,14 @@ def explain(
     return ConfigurationError(
         ";\n  ".join(problems), place="; ".join(places), remedy="; ".join(remedies)
     )
+
+
+def _space(text: str, known: Collection[str]) -> str | None:
+    """What is wrong with ``key:value``, which is one text to YAML; None for any other text."""
+    name, colon, value = text.partition(":")
+    if not colon or name not in known:
+        return None
+    return f"write a space behind the colon: `{name}: {value.strip()}`"
 
 
 def _wrong_tag(context: Mapping[str, Any], remedy: str) -> tuple[str, str]:

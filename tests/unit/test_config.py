@@ -95,6 +95,8 @@ def own_file(folder: Path, key: str, value: Any) -> Path:
         ("n_files_max_per_smaple", 5, "unknown configuration key", "n_files_max_per_sample"),
         ("physics.selection.jet.pt_mni", 30, "physics.selection.jet.pt_mni", "pt_min"),
         ("delivery.bakend", "local", "delivery.bakend", "backend"),
+        ("simulation.scale:5", None, "simulation.scale:5", "behind the colon: `scale: 5`"),
+        ("simulation", "scale:0.05", "has keys with values", "behind the colon: `scale: 0.05`"),
         ("physics.cross_sections_nb", {"ttbar": 0.7}, "cross_sections_nb", "cross_sections_pb"),
         ("physics.cross_sections_pb.ttbar", "729.84 fb", "'729.84 fb'", "cross_sections_pb.ttbar"),
         ("physics.cross_sections_pb.ttbar", -1, "cannot be -1", "cross_sections_pb.ttbar"),
