@@ -6,7 +6,7 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 PROFILE ?=
 ARGS ?=
 # Optional parts of the package, all but the tools of development.
-EXTRAS = simulation xrootd servicex cluster learning tracking matrix
+EXTRAS = simulation xrootd servicex cluster learning tracking matrix facility
 
 where = $(if $(PROFILE),--profile profiles/$(PROFILE),--cores $(CORES))
 # Jobs of a killed run would go on writing.

@@ -76,6 +76,7 @@ class Configuration(Settings):
         blinded: leave data out where regions are declared as blinded.
         optimise: how `snakemake optimise` looks for bin edges of the fit.
         matrix: file that says what `snakemake matrix` tries; relative to the Snakefile.
+        facility: file that says what `snakemake facility` measures; likewise.
     """
 
     analysis: str = Field(min_length=1)
@@ -87,6 +88,7 @@ class Configuration(Settings):
     selection: str | None = None
     blinded: bool
     matrix: str = Field(min_length=1)
+    facility: str = Field(min_length=1)
     delivery: DeliverySettings
     histograms: HistogramSettings
     physics: Physics

@@ -11,6 +11,7 @@ from agc_pipeline.errors import ConfigurationError
 # Modules that each extra of the package brings. Some are distributed under several names.
 _MODULES = {
     "cluster": ("dask", "distributed"),
+    "facility": ("simpy",),
     "learning": ("xgboost", "tritonclient"),
     "matrix": ("uv", "hatchling"),
     "servicex": ("servicex",),

@@ -82,6 +82,21 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def filled(value: Any, **names: str) -> Any:
+    """Values in whose texts ``{name}`` is replaced for each of the names."""
+    match value:
+        case str():
+            for name, text in names.items():
+                value = value.replace(f"{{{name}}}", text)
+            return value
+        case Mapping():
+            return {key: filled(item, **names) for key, item in value.items()}
+        case list() | tuple():
+            return [filled(item, **names) for item in value]
+        case _:
+            return value
+
+
 def read(path: Path) -> Layer:
     """The values of a file, YAML or JSON.
 

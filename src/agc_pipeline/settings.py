@@ -17,6 +17,7 @@ from pydantic import (
     PositiveInt,
     SerializationInfo,
     SerializerFunctionWrapHandler,
+    StringConstraints,
     ValidationError,
     WrapSerializer,
     model_validator,
@@ -64,6 +65,8 @@ Attempts = Annotated[PositiveInt, AtMost(1000, "what failed a thousand times wil
 ChunkSize = Annotated[PositiveInt, AtMost(1e8, "their columns do not fit into memory")]
 EventCount = Annotated[NonNegativeInt, AtMost(1e12, "no file has as many events")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+# Of cells and points, in the names of files.
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 def cost(seconds: float) -> Callable[[float], str]:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from agc_pipeline import code, config
+from agc_pipeline.facility import settings as facility_settings
+from agc_pipeline.facility.plan import FacilityPlan
 from agc_pipeline.matrix import settings as matrix_settings
 from agc_pipeline.matrix.plan import MatrixPlan
 from agc_pipeline.plan import Plan
@@ -27,7 +29,7 @@ HEAVY = {
     *("pyarrow", "pyhf", "scipy", "uproot"),
 }
 # Stages whose rule has another name, which is a command.
-RULES = {"matrix_verdict": "matrix"}
+RULES = {"matrix_verdict": "matrix", "facility_verdict": "facility"}
 
 
 def rules() -> dict[str, str]:
@@ -40,6 +42,9 @@ def rules() -> dict[str, str]:
 def directives(stage: Stage[Any, Any], folder: Path, *names: str) -> Directives:
     loaded = config.load(read_config(*names))
     files = SettingsFiles(folder, lambda: True)
+    if stage.name.startswith("facility_"):
+        measured = facility_settings.read(ROOT / loaded.facility)
+        return Directives(stage, FacilityPlan(measured, loaded, ROOT), files)
     if not stage.name.startswith("matrix_"):
         return Directives(stage, Plan(loaded), files)
     matrix = matrix_settings.read(ROOT / loaded.matrix)
@@ -66,12 +71,12 @@ def test_every_rule_is_made_of_a_description() -> None:
 def test_a_rule_takes_all_of_its_description(name: str) -> None:
     text = rules()[RULES.get(name, name)]
     stage = STAGES[name]
-    made = name in ("delivery_plan", "matrix_verdict")
+    made = name in ("delivery_plan", "facility_verdict", "matrix_verdict")
     for directive in ("input", "log", "params", "shell", "conda", *(() if made else ("output",))):
         assert re.search(rf"^ +{directive}:", text, re.M), directive
-    if name.startswith("matrix_"):
+    if name.startswith(("facility_", "matrix_")):
         # It runs where Snakemake does, for as long as its own settings say.
-        for changed in ("local", "threads", "files"):
+        for changed in ("local", "files", *(() if "\n    threads:" in text else ("threads",))):
             assert getattr(stage, changed) is Stage.__dataclass_fields__[changed].default
     else:
         for directive in ("localrule", "threads", "resources"):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from agc_pipeline.layers import merged
+from agc_pipeline.layers import filled, merged
 from agc_pipeline.matrix.settings import ENVIRONMENT, MatrixSettings
 
 # Key of the configuration that an axis may set.
@@ -82,19 +82,7 @@ def configuration(
     """
     layers = [settings.run]
     layers += [settings.axes[axis][name] for axis, name in cell.axes.items()]
-    return merged(whole, *(_with_inputs(layer, inputs) for layer in layers))
-
-
-def _with_inputs(value: Any, inputs: str) -> Any:
-    match value:
-        case str():
-            return value.replace("{inputs}", inputs)
-        case dict():
-            return {key: _with_inputs(item, inputs) for key, item in value.items()}
-        case list():
-            return [_with_inputs(item, inputs) for item in value]
-        case _:
-            return value
+    return merged(whole, *(filled(layer, inputs=inputs) for layer in layers))
 
 
 def _cell(settings: MatrixSettings, values: Mapping[str, str]) -> Cell:

@@ -12,6 +12,7 @@ from agc_pipeline.matrix.history import Entry, History
 from agc_pipeline.matrix.records import CellVerdict
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.matrix.verdicts import is_unexpected, speed
+from agc_pipeline.measuring.trends import line
 
 TONES = {
     Verdict.WORKS: "good",
@@ -21,7 +22,6 @@ TONES = {
     Verdict.UNTESTED: "",
 }
 _RUNS_SHOWN = 30
-_WIDTH, _HEIGHT = 220.0, 36.0
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,12 @@ def trend(past: History, cell: str) -> Trend:
         for number, entry in enumerate(entries)
         if stage is not None and stage in entry.rates
     ]
-    highest = max((rate for _, rate in rates), default=1.0)
-    step = _WIDTH / max(1, len(entries) - 1)
-    points = [f"{number * step:.1f},{_HEIGHT * (1 - rate / highest):.1f}" for number, rate in rates]
+    points = line(rates, len(entries))
     return Trend(
         cell=cell,
         entries=entries,
         stage=stage,
-        points=" ".join(points) if len(points) > 1 else "",
+        points=points,
         first=rates[0][1] if rates else None,
         last=rates[-1][1] if rates else None,
     )

@@ -9,13 +9,12 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
-    StringConstraints,
     ValidationError,
 )
 
 from agc_pipeline import layers
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.settings import AtMost, Seconds, Settings, explain, unknown
+from agc_pipeline.settings import AtMost, Name, Seconds, Settings, explain, unknown
 
 ENVIRONMENT = "environment"
 _TOLERANCE = "everything would be called equal"
@@ -23,8 +22,6 @@ _TOLERANCE = "everything would be called equal"
 # Of packages that an environment does not require otherwise: those of the lock file, the lowest
 # that the bounds of the package allow to its dependencies, or the newest, whatever the bounds.
 Versions = Literal["locked", "lowest", "newest"]
-# Used in file names.
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class Verdict(StrEnum):

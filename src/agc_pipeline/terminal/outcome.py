@@ -13,6 +13,7 @@ from agc_pipeline.formatting import decimals, plural
 _PAGES = {
     "report": "report.html",
     "matrix_page": "matrix/index.html",
+    "facility_page": "facility/index.html",
     "validate": "validation.html",
 }
 

@@ -1,6 +1,7 @@
-"""Large files in the layout of CMS NanoAOD, for benchmarks: hundreds of branches, ZLIB level 1.
+"""Large files in the layout of CMS NanoAOD, for benchmarks: 947 branches, ZLIB level 1.
 
-    python benchmarks/nanoaod.py ttbar 400000 FILE [--seed 1] [--container rntuple]
+    python -m agc_pipeline.facility.sample ttbar 400000 FILE [--seed 1] [--container rntuple]
+        [--compression zstd]
 
 The columns that the analysis reads are drawn from simple distributions, stored with the types and
 the bits of mantissa of the 2015 files, and tuned so that about as many events are selected as in
@@ -13,7 +14,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import awkward as ak
 import numpy as np
@@ -22,8 +23,14 @@ import uproot
 from agc_pipeline.files import atomic_path
 
 Container = Literal["ttree", "rntuple"]
+Compression = Literal["zlib", "zstd", "lz4"]
 EVENTS_PER_BASKET = 10_000
-COMPRESSION = uproot.ZLIB(1)
+# With the levels that ROOT takes by itself, but for ZLIB, where it is that of the 2015 files.
+COMPRESSIONS: dict[Compression, Any] = {
+    "zlib": uproot.ZLIB(1),
+    "zstd": uproot.ZSTD(5),
+    "lz4": uproot.LZ4(4),
+}
 
 # Collections of the 2015 files that only fill space: number of float columns, mean multiplicity.
 FILLERS = {
@@ -84,7 +91,13 @@ def truncated(values: Any, bits: int) -> Any:
 
 
 def write(
-    path: Path, kind: str, n_events: int, *, seed: int = 1, container: Container = "ttree"
+    path: Path,
+    kind: str,
+    n_events: int,
+    *,
+    seed: int = 1,
+    container: Container = "ttree",
+    compression: Compression = "zlib",
 ) -> None:
     """Write a file, atomically.
 
@@ -94,9 +107,13 @@ def write(
         n_events: how many.
         seed: of the random numbers; also told by the event numbers.
         container: of the events.
+        compression: of all of it.
     """
     n_baskets = -(-n_events // EVENTS_PER_BASKET)
-    with atomic_path(path) as temporary, uproot.recreate(temporary, compression=COMPRESSION) as out:
+    with (
+        atomic_path(path) as temporary,
+        uproot.recreate(temporary, compression=COMPRESSIONS[compression]) as out,
+    ):
         tree = None
         for columns in _baskets(KINDS[kind], n_events, seed):
             if container == "rntuple":
@@ -242,7 +259,8 @@ def main() -> None:
     parser.add_argument("events", type=int)
     parser.add_argument("file", type=Path)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--container", choices=("ttree", "rntuple"), default="ttree")
+    parser.add_argument("--container", choices=get_args(Container), default="ttree")
+    parser.add_argument("--compression", choices=get_args(Compression), default="zlib")
     options = parser.parse_args()
     write(
         options.file,
@@ -250,6 +268,7 @@ def main() -> None:
         options.events,
         seed=options.seed,
         container=options.container,
+        compression=options.compression,
     )
 
 

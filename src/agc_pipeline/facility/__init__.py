@@ -1,0 +1,1 @@
+"""The place measured: the histogram stage over a ladder of workers, and what limits it there."""

@@ -1,0 +1,269 @@
+"""Figures of a measurement: curves over the ladder, where the time went, workers in time."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from agc_pipeline.columnar.traces import Task
+from agc_pipeline.facility import measures
+from agc_pipeline.facility.limits import LIMITS
+from agc_pipeline.facility.measures import Measures
+from agc_pipeline.facility.predictions import Prediction
+from agc_pipeline.facility.records import PointRecord
+from agc_pipeline.facility.summary import Series
+from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
+
+_SERIES = (COLOURS[4], COLOURS[2], COLOURS[3], COLOURS[1], COLOURS[7], COLOURS[5], COLOURS[6])
+_LIMITS = dict(
+    zip(
+        LIMITS,
+        (
+            COLOURS[0],
+            COLOURS[4],
+            COLOURS[6],
+            COLOURS[3],
+            COLOURS[2],
+            COLOURS[1],
+            COLOURS[7],
+            COLOURS[5],
+        ),
+        strict=True,
+    )
+)
+# Workers that have a row of their own.
+_ROWS = 64
+
+
+def curves(series: Sequence[Series]) -> Figure:
+    """Speed-up, throughput and efficiency over the number of workers, of the same files."""
+    with canvas(9.8, 3.1) as figure:
+        speedup, rate, efficiency = figure.subplots(1, 3)
+        largest = 1
+        for number, one in enumerate(series):
+            colour = _SERIES[number % len(_SERIES)]
+            rungs = one.measured("strong")
+            if not rungs:
+                continue
+            workers = np.array(list(rungs))
+            largest = max(largest, int(workers.max()))
+            walls = [[m.wall_seconds for m in rung] for rung in rungs.values()]
+            first = workers[0] * float(np.median(walls[0]))
+            _bars(speedup, workers, [[first / t for t in rung] for rung in walls], colour, one.name)
+            _bars(
+                rate,
+                workers,
+                [[m.events_per_second / 1e3 for m in rung] for rung in rungs.values()],
+                colour,
+                one.name,
+            )
+            _bars(
+                efficiency,
+                workers,
+                [[m.core_efficiency for m in rung] for rung in rungs.values()],
+                colour,
+                one.name,
+            )
+            if one.amdahl is not None:
+                grid = np.geomspace(workers[0], workers[-1], 100)
+                times = np.array([one.amdahl.seconds(n) for n in grid])
+                speedup.plot(grid, first / times, color=colour, linewidth=0.9)
+        speedup.plot([1, largest], [1, largest], color=SOFT, linestyle="--", linewidth=0.9)
+        speedup.text(largest, largest, "ideal ", size=8, color=SOFT, ha="right", va="bottom")
+        _workers_axis((speedup, rate, efficiency), largest)
+        speedup.set_ylabel("speed-up")
+        rate.set_ylabel("thousand events per second")
+        efficiency.set_ylabel("core efficiency")
+        efficiency.set_ylim(0, max(1.05, efficiency.get_ylim()[1]))
+        for axes in (speedup, rate):
+            axes.set_ylim(bottom=0)
+        speedup.legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def _bars(
+    axes: Axes, workers: np.ndarray, values: Sequence[Sequence[float]], colour: str, label: str
+) -> None:
+    """Medians, with the smallest and largest of the repetitions."""
+    middle = np.array([np.median(rung) for rung in values])
+    low, high = (np.array([pick(rung) for rung in values]) for pick in (min, max))
+    axes.errorbar(
+        workers,
+        middle,
+        yerr=np.stack([middle - low, high - middle]),
+        fmt="o",
+        color=colour,
+        markersize=4,
+        linewidth=1.1,
+        label=label,
+    )
+
+
+def _workers_axis(panels: Sequence[Axes], largest: int) -> None:
+    for axes in panels:
+        axes.set_xscale("log", base=2)
+        axes.set_xlim(0.8, 1.25 * largest)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("workers")
+
+
+def weak(series: Sequence[Series]) -> Figure:
+    """Throughput over the number of workers, with as many files for each."""
+    with canvas(4.9, 3.1) as figure:
+        axes = figure.subplots()
+        largest = 1
+        for number, one in enumerate(series):
+            rungs = one.measured("weak")
+            if not rungs:
+                continue
+            colour = _SERIES[number % len(_SERIES)]
+            workers = np.array(list(rungs))
+            largest = max(largest, int(workers.max()))
+            rates = [[m.events_per_second / 1e3 for m in rung] for rung in rungs.values()]
+            _bars(axes, workers, rates, colour, one.name)
+            each = float(np.median(rates[0])) / workers[0]
+            axes.plot(workers, each * workers, color=colour, linestyle="--", linewidth=0.9)
+        _workers_axis((axes,), largest)
+        axes.set_ylim(bottom=0)
+        axes.set_ylabel("thousand events per second")
+        axes.legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def shares(named: Mapping[str, Measures]) -> Figure:
+    """Where the core seconds went, one bar for each point."""
+    with canvas(9.8, 1.25 + 0.3 * len(named)) as figure:
+        axes = figure.subplots()
+        for row, one in enumerate(named.values()):
+            left = 0.0
+            for name, parts in LIMITS.items():
+                width = sum(one.shares[part] for part in parts)
+                label = name if row == 0 else None
+                axes.barh(row, width, left=left, height=0.7, color=_LIMITS[name], label=label)
+                left += width
+        axes.set_yticks(range(len(named)), list(named))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.tick_params(axis="y", which="both", left=False, right=False)
+        axes.set_ylim(len(named) - 0.4, -0.6)
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("share of the core seconds")
+        figure.legend(loc="outside upper center", ncols=len(LIMITS), fontsize=8)
+    return figure
+
+
+def timeline(point: PointRecord) -> Figure:
+    """Tasks of each worker, and the number of workers with one, since the command was started."""
+    tasks = measures.tasks_of([point])
+    workers = sorted({task.worker for task in tasks})
+    shown = workers[:_ROWS]
+    with canvas(9.8, 2.0 + min(0.22 * len(shown), 6)) as figure:
+        rows, number = figure.subplots(
+            2, 1, sharex=True, height_ratios=(max(0.22 * len(shown), 0.5), 1.0)
+        )
+        for row, worker in enumerate(shown):
+            own = [task for task in tasks if task.worker == worker]
+            for kind, colour in (("header", COLOURS[3]), ("events", COLOURS[4])):
+                rows.broken_barh(
+                    [
+                        (task.started - point.launched, task.seconds.wall)
+                        for task in own
+                        if task.kind == kind
+                    ],
+                    (row - 0.4, 0.8),
+                    facecolor=colour,
+                    edgecolor="white",
+                    linewidth=0.3,
+                )
+        rows.set_yticks(range(len(shown)), shown)
+        rows.yaxis.set_minor_locator(NullLocator())
+        rows.tick_params(axis="y", which="both", left=False, right=False, labelsize=7)
+        rows.set_ylim(len(shown) - 0.5, -0.5)
+        times, busy = busy_workers(tasks, point.launched)
+        number.step(times, busy, where="post", color=INK, linewidth=0.9)
+        number.axhline(point.workers, color=SOFT, linestyle="--", linewidth=0.8)
+        number.set_ylim(0, 1.15 * point.workers)
+        number.set_xlim(0, point.wall)
+        number.set_ylabel("with a task")
+        number.set_xlabel("time since the start of the command [s]")
+    return figure
+
+
+def busy_workers(tasks: Sequence[Task], start: float) -> tuple[list[float], list[int]]:
+    """Number of tasks that run, from each time on.
+
+    Args:
+        tasks: any.
+        start: UNIX time that times are counted from.
+    """
+    changes = sorted(
+        [(task.started - start, 1) for task in tasks]
+        + [(task.stopped - start, -1) for task in tasks]
+    )
+    times, busy = [0.0], [0]
+    for time, change in changes:
+        times.append(time)
+        busy.append(busy[-1] + change)
+    return times, busy
+
+
+def distributions(points: Mapping[str, Sequence[Task]]) -> Figure:
+    """Wall time of chunks, of several series."""
+    with canvas(4.9, 3.1) as figure:
+        axes = figure.subplots()
+        everything = [task.seconds.wall for tasks in points.values() for task in tasks]
+        edges = np.geomspace(0.9 * min(everything), 1.1 * max(everything), 31).tolist()
+        for number, (name, tasks) in enumerate(points.items()):
+            axes.hist(
+                [task.seconds.wall for task in tasks],
+                edges,
+                histtype="step",
+                color=_SERIES[number % len(_SERIES)],
+                label=name,
+                linewidth=1.2,
+            )
+        axes.set_xscale("log")
+        axes.set_xlabel("wall time of a chunk [s]")
+        axes.set_ylabel("chunks")
+        axes.legend(fontsize=8)
+    return figure
+
+
+def predicted(tasks: Mapping[str, Sequence[Prediction]], exercise: float) -> Figure:
+    """Rates over the number of workers, as the simulation has them.
+
+    Args:
+        tasks: curve of each.
+        exercise: events per second to compare with.
+    """
+    with canvas(9.8, 3.1) as figure:
+        rate, bits = figure.subplots(1, 2)
+        for number, (name, curve) in enumerate(tasks.items()):
+            colour = _SERIES[number % len(_SERIES)]
+            workers = [point.workers for point in curve]
+            rate.plot(
+                workers,
+                [point.events_per_second / 1e6 for point in curve],
+                marker="o",
+                markersize=3,
+                color=colour,
+                label=name,
+            )
+            bits.plot(
+                workers,
+                [point.gigabits_per_second for point in curve],
+                marker="o",
+                markersize=3,
+                color=colour,
+            )
+        rate.axhline(exercise / 1e6, color=SOFT, linestyle="--", linewidth=0.8)
+        for axes in (rate, bits):
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xlabel("workers")
+        rate.set_ylabel("million events per second")
+        bits.set_ylabel("gigabits per second")
+        rate.legend(fontsize=8)
+    return figure

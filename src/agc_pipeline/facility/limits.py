@@ -1,0 +1,271 @@
+"""What limits a facility: the largest share of the time, and what is slower than its like."""
+
+import math
+from collections.abc import Callable, Sequence
+from statistics import mean, median
+from typing import Literal
+
+from scipy.stats import mannwhitneyu
+
+from agc_pipeline.columnar.traces import Task
+from agc_pipeline.facility import measures
+from agc_pipeline.facility.records import PointRecord
+from agc_pipeline.facility.scaling import Law, Range
+from agc_pipeline.settings import Settings
+
+Certainty = Literal["clear", "likely", "unclear"]
+Kind = Literal["worker", "host", "door", "file"]
+
+# What can limit, and the shares of the time that say so.
+LIMITS: dict[str, tuple[str, ...]] = {
+    "start-up": ("start",),
+    "computing": ("open", "read", "physics", "fill", "other"),
+    "decompression": ("decompress",),
+    "data": ("data",),
+    "cores": ("stalled",),
+    "scheduler": ("queue",),
+    "stragglers": ("tail",),
+    "merging": ("merge",),
+}
+# What a longer measurement has in the same proportion.
+_LASTING = ("computing", "decompression", "data", "cores", "scheduler", "stragglers")
+_TITLES = {
+    "start-up": "the start of workers, imports included",
+    "computing": "computing",
+    "decompression": "decompression",
+    "cores": "cores that others use, or that there are too few of",
+    "scheduler": "workers that wait for their next task",
+    "stragglers": "workers that wait for the last tasks of others",
+    "merging": "adding up and writing the histograms",
+}
+# A thing is slow if its median chunk takes so many times longer than those of the others and chance
+# gives that less often, to any of the things that were looked at.
+_SLOW, _CHANCE = 1.5, 0.01
+# Share of the core seconds of the tasks that a slow thing must cost to be what limits.
+_COSTLY = 0.1
+# Growth of the throughput as a power of the number of workers: of a common limit, and of none.
+_COMMON, _SINGLE = 0.3, 0.7
+
+
+class Slow(Settings):
+    """Something that is slower than its like.
+
+    Attributes:
+        kind: of it.
+        name: of it.
+        ratio: time for an event in its median chunk over that of the others.
+        chance: probability that as much happens without a reason, to any of its like.
+        lost: share of the core seconds of all tasks that is due to it.
+    """
+
+    kind: Kind
+    name: str
+    ratio: float
+    chance: float
+    lost: float
+
+
+class Verdict(Settings):
+    """What limits a series of points.
+
+    Attributes:
+        executor: of the series.
+        input: of the series.
+        workers: of the points that say so, the largest number.
+        limit: key of ``LIMITS`` with the largest share there.
+        share: of the core seconds, with the smallest and largest of the repetitions.
+        certainty: clear if all repetitions agree and the next share is further away than they
+            scatter; likely if most agree.
+        lasting: what limits a measurement that is longer: without start-up and merging. Also
+            "worker", "host", "door" and "file", where one is slower than its like.
+        data: what limits the data, where they wait: "rate" of all streams together, "latency" or
+            rate of each; None where that cannot be said.
+        slow: what is slower than its like.
+        text: all of it in sentences.
+    """
+
+    executor: str
+    input: str
+    workers: int
+    limit: str
+    share: Range
+    certainty: Certainty
+    lasting: str
+    data: Literal["rate", "latency"] | None
+    slow: tuple[Slow, ...]
+    text: str
+
+
+def verdict(points: Sequence[PointRecord], law: Law | None) -> Verdict:
+    """What limits.
+
+    Args:
+        points: of one series, at least one with a result; all modes.
+        law: Amdahl's, fitted to them.
+    """
+    warm = [point for point in points if point.mode != "cold"] or list(points)
+    largest = max(point.workers for point in warm)
+    top = [point for point in warm if point.workers == largest]
+    # As one would run it: the same files, if that was measured.
+    top = [point for point in top if point.mode == "strong"] or top
+    shares = [limits(point) for point in top]
+    order = [max(one, key=lambda name: one[name]) for one in shares]
+    limit = max(LIMITS, key=lambda name: mean(one[name] for one in shares))
+    certainty = _certainty(shares, limit, order.count(limit) / len(order))
+    slow = slow_things(top)
+    lasting = max(_LASTING, key=lambda name: mean(one[name] for one in shares))
+    if slow and slow[0].lost > _COSTLY:
+        lasting = slow[0].kind
+    data = _data(warm) if "data" in (limit, lasting) or lasting == "door" else None
+    values = [one[limit] for one in shares]
+    found = Verdict(
+        executor=top[0].executor,
+        input=top[0].input,
+        workers=largest,
+        limit=limit,
+        share=Range(value=mean(values), low=min(values), high=max(values)),
+        certainty=certainty,
+        lasting=lasting,
+        data=data,
+        slow=slow,
+        text="",
+    )
+    return found.model_copy(update={"text": _text(found, top, shares, law)})
+
+
+def limits(point: PointRecord) -> dict[str, float]:
+    """Share of the core seconds of each of ``LIMITS``."""
+    shares = measures.of(point).shares
+    return {name: sum(shares[part] for part in parts) for name, parts in LIMITS.items()}
+
+
+def slow_things(points: Sequence[PointRecord]) -> tuple[Slow, ...]:
+    """What is slower than its like, the most expensive first; of a slow host not its workers."""
+    tasks = [task for task in measures.tasks_of(points) if task.kind == "events" and task.events]
+    found: list[Slow] = []
+    kinds: dict[Kind, Callable[[Task], str]] = {
+        "host": lambda task: task.host,
+        "worker": lambda task: task.worker,
+        "door": measures.door,
+        "file": lambda task: task.path,
+    }
+    for kind, key in kinds.items():
+        covered = tuple(item.name for item in found)
+        found += [
+            item
+            for item in _outliers(kind, tasks, key)
+            if not (kind == "worker" and item.name.startswith(tuple(f"{n}:" for n in covered)))
+            and not (kind == "file" and item.name.startswith(tuple(f"{n}/" for n in covered)))
+        ]
+    return tuple(sorted(found, key=lambda item: -item.lost))
+
+
+def _outliers(kind: Kind, tasks: Sequence[Task], key: Callable[[Task], str]) -> list[Slow]:
+    groups: dict[str, list[float]] = {}
+    for task in tasks:
+        groups.setdefault(key(task), []).append(measures.per_event(task))
+    if len(groups) < 2:
+        return []
+    total = sum(task.seconds.wall for task in tasks)
+    found = []
+    for name, own in groups.items():
+        others = [value for other, values in groups.items() if other != name for value in values]
+        ratio = median(own) / median(others)
+        if ratio < _SLOW:
+            continue
+        # Ranks only: the distribution of times has a long tail.
+        chance = float(mannwhitneyu(own, others, alternative="greater").pvalue) * len(groups)
+        if chance > _CHANCE:
+            continue
+        usual = median(others)
+        lost = sum(
+            task.seconds.wall - 1e-9 * usual * task.events for task in tasks if key(task) == name
+        )
+        found.append(
+            Slow(kind=kind, name=name, ratio=ratio, chance=chance, lost=max(0.0, lost / total))
+        )
+    return found
+
+
+def _certainty(shares: Sequence[dict[str, float]], limit: str, agreeing: float) -> Certainty:
+    ahead = [one[limit] - max(v for name, v in one.items() if name != limit) for one in shares]
+    spread = max(ahead) - min(ahead)
+    if len(shares) > 1 and min(ahead) > spread:
+        return "clear"
+    return "likely" if agreeing > 0.5 and mean(ahead) > 0.05 else "unclear"
+
+
+def _data(points: Sequence[PointRecord]) -> Literal["rate", "latency"] | None:
+    """Whether the throughput grows with the workers."""
+    rates: dict[int, list[float]] = {}
+    for point in points:
+        tasks = measures.tasks_of([point])
+        if tasks:
+            seconds = max(t.stopped for t in tasks) - min(t.started for t in tasks)
+            rates.setdefault(point.workers, []).append(sum(t.bytes for t in tasks) / seconds)
+    if len(rates) < 2:
+        return None
+    few, many = sorted(rates)[-2:]
+    power = math.log(median(rates[many]) / median(rates[few])) / math.log(many / few)
+    if power < _COMMON:
+        return "rate"
+    return "latency" if power > _SINGLE else None
+
+
+def _text(
+    found: Verdict,
+    top: Sequence[PointRecord],
+    shares: Sequence[dict[str, float]],
+    law: Law | None,
+) -> str:
+    """The verdict in sentences."""
+    places = sorted({measures.door(task) for task in measures.tasks_of(top)})
+    share = f"{found.share.value:.0%}"
+    if len(top) > 1:
+        share += f" ({found.share.low:.0%} to {found.share.high:.0%} in {len(top)} repetitions)"
+    sentences = [
+        f"{_title(found.limit, places).capitalize()} took {share} of the time of "
+        f"{found.workers} {'worker' if found.workers == 1 else 'workers'}: {found.certainty}."
+    ]
+    for item in found.slow[:3]:
+        sentences.append(
+            f"The {item.kind} {item.name} is {item.ratio:.1f} times slower than the others, which "
+            f"costs {item.lost:.0%} of the time of all tasks (probability of chance "
+            f"{item.chance:.1g})."
+        )
+    if found.lasting in LIMITS and found.lasting != found.limit:
+        value = mean(one[found.lasting] for one in shares)
+        sentences.append(
+            f"A longer run would be limited by {_title(found.lasting, places)}, {value:.0%} here."
+        )
+    if found.data == "rate":
+        sentences.append(
+            "More workers do not get more data: storage or network give so much in total."
+        )
+    elif found.data == "latency":
+        sentences.append(
+            "More workers get more data: each stream waits for itself, for latency or for its own "
+            "share of the rate."
+        )
+    sentences.append(_useful(law))
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _title(limit: str, places: Sequence[str]) -> str:
+    if limit != "data":
+        return _TITLES[limit]
+    remote = any("://" in place for place in places)
+    shown = ", ".join(places[:3]) + (" and others" if len(places) > 3 else "")
+    return f"waiting for data from {'the network' if remote else 'storage'} ({shown})"
+
+
+def _useful(law: Law | None) -> str:
+    if law is None:
+        return ""
+    if law.useful_workers is None:
+        return "No serial part was seen: more workers would be of use."
+    reach = law.useful_workers
+    return (
+        f"Beyond {reach.value:.0f} workers ({reach.low:.0f} to {reach.high:.0f}) twice as many "
+        "shorten this amount of work by less than a tenth."
+    )

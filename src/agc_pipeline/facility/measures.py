@@ -1,0 +1,284 @@
+"""What points of the ladder say: rates, efficiency, where the time went, and how evenly.
+
+Time that cores spend is counted in core seconds: those of all workers from the start of the command
+to its end. ``SHARES`` divides all of them.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from agc_pipeline.columnar.traces import Task
+from agc_pipeline.facility.records import PointRecord
+from agc_pipeline.readers.clock import Seconds
+from agc_pipeline.settings import Settings
+
+# start: until a worker has its first task: interpreter, imports, scheduler, queue.
+# open: headers of files, CPU time. read: columns made of decompressed bytes, CPU time.
+# decompress, physics, fill: CPU time. data: waiting for bytes while a file is opened or read.
+# stalled: a task that computes, but gets no CPU. other: the rest of the tasks.
+# merge: from the last task to the end of the job. queue: workers without a task while there were
+# more to start. tail: likewise, while the last ones ran.
+SHARES = (
+    "start",
+    "open",
+    "read",
+    "decompress",
+    "physics",
+    "fill",
+    "data",
+    "stalled",
+    "other",
+    "merge",
+    "queue",
+    "tail",
+)
+_READING = ("open", "read")
+
+
+class Quantiles(Settings):
+    """Values at some shares of a distribution."""
+
+    lowest: float
+    median: float
+    ninety: float
+    highest: float
+
+
+class Facts(Settings):
+    """What one worker, host, file or door did.
+
+    Attributes:
+        name: of it.
+        tasks: chunks of events.
+        events: that were processed.
+        bytes: compressed bytes that were read.
+        seconds: wall time of the chunks.
+        waiting_seconds: of these without CPU.
+        nanoseconds_per_event: wall time of the median chunk.
+        failed_attempts: to read.
+        peak_mb: most memory of a process.
+        first: UNIX time of the start of the first task.
+        last: UNIX time of the end of the last one.
+    """
+
+    name: str
+    tasks: int
+    events: int
+    bytes: int
+    seconds: float
+    waiting_seconds: float
+    nanoseconds_per_event: float
+    failed_attempts: int
+    peak_mb: float
+    first: float
+    last: float
+
+    @property
+    def megabytes_per_second(self) -> float:
+        """While a task of it ran."""
+        return self.bytes / self.seconds / 1e6 if self.seconds else 0.0
+
+
+class Measures(Settings):
+    """What a point says. Each unit stands in the name.
+
+    Attributes:
+        wall_seconds: from the start of the command to its end.
+        core_seconds: wall time of all workers.
+        cpu_seconds: CPU time of all processes.
+        events: of the files, before any skim.
+        bytes: compressed bytes of the baskets or clusters that were read.
+        bytes_per_event: of these.
+        share_of_files: bytes that were read over the sizes of the files; None if unknown.
+        events_per_second: over the wall time.
+        khz_per_core: thousands of events per second and worker.
+        khz_per_cpu: thousands of events per second of CPU time.
+        gigabits_per_second: that were read, over the wall time.
+        gigabits_per_second_per_core: per worker.
+        core_efficiency: CPU time over core seconds.
+        shares: of the core seconds, each of ``SHARES``.
+        chunk_seconds: of wall time.
+        tail_seconds: from the end of the first worker's last task to the end of all tasks.
+        peak_mb: most memory of a worker.
+        failed_attempts: to read a file.
+        failed_jobs: that were tried again.
+        workers: what each did.
+    """
+
+    wall_seconds: float
+    core_seconds: float
+    cpu_seconds: float
+    events: int
+    bytes: int
+    bytes_per_event: float
+    share_of_files: float | None
+    events_per_second: float
+    khz_per_core: float
+    khz_per_cpu: float
+    gigabits_per_second: float
+    gigabits_per_second_per_core: float
+    core_efficiency: float
+    shares: dict[str, float]
+    chunk_seconds: Quantiles
+    tail_seconds: float
+    peak_mb: float
+    failed_attempts: int
+    failed_jobs: int
+    workers: tuple[Facts, ...]
+
+
+def of(point: PointRecord) -> Measures:
+    """The measures of a point that has a result."""
+    tasks = tasks_of([point])
+    chunks = [task for task in tasks if task.kind == "events"]
+    wall, n_bytes = point.wall, sum(task.bytes for task in tasks)
+    cpu, core_seconds = _cpu(point), wall * point.workers
+    size = sum(point.file_bytes.values())
+    walls = np.array([task.seconds.wall for task in chunks] or [0.0])
+    workers = grouped(tasks, lambda task: task.worker)
+    ends = [worker.last for worker in workers] or [0.0]
+    return Measures(
+        wall_seconds=wall,
+        core_seconds=core_seconds,
+        cpu_seconds=cpu,
+        events=point.input_events,
+        bytes=n_bytes,
+        bytes_per_event=n_bytes / max(point.input_events, 1),
+        share_of_files=n_bytes / size if size else None,
+        events_per_second=point.input_events / wall,
+        khz_per_core=point.input_events / core_seconds / 1000,
+        khz_per_cpu=point.input_events / cpu / 1000 if cpu else 0.0,
+        gigabits_per_second=8e-9 * n_bytes / wall,
+        gigabits_per_second_per_core=8e-9 * n_bytes / core_seconds,
+        core_efficiency=cpu / core_seconds,
+        shares=_shares(point),
+        chunk_seconds=Quantiles(
+            lowest=walls.min(),
+            median=float(np.median(walls)),
+            ninety=float(np.quantile(walls, 0.9)),
+            highest=walls.max(),
+        ),
+        tail_seconds=max(ends) - min(ends),
+        peak_mb=max([job.peak_mb for job in point.jobs] + [task.peak_mb for task in tasks]),
+        failed_attempts=sum(task.failed_attempts for task in tasks),
+        failed_jobs=max(0, point.attempts - len(point.jobs)),
+        workers=workers,
+    )
+
+
+def tasks_of(points: Iterable[PointRecord]) -> list[Task]:
+    """All tasks of some points."""
+    return [task for point in points for job in point.jobs for task in job.tasks]
+
+
+def grouped(tasks: Iterable[Task], key: Callable[[Task], str]) -> tuple[Facts, ...]:
+    """What each group of tasks did, in the order of their names.
+
+    Args:
+        tasks: of any points.
+        key: name of the group of a task.
+    """
+    groups: dict[str, list[Task]] = defaultdict(list)
+    for task in tasks:
+        groups[key(task)].append(task)
+    return tuple(_facts(name, groups[name]) for name in sorted(groups))
+
+
+def door(task: Task) -> str:
+    """Server of the address that gave a file, or the folder of a local one."""
+    address = urlsplit(task.url)
+    if address.netloc:
+        return f"{address.scheme}://{address.netloc}"
+    return task.url.rpartition("/")[0] or "."
+
+
+def _facts(name: str, tasks: Sequence[Task]) -> Facts:
+    chunks = [task for task in tasks if task.kind == "events"]
+    return Facts(
+        name=name,
+        tasks=len(chunks),
+        events=sum(task.events for task in chunks),
+        bytes=sum(task.bytes for task in chunks),
+        seconds=sum(task.seconds.wall for task in chunks),
+        waiting_seconds=sum(max(0.0, task.seconds.wall - task.seconds.cpu) for task in chunks),
+        nanoseconds_per_event=median(map(per_event, chunks)) if chunks else 0.0,
+        failed_attempts=sum(task.failed_attempts for task in tasks),
+        peak_mb=max(task.peak_mb for task in tasks),
+        first=min(task.started for task in tasks),
+        last=max(task.stopped for task in tasks),
+    )
+
+
+def per_event(task: Task) -> float:
+    """Wall time of a chunk for each of its events, nanoseconds."""
+    return 1e9 * task.seconds.wall / max(task.events, 1)
+
+
+def _cpu(point: PointRecord) -> float:
+    """CPU time of all processes: workers as of the end of their last task."""
+    workers: dict[tuple[str, int], float] = {}
+    for task in tasks_of([point]):
+        key = task.host, task.process
+        workers[key] = max(workers.get(key, 0.0), task.process_cpu)
+    for job in point.jobs:
+        # What hands out the work may be a worker itself.
+        workers[job.host, job.process] = job.cpu
+    return sum(workers.values())
+
+
+def _shares(point: PointRecord) -> dict[str, float]:
+    seconds = dict.fromkeys(SHARES, 0.0)
+    if not point.jobs:
+        return seconds
+    total = point.wall * point.workers
+    first = min(job.launched for job in point.jobs)
+    # Until Snakemake has started the first job, nobody works.
+    seconds["start"] = max(0.0, first - point.launched) * point.workers
+    for job in point.jobs:
+        starts: dict[str, float] = {}
+        for task in job.tasks:
+            starts[task.worker] = min(starts.get(task.worker, task.started), task.started)
+        last = max((task.stopped for task in job.tasks), default=job.launched)
+        missing = job.workers - len(starts)
+        begun = sum(start - job.launched for start in starts.values())
+        # Workers that got no task at all started as late as the last that did, at most.
+        latest = max(starts.values(), default=last) - job.launched
+        seconds["start"] += begun + max(0, missing) * latest
+        seconds["merge"] += job.workers * max(0.0, job.stopped - last)
+        for task in job.tasks:
+            for part, spent in parts_of(task).items():
+                seconds[part] += spent
+    idle = max(0.0, total - sum(seconds.values()))
+    seconds["tail"] = min(idle, _tail(point))
+    seconds["queue"] = idle - seconds["tail"]
+    return {part: spent / total for part, spent in seconds.items()}
+
+
+def parts_of(task: Task) -> Mapping[str, float]:
+    """Wall time of a task by share."""
+    if task.kind == "header":
+        waiting = max(0.0, task.seconds.wall - task.seconds.cpu)
+        return {"open": task.seconds.wall - waiting, "data": waiting}
+    found: dict[str, float] = defaultdict(float)
+    for part in (*_READING, "decompress", "physics", "fill"):
+        spent = task.parts.get(part, Seconds())
+        # More CPU than wall time is that of threads.
+        cpu = min(spent.cpu, spent.wall)
+        found[part] += cpu
+        found["data" if part in _READING else "stalled"] += spent.wall - cpu
+    found["other"] = max(0.0, task.seconds.wall - sum(found.values()))
+    return found
+
+
+def _tail(point: PointRecord) -> float:
+    """Core seconds without a task from the start of the last task to the end of all."""
+    tasks = tasks_of([point])
+    if not tasks:
+        return 0.0
+    begin, end = max(task.started for task in tasks), max(task.stopped for task in tasks)
+    busy = sum(max(0.0, min(task.stopped, end) - max(task.started, begin)) for task in tasks)
+    return max(0.0, point.workers * (end - begin) - busy)

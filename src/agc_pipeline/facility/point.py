@@ -1,0 +1,307 @@
+"""One point of the ladder: the histogram stage with so many workers, as a user would run it."""
+
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from agc_pipeline.columnar import traces
+from agc_pipeline.delivery import manifest
+from agc_pipeline.delivery.manifest import Manifest
+from agc_pipeline.facility.records import InputRecord, Machine, PointRecord
+from agc_pipeline.facility.settings import PointJob
+from agc_pipeline.files import write_json, write_text
+from agc_pipeline.layers import filled
+from agc_pipeline.measuring import process
+from agc_pipeline.measuring.commands import CommandResult, run
+from agc_pipeline.provenance import provenance
+
+_PACKAGES = ("awkward", "coffea", "distributed", "numba", "numpy", "snakemake", "uproot")
+# What a process tells of its work would be taken for that of the point.
+_INNER = ("SNAKEMAKE", process.FOLDER)
+
+
+def measure(job: PointJob, delivered: InputRecord, folder: Path) -> PointRecord:
+    """Take a point; that it fails is no error but part of the record.
+
+    Args:
+        job: the point.
+        delivered: its input.
+        folder: to work in; its content is removed.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    now = time.time()
+    record = PointRecord(
+        **job.model_dump(
+            include={*("name", "site", "executor", "input", "mode", "workers", "repeat", "n_files")}
+        ),
+        launched=now,
+        stopped=now,
+        machine=machine(),
+        problem=delivered.problem,
+        log=delivered.log if delivered.problem else str(folder / "output.log"),
+    )
+    if record.problem is not None:
+        return record
+    manifests = _manifests(job, delivered)
+    files = [file for part in manifests.values() for one in part for file in one.files]
+    if job.mode == "cold":
+        for file in files:
+            _forget(file.path)
+    if job.options is None:
+        record = _one_job(job, manifests, folder, record)
+    else:
+        record = _many_jobs(job, manifests, Path(delivered.folder), folder, record)
+    processed = sum(task.events for trace in record.jobs for task in trace.tasks)
+    expected = sum(file.after for file in files)
+    if record.problem is None and processed != expected:
+        problem = f"{processed} events were processed instead of {expected}"
+        record = record.model_copy(update={"problem": problem})
+    return record.model_copy(
+        update={
+            "input_events": sum(file.before for file in files),
+            "file_bytes": {
+                file.path: file.size
+                for file in files
+                if file.path is not None and file.size is not None
+            },
+        }
+    )
+
+
+def deliver(
+    name: str,
+    configuration: dict[str, object],
+    datasets: Sequence[str],
+    n_batches: int,
+    folder: Path,
+    *,
+    snakefile: str,
+    timeout: float,
+    cores: int,
+) -> InputRecord:
+    """Deliver an input for the points to read; that it fails is no error but part of the record.
+
+    Args:
+        name: of the input.
+        configuration: of the run.
+        datasets: that are delivered.
+        n_batches: of each of them.
+        folder: of the run.
+        snakefile: absolute path.
+        timeout: seconds.
+        cores: that it may use.
+    """
+    results, log = Path(str(configuration["results"])), folder / "delivery.log"
+    manifests = {
+        dataset: tuple(
+            str(results / f"manifests/{dataset}/{number:04d}.json") for number in range(n_batches)
+        )
+        for dataset in datasets
+    }
+    record = InputRecord(name=name, folder=str(folder.absolute()), log=str(log))
+    write_text(
+        folder / "configuration.yaml",
+        yaml.safe_dump(configuration, sort_keys=False),
+        private=True,
+    )
+    targets = [path for paths in manifests.values() for path in paths]
+    command = _snakemake(snakefile, ("--cores", str(cores)), targets)
+    result = run(command, log, timeout=timeout, environment=_variables(), folder=folder)
+    if not result.succeeded:
+        return record.model_copy(update={"problem": _problem(result, timeout)})
+    files = [file for path in targets for file in manifest.read(Path(path)).files]
+    return record.model_copy(
+        update={
+            "manifests": manifests,
+            "seconds": result.seconds,
+            "bytes_read": sum(file.bytes_read or 0 for file in files),
+            "bytes_written": sum(file.size or 0 for file in files if file.digest is not None),
+            "events": sum(file.before for file in files),
+        }
+    )
+
+
+def machine() -> Machine:
+    """This machine."""
+    models = re.findall(r"^model name\s*: (.+)$", _text("/proc/cpuinfo"), re.MULTILINE)
+    return Machine(
+        host=platform.node(),
+        processor=models[0] if models else platform.machine(),
+        cores=len(os.sched_getaffinity(0)),
+        load=os.getloadavg()[0],
+        software=provenance("facility", packages=_PACKAGES, settings={}, inputs=[])["software"],
+    )
+
+
+def _text(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8", errors="replace")
+
+
+def _manifests(job: PointJob, delivered: InputRecord) -> dict[str, list[Manifest]]:
+    """The manifests of the first files of each dataset, as many as the point reads."""
+    read: dict[str, list[Manifest]] = {}
+    for dataset in job.datasets:
+        left = job.n_files
+        for path in delivered.manifests[dataset]:
+            if left > 0:
+                one = manifest.read(Path(path))
+                read.setdefault(dataset, []).append(
+                    one.model_copy(update={"files": one.files[:left]})
+                )
+                left -= len(one.files)
+    return read
+
+
+def _forget(path: str | None) -> None:
+    """Let the system forget what it has of a local file in memory, which takes no privileges."""
+    if path is None or "://" in path:
+        return
+    with Path(path).open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _one_job(
+    job: PointJob, manifests: dict[str, list[Manifest]], folder: Path, record: PointRecord
+) -> PointRecord:
+    """One job of the histogram stage for each dataset, one after another, with all workers.
+
+    Without metadata of earlier runs: in a run each file is opened for the first time.
+    """
+    options = {"settings": job.stage, "execution": job.execution, "network": job.network}
+    if job.scoring is not None:
+        options["scoring"] = job.scoring
+    arguments = []
+    for name, values in options.items():
+        write_json(folder / f"{name}.json", values)
+        arguments += [f"--{name}", str(folder / f"{name}.json")]
+    if job.models is not None:
+        arguments += ["--models", job.models]
+    commands = []
+    for dataset, parts in manifests.items():
+        files = tuple(file for part in parts for file in part.files)
+        place = folder / dataset
+        manifest.write(
+            place / "manifest.json",
+            parts[0].model_copy(update={"files": files}),
+        )
+        commands.append(
+            [
+                *(sys.executable, "-m", "agc_pipeline.stages.histogram", *arguments),
+                *("--manifest", str(place / "manifest.json")),
+                *("--output", str(place / "histograms.json")),
+                *("--performance", str(place / "dask.html")),
+                *("--trace", str(place / "trace.json")),
+            ]
+        )
+    launched, result = time.time(), None
+    for command in commands:
+        result = run(command, Path(record.log), timeout=job.timeout, environment=_variables())
+        if not result.succeeded:
+            break
+    return _measured(job, record, launched, result, [folder / name for name in manifests])
+
+
+def _many_jobs(
+    job: PointJob,
+    manifests: dict[str, list[Manifest]],
+    place: Path,
+    folder: Path,
+    record: PointRecord,
+) -> PointRecord:
+    """Snakemake's jobs, so many at a time, in the folder where the input was delivered."""
+    results = Path(str(job.configuration["results"]))
+    for name in ("histograms", "traces", "file_metadata"):
+        shutil.rmtree(results / name, ignore_errors=True)
+    write_text(
+        place / "configuration.yaml",
+        yaml.safe_dump(job.configuration, sort_keys=False),
+        private=True,
+    )
+    batches = [
+        f"{dataset}/{number:04d}.json"
+        for dataset, parts in manifests.items()
+        for number in range(len(parts))
+    ]
+    options = filled(job.options or (), workers=str(job.workers))
+    project = Path(job.snakefile).parent
+    # Profiles are named from the folder of the Snakefile.
+    placed = [
+        str(project / option) if option.startswith("profiles/") else option for option in options
+    ]
+    command = _snakemake(
+        job.snakefile, placed, [str(results / "histograms" / batch) for batch in batches]
+    )
+    launched = time.time()
+    result = run(
+        command, Path(record.log), timeout=job.timeout, environment=_variables(), folder=place
+    )
+    kept = folder / "traces"
+    if (results / "traces").exists():
+        shutil.copytree(results / "traces", kept)
+    return _measured(job, record, launched, result, [kept])
+
+
+def _measured(
+    job: PointJob,
+    record: PointRecord,
+    launched: float,
+    result: CommandResult | None,
+    folders: Sequence[Path],
+) -> PointRecord:
+    jobs = [
+        traces.read(path)
+        for folder in folders
+        for path in sorted(folder.rglob("*.json"))
+        if path.name == "trace.json" or folder.name == "traces"
+    ]
+    text = "" if result is None else result.output
+    failed = len(re.findall(r"^[\d:]{8} failed +\w+", text, re.MULTILINE))
+    problem = None
+    if result is None:
+        problem = "there is nothing to read"
+    elif not result.succeeded:
+        problem = _problem(result, job.timeout)
+    return record.model_copy(
+        update={
+            "launched": launched,
+            "stopped": time.time(),
+            "jobs": tuple(sorted(jobs, key=lambda trace: trace.launched)),
+            "attempts": len(jobs) + failed,
+            "problem": problem,
+        }
+    )
+
+
+def _snakemake(snakefile: str, options: Sequence[str], targets: Sequence[str]) -> list[str]:
+    profile = [] if "--profile" in options else ["--workflow-profile", "none"]
+    return [
+        *(sys.executable, "-m", "snakemake", "--snakefile", snakefile, *profile),
+        *("--scheduler", "greedy", "--rerun-incomplete", "--nolock", "--nocolor"),
+        *("--logger", "agc", *options, "--configfile", "configuration.yaml", "--", *targets),
+    ]
+
+
+def _variables() -> dict[str, str]:
+    """Environment variables without those that Snakemake gives its jobs."""
+    own = {name: text for name, text in os.environ.items() if not name.startswith(_INNER)}
+    return own | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def _problem(result: CommandResult, timeout: float) -> str:
+    """The first error that a stage or Snakemake reports, else the end of the output."""
+    if result.code is None:
+        return f"did not finish within {timeout:.0f} s"
+    return next(_errors(result.output), f"status {result.code}")
+
+
+def _errors(output: str) -> Iterator[str]:
+    for pattern in (r"^error: (.+)$", r"^((?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*)$"):
+        yield from re.findall(pattern, output, re.MULTILINE)

@@ -1,0 +1,183 @@
+"""Predictions of the simulation from what was measured, and their check against the ladder."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from agc_pipeline.facility import measures, queueing
+from agc_pipeline.facility.queueing import Size, Workload
+from agc_pipeline.facility.records import PointRecord
+from agc_pipeline.facility.scaling import Range
+from agc_pipeline.facility.settings import TaskSize
+from agc_pipeline.settings import Settings
+
+# Simulations of a rung, of which the range is told.
+_REPEATS = 5
+
+
+class Rung(Settings):
+    """A rung of the ladder, measured and simulated.
+
+    Attributes:
+        workers: how many.
+        measured: median, smallest and largest wall time, seconds.
+        simulated: likewise.
+        agrees: whether the two ranges overlap, widened by a tenth.
+    """
+
+    workers: int
+    measured: Range
+    simulated: Range
+    agrees: bool
+
+
+class Prediction(Settings):
+    """The time of a task on so many workers.
+
+    Attributes:
+        workers: how many.
+        seconds: wall time.
+        events_per_second: over it.
+        gigabits_per_second: that are read, over it.
+        efficiency: time of one worker over that of all.
+    """
+
+    workers: int
+    seconds: float
+    events_per_second: float
+    gigabits_per_second: float
+    efficiency: float
+
+
+def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
+    """What tasks take, as it was measured.
+
+    Args:
+        points: with results, with the same executor and input.
+        dispatch: seconds for each task in which no other is handed out.
+    """
+    tasks = measures.tasks_of(points)
+    chunks = [task for task in tasks if task.kind == "events" and task.events]
+    headers = [task.seconds.wall for task in tasks if task.kind == "header"]
+    waiting = [measures.parts_of(task).get("data", 0.0) for task in chunks]
+    starts = []
+    for point in points:
+        first: dict[str, float] = {}
+        for task in measures.tasks_of([point]):
+            first[task.worker] = min(first.get(task.worker, task.started), task.started)
+        starts += [start - point.launched for start in first.values()]
+    attempts = sum(task.failed_attempts for task in chunks)
+    return Workload(
+        starts=starts or [0.0],
+        headers=headers or [0.0],
+        costs=[
+            ((task.seconds.wall - wait) / task.events, task.bytes / task.events)
+            for task, wait in zip(chunks, waiting, strict=True)
+        ]
+        or [(0.0, 0.0)],
+        waits=waiting or [0.0],
+        dispatch=dispatch,
+        merging=median(
+            point.stopped - max(task.stopped for task in measures.tasks_of([point]))
+            for point in points
+        ),
+        failing=attempts / (len(chunks) + attempts) if chunks else 0.0,
+    )
+
+
+def check(points: Sequence[PointRecord], dispatch: float, seed: int) -> tuple[Rung, ...]:
+    """Rungs of the same files, simulated with the tasks that were measured on them.
+
+    Args:
+        points: of one series, of the mode "strong", with results.
+        dispatch: see ``workload``.
+        seed: of the random numbers.
+    """
+    rungs = []
+    for workers in sorted({point.workers for point in points}):
+        own = [point for point in points if point.workers == workers]
+        size = _size(own[0])
+        took = [
+            queueing.seconds(workload(own, dispatch), size, workers, seed + n)
+            for n in range(_REPEATS)
+        ]
+        measured, simulated = _range([point.wall for point in own]), _range(took)
+        rungs.append(
+            Rung(
+                workers=workers,
+                measured=measured,
+                simulated=simulated,
+                agrees=simulated.low < 1.1 * measured.high and measured.low < 1.1 * simulated.high,
+            )
+        )
+    return tuple(rungs)
+
+
+def predictions(
+    load: Workload, tasks: Mapping[str, TaskSize], workers: Sequence[int], seed: int
+) -> dict[str, tuple[Prediction, ...]]:
+    """The curve of each task.
+
+    Args:
+        load: what a chunk takes.
+        tasks: sizes by name.
+        workers: numbers of them.
+        seed: of the random numbers.
+    """
+    return {name: _curve(load, task, workers, seed) for name, task in tasks.items()}
+
+
+def _curve(
+    load: Workload, task: TaskSize, workers: Sequence[int], seed: int
+) -> tuple[Prediction, ...]:
+    per_event = sum(n_bytes for _, n_bytes in load.costs) / len(load.costs)
+    n_bytes = task.bytes or per_event * task.events
+    scale = n_bytes / task.events / per_event if per_event else 1.0
+    scaled = Workload(
+        **{
+            **load.__dict__,
+            "costs": [(cost, scale * size) for cost, size in load.costs],
+        }
+    )
+    rate = None if task.gigabits_per_second is None else 1e9 / 8 * task.gigabits_per_second
+    size = Size(task.files, task.chunks, task.events / task.files / task.chunks, rate)
+    one = queueing.seconds(scaled, size, 1, seed)
+    curve = []
+    for number in sorted(workers):
+        took = queueing.seconds(scaled, size, number, seed)
+        curve.append(
+            Prediction(
+                workers=number,
+                seconds=took,
+                events_per_second=task.events / took,
+                gigabits_per_second=8e-9 * n_bytes / took,
+                efficiency=one / number / took,
+            )
+        )
+    return tuple(curve)
+
+
+def needed(curve: Sequence[Prediction], *, events_per_second: float) -> float | None:
+    """Workers that reach a rate, between those of the curve; None if none of them does."""
+    previous: Prediction | None = None
+    for point in curve:
+        if point.events_per_second >= events_per_second:
+            if previous is None:
+                return float(point.workers)
+            gain = point.events_per_second - previous.events_per_second
+            share = (events_per_second - previous.events_per_second) / gain
+            return previous.workers + share * (point.workers - previous.workers)
+        previous = point
+    return None
+
+
+def _size(point: PointRecord) -> Size:
+    """Files and chunks of a point; all chunks of one size."""
+    chunks = [task for task in measures.tasks_of([point]) if task.kind == "events" and task.events]
+    files = len({task.path for task in chunks})
+    each = max(1, round(len(chunks) / max(files, 1)))
+    events = sum(task.events for task in chunks)
+    return Size(max(files, 1), each, events / max(files, 1) / each)
+
+
+def _range(values: Sequence[float]) -> Range:
+    return Range(value=median(values), low=min(values), high=max(values))

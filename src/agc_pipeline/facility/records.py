@@ -1,0 +1,103 @@
+"""Records of a measurement: inputs, points of the ladder, and the whole."""
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from agc_pipeline.columnar.traces import JobTrace
+from agc_pipeline.facility.settings import Mode
+from agc_pipeline.settings import Settings
+
+
+class InputRecord(Settings):
+    """An input that was delivered for the points to read.
+
+    Attributes:
+        name: of it.
+        folder: of the workflow that delivered it.
+        manifests: dataset to its manifests, one for each ``files_per_job``.
+        seconds: wall time of the delivery.
+        bytes_read: by the delivery.
+        bytes_written: in skims.
+        events: of the input files.
+        problem: why there is none; None if there is.
+        log: of the delivery.
+    """
+
+    name: str
+    folder: str
+    manifests: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    seconds: NonNegativeFloat = 0.0
+    bytes_read: NonNegativeInt = 0
+    bytes_written: NonNegativeInt = 0
+    events: NonNegativeInt = 0
+    problem: str | None = None
+    log: str
+
+
+class Machine(Settings):
+    """Where a point was started.
+
+    Attributes:
+        host: name of the machine.
+        processor: its model.
+        cores: that may be used there.
+        load: average load of the minute before.
+        software: package to version.
+    """
+
+    host: str
+    processor: str
+    cores: PositiveInt
+    load: NonNegativeFloat
+    software: dict[str, str]
+
+
+class PointRecord(Settings):
+    """A point of the ladder.
+
+    Attributes:
+        name: of it.
+        site: name of the place.
+        executor: its name.
+        input: its name.
+        mode: of scaling.
+        workers: how many.
+        repeat: number of the round.
+        n_files: that were read.
+        input_events: of these files, before any skim.
+        file_bytes: size of each file, where it is known.
+        launched: UNIX time at which the command was started.
+        stopped: UNIX time at which it ended.
+        machine: where it was started.
+        jobs: of the histogram stage, with their tasks.
+        attempts: jobs that were started, with those that failed.
+        problem: why there is no result; None if there is.
+        log: of the command.
+    """
+
+    name: str
+    site: str
+    executor: str
+    input: str
+    mode: Mode
+    workers: PositiveInt
+    repeat: NonNegativeInt
+    n_files: PositiveInt
+    input_events: NonNegativeInt = 0
+    file_bytes: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    launched: float
+    stopped: float
+    machine: Machine
+    jobs: tuple[JobTrace, ...] = ()
+    attempts: NonNegativeInt = 0
+    problem: str | None = None
+    log: str
+
+    @property
+    def series(self) -> tuple[str, str]:
+        """Executor and input: points that belong to one curve."""
+        return self.executor, self.input
+
+    @property
+    def wall(self) -> float:
+        """Seconds from the start of the command to its end."""
+        return self.stopped - self.launched

@@ -1,0 +1,238 @@
+"""The file that describes a measurement of a facility: input, executors, and the ladder."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from agc_pipeline import layers
+from agc_pipeline.settings import AtMost, Name, Seconds, Seed, Settings, explain
+
+Mode = Literal["strong", "weak", "cold"]
+# Of the generator.
+Kind = Literal["ttbar", "wjets"]
+_LARGEST = 100_000
+
+
+class SampleSettings(Settings):
+    """Files of our own generator, as large as wanted; see ``facility.sample``.
+
+    Attributes:
+        dataset: whose place they take.
+        kind: of their events.
+        events: in each file.
+        files: how many different ones; further ones are links to these.
+        seed: of the first file; the others have the next ones.
+    """
+
+    dataset: str
+    kind: Kind
+    events: Annotated[PositiveInt, AtMost(1e8, "a file of the task has a million")]
+    files: Annotated[PositiveInt, AtMost(10_000, "links to fewer files measure the same")]
+    seed: Seed
+
+
+class ExecutorSettings(Settings):
+    """What runs the workers.
+
+    Attributes:
+        histograms: differences of this part of the configuration; one job has all workers.
+        snakemake: options with which Snakemake runs one job for each ``files_per_job``, so many at
+            a time; ``{workers}`` is replaced by their number. None is one job.
+        workers: rungs of the ladder, instead of those of all.
+        dispatch_seconds: that whatever hands out the work needs for each task, one after another;
+            for the simulation.
+    """
+
+    histograms: dict[str, Any] = Field(default_factory=dict)
+    snakemake: tuple[str, ...] | None = None
+    workers: tuple[PositiveInt, ...] | None = None
+    dispatch_seconds: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _number_of_workers(self) -> Self:
+        if "workers" in self.histograms:
+            raise ValueError("`histograms.workers` are the rungs of the ladder: set `workers`")
+        if self.snakemake is not None and not any("{workers}" in part for part in self.snakemake):
+            raise ValueError("no option of `snakemake` has `{workers}` in it")
+        return self
+
+
+class SizesSettings(Settings):
+    """What is read.
+
+    Attributes:
+        strong: files that all rungs of the ladder read; None does not measure it.
+        weak: files for each worker; None does not measure it.
+        cold: whether the files of ``strong`` are also read with caches that are as empty as this
+            user can have them, by the largest number of workers.
+    """
+
+    strong: PositiveInt | None
+    weak: PositiveInt | None
+    cold: bool
+
+
+class TaskSize(Settings):
+    """A task to predict.
+
+    Attributes:
+        files: of it.
+        events: in all of them.
+        chunks: tasks of each file.
+        bytes: that are read in all; None is as many for each event as were measured.
+        gigabits_per_second: that storage and network give to all workers together; None is as much
+            as they can take.
+    """
+
+    files: Annotated[PositiveInt, AtMost(1e7, "nobody has as many")]
+    events: PositiveInt
+    chunks: PositiveInt
+    bytes: PositiveInt | None = None
+    gigabits_per_second: PositiveFloat | None = None
+
+
+class SimulatedSettings(Settings):
+    """What is predicted by the simulation of the stage.
+
+    Attributes:
+        workers: numbers of them.
+        tasks: sizes by name.
+        seed: of the random numbers.
+    """
+
+    workers: Annotated[
+        tuple[Annotated[PositiveInt, AtMost(_LARGEST, "no site has as many")], ...],
+        Field(min_length=1),
+    ]
+    tasks: dict[Name, TaskSize]
+    seed: Seed
+
+
+class FacilitySettings(Settings):
+    """A measurement.
+
+    Attributes:
+        site: name of the place; None is the name of this machine.
+        folder: for the history.
+        timeout: seconds that a point of the ladder may take.
+        sample: files that are written for it.
+        inputs: by name, configuration of what is read; ``{sample}`` in a text is replaced by the
+            fileset of the sample. Several mirrors or doors are several inputs.
+        datasets: of the inputs; the others are not read.
+        run: configuration of all points, on top of that of the workflow.
+        executors: by name.
+        workers: rungs of the ladder; "auto" is 1, 2, 4 and so on to the cores of this machine.
+        sizes: what is read.
+        files_per_job: where Snakemake runs several jobs.
+        repeats: how often each point is measured; rounds follow each other.
+        simulated: what is predicted.
+        compare: records of other measurements (``facility.json``), shown beside this one.
+    """
+
+    site: str | None
+    folder: str = Field(min_length=1)
+    timeout: Seconds
+    sample: SampleSettings
+    inputs: dict[Name, dict[str, Any]] = Field(min_length=1)
+    datasets: tuple[str, ...] = Field(min_length=1)
+    run: dict[str, Any]
+    executors: dict[Name, ExecutorSettings] = Field(min_length=1)
+    workers: Literal["auto"] | Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    sizes: SizesSettings
+    files_per_job: PositiveInt
+    repeats: Annotated[PositiveInt, AtMost(1000, "each runs the whole ladder")]
+    simulated: SimulatedSettings
+    compare: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _something_to_measure(self) -> Self:
+        if self.sizes.strong is None and self.sizes.weak is None:
+            raise ValueError("nothing to measure: set `sizes.strong` or `sizes.weak`")
+        if self.sizes.cold and self.sizes.strong is None:
+            raise ValueError("`sizes.cold` reads the files of `sizes.strong`, which is not set")
+        whole = all(
+            (size or 0) % self.files_per_job == 0 for size in (self.sizes.strong, self.sizes.weak)
+        )
+        if not whole and any(item.snakemake is not None for item in self.executors.values()):
+            raise ValueError("`sizes.strong` and `sizes.weak` must be multiples of `files_per_job`")
+        return self
+
+    def ladder(self, executor: str) -> tuple[int, ...]:
+        """The numbers of workers of an executor, rising."""
+        rungs = self.executors[executor].workers or self.workers
+        if rungs != "auto":
+            return tuple(sorted(set(rungs)))
+        cores = len(os.sched_getaffinity(0))
+        doubled = {2**power for power in range(cores.bit_length()) if 2**power <= cores}
+        return tuple(sorted(doubled | {cores}))
+
+
+class PointJob(Settings):
+    """What a point of the ladder is told.
+
+    Attributes:
+        name: of the point.
+        site: name of the place.
+        executor: its name.
+        input: its name.
+        mode: strong: all rungs read the same files; weak: as many for each worker; cold: the files
+            of strong, with empty caches.
+        workers: how many.
+        repeat: number of the round, from 0.
+        n_files: of each dataset.
+        datasets: that are read.
+        configuration: of the run.
+        stage: settings of the histogram stage.
+        execution: how it runs.
+        network: how it reads from servers.
+        models: folder of models of learned observables; None without.
+        scoring: what computes scores; None without.
+        options: of Snakemake; None runs one job.
+        files_per_job: of each of Snakemake's jobs.
+        snakefile: absolute path.
+        timeout: seconds.
+    """
+
+    name: str
+    site: str
+    executor: str
+    input: str
+    mode: Mode
+    workers: int
+    repeat: int
+    n_files: int
+    datasets: tuple[str, ...]
+    configuration: dict[str, Any]
+    stage: dict[str, Any]
+    execution: dict[str, Any]
+    network: dict[str, Any]
+    models: str | None
+    scoring: dict[str, Any] | None
+    options: tuple[str, ...] | None
+    files_per_job: int
+    snakefile: str
+    timeout: float
+
+
+def read(path: Path) -> FacilitySettings:
+    """Read what is to be measured.
+
+    Raises:
+        ConfigurationError: if the file is missing, is not YAML, or is something else.
+    """
+    values = layers.Values(layers.read(path))
+    try:
+        return FacilitySettings.model_validate(values)
+    except ValidationError as error:
+        raise explain(
+            error, FacilitySettings, place=str(path), values=values, origin=values.origin
+        ) from error

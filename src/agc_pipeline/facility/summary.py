@@ -1,0 +1,313 @@
+"""A measurement as one record: series, laws, verdicts, predictions; and its history."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from pydantic import Field
+
+from agc_pipeline.facility import limits, measures, predictions, scaling
+from agc_pipeline.facility.limits import Verdict
+from agc_pipeline.facility.measures import Facts, Measures
+from agc_pipeline.facility.predictions import Prediction, Rung
+from agc_pipeline.facility.records import InputRecord, Machine, PointRecord
+from agc_pipeline.facility.scaling import Law
+from agc_pipeline.facility.settings import Mode, SimulatedSettings
+from agc_pipeline.files import read_record, write_json
+from agc_pipeline.settings import Settings
+
+# Events per second of the exercise of IRIS-HEP that read 200 Gbps.
+EXERCISE = 30e6
+
+
+class PointSummary(Settings):
+    """A point with its measures.
+
+    Attributes:
+        name: of it.
+        mode: of scaling.
+        workers: how many.
+        repeat: number of the round.
+        finished: when, in ISO format, UTC.
+        load: average load of the machine in the minute before.
+        problem: why there is no result; None if there is.
+        log: of the command.
+        measures: None if there is no result.
+    """
+
+    name: str
+    mode: Mode
+    workers: int
+    repeat: int
+    finished: str
+    load: float
+    problem: str | None
+    log: str
+    measures: Measures | None
+
+
+class Series(Settings):
+    """The points of an executor and an input.
+
+    Attributes:
+        executor: its name.
+        input: its name.
+        points: all of them.
+        amdahl: fitted to the points of the same files; None without enough of them.
+        gustafson: fitted to those of as many files for each worker; likewise.
+        verdict: None if no point has a result.
+        hosts: what each did, in all points.
+        doors: likewise.
+        files: likewise.
+        cold: wall time with empty caches over that with warm ones; None if not measured.
+        check: rungs, simulated.
+        predictions: task to its curve.
+        workers_for_exercise: that reach ``EXERCISE`` events a second; by task.
+    """
+
+    executor: str
+    input: str
+    points: tuple[PointSummary, ...]
+    amdahl: Law | None
+    gustafson: Law | None
+    verdict: Verdict | None
+    hosts: tuple[Facts, ...] = ()
+    doors: tuple[Facts, ...] = ()
+    files: tuple[Facts, ...] = ()
+    cold: float | None = None
+    check: tuple[Rung, ...] = ()
+    predictions: dict[str, tuple[Prediction, ...]] = Field(default_factory=dict)
+    workers_for_exercise: dict[str, float | None] = Field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Both."""
+        return f"{self.executor}, {self.input}"
+
+    def measured(self, mode: Mode) -> dict[int, list[Measures]]:
+        """The measures of a mode, by the number of workers, rising."""
+        found: dict[int, list[Measures]] = {}
+        for point in sorted(self.points, key=lambda point: point.workers):
+            if point.mode == mode and point.measures is not None:
+                found.setdefault(point.workers, []).append(point.measures)
+        return found
+
+    def best(self) -> Measures | None:
+        """The measures of the largest rung: of the repetitions, those with the median time."""
+        for mode in ("strong", "weak", "cold"):
+            rungs = self.measured(mode)
+            if rungs:
+                last = sorted(rungs[max(rungs)], key=lambda one: one.wall_seconds)
+                return last[(len(last) - 1) // 2]
+        return None
+
+
+class FacilityRecord(Settings):
+    """``facility.json``: a measurement.
+
+    Attributes:
+        site: name of the place.
+        finished: when the last point ended, in ISO format, UTC.
+        machine: where the points were started.
+        inputs: that were delivered.
+        series: one for each executor and input.
+    """
+
+    site: str
+    finished: str
+    machine: Machine
+    inputs: tuple[InputRecord, ...]
+    series: tuple[Series, ...]
+
+
+class Entry(Settings):
+    """A series in the history.
+
+    Attributes:
+        site: name of the place.
+        finished: of the measurement, in ISO format, UTC.
+        executor: of the series.
+        input: of the series.
+        workers: of the largest rung.
+        events_per_second: there.
+        khz_per_core: there.
+        gigabits_per_second: there.
+        core_efficiency: there.
+        serial_share: by Amdahl's law; None if it was not fitted.
+        limit: key of ``limits.LIMITS``.
+        software: package to version.
+    """
+
+    site: str
+    finished: str
+    executor: str
+    input: str
+    workers: int
+    events_per_second: float
+    khz_per_core: float
+    gigabits_per_second: float
+    core_efficiency: float
+    serial_share: float | None
+    limit: str
+    software: dict[str, str]
+
+
+class History(Settings):
+    """All measurements, oldest first."""
+
+    entries: tuple[Entry, ...] = ()
+
+    def of(self, site: str, series: Series) -> tuple[Entry, ...]:
+        """Those of a series, oldest first."""
+        wanted = (site, series.executor, series.input)
+        return tuple(e for e in self.entries if (e.site, e.executor, e.input) == wanted)
+
+
+def summarise(
+    points: Sequence[PointRecord],
+    inputs: Sequence[InputRecord],
+    simulated: SimulatedSettings,
+    dispatch: dict[str, float],
+) -> FacilityRecord:
+    """The record of a measurement.
+
+    Args:
+        points: all of them, one or more.
+        inputs: that they read.
+        simulated: what is to be predicted.
+        dispatch: seconds of each executor for each task in which no other is handed out.
+    """
+    names = list(dict.fromkeys(point.series for point in points))
+    return FacilityRecord(
+        site=points[0].site,
+        finished=_iso(max(point.stopped for point in points)),
+        machine=points[0].machine,
+        inputs=tuple(inputs),
+        series=tuple(
+            _series(
+                [point for point in points if point.series == name], simulated, dispatch[name[0]]
+            )
+            for name in names
+        ),
+    )
+
+
+def _series(points: Sequence[PointRecord], simulated: SimulatedSettings, dispatch: float) -> Series:
+    executor, input_ = points[0].series
+    good = [point for point in points if point.problem is None]
+    strong = [point for point in good if point.mode == "strong"]
+    law = scaling.amdahl(_ladder(strong))
+    series = Series(
+        executor=executor,
+        input=input_,
+        points=tuple(map(_summary, points)),
+        amdahl=law,
+        gustafson=scaling.gustafson(_ladder([p for p in good if p.mode == "weak"])),
+        verdict=limits.verdict(good, law) if good else None,
+    )
+    if not good:
+        return series
+    tasks = measures.tasks_of(good)
+    load = predictions.workload(good, dispatch)
+    curves = predictions.predictions(load, simulated.tasks, simulated.workers, simulated.seed)
+    return series.model_copy(
+        update={
+            "hosts": measures.grouped(tasks, lambda task: task.host),
+            "doors": measures.grouped(tasks, measures.door),
+            "files": measures.grouped(tasks, lambda task: task.path),
+            "cold": _cold(good),
+            "check": predictions.check(strong, dispatch, simulated.seed),
+            "predictions": curves,
+            "workers_for_exercise": {
+                name: predictions.needed(curve, events_per_second=EXERCISE)
+                for name, curve in curves.items()
+            },
+        }
+    )
+
+
+def _ladder(points: Iterable[PointRecord]) -> dict[int, list[float]]:
+    ladder: dict[int, list[float]] = {}
+    for point in sorted(points, key=lambda point: point.workers):
+        ladder.setdefault(point.workers, []).append(point.wall)
+    return ladder
+
+
+def _summary(point: PointRecord) -> PointSummary:
+    return PointSummary(
+        name=point.name,
+        mode=point.mode,
+        workers=point.workers,
+        repeat=point.repeat,
+        finished=_iso(point.stopped),
+        load=point.machine.load,
+        problem=point.problem,
+        log=point.log,
+        measures=None if point.problem else measures.of(point),
+    )
+
+
+def _cold(points: Sequence[PointRecord]) -> float | None:
+    cold = [point.wall for point in points if point.mode == "cold"]
+    numbers = {point.workers for point in points if point.mode == "cold"}
+    warm = [point.wall for point in points if point.mode == "strong" and point.workers in numbers]
+    return median(cold) / median(warm) if cold and warm else None
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def read(path: Path) -> FacilityRecord:
+    """Read a measurement.
+
+    Raises:
+        InputError: if the file is missing or is something else.
+    """
+    return read_record(FacilityRecord, path, "a measurement of a facility")
+
+
+def read_history(path: Path) -> History:
+    """The history; empty if there is none yet.
+
+    Raises:
+        InputError: if the file is something else.
+    """
+    if not path.exists():
+        return History()
+    return read_record(History, path, "a history of a facility")
+
+
+def write_history(path: Path, history: History) -> None:
+    """Write a history, atomically."""
+    write_json(path, history.model_dump(mode="json"))
+
+
+def add(history: History, record: FacilityRecord) -> History:
+    """The history with a measurement; what it has of it already is ignored."""
+    recorded = {(e.finished, e.site, e.executor, e.input) for e in history.entries}
+    entries = list(history.entries)
+    for series in record.series:
+        best = series.best()
+        key = (record.finished, record.site, series.executor, series.input)
+        if best is None or series.verdict is None or key in recorded:
+            continue
+        entries.append(
+            Entry(
+                site=record.site,
+                finished=record.finished,
+                executor=series.executor,
+                input=series.input,
+                workers=series.verdict.workers,
+                events_per_second=best.events_per_second,
+                khz_per_core=best.khz_per_core,
+                gigabits_per_second=best.gigabits_per_second,
+                core_efficiency=best.core_efficiency,
+                serial_share=None if series.amdahl is None else series.amdahl.serial_share.value,
+                limit=series.verdict.limit,
+                software=record.machine.software,
+            )
+        )
+    entries.sort(key=lambda entry: entry.finished)
+    return History(entries=tuple(entries))

@@ -1,0 +1,106 @@
+"""Take one point of a facility's ladder; that it fails is a result."""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agc_pipeline import config as configuration
+from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.facility.settings import PointJob
+from agc_pipeline.files import read_record, write_json
+from agc_pipeline.formatting import duration
+from agc_pipeline.stages import histogram
+from agc_pipeline.stages.description import Options, Stage, has_threads, never, reads, uses, writes
+
+if TYPE_CHECKING:
+    from agc_pipeline.facility.plan import FacilityPlan
+
+log = logging.getLogger(__name__)
+
+
+class PointOptions(Options):
+    """What the stage is told beside its settings."""
+
+    delivered: Path = reads(
+        lambda plan, point: f"{plan.folder}/inputs/{plan.points[point].input}.json",
+        "record of the input",
+    )
+    folder: Path = uses("runs/{point}", "folder to work in")
+    cores: int = has_threads("that nothing else uses meanwhile")
+    output: Path = writes("points/{point}.json", "record to write")
+
+
+def configure(plan: "FacilityPlan", point: str) -> PointJob:
+    """The configuration of the point.
+
+    Raises:
+        ConfigurationError: if it is not valid, or needs models that would have to be trained first.
+    """
+    from agc_pipeline.plan import Plan
+
+    settings, taken = plan.settings, plan.points[point]
+    values = plan.inner(taken.input, taken.executor)
+    inner = Plan(configuration.load(values))
+    if inner.trains:
+        raise ConfigurationError(
+            "the points would have to train models first",
+            place=inner.learned.name,
+            remedy="give the folder of a training as `learning.models`",
+        )
+    scoring = histogram.scoring(inner)
+    options = settings.executors[taken.executor].snakemake
+    execution = inner.config.histograms.model_copy(
+        update={"workers": taken.workers if options is None else 1}
+    )
+    return PointJob(
+        name=point,
+        site=plan.site,
+        executor=taken.executor,
+        input=taken.input,
+        mode=taken.mode,
+        workers=taken.workers,
+        repeat=taken.repeat,
+        n_files=taken.n_files,
+        datasets=settings.datasets,
+        configuration=values,
+        stage=histogram.configure(inner).model_dump(mode="json"),
+        execution=execution.model_dump(mode="json"),
+        network=inner.config.delivery.network.model_dump(mode="json"),
+        models=inner.models_folder,
+        scoring=None if scoring is None else scoring.model_dump(mode="json"),
+        options=options,
+        files_per_job=settings.files_per_job,
+        snakefile=str(plan.project / "Snakefile"),
+        timeout=settings.timeout,
+    )
+
+
+def run(settings: PointJob, options: PointOptions) -> None:
+    """Take the point, and write its record."""
+    from agc_pipeline.facility import point
+    from agc_pipeline.facility.records import InputRecord
+    from agc_pipeline.measuring.commands import locked
+
+    # One whose workflow was killed may still run, and ends before this one starts.
+    with locked(options.folder.with_name(f".{settings.name}.lock")):
+        delivered = read_record(InputRecord, options.delivered, "an input of a facility")
+        record = point.measure(settings, delivered, options.folder)
+    log.info("%s: %s", settings.name, record.problem or duration(record.wall, decimals=1))
+    write_json(options.output, record.model_dump())
+
+
+STAGE = Stage(
+    name="facility_point",
+    settings=PointJob,
+    options=PointOptions,
+    configure=configure,
+    run=run,
+    when=never,
+    threads=lambda _: len(os.sched_getaffinity(0)),
+    modules=lambda _: (histogram.STAGE.module,),
+)
+main = STAGE.main
+
+if __name__ == "__main__":
+    main()

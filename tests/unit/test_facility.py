@@ -1,0 +1,443 @@
+"""The facility: order of points, measures, scaling laws, limits, simulation, page and history."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from agc_pipeline import config
+from agc_pipeline.columnar.traces import JobTrace, Task
+from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.facility import limits, measures, page, predictions, queueing, scaling, summary
+from agc_pipeline.facility import settings as facility_settings
+from agc_pipeline.facility.plan import FacilityPlan
+from agc_pipeline.facility.queueing import Size, Workload
+from agc_pipeline.facility.records import InputRecord, Machine, PointRecord
+from agc_pipeline.facility.settings import FacilitySettings, Mode, SimulatedSettings
+from agc_pipeline.readers.clock import Seconds
+from agc_pipeline.report.page import write
+from conftest import ROOT, read_config
+
+MACHINE = Machine(host="node1", processor="a processor", cores=4, load=0.5, software={"numpy": "2"})
+SIMULATED = SimulatedSettings.model_validate(
+    {
+        "workers": [1, 10],
+        "tasks": {"task": {"files": 100, "events": 100_000_000, "chunks": 1}},
+        "seed": 1,
+    }
+)
+
+
+def seconds(wall: float, cpu: float | None = None) -> Seconds:
+    return Seconds(cpu=wall if cpu is None else cpu, wall=wall)
+
+
+def task(
+    start: float,
+    parts: dict[str, Seconds],
+    *,
+    process: int = 1,
+    path: str = "/data/a.root",
+    host: str = "node1",
+    kind: Any = "events",
+    **changes: Any,
+) -> Task:
+    """A chunk of a thousand events, and of a thousand bytes, whose time is that of its parts."""
+    whole = sum(parts.values(), Seconds())
+    return Task(
+        kind=kind,
+        path=path,
+        url=changes.pop("url", path),
+        host=host,
+        process=process,
+        started=start,
+        seconds=whole,
+        parts=parts if kind == "events" else {},
+        events=1000 if kind == "events" else 0,
+        bytes=1000 if kind == "events" else 0,
+        process_cpu=changes.pop("process_cpu", whole.cpu),
+        peak_mb=changes.pop("peak_mb", 100.0),
+        **changes,
+    )
+
+
+def point(
+    tasks: list[Task],
+    *,
+    workers: int = 2,
+    launched: float = 0.0,
+    stopped: float = 10.0,
+    mode: Mode = "strong",
+    repeat: int = 0,
+    executor: str = "processes",
+) -> PointRecord:
+    """A point with one job, in process 99."""
+    return PointRecord(
+        name=f"{executor}+local+{mode}+{workers:05d}+{repeat}",
+        site="here",
+        executor=executor,
+        input="local",
+        mode=mode,
+        workers=workers,
+        repeat=repeat,
+        n_files=1,
+        input_events=sum(t.events for t in tasks),
+        file_bytes={"/data/a.root": 100_000},
+        launched=launched,
+        stopped=stopped,
+        machine=MACHINE,
+        jobs=(
+            JobTrace(
+                dataset="ttbar__nominal",
+                executor="futures",
+                workers=workers,
+                host="node1",
+                process=99,
+                launched=launched + 0.5,
+                stopped=stopped,
+                cpu=1.0,
+                peak_mb=80,
+                tasks=tuple(tasks),
+            ),
+        ),
+        attempts=1,
+        log="output.log",
+    )
+
+
+def test_every_core_second_is_in_one_share() -> None:
+    chunk = {
+        "open": seconds(0.5, 0.25),
+        "read": seconds(1.0, 0.5),
+        "decompress": seconds(0.5),
+        "physics": seconds(0.75, 0.5),
+        "fill": seconds(0.25),
+    }
+    found = measures.of(
+        point(
+            [
+                task(1.0, {"open": seconds(0.5, 0.25)}, kind="header"),
+                task(1.5, chunk, failed_attempts=2),
+                task(5.0, chunk, process_cpu=4.5),
+                task(2.0, chunk, process=2, peak_mb=300),
+            ]
+        )
+    )
+    # Of 20 core seconds; half a second each until the job is there.
+    assert {name: 20 * share for name, share in found.shares.items()} == pytest.approx(
+        {
+            "start": 1.0 + 0.5 + 1.5,
+            "open": 0.25 + 3 * 0.25,
+            "read": 1.5,
+            "decompress": 1.5,
+            "physics": 1.5,
+            "fill": 0.75,
+            "data": 0.25 + 3 * 0.75,
+            "stalled": 0.75,
+            "other": 0.0,
+            "merge": 2 * 2.0,
+            # While the last chunk runs from 5 to 8, the other worker has none.
+            "tail": 3.0,
+            # Between 4.5 and 5, of the first.
+            "queue": 0.5,
+        }
+    )
+    # The job itself, and what each process used until the end of its last task.
+    assert found.cpu_seconds == pytest.approx(1.0 + 4.5 + 2.0)
+    assert found.core_efficiency == pytest.approx(7.5 / 20)
+    assert found.events_per_second == 300
+    assert found.khz_per_core == pytest.approx(0.15)
+    assert found.gigabits_per_second == pytest.approx(8 * 3000 / 10 / 1e9)
+    assert found.bytes_per_event == 1
+    assert found.share_of_files == pytest.approx(0.03)
+    assert (found.chunk_seconds.median, found.chunk_seconds.highest) == (3, 3)
+    assert found.tail_seconds == pytest.approx(3.0)
+    assert (found.peak_mb, found.failed_attempts, found.failed_jobs) == (300, 2, 0)
+    first, second = found.workers
+    assert (first.name, first.tasks, second.events) == ("node1:1", 2, 1000)
+    # Reading, and what got no CPU.
+    assert first.waiting_seconds == pytest.approx(2 * 1.0)
+
+
+def test_doors_are_servers_or_folders() -> None:
+    chunk = {"physics": seconds(1)}
+    assert measures.door(task(0, chunk)) == "/data"
+    mirror = task(0, chunk, url="root://eos.example.org:1094//a.root")
+    assert measures.door(mirror) == "root://eos.example.org:1094"
+
+
+def test_laws_of_what_follows_them() -> None:
+    law = scaling.amdahl({n: [2 + 12 / n] * 3 for n in (1, 2, 4)})
+    assert law is not None
+    assert law.serial_seconds is not None
+    assert law.useful_workers is not None
+    assert law.serial_seconds.value == pytest.approx(2)
+    assert law.serial_share.value == pytest.approx(2 / 14)
+    assert law.seconds(24) == pytest.approx(2.5)
+    # Without scatter there is no uncertainty.
+    assert law.serial_share.low == pytest.approx(law.serial_share.high)
+    # Twice as many workers than that shorten the time by a tenth.
+    useful = law.useful_workers.value
+    assert (2 + 12 / (2 * useful)) / (2 + 12 / useful) == pytest.approx(0.9)
+    assert law.largest_deviation < 1e-9
+    perfect = scaling.amdahl({1: [8.0], 2: [4.0]})
+    assert perfect is not None
+    assert perfect.useful_workers is None
+    # As much for each worker: the speed-up N - a (N - 1).
+    weak = scaling.gustafson({n: [10 * n / (n - 0.2 * (n - 1))] for n in (1, 2, 4)})
+    assert weak is not None
+    assert weak.serial_share.value == pytest.approx(0.2)
+    assert scaling.amdahl({2: [1.0]}) is None
+    assert scaling.gustafson({2: [1.0], 4: [1.0]}) is None
+
+
+def test_intervals_hold_the_law_behind_scattered_times() -> None:
+    numbers = np.random.default_rng(2)
+    inside = 0
+    for _ in range(30):
+        ladder = {
+            n: [(3 + 24 / n) * numbers.normal(1, 0.03) for _ in range(7)] for n in (1, 2, 4, 8)
+        }
+        law = scaling.amdahl(ladder)
+        assert law is not None
+        inside += law.serial_share.low <= 3 / 27 <= law.serial_share.high
+    assert 13 <= inside <= 28
+
+
+def series(parts: dict[str, Seconds], workers: int, **changes: Any) -> PointRecord:
+    """A point whose workers do ten chunks each, without a break."""
+    wall = sum(parts.values(), Seconds()).wall
+    tasks = [
+        task(1 + i * wall, parts, process=n + 1, path=f"/data/{n}.root")
+        for n in range(workers)
+        for i in range(10)
+    ]
+    return point(tasks, workers=workers, stopped=1 + 10 * wall + 0.1, **changes)
+
+
+@pytest.mark.parametrize(
+    ("parts", "limit"),
+    [
+        ({"decompress": seconds(0.8), "physics": seconds(0.2)}, "decompression"),
+        ({"decompress": seconds(0.2), "physics": seconds(0.8)}, "computing"),
+        ({"read": seconds(0.9, 0.1), "physics": seconds(0.2)}, "data"),
+        ({"decompress": seconds(0.2), "physics": seconds(0.9, 0.1)}, "cores"),
+        ({"physics": seconds(0.01)}, "start-up"),
+    ],
+)
+def test_the_largest_share_limits(parts: dict[str, Seconds], limit: str) -> None:
+    points = [series(parts, 2, repeat=n) for n in range(3)]
+    found = limits.verdict(points, None)
+    assert (found.limit, found.certainty) == (limit, "clear")
+    assert found.share.low == found.share.high > 0.3
+    assert found.slow == ()
+    assert f"of the time of 2 workers: {found.certainty}" in found.text
+
+
+def test_what_is_slower_than_its_like_is_named() -> None:
+    numbers = np.random.default_rng(1)
+
+    def tasks(slow: Any) -> list[Task]:
+        made = []
+        for worker in range(4):
+            start = 1.0
+            for n in range(8):
+                path = f"/data/{(worker + n) % 5}.root"
+                host = f"node{worker % 2}"
+                factor = 3.0 if slow(worker, host, path) else 1.0
+                parts = {"physics": seconds(factor * numbers.uniform(0.9, 1.1))}
+                made.append(task(start, parts, process=worker + 1, path=path, host=host))
+                start = made[-1].stopped
+        return made
+
+    def found(slow: Any) -> limits.Verdict:
+        return limits.verdict([point(tasks(slow), workers=4, stopped=30)], None)
+
+    assert found(lambda *_: False).slow == ()
+    one = found(lambda worker, *_: worker == 2)
+    assert [(item.kind, item.name) for item in one.slow] == [("worker", "node0:3")]
+    assert one.lasting == "worker"
+    assert one.slow[0].ratio == pytest.approx(3, rel=0.15)
+    # Two thirds of its time, which is half of all.
+    assert one.slow[0].lost == pytest.approx(1 / 3, abs=0.05)
+    assert "The worker node0:3 is " in one.text
+    # All workers of a host: the host.
+    host = found(lambda _, host, __: host == "node1")
+    assert [(item.kind, item.name) for item in host.slow] == [("host", "node1")]
+    file = found(lambda _, __, path: path == "/data/3.root")
+    assert [(item.kind, item.name) for item in file.slow] == [("file", "/data/3.root")]
+
+
+@pytest.mark.parametrize(("wall", "expected"), [(2.0, "rate"), (1.0, "latency")])
+def test_data_by_rate_or_latency(wall: float, expected: str) -> None:
+    """With a common rate, twice as many workers wait twice as long."""
+    points = [
+        series({"read": seconds(0.9, 0.0), "physics": seconds(0.1)}, 1),
+        series({"read": seconds(wall - 0.1, 0.0), "physics": seconds(0.1)}, 2),
+    ]
+    assert limits.verdict(points, None).data == expected
+    assert limits.verdict(points[1:], None).data is None
+
+
+@pytest.mark.parametrize(
+    ("workload", "size", "workers", "expected"),
+    [
+        # Equal chunks: as many rounds as it takes.
+        (Workload(costs=[(0.5, 0.0)]), Size(7, 1, 2.0), 3, 3.0),
+        (Workload(costs=[(0.5, 0.0)]), Size(7, 1, 2.0), 7, 1.0),
+        (Workload(costs=[(0.5, 0.0)]), Size(7, 1, 2.0), 10, 1.0),
+        # Headers first, then chunks; start and end.
+        (Workload((4.0,), (1.0,), [(0.5, 0.0)], merging=2.0), Size(4, 3, 2.0), 2, 4 + 2 + 6 + 2),
+        # A common rate: all transfers share it. A rate of each: they do not.
+        (Workload(costs=[(0.0, 1.0)]), Size(8, 1, 5.0, rate=10.0), 8, 4.0),
+        (Workload(costs=[(0.0, 1.0)], stream=2.5), Size(8, 1, 5.0, rate=1e9), 8, 2.0),
+        # Data, then computing: while one computes, the other has the whole rate only at the end.
+        (Workload(costs=[(0.2, 2.0)]), Size(2, 1, 5.0, rate=10.0), 2, 3.0),
+        # Tasks are handed out one after another: headers, then chunks.
+        (Workload(costs=[(3.0, 0.0)], dispatch=0.1), Size(10, 1, 1.0), 100, 1 + 1 + 3.0),
+        # Waiting beside the rate.
+        (Workload(costs=[(0.5, 0.0)], waits=(2.0,)), Size(2, 1, 2.0), 1, 6.0),
+    ],
+)
+def test_simulation_of_what_has_a_closed_form(
+    workload: Workload, size: Size, workers: int, expected: float
+) -> None:
+    assert queueing.seconds(workload, size, workers, seed=1) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_very_large_stage_is_extrapolated_exactly() -> None:
+    load = Workload((3.0,), (0.5,), [(0.01, 0.0)], merging=1.0)
+    size = Size(files=200_000, chunks=2, events=100)
+    assert queueing.seconds(load, size, 4, 1) == pytest.approx(3 + 25_000 + 100_000 + 1)
+    # Each fails half of the time: twice as many.
+    failing = Workload(costs=[(0.01, 0.0)], failing=0.5)
+    assert queueing.seconds(failing, Size(2000, 1, 100), 1, 1) == pytest.approx(4000, rel=0.1)
+
+
+def test_predictions_follow_from_what_was_measured() -> None:
+    # A second of computing and a thousand bytes for a thousand events, a second of start.
+    points = [series({"physics": seconds(1.0)}, n, repeat=r) for n in (1, 2) for r in range(2)]
+    load = predictions.workload(points, dispatch=0.0)
+    assert load.costs == [(pytest.approx(1e-3), 1.0)] * 60
+    curves = predictions.predictions(load, SIMULATED.tasks, SIMULATED.workers, seed=1)
+    one, ten = curves["task"]
+    assert one.seconds == pytest.approx(1 + 100_000 + 0.1)
+    assert ten.seconds == pytest.approx(1 + 10_000 + 0.1)
+    assert ten.efficiency == pytest.approx(1, abs=1e-3)
+    assert ten.gigabits_per_second == pytest.approx(8e-9 * 1e8 / 10_001.1)
+    assert predictions.needed(curves["task"], events_per_second=5500) == pytest.approx(
+        5.5, rel=1e-2
+    )
+    assert predictions.needed(curves["task"], events_per_second=1e9) is None
+    for rung in predictions.check(points, dispatch=0.0, seed=1):
+        assert rung.agrees
+        assert rung.simulated.value == pytest.approx(rung.measured.value)
+
+
+def plan(**changes: Any) -> FacilityPlan:
+    values = yaml.safe_load((ROOT / "config" / "facility.yaml").read_text())
+    return FacilityPlan(
+        FacilitySettings.model_validate(values | {"workers": [1, 2, 4]} | changes),
+        config.load(read_config()),
+        ROOT,
+    )
+
+
+def test_rounds_have_every_rung_once() -> None:
+    made = plan(repeats=2, executors={"a": {}, "b": {"workers": [3]}})
+    names = list(made.points)
+    first = [
+        *("a+local+cold+00004+0", "a+local+strong+00001+0", "a+local+weak+00001+0"),
+        *("a+local+strong+00002+0", "a+local+weak+00002+0"),
+        *("a+local+strong+00004+0", "a+local+weak+00004+0"),
+        *("b+local+cold+00003+0", "b+local+strong+00003+0", "b+local+weak+00003+0"),
+    ]
+    assert names[:10] == first
+    # The next round goes the other way.
+    assert names[10:] == [name[:-1] + "1" for name in reversed(first)]
+    priorities = [made.priority(name) for name in names]
+    assert priorities == sorted(priorities, reverse=True)
+    assert made.n_files == 16
+    assert made.points["a+local+weak+00004+0"].n_files == 16
+    assert made.points["a+local+strong+00004+0"].n_files == 8
+    assert len(made.sample_files) == 4
+    assert plan(inputs={"own": {"input": {"kind": "fileset", "path": "x"}}}).sample_files == []
+    inner = made.inner("local", "a")
+    assert inner["histograms"]["trace"] is True
+    assert inner["input"]["path"].endswith("results/facility/inputs/local/sample.json")
+    with pytest.raises(ConfigurationError, match="did you mean ttbar__nominal"):
+        plan(datasets=["ttbar_nominal"]).inner("local")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sizes": {"strong": None, "weak": None, "cold": False}}, "nothing to measure"),
+        ({"sizes": {"strong": None, "weak": 1, "cold": True}}, "which is not set"),
+        ({"executors": {"x": {"snakemake": ["--cores", "2"]}}}, "has `{workers}` in it"),
+        ({"executors": {"x": {"histograms": {"workers": 2}}}}, "set `workers`"),
+        ({"files_per_job": 3}, "must be multiples of `files_per_job`"),
+        ({"worker": [1]}, "did you mean `workers`"),
+        ({"inputs": {"a b": {}}}, "inputs"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    values = yaml.safe_load((ROOT / "config" / "facility.yaml").read_text()) | changes
+    path = tmp_path / "facility.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigurationError, match=message.replace("{", r"\{")) as caught:
+        facility_settings.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_page_record_and_history(tmp_path: Path) -> None:
+    parts = {"read": seconds(0.3, 0.1), "decompress": seconds(0.5), "physics": seconds(0.2)}
+    points = [
+        series(parts, n, repeat=r, mode=mode, executor=executor)
+        for executor in ("processes", "dask")
+        for mode in ("strong", "weak", "cold")
+        for n in (1, 2)
+        for r in range(2)
+    ]
+    broken = points[-1].model_copy(update={"problem": "the disk <b>burned</b>", "jobs": ()})
+    inputs = [InputRecord(name="local", folder="inputs/local", log="delivery.log", events=1000)]
+    record = summary.summarise(
+        [*points[:-1], broken], inputs, SIMULATED, {"processes": 0.0, "dask": 0.001}
+    )
+    assert [one.name for one in record.series] == ["processes, local", "dask, local"]
+    first = record.series[0]
+    assert first.amdahl is not None
+    assert first.gustafson is not None
+    assert first.verdict is not None
+    assert first.verdict.limit == "decompression"
+    assert first.cold == pytest.approx(1.0)
+    assert {name: door.events for name, door in zip(["/data"], first.doors, strict=True)} == {
+        "/data": 180_000
+    }
+    assert len(first.files) == 2
+    # Written and read, it is the same.
+    path = tmp_path / "facility.json"
+    path.write_text(record.model_dump_json())
+    assert summary.read(path) == record
+    past = summary.add(summary.History(), record)
+    assert summary.add(past, record) == past
+    later = record.model_copy(update={"finished": "2030-01-01T00:00:00+00:00"})
+    past = summary.add(past, later)
+    assert [entry.limit for entry in past.of("here", first)] == ["decompression"] * 2
+    other = record.model_copy(update={"site": "elsewhere"})
+    values = page.values(record, [*points[:-1], broken], [other], past, tmp_path)
+    assert values["missing"] == []
+    write(tmp_path / "index.html", "facility.html.j2", values, tmp_path / "tables")
+    html = (tmp_path / "index.html").read_text()
+    assert "the disk &lt;b&gt;burned" in html
+    assert "Decompression took" in html
+    assert "elsewhere" in html
+    assert html.count("within the spread") == 4
+    table = (tmp_path / "tables" / "comparison.csv").read_text()
+    assert table.count("decompression") == 4
+    names = {picture.stem for picture in (tmp_path / "figures").glob("*.svg")}
+    assert {"scaling", "weak", "chunks", "shares", "timeline_dask_local"} <= names
