@@ -4,7 +4,7 @@
     python benchmarks/histograms.py FILE ... --process ttbar
 
 Without files it makes its own, of two kinds: ttbar, and W+jets with twice as many events (see
-``nanoaod.py``). It counts the CPU time of this process for each of
+``agc_pipeline.facility.sample``). It counts the CPU time of this process for each of
 
     plain       a textbook's coffea processor (see ``textbook.py``)
     coffea      the package with its reader "coffea", which makes NanoEvents
@@ -36,7 +36,6 @@ from typing import Any, Literal
 import yaml
 from coffea.processor import IterativeExecutor, Runner
 
-import nanoaod
 from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.jet_assignment import JET_ASSIGNMENT
 from agc_pipeline.columnar import runner
@@ -50,6 +49,7 @@ from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.outcome import entry
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import PipelineError
+from agc_pipeline.facility import sample
 from agc_pipeline.files import write_json
 from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.readers import baskets, metadata
@@ -287,14 +287,14 @@ def _delivered(path: Path, before: int, after: int) -> Delivered:
     return entry(file, before=before, after=after, path=str(path), size=size)
 
 
-def own_files(folder: Path, n_events: int, container: nanoaod.Container) -> dict[str, list[Path]]:
+def own_files(folder: Path, n_events: int, container: sample.Container) -> dict[str, list[Path]]:
     """The benchmark's own files by process; those of an earlier run are taken again."""
     files = {}
     for process, n in (("ttbar", n_events), ("wjets", 2 * n_events)):
         path = folder / f"{process}_{n}.{'root' if container == 'ttree' else 'rntuple.root'}"
         if not path.exists():
             print(f"writing {path}", file=sys.stderr)
-            nanoaod.write(path, process, n, container=container)
+            sample.write(path, process, n, container=container)
         files[process] = [path]
     return files
 

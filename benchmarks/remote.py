@@ -2,9 +2,10 @@
 
     python benchmarks/remote.py [FILE] [--events 400000] [--round-trips 0.05 0.4] [--repeat 3]
 
-Without a file it makes one of ttbar (see ``nanoaod.py``). A server of this process gives ranges of
-it; a proxy between them holds back all that goes either way for half of a round trip, and each new
-connection for one more. Bandwidth is not limited. Both ways alternate; the best of each is kept.
+Without a file it makes one of ttbar (``agc_pipeline.facility.sample``). A server of this process
+gives ranges of it; a proxy between them holds back all that goes either way for half of a round
+trip, and each new connection for one more. Bandwidth is not limited. Both ways alternate; the
+best of each is kept.
 The bytes that the server sends are told over those of the baskets that are needed.
 """
 
@@ -21,11 +22,11 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-import nanoaod
 from agc_pipeline import analyses
 from agc_pipeline.columnar.processing import skim_content
 from agc_pipeline.delivery.preselected import SkimContent, open_input
 from agc_pipeline.delivery.skim import write_skim
+from agc_pipeline.facility import sample
 from agc_pipeline.readers.opening import needed_bytes
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -135,7 +136,7 @@ def main() -> None:
         folder = Path(place)
         path = options.file or folder / "ttbar.root"
         if options.file is None:
-            nanoaod.write(path, "ttbar", options.events)
+            sample.write(path, "ttbar", options.events)
         with open_input(str(path), full) as tree:
             needed = needed_bytes(tree, full.columns, full.layout) or 1
         port = Loop().run(serve(path.parent))

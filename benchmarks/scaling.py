@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import nanoaod
+from agc_pipeline.facility import sample
 from agc_pipeline.files import write_json
 from agc_pipeline.report import runtimes
 
@@ -146,7 +146,7 @@ def cores(folder: Path, number: int, record: Path | None) -> None:
         sys.exit("needs two cores")
     (folder / "data").mkdir()
     first = folder / "data/0000.root"
-    nanoaod.write(first, "ttbar", EVENTS)
+    sample.write(first, "ttbar", EVENTS)
     for i in range(1, number):
         os.link(first, folder / f"data/{i:04d}.root")
     files = {str(path): "Events" for path in sorted((folder / "data").iterdir())}

@@ -1,21 +1,29 @@
-"""A proxy that counts what a server sends."""
+"""A proxy that counts what a server sends, and makes it a slow one."""
 
 import contextlib
 import socket
 import threading
+import time
 from typing import Self
 
 
 class CountingProxy:
     """Passes connections on to a server.
 
+    Args:
+        server_port: of the server.
+        delay: seconds by which what a client sends is held back.
+        rate: bytes per second that go to all clients together; None is without a limit.
+
     Attributes:
         port: where it listens.
         sent: bytes that the server sent, with its protocol's own.
     """
 
-    def __init__(self, server_port: int) -> None:
+    def __init__(self, server_port: int, *, delay: float = 0.0, rate: float | None = None) -> None:
         self._server_port = server_port
+        self._delay = delay
+        self._rate = rate
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self._lock = threading.Lock()
@@ -41,6 +49,9 @@ class CountingProxy:
                 client, _ = self._listening.accept()
                 server = socket.create_connection(("127.0.0.1", self._server_port))
                 self._sockets += [client, server]
+                for one in (client, server):
+                    # Else small pieces wait for the acknowledgement of those before.
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._run(self._pass_on, client, server, False)
                 self._run(self._pass_on, server, client, True)
 
@@ -50,6 +61,10 @@ class CountingProxy:
                 if counted:
                     with self._lock:
                         self.sent += len(data)
+                        # Whoever else wants to send has to wait.
+                        time.sleep(0 if self._rate is None else len(data) / self._rate)
+                else:
+                    time.sleep(self._delay)
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)

@@ -43,8 +43,9 @@ _TITLES = {
 _SLOW, _CHANCE = 1.5, 0.01
 # Share of the core seconds of the tasks that a slow thing must cost to be what limits.
 _COSTLY = 0.1
-# Growth of the throughput as a power of the number of workers: of a common limit, and of none.
-_COMMON, _SINGLE = 0.3, 0.7
+# How the time that a stream waits for a byte grows, as a power of the number of workers: 1 where
+# they share a rate, 0 where each waits for itself.
+_COMMON, _SINGLE = 0.6, 0.4
 
 
 class Slow(Settings):
@@ -196,20 +197,21 @@ def _certainty(shares: Sequence[dict[str, float]], limit: str, agreeing: float) 
 
 
 def _data(points: Sequence[PointRecord]) -> Literal["rate", "latency"] | None:
-    """Whether the throughput grows with the workers."""
-    rates: dict[int, list[float]] = {}
+    """Whether a stream waits longer for a byte where there are more of them."""
+    waits: dict[int, list[float]] = {}
     for point in points:
         tasks = measures.tasks_of([point])
-        if tasks:
-            seconds = max(t.stopped for t in tasks) - min(t.started for t in tasks)
-            rates.setdefault(point.workers, []).append(sum(t.bytes for t in tasks) / seconds)
-    if len(rates) < 2:
+        n_bytes = sum(task.bytes for task in tasks)
+        if n_bytes:
+            waiting = sum(measures.parts_of(task).get("data", 0.0) for task in tasks)
+            waits.setdefault(point.workers, []).append(waiting / n_bytes)
+    if len(waits) < 2:
         return None
-    few, many = sorted(rates)[-2:]
-    power = math.log(median(rates[many]) / median(rates[few])) / math.log(many / few)
-    if power < _COMMON:
+    few, many = sorted(waits)[-2:]
+    power = math.log(median(waits[many]) / median(waits[few])) / math.log(many / few)
+    if power > _COMMON:
         return "rate"
-    return "latency" if power > _SINGLE else None
+    return "latency" if power < _SINGLE else None
 
 
 def _text(
@@ -224,7 +226,7 @@ def _text(
     if len(top) > 1:
         share += f" ({found.share.low:.0%} to {found.share.high:.0%} in {len(top)} repetitions)"
     sentences = [
-        f"{_title(found.limit, places).capitalize()} took {share} of the time of "
+        f"{_capital(_title(found.limit, places))} took {share} of the time of "
         f"{found.workers} {'worker' if found.workers == 1 else 'workers'}: {found.certainty}."
     ]
     for item in found.slow[:3]:
@@ -257,6 +259,10 @@ def _title(limit: str, places: Sequence[str]) -> str:
     remote = any("://" in place for place in places)
     shown = ", ".join(places[:3]) + (" and others" if len(places) > 3 else "")
     return f"waiting for data from {'the network' if remote else 'storage'} ({shown})"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _useful(law: Law | None) -> str:

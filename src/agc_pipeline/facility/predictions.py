@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from agc_pipeline.columnar.traces import JobTrace
 from agc_pipeline.facility import measures, queueing
 from agc_pipeline.facility.queueing import Size, Workload
 from agc_pipeline.facility.records import PointRecord
@@ -59,12 +60,15 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
     chunks = [task for task in tasks if task.kind == "events" and task.events]
     headers = [task.seconds.wall for task in tasks if task.kind == "header"]
     waiting = [measures.parts_of(task).get("data", 0.0) for task in chunks]
-    starts = []
-    for point in points:
-        first: dict[str, float] = {}
-        for task in measures.tasks_of([point]):
-            first[task.worker] = min(first.get(task.worker, task.started), task.started)
-        starts += [start - point.launched for start in first.values()]
+    starts = [start for point in points for start in _starts(point)]
+    if any(len(point.jobs) > 1 for point in points):
+        # Each job opens its own files, and starts a process for it.
+        own = [
+            _own(job) / max(len({task.path for task in job.tasks}), 1)
+            for point in points
+            for job in point.jobs
+        ]
+        headers = [median(headers or [0.0]) + seconds for seconds in own]
     attempts = sum(task.failed_attempts for task in chunks)
     return Workload(
         starts=starts or [0.0],
@@ -82,6 +86,24 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
         ),
         failing=attempts / (len(chunks) + attempts) if chunks else 0.0,
     )
+
+
+def _starts(point: PointRecord) -> list[float]:
+    """Seconds until each worker has its first task; of many jobs, until the first is launched."""
+    if len(point.jobs) > 1:
+        return [min(job.launched for job in point.jobs) - point.launched]
+    first: dict[str, float] = {}
+    for task in measures.tasks_of([point]):
+        first[task.worker] = min(first.get(task.worker, task.started), task.started)
+    return [start - point.launched for start in first.values()]
+
+
+def _own(job: JobTrace) -> float:
+    """Seconds of a job without a task: its start and its end."""
+    if not job.tasks:
+        return job.stopped - job.launched
+    first, last = job.tasks[0].started, max(task.stopped for task in job.tasks)
+    return first - job.launched + job.stopped - last
 
 
 def check(points: Sequence[PointRecord], dispatch: float, seed: int) -> tuple[Rung, ...]:

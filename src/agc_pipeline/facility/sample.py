@@ -1,4 +1,4 @@
-"""Large files in the layout of CMS NanoAOD, for benchmarks: 947 branches, ZLIB level 1.
+"""Large files in the layout of CMS NanoAOD, for benchmarks: 891 branches, ZLIB level 1.
 
     python -m agc_pipeline.facility.sample ttbar 400000 FILE [--seed 1] [--container rntuple]
         [--compression zstd]
@@ -21,6 +21,7 @@ import numpy as np
 import uproot
 
 from agc_pipeline.files import atomic_path
+from agc_pipeline.readers.file_header import make_reproducible
 
 Container = Literal["ttree", "rntuple"]
 Compression = Literal["zlib", "zstd", "lz4"]
@@ -110,21 +111,21 @@ def write(
         compression: of all of it.
     """
     n_baskets = -(-n_events // EVENTS_PER_BASKET)
-    with (
-        atomic_path(path) as temporary,
-        uproot.recreate(temporary, compression=COMPRESSIONS[compression]) as out,
-    ):
-        tree = None
-        for columns in _baskets(KINDS[kind], n_events, seed):
-            if container == "rntuple":
-                fields = ak.zip(_fields(columns), depth_limit=1)
-                tree = tree or out.mkrntuple("Events", fields[:0])
-                tree.extend(fields)
-                continue
-            if tree is None:
-                types = {name: array.type.content for name, array in columns.items()}
-                tree = out.mktree("Events", types, initial_basket_capacity=n_baskets + 1)
-            tree.extend(columns)
+    with atomic_path(path) as temporary:
+        with uproot.recreate(temporary, compression=COMPRESSIONS[compression]) as out:
+            tree = None
+            for columns in _baskets(KINDS[kind], n_events, seed):
+                if container == "rntuple":
+                    fields = ak.zip(_fields(columns), depth_limit=1)
+                    tree = tree or out.mkrntuple("Events", fields[:0])
+                    tree.extend(fields)
+                    continue
+                if tree is None:
+                    types = {name: array.type.content for name, array in columns.items()}
+                    tree = out.mktree("Events", types, initial_basket_capacity=n_baskets + 1)
+                tree.extend(columns)
+        # Links to a file stand for further ones: it must not tell that they are the same.
+        make_reproducible(temporary)
 
 
 def _fields(columns: dict[str, ak.Array]) -> dict[str, ak.Array]:

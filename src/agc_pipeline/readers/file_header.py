@@ -45,9 +45,21 @@ def file_uuid(header: bytes) -> str | None:
     """
     if len(header) < HEADER_BYTES:
         return None
-    large = struct.unpack_from(">i", header, 4)[0] >= _FIRST_LARGE_VERSION
-    uuid: bytes = (_LARGE_HEADER if large else _SMALL_HEADER).unpack_from(header)[-1]
+    uuid: bytes = _layout(header).unpack_from(header)[-1]
     return uuid.hex()
+
+
+def make_reproducible(path: Path) -> None:
+    """Give a ROOT file the UUID of zeros, as ROOT does for files that are to be the same again."""
+    with path.open("r+b") as file:
+        layout = _layout(file.read(HEADER_BYTES))
+        file.seek(layout.size - 16)
+        file.write(bytes(16))
+
+
+def _layout(header: bytes) -> struct.Struct:
+    large = struct.unpack_from(">i", header, 4)[0] >= _FIRST_LARGE_VERSION
+    return _LARGE_HEADER if large else _SMALL_HEADER
 
 
 def uuid_of(path: Path) -> str | None:
