@@ -1,6 +1,7 @@
 """Speed of the histogram stage, against a plain coffea processor and against decompression alone.
 
     python benchmarks/histograms.py [--events 400000] [--repeat 3] [--json results/benchmark.json]
+    python benchmarks/histograms.py --common [--json results/benchmark.json]
     python benchmarks/histograms.py FILE ... --process ttbar
 
 Without files it makes its own, of two kinds: ttbar, and W+jets with twice as many events (see
@@ -18,21 +19,34 @@ Without files it makes its own, of two kinds: ttbar, and W+jets with twice as ma
 
     auto first, ntuple first    the same two without cached metadata
 
+and with ``--common``, which anyone can repeat (each file has a digest of what it holds), for
+
+    auto zstd, auto lz4, ntuple zstd    the same content in other compressions
+    root, root zstd, ...                ROOT's RDataFrame (see ``rdataframe.py``) on the same files,
+                                        in one thread, in an environment of its own; left out with
+                                        the reason where that cannot be had
+
+
 in turn, several times, and keeps the best of each. All but the first give the same histograms to
 the bit, and the first the same entries in the nominal ones: that is checked. Factors are over
-"plain", and over "plain ML" for the ways with assigned jets. Of your own files there is no RNTuple.
+"plain", and over "plain ML" for the ways with assigned jets. Of your own files there are no others.
+ROOT's histograms are compared with those of "plain", all variations of it.
 
 Then, for "auto": the wall time of two processes over that of one (which needs a machine that does
 nothing else), the CPU time of a Dask worker over that of a process, and the memory of processes.
 """
 
 import argparse
+import hashlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import awkward as ak
+import uproot
 import yaml
 from coffea.processor import IterativeExecutor, Runner
 
@@ -49,7 +63,7 @@ from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.outcome import entry
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.facility import sample
+from agc_pipeline.facility import point, sample
 from agc_pipeline.files import write_json
 from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.readers import baskets, metadata
@@ -59,6 +73,7 @@ from agc_pipeline.readers.nano_events import NanoAOD
 from agc_pipeline.readers.opening import open_tree
 from assignment import AssigningTextbookProcessor, boosters, write_models
 from processes import dask_over_process, peak_mb, two_over_one
+from root_worker import RootResult, RootWorker, root_worker
 from textbook import TextbookProcessor
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -76,7 +91,8 @@ class Bench:
         paths: NanoAOD files.
         folder: for skims, models and the metadata of files.
         settings: of the histogram stage.
-        ntuples: RNTuples of the same content, if there are any.
+        others: files of the same content in other formats, by name.
+        root: ROOT; None leaves it out.
     """
 
     def __init__(
@@ -85,7 +101,9 @@ class Bench:
         paths: Sequence[Path],
         folder: Path,
         settings: HistogramSettings,
-        ntuples: Sequence[Path] = (),
+        *,
+        others: Mapping[str, Sequence[Path]],
+        root: RootWorker | None,
     ) -> None:
         write_models(folder / "models")
         self.boosters = boosters(folder / "models")
@@ -102,7 +120,7 @@ class Bench:
         )
         self.folder = folder
         self.settings = settings
-        self.files = {"none": [], "local": [], "ntuple": []}
+        self.files: dict[str, list[Delivered]] = {"none": [], "local": []}
         content = skim_content(self.analysis, self.selection, self.dataset, learned=True)
         for number, path in enumerate(paths):
             skim = folder / f"{process}.skim{number}.root"
@@ -113,8 +131,12 @@ class Bench:
             self.files["none"].append(_delivered(path, counts.before, counts.before))
             self.files["local"].append(_delivered(skim, counts.before, counts.after))
         self.n_events = sum(file.before for file in self.files["none"])
-        for path, file in zip(ntuples, self.files["none"], strict=False):
-            self.files["ntuple"].append(_delivered(path, file.before, file.before))
+        for name, copies in others.items():
+            self.files[name] = [
+                _delivered(path, file.before, file.before)
+                for path, file in zip(copies, self.files["none"], strict=True)
+            ]
+        self.root = root
         self.stored: list[tuple[Any, int, int]] = []
 
     def specification(
@@ -178,22 +200,35 @@ class Bench:
         """What is measured, in order."""
         auto, assigned = self.specification(), self.specification(assigned=True)
         first = self.specification(cached=False)
-        ntuples: dict[str, Callable[[], Any]] = {
-            "ntuple": lambda: self.run("ntuple", auto),
-            "auto first": lambda: self.run("none", first),
-            "ntuple first": lambda: self.run("ntuple", first),
+        others: dict[str, Callable[[], Any]] = {
+            name if name.startswith("ntuple") else f"auto {name}": partial(self.run, name, auto)
+            for name in self.files
+            if name not in ("none", "local")
         }
+        if "ntuple" in self.files:
+            others["auto first"] = lambda: self.run("none", first)
+            others["ntuple first"] = lambda: self.run("ntuple", first)
+        if self.root is not None:
+            names = {"none": "root"} | {name: f"root {name}" for name in self.files}
+            others |= {
+                names[name]: partial(self.root.run, self._paths(name), self.process)
+                for name in self.files
+                if name != "local"
+            }
         return {
             "plain": lambda: self.plain(TextbookProcessor(self.process)),
             "coffea": lambda: self.run("none", self.specification("coffea")),
             "auto": lambda: self.run("none", auto),
-            **(ntuples if self.files["ntuple"] else {}),
+            **others,
             "skim": lambda: self.run("local", auto),
             "decompress": self.decompress,
             "plain ML": lambda: self.plain(AssigningTextbookProcessor(self.process, self.boosters)),
             "auto ML": lambda: self.run("none", assigned),
             "skim ML": lambda: self.run("local", assigned),
         }
+
+    def _paths(self, name: str) -> list[str]:
+        return [str(file.path) for file in self.files[name]]
 
     def check(self) -> None:
         """Check that all ways give the same."""
@@ -203,9 +238,12 @@ class Bench:
             for name, result in results.items()
             if isinstance(result, runner.Result)
         }
-        for name in ("auto", "skim", "ntuple"):
-            if name in filled and filled[name] != filled["coffea"]:
+        for name, histograms in filled.items():
+            if not name.endswith("ML") and histograms != filled["coffea"]:
                 sys.exit(f"error: {name} gives other histograms than coffea")
+        for name, result in results.items():
+            if isinstance(result, RootResult):
+                result.check(name, results["plain"])
         if filled["skim ML"] != filled["auto ML"]:
             sys.exit("error: skim ML gives other histograms than auto ML")
         if {region: filled["auto ML"][region] for region in filled["coffea"]} != filled["coffea"]:
@@ -218,6 +256,26 @@ class Bench:
                 if abs(entries - expected).sum() > 2 + 1e-3 * expected.sum():
                     sys.exit(f"error: {name} gives other entries in {region}")
 
+    def contents(self) -> list[dict[str, Any]]:
+        """Size and digest of each file; all formats of one must hold the same."""
+        columns = self.specification().processing.columns
+        branches = self.analysis.layout.branches(columns)
+        rows = [
+            {
+                "file": Path(path).name,
+                "bytes": Path(path).stat().st_size,
+                "sha256_of_content": content_digest(Path(path), branches),
+            }
+            for name in self.files
+            if name != "local"
+            for path in self._paths(name)
+        ]
+        n_files = len(self.files["none"])
+        for number, row in enumerate(rows):
+            if row["sha256_of_content"] != rows[number % n_files]["sha256_of_content"]:
+                sys.exit(f"error: {row['file']} holds something else than {rows[0]['file']}")
+        return rows
+
     def measure(self, repeat: int) -> tuple[list[dict[str, Any]], Performance]:
         """The rows of the result, and the parts of the best run of "auto"."""
         self.check()
@@ -228,6 +286,9 @@ class Bench:
                 start = time.process_time()
                 result = way()
                 seconds = time.process_time() - start
+                if isinstance(result, RootResult):
+                    # Another process did the work.
+                    seconds = result.cpu
                 if name not in best or seconds < best[name][0]:
                     best[name] = seconds, result
         rates = {name: self.n_events / seconds for name, (seconds, _) in best.items()}
@@ -287,16 +348,38 @@ def _delivered(path: Path, before: int, after: int) -> Delivered:
     return entry(file, before=before, after=after, path=str(path), size=size)
 
 
-def own_files(folder: Path, n_events: int, container: sample.Container) -> dict[str, list[Path]]:
+def own_files(
+    folder: Path,
+    n_events: int,
+    container: sample.Container,
+    compression: sample.Compression = "zlib",
+) -> dict[str, list[Path]]:
     """The benchmark's own files by process; those of an earlier run are taken again."""
     files = {}
     for process, n in (("ttbar", n_events), ("wjets", 2 * n_events)):
-        path = folder / f"{process}_{n}.{'root' if container == 'ttree' else 'rntuple.root'}"
+        kind = "" if compression == "zlib" else f"{compression}."
+        kind += "root" if container == "ttree" else "rntuple.root"
+        path = folder / f"{process}_{n}.{kind}"
         if not path.exists():
             print(f"writing {path}", file=sys.stderr)
-            sample.write(path, process, n, container=container)
+            sample.write(path, process, n, container=container, compression=compression)
         files[process] = [path]
     return files
+
+
+def content_digest(path: Path, branches: Sequence[str]) -> str:
+    """SHA-256 of what branches of a file hold, whatever its format and compression."""
+    digest = hashlib.sha256()
+    with uproot.open({str(path): "Events"}) as tree:
+        for name in sorted(branches):
+            column = tree[name].array()
+            digest.update(name.encode())
+            if column.ndim == 2:
+                digest.update(ak.to_numpy(ak.num(column)).astype("<i4").tobytes())
+                column = ak.flatten(column)
+            values = ak.to_numpy(column)
+            digest.update(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()
 
 
 def main() -> None:
@@ -310,20 +393,38 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("results/benchmark"))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--common", action="store_true", help="all formats, and ROOT")
     options = parser.parse_args()
     values = yaml.safe_load((CONFIG / "default.yaml").read_text())
     settings = HistogramSettings(**values["histograms"])
     options.folder.mkdir(parents=True, exist_ok=True)
-    ntuples: dict[str, list[Path]] = {}
+    others: dict[str, dict[str, list[Path]]] = {}
     if options.files:
         files = {options.process: options.files}
     else:
         files = own_files(options.folder, options.events, "ttree")
-        ntuples = own_files(options.folder, options.events, "rntuple")
-    measured: dict[str, Any] = {"rows": [], "auto_ns_per_event": {}, "peak_mb": {}}
+        others["ntuple"] = own_files(options.folder, options.events, "rntuple")
+        for compression in ("zstd", "lz4") if options.common else ():
+            others[compression] = own_files(options.folder, options.events, "ttree", compression)
+        if options.common:
+            others["ntuple zstd"] = own_files(options.folder, options.events, "rntuple", "zstd")
+    measured: dict[str, Any] = {
+        "rows": [],
+        "auto_ns_per_event": {},
+        "peak_mb": {},
+        "machine": point.machine().model_dump(),
+        "files": [],
+    }
+    root = None
+    if options.common:
+        root, measured["root"] = root_worker(options.folder / "root")
+        print(f"ROOT: {measured['root']}", file=sys.stderr)
     for process, paths in files.items():
         try:
-            bench = Bench(process, paths, options.folder, settings, ntuples.get(process, ()))
+            copies = {name: made[process] for name, made in others.items()}
+            bench = Bench(process, paths, options.folder, settings, others=copies, root=root)
+            if options.common:
+                measured["files"] += bench.contents()
             rows, cost = bench.measure(options.repeat)
             measured["peak_mb"][process] = bench.memory()
             if process == next(iter(files)):

@@ -305,12 +305,8 @@ class Plan:
                 setting="input: {kind: simulated}",
                 alternative="take files or a fileset as input",
             )
-        if self.fills and config.histograms.executor == "dask":
-            extras.require(
-                "cluster",
-                setting="histograms.executor: dask",
-                alternative="set it to `futures` or `iterative`",
-            )
+        if self.fills:
+            self.check_executor()
         if any(url.startswith("root://") for file in self._files for url in file.urls):
             extras.require("xrootd", setting="input", alternative="take other mirrors")
         if self.trains or (self.assigns and config.learned == "triton"):
@@ -322,6 +318,19 @@ class Plan:
         if self.tracks:
             extras.require(
                 "tracking", setting="learning.training.tracking", alternative="set it to null"
+            )
+
+    def check_executor(self) -> None:
+        """Check that optional packages are installed which the executor of the histograms needs.
+
+        Raises:
+            ConfigurationError: if some are not.
+        """
+        if self.config.histograms.executor == "dask":
+            extras.require(
+                "cluster",
+                setting="histograms.executor: dask",
+                alternative="set it to `futures` or `iterative`",
             )
 
     @property

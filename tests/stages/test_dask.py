@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-from distributed import Security
+from distributed import Client, LocalCluster, Security, get_worker
 from pydantic import TypeAdapter
 from test_deliver_histogram_merge import EXECUTION, Chain, content, write_files
 
@@ -181,6 +181,22 @@ def test_an_analysis_that_the_workers_do_not_have(
     assert result.output["selected"] == expected.output["selected"]
 
 
+def test_no_more_workers_of_a_scheduler_than_wanted() -> None:
+    def where(_: int) -> str:
+        return str(get_worker().address)
+
+    with (
+        LocalCluster(
+            n_workers=3, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as connected,
+    ):
+        dask_clusters.use_at_most(connected, 2)
+        places = connected.gather(connected.map(where, range(30)))
+        places.append(connected.submit(where, -1).result())
+    assert len(set(places)) == 2
+
+
 def test_a_worker_is_killed_in_the_middle(
     chain: Chain, reference: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -261,7 +277,7 @@ def test_encrypted_as_on_a_facility(
 # the first attempts.
 INTRUDER = """
 import asyncio, os, sys
-from distributed import Security
+from distributed import Client, LocalCluster, Security, get_worker
 from distributed.comm import connect
 
 OWN = Security.temporary().get_connection_args("client")

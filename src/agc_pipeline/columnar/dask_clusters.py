@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -79,6 +80,8 @@ def client(
                 remedy="look at the workers' logs, ask for less memory or time for each of them, "
                 "or wait longer with `histograms.dask.timeout`",
             ) from error
+        if isinstance(settings.dask, SchedulerDask) and settings.dask.limit is not None:
+            use_at_most(connected, settings.dask.limit)
         try:
             if report is None:
                 yield connected
@@ -123,6 +126,13 @@ def _connected(settings: HistogramSettings, stack: ExitStack, shared: Path) -> C
     else:
         cluster.scale(settings.workers)
     return stack.enter_context(Client(cluster))
+
+
+def use_at_most(connected: Client, most: int) -> None:
+    """Let no more workers than that get any work from this client."""
+    addresses = sorted(connected.scheduler_info()["workers"])[:most]
+    connected.map = partial(connected.map, workers=addresses)
+    connected.submit = partial(connected.submit, workers=addresses)
 
 
 def _scheduler(settings: SchedulerDask) -> Client:

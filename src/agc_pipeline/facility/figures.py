@@ -39,7 +39,7 @@ _ROWS = 64
 
 def curves(series: Sequence[Series]) -> Figure:
     """Speed-up, throughput and efficiency over the number of workers, of the same files."""
-    with canvas(9.8, 3.1) as figure:
+    with canvas(8.6, 3.1) as figure:
         speedup, rate, efficiency = figure.subplots(1, 3)
         largest = 1
         for number, one in enumerate(series):
@@ -135,7 +135,7 @@ def weak(series: Sequence[Series]) -> Figure:
 
 def shares(named: Mapping[str, Measures]) -> Figure:
     """Where the core seconds went, one bar for each point."""
-    with canvas(9.8, 1.25 + 0.3 * len(named)) as figure:
+    with canvas(8.6, 1.25 + 0.3 * len(named)) as figure:
         axes = figure.subplots()
         for row, one in enumerate(named.values()):
             left = 0.0
@@ -159,7 +159,7 @@ def timeline(point: PointRecord) -> Figure:
     tasks = measures.tasks_of([point])
     workers = sorted({task.worker for task in tasks})
     shown = workers[:_ROWS]
-    with canvas(9.8, 2.0 + min(0.22 * len(shown), 6)) as figure:
+    with canvas(8.6, 2.0 + min(0.22 * len(shown), 6)) as figure:
         rows, number = figure.subplots(
             2, 1, sharex=True, height_ratios=(max(0.22 * len(shown), 0.5), 1.0)
         )
@@ -238,7 +238,7 @@ def predicted(tasks: Mapping[str, Sequence[Prediction]], exercise: float) -> Fig
         tasks: curve of each.
         exercise: events per second to compare with.
     """
-    with canvas(9.8, 3.1) as figure:
+    with canvas(8.6, 3.1) as figure:
         rate, bits = figure.subplots(1, 2)
         for number, (name, curve) in enumerate(tasks.items()):
             colour = _SERIES[number % len(_SERIES)]

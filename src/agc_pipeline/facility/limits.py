@@ -11,6 +11,7 @@ from agc_pipeline.columnar.traces import Task
 from agc_pipeline.facility import measures
 from agc_pipeline.facility.records import PointRecord
 from agc_pipeline.facility.scaling import Law, Range
+from agc_pipeline.formatting import plural
 from agc_pipeline.settings import Settings
 
 Certainty = Literal["clear", "likely", "unclear"]
@@ -227,7 +228,7 @@ def _text(
         share += f" ({found.share.low:.0%} to {found.share.high:.0%} in {len(top)} repetitions)"
     sentences = [
         f"{_capital(_title(found.limit, places))} took {share} of the time of "
-        f"{found.workers} {'worker' if found.workers == 1 else 'workers'}: {found.certainty}."
+        f"{found.workers} {plural('worker', found.workers)}: {found.certainty}."
     ]
     for item in found.slow[:3]:
         sentences.append(
@@ -272,6 +273,6 @@ def _useful(law: Law | None) -> str:
         return "No serial part was seen: more workers would be of use."
     reach = law.useful_workers
     return (
-        f"Beyond {reach.value:.0f} workers ({reach.low:.0f} to {reach.high:.0f}) twice as many "
-        "shorten this amount of work by less than a tenth."
+        f"Beyond {reach.value:.0f} {plural('worker', round(reach.value))} ({reach.low:.0f} to "
+        f"{reach.high:.0f}) twice as many shorten this amount of work by less than a tenth."
     )

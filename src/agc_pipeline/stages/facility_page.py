@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agc_pipeline import extras
 from agc_pipeline.code import data
 from agc_pipeline.facility.settings import SimulatedSettings
 from agc_pipeline.files import read_record, write_json
@@ -51,7 +52,16 @@ class PageOptions(Options):
 
 
 def configure(plan: "FacilityPlan") -> PageStage:
-    """What is predicted, and where the history is kept."""
+    """What is predicted, and where the history is kept.
+
+    Raises:
+        ConfigurationError: if the simulation is not installed.
+    """
+    extras.require(
+        "facility",
+        setting="snakemake facility",
+        alternative="measure in an environment that has them",
+    )
     return PageStage(
         simulated=plan.settings.simulated,
         dispatch={

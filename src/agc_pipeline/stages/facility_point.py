@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc_pipeline import config as configuration
+from agc_pipeline.columnar.settings import SchedulerDask
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.facility.settings import PointJob
 from agc_pipeline.files import read_record, write_json
@@ -42,6 +43,7 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
     settings, taken = plan.settings, plan.points[point]
     values = plan.inner(taken.input, taken.executor)
     inner = Plan(configuration.load(values))
+    inner.check_executor()
     if inner.trains:
         raise ConfigurationError(
             "the points would have to train models first",
@@ -53,6 +55,10 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
     execution = inner.config.histograms.model_copy(
         update={"workers": taken.workers if options is None else 1}
     )
+    if options is None and isinstance(execution.dask, SchedulerDask):
+        # It has the workers that it has.
+        dask = execution.dask.model_copy(update={"limit": taken.workers})
+        execution = execution.model_copy(update={"dask": dask})
     return PointJob(
         name=point,
         site=plan.site,
