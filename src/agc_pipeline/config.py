@@ -76,7 +76,7 @@ class Configuration(Settings):
         blinded: leave data out where regions are declared as blinded.
         optimise: how `snakemake optimise` looks for bin edges of the fit.
         matrix: file that says what `snakemake matrix` tries; relative to the Snakefile.
-        facility: file that says what `snakemake facility` measures; likewise.
+        facility: file that says what `snakemake facility` measures; relative to the Snakefile.
     """
 
     analysis: str = Field(min_length=1)
