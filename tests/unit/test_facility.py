@@ -331,6 +331,15 @@ def test_predictions_follow_from_what_was_measured() -> None:
         5.5, rel=1e-2
     )
     assert predictions.needed(curves["task"], events_per_second=1e9) is None
+    # Three times the bytes: what reads them takes three times as long, and all of it a common door.
+    parts = {"decompress": seconds(0.5), "physics": seconds(0.5)}
+    load = predictions.workload([series(parts, 1)], dispatch=0.0)
+    larger = SIMULATED.tasks["task"].model_copy(update={"bytes": 300_000_000})
+    (one,) = predictions.predictions(load, {"larger": larger}, [1], seed=1)["larger"]
+    assert one.seconds == pytest.approx(1 + 200_000 + 0.1)
+    slow = larger.model_copy(update={"gigabits_per_second": 8e-6})
+    (many,) = predictions.predictions(load, {"slow": slow}, [100], seed=1)["slow"]
+    assert many.seconds == pytest.approx(300_000, rel=0.01)
     for rung in predictions.check(points, dispatch=0.0, seed=1):
         assert rung.agrees
         assert rung.simulated.value == pytest.approx(rung.measured.value)

@@ -209,7 +209,10 @@ def _data(points: Sequence[PointRecord]) -> Literal["rate", "latency"] | None:
     if len(waits) < 2:
         return None
     few, many = sorted(waits)[-2:]
-    power = math.log(median(waits[many]) / median(waits[few])) / math.log(many / few)
+    before, after = median(waits[few]), median(waits[many])
+    if not before or not after:
+        return None
+    power = math.log(after / before) / math.log(many / few)
     if power > _COMMON:
         return "rate"
     return "latency" if power < _SINGLE else None

@@ -64,6 +64,8 @@ def measure(job: PointJob, delivered: InputRecord, folder: Path) -> PointRecord:
     if record.problem is None and processed != expected:
         problem = f"{processed} events were processed instead of {expected}"
         record = record.model_copy(update={"problem": problem})
+    if record.problem is None and not processed:
+        record = record.model_copy(update={"problem": "the files have no events"})
     return record.model_copy(
         update={
             "input_events": sum(file.before for file in files),

@@ -1,6 +1,7 @@
 """Predictions of the simulation from what was measured, and their check against the ladder."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 from agc_pipeline.columnar.traces import JobTrace
@@ -78,6 +79,12 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
             for task, wait in zip(chunks, waiting, strict=True)
         ]
         or [(0.0, 0.0)],
+        reading=sum(
+            measures.parts_of(task).get(part, 0.0)
+            for task in chunks
+            for part in ("read", "decompress")
+        )
+        / max(sum(task.events for task in chunks), 1),
         waits=waiting or [0.0],
         dispatch=dispatch,
         merging=median(
@@ -154,12 +161,9 @@ def _curve(
     per_event = sum(n_bytes for _, n_bytes in load.costs) / len(load.costs)
     n_bytes = task.bytes or per_event * task.events
     scale = n_bytes / task.events / per_event if per_event else 1.0
-    scaled = Workload(
-        **{
-            **load.__dict__,
-            "costs": [(cost, scale * size) for cost, size in load.costs],
-        }
-    )
+    # More bytes for each event take longer to read, and not to select.
+    more = (scale - 1) * load.reading
+    scaled = replace(load, costs=[(cost + more, scale * size) for cost, size in load.costs])
     rate = None if task.gigabits_per_second is None else 1e9 / 8 * task.gigabits_per_second
     size = Size(task.files, task.chunks, task.events / task.files / task.chunks, rate)
     one = queueing.seconds(scaled, size, 1, seed)

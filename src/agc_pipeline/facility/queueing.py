@@ -29,6 +29,7 @@ class Workload:
         starts: seconds until a worker has its first task.
         headers: seconds for the header of a file.
         costs: of chunks: computing seconds for each event, and bytes for each event.
+        reading: part of the computing seconds for each event that grows with its bytes.
         waits: seconds that a chunk waits for data beside their rate.
         dispatch: seconds for each task in which no other is handed out.
         merging: seconds behind the last task.
@@ -39,6 +40,7 @@ class Workload:
     starts: Sequence[float] = (0.0,)
     headers: Sequence[float] = (0.0,)
     costs: Sequence[tuple[float, float]] = ((0.0, 0.0),)
+    reading: float = 0.0
     waits: Sequence[float] = (0.0,)
     dispatch: float = 0.0
     merging: float = 0.0
