@@ -12,6 +12,7 @@ from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.facility.settings import FacilitySettings, Mode
 from agc_pipeline.layers import filled, merged
+from agc_pipeline.plan import Plan
 from agc_pipeline.settings import unknown
 
 
@@ -153,6 +154,10 @@ class FacilityPlan:
                 problem, place=self.config.facility, remedy="name datasets of the analysis"
             )
         return values
+
+    def run_of(self, input_: str, executor: str | None = None) -> Plan:
+        """The run that reads an input, for one executor; see ``inner``."""
+        return Plan(configuration.load(self.inner(input_, executor)))
 
     def uses_sample(self, input_: str) -> bool:
         """Whether an input has files of the sample."""

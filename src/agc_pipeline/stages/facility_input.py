@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agc_pipeline import config as configuration
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import write_json
 from agc_pipeline.settings import Settings
@@ -59,11 +58,9 @@ def configure(plan: "FacilityPlan", source: str) -> InputStage:
     Raises:
         ConfigurationError: if it is not valid.
     """
-    from agc_pipeline.plan import Plan
-
     settings, values = plan.settings, plan.inner(source)
     if not plan.uses_sample(source):
-        listed = Plan(configuration.load(values)).datasets
+        listed = plan.run_of(source).datasets
         for name in settings.datasets:
             n_files = len(listed[name].files) if name in listed else 0
             if n_files < plan.n_files:

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agc_pipeline import config as configuration
 from agc_pipeline.columnar.settings import SchedulerDask
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.facility.settings import PointJob
@@ -38,11 +37,9 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
     Raises:
         ConfigurationError: if it is not valid, or needs models that would have to be trained first.
     """
-    from agc_pipeline.plan import Plan
-
     settings, taken = plan.settings, plan.points[point]
     values = plan.inner(taken.input, taken.executor)
-    inner = Plan(configuration.load(values))
+    inner = plan.run_of(taken.input, taken.executor)
     inner.check_executor()
     if inner.trains:
         raise ConfigurationError(
