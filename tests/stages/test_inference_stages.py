@@ -39,7 +39,7 @@ LIMIT: dict[str, Any] = {
     "statistic": "qtilde",
     "points": 5,
     "max_significance": 5,
-    "toys": {"count": 9, "seed": 1},
+    "toys": {"count": 60, "seed": 1},
 }
 WANTED: dict[str, Any] = {
     "ranking": {},
@@ -169,6 +169,9 @@ def test_limit(made: Path) -> None:
     assert gradients.values["significance"] == record.expected_significance
     kinds = {entry.kind for entry in gradients.templates}
     assert kinds == {"template", "histosys", "normsys"}
+    assert record.toys is not None
+    assert record.toys.limit is not None
+    assert abs(record.toys.limit.value - results.observed_limit) < 4 * record.toys.limit.error
     strong = LIMIT | {"max_significance": 1e-9}
     assert behind(made, "limit", limit=strong) is None
     none = LimitRecord.model_validate(read_json(made / "limit.json"))

@@ -200,9 +200,10 @@ def test_no_significance_of_a_strength_that_the_data_do_not_determine() -> None:
             assert reason.startswith(f"No {name}: the data do not determine mu")
             assert reason.endswith("other values of nu")
         assert (record["limit"] is not None) == bounded
-        by_toys = ToySignal(limits.Signal(found.problem), ToyTestSettings(count=1, seed=1))
+        one = ToyTestSettings(count=1, seed=1)
+        by_toys = ToySignal(limits.Signal(found.problem), one, excluded=1.0)
         with pytest.raises(ModelError, match="the data do not determine mu"):
-            by_toys.significances()
+            by_toys.significance()
 
 
 # Besides the first ones, models whose lowest minimum is far from the start, and one (552) in which

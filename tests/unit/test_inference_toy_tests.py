@@ -1,9 +1,11 @@
-"""Significance and CLs from pseudo-experiments, against closed forms of counting experiments."""
+"""Significance, CLs and limits from pseudo-experiments, against closed forms of counting."""
 
 import numpy as np
 import pytest
+import scipy.optimize
 from scipy.stats import norm, poisson
 
+from agc_pipeline.errors import ModelError
 from agc_pipeline.inference import limits, workspace
 from agc_pipeline.inference.derived_records import LimitRecord
 from agc_pipeline.inference.problem import Problem, problem
@@ -29,6 +31,16 @@ def significance(observed: float, background: float) -> float:
     return float(norm.isf(poisson.sf(observed - 1, background)))
 
 
+def upper_limit(observed: float, signal: float, background: float) -> float:
+    """The strength of which CLs is 0.05."""
+
+    def excess(strength: float) -> float:
+        with_signal = poisson.cdf(observed, strength * signal + background)
+        return float(with_signal / poisson.cdf(observed, background)) - 0.05
+
+    return float(scipy.optimize.brentq(excess, 0.0, 100.0))
+
+
 def agrees(estimate: Estimate, exact: float, at_most: float) -> bool:
     """Within three errors, none of which is larger than it has to be."""
     return 0 < estimate.error < at_most and abs(estimate.value - exact) < 3 * estimate.error
@@ -38,7 +50,8 @@ def agrees(estimate: Estimate, exact: float, at_most: float) -> bool:
 def test_significance(observed: int, signal: float, background: float) -> None:
     """Of 2 and 6.3 standard deviations; the asymptotic 2.14 is wrong where there are few events."""
     tested = limits.Signal(counting(observed, signal, background))
-    ours, expected = ToySignal(tested, TOYS).significances()
+    toys = ToySignal(tested, TOYS, excluded=2.0)
+    ours, expected = toys.significance(), toys.expected_significance()
     assert agrees(ours, significance(observed, background), 0.1)
     median = poisson.median(signal + background)
     assert agrees(expected, significance(median, background), 0.4)
@@ -46,18 +59,51 @@ def test_significance(observed: int, signal: float, background: float) -> None:
 
 
 def test_cls() -> None:
-    tested = limits.Signal(counting(3, 4.0, 5.0))
-    exact = poisson.cdf(3, 9.0) / poisson.cdf(3, 5.0)
-    assert agrees(ToySignal(tested, TOYS).cls(1.0), exact, 0.06)
-    # A signal of 36 events never gives as few.
-    with pytest.raises(limits.ModelError, match="no pseudo-experiment"):
-        ToySignal(tested, TOYS).cls(9.0)
+    toys = ToySignal(limits.Signal(counting(3, 4.0, 5.0)), TOYS, excluded=1.0)
+    for strength, at_most in ((1.0, 0.01), (9.0, 1e-14)):
+        # A signal of 36 events hardly ever gives as few; those of smaller ones tell how often.
+        exact = poisson.cdf(3, 4.0 * strength + 5.0) / poisson.cdf(3, 5.0)
+        assert agrees(toys.cls(strength), exact, at_most)
+    # Of none of them it would not be known, nor from one or two how wrong it is.
+    with pytest.raises(ModelError, match="no pseudo-experiment is far enough"):
+        ToySignal(limits.Signal(counting(0, 4.0, 25.0)), TOYS, excluded=1.0).cls(1.0)
+    with pytest.raises(ModelError, match=r"only [1-4] pseudo-experiments? .* far enough"):
+        ToySignal(limits.Signal(counting(2, 1.0, 9.0)), TOYS, excluded=3.0).cls(3.0)
+
+
+@pytest.mark.parametrize(
+    ("observed", "signal", "background", "asymptotic"),
+    [(0, 1.0, 0.0, 1.92), (0, 1.0, 3.0, 2.57), (9, 6.0, 4.0, 1.83)],
+)
+def test_limit(observed: int, signal: float, background: float, asymptotic: float) -> None:
+    """Without background, no event excludes three; formulae for many are off by a third."""
+    here = counting(observed, signal, background)
+    asymptotically = limits.compute(here, LIMIT)
+    assert asymptotically["limit"]["observed"] == pytest.approx(asymptotic, abs=0.01)
+    toys = with_toys(asymptotically, here, LIMIT)["toys"]
+    assert agrees(toys.limit, upper_limit(observed, signal, background), 0.15)
+    median = poisson.median(background)
+    assert agrees(toys.expected_limit, upper_limit(median, signal, background), 0.3)
+    assert [entry.strength for entry in toys.scan] == sorted(entry.strength for entry in toys.scan)
+    above, below = toys.scan[0].cls.value, toys.scan[-1].cls.value
+    assert below < 0.05 < above
+
+
+def test_limit_of_many_events_is_the_asymptotic_one() -> None:
+    here = limits.Signal(counting(1000, 30.0, 980.0))
+    asymptotic = here.limits(0.95)
+    assert asymptotic.observed is not None
+    assert asymptotic.expected[2] is not None
+    toys = ToySignal(here, TOYS, excluded=asymptotic.observed)
+    assert agrees(toys.limit(toys.cls, 0.95, asymptotic.observed), asymptotic.observed, 0.06)
+    expected = toys.limit(toys.expected_cls, 0.95, asymptotic.expected[2])
+    assert agrees(expected, asymptotic.expected[2], 0.08)
 
 
 def test_no_excess_has_no_significance() -> None:
-    ours, expected = ToySignal(limits.Signal(counting(2, 4.0, 5.0)), TOYS).significances()
-    assert ours == Estimate(value=0.0, error=0.0)
-    assert expected.value > 1
+    toys = ToySignal(limits.Signal(counting(2, 4.0, 5.0)), TOYS, excluded=1.0)
+    assert toys.significance() == Estimate(value=0.0, error=0.0)
+    assert toys.expected_significance().value > 1
 
 
 def test_uncertain_background() -> None:
@@ -65,8 +111,8 @@ def test_uncertain_background() -> None:
     uncertain = ("size", "normsys", {"hi": 1.4, "lo": 0.6})
     content = spec(("SR", [14.0], sample("s", [6.0], ("mu", *MU)), sample("b", [5.0], uncertain)))
     here = problem(*workspace.load(content, place="test"), SETTINGS)
-    settings = LIMIT.model_copy(update={"toys": ToyTestSettings(count=90, seed=11)})
-    ours, _ = ToySignal(limits.Signal(here), settings.toys).significances()
+    settings = LIMIT.model_copy(update={"toys": ToyTestSettings(count=60, seed=11)})
+    ours = ToySignal(limits.Signal(here), settings.toys, excluded=3.0).significance()
     assert 1 < ours.value < significance(14, 5.0) - 0.5
     record = LimitRecord(
         workspace_digest="",
@@ -82,7 +128,10 @@ def test_uncertain_background() -> None:
     (row,) = record.toys.cls
     assert row.strength == record.limit.observed
     assert row.asymptotic == pytest.approx(0.05, rel=1e-3)
-    assert abs(row.cls.value - 0.05) < 3 * row.cls.error < 0.2
+    assert abs(row.cls.value - 0.05) < 3 * row.cls.error < 0.1
+    assert record.toys.limit is not None
+    assert record.limit.observed is not None
+    assert agrees(record.toys.limit, record.limit.observed, 0.3)
     assert LimitRecord.model_validate_json(record.model_dump_json()) == record
 
 

@@ -178,14 +178,15 @@ Statistic = Literal["q", "qtilde"]
 
 
 class ToyTestSettings(Settings):
-    """Pseudo-experiments for significance and CLs.
+    """Pseudo-experiments for significance, CLs and upper limit.
 
     Attributes:
-        count: number of them for each hypothesis; 0 is none.
+        count: number of them for each of three: observed significance, expected significance, and
+            CLs with limits; 0 is none.
         seed: of their random numbers.
     """
 
-    count: Annotated[NonNegativeInt, AtMost(1e6, cost(0.1))]
+    count: Annotated[NonNegativeInt, AtMost(1e5, "as many give a limit to two per mille")]
     seed: Annotated[int, Field(ge=0, lt=2**63)]
 
 
@@ -199,7 +200,7 @@ class LimitSettings(Settings):
         points: strengths at which CLs is listed.
         max_significance: standard deviations of the observed signal from which on an upper limit
             makes no sense.
-        toys: pseudo-experiments for both, beside the asymptotic formulae.
+        toys: pseudo-experiments for all of it, beside the asymptotic formulae.
     """
 
     confidence: float = Field(gt=0, lt=1)

@@ -1,39 +1,42 @@
-"""Significance and CLs from pseudo-experiments, without asymptotic formulae.
+"""Significance, CLs and upper limit from pseudo-experiments, without asymptotic formulae.
 
 The statistics are those of ``limits``. Pseudo-experiments of a hypothesis are thrown with the
-nuisance parameters that fit the data best under it, auxiliary measurements included.
-
-Probabilities of strong signals without signal are small: pseudo-experiments are thrown at several
-strengths and weighted by the ratio of the probability of their data without signal to that in the
-mixture (importance sampling; for its use in particle physics see M. Woodroofe and X. Yang,
-Proc. PHYSTAT2011, CERN-2011-006), so that a few hundred of them reach far into the tail.
+nuisance parameters that fit the data best under it, auxiliary measurements included. Probabilities
+in the tails come from mixtures of hypotheses, see ``toy_mixture``.
 
 Source of the statistics: G. Cowan et al., Eur. Phys. J. C 71 (2011) 1554, arXiv:1007.1727.
 """
 
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from scipy.special import logsumexp
-from scipy.stats import norm, poisson
+import scipy.optimize
+from scipy.stats import norm
 
 from agc_pipeline.errors import ModelError
+from agc_pipeline.formatting import plural
 from agc_pipeline.inference.interpolation import Array
-from agc_pipeline.inference.limits import Signal
-from agc_pipeline.inference.minimum import Minimum
+from agc_pipeline.inference.limits import BANDS, Signal
 from agc_pipeline.inference.problem import Problem
 from agc_pipeline.inference.settings import LimitSettings, ToyTestSettings
-from agc_pipeline.inference.toys import thrown
+from agc_pipeline.inference.toy_mixture import Mixture, Toy
 from agc_pipeline.settings import Settings
 
 Result = TypeVar("Result")
 
 # Values of a statistic that differ by less are the same, as of pseudo-experiments with equal data.
 _SAME = 1e-6
+# CLs of so few pseudo-experiments would have no error that means something.
+_FEWEST = 5
 # Streams of random numbers.
-_BACKGROUND, _EXPECTED, _WITH_SIGNAL, _WITHOUT_SIGNAL = range(4)
+_BACKGROUND, _EXPECTED, _LIMIT = range(3)
+# Limits are looked for from the asymptotic one up and down by this factor, up to so many times, and
+# then to this relative precision.
+_STEP, _STEPS, _PRECISION = 1.25, 12, 1e-3
+_MEDIAN = BANDS.index(0)
 
 
 class Estimate(Settings):
@@ -55,12 +58,16 @@ class ToyTests(Settings):
     """Tests of hypotheses by pseudo-experiments; None where there is no result.
 
     Attributes:
-        count: pseudo-experiments of each hypothesis.
+        count: pseudo-experiments of each of three kinds: without signal for the observed
+            significance, with a strength of 1 for the expected one, and those of CLs and limits.
         seed: of their random numbers.
         n_failed: in which a fit failed; they do not count.
         significance: standard deviations by which no signal is excluded.
         expected_significance: the same, median for a strength of 1.
-        cls: CLs of some strengths.
+        limit: upper limit with CLs.
+        expected_limit: the same, median without signal.
+        cls: CLs of the observed asymptotic limit, and of a strength of 1 that exceeds the best fit.
+        scan: observed CLs of all strengths that were tried, in their order.
     """
 
     count: int
@@ -68,7 +75,24 @@ class ToyTests(Settings):
     n_failed: int
     significance: Estimate | None = None
     expected_significance: Estimate | None = None
+    limit: Estimate | None = None
+    expected_limit: Estimate | None = None
     cls: tuple[ToyCLs, ...] = ()
+    scan: tuple[ToyCLs, ...] = ()
+
+
+class _Tested(NamedTuple):
+    """A strength in the pseudo-experiments of a mixture (t).
+
+    Attributes:
+        statistic: of the strength; NaN where a fit failed.
+        with_signal: weights under the hypothesis of this strength; zero where a fit failed.
+        without: likewise, of no signal.
+    """
+
+    statistic: Array
+    with_signal: Array
+    without: Array
 
 
 class ToySignal:
@@ -76,39 +100,58 @@ class ToySignal:
 
     Args:
         signal: fit of the data, and what the data say of hypotheses.
-        settings: number of pseudo-experiments of each hypothesis, and their seed.
+        settings: number of pseudo-experiments of each kind, and their seed.
+        excluded: a strength that the data all but exclude, such as the asymptotic limit.
 
     Attributes:
-        n_failed: pseudo-experiments in which a fit failed, so far; they do not count.
+        scanned: observed CLs by strength, so far.
     """
 
-    def __init__(self, signal: Signal, settings: ToyTestSettings) -> None:
+    def __init__(self, signal: Signal, settings: ToyTestSettings, excluded: float) -> None:
         self._signal = signal
-        self._problem, self._poi = signal.problem, signal.poi
+        self._poi = signal.poi
         self._settings = settings
-        self.n_failed = 0
+        self._excluded = excluded
+        self._n_failed = 0
+        self._tested: dict[float, _Tested] = {}
+        self.scanned: dict[float, Estimate] = {}
 
-    def significances(self) -> tuple[Estimate, Estimate]:
-        """Observed significance, and the expected one, median for a strength of 1.
+    @property
+    def n_failed(self) -> int:
+        """Pseudo-experiments in which a fit failed, so far; they do not count."""
+        if not self._tested:
+            return self._n_failed
+        lost = max(int(np.isnan(one.statistic).sum()) for one in self._tested.values())
+        return self._n_failed + self._for_limits.n_failed + lost
+
+    def significance(self) -> Estimate:
+        """Observed significance.
 
         Raises:
             ModelError: if a fit to the data fails, or no pseudo-experiment is as extreme.
         """
         # What has none is known before any of them.
         statistic = self._signal.statistic_without_signal()
-        weights, values = self._background()
+        return _significance(*self._background, statistic)
+
+    def expected_significance(self) -> Estimate:
+        """Expected significance, median for a strength of 1.
+
+        Raises:
+            ModelError: if a fit to the data fails, or no pseudo-experiment is as extreme.
+        """
         with_signal = self._signal.held(1.0).parameters
-        expected = np.sort([q for _, q in self._tested(with_signal, 0.0, _EXPECTED)])
+        expected = np.sort(self._converged(self._mixture([with_signal], _EXPECTED), with_signal)[1])
         if not len(expected):
-            raise _none(0.0)
+            raise _too_few(0, 0.0)
         # The interval of one standard deviation of a median, in ranks.
         middle, half = (len(expected) - 1) / 2, np.sqrt(len(expected)) / 2
         ranks = np.clip(np.round([middle - half, middle + half]), 0, len(expected) - 1)
+        weights, values = self._background
         low, high = (_significance(weights, values, expected[int(rank)]).value for rank in ranks)
         median = _significance(weights, values, float(np.median(expected)))
         error = float(np.hypot(median.error, (high - low) / 2))
-        observed = _significance(weights, values, statistic)
-        return observed, Estimate(value=median.value, error=error)
+        return Estimate(value=median.value, error=error)
 
     def cls(self, strength: float) -> Estimate:
         """CLs of a strength.
@@ -116,67 +159,155 @@ class ToySignal:
         Raises:
             ModelError: if a fit to the data fails, or no pseudo-experiment is as extreme.
         """
-        observed = self._signal.statistic_of(strength)
-        fractions = []
-        for truth, stream in ((strength, _WITH_SIGNAL), (0.0, _WITHOUT_SIGNAL)):
-            parameters = self._signal.held(truth).parameters
-            values = np.array([q for _, q in self._tested(parameters, strength, stream)])
-            n_beyond = int(np.count_nonzero(values >= observed - _SAME))
-            if n_beyond == 0:
-                raise _none(strength)
-            fractions.append((n_beyond / len(values), len(values)))
-        (with_signal, _), (without, _) = fractions
-        ratio = with_signal / without
-        relative = sum((1 - p) / (p * n) for p, n in fractions)
-        return Estimate(value=ratio, error=ratio * float(np.sqrt(relative)))
+        if strength not in self.scanned:
+            observed = self._signal.statistic_of(strength)
+            tested = self._test(strength)
+            self.scanned[strength] = self._ratio(tested, strength, observed)
+        return self.scanned[strength]
 
-    def _background(self) -> tuple[Array, Array]:
-        """Weights and q_0 of pseudo-experiments without signal, (t) each."""
-        truth = self._signal.held(0.0).parameters
-        best = self._signal.strength
-        strengths = [0.0, 1.0] + ([best] if best > _SAME and abs(best - 1.0) > _SAME else [])
-        mixture = [self._at(truth, min(s, self._signal.bound)) for s in strengths]
-        rates = [np.maximum(self._problem.likelihood.rates(p), 0.0) for p in mixture]
-        weights, values = [], []
-        for number, parameters in enumerate(mixture):
-            share = range(number, self._settings.count, len(mixture))
-            for toy, value in self._tested(parameters, 0.0, _BACKGROUND, share):
-                logs = [float(poisson.logpmf(toy.likelihood.data, rate).sum()) for rate in rates]
-                weights.append(np.exp(logs[0] - logsumexp(logs) + np.log(len(logs))))
-                values.append(value)
-        if not values:
-            raise _none(0.0)
-        return np.array(weights), np.array(values)
+    def expected_cls(self, strength: float) -> Estimate:
+        """CLs of a strength, median without signal.
 
-    def _tested(
-        self, truth: Array, strength: float, stream: int, numbers: range | None = None
-    ) -> Iterator[tuple[Problem, float]]:
-        """Pseudo-experiments, each with the statistic of a strength; zero is that of no signal."""
-        for number in range(self._settings.count) if numbers is None else numbers:
-            random = np.random.Generator(
-                np.random.Philox(key=self._settings.seed, counter=[0, 0, stream, number])
-            )
-            toy = thrown(self._problem, truth, random)
-            try:
-                best = toy.lowest([truth]).minimum
-                value = self._statistic(toy, best, strength)
-            except ModelError:
-                self.n_failed += 1
+        Raises:
+            ModelError: if a fit to the data fails.
+        """
+        tested = self._test(strength)
+        order = np.argsort(tested.statistic)
+        shares = np.cumsum(tested.without[order]) / tested.without.sum()
+        # One standard deviation of the place of the median among so many.
+        half = float(np.sqrt((tested.without**2).sum()) / tested.without.sum()) / 2
+        places = np.searchsorted(shares, [0.5, 0.5 - half, 0.5 + half]).clip(max=len(order) - 1)
+        median, low, high = (
+            self._ratio(tested, strength, float(tested.statistic[order[place]])) for place in places
+        )
+        error = float(np.hypot(median.error, (high.value - low.value) / 2))
+        return Estimate(value=median.value, error=error)
+
+    def limit(
+        self, of: Callable[[float], Estimate], confidence: float, asymptotic: float
+    ) -> Estimate:
+        """The strength at which CLs is one minus the confidence.
+
+        Args:
+            of: CLs of a strength, ``cls`` or ``expected_cls``.
+            confidence: level of the limit.
+            asymptotic: where to look for it.
+
+        Raises:
+            ModelError: if a fit to the data fails, no pseudo-experiment is as extreme, or there is
+                none within reach.
+        """
+
+        def excess(logarithm: float) -> float:
+            ratio = of(float(np.exp(logarithm))).value
+            return float(np.log(max(ratio, 1e-300)) - np.log(1 - confidence))
+
+        step = float(np.log(_STEP))
+        low, high = np.log(asymptotic) - step, np.log(asymptotic) + step
+        below, above = excess(low), excess(high)
+        for _ in range(_STEPS):
+            if below >= 0 >= above:
+                break
+            if below < 0:
+                low, high, above = low - step, low, below
+                below = excess(low)
             else:
-                yield toy, value
+                low, high, below = high, high + step, above
+                above = excess(high)
+        else:
+            raise ModelError(
+                f"it is not between {np.exp(low):.4g} and {np.exp(high):.4g}, near the asymptotic "
+                f"{asymptotic:.4g}",
+                place="fit.limit.toys",
+                remedy="raise `count`",
+            )
+        at = float(scipy.optimize.brentq(excess, low, high, xtol=_PRECISION))
+        value = float(np.exp(at))
+        ratio = of(value)
+        slope = (below - above) / (high - low)
+        relative = float(np.hypot(ratio.error / ratio.value / slope, _PRECISION))
+        return Estimate(value=value, error=value * relative)
 
-    def _statistic(self, toy: Problem, best: Minimum, strength: float) -> float:
-        fitted = best.parameters[self._poi]
+    def _test(self, strength: float) -> _Tested:
+        if strength not in self._tested:
+            mixture = self._for_limits
+            values = self._statistics(mixture, strength)
+            weights = [
+                np.where(np.isnan(values), 0.0, mixture.weights(self._signal.held(s).parameters))
+                for s in (strength, 0.0)
+            ]
+            self._tested[strength] = _Tested(values, *weights)
+        return self._tested[strength]
+
+    def _ratio(self, tested: _Tested, strength: float, statistic: float) -> Estimate:
+        """CLs of a value of the statistic."""
+        beyond = tested.statistic >= statistic - _SAME
+        with_signal, without = tested.with_signal * beyond, tested.without * beyond
+        if (n_beyond := int(np.count_nonzero(without))) < _FEWEST:
+            raise _too_few(n_beyond, strength)
+        denominator = float(without.mean())
+        ratio = float(with_signal.mean()) / denominator
+        error = self._for_limits.error((with_signal - ratio * without) / denominator)
+        return Estimate(value=ratio, error=error)
+
+    @cached_property
+    def _background(self) -> tuple[Array, Array]:
+        """Weights without signal, and q_0, of pseudo-experiments, (t) each."""
+        truth = self._signal.held(0.0).parameters
+        strengths = _distinct(0.0, 1.0, max(self._signal.strength, 0.0))
+        mixture = self._mixture([self._at(truth, s) for s in strengths], _BACKGROUND)
+        weights, values = self._converged(mixture, truth)
+        if not len(values):
+            raise _too_few(0, 0.0)
+        return weights, values
+
+    @cached_property
+    def _for_limits(self) -> Mixture:
+        strengths = _distinct(0.0, self._signal.strength, self._excluded)
+        return self._mixture([self._signal.held(s).parameters for s in strengths], _LIMIT)
+
+    def _mixture(self, truths: list[Array], stream: int) -> Mixture:
+        mixture = Mixture(self._signal.problem, truths, self._settings, stream)
+        if not mixture.toys:
+            raise _too_few(0, 0.0)
+        return mixture
+
+    def _converged(self, mixture: Mixture, truth: Array) -> tuple[Array, Array]:
+        """Weights under a hypothesis, and q_0, of the pseudo-experiments that have one."""
+        values = self._statistics(mixture, 0.0)
+        converged = ~np.isnan(values)
+        self._n_failed += mixture.n_failed + int(np.count_nonzero(~converged))
+        return mixture.weights(truth)[converged], values[converged]
+
+    def _statistics(self, mixture: Mixture, strength: float) -> Array:
+        """The statistic of a strength, zero being that of no signal; NaN where a fit fails, (t)."""
+        values = np.full(len(mixture.toys), np.nan)
+        for number, toy in enumerate(mixture.toys):
+            with suppress(ModelError):
+                values[number] = self._statistic(toy, strength)
+        return values
+
+    def _statistic(self, toy: Toy, strength: float) -> float:
+        fitted = toy.parameters[self._poi]
         # An excess is no evidence against a strength below it, nor a deficit one for a signal.
         if fitted >= strength if strength > 0 else fitted <= 0:
             return 0.0
-        held = toy.lowest([best.parameters], {self._poi: strength}).minimum
-        return max(held.expansion.value - best.expansion.value, 0.0)
+        held = toy.problem.lowest([toy.parameters], {self._poi: strength}).minimum
+        return max(held.expansion.value - toy.value, 0.0)
 
     def _at(self, parameters: Array, strength: float) -> Array:
         there = parameters.copy()
-        there[self._poi] = strength
+        there[self._poi] = min(strength, self._signal.bound)
         return there
+
+
+def _distinct(*strengths: float) -> list[float]:
+    """Those that differ from all before them."""
+    distinct: list[float] = []
+    for strength in strengths:
+        if all(abs(strength - other) > _SAME for other in distinct):
+            distinct.append(strength)
+    return distinct
 
 
 def _significance(weights: Array, values: Array, observed: float) -> Estimate:
@@ -186,15 +317,18 @@ def _significance(weights: Array, values: Array, observed: float) -> Estimate:
     beyond = np.where(values >= observed - _SAME, weights, 0.0)
     p_value = float(beyond.mean())
     if p_value == 0:
-        raise _none(0.0)
+        raise _too_few(0, 0.0)
     error = float(beyond.std(ddof=min(1, len(beyond) - 1)) / np.sqrt(len(beyond)))
     at = float(norm.isf(min(p_value, 0.5)))
     return Estimate(value=max(at, 0.0), error=error / float(norm.pdf(at)))
 
 
-def _none(strength: float) -> ModelError:
+def _too_few(n_beyond: int, strength: float) -> ModelError:
+    few = f"only {n_beyond} {plural('pseudo-experiment', n_beyond)}"
+    subject = few if n_beyond else "no pseudo-experiment"
+    verb = "are" if n_beyond > 1 else "is"
     return ModelError(
-        f"no pseudo-experiment is as far from a strength of {strength:g} as the data",
+        f"{subject} {verb} far enough from a strength of {strength:.4g}",
         place="fit.limit.toys",
         remedy="raise `count`",
     )
@@ -204,17 +338,21 @@ def with_toys(fields: dict[str, Any], problem: Problem, settings: LimitSettings)
     """Add tests by pseudo-experiments to what ``limits.compute`` gives.
 
     CLs is that of the observed limit, and of a strength of 1 if the best fit is smaller: otherwise
-    nothing speaks against it. What fails leaves its reason.
+    nothing speaks against it. Limits are looked for where asymptotic ones exist. What fails leaves
+    its reason.
 
     Args:
         fields: of ``limits.compute``.
         problem: the fit.
         settings: with the number of pseudo-experiments.
     """
-    if settings.toys.count == 0 or fields["significance"] is None:
+    significance, limit = fields["significance"], fields["limit"]
+    if settings.toys.count == 0 or (significance is None and limit is None):
         return fields
     signal = Signal(problem, settings.statistic)
-    tests = ToySignal(signal, settings.toys)
+    observed = None if limit is None else limit["observed"]
+    expected = None if limit is None else limit["expected"][_MEDIAN]
+    tests = ToySignal(signal, settings.toys, observed or expected or 1.0)
     failures: list[str] = []
 
     def attempted(name: str, function: Callable[[], Result]) -> Result | None:
@@ -224,24 +362,33 @@ def with_toys(fields: dict[str, Any], problem: Problem, settings: LimitSettings)
             failures.append(f"No {name} by pseudo-experiments: {error.problem}")
             return None
 
-    significances = attempted("significance", tests.significances)
-    strengths = []
-    if fields["limit"] is not None:
-        strengths = [1.0] if signal.strength < 1.0 else []
-        if fields["limit"]["observed"] is not None:
-            strengths.append(fields["limit"]["observed"])
-    rows = []
-    for strength in strengths:
-        ratio = attempted(f"CLs of {strength:.4g}", partial(tests.cls, strength))
-        if ratio is not None:
-            rows.append(ToyCLs(strength=strength, cls=ratio, asymptotic=signal.cls(strength)))
-    observed, expected = (None, None) if significances is None else significances
-    result = ToyTests(
+    results: dict[str, Any] = {}
+    if significance is not None:
+        results["significance"] = attempted("significance", tests.significance)
+    if fields["expected_significance"] is not None:
+        name = "expected_significance"
+        results[name] = attempted("expected significance", tests.expected_significance)
+    strengths = [] if observed is None else [observed]
+    if limit is not None and signal.strength < 1.0:
+        strengths.insert(0, 1.0)
+    tested = {s: attempted(f"CLs of {s:.4g}", partial(tests.cls, s)) for s in strengths}
+    for name, of, near in (
+        ("limit", tests.cls, observed),
+        ("expected_limit", tests.expected_cls, expected),
+    ):
+        if near is not None:
+            title = name.replace("limit", "upper limit").replace("_", " ")
+            results[name] = attempted(title, partial(tests.limit, of, settings.confidence, near))
+
+    def row(strength: float, cls: Estimate) -> ToyCLs:
+        return ToyCLs(strength=strength, cls=cls, asymptotic=signal.cls(strength))
+
+    toys = ToyTests(
         count=settings.toys.count,
         seed=settings.toys.seed,
         n_failed=tests.n_failed,
-        significance=observed,
-        expected_significance=expected,
-        cls=tuple(rows),
+        cls=tuple(row(s, cls) for s, cls in tested.items() if cls is not None),
+        scan=tuple(row(s, cls) for s, cls in sorted(tests.scanned.items())),
+        **results,
     )
-    return fields | {"toys": result, "failures": (*fields["failures"], *failures)}
+    return fields | {"toys": toys, "failures": (*fields["failures"], *failures)}

@@ -225,6 +225,18 @@ def limit(record: LimitRecord) -> Figure:
         axes.fill_between(strengths, bands[1], bands[3], color="#607641", label=r"$\pm 1\sigma$")
         axes.plot(strengths, bands[2], "--", color=INK, linewidth=1.1, label="expected")
         axes.plot(strengths, observed, color=INK, linewidth=1.5, label="observed")
+        if record.toys is not None and record.toys.scan:
+            ratios = [entry.cls for entry in record.toys.scan]
+            axes.errorbar(
+                [entry.strength for entry in record.toys.scan],
+                [ratio.value for ratio in ratios],
+                yerr=[ratio.error for ratio in ratios],
+                fmt="o",
+                color=COLOURS[0],
+                markersize=3,
+                linewidth=0.9,
+                label="pseudo-experiments",
+            )
         axes.axhline(1 - record.confidence, color=COLOURS[2], linewidth=0.9)
         axes.set_xlim(0, strengths[-1])
         axes.set_ylim(0, 1)

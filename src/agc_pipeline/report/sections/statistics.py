@@ -254,7 +254,8 @@ def limit(gallery: Gallery, record: LimitRecord) -> Picture | None:
             "strengths": record.strengths,
             "observed": [entry.observed for entry in record.cls],
             "expected": np.array([entry.expected for entry in record.cls], dtype=np.float64).T,
-        },
+        }
+        | ({} if record.toys is None else {"toys": record.toys.model_dump()["scan"]}),
     )
 
 
