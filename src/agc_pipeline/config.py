@@ -166,6 +166,14 @@ class Configuration(Settings):
         return analyses.parts(self.declaration)
 
     @property
+    def pseudodata(self) -> bool:
+        """Whether simulated events stand in the place of all collision data."""
+        if self.input.kind != "simulated":
+            return False
+        names = {dataset.name for dataset in self.declaration.data}
+        return bool(names) and names.isdisjoint(self.input.datasets)
+
+    @property
     def learned(self) -> Scorer:
         """What scores the models of learned observables; "off" without them."""
         learned = self.declaration.learned

@@ -157,6 +157,7 @@ def build_workspace(
         config.fit.model,
         partial=partial,
         blinded=config.blinded,
+        pseudodata=config.pseudodata,
         subsets=subsets,
         place=place,
     )

@@ -147,14 +147,6 @@ class Plan:
         return isinstance(self.config.input, SimulatedInput)
 
     @property
-    def pseudodata(self) -> bool:
-        """Whether simulated events stand in the place of all collision data."""
-        names = {dataset.name for dataset in self.analysis.data} & set(self.datasets)
-        return bool(names) and all(
-            file.record is not None for name in names for file in self.datasets[name].files
-        )
-
-    @property
     def validated(self) -> bool:
         """Whether histograms of the run are compared with published ones."""
         return "validation" in self.config.parts and not self.external

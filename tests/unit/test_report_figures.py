@@ -238,6 +238,9 @@ def test_texts_by_kind_of_data() -> None:
     assert "not a measurement" in data_text("pseudodata", general, external=False).sentences
     assert "collision data" in data_text("observed", general, external=False).sentences
     assert data_text("observed", general, external=True).sentences == ""
+    simulated = data_text("simulated", general, external=False)
+    assert simulated.label == "Pseudodata"
+    assert "not a measurement" in simulated.sentences
     own = data_text("asimov", Texts(data="Our sentence.", data_label="Toy"), external=False)
     assert (own.sentences, own.label) == ("Our sentence.", "Toy")
 

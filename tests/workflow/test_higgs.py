@@ -1,8 +1,9 @@
-"""H to ZZ* to four leptons from simulated events and files of data to its report."""
+"""H to ZZ* to four leptons: the shipped configuration, from files of the real layout to reports."""
 
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +11,50 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-import yaml
 
 import toy_mini
 from agc_pipeline import analyses, histograms
 from agc_pipeline.columnar import batch
 from agc_pipeline.files import read_json
-from conftest import ROOT, SAMPLES
+from conftest import ROOT, SAMPLES, read_config
 from project import snakemake
+from servers.web import WebThread
 
 pytestmark = pytest.mark.workflow
 
 ANALYSIS = analyses.load("atlas_hzz")
+SHIPPED = read_config("atlas-hzz")
 # Masses of the data, GeV: outside of the blinded windows, and in all of them.
 SHOWN = (90.0, 92.0, 100.0, 112.0, 137.0, 160.0, 190.0, 200.0, 210.0)
 HIDDEN = (118.0, 121.0, 123.0, 124.0, 125.0, 127.0)
 # Templates of so few events need wide bins, of which one is the window.
-EDGES = [80, 115, 130, 250]
-RUN: dict[str, Any] = {
-    "analysis": "atlas_hzz",
-    "input": {
-        "kind": "simulated",
-        "mirrors": {"here": "data"},
-        "mirror_order": ["here"],
-        "datasets": {"data": {"files": {"data.root": None}}},
-    },
+EDGES = {
+    "Signal_region": [80, 115, 130, 250],
+    **{name: [80, 117.5, 132.5, 170] for name in ("4e", "2e2mu", "4mu")},
+}
+N_DATA = SHIPPED["input"]["datasets"]["data"]["files"].values()
+# Events of each file of simulation, and for how many of the luminosity they stand.
+N_SIMULATED = 300
+EXPECTED = {
+    "Zee": 60.0,
+    "Zmumu": 60.0,
+    "ttbar_lep": 120.0,
+    "llll": 400.0,
+    "ggH125_ZZ4lep": 60.0,
+    "VBFH125_ZZ4lep": 5.0,
+    "WH125_ZZ4lep": 4.0,
+    "ZH125_ZZ4lep": 0.1,
+}
+# What a run asks for beside the shipped configuration.
+CHANGES: dict[str, Any] = {
     "blinded": True,
-    "simulation": {"scale": 0.02},
     "fit": {
-        "model": {"edges": {"Signal_region": EDGES}, "missing_datasets": "drop"},
+        "model": {"edges": EDGES},
         "minimiser": {"starts": 1},
         "compare": False,
         "scan": {"points": 3, "minos": "poi"},
         "toys": {"count": 2},
-        "limit": {"points": 3, "toys": {"count": 4}},
+        "limit": {"points": 3, "toys": {"count": 60}},
     },
 }
 # Folders with the events themselves, and what is told of jobs.
@@ -55,15 +66,10 @@ OF_JOBS = ("logs", "benchmarks", "code", "performance")
 TIMED = ("stages", "timeline")
 
 
-def write_data(path: Path, *, hidden: bool) -> None:
-    """Write four-lepton events of given masses; those in the windows pass only if they are there.
-
-    Otherwise they have a charge: all other numbers of the file are the same.
-    """
-    masses = np.array([*SHOWN, *HIDDEN] * 3)
-    columns = toy_mini.columns("data", 3 * len(masses), seed=5)
-    counts = ak.num(columns["lep"])
-    chosen = np.flatnonzero(np.asarray(counts == 4))[: len(masses)]
+def with_masses(dataset: str, masses: Any, seed: int) -> dict[str, Any]:
+    """Columns of four-lepton events of given masses, GeV, with others of the collection beside."""
+    columns = toy_mini.columns(dataset, 2 * len(masses), seed)
+    chosen = np.flatnonzero(np.asarray(ak.num(columns["lep"]) == 4))[: len(masses)]
     columns = {name: values[chosen] for name, values in columns.items()}
     leptons = columns["lep"]
     energy = leptons.pt * np.cosh(leptons.eta)
@@ -76,23 +82,79 @@ def write_data(path: Path, *, hidden: bool) -> None:
     for name in ("pt", "E", "ptcone30", "etcone20"):
         values = ak.values_astype(leptons[name] * factor, np.float32)
         leptons = ak.with_field(leptons, values, name)
-    if not hidden:
-        outside = ~np.isin(masses, HIDDEN)
-        charged = ak.values_astype(ak.ones_like(leptons.charge), np.int32)
-        leptons = ak.with_field(leptons, ak.where(outside, leptons.charge, charged), "charge")
-    path.parent.mkdir(exist_ok=True)
-    with uproot.recreate(path) as file:
-        file.mktree("mini", columns | {"lep": leptons})
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 4, len(masses))
+    jets = rng.exponential(3e4, counts.sum()).astype(np.float32)
+    return columns | {
+        "lep": leptons,
+        "channelNumber": np.full(len(masses), 300_000, np.int32),
+        "met_et": rng.exponential(2e4, len(masses)).astype(np.float32),
+        "jet_n": counts.astype(np.uint32),
+        "jet": ak.zip({"pt": ak.unflatten(jets, counts), "MV2c10": ak.unflatten(0 * jets, counts)}),
+    }
+
+
+def write_data(folder: Path, *, hidden: bool) -> None:
+    """Write the files of data; events in the windows pass only if they are there.
+
+    Otherwise they have a charge: all other numbers of the files are the same.
+    """
+    for seed, (name, n_events) in enumerate(SHIPPED["input"]["datasets"]["data"]["files"].items()):
+        masses = np.resize([*SHOWN, *HIDDEN], n_events)
+        columns = with_masses("data", masses, seed)
+        if not hidden:
+            leptons, outside = columns["lep"], ~np.isin(masses, HIDDEN)
+            charged = ak.values_astype(ak.ones_like(leptons.charge), np.int32)
+            charge = ak.where(outside, leptons.charge, charged)
+            columns["lep"] = ak.with_field(leptons, charge, "charge")
+        with uproot.recreate(folder / name) as file:
+            file.mktree("mini", columns)
+
+
+def write_simulation(folder: Path) -> dict[str, float]:
+    """Write the files of simulation; gives the sums of weights that they state, by dataset."""
+    sums = {}
+    for seed, (name, expected) in enumerate(EXPECTED.items()):
+        rng = np.random.default_rng(seed)
+        resonant = name.endswith("ZZ4lep")
+        masses = rng.normal(124, 3, N_SIMULATED) if resonant else rng.uniform(80, 250, N_SIMULATED)
+        columns = with_masses(name, masses, seed)
+        total = SHIPPED["physics"]["cross_sections_pb"][name] * columns["mcWeight"].sum()
+        total = np.float32(total * SHIPPED["physics"]["luminosity_per_pb"] / expected)
+        columns["SumWeights"] = np.full(N_SIMULATED, total)
+        sums[name] = float(total)
+        (base,) = SHIPPED["input"]["datasets"][name]["files"]
+        with uproot.recreate(folder / base) as file:
+            file.mktree("mini", columns)
+    return sums
+
+
+def run(folder: Path, *options: str, **changes: Any) -> str:
+    """Run the shipped configuration in a folder, with changes on the command line alone."""
+    values = [f"{key}={json.dumps(value)}" for key, value in (CHANGES | changes).items()]
+    shipped = str(ROOT / "config/atlas-hzz.yaml")
+    return snakemake(folder, shipped, "--config", *values, *options)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Files of simulation, and of data, which a test replaces, with the names of the collection."""
+    files = tmp_path_factory.mktemp("4lep")
+    sums = write_simulation(files)
+    with WebThread(files) as server:
+        CHANGES["input"] = {"mirrors": {"cern": server.url("").rstrip("/")}}
+        CHANGES["physics"] = {"sums_of_weights": sums}
+        yield files
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
     """Results of a blinded run, and beside them those of data without events in the windows."""
     folder = tmp_path_factory.mktemp("higgs")
-    (folder / "run.yaml").write_text(yaml.safe_dump(RUN))
     for name, hidden in (("without", False), ("results", True)):
-        write_data(folder / "data/data.root", hidden=hidden)
-        snakemake(folder, "run.yaml")
+        write_data(source, hidden=hidden)
+        told = run(folder, results="results")
+        (folder / "results/terminal.txt").write_text(told)
         if name != "results":
             shutil.copytree(folder / "results", folder / name)
     return folder
@@ -108,6 +170,8 @@ def outputs(results: Path) -> dict[str, Any]:
         if path.parent.name == "figures" and path.stem in TIMED:
             continue
         match path.suffix:
+            case ".txt":
+                found[str(name)] = re.findall(r"^  .*", path.read_text(), re.MULTILINE)
             case ".json":
                 found[str(name)] = without_provenance(read_json(path))
             case ".root":
@@ -146,7 +210,9 @@ def words(page: str) -> list[str]:
 def test_no_output_depends_on_what_is_blinded(folder: Path) -> None:
     """Everything is the same, whether there are data in the windows or not."""
     shown, hidden = outputs(folder / "without"), outputs(folder / "results")
-    assert {"fit.json", "limit.json", "report.html", "histograms.root"} <= set(hidden)
+    assert {"fit.json", "report.html", "histograms.root", "terminal.txt"} <= set(hidden)
+    assert hidden["limit.json"]["toys"]["limit"]["error"] > 0
+    assert any("signal strength" in line for line in hidden["terminal.txt"])
     assert any(name.startswith("hepdata/") for name in hidden)
     assert shown.keys() == hidden.keys()
     assert [name for name in shown if shown[name] != hidden[name]] == []
@@ -154,20 +220,56 @@ def test_no_output_depends_on_what_is_blinded(folder: Path) -> None:
     # to 10 are those from 115 to 130 GeV.
     merged = hidden["histograms.root"]
     window, data = slice(8, 11), merged["Signal_region_data"]
-    assert sum(data[:8]) + sum(data[11:]) == 3 * len(SHOWN)
+    masses = np.concatenate([np.resize([*SHOWN, *HIDDEN], n) for n in N_DATA])
+    assert sum(data[:8]) + sum(data[11:]) == np.isin(masses, SHOWN).sum()
     samples = [merged[f"Signal_region_{process.name}"][window] for process in ANALYSIS.processes]
     assert data[window] == pytest.approx(np.sum(samples, axis=0))
 
 
+def test_all_files_count_as_the_task_says(folder: Path) -> None:
+    """Several datasets fill a process, each normalised to the sum of its weights."""
+    closure = read_json(folder / "results/closure.json")
+    assert closure["datasets"]["data"]["events_processed"] == 832
+    for name, expected in EXPECTED.items():
+        account = closure["datasets"][name]
+        assert account["sum_of_weights"] == CHANGES["physics"]["sums_of_weights"][name]
+        assert account["events_processed"] == N_SIMULATED
+        record = batch.read(folder / f"results/histograms/{name}.json")
+        (process,) = record.histograms
+        made = histograms.from_json(record.histograms[process]["Signal_region"])
+        yields = account["weight"] * made.values(flow=True).sum()
+        assert yields == pytest.approx(expected, rel=0.15)
+
+
+def test_the_tight_selection_is_fitted_to_the_same_histograms(folder: Path) -> None:
+    told = run(folder, results="results", selection="tight")
+    assert not re.search(r"started +(deliver|histogram|merge)", told)
+    results = folder / "results"
+    fit = read_json(results / "fit.json")
+    assert list(fit["channels"]) == ["4e", "2e2mu", "4mu"]
+    merged = contents(results / "histograms.root")
+    for name, channel in fit["channels"].items():
+        data = merged[f"{name}_data"][1:-1]
+        assert channel["observed"] == pytest.approx(
+            [sum(data[:10]), sum(data[10:14]), sum(data[14:])]
+        )
+    systematics = {"Electron efficiency", "Lepton momentum scale", "Luminosity"}
+    assert systematics < set(fit["labels"])
+    assert "Scalefactor_variation" not in fit["labels"]
+    page = (results / "report.html").read_text()
+    assert "The regions of the selection <i>tight</i> are fitted: 4e, 2e2mu, 4mu." in page
+
+
 def test_bits_of_data_do_not_depend_on_how_they_are_read(folder: Path) -> None:
     target = "histograms/data.json"
-    other = {
-        "results": "other",
-        "delivery": {"backend": "none"},
-        "histograms": {"executor": "futures", "workers": 2, "chunk_size": 7},
-    }
-    options = [f"{key}={json.dumps(value)}" for key, value in other.items()]
-    snakemake(folder, "run.yaml", "--config", *options, "--", f"other/{target}")
+    run(
+        folder,
+        "--",
+        f"other/{target}",
+        results="other",
+        delivery={"backend": "none"},
+        histograms={"executor": "futures", "workers": 2, "chunk_size": 7},
+    )
     made, again = (read_json(folder / name / target) for name in ("results", "other"))
     assert made["histograms"] == again["histograms"]
     assert made["cutflow"] == again["cutflow"]

@@ -26,8 +26,9 @@ from agc_pipeline.settings import Settings
 
 Workspace = dict[str, Any]
 
-# What is fitted; the data of an external workspace count as observed.
-DataKind = Literal["pseudodata", "asimov", "observed"]
+# What is fitted: "simulated" events in the place of collision data; "pseudodata", made of the
+# histograms of simulated events. The data of an external workspace count as observed.
+DataKind = Literal["pseudodata", "asimov", "observed", "simulated"]
 
 
 _UNIT = re.compile(r"\[(.+)\]")

@@ -39,6 +39,7 @@ def build_workspace(
     *,
     partial: bool = False,
     blinded: bool = False,
+    pseudodata: bool = False,
     subsets: Mapping[str, str] = MappingProxyType({}),
     place: str = "histograms",
 ) -> Model:
@@ -50,6 +51,7 @@ def build_workspace(
         settings: ``fit.model`` of the configuration.
         partial: whether files are missing from the histograms.
         blinded: whether they have the expectation in place of data in blinded windows.
+        pseudodata: whether simulated events stand in the place of collision data.
         subsets: datasets of which all events are in another one, which is named.
         place: where the histograms come from, for errors.
 
@@ -66,7 +68,13 @@ def build_workspace(
         if nuisance.systematic.down is None
     }
     description = describe(
-        analysis, selection, settings, partial=partial, blinded=blinded, subsets=subsets
+        analysis,
+        selection,
+        settings,
+        partial=partial,
+        blinded=blinded,
+        pseudodata=pseudodata,
+        subsets=subsets,
     )
     findings = (
         *consistency.check(full),
@@ -103,12 +111,13 @@ def describe(
     *,
     partial: bool,
     blinded: bool,
+    pseudodata: bool = False,
     subsets: Mapping[str, str] = MappingProxyType({}),
 ) -> ModelDescription:
     """The description of a model with some templates."""
     return ModelDescription(
         analysis=analysis.name,
-        data=settings.data,
+        data="simulated" if pseudodata and settings.data == "observed" else settings.data,
         partial=partial,
         left_out=selection.left_out,
         channels=channels(analysis, selection, settings, blinded=blinded),

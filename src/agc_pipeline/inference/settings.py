@@ -95,12 +95,14 @@ class ModelStage(Settings):
         model: ``fit.model``.
         selection: whose regions are fitted; None is those that are declared so.
         blinded: whether the histograms have the expectation in place of data in blinded windows.
+        pseudodata: whether simulated events stand in the place of collision data.
     """
 
     analysis: str
     model: ModelSettings
     selection: str | None = None
     blinded: bool = False
+    pseudodata: bool = False
 
 
 class MinimiserSettings(Settings):

@@ -70,6 +70,7 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         "title": settings.report.title,
         "partial": run.partial,
         "report": settings.report,
+        "selection": settings.configuration.get("selection"),
         "data": data,
         "poi": run.fit.poi,
         "no_interest": NO_INTEREST,

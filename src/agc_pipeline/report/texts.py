@@ -39,6 +39,12 @@ _DATA: dict[DataKind, DataText] = {
         summary="Asimov data, the sum of the nominal samples: the fit returns the nominal values "
         "by construction",
     ),
+    "simulated": DataText(
+        label="Pseudodata",
+        sentences="The fit uses pseudodata, simulated events in the place of collision data. The "
+        "result demonstrates the analysis; it is not a measurement.",
+        summary="pseudodata, simulated events in the place of collision data",
+    ),
     "observed": DataText(
         label="Data",
         sentences="The fit uses the observed collision data.",

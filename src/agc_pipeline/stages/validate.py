@@ -51,7 +51,7 @@ def configure(plan: "Plan") -> ValidateStage:
     """How close is close."""
     return ValidateStage(
         analysis=plan.config.analysis,
-        pseudodata=plan.pseudodata,
+        pseudodata=plan.config.pseudodata,
         validation=plan.config.validation,
     )
 

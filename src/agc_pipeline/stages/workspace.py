@@ -34,6 +34,7 @@ def configure(plan: "Plan") -> ModelStage:
         model=plan.config.fit.model,
         selection=plan.config.selection,
         blinded=plan.blinded,
+        pseudodata=plan.config.pseudodata,
     )
 
 
@@ -58,6 +59,7 @@ def run(settings: ModelStage, options: WorkspaceOptions) -> None:
         settings.model,
         partial=accounts.partial,
         blinded=settings.blinded,
+        pseudodata=settings.pseudodata,
         subsets=accounts.subsets,
         place=str(options.histograms),
     )

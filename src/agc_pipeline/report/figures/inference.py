@@ -232,7 +232,7 @@ def limit(record: LimitRecord) -> Figure:
                 [ratio.value for ratio in ratios],
                 yerr=[ratio.error for ratio in ratios],
                 fmt="o",
-                color=COLOURS[0],
+                color=COLOURS[4],
                 markersize=3,
                 linewidth=0.9,
                 label="pseudo-experiments",

@@ -6,7 +6,7 @@ from typing import Any
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.errors import InputError
-from agc_pipeline.formatting import count
+from agc_pipeline.formatting import count, name_list
 from agc_pipeline.inference.fit_records import blinded_words
 from agc_pipeline.report import figures
 from agc_pipeline.report.figures.cutflow import fractions
@@ -36,9 +36,13 @@ def cuts(datasets: Mapping[str, DatasetAccount]) -> list[str]:
 
 def summary(configuration: Mapping[str, Any], datasets: Mapping[str, DatasetAccount]) -> str:
     """The kind of input and the number of its events, in one line."""
-    kind = configuration.get("input", {}).get("kind", "unknown")
+    source = configuration.get("input", {})
+    kind = source.get("kind", "unknown")
     events = sum(entry.events_processed for entry in datasets.values())
-    return f"{_KINDS.get(kind, kind)}: {count(events)} events of {len(datasets)} datasets"
+    title = _KINDS.get(kind, kind)
+    if kind == "simulated" and (listed := [n for n in datasets if n in source.get("datasets", {})]):
+        title += f", and files of {name_list(listed)}"
+    return f"{title}: {count(events)} events of {len(datasets)} datasets"
 
 
 def blinded(
