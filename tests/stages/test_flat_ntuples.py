@@ -15,6 +15,7 @@ import uproot
 import toy_mini
 from agc_pipeline import analyses, config, histograms
 from agc_pipeline.columnar import batch
+from agc_pipeline.columnar.merge import templates as templates_of
 from agc_pipeline.files import read_json
 from agc_pipeline.layers import merged
 from agc_pipeline.plan import Plan
@@ -183,6 +184,21 @@ def test_blinded_data_are_in_no_histogram_and_no_count(folder: Path, tmp_path: P
         n_hidden[region.name] = values[window].sum()
         assert hidden.cutflow[region.name] == shown.cutflow[region.name] - n_hidden[region.name]
     assert n_hidden["Signal_region"] > 0
+
+
+def test_blinded_data_are_no_fewer_than_none(folder: Path, tmp_path: Path) -> None:
+    """Where weights of either sign expect fewer, which was no histogram that can be read again."""
+    factors = {"data": 1.0, "llll": -1.0}
+    batches = {name: (batch.read(folder / f"{name}.json"), f) for name, f in factors.items()}
+    templates = templates_of(ANALYSIS, batches, blinded=True)
+    histograms.write_root(tmp_path / "histograms.root", templates)
+    read = histograms.read_root(tmp_path / "histograms.root")
+    window = slice(7, 10)
+    assert read["Signal_region_ZZ"].values()[window].min() < 0
+    data = read["Signal_region_data"]
+    assert not data.values()[window].any()
+    assert not data.variances()[window].any()
+    assert data.values().sum() > 0
 
 
 # Source: the task's list, analyses/atlas-open-data-hzz of the AGC.

@@ -245,7 +245,10 @@ def _observed(
 
 
 def _blind(data: hist.Hist, region: Region, expected: Sequence[hist.Hist]) -> None:
-    """Put the expectation into all bins that overlap with the blinded window, in place."""
+    """Put the expectation into all bins that overlap with the blinded window, in place.
+
+    Data are counts: where weights of either sign leave an expectation below zero, none stand there.
+    """
     if region.blinded is None:
         return
     low, high = region.blinded
@@ -254,9 +257,11 @@ def _blind(data: hist.Hist, region: Region, expected: Sequence[hist.Hist]) -> No
         ([low < edges[0]], (edges[:-1] < high) & (edges[1:] > low), [high > edges[-1]])
     )
     view = data.view(flow=True)
+    total = np.zeros(hidden.shape)
+    for histogram in expected:
+        total += histogram.view(flow=True)["value"]
     for quantity in ("value", "variance"):
-        total = sum(histogram.view(flow=True)["value"] for histogram in expected)
-        view[quantity][hidden] = np.broadcast_to(total, hidden.shape)[hidden]
+        view[quantity][hidden] = np.maximum(total, 0.0)[hidden]
 
 
 def _rows(content: Any, weight: float) -> dict[str, Rows]:
