@@ -1,8 +1,11 @@
 """Significance, CLs and limits from pseudo-experiments, against closed forms of counting."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.optimize
+from scipy.special import xlogy
 from scipy.stats import norm, poisson
 
 from agc_pipeline.errors import ModelError
@@ -56,6 +59,32 @@ def test_significance(observed: int, signal: float, background: float) -> None:
     median = poisson.median(signal + background)
     assert agrees(expected, significance(median, background), 0.4)
     assert abs(tested.significance() - ours.value) > (0.03 if observed == 25 else 0.08)
+
+
+def test_significance_with_a_measured_background() -> None:
+    """Two counts, of which the second measures the background of the first.
+
+    Data like these are what no signal most often gives if both fluctuate, and asymptotic formulae
+    are good: pseudo-experiments of which only the first count is high are hardly ever such data.
+    """
+    n_on, n_off = 25.0, 8.0
+    measured = ("b", "shapesys", [np.sqrt(n_off)])
+    content = spec(("SR", [n_on], sample("s", [17.0], ("mu", *MU)), sample("b", [n_off], measured)))
+    signal = limits.Signal(problem(*workspace.load(content, place="test"), SETTINGS))
+
+    def statistic(on: Any, off: Any) -> Any:
+        mean = (on + off) / 2
+        return np.where(on > off, 2 * (xlogy(on, on / mean) + xlogy(off, off / mean)), 0.0)
+
+    on, off = np.meshgrid(np.arange(1.0, 100), np.arange(1.0, 100), indexing="ij")
+    mean = (n_on + n_off) / 2
+    probabilities = poisson.pmf(on, mean) * poisson.pmf(off, mean)
+    beyond = statistic(on, off) >= statistic(n_on, n_off) - 1e-9
+    exact = float(norm.isf(probabilities[beyond].sum()))
+    assert signal.significance() == pytest.approx(exact, abs=0.05)
+    for seed in range(3):
+        toys = ToySignal(signal, ToyTestSettings(count=60, seed=seed), excluded=2.0)
+        assert agrees(toys.significance(), exact, 0.15)
 
 
 def test_cls() -> None:

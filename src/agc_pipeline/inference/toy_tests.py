@@ -141,7 +141,7 @@ class ToySignal:
             ModelError: if a fit to the data fails, or no pseudo-experiment is as extreme.
         """
         with_signal = self._signal.held(1.0).parameters
-        expected = np.sort(self._converged(self._mixture([with_signal], _EXPECTED), with_signal)[1])
+        expected = np.sort(self._converged(self._mixture([1.0], _EXPECTED), with_signal)[1])
         if not len(expected):
             raise _too_few(0, 0.0)
         # The interval of one standard deviation of a median, in ranks.
@@ -254,8 +254,7 @@ class ToySignal:
     def _background(self) -> tuple[Array, Array]:
         """Weights without signal, and q_0, of pseudo-experiments, (t) each."""
         truth = self._signal.held(0.0).parameters
-        strengths = _distinct(0.0, 1.0, max(self._signal.strength, 0.0))
-        mixture = self._mixture([self._at(truth, s) for s in strengths], _BACKGROUND)
+        mixture = self._mixture(_distinct(0.0, 1.0, max(self._signal.strength, 0.0)), _BACKGROUND)
         weights, values = self._converged(mixture, truth)
         if not len(values):
             raise _too_few(0, 0.0)
@@ -263,10 +262,15 @@ class ToySignal:
 
     @cached_property
     def _for_limits(self) -> Mixture:
-        strengths = _distinct(0.0, self._signal.strength, self._excluded)
-        return self._mixture([self._signal.held(s).parameters for s in strengths], _LIMIT)
+        return self._mixture(_distinct(0.0, self._signal.strength, self._excluded), _LIMIT)
 
-    def _mixture(self, truths: list[Array], stream: int) -> Mixture:
+    def _mixture(self, strengths: list[float], stream: int) -> Mixture:
+        """Pseudo-experiments of several strengths.
+
+        Each with the nuisance parameters of its own: data like these are what no signal most often
+        gives if auxiliary measurements fluctuate with them.
+        """
+        truths = [self._signal.held(strength).parameters for strength in strengths]
         mixture = Mixture(self._signal.problem, truths, self._settings, stream)
         if not mixture.toys:
             raise _too_few(0, 0.0)
@@ -295,11 +299,6 @@ class ToySignal:
         held = toy.problem.lowest([toy.parameters], {self._poi: strength}).minimum
         return max(held.expansion.value - toy.value, 0.0)
 
-    def _at(self, parameters: Array, strength: float) -> Array:
-        there = parameters.copy()
-        there[self._poi] = min(strength, self._signal.bound)
-        return there
-
 
 def _distinct(*strengths: float) -> list[float]:
     """Those that differ from all before them."""
@@ -315,9 +314,9 @@ def _significance(weights: Array, values: Array, observed: float) -> Estimate:
     if observed <= _SAME:
         return Estimate(value=0.0, error=0.0)
     beyond = np.where(values >= observed - _SAME, weights, 0.0)
+    if (n_beyond := int(np.count_nonzero(beyond))) < _FEWEST:
+        raise _too_few(n_beyond, 0.0)
     p_value = float(beyond.mean())
-    if p_value == 0:
-        raise _too_few(0, 0.0)
     error = float(beyond.std(ddof=min(1, len(beyond) - 1)) / np.sqrt(len(beyond)))
     at = float(norm.isf(min(p_value, 0.5)))
     return Estimate(value=max(at, 0.0), error=error / float(norm.pdf(at)))
