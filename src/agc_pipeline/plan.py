@@ -257,9 +257,26 @@ class Plan:
         if needs_endpoint(settings):
             endpoint = configured(settings.servicex.endpoint)
         return {
-            name: choose(dataset, settings, endpoint, weighted=self._weighted(name))
+            name: choose(
+                dataset,
+                settings,
+                endpoint,
+                weighted=self._weighted(name),
+                sum_known=name in self.sums_of_weights,
+            )
             for name, dataset in self.datasets.items()
         }
+
+    @property
+    def sums_of_weights(self) -> dict[str, float]:
+        """Sums of generator weights of datasets whose files are all in the run, as configured."""
+        if self.config.n_files_max_per_sample != -1:
+            return {}
+        return dict(self.config.physics.sums_of_weights)
+
+    def states_sum(self, dataset: str) -> bool:
+        """Whether what is delivered of a dataset states the sum of generator weights, if any."""
+        return not self._weighted(dataset) or self.deliveries[dataset][0].backend != "servicex"
 
     def _weighted(self, dataset: str) -> bool:
         """Whether a dataset is normalised to a sum of generator weights."""
@@ -354,6 +371,9 @@ class Plan:
         self._check_simulation()
         self.check_packages()
         self._check_paths()
+        if self.fills:
+            # It refuses what cannot be delivered as it is configured.
+            _ = self.deliveries
         if self.published:
             # It imports hist, and most runs do not start from them.
             from agc_pipeline.validation import published  # noqa: PLC0415

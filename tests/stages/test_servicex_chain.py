@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import test_flat_ntuples as flat
 from test_deliver_histogram_merge import Chain, content
 from test_servicex import (
     N_EVENTS,
@@ -22,14 +24,17 @@ from test_servicex import (
 )
 
 import toy
+import toy_mini
 import weighted_analysis
-from agc_pipeline import config
+from agc_pipeline import config, histograms
 from agc_pipeline.delivery import manifest
 from agc_pipeline.delivery.servicex.configuration import required
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import read_json
+from agc_pipeline.layers import merged
 from agc_pipeline.plan import Plan
-from conftest import ROOT
+from agc_pipeline.stages import deliver
+from conftest import ROOT, run_command
 from oracle.strategies import write_nanoaod
 from servers import servicex as service
 from servers.web import WebThread
@@ -421,3 +426,67 @@ def test_what_is_normalised_to_sums_of_weights_is_read_from_the_files(
     with pytest.raises(ConfigurationError, match="not the sum of the generator weights") as info:
         deliveries("servicex")
     assert info.value.place == "delivery of wjets"
+    sums = {"physics": {"sums_of_weights": {"wjets": 5.0}}}
+    values = {"analysis": str(folder), "input": remote, "delivery": {"backend": "servicex"}} | sums
+    plan = Plan(config.load_config(overrides=values, root=ROOT))
+    assert {job.backend for job, _ in plan.deliveries.values()} == {"servicex"}
+    assert not plan.states_sum("wjets")
+
+
+def test_flat_ntuples_with_a_known_sum_of_weights(
+    store: service.ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query on the tree `mini`: the same bits as from the file, whose sum the service omits."""
+    toy_mini.write(tmp_path / "llll.root", "llll", 60, seed=3)
+    stated = float(np.float32(1000.0 * toy_mini.WEIGHTS["llll"]))
+    flat.deliver(tmp_path, "llll")
+    flat.fill(tmp_path, "llll", tmp_path / "local.json")
+    (work := tmp_path / "work").mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("BEARER_TOKEN_FILE", raising=False)
+    far = "https://far.example.org"
+    changes = {
+        "input": {"mirrors": {"cern": far}},
+        "delivery": {"backend": "servicex"},
+        "physics": {"sums_of_weights": {"llll": stated}},
+    }
+    address = f"{far}/MC/mc_363490.llll.4lep.root"
+    with service.running(store, {address: tmp_path / "llll.root"}) as made:
+        configure(made)
+        plan = Plan(config.load(merged(flat.VALUES, changes)))
+        (number,) = plan.batches("llll")
+        error = run_command(
+            "deliver",
+            deliver.configure(plan, "llll", number).model_dump(),
+            reading={name: flat.VALUES["delivery"][name] for name in ("chunk_size", "network")},
+            manifest=work / "llll.manifest.json",
+            failures=work / "failures.json",
+            skims=work / "skims",
+        )
+    assert error is None
+    flat.fill(work, "llll", work / "service.json")
+    contents = []
+    for path, states_sum in ((tmp_path / "local.json", True), (work / "service.json", False)):
+        of_merge = {
+            "xsec_pb": flat.XSEC,
+            "luminosity_per_pb": flat.LUMINOSITY,
+            "n_files": 1,
+            "sum_of_weights": stated,
+            "states_sum": states_sum,
+        }
+        output = path.with_suffix(".root")
+        error = run_command(
+            "merge",
+            {"analysis": "atlas_hzz", "datasets": {"llll": of_merge}, "allow_partial": False},
+            datasets=[path],
+            histograms=output,
+            closure=path.with_suffix(".closure"),
+        )
+        assert error is None
+        named = histograms.read_root(output)
+        contents.append({name: made.view(flow=True).tolist() for name, made in named.items()})
+        (account,) = read_json(path.with_suffix(".closure"))["datasets"].values()
+        assert account["sum_of_weights"] == stated
+    assert contents[0] == contents[1]
+    assert sum(value for value, _ in contents[0]["Signal_region_ZZ"]) != 0

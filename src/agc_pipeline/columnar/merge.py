@@ -17,7 +17,12 @@ from agc_pipeline.errors import ClosureError
 _SUM_PRECISION = 1e-5
 
 
-def event_weight(batch: Batch, xsec_pb: float | None, luminosity_per_pb: float) -> float:
+def event_weight(
+    batch: Batch,
+    xsec_pb: float | None,
+    luminosity_per_pb: float,
+    sum_of_weights: float | None = None,
+) -> float:
     """Factor on the relative weights: cross section times luminosity over generated events.
 
     Generated events count with their weights where these are known. Only complete files count, so
@@ -27,6 +32,7 @@ def event_weight(batch: Batch, xsec_pb: float | None, luminosity_per_pb: float) 
         batch: all files of a dataset.
         xsec_pb: cross section; None for collision data, which count as they are.
         luminosity_per_pb: of the data.
+        sum_of_weights: of generated events; None is what the files state.
 
     Raises:
         ClosureError: if the files stand for no generated events.
@@ -41,7 +47,10 @@ def event_weight(batch: Batch, xsec_pb: float | None, luminosity_per_pb: float) 
             place=f"dataset {batch.dataset}",
             remedy="deliver all files of the dataset again",
         )
-    generated = math.fsum(weighted) if weighted else sum(file.generated for file in closed)
+    if sum_of_weights is None:
+        generated = math.fsum(weighted) if weighted else sum(file.generated for file in closed)
+    else:
+        generated = sum_of_weights
     if generated <= 0:
         raise ClosureError(
             f"the files stand for {generated:g} generated events",

@@ -55,7 +55,8 @@ class Physics(Settings):
         luminosity_per_pb: integrated luminosity, one number or one for each era.
         cross_sections_pb: by the names that the datasets of the declaration give.
         sums_of_weights: sums of generator weights that all files of a dataset together must state:
-            files of another production, or missing ones, are an error.
+            files of another production, or missing ones, are an error. What ServiceX delivers
+            states none, and is normalised to them.
         selection: of the analysis' own: cuts, and sizes of the variations computed from events.
     """
 

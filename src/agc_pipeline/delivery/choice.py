@@ -47,6 +47,7 @@ def choose(
     endpoint: Endpoint | None,
     *,
     weighted: bool = False,
+    sum_known: bool = False,
 ) -> tuple[DeliveryJob, str]:
     """How a dataset is delivered, and why.
 
@@ -54,7 +55,8 @@ def choose(
         dataset: with its files.
         settings: for all datasets.
         endpoint: the service of the client's configuration; None if there is none.
-        weighted: whether the sum of generator weights has to be read from the files.
+        weighted: whether files state a sum of generator weights, to which it is normalised.
+        sum_known: whether the configuration has this sum, too.
 
     Raises:
         ConfigurationError: if ServiceX is asked for and cannot deliver this dataset.
@@ -74,13 +76,13 @@ def choose(
         backend, reason = "servicex", "its client is configured here"
     job = None
     if backend == "servicex":
-        if weighted:
+        if weighted and not sum_known:
             raise ConfigurationError(
                 "ServiceX delivers events, not the sum of the generator weights of all events that "
                 "a file stands for, to which the analysis normalises",
                 place=f"delivery of {dataset.name}",
-                remedy="choose the backend local or none for this dataset in `delivery.datasets`, "
-                "or auto",
+                remedy="give the sum of all files in `physics.sums_of_weights`, or choose the "
+                "backend local or none for this dataset in `delivery.datasets`, or auto",
             )
         counts = (own.format or settings.format) != "parquet"
         job = _servicex(dataset, settings.servicex, endpoint, here=here, counts=counts)

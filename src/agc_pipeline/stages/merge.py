@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
+from agc_pipeline.errors import ClosureError
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings
@@ -22,13 +23,24 @@ log = logging.getLogger(__name__)
 
 
 class DatasetSettings(Settings):
-    """What merging must know of a dataset."""
+    """What merging must know of a dataset.
+
+    Attributes:
+        xsec_pb: cross section; None for collision data.
+        luminosity_per_pb: of the data.
+        n_files: that it has.
+        n_events: that it has, where this is told.
+        sum_of_weights: of generated events, that all files together must state.
+        states_sum: whether they do: ServiceX delivers none, and the one above counts.
+        subset_of: dataset that has all of its events.
+    """
 
     xsec_pb: PositiveFloat | None
     luminosity_per_pb: PositiveFloat
     n_files: PositiveInt
     n_events: NonNegativeInt | None = None
     sum_of_weights: PositiveFloat | None = None
+    states_sum: bool = True
     subset_of: str | None = None
 
 
@@ -58,8 +70,7 @@ class MergeOptions(Options):
 
 def configure(plan: "Plan") -> MergeStage:
     """Cross sections and luminosities, and how many files each dataset has."""
-    # Those of all files.
-    sums = plan.physics["sums_of_weights"] if plan.config.n_files_max_per_sample == -1 else {}
+    sums = plan.sums_of_weights
     return MergeStage(
         analysis=plan.config.analysis,
         learned=plan.assigns,
@@ -71,6 +82,7 @@ def configure(plan: "Plan") -> MergeStage:
                 n_files=len(dataset.files),
                 n_events=dataset.n_events,
                 sum_of_weights=sums.get(dataset.name),
+                states_sum=plan.states_sum(dataset.name),
                 subset_of=dataset.subset_of,
             )
             for dataset in plan.datasets.values()
@@ -102,9 +114,17 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
             data=analysis.dataset(summed.dataset).kind == "data",
         )
         merge.check_sums(analysis, summed, blinded=settings.blinded)
-        if dataset.sum_of_weights is not None and not left_out:
+        total = None if dataset.states_sum else dataset.sum_of_weights
+        if total is not None and left_out:
+            raise ClosureError(
+                "files are missing, and the sum of generator weights of the others is not known: "
+                "ServiceX delivers none",
+                place=f"dataset {summed.dataset}",
+                remedy="deliver all files, or choose another backend in `delivery.datasets`",
+            )
+        if total is None and dataset.sum_of_weights is not None and not left_out:
             merge.check_sum_of_weights(summed, dataset.sum_of_weights)
-        weight = merge.event_weight(summed, dataset.xsec_pb, dataset.luminosity_per_pb)
+        weight = merge.event_weight(summed, dataset.xsec_pb, dataset.luminosity_per_pb, total)
         weighted[summed.dataset] = (summed, weight)
         used = [file for file in summed.files if file.closed]
         accounts[summed.dataset] = DatasetAccount(
@@ -115,7 +135,7 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
             weight=weight,
             unit=summed.unit,
             n_generated=sum(file.generated for file in used),
-            sum_of_weights=_sum_of_weights(used),
+            sum_of_weights=_sum_of_weights(used) if total is None else total,
             events_expected=sum(
                 file.before if file.expected is None else file.expected for file in summed.files
             ),
