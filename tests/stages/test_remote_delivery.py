@@ -59,6 +59,8 @@ def files() -> Iterator[Path]:
         write_nanoaod(folder / "good.root", toy.events(N_EVENTS), events_per_piece=40)
         good = (folder / "good.root").read_bytes()
         (folder / "truncated.root").write_bytes(good[: len(good) * 2 // 3])
+        # Before the list of what is in the file, as files that ROOT writes have it at their end.
+        (folder / "stump.root").write_bytes(good[:500])
         (folder / "text.root").write_text("<html>please log in</html>\n" * 100)
         write_nanoaod(folder / "other.root", toy.events(N_EVENTS - 1))
         lacking = toy.events(N_EVENTS)
@@ -293,6 +295,7 @@ def test_mirror_hangs_from_the_beginning(
     ("name", "error"),
     [
         ("truncated.root", "the file is cut off"),
+        ("stump.root", "the file is cut off: it has 500 bytes"),
         ("other.root", "the file has 119 events, the configuration says 120"),
         ("lacking.root", "branches missing: Jet_qgl"),
         ("text.root", "not a ROOT file"),

@@ -56,6 +56,8 @@ _TREES = (uproot.behaviors.TBranch.HasBranches, uproot.behaviors.RNTuple.HasFiel
 # (XProtocol.hh of XRootD; all other numbers may be a matter of time).
 _XROOTD_FINAL = {3010, 3011, 3013, 3015, 3016, 3028, 3030}
 _NOT_FOUND = {404, 410, 3011}
+# uproot's words where a file has no bytes any more; what a server withheld is told otherwise.
+_BEHIND_END = re.compile(r"expected Chunk of length \d+,\s+received \d+ bytes")
 # What uproot says of a file that begins as web pages do.
 _HTML = re.compile(r"first four bytes are b'\s*<(?:!d|!D|ht|HT)")
 _LATER = "try again later, or "
@@ -349,6 +351,9 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
             problem, remedy = f"the server does not answer: {problem}", f"{_LATER}{_OTHER_MIRROR}"
         elif error.status is not None:
             problem = f"the server refuses to give the file: {problem}"
+    elif _BEHIND_END.search(str(error)):
+        problem = f"the file is cut off, it ends before what it says to have: {one_line(error)}"
+        remedy = "get an intact copy of the file, or take it out of the list"
     elif _transient(error) and remote:
         problem = f"the server does not answer: {one_line(error)}"
         remedy = f"{_LATER}{_OTHER_MIRROR}"
@@ -390,6 +395,6 @@ def _transient(error: BaseException) -> bool:
     """Whether reading from a server failed for a reason that may go away."""
     if isinstance(error, HttpError):
         return error.again
-    if isinstance(error, FileNotFoundError | PermissionError):
+    if isinstance(error, FileNotFoundError | PermissionError) or _BEHIND_END.search(str(error)):
         return False
     return isinstance(error, OSError) and _code(error) not in _XROOTD_FINAL

@@ -18,7 +18,7 @@ from uproot.source.chunk import Chunk
 from uproot.source.futures import TrivialFuture
 
 from agc_pipeline.readers import addresses
-from agc_pipeline.readers.failures import HttpError
+from agc_pipeline.readers.failures import Disagreement, HttpError
 from agc_pipeline.readers.settings import NetworkSettings
 from agc_pipeline.readers.xrootd import XRootDFile
 
@@ -164,7 +164,17 @@ class RemoteSource(uproot.source.chunk.Source):
         return self._wait(self._file.checksum(), _CHECKSUM_SECONDS)
 
     def chunk(self, start: int, stop: int) -> Chunk:
-        """One range of bytes; shorter where the file ends before."""
+        """One range of bytes; shorter where the file ends before.
+
+        Raises:
+            Disagreement: if the file has ended before its beginning.
+        """
+        if start >= self._num_bytes > 0:
+            # uproot does not close what it cannot open.
+            self.close()
+            raise Disagreement(
+                f"the file is cut off: it has {self._num_bytes} bytes, and refers to byte {start}"
+            )
         there = (min(start, self._num_bytes), min(stop, self._num_bytes))
         return Chunk(self, start, stop, TrivialFuture(self._read([there])[there]))
 
