@@ -101,8 +101,8 @@ def run(settings: LimitStage, options: LimitOptions) -> None:
     if record.limit is not None and record.limit.observed is not None:
         log.info("%s < %.4g at %g", record.poi, record.limit.observed, record.confidence)
     if record.toys is not None and record.toys.limit is not None:
-        value, error = record.toys.limit.value, record.toys.limit.error
-        log.info("%s < %.4g +- %.2g by pseudo-experiments", record.poi, value, error)
+        of_toys = record.toys.limit
+        log.info("%s < %.4g +- %.2g by toys", record.poi, of_toys.value, of_toys.error)
     for text in (*record.failures, *record.remarks):
         log.info("%s", text)
 
