@@ -267,7 +267,7 @@ def report(folder: Path) -> str | None:
         "rules": [],
         "configuration": {"input": {"kind": "workspace", "path": "given.json"}},
     }
-    names = ("workspace", "checks", "fit", *WANTED)
+    names = ("workspace", "checks", "fit", "sensitivity", *WANTED)
     return run_command(
         "report",
         settings,
