@@ -46,7 +46,7 @@ class SchedulerDask(_Dask):
     cluster: Literal["scheduler"]
     address: str
     tls: Tls | None = None
-    limit: PositiveInt | None = None
+    limit: Annotated[PositiveInt, AtMost(4096, "one scheduler does not serve more")] | None = None
     adaptive: Literal[False] = False
 
     @field_validator("tls")
