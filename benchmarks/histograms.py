@@ -22,15 +22,11 @@ Without files it makes its own, of two kinds: ttbar, and W+jets with twice as ma
 and with ``--common``, which anyone can repeat (each file has a digest of what it holds), for
 
     auto zstd, auto lz4, ntuple zstd    the same content in other compressions
-    root, root zstd, ...                ROOT's RDataFrame (see ``rdataframe.py``) on the same files,
-                                        in one thread, in an environment of its own; left out with
-                                        the reason where that cannot be had
 
 
 in turn, several times, and keeps the best of each. All but the first give the same histograms to
 the bit, and the first the same entries in the nominal ones: that is checked. Factors are over
 "plain", and over "plain ML" for the ways with assigned jets. Of your own files there are no others.
-ROOT's histograms are compared with those of "plain", all variations of it.
 
 Then, for "auto": the wall time of two processes over that of one (which needs a machine that does
 nothing else), the CPU time of a Dask worker over that of a process, and the memory of processes.
@@ -73,7 +69,6 @@ from agc_pipeline.readers.nano_events import NanoAOD
 from agc_pipeline.readers.opening import open_tree
 from assignment import AssigningTextbookProcessor, boosters, write_models
 from processes import dask_over_process, peak_mb, two_over_one
-from root_worker import RootResult, RootWorker, root_worker
 from textbook import TextbookProcessor
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -92,7 +87,6 @@ class Bench:
         folder: for skims, models and the metadata of files.
         settings: of the histogram stage.
         others: files of the same content in other formats, by name.
-        root: ROOT; None leaves it out.
     """
 
     def __init__(
@@ -103,7 +97,6 @@ class Bench:
         settings: HistogramSettings,
         *,
         others: Mapping[str, Sequence[Path]],
-        root: RootWorker | None,
     ) -> None:
         write_models(folder / "models")
         self.boosters = boosters(folder / "models")
@@ -136,7 +129,6 @@ class Bench:
                 _delivered(path, file.before, file.before)
                 for path, file in zip(copies, self.files["none"], strict=True)
             ]
-        self.root = root
         self.stored: list[tuple[Any, int, int]] = []
 
     def specification(
@@ -208,13 +200,6 @@ class Bench:
         if "ntuple" in self.files:
             others["auto first"] = lambda: self.run("none", first)
             others["ntuple first"] = lambda: self.run("ntuple", first)
-        if self.root is not None:
-            names = {"none": "root"} | {name: f"root {name}" for name in self.files}
-            others |= {
-                names[name]: partial(self.root.run, self._paths(name), self.process)
-                for name in self.files
-                if name != "local"
-            }
         return {
             "plain": lambda: self.plain(TextbookProcessor(self.process)),
             "coffea": lambda: self.run("none", self.specification("coffea")),
@@ -241,9 +226,6 @@ class Bench:
         for name, histograms in filled.items():
             if not name.endswith("ML") and histograms != filled["coffea"]:
                 sys.exit(f"error: {name} gives other histograms than coffea")
-        for name, result in results.items():
-            if isinstance(result, RootResult):
-                result.check(name, results["plain"])
         if filled["skim ML"] != filled["auto ML"]:
             sys.exit("error: skim ML gives other histograms than auto ML")
         if {region: filled["auto ML"][region] for region in filled["coffea"]} != filled["coffea"]:
@@ -286,9 +268,6 @@ class Bench:
                 start = time.process_time()
                 result = way()
                 seconds = time.process_time() - start
-                if isinstance(result, RootResult):
-                    # Another process did the work.
-                    seconds = result.cpu
                 if name not in best or seconds < best[name][0]:
                     best[name] = seconds, result
         rates = {name: self.n_events / seconds for name, (seconds, _) in best.items()}
@@ -393,7 +372,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("results/benchmark"))
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--common", action="store_true", help="all formats, and ROOT")
+    parser.add_argument("--common", action="store_true", help="all formats, with digests")
     options = parser.parse_args()
     values = yaml.safe_load((CONFIG / "default.yaml").read_text())
     settings = HistogramSettings(**values["histograms"])
@@ -415,14 +394,10 @@ def main() -> None:
         "machine": point.machine().model_dump(),
         "files": [],
     }
-    root = None
-    if options.common:
-        root, measured["root"] = root_worker(options.folder / "root")
-        print(f"ROOT: {measured['root']}", file=sys.stderr)
     for process, paths in files.items():
         try:
             copies = {name: made[process] for name, made in others.items()}
-            bench = Bench(process, paths, options.folder, settings, others=copies, root=root)
+            bench = Bench(process, paths, options.folder, settings, others=copies)
             if options.common:
                 measured["files"] += bench.contents()
             rows, cost = bench.measure(options.repeat)
