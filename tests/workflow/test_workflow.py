@@ -73,8 +73,9 @@ def test_a_run_makes_everything_and_then_there_is_nothing_to_do(finished: Projec
     assert fit["poi"]["bestfit"] == pytest.approx(1, abs=1e-6)
     n = len(fit["labels"])
     assert len(fit["bestfit"]) == len(fit["uncertainty"]) == len(fit["correlation"]) == n
-    # Of each region: 11 variations of ttbar, 13 of W+jets, and the alternative sample.
-    assert len(finished.contents()) == 2 * (11 + 13 + 1)
+    # Of each region: 11 variations of ttbar, 13 of W+jets, the alternative sample, and of both
+    # processes what the two variations of momenta move between bins.
+    assert len(finished.contents()) == 2 * (11 + 13 + 1 + 2 * 2)
     assert finished.todo() == {}
 
 
