@@ -23,7 +23,6 @@ and with ``--common``, which anyone can repeat (each file has a digest of what i
 
     auto zstd, auto lz4, ntuple zstd    the same content in other compressions
 
-
 in turn, several times, and keeps the best of each. All but the first give the same histograms to
 the bit, and the first the same entries in the nominal ones: that is checked. Factors are over
 "plain", and over "plain ML" for the ways with assigned jets. Of your own files there are no others.
