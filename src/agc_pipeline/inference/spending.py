@@ -30,12 +30,10 @@ Datasets: TypeAlias = tuple[str, ...]
 
 # More events than any simulation.
 _INFINITE = 1e9
-# Datasets that contribute less of the variance get no more events.
-_NEGLIGIBLE = 1e-4
-# Largest factor on the events of a dataset in a plan.
-_MOST = 1e4
-# Of a plan: rounds, precision of the variance, and of what an event is worth.
-_ROUNDS, _PRECISION, _EVEN = 40, 1e-6, 1e-3
+# More events than that, relative, are none.
+_NEGLIGIBLE = 1e-3
+# Of a plan: iterations, precision of the number of events, and of the variance.
+_ROUNDS, _PRECISION, _TOLERANCE = 60, 1e-4, 1e-4
 
 
 class DatasetGain(Settings):
@@ -104,12 +102,10 @@ class Parts(NamedTuple):
     Attributes:
         fit: that of the fit.
         noise: by varied templates, of each dataset.
-        slopes: derivatives of that of the fit by the inverse of the factor on each dataset.
     """
 
     fit: float
     noise: dict[Datasets, float]
-    slopes: dict[Datasets, float]
 
     @property
     def total(self) -> float:
@@ -167,10 +163,6 @@ class Expectation:
             likelihood=likelihood.with_data(likelihood.data, replace(measured, weight=weight)),
         )
         best = expected_fit(changed)
-        along = best.covariance[self._problem.poi] / 2
-        by_square = np.divide(
-            4 * (along * self._sums) ** 2, total**2, out=np.zeros_like(along), where=known
-        )
         samples = [self._with_more(sample, factors) for sample in self._samples]
         asimov = changed.asimov(changed.start)
         noise: dict[Datasets, float] = {}
@@ -178,11 +170,7 @@ class Expectation:
         for datasets, part in of_all.items():
             unit = self._unit_of[datasets[0]]
             noise[unit] = noise.get(unit, 0.0) + part
-        return Parts(
-            float(best.covariance[self._problem.poi, self._problem.poi]),
-            noise,
-            {unit: float(by_square @ squares) for unit, squares in self._squares.items()},
-        )
+        return Parts(float(best.covariance[self._problem.poi, self._problem.poi]), noise)
 
     def uncertainty(self, factors: Mapping[Datasets, float]) -> float:
         """The expected uncertainty, with that by varied templates."""
@@ -298,74 +286,53 @@ def _plan(
 ) -> SpendingPlan:
     """The fewest events with which the expected uncertainty is what is wished.
 
-    Per event, datasets are worth the same in the end: with a variance that is nearly a sum of terms
-    a_d / k_d, and costs n_d k_d, factors are proportional to sqrt(a_d / n_d). The slopes are taken
-    anew where these lead, until nothing changes.
+    From as many times the events of all datasets as it takes, SLSQP lowers the number of events.
     """
     if now <= target:
         return SpendingPlan(wished=target, reached=now, purchases=())
     if floor >= target:
         return SpendingPlan(wished=target, reached=None, purchases=())
-    useful = [gain for gain in gains if 1 - (gain.infinite / now) ** 2 > _NEGLIGIBLE]
-    units = [gain.datasets for gain in useful]
-    known = all(gain.events for gain in useful)
-    costs = np.array([float(gain.events or 1) if known else 1.0 for gain in useful])
-    factors = np.ones(len(units))
+    units = [gain.datasets for gain in gains]
+    known = all(gain.events for gain in gains)
+    costs = np.array([float(gain.events or 1) if known else 1.0 for gain in gains])
+    costs /= costs.sum()
 
-    def parts(at: Array) -> Parts:
-        return expectation.parts(dict(zip(units, at.tolist(), strict=True)))
+    def lacking(logarithms: Array) -> float:
+        factors = np.exp(logarithms).tolist()
+        return expectation.parts(dict(zip(units, factors, strict=True))).total / target**2 - 1
 
-    for _ in range(_ROUNDS):
-        here = parts(factors)
-        # Slopes by 1 / k; the part by varied templates is nearly proportional to it.
-        slopes = np.array(
-            [
-                here.slopes.get(unit, 0.0) + factor * here.noise.get(unit, 0.0)
-                for unit, factor in zip(units, factors, strict=True)
-            ]
-        )
-        missing = here.total - target**2
-        if abs(missing) < _PRECISION * target**2 and _is_settled(factors, slopes, costs):
-            break
-        factors = _step(factors, slopes, costs, missing)
-    reached = float(np.sqrt(parts(factors).total))
+    def cost(logarithms: Array) -> float:
+        return float(costs @ np.exp(logarithms))
+
+    most = np.log(_INFINITE)
+    same = scipy.optimize.brentq(lambda x: lacking(np.full(len(units), x)), 0.0, most)
+    start = np.full(len(units), same)
+    lowest = scipy.optimize.minimize(
+        lambda x: np.log(cost(x)),
+        start,
+        method="SLSQP",
+        bounds=[(0.0, most)] * len(units),
+        constraints={"type": "ineq", "fun": lambda x: -lacking(x)},
+        options={"ftol": _PRECISION, "maxiter": _ROUNDS},
+    )
+    logarithms = np.clip(lowest.x, 0.0, most)
+    if not lacking(logarithms) < _TOLERANCE or cost(logarithms) > cost(start):
+        logarithms = start
+    reached = float(target * np.sqrt(lacking(logarithms) + 1))
     purchases = [
         Purchase(
             datasets=gain.datasets,
             factor=float(factor),
             more_events=None if gain.events is None else int(np.ceil((factor - 1) * gain.events)),
         )
-        for gain, factor in zip(useful, factors, strict=True)
-        if factor > 1
+        for gain, factor in zip(gains, np.exp(logarithms), strict=True)
+        if factor > 1 + _NEGLIGIBLE
     ]
     return SpendingPlan(
         wished=target,
         reached=reached,
         purchases=tuple(sorted(purchases, key=lambda purchase: -purchase.factor)),
     )
-
-
-def _step(factors: Array, slopes: Array, costs: Array, missing: float) -> Array:
-    """Factors that lower the variance by what is missing, at the lowest cost, if it is linear."""
-    ideal = np.sqrt(np.maximum(slopes, 1e-300) / costs)
-    constant = float(slopes @ (1 / factors)) - missing
-
-    def excess(logarithm: float) -> float:
-        trial = np.clip(np.exp(logarithm) * ideal, 1.0, _MOST)
-        return float(slopes @ (1 / trial)) - constant
-
-    low, high = -np.log(ideal.max()), np.log(_MOST / ideal.min())
-    # Beyond what is linear, as far as possible.
-    scale = high if excess(high) > 0 else scipy.optimize.brentq(excess, low, high)
-    after: Array = np.clip(np.exp(scale) * ideal, 1.0, _MOST)
-    return after
-
-
-def _is_settled(factors: Array, slopes: Array, costs: Array) -> bool:
-    """Whether the variance that an event saves is the same for all that have more events."""
-    more = factors > 1
-    worth = np.sqrt(slopes[more] / costs[more]) / factors[more]
-    return bool(np.ptp(worth) < _EVEN * worth.max()) if worth.size else True
 
 
 def _all(samples: Iterable[SampleContents]) -> Iterable[Contents]:
