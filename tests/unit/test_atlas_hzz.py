@@ -196,7 +196,7 @@ def test_shared_parts_are_of_records() -> None:
 
 
 def test_pseudodata_are_not_compared_with_published_data() -> None:
-    assert Plan(config.load(read_config("atlas-hzz-simulated"))).pseudodata
+    assert config.load(read_config("atlas-hzz-simulated")).pseudodata
     histograms = published.load(ANALYSIS, -1)
     closure = Closure(partial=False, datasets={}, provenance={})
     settings = ValidationSettings.model_validate(read_config("atlas-hzz")["validation"])

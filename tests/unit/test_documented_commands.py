@@ -56,6 +56,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "results").mkdir()
     for name in ("workspace.json", "mine.json", "results/workspace.json", "results/fileset.json"):
         (place / name).write_text('{"ttbar__nominal": {"files": {"x.root": "Events"}}}')
+    (place / "results/optimise").mkdir()
+    (place / "results/optimise/optimised.yaml").write_text(
+        "fit: {model: {edges: {4j1b: [110, 230, 550]}}}\n"
+    )
     new.write("dimuon", place)
     return place
 
@@ -68,7 +72,11 @@ def test_snakemake(
     words = ["1" if word == "N" else word for word in command.words[1:]]
     options = command_line.get_argument_parser().parse_args(words)
     # As the name of what it does, without options.
-    assert options.cores is not None or options.profile or words in (["matrix"], ["facility"])
+    assert (
+        options.cores is not None
+        or options.profile
+        or words in (["matrix"], ["facility"], ["optimise"])
+    )
     assert set(options.targets) <= RULES, "no such target"
     assert all((ROOT / profile).is_dir() for profile in options.profile or [])
     files = [

@@ -162,7 +162,8 @@ def test_every_histogram_is_that_of_plain_loops(search: tuple[Path, Any]) -> Non
     folder, files = search
     observed = histograms.read_root(folder / "results/histograms.root")
     loops = expected(files)
-    assert set(observed) == set(loops)
+    moved = {f"{name}_migration" for name in loops if name.endswith(("_met_up", "_met_down"))}
+    assert set(observed) == set(loops) | moved
     for name, (values, variances) in loops.items():
         view = observed[name].view(flow=True)
         if name == "high_data":

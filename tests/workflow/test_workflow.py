@@ -491,7 +491,7 @@ if __name__ == "__main__":
     )
     rules = restored.folder / "workflow/rules/report.smk"
     before = rules.read_text()
-    another = re.search(r"^rule report:.*\n", before, re.M | re.S)
+    another = re.search(r"^rule report:.*?\n(?=^rule |\Z)", before, re.M | re.S)
     assert another is not None
     rule = another[0].replace("rule report:", f"rule {name}:").replace("REPORT", name.upper())
     rules.write_text(f'{before}\n\n{name.upper()} = directives("{name}")\n\n\n{rule}')
