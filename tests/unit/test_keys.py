@@ -44,7 +44,7 @@ def test_schema_takes_what_a_run_takes() -> None:
     checked = 0
     for path in files:
         content = yaml.safe_load(path.read_text())
-        # Another analysis has other keys, and plans of matrix and facility are no configuration of a
+        # Another analysis has other keys, and what matrix and facility do is no configuration of a
         # run.
         plan = path.stem in ("matrix", "facility")
         if content.get("analysis", "cms_ttbar") == "cms_ttbar" and not plan:
