@@ -1,9 +1,7 @@
 """The exported XML in a real ROOT: the same likelihood, the same fit."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import separate
 from agc_pipeline import analyses
 from agc_pipeline.inference import workspace
 from agc_pipeline.inference.model import build_workspace
 from agc_pipeline.inference.result import fit_workspace
 from agc_pipeline.inference.settings import FitSettings
-from agc_pipeline.matrix import environments
 from agc_pipeline.preservation import histfactory, hs3
 from agc_pipeline.preservation.root_names import names
 from agc_pipeline.preservation.root_reading import read
@@ -119,15 +117,8 @@ def points(content: Any) -> list[dict[str, float]]:
 @pytest.fixture(scope="module")
 def interpreter(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Python with ROOT, of an environment that is built once and kept in the user's cache."""
-    request = environments.EnvironmentRequest(
-        "root", REQUIREMENTS, (), "", sys.executable, prerelease=False
-    )
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     logs = tmp_path_factory.mktemp("root") / "logs"
-    built = environments.build(request, cache / "agc_pipeline" / "root", logs, timeout=600)
-    if built.unavailable is not None or built.interpreter is None:
-        pytest.skip(f"no environment for ROOT: {environments.describe(built)}")
-    return str(built.interpreter)
+    return str(separate.interpreter("root", REQUIREMENTS, logs))
 
 
 def ask(interpreter: str, request: Mapping[str, Any], program: Path = PROGRAM) -> Any:

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import separate
 from agc_pipeline.matrix import environments
 from servers.process import ServerProcess
 
@@ -39,12 +40,8 @@ def environment(logs: Path) -> Path:
     python = _python()
     if python is None:
         raise UnavailableError("no Python with a shared library that Triton's backend knows")
-    request = environments.EnvironmentRequest(
-        "triton", REQUIREMENTS, (), "", python, prerelease=False
-    )
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    made = environments.build(
-        request, cache / "agc_pipeline" / "triton", logs, timeout=_SECONDS_TO_BUILD
+    made = separate.environment(
+        "triton", REQUIREMENTS, logs, python=python, timeout=_SECONDS_TO_BUILD
     )
     if made.unavailable is not None:
         raise UnavailableError(made.unavailable)

@@ -1,9 +1,7 @@
 """What is handed to archives and services, judged by their own validators."""
 
 import json
-import os
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+import separate
 from agc_pipeline.files import write_json, write_record
-from agc_pipeline.matrix import environments
 from agc_pipeline.preservation import crate
 from agc_pipeline.provenance import provenance
 from agc_pipeline.stages import crate as stage
@@ -36,15 +34,8 @@ print(validate_reana_yaml(yaml.safe_load(sys.stdin)))
 @pytest.fixture(scope="module")
 def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Python of an environment that is built once and kept in the user's cache."""
-    request = environments.EnvironmentRequest(
-        "validators", REQUIREMENTS, (), "", sys.executable, prerelease=False
-    )
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     logs = tmp_path_factory.mktemp("validators") / "logs"
-    built = environments.build(request, cache / "agc_pipeline" / "validators", logs, timeout=600)
-    if built.unavailable is not None or built.interpreter is None:
-        pytest.skip(f"no environment for validators: {environments.describe(built)}")
-    return Path(built.interpreter)
+    return separate.interpreter("validators", REQUIREMENTS, logs)
 
 
 def run(interpreter: Path, *arguments: str, text: str = "") -> str:

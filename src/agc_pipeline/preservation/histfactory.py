@@ -10,13 +10,13 @@ import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyhf.schema
 import uproot
 
-from agc_pipeline.inference.workspace import load
+from agc_pipeline.preservation.exchanged import Setting, settings
 from agc_pipeline.preservation.luminosity import by_templates
 from agc_pipeline.preservation.root_names import Names, names
 from agc_pipeline.preservation.root_reading import TOP, Reading, read
@@ -36,24 +36,6 @@ _WRITTEN = {
 }
 
 
-class _Parameter(NamedTuple):
-    """How pyhf's model treats a parameter."""
-
-    start: float
-    bounds: tuple[float, float]
-    fixed: bool
-
-    @property
-    def ordered(self) -> "_Parameter":
-        """The same with a start between different bounds, without which ROOT refuses it."""
-        low, high = self.bounds
-        if low == high:
-            return _Parameter(low, (low, low + 1), True)
-        if self.fixed:
-            return self._replace(bounds=(min(low, self.start), max(high, self.start)))
-        return self._replace(start=min(max(self.start, low), high))
-
-
 def write(workspace: Workspace, folder: Path) -> tuple[Names, list[str]]:
     """Write ``model.xml``, ``config/`` and ``data/data.root``, with paths relative to the folder.
 
@@ -66,7 +48,7 @@ def write(workspace: Workspace, folder: Path) -> tuple[Names, list[str]]:
     """
     workspace, luminosity = by_templates(workspace)
     translation = names(workspace)
-    parameters = _parameters(workspace)
+    parameters = settings(workspace)
     for name in ("config", "data"):
         (folder / name).mkdir()
     shutil.copyfile(pyhf.schema.path / _DEFINITION, folder / _DEFINITION)
@@ -89,20 +71,14 @@ def write(workspace: Workspace, folder: Path) -> tuple[Names, list[str]]:
     )
 
 
-def _parameters(workspace: Workspace) -> dict[str, _Parameter]:
-    """The parameters of pyhf's model, by its names of them."""
-    config = load(workspace, place="workspace")[0].config
-    values = zip(
-        config.par_names,
-        config.suggested_init(),
-        config.suggested_bounds(),
-        config.suggested_fixed(),
-        strict=True,
-    )
-    return {
-        name: _Parameter(float(start), (float(low), float(high)), bool(fixed))
-        for name, start, (low, high), fixed in values
-    }
+def _ordered(setting: Setting) -> Setting:
+    """The same with a start between different bounds, without which ROOT refuses it."""
+    low, high = setting.bounds
+    if low == high:
+        return Setting(low, (low, low + 1), fixed=True)
+    if setting.fixed:
+        return setting._replace(bounds=(min(low, setting.start), max(high, setting.start)))
+    return setting._replace(start=min(max(setting.start, low), high))
 
 
 def _save(root: ET.Element, path: Path, above: str) -> None:
@@ -125,7 +101,7 @@ class _Writer:
         self,
         workspace: Workspace,
         translation: Names,
-        parameters: dict[str, _Parameter],
+        parameters: dict[str, Setting],
         histograms: Any,
     ) -> None:
         self._observed = {entry["name"]: entry["data"] for entry in workspace["observations"]}
@@ -133,8 +109,8 @@ class _Writer:
         self._names = translation
         self._parameters = parameters
         self._histograms = histograms
-        settings = self._measurement["config"]["parameters"]
-        self._settings = {entry["name"]: entry for entry in settings}
+        entries = self._measurement["config"]["parameters"]
+        self._settings = {entry["name"]: entry for entry in entries}
 
     def channel(self, channel: Any) -> ET.Element:
         """The root of a channel's file."""
@@ -170,7 +146,7 @@ class _Writer:
                 element.set("High", repr(float(data["hi"])))
                 element.set("Low", repr(float(data["lo"])))
             case "normfactor":
-                start, (low, high), _ = self._parameters[modifier["name"]].ordered
+                start, (low, high), _ = _ordered(self._parameters[modifier["name"]])
                 element.set("Val", repr(start))
                 element.set("Low", repr(low))
                 element.set("High", repr(high))
@@ -218,7 +194,7 @@ class _Writer:
         if poi is not None:
             ET.SubElement(element, "POI").text = poi
         for name, variable in self._names.parameters.items():
-            parameter = self._parameters[name].ordered
+            parameter = _ordered(self._parameters[name])
             # Without an uncertainty, ROOT holds it as well.
             held = parameter.fixed and bool(
                 {"fixed", "bounds"} & self._settings.get(_modifier(name), {}).keys()
@@ -345,8 +321,8 @@ def _settings(ours: Workspace, theirs: Reading, translation: Names) -> Iterator[
         yield f"parameter of interest {config['poi']}"
     entries = {entry["name"]: entry for entry in config["parameters"]}
     found: dict[str, None] = {}
-    for name, any_order in _parameters(ours).items():
-        parameter = any_order.ordered
+    for name, setting in settings(ours).items():
+        parameter = _ordered(setting)
         variable = theirs.variables[translation.parameters[name]]
         entry = entries.get(_modifier(name), {})
         if parameter.fixed != variable.fixed:
