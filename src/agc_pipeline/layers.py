@@ -3,19 +3,23 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import ValidationError
 
 from agc_pipeline.code import near
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import no_text
+from agc_pipeline.settings import Settings, explain
 
 # Parts of the name of a key.
 Key = tuple[str, ...]
 # Parts of the configuration to the key that says which other keys they have.
 _CHOICES = {"input": "kind", "dask": "cluster"}
 _COMMAND_LINE = "--config"
+
+Model = TypeVar("Model", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,19 @@ def read(path: Path) -> Layer:
     name = near(path.absolute())
     lines = {} if node is None else dict(_lines(node))
     return Layer(values or {}, {key: f"{name}, line {line}" for key, line in lines.items()})
+
+
+def validated(path: Path, model: type[Model]) -> Model:
+    """The values of one file as a model.
+
+    Raises:
+        ConfigurationError: if the file is missing, is not YAML, or does not fit the model.
+    """
+    values = Values(read(path))
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise explain(error, model, place=str(path), values=values, origin=values.origin) from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -9,12 +9,11 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
 from agc_pipeline import layers
-from agc_pipeline.settings import AtMost, Name, Seconds, Seed, Settings, explain
+from agc_pipeline.settings import AtMost, Name, Seconds, Seed, Settings
 
 Mode = Literal["strong", "weak", "cold"]
 # Of the generator.
@@ -229,10 +228,4 @@ def read(path: Path) -> FacilitySettings:
     Raises:
         ConfigurationError: if the file is missing, is not YAML, or is something else.
     """
-    values = layers.Values(layers.read(path))
-    try:
-        return FacilitySettings.model_validate(values)
-    except ValidationError as error:
-        raise explain(
-            error, FacilitySettings, place=str(path), values=values, origin=values.origin
-        ) from error
+    return layers.validated(path, FacilitySettings)

@@ -9,12 +9,11 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
 )
 
 from agc_pipeline import layers
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.settings import AtMost, Name, Seconds, Settings, explain, unknown
+from agc_pipeline.settings import AtMost, Name, Seconds, Settings, unknown
 
 ENVIRONMENT = "environment"
 _TOLERANCE = "everything would be called equal"
@@ -185,13 +184,7 @@ def read(path: Path) -> MatrixSettings:
     Raises:
         ConfigurationError: if the file is missing, is not YAML, or is no matrix.
     """
-    values = layers.Values(layers.read(path))
-    try:
-        settings = MatrixSettings.model_validate(values)
-    except ValidationError as error:
-        raise explain(
-            error, MatrixSettings, place=str(path), values=values, origin=values.origin
-        ) from error
+    settings = layers.validated(path, MatrixSettings)
     problem = _unknown_name(settings)
     if problem is not None:
         raise ConfigurationError(problem, place=str(path), remedy="correct the name, or define it")
