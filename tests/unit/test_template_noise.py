@@ -567,6 +567,12 @@ def test_more_events_keep_their_promise(events: Events) -> None:
         twice = with_more(events, dict.fromkeys(gain.datasets, 2.0))
         assert gain.doubled == pytest.approx(expected_of(twice), rel=1e-9)
         assert result.all_infinite < gain.infinite < gain.doubled < result.uncertainty
+    expectation = Expectation(pyhf_model, task, built.description.contents)
+    at, step = np.array([1.3, 2.0, 0.7]), 1e-5
+    for number, slope in enumerate(expectation.at(at)[1]):
+        more, less = (at * np.exp(sign * step * np.eye(3)[number]) for sign in (1, -1))
+        rise = expectation.at(more)[0].total - expectation.at(less)[0].total
+        assert slope == pytest.approx(rise / (2 * step), rel=1e-6)
     plan = result.plan
     assert plan.wished == pytest.approx(0.95 * result.uncertainty)
     assert plan.reached == pytest.approx(plan.wished, rel=1e-4)

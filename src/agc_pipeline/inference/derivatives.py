@@ -320,12 +320,13 @@ class Partials(NamedTuple):
     """Derivatives by what a model has of a systematic in a sample.
 
     Attributes:
-        high, low: by the factors on the yield; zero without a normsys.
+        high, low: by the factors on the yield; zero without a normsys. One number, or an axis of
+            several, as the changes have it before their bins.
         up, down: by the changes of the bins; zero without a histosys.
     """
 
-    high: float
-    low: float
+    high: float | Array
+    low: float | Array
     up: Array
     down: Array
 

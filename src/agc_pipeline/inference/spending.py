@@ -4,13 +4,14 @@ Of k times the events of a dataset, sums of squared weights are 1/k as large, an
 expected to be the same. With them, the statistical factors of the bins are narrower, which gives
 another expected variance of the fit (``sensitivity``), and so are the statistics of varied
 templates (``template_noise``), for which the fit has no term. Both are computed again for every
-number, by a single Newton step: nothing is extrapolated.
+number, from the Hessian of the fit: nothing is extrapolated.
 
 Datasets that fill a template together have only its sum: they count as one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -18,11 +19,13 @@ import pyhf
 import scipy.optimize
 
 from agc_pipeline.inference.derivatives import Places, Positions
+from agc_pipeline.inference.expected_noise import ExpectedNoise
 from agc_pipeline.inference.interpolation import Array
+from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem
 from agc_pipeline.inference.sensitivity import expected_fit
 from agc_pipeline.inference.settings import SpendingSettings
-from agc_pipeline.inference.template_noise import Contents, SampleContents, expected_noise
+from agc_pipeline.inference.template_noise import SampleContents
 from agc_pipeline.settings import Settings
 
 # Names of datasets whose events are counted together.
@@ -128,17 +131,17 @@ class Expectation:
     def __init__(
         self, model: pyhf.Model, problem: Problem, samples: Sequence[SampleContents]
     ) -> None:
-        self._model, self._problem, self._samples = model, problem, samples
+        self._problem, self._samples = problem, samples
         self._places = Places(model, problem.likelihood)
-        self._unit_of = _units(contents.datasets for contents in _all(samples))
+        self._unit_of = _units(samples)
         self.datasets = tuple(dict.fromkeys(self._unit_of.values()))
-        # Of each statistical factor, sums of contents, and of squared weights by datasets, (p).
+        # Of each statistical factor, sums of contents, and of squared weights by datasets.
         self._sums = np.zeros(len(problem.start))
-        self._squares: dict[Datasets, Array] = {}
+        self._squares = np.zeros((len(self.datasets), len(problem.start)))
         if self.datasets:
             for unit, parameters, contents, squares in self._statistics():
                 self._sums[parameters] += contents
-                self._squares.setdefault(unit, np.zeros_like(self._sums))[parameters] += squares
+                self._squares[self.datasets.index(unit), parameters] += squares
 
     def parts(self, factors: Mapping[Datasets, float]) -> Parts:
         """Expected variances of the fit, and by varied templates.
@@ -149,32 +152,66 @@ class Expectation:
         Raises:
             ModelError: if there is no expected uncertainty.
         """
-        measured = self._problem.likelihood.constraints
-        weight = measured.weight.copy()
-        variances = {
-            unit: squares / factors.get(unit, 1.0) for unit, squares in self._squares.items()
-        }
-        total = np.sum(list(variances.values()), axis=0)
-        known = (total > 0) & ~self._problem.fixed
-        weight[known] = self._sums[known] ** 2 / total[known]
-        likelihood = self._problem.likelihood
-        changed = replace(
-            self._problem,
-            likelihood=likelihood.with_data(likelihood.data, replace(measured, weight=weight)),
+        return self.at(np.array([factors.get(unit, 1.0) for unit in self.datasets]))[0]
+
+    def at(self, factors: Array) -> tuple[Parts, Array]:
+        """The same, and the derivatives of their sum.
+
+        Args:
+            factors: on the number of events, in the order of ``datasets``, (u).
+
+        Returns:
+            Parts, and derivatives of the variance by the logarithms of the factors, (u).
+
+        Raises:
+            ModelError: if there is no expected uncertainty.
+        """
+        task, best = self._problem, self._best
+        before = task.likelihood.constraints.weight
+        squares = self._squares / factors[:, np.newaxis]
+        total = squares.sum(axis=0)
+        counts = (total > 0) & ~task.fixed
+        total = np.where(counts, total, 1.0)
+        weight = np.where(counts, self._sums**2 / total, before)
+        # Where data are as expected, widths of auxiliary measurements change nothing else.
+        hessian = best.expansion.hessian + 2 * np.diag(weight - before)
+        changed = replace(best, expansion=best.expansion._replace(hessian=hessian))
+        covariance = changed.covariance
+        of_poi = covariance[task.poi]
+        noise = self._noise.at(self._moving(-of_poi / 2), factors)
+        parts = Parts(
+            float(of_poi[task.poi]), dict(zip(self.datasets, noise.of_units.tolist(), strict=True))
         )
-        best = expected_fit(changed)
-        samples = [self._with_more(sample, factors) for sample in self._samples]
-        asimov = changed.asimov(changed.start)
-        noise: dict[Datasets, float] = {}
-        of_all = expected_noise(self._model, asimov, best, samples, self._places)
-        for datasets, part in of_all.items():
-            unit = self._unit_of[datasets[0]]
-            noise[unit] = noise.get(unit, 0.0) + part
-        return Parts(float(best.covariance[self._problem.poi, self._problem.poi]), noise)
+        by_weight = np.where(counts, weight * squares / total, 0.0)
+        turned = self._moving((by_weight * of_poi) @ covariance / 2)
+        return parts, noise.by_events + turned @ noise.by_weights - by_weight @ of_poi**2
 
     def uncertainty(self, factors: Mapping[Datasets, float]) -> float:
         """The expected uncertainty, with that by varied templates."""
         return float(np.sqrt(self.parts(factors).total))
+
+    @cached_property
+    def _best(self) -> Minimum:
+        return expected_fit(self._problem)
+
+    @cached_property
+    def _noise(self) -> ExpectedNoise:
+        units = {name: self.datasets.index(unit) for name, unit in self._unit_of.items()}
+        return ExpectedNoise(self._problem, self._places, self._samples, units)
+
+    @cached_property
+    def _relative(self) -> Array:
+        """Slopes of the rates relative to them, (p, b)."""
+        likelihood, start = self._problem.likelihood, self._problem.start
+        rates = likelihood.rates(start)
+        inverse = np.divide(2.0, rates, out=np.zeros_like(rates), where=rates > 0)
+        relative: Array = likelihood.slopes(start) * inverse
+        return relative
+
+    def _moving(self, along: Array) -> Array:
+        """What the fit makes of an event more in each bin, for directions of the parameters."""
+        moving: Array = along @ self._relative
+        return moving
 
     def _statistics(self) -> Iterator[tuple[Datasets, Positions, Array, Array]]:
         """Datasets of each sample, parameters of its statistical factors, contents and squares."""
@@ -183,42 +220,11 @@ class Expectation:
             if place.statistical is not None and place.uncertainties is not None:
                 nominal = by_name[place.channel, place.sample].nominal
                 yield (
-                    self._unit(nominal),
+                    self._unit_of[nominal.datasets[0]],
                     place.statistical,
                     place.contents,
                     place.uncertainties**2,
                 )
-
-    def _unit(self, contents: Contents) -> Datasets:
-        return self._unit_of[contents.datasets[0]]
-
-    def _with_more(
-        self, sample: SampleContents, factors: Mapping[Datasets, float]
-    ) -> SampleContents:
-        def more(contents: Contents) -> Contents:
-            factor = factors.get(self._unit(contents), 1.0)
-            if factor == 1.0:
-                return contents
-            shared = contents.shared
-            return contents.model_copy(
-                update={
-                    "variances": tuple(value / factor for value in contents.variances),
-                    "shared": None
-                    if shared is None
-                    else tuple(tuple(value / factor for value in row) for row in shared),
-                }
-            )
-
-        shifts = tuple(
-            shift.model_copy(
-                update={
-                    "up": more(shift.up),
-                    "down": None if shift.down is None else more(shift.down),
-                }
-            )
-            for shift in sample.shifts
-        )
-        return sample.model_copy(update={"nominal": more(sample.nominal), "shifts": shifts})
 
 
 def spending(
@@ -292,27 +298,29 @@ def _plan(
         return SpendingPlan(wished=target, reached=now, purchases=())
     if floor >= target:
         return SpendingPlan(wished=target, reached=None, purchases=())
-    units = [gain.datasets for gain in gains]
     known = all(gain.events for gain in gains)
     costs = np.array([float(gain.events or 1) if known else 1.0 for gain in gains])
     costs /= costs.sum()
 
     def lacking(logarithms: Array) -> float:
-        factors = np.exp(logarithms).tolist()
-        return expectation.parts(dict(zip(units, factors, strict=True))).total / target**2 - 1
+        return expectation.at(np.exp(logarithms))[0].total / target**2 - 1
+
+    def slopes(logarithms: Array) -> Array:
+        return -expectation.at(np.exp(logarithms))[1] / target**2
 
     def cost(logarithms: Array) -> float:
         return float(costs @ np.exp(logarithms))
 
     most = np.log(_INFINITE)
-    same = scipy.optimize.brentq(lambda x: lacking(np.full(len(units), x)), 0.0, most)
-    start = np.full(len(units), same)
+    same = scipy.optimize.brentq(lambda x: lacking(np.full(len(gains), x)), 0.0, most)
+    start = np.full(len(gains), same)
     lowest = scipy.optimize.minimize(
         lambda x: np.log(cost(x)),
         start,
+        jac=lambda x: costs * np.exp(x) / cost(x),
         method="SLSQP",
-        bounds=[(0.0, most)] * len(units),
-        constraints={"type": "ineq", "fun": lambda x: -lacking(x)},
+        bounds=[(0.0, most)] * len(gains),
+        constraints={"type": "ineq", "fun": lambda x: -lacking(x), "jac": slopes},
         options={"ftol": _PRECISION, "maxiter": _ROUNDS},
     )
     logarithms = np.clip(lowest.x, 0.0, most)
@@ -335,20 +343,22 @@ def _plan(
     )
 
 
-def _all(samples: Iterable[SampleContents]) -> Iterable[Contents]:
-    for sample in samples:
-        yield sample.nominal
-        for shift in sample.shifts:
-            yield shift.up
-            if shift.down is not None:
-                yield shift.down
-
-
-def _units(groups: Iterable[Datasets]) -> dict[str, Datasets]:
+def _units(samples: Iterable[SampleContents]) -> dict[str, Datasets]:
     """Of each dataset those that are counted together with it."""
     units: dict[str, set[str]] = {}
-    for group in groups:
-        together = set(group).union(*(units.get(name, set()) for name in group))
-        for name in together:
-            units[name] = together
+    for sample in samples:
+        nominal = sample.nominal.datasets
+        groups = [nominal]
+        for shift in sample.shifts:
+            # Variations of the nominal events come with these.
+            same = nominal if shift.kind in ("weight", "object") else ()
+            groups += [
+                (*same, *contents.datasets)
+                for contents in (shift.up, shift.down)
+                if contents is not None
+            ]
+        for group in groups:
+            together = set(group).union(*(units.get(name, set()) for name in group))
+            for name in together:
+                units[name] = together
     return {name: tuple(sorted(unit)) for name, unit in units.items()}

@@ -32,7 +32,7 @@ or up under one variation and down under another, count as independent. The widt
 statistical factors count as known.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -53,8 +53,6 @@ from agc_pipeline.inference.treatment import treated
 from agc_pipeline.inference.workspace import Nuisance, nuisances
 from agc_pipeline.settings import Settings
 
-# Names of datasets, and a variance that they leave.
-DatasetPart: TypeAlias = tuple[tuple[str, ...], float]
 # Of its row beside the result.
 TITLE = "Statistics of varied templates"
 # What can be done about them.
@@ -310,9 +308,9 @@ def template_noise(
             shared += common
             scatter += now.own
             here[0] += float(variance @ common**2) + now.own
-            for _, part in _expected_parts(responses, place, sample, shift):
-                here[1] += part
-                expected += part
+            part = _expected_part(responses, place, sample, shift)
+            here[1] += part
+            expected += part
         scatter += float(variance @ (nominal + shared) ** 2)
     paid = breakdown.groups.get(STATISTICS, 0.0) ** 2
     observed = np.sqrt(max(scatter - paid, 0.0))
@@ -345,42 +343,16 @@ def template_noise(
     )
 
 
-def _expected_parts(
+def _expected_part(
     responses: "_Responses", place: Place, sample: SampleContents, shift: ShiftContents
-) -> Iterator[DatasetPart]:
-    """Parts of the expected variance by the templates of a systematic in a sample."""
+) -> float:
+    """Part of the expected variance by the templates of a systematic in a sample."""
     variance = np.array(sample.nominal.variances)
+    part = 0.0
     for direction in (1.0, -1.0):
         then = _response(sample, shift, responses.expected(place, shift.parameter, direction))
-        common = float(variance @ (then.nominal + then.common) ** 2)
-        for datasets, part in ((sample.nominal.datasets, common), *then.sides):
-            yield datasets, part / 2
-
-
-def expected_noise(
-    model: pyhf.Model,
-    problem: Problem,
-    best: Minimum,
-    samples: Sequence[SampleContents],
-    places: Places | None = None,
-) -> dict[tuple[str, ...], float]:
-    """The expected variance by the statistics of varied templates, by the datasets it comes from.
-
-    Args:
-        model: of the fit.
-        problem: the fit.
-        best: its minimum.
-        samples: templates that the model was made of.
-        places: of the samples in the model; None looks for them.
-    """
-    responses = _Responses(model, problem, best, places)
-    variances: dict[tuple[str, ...], float] = {}
-    for sample in samples:
-        place = responses.place(sample)
-        for shift in sample.shifts:
-            for datasets, part in _expected_parts(responses, place, sample, shift):
-                variances[datasets] = variances.get(datasets, 0.0) + part
-    return variances
+        part += (float(variance @ (then.nominal + then.common) ** 2) + then.own) / 2
+    return part
 
 
 @dataclass(frozen=True)
@@ -390,17 +362,12 @@ class _Response:
     Attributes:
         nominal: to the nominal template, as far as the shifts are differences from it, (b).
         common: to the part of the shifts that fluctuates with it, (b).
-        sides: variance of what fluctuates alone, by the datasets that it comes from.
+        own: variance of what fluctuates alone.
     """
 
     nominal: Array
     common: Array
-    sides: tuple[DatasetPart, ...]
-
-    @property
-    def own(self) -> float:
-        """Variance of what fluctuates alone."""
-        return sum(variance for _, variance in self.sides)
+    own: float
 
 
 def effects(nominal: Array, up: Array, down: Array | None) -> tuple[Array, Array, Array, Array]:
@@ -432,7 +399,10 @@ class Slopes(NamedTuple):
 
 
 def template_slopes(sample: SampleContents, shift: ShiftContents, partials: Partials) -> Slopes:
-    """Derivatives by templates, from those by what the model has of them."""
+    """Derivatives by templates, from those by what the model has of them.
+
+    Axes of the latter before the bins are those of several numbers.
+    """
     nominal, up = np.array(sample.nominal.values), np.array(shift.up.values)
     down = None if shift.down is None else np.array(shift.down.values)
     if not shift.treatment.nothing:
@@ -449,11 +419,12 @@ def template_slopes(sample: SampleContents, shift: ShiftContents, partials: Part
 
 
 def _side_slopes(
-    total: float, varied: Array, by_factor: float, by_change: Array
+    total: float, varied: Array, by_factor: float | Array, by_change: Array
 ) -> tuple[Array, Array]:
     """Derivatives by the nominal and the varied contents of one side, see ``effects``."""
     factor = varied.sum() / total
-    shape = float(by_change @ varied)
+    by_factor = np.asarray(by_factor)[..., np.newaxis]
+    shape = np.asarray(by_change @ varied)[..., np.newaxis]
     by_varied = by_change / factor + (by_factor - shape / factor**2) / total
     by_nominal = -by_change - (by_factor * factor - shape / factor) / total
     return by_nominal, by_varied
@@ -464,7 +435,6 @@ def _treated_slopes(
 ) -> Slopes:
     """Likewise from differences: medians have kinks."""
     sides = [up] if down is None else [up, down]
-    n = len(nominal)
     point = np.concatenate([nominal, *sides])
     # Of empty bins, the step is one event of average weight.
     filled = point[point > 0]
@@ -476,11 +446,14 @@ def _treated_slopes(
             parts[0], parts[1], parts[2] if len(parts) > 2 else None, treatment, nominal
         )
         high, low, rise, fall = effects(parts[0], risen, fallen)
-        return partials.high * high + partials.low * low + rise @ partials.up + fall @ partials.down
+        yields = np.multiply.outer(partials.high, high) + np.multiply.outer(partials.low, low)
+        changes: Array = partials.up @ rise.T + partials.down @ fall.T
+        return yields + changes
 
     change = np.diag(steps)
     slopes = (value(point + change) - value(point - change)) / (2 * steps)
-    return Slopes(slopes[:n], slopes[n : 2 * n], None if down is None else slopes[2 * n :])
+    parts = np.split(slopes, len(sides) + 1, axis=-1)
+    return Slopes(parts[0], parts[1], None if down is None else parts[2])
 
 
 def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) -> _Response:
@@ -488,7 +461,7 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
     slopes = template_slopes(sample, shift, partials)
     common = np.zeros(len(nominal))
     factors: list[Array] = []
-    sides: list[DatasetPart] = []
+    own = 0.0
     for slope, template in ((slopes.up, shift.up), (slopes.down, shift.down)):
         if template is None or slope is None:
             continue
@@ -496,12 +469,11 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
         common += share @ slope
         rest = alone(share, sample.nominal, template)
         factors.append(np.sqrt(np.maximum(np.diag(rest), 0.0)) * slope)
-        own = max(float(slope @ rest @ slope), 0.0)
-        sides.append((template.datasets or sample.nominal.datasets, own))
+        own += max(float(slope @ rest @ slope), 0.0)
     if shift.kind == "weight" and len(factors) == 2:
         # A factor that is larger up is smaller down, in the same events.
-        sides = [(sample.nominal.datasets, float(np.sum((factors[0] - factors[1]) ** 2)))]
-    return _Response(slopes.nominal, common, tuple(sides))
+        own = float(np.sum((factors[0] - factors[1]) ** 2))
+    return _Response(slopes.nominal, common, own)
 
 
 def shares(kind: Origin, nominal: Contents, varied: Contents) -> Array:
