@@ -1,19 +1,21 @@
 """From the bins of the histograms to those of the fit."""
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import hist
 import numpy as np
 import numpy.typing as npt
-from cabinetry.histo import Histogram
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.edges import Edges, not_among
 
+if TYPE_CHECKING:
+    from cabinetry.histo import Histogram
+
 Array: TypeAlias = npt.NDArray[Any]
 
 
-def rebin(histogram: hist.Hist, edges: Edges | None, *, name: str) -> Histogram:
+def rebin(histogram: hist.Hist, edges: Edges | None, *, name: str) -> "Histogram":
     """Merge bins; those below the first and above the last edge are dropped, and so is the flow.
 
     Args:
@@ -27,6 +29,8 @@ def rebin(histogram: hist.Hist, edges: Edges | None, *, name: str) -> Histogram:
     Raises:
         ModelError: if an edge is not one of the histogram, or a content is not finite.
     """
+    from cabinetry.histo import Histogram
+
     indices = _kept(histogram, edges, name)
     variances = histogram.variances()
     if variances is None or not np.all(np.isfinite([histogram.values(), variances])):

@@ -18,14 +18,16 @@ contents and sums of squared weights.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyhf
 
 from agc_pipeline.inference.interpolation import Array, by_ends, factors_by_ends
 from agc_pipeline.inference.likelihood import Likelihood
+
+if TYPE_CHECKING:
+    import pyhf
 
 Positions = npt.NDArray[np.int_]
 
@@ -224,7 +226,7 @@ class Places:
         likelihood: of it.
     """
 
-    def __init__(self, model: pyhf.Model, likelihood: Likelihood) -> None:
+    def __init__(self, model: "pyhf.Model", likelihood: Likelihood) -> None:
         self._config = model.config
         self._likelihood = likelihood
         self._norms = 0
@@ -262,7 +264,7 @@ class Places:
             squares -= (place.contents / variance) ** 2 * by_rate
         return Statistics(contents, squares)
 
-    def _walk(self, model: pyhf.Model) -> Iterator[Place]:
+    def _walk(self, model: "pyhf.Model") -> Iterator[Place]:
         config = self._config
         before: dict[str, int] = {}
         # As pyhf counts the parameters of a staterror: one channel after the other.

@@ -1,10 +1,9 @@
 """Records of what is derived from a fit: ranking, scan, pseudo-experiments, limit, propagation."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from cabinetry.fit import LimitResults, RankingResults, ScanResults
 
 from agc_pipeline.attempts import Missing
 from agc_pipeline.inference.fit_records import (
@@ -23,6 +22,9 @@ from agc_pipeline.inference.template_gradients import TemplateGradients
 from agc_pipeline.inference.toy_tests import ToyTests
 from agc_pipeline.inference.yields import Yields
 from agc_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from cabinetry.fit import LimitResults, RankingResults, ScanResults
 
 
 class RankingRecord(WorkspaceRecord):
@@ -72,8 +74,10 @@ class RankingRecord(WorkspaceRecord):
             "reason": NO_INTEREST if poi is None else None,
         }
 
-    def results(self) -> RankingResults:
+    def results(self) -> "RankingResults":
         """What cabinetry's plot takes, without the rows with a failed fit or without impacts."""
+        from cabinetry.fit import RankingResults
+
         rows = [row for row in self.rows if not row.failures and self.poi is not None]
         return RankingResults(
             bestfit=np.array([row.bestfit for row in rows]),
@@ -112,8 +116,10 @@ class ScanRecord(WorkspaceRecord):
         name = None if self.poi is None else self.poi.name
         return next((entry for entry in entries if entry.parameter == name), None)
 
-    def results(self) -> ScanResults | None:
+    def results(self) -> "ScanResults | None":
         """What cabinetry's plot takes; None without a scan."""
+        from cabinetry.fit import ScanResults
+
         if self.poi is None or self.reason is not None:
             return None
         return ScanResults(
@@ -212,8 +218,10 @@ class LimitRecord(WorkspaceRecord):
     remarks: tuple[str, ...] = ()
     toys: ToyTests | None = None
 
-    def results(self) -> LimitResults | None:
+    def results(self) -> "LimitResults | None":
         """What cabinetry's plot takes, NaN where a number is missing; None without a limit."""
+        from cabinetry.fit import LimitResults
+
         if self.limit is None:
             return None
         observed = np.nan if self.limit.observed is None else self.limit.observed

@@ -9,14 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, assert_never
+from typing import TYPE_CHECKING, Literal, assert_never
 
-import cabinetry
 import numpy as np
-import pyhf
-import scipy.stats
-from cabinetry.fit import FitResults
-from cabinetry.model_utils import unconstrained_parameter_count
+from scipy.special import chdtrc
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.formatting import name_list
@@ -26,6 +22,10 @@ from agc_pipeline.inference.minimum import Minimum, Modes, modes_at
 from agc_pipeline.inference.problem import Problem, problem
 from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import pyhf
+    from cabinetry.fit import FitResults
 
 
 class Diagnostics(Settings):
@@ -74,7 +74,7 @@ class Fit:
         lowest: minimum by exact derivatives; None for a fit by cabinetry.
     """
 
-    results: FitResults
+    results: "FitResults"
     diagnostics: Diagnostics
     problem: Problem
     lowest: Minimum | None
@@ -101,7 +101,7 @@ class Fit:
         return self.problem.lowest([self.results.bestfit]).minimum
 
 
-def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fit:
+def fit(model: "pyhf.Model", data: list[float], settings: MinimiserSettings) -> Fit:
     """Fit all parameters of a model, except those that it fixes.
 
     Args:
@@ -126,7 +126,7 @@ def fit(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Fi
             assert_never(settings.method)
 
 
-def _exact(model: pyhf.Model, data: list[float], task: Problem) -> Fit:
+def _exact(model: "pyhf.Model", data: list[float], task: Problem) -> Fit:
     search = task.search()
     best = search.minimum
     bounded = np.any(best.parameters[:, np.newaxis] == task.bounds, axis=1)
@@ -145,8 +145,10 @@ def _exact(model: pyhf.Model, data: list[float], task: Problem) -> Fit:
     return Fit(_results(model, data, best), diagnostics, task, best)
 
 
-def _plain(model: pyhf.Model, data: list[float], task: Problem) -> Fit:
+def _plain(model: "pyhf.Model", data: list[float], task: Problem) -> Fit:
     """Run cabinetry's fit, with the exact derivatives where it ends as diagnostics."""
+    import cabinetry
+
     with backend_kept():
         try:
             results = cabinetry.fit.fit(model, data, goodness_of_fit=True)
@@ -222,6 +224,8 @@ def _cabinetry_fails(reason: str) -> ModelError:
 @contextmanager
 def backend_kept() -> Iterator[None]:
     """Leave pyhf's backend and optimizer as they were, whatever happens inside."""
+    import pyhf
+
     backend = pyhf.get_backend()
     try:
         yield
@@ -229,7 +233,10 @@ def backend_kept() -> Iterator[None]:
         pyhf.set_backend(*backend)
 
 
-def _results(model: pyhf.Model, data: list[float], best: Minimum) -> FitResults:
+def _results(model: "pyhf.Model", data: list[float], best: Minimum) -> "FitResults":
+    from cabinetry.fit import FitResults
+    from cabinetry.model_utils import unconstrained_parameter_count
+
     covariance = best.covariance
     uncertainty = np.sqrt(np.diag(covariance))
     scale = np.where(uncertainty > 0, uncertainty, 1.0)
@@ -241,9 +248,7 @@ def _results(model: pyhf.Model, data: list[float], best: Minimum) -> FitResults:
         corr_mat=covariance / np.outer(scale, scale),
         best_twice_nll=-2 * float(model.logpdf(best.parameters.tolist(), data)[0]),
         # cabinetry's default, -1, where there is nothing to test.
-        goodness_of_fit=(
-            float(scipy.stats.chi2.sf(best.expansion.value, n_dof)) if n_dof > 0 else -1.0
-        ),
+        goodness_of_fit=(float(chdtrc(n_dof, best.expansion.value)) if n_dof > 0 else -1.0),
     )
 
 

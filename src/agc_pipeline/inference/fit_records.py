@@ -6,10 +6,9 @@ pyhf's workspace has no room for anything but the model, and cabinetry cannot wr
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
-from cabinetry.fit import FitResults
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.files import read_record
@@ -23,6 +22,9 @@ from agc_pipeline.inference.templates import LeftOut
 from agc_pipeline.inference.yields import Yields
 from agc_pipeline.provenance import digest
 from agc_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from cabinetry.fit import FitResults
 
 Workspace = dict[str, Any]
 
@@ -218,8 +220,10 @@ class FitRecord(ModelRecord):
             return None
         return noise.statement(poi.name, breakdown.total)
 
-    def results(self) -> FitResults:
+    def results(self) -> "FitResults":
         """What cabinetry's tables, plots and predictions take."""
+        from cabinetry.fit import FitResults
+
         return FitResults(
             bestfit=np.array(self.bestfit),
             uncertainty=np.array(self.uncertainty),

@@ -20,15 +20,18 @@ Source: A. Pinto et al., Eur. Phys. J. C 84 (2024) 593, arXiv:2307.04007.
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyhf
 
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem
 from agc_pipeline.inference.workspace import nuisances
 from agc_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import pyhf
 
 # Groups of parameters that are in no other.
 STATISTICS = "Simulation statistics"
@@ -136,7 +139,7 @@ def matching_groups(
     }
 
 
-def parameter_groups(model: pyhf.Model, groups: Mapping[str, str]) -> dict[str, str]:
+def parameter_groups(model: "pyhf.Model", groups: Mapping[str, str]) -> dict[str, str]:
     """Group of each constrained parameter, by its full name (``gamma[3]``).
 
     Args:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import scipy.optimize
-from scipy.stats import norm
+from scipy.special import log_ndtr
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.formatting import name_list
@@ -369,7 +369,7 @@ def _strength(problem: Problem) -> int:
 
 def _ratio(at: Array, root: float) -> Array:
     """CLs for distances from the mean without signal, and the mean with it."""
-    ratio: Array = np.exp(norm.logsf(at + root) - norm.logsf(at))
+    ratio: Array = np.exp(log_ndtr(-at - root) - log_ndtr(-at))
     return ratio
 
 

@@ -1,20 +1,22 @@
 """The modifiers of a pyhf model as the arrays of a likelihood."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyhf
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.constraints import NARROWEST, Constraints
 from agc_pipeline.inference.interpolation import Array, Factors
 from agc_pipeline.inference.likelihood import Likelihood, Norms, Scales, Shifts
 
+if TYPE_CHECKING:
+    import pyhf
+
 # The interpolations that have two continuous derivatives; cabinetry uses them for every model.
 SMOOTH = {"normsys": "code4", "histosys": "code4p"}
 
 
-def model_likelihood(model: pyhf.Model, data: list[float]) -> Likelihood:
+def model_likelihood(model: "pyhf.Model", data: list[float]) -> Likelihood:
     """The likelihood of a pyhf model.
 
     All modifiers of HistFactory are supported: normfactor, shapefactor, lumi, normsys, histosys,
@@ -137,7 +139,7 @@ class _Entries:
         )
 
 
-def _require_smooth(model: pyhf.Model) -> None:
+def _require_smooth(model: "pyhf.Model") -> None:
     appliers = model.main_model.modifiers_appliers
     for kind, code in SMOOTH.items():
         actual = appliers[kind].interpcode if kind in appliers else code
@@ -149,7 +151,7 @@ def _require_smooth(model: pyhf.Model) -> None:
             )
 
 
-def _constraints(model: pyhf.Model, data: list[float]) -> Constraints:
+def _constraints(model: "pyhf.Model", data: list[float]) -> Constraints:
     config = model.config
     centre, weight, counts, rate = (np.zeros(config.npars) for _ in range(4))
     auxiliary: Array = np.array(data[config.nmaindata :], dtype=np.float64)

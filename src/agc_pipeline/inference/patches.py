@@ -4,7 +4,6 @@ import copy
 from typing import Any
 
 import jsonpatch
-import pyhf
 
 from agc_pipeline.errors import InputError
 from agc_pipeline.formatting import quoted, shortened
@@ -25,6 +24,8 @@ def signal(content: Any, patches: Any, name: str, *, place: str) -> list[Any]:
     Raises:
         InputError: if it is not a patchset, has no such signal, or is that of another workspace.
     """
+    import pyhf
+
     if isinstance(patches, list):
         raise InputError(
             "this is a single patch, not a patchset",
@@ -68,6 +69,8 @@ def require_single(patch: Any, *, place: str) -> list[Any]:
     Raises:
         InputError: if it is something else.
     """
+    import pyhf
+
     if isinstance(patch, dict) and "patches" in patch:
         raise InputError(
             "this is a patchset, not a single patch",

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pyhf
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.constraints import Constraints
@@ -14,6 +13,9 @@ from agc_pipeline.inference.likelihood import Likelihood
 from agc_pipeline.inference.minimum import Mask, Minimum, minimise
 from agc_pipeline.inference.modifiers import model_likelihood
 from agc_pipeline.inference.settings import MinimiserSettings
+
+if TYPE_CHECKING:
+    import pyhf
 
 NO_INTEREST = "the model has no parameter of interest"
 
@@ -294,7 +296,7 @@ def _lowest(ends: Sequence[Minimum | ModelError]) -> Search:
     )
 
 
-def problem(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -> Problem:
+def problem(model: "pyhf.Model", data: list[float], settings: MinimiserSettings) -> Problem:
     """The fit of a model.
 
     Args:
@@ -324,7 +326,7 @@ def problem(model: pyhf.Model, data: list[float], settings: MinimiserSettings) -
     return task
 
 
-def _bins(model: pyhf.Model) -> tuple[str, ...]:
+def _bins(model: "pyhf.Model") -> tuple[str, ...]:
     """Names of the bins, which are counted from 0, in their order."""
     slices = model.config.channel_slices
     names = [

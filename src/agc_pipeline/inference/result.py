@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyhf
-from cabinetry.fit import FitResults
 
 from agc_pipeline.attempts import Missing, attempt
 from agc_pipeline.inference import external
@@ -26,6 +24,10 @@ from agc_pipeline.inference.settings import MinimiserSettings, NoiseSettings
 from agc_pipeline.inference.template_noise import TemplateNoise, template_noise
 from agc_pipeline.inference.workspace import Workspace, load
 from agc_pipeline.inference.yields import Yields, expected_yields
+
+if TYPE_CHECKING:
+    import pyhf
+    from cabinetry.fit import FitResults
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class FitResult:
 
     workspace: Workspace
     description: ModelDescription
-    model: pyhf.Model
+    model: "pyhf.Model"
     fit: Fit
     breakdown: Breakdown | None
     template_noise: TemplateNoise | None
@@ -204,7 +206,7 @@ def fit_workspace(
 
 
 def _other_method(
-    model: pyhf.Model, data: list[float], result: Fit, settings: MinimiserSettings
+    model: "pyhf.Model", data: list[float], result: Fit, settings: MinimiserSettings
 ) -> Comparison:
     """The other method's fit, or why it failed."""
     other: Any = "cabinetry" if settings.method == "exact" else "exact"
@@ -215,7 +217,7 @@ def _other_method(
     return Comparison(method=other, failure=missing[0].reason)
 
 
-def compare_fits(model: pyhf.Model, result: Fit, other: Fit) -> Comparison:
+def compare_fits(model: "pyhf.Model", result: Fit, other: Fit) -> Comparison:
     """What the other method gives.
 
     Args:
@@ -235,7 +237,7 @@ def compare_fits(model: pyhf.Model, result: Fit, other: Fit) -> Comparison:
     )
 
 
-def _poi(model: pyhf.Model, results: FitResults) -> Parameter | None:
+def _poi(model: "pyhf.Model", results: "FitResults") -> Parameter | None:
     position = model.config.poi_index
     if position is None:
         return None

@@ -12,10 +12,9 @@ Datasets that fill a template together have only its sum: they count as one.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
-import pyhf
 import scipy.optimize
 
 from agc_pipeline.inference.derivatives import Places, Positions
@@ -27,6 +26,9 @@ from agc_pipeline.inference.sensitivity import expected_fit
 from agc_pipeline.inference.settings import SpendingSettings
 from agc_pipeline.inference.template_noise import SampleContents
 from agc_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import pyhf
 
 # Names of datasets whose events are counted together.
 Datasets: TypeAlias = tuple[str, ...]
@@ -129,7 +131,7 @@ class Expectation:
     """
 
     def __init__(
-        self, model: pyhf.Model, problem: Problem, samples: Sequence[SampleContents]
+        self, model: "pyhf.Model", problem: Problem, samples: Sequence[SampleContents]
     ) -> None:
         self._problem, self._samples = problem, samples
         self._places = Places(model, problem.likelihood)
@@ -228,7 +230,7 @@ class Expectation:
 
 
 def spending(
-    model: pyhf.Model,
+    model: "pyhf.Model",
     problem: Problem,
     samples: Sequence[SampleContents],
     *,

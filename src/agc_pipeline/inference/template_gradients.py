@@ -7,10 +7,9 @@ those by the numbers that it holds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import pyhf
 from pydantic import Field
 
 from agc_pipeline.errors import ModelError
@@ -22,6 +21,9 @@ from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem
 from agc_pipeline.inference.template_noise import SampleContents, template_slopes
 from agc_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import pyhf
 
 # "uncertainty" is the expected one.
 Quantity: TypeAlias = Literal["uncertainty", "best fit", "significance", "limit"]
@@ -75,7 +77,7 @@ class TemplateGradients(Settings):
 
 
 def template_gradients(
-    model: pyhf.Model,
+    model: "pyhf.Model",
     problem: Problem,
     best: Minimum,
     samples: Sequence[SampleContents],

@@ -34,10 +34,9 @@ statistical factors count as known.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
-import pyhf
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Template, Variation
 from agc_pipeline.declaration.analysis import Kind
@@ -53,6 +52,8 @@ from agc_pipeline.inference.treatment import treated
 from agc_pipeline.inference.workspace import Nuisance, nuisances
 from agc_pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    import pyhf
 # Of its row beside the result.
 TITLE = "Statistics of varied templates"
 # What can be done about them.
@@ -273,7 +274,7 @@ def _contents(
 
 
 def template_noise(
-    model: pyhf.Model,
+    model: "pyhf.Model",
     problem: Problem,
     best: Minimum,
     samples: Sequence[SampleContents],
@@ -522,7 +523,7 @@ class _Responses:
 
     def __init__(
         self,
-        model: pyhf.Model,
+        model: "pyhf.Model",
         problem: Problem,
         best: Minimum,
         places: Places | None = None,

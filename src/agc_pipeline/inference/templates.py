@@ -6,10 +6,9 @@ small sample may have no event in a region. What the model then lacks is listed.
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import hist
-from cabinetry.histo import Histogram
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
 from agc_pipeline.errors import ModelError
@@ -19,10 +18,13 @@ from agc_pipeline.inference.settings import ModelSettings, Treatment, treatment_
 from agc_pipeline.inference.treatment import treated
 from agc_pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    from cabinetry.histo import Histogram
+
 # Template of a region, process and variation.
-Take: TypeAlias = Callable[[str, str, str], Histogram]
+Take: TypeAlias = Callable[[str, str, str], "Histogram"]
 # Templates up and down; without the one down, the one up is mirrored.
-Shifts: TypeAlias = tuple[Histogram, Histogram | None]
+Shifts: TypeAlias = tuple["Histogram", "Histogram | None"]
 
 
 class LeftOut(Settings):
@@ -60,11 +62,11 @@ class Templates:
         left_out: what the analysis declares and the model lacks.
     """
 
-    nominal: Mapping[tuple[str, str], Histogram]
+    nominal: Mapping[tuple[str, str], "Histogram"]
     varied: Mapping[tuple[str, str, str], Shifts]
     untreated: Mapping[tuple[str, str, str], Shifts]
     shared: Mapping[tuple[str, str, str], Array]
-    data: Mapping[str, Histogram]
+    data: Mapping[str, "Histogram"]
     left_out: tuple[LeftOut, ...]
 
 
@@ -104,7 +106,7 @@ def select(
         if _has_dataset(analysis, process, variation)
     ]
 
-    def take(region: str, process: str, variation: str) -> Histogram:
+    def take(region: str, process: str, variation: str) -> "Histogram":
         name = Template(region, process, variation).name
         return rebin(histograms[name], fit_edges(regions[region], settings.edges), name=name)
 
@@ -147,8 +149,10 @@ def select(
     )
 
 
-def _treated(nominal: Histogram, shifts: Shifts, treatment: Treatment) -> Shifts:
+def _treated(nominal: "Histogram", shifts: Shifts, treatment: Treatment) -> Shifts:
     """Templates as they enter the model."""
+    from cabinetry.histo import Histogram
+
     up, down = shifts
     if treatment.nothing:
         return shifts
@@ -167,7 +171,7 @@ def _treated(nominal: Histogram, shifts: Shifts, treatment: Treatment) -> Shifts
 
 def _nominal(
     analysis: Analysis, regions: Iterable[str], missing: Container[tuple[str, str]], take: Take
-) -> tuple[dict[tuple[str, str], Histogram], list[LeftOut]]:
+) -> tuple[dict[tuple[str, str], "Histogram"], list[LeftOut]]:
     """Nominal templates with events, and what has none."""
     nominal, empty = {}, []
     for region in regions:
@@ -185,7 +189,7 @@ def _nominal(
 
 def _varied(
     analysis: Analysis,
-    nominal: Mapping[tuple[str, str], Histogram],
+    nominal: Mapping[tuple[str, str], "Histogram"],
     missing: Container[tuple[str, str]],
     take: Take,
 ) -> tuple[dict[tuple[str, str, str], Shifts], list[LeftOut]]:
@@ -279,8 +283,8 @@ def _unusable(
     systematic: Systematic,
     region: str,
     process: str,
-    nominal: Histogram,
-    shifts: list[Histogram],
+    nominal: "Histogram",
+    shifts: list["Histogram"],
 ) -> str:
     """Why the model cannot describe a variation; empty if it can."""
     reasons = []
@@ -294,7 +298,7 @@ def _unusable(
     return "; ".join(reasons)
 
 
-def _require_events(analysis: Analysis, nominal: Mapping[tuple[str, str], Histogram]) -> None:
+def _require_events(analysis: Analysis, nominal: Mapping[tuple[str, str], "Histogram"]) -> None:
     processes = analysis.free[0].processes
     if not any(name in processes for _, name in nominal):
         names = ", ".join(repr(name) for name in processes)
@@ -309,9 +313,9 @@ def _data(
     analysis: Analysis,
     region: Region,
     histograms: Mapping[str, hist.Hist],
-    nominal: Mapping[tuple[str, str], Histogram],
+    nominal: Mapping[tuple[str, str], "Histogram"],
     settings: ModelSettings,
-) -> Histogram:
+) -> "Histogram":
     match settings.data:
         case "asimov":
             return sum(template for (name, _), template in nominal.items() if name == region.name)
@@ -342,7 +346,7 @@ def _data(
 def _without_samples(
     analysis: Analysis,
     regions: Iterable[str],
-    nominal: Mapping[tuple[str, str], Histogram],
+    nominal: Mapping[tuple[str, str], "Histogram"],
 ) -> list[LeftOut]:
     """Systematics and free normalisations of the fitted regions that act on no sample there."""
     acts_on = {

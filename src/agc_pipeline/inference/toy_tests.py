@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import scipy.optimize
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.formatting import plural
@@ -318,8 +318,8 @@ def _significance(weights: Array, values: Array, observed: float) -> Estimate:
         raise _too_few(n_beyond, 0.0)
     p_value = float(beyond.mean())
     error = float(beyond.std(ddof=min(1, len(beyond) - 1)) / np.sqrt(len(beyond)))
-    at = float(norm.isf(min(p_value, 0.5)))
-    return Estimate(value=max(at, 0.0), error=error / float(norm.pdf(at)))
+    at = -float(ndtri(min(p_value, 0.5)))
+    return Estimate(value=max(at, 0.0), error=error * float(np.sqrt(2 * np.pi) * np.exp(at**2 / 2)))
 
 
 def _too_few(n_beyond: int, strength: float) -> ModelError:

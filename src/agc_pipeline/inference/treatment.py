@@ -15,7 +15,6 @@ Symmetrising takes half of the difference between up and down for both.
 """
 
 import numpy as np
-from cabinetry.smooth import smooth_353qh_twice
 
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.settings import Treatment
@@ -52,6 +51,8 @@ def smoothed(nominal: Array, varied: Array, treatment: Treatment, weights: Array
     if treatment.smoothing == "linear":
         smooth = ratio @ _line(np.maximum(weights, 0.0))
     else:
+        from cabinetry.smooth import smooth_353qh_twice
+
         rows = ratio.reshape(-1, ratio.shape[-1])
         smooth = np.array([smooth_353qh_twice(row) for row in rows]).reshape(ratio.shape)
     content = np.maximum(smooth, 0.0) * nominal

@@ -9,12 +9,9 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
-import cabinetry
 import numpy as np
-import pyhf
-from cabinetry.histo import Histogram
 
 from agc_pipeline.declaration import Analysis, Process, Region, Systematic
 from agc_pipeline.errors import ModelError
@@ -22,6 +19,10 @@ from agc_pipeline.formatting import shortened
 from agc_pipeline.inference import checks, consistency
 from agc_pipeline.inference.modifiers import SMOOTH
 from agc_pipeline.inference.templates import Templates
+
+if TYPE_CHECKING:
+    import pyhf
+    from cabinetry.histo import Histogram
 
 Workspace = dict[str, Any]
 
@@ -33,6 +34,8 @@ def build(analysis: Analysis, templates: Templates) -> Workspace:
 
     Channels and samples have the titles, and systematics the names, of the declaration.
     """
+    import cabinetry
+
     with tempfile.TemporaryDirectory() as folder:
         config = _configuration(analysis, templates, folder)
         cabinetry.configuration.validate(config)
@@ -65,6 +68,8 @@ def validate_schema(workspace: Workspace, *, place: str) -> None:
     Raises:
         ModelError: if it does not follow pyhf's schema.
     """
+    import pyhf
+
     try:
         pyhf.schema.validate(workspace, "workspace.json")
     except pyhf.exceptions.InvalidSpecification as error:
@@ -81,7 +86,7 @@ def validate_schema(workspace: Workspace, *, place: str) -> None:
     )
 
 
-def load(workspace: Workspace, *, place: str) -> tuple[pyhf.Model, list[float]]:
+def load(workspace: Workspace, *, place: str) -> tuple["pyhf.Model", list[float]]:
     """The model of a workspace, and its data with the auxiliary ones, in pyhf's order.
 
     Args:
@@ -91,6 +96,8 @@ def load(workspace: Workspace, *, place: str) -> tuple[pyhf.Model, list[float]]:
     Raises:
         ModelError: if it is not a valid workspace, or can be read in two ways.
     """
+    import pyhf
+
     validate(workspace, place=place)
     try:
         content = pyhf.Workspace(workspace, validate=False)
@@ -229,12 +236,14 @@ def _systematic(templates: Templates, nuisance: Nuisance) -> dict[str, Any] | No
 
 def _save(analysis: Analysis, templates: Templates, folder: Path) -> None:
     """Write the templates where cabinetry looks for them."""
+    from cabinetry.histo import name as file_name
+
     regions = {region.name: region for region in analysis.regions}
     processes = {process.name: process for process in analysis.processes}
     systematics = {systematic.name: systematic for systematic in analysis.systematics}
 
-    def save(histogram: Histogram, region: str, sample: str, shift: dict[str, str]) -> None:
-        name = cabinetry.histo.name(
+    def save(histogram: "Histogram", region: str, sample: str, shift: dict[str, str]) -> None:
+        name = file_name(
             {"Name": regions[region].title},
             {"Name": sample},
             {key: value for key, value in shift.items() if key == "Name"},

@@ -1,11 +1,14 @@
 """Expected events before and after a fit, with their uncertainties."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pyhf
-from cabinetry.fit import FitResults
-from cabinetry.model_utils import prediction
 
 from agc_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    import pyhf
+    from cabinetry.fit import FitResults
 
 
 class Yield(Settings):
@@ -31,13 +34,15 @@ class Yields(Settings):
     postfit: dict[str, ChannelYields]
 
 
-def expected_yields(model: pyhf.Model, results: FitResults) -> Yields:
+def expected_yields(model: "pyhf.Model", results: "FitResults") -> Yields:
     """Expected events before and after a fit, whose parameters are those of the model."""
     return Yields(prefit=_channel_yields(model, None), postfit=_channel_yields(model, results))
 
 
-def _channel_yields(model: pyhf.Model, results: FitResults | None) -> dict[str, ChannelYields]:
+def _channel_yields(model: "pyhf.Model", results: "FitResults | None") -> dict[str, ChannelYields]:
     """Expected events by channel; before the fit for None."""
+    from cabinetry.model_utils import prediction
+
     expected = prediction(model, fit_results=results)
     in_channel = {
         channel["name"]: {sample["name"] for sample in channel["samples"]}

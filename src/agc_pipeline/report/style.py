@@ -49,6 +49,9 @@ _STYLE: dict[Any, Any] = {
     "ytick.direction": "in",
     "xtick.top": True,
     "ytick.right": True,
+    # Every tick is an object of its own, drawn on both sides of every panel in every format.
+    "xtick.minor.ndivs": 2,
+    "ytick.minor.ndivs": 2,
     "legend.frameon": False,
     "legend.fontsize": 9.5,
     # Text as shapes: looks the same everywhere, and needs no font from outside.
@@ -261,6 +264,9 @@ def _fix_labels(axes: Axes, renderer: RendererAgg) -> None:
     """Keep the labels of axes where the layout has put them: to look again is slow."""
     inverse = axes.transAxes.inverted()
     for axis in (axes.xaxis, axes.yaxis):
+        if not axis.label.get_text():
+            axis.set_label_coords(0, 0)
+            continue
         # With the ticks of the final size.
         axis.get_tightbbox(renderer)
         place = axis.label.get_transform().transform(axis.label.get_position())

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-from hist.intervals import poisson_interval
 from numpy.typing import NDArray
+from scipy.special import gammaincinv, ndtr
 
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.formatting import decimals
@@ -71,8 +71,17 @@ class Expectation:
     def largest(self) -> float:
         """Largest bin with its uncertainty: of the data, or of the expectation."""
         data = np.nan_to_num(self.data)
-        highest = np.where(data > 0, poisson_interval(data, data)[1], 0.0)
+        highest = np.where(data > 0, poisson_interval(data)[1], 0.0)
         return float(max((self.total + self.uncertainty).max(), np.nanmax(highest, initial=0.0)))
+
+
+def poisson_interval(counts: Floats) -> Floats:
+    """Ends of the central 68.3 % interval of Poisson expectations, ``2 * bins``.
+
+    F. Garwood, Biometrika 28 (1936) 437. Without events there is none.
+    """
+    events = np.where(counts > 0, counts, np.nan)
+    return np.stack((gammaincinv(events, ndtr(-1)), gammaincinv(events + 1, ndtr(1))))
 
 
 def expectations(analysis: Analysis, record: ChannelRecord) -> list[Expectation]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2 as chi2_distribution
+from scipy.special import chdtrc
 
 Floats = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def chi_square(difference: Floats, variance: Floats, entries: Floats, *, fixed: 
     ndf = int(used.sum()) - fixed
     if ndf <= 0:
         return ChiSquare(0.0, 0, 1.0)
-    return ChiSquare(value, ndf, float(chi2_distribution.sf(value, ndf)))
+    return ChiSquare(value, ndf, float(chdtrc(ndf, value)))
 
 
 def cdf_distance(first: Floats, second: Floats) -> float:

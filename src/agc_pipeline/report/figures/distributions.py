@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from hist.intervals import poisson_interval
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -21,6 +20,7 @@ from agc_pipeline.report.yields import (
     Moment,
     expectation,
     expectations,
+    poisson_interval,
 )
 
 _OVERVIEW_COLUMNS = 2
@@ -202,7 +202,7 @@ def _data(
     shown = (entry.data > 0) & (scale > 0)
     data = entry.data[shown]
     # Central intervals of a Poisson distribution: those of few events are not symmetric.
-    interval = poisson_interval(data, data)
+    interval = poisson_interval(data)
     axes.errorbar(
         entry.centres[shown],
         data / scale[shown],

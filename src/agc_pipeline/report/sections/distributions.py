@@ -5,7 +5,6 @@ from typing import Any
 
 import hist
 import numpy as np
-from hist.intervals import poisson_interval
 
 from agc_pipeline.declaration import Analysis, Region
 from agc_pipeline.inference.fit_records import FitRecord, unit
@@ -14,7 +13,14 @@ from agc_pipeline.report.figures.distributions import over
 from agc_pipeline.report.figures.shifts import Shift, shifts
 from agc_pipeline.report.figures.variations import effects
 from agc_pipeline.report.style import COLOURS, Gallery, Label, Picture
-from agc_pipeline.report.yields import ChannelRecord, Expectation, Moment, expectation, expectations
+from agc_pipeline.report.yields import (
+    ChannelRecord,
+    Expectation,
+    Moment,
+    expectation,
+    expectations,
+    poisson_interval,
+)
 
 # Templates in the figure of single ones; its numbers are of all.
 SINGLE_TEMPLATES = 8
@@ -121,7 +127,7 @@ def distribution(
 def _chart(analysis: Analysis, shown: Expectation, data_label: str) -> dict[str, Any]:
     """Numbers with which the script of the page draws a distribution anew."""
     titles = [process.title for process in analysis.processes]
-    intervals = poisson_interval(np.nan_to_num(shown.data), np.nan_to_num(shown.data))
+    intervals = poisson_interval(shown.data)
     name = unit(shown.label)
     return {
         "label": shown.observable if name is None else f"{shown.observable} [{name}]",
