@@ -1,5 +1,7 @@
 """The workflow as a part of another one, in a folder of its own, and in Snakemake's report."""
 
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -38,9 +40,14 @@ rule summary:
 
 
 def snakemake(folder: Path, *options: str) -> str:
+    """With the package where installations have it, far from the rules."""
+    package = folder / "packages"
+    if not package.exists():
+        shutil.copytree(ROOT / "src", package, ignore=shutil.ignore_patterns("__pycache__"))
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "1", *options],
         cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(package)},
         capture_output=True,
         text=True,
         check=False,

@@ -1,3 +1,4 @@
+from os import PathLike
 from pathlib import Path
 
 from agc_pipeline import config as configuration, stages
@@ -18,7 +19,7 @@ def refuse(error):
 
 # The defaults are beside this folder, or where the workflow was deployed from its repository.
 HERE = workflow.current_basedir
-ROOT = Path(HERE).parents[1] if isinstance(HERE, str) else root_folder()
+ROOT = Path(HERE).parents[1] if isinstance(HERE, str | PathLike) else root_folder()
 
 # Everything that can be wrong with configuration and file lists is said before the first job.
 # Files are read here again, since Snakemake's `config` does not know which of them set a value.
