@@ -1,11 +1,14 @@
 """Which modules a module imports, anywhere in it."""
 
 import ast
+import hashlib
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
+
+from agc_pipeline.errors import ConfigurationError
 
 PACKAGE = "agc_pipeline"
 
@@ -70,6 +73,40 @@ def load(name: str) -> None:
             if imported not in seen and _package(imported) == _package(name) != "":
                 seen.add(imported)
                 pending.append(imported)
+
+
+def check(digests: Path) -> None:
+    """Check that another installation than that of the workflow has the same code.
+
+    An image, or the environment of another machine, may have another version. Files that are edited
+    during a run are none of its business.
+
+    Args:
+        digests: of the files of the workflow, as ``sha256sum`` writes them.
+
+    Raises:
+        ConfigurationError: naming a file that differs.
+    """
+    package = Path(__file__).parent
+    different = []
+    for line in digests.read_text(encoding="utf-8").splitlines():
+        digest, _, path = line.partition("  ")
+        _, within, relative = f"/{path}".rpartition(f"/{PACKAGE}/")
+        own, theirs = package / relative, Path(path)
+        if not within or (theirs.exists() and not own.exists()):
+            # Part of an analysis elsewhere.
+            continue
+        if own.exists() and theirs.exists() and own.samefile(theirs):
+            return
+        if not own.exists() or hashlib.sha256(own.read_bytes()).hexdigest() != digest:
+            different.append(relative)
+    if different:
+        more = f" and {len(different) - 1} more" if different[1:] else ""
+        raise ConfigurationError(
+            f"this job would run other code than that of the workflow: {different[0]}{more}",
+            place=str(package),
+            remedy="build the image, or the environment, from the version of the workflow",
+        )
 
 
 def _package(name: str) -> str:

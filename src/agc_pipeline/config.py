@@ -39,6 +39,8 @@ from agc_pipeline.validation.settings import ValidationSettings
 _GENERIC = ("default", "resources", "fit", "optimise")
 # What neither a shell nor Snakemake nor a batch system reads as anything but a name.
 _PLAIN = re.compile(r"[\w.+@][\w.+@-]*")
+# Snakemake writes it into its commands as it is.
+_IMAGE = r"^[\w./~][\w.+@:/~-]*$"
 # Where what is missing should have been.
 _PLACE = "configuration files and --config"
 _MISSING: Mapping[Part, str] = {
@@ -68,6 +70,8 @@ class Configuration(Settings):
         results: folder that all outputs go to.
         input: where the events come from.
         n_files_max_per_sample: take only the first N files of each dataset; -1 is all.
+        container: image that jobs run in with `--software-deployment-method apptainer`: a file,
+            relative to the working folder, or an address such as `docker://...`.
         files_per_job: input files that one delivery or histogram job handles; "auto" takes it from
             the list of files, see ``datasets.files_per_job``.
         allow_partial: leave out files that fail, renormalise, and mark the result as partial.
@@ -81,6 +85,7 @@ class Configuration(Settings):
 
     analysis: str = Field(min_length=1)
     results: str = Field(min_length=1)
+    container: Annotated[str, Field(pattern=_IMAGE)]
     input: Input
     n_files_max_per_sample: Annotated[int, AtMost(1e9, "-1 is all")]
     files_per_job: Annotated[PositiveInt, AtMost(1e6, "one job reads them all")] | Literal["auto"]

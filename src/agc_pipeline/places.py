@@ -37,6 +37,25 @@ def check_working_folder(folder: Path, snakefile: Path) -> None:
     )
 
 
+def check_image(image: str) -> None:
+    """Check that the image of the jobs is there, where it is a file.
+
+    Args:
+        image: path or address.
+
+    Raises:
+        ConfigurationError: if there is no such file.
+    """
+    if "://" in image or Path(image).expanduser().exists():
+        return
+    raise ConfigurationError(
+        "the image of the jobs is missing",
+        place=image,
+        remedy="build it (`podman build`, then `apptainer build`, see docs/run.md), or give its "
+        "path or address with `container:`",
+    )
+
+
 def check_times(results: Path) -> None:
     """Refuse results from the future: what they are made of would seem to be older for ever.
 

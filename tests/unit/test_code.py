@@ -1,8 +1,12 @@
 """Which modules a stage depends on."""
 
+import hashlib
 from pathlib import Path
 
-from agc_pipeline.code import sources
+import pytest
+
+from agc_pipeline.code import check, module_path, sources
+from agc_pipeline.errors import ConfigurationError
 
 
 def names(*modules: str) -> set[str]:
@@ -44,3 +48,31 @@ def test_imports_in_functions_count_and_those_for_types_do_not() -> None:
     # `fit` imports it where it runs, and the plan for its type only.
     assert "inference/problem.py" in fitting
     assert not {"plan.py", "config.py"} & fitting
+
+
+def test_another_installation_must_have_the_same_code(tmp_path: Path) -> None:
+    """As that in an image, where the files of the workflow are not seen."""
+    own = module_path("agc_pipeline.code")
+    right = hashlib.sha256(own.read_bytes()).hexdigest()
+    elsewhere, wrong = "/image/site-packages/agc_pipeline/code.py", "0" * 64
+    digests = tmp_path / "fit.sha256"
+    analysis = tmp_path / "agc_pipeline" / "mine.py"
+    analysis.parent.mkdir()
+    analysis.touch()
+    for lines in (
+        [(right, elsewhere)],
+        # The same installation, edited since, and an analysis that is not part of it.
+        [(wrong, own), (wrong, elsewhere)],
+        [(wrong, analysis), (wrong, "dimuon/events.py"), (right, elsewhere)],
+    ):
+        digests.write_text("".join(f"{digest}  {path}\n" for digest, path in lines))
+        check(digests)
+    for lines in (
+        [(wrong, elsewhere)],
+        [(right, elsewhere), (right, "/image/agc_pipeline/added.py")],
+    ):
+        digests.write_text("".join(f"{digest}  {path}\n" for digest, path in lines))
+        with pytest.raises(
+            ConfigurationError, match=r"other code than that of the workflow: \w+.py"
+        ):
+            check(digests)

@@ -44,8 +44,8 @@ def command_line() -> ModuleType:
 def test_every_program_is_looked_at() -> None:
     programs = {command.words[0] for command in COMMANDS}
     ours = {"snakemake", "make", "agc-pipeline", "python"}
-    # A server of others, installation from the index, and the shell.
-    assert ours <= programs <= ours | {"tritonserver", "pip", "cd", "source"}
+    # A server of others, installation from the index, builders of images, and the shell.
+    assert ours <= programs <= ours | {"tritonserver", "pip", "podman", "apptainer", "cd", "source"}
     assert {"all", "train", "matrix"} <= RULES
 
 

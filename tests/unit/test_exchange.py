@@ -10,12 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hist
 import numpy as np
 import pytest
 import uproot
 
 from agc_pipeline.errors import InputError, ModelError, PipelineError
-from agc_pipeline.exchange import Model, datacard, hs3
+from agc_pipeline.exchange import Model, card_text, datacard, hs3
 from agc_pipeline.inference import external, workspace
 from agc_pipeline.inputs import WorkspaceInput
 from agc_pipeline.preservation import datacard as card_writing
@@ -333,7 +334,8 @@ def test_shape_card(tmp_path: Path) -> None:
     source = WorkspaceInput(kind="workspace", path=str(tmp_path / "card.txt"))
     assert list(source.files.values()) == [str(tmp_path / n) for n in ("card.txt", "shapes.root")]
     content, notes = external.read(source)
-    assert notes == ()
+    (note,) = notes
+    assert "the relative uncertainties of autoMCStats stay those of the start" in note.message
     model, _ = workspace.load(content, place="test")
     assert content["observations"] == [{"name": "a", "data": [40.0, 45.0]}]
 
@@ -350,8 +352,8 @@ def test_shape_card(tmp_path: Path) -> None:
     np.testing.assert_allclose(rates(alpha=-1.0), [44.0, 38.0])
     # Templates of one process, and a factor of the other, which has none.
     np.testing.assert_allclose(rates(beta=1.0), np.array([5, 5]) + 1.3 * np.array([50, 30]))
-    # Without the signal, as autoMCStats has it.
-    np.testing.assert_allclose(rates(**{"prop_bina[0]": 1.1}), [59.0, 36.0])
+    # With the signal: `include-signal` is of the effective number of events only.
+    np.testing.assert_allclose(rates(**{"prop_bina[0]": 1.1}), [59.4, 36.0])
 
 
 @pytest.mark.parametrize(
@@ -365,14 +367,15 @@ def test_shape_card(tmp_path: Path) -> None:
         ("sig    bkg", "sig    sig", "process 'sig' is in channel 'a' twice"),
         ("sig    bkg", "sig", "lines of 1 and 2 entries"),
         ("process         0      1\n", "", "no table of processes"),
-        ("alpha   shape ", "alpha   shapeN", "unknown type of line 'shapeN'"),
+        ("alpha   shape ", "alpha   shapeN", "a line shapeN, which a workspace has no place for"),
+        ("a autoMCStats 0", "k lnU 1.1 -", "a line lnU, which a workspace has no place for"),
+        ("a autoMCStats 0", "k flatParam", "a line flatParam, which a workspace has no place for"),
         ("alpha   shape   -      1", "alpha   shape   -      0.5", "at 2 standard deviations"),
         ("alpha   shape   - ", "alpha   shape   1 ", "no histograms alphaUp and alphaDown"),
         ("alpha   shape   -      1", "alpha   shape   1", "1 entry for 2 processes"),
         ("alpha ", "lumi ", "the parameter 'lumi' is defined twice"),
         ("1.0/1.05", "1.0/-1", "'1.0/-1' is no factor"),
         ("1.0/1.05", "one", "'one' is no number"),
-        ("autoMCStats 0", "autoMCStats 10", "Poisson terms below a number of events"),
         ("a autoMCStats", "b autoMCStats", "autoMCStats of an unknown channel 'b'"),
         ("shapes.root", "other.root", "file not found"),
         ("$CHANNEL/$PROCESS $", "w:$PROCESS $", "in a RooFit workspace"),
@@ -382,7 +385,12 @@ def test_shape_card(tmp_path: Path) -> None:
         ("a autoMCStats 0", "k rateParam a bkg 1 r", "a function of other parameters"),
         ("a autoMCStats 0", "r rateParam a bkg 1", "'r' is the signal strength as well"),
         ("a autoMCStats 0", "k param 1 0.1", "param 'k' is of no rateParam"),
-        ("a autoMCStats 0", "nuisance edit freeze alpha", "unknown type of line 'edit'"),
+        (
+            "a autoMCStats 0",
+            "nuisance edit freeze alpha",
+            "a line edit, which a workspace has no place for",
+        ),
+        ("a autoMCStats 0", "k lnX 1.1 -", "unknown type of line 'lnX'"),
         ("a autoMCStats 0", "k gmN 5 - 16", "of several bins or processes"),
     ],
 )
@@ -393,6 +401,107 @@ def test_cards_that_are_refused(old: str, new: str, message: str, tmp_path: Path
         read_card(SHAPES.replace(old, new, 1).replace("shape?  1      1", "lnN 1.1 -"), tmp_path)
     assert message in str(caught.value)
     assert "remedy: " in str(caught.value)
+
+
+def write_histograms(path: Path, **histograms: tuple[list[float], list[float]]) -> None:
+    """Contents and errors by name."""
+    with uproot.recreate(path) as file:
+        for name, (contents, errors) in histograms.items():
+            axis = hist.axis.Regular(len(contents), 0.0, 1.0)
+            histogram = hist.Hist(axis, storage=hist.storage.Weight())
+            histogram.view()["value"] = contents
+            histogram.view()["variance"] = np.square(errors)
+            file[name] = histogram
+
+
+FEW = """\
+imax *  number of channels
+jmax *
+kmax *
+--- histograms
+shapes * * input_$CHANNEL.root $PROCESS $PROCESS_$SYSTEMATIC
+shapes * cr FAKE
+bin ee mm cr
+observation -1 -1 4.0
+bin     ee   ee   ee     mm   mm   cr   cr
+process s    b    other  s    b    s    b   # numbers come next
+process -1   1    2      -1   1    -1   1
+rate    -1   -1   -1     -1   30   1    2
+lumi    lnN  1.1  --  0.0  0.9/1.1  -  1.2 0  ### comment
+free    rateParam * b 1 [0.1,5]
+* autoMCStats 10 0 1
+"""
+
+
+def test_statistics_of_few_events_in_several_files(tmp_path: Path) -> None:
+    """As CMSHistErrorPropagator of Combine has them, worked out by hand."""
+    signal, background = ([4.0, 6.0], [1.0, 2.0]), ([50.0, 30.0], [5.0, 12.0])
+    other = ([5.0, 5.0], [0.0, 1.0])
+    data = ([1.0, 2.0], [1.0, 1.0])
+    write_histograms(tmp_path / "input_ee.root", data_obs=data, s=signal, b=background, other=other)
+    write_histograms(
+        tmp_path / "input_mm.root", data_obs=([9.0], [3.0]), s=([1.0], [0.1]), b=([30.0], [0.0])
+    )
+    assert card_text.shape_files(FEW) == ["input_ee.root", "input_mm.root"]
+    read = read_card(FEW, tmp_path)
+    channels = {c["name"]: c["samples"] for c in read.workspace["channels"]}
+
+    def statistics(channel: str) -> dict[str, dict[str, Any]]:
+        return {
+            sample["name"]: {
+                m["type"]: (m["name"], m["data"])
+                for m in sample["modifiers"]
+                if m["name"].startswith("prop_bin")
+            }
+            for sample in channels[channel]
+        }
+
+    # In bin 0 the backgrounds have 121 effective events, in bin 1 8.
+    many = "prop_binee"
+    assert statistics("ee") == {
+        "s": {
+            "staterror": (many, [1.0, 0.0]),
+            "shapesys": (f"{many}_s", [0.0, pytest.approx(2.0)]),
+        },
+        "b": {
+            "staterror": (many, [5.0, 0.0]),
+            "shapesys": (f"{many}_b", [0.0, pytest.approx(30 / math.sqrt(6))]),
+        },
+        # 25 events of its own.
+        "other": {"staterror": (f"{many}_other_gauss", [0.0, 1.0])},
+    }
+    assert read.variables[f"{many}_other_gauss[1]"] == "prop_binee_bin1_other"
+    assert read.variables[f"{many}_b[1]"] == "prop_binee_bin1_b"
+    # Backgrounds without errors: no factor, although the signal has some.
+    assert statistics("mm") == {"s": {}, "b": {}}
+    assert [s["data"] for s in channels["cr"]] == [[1.0], [2.0]]
+    effects = {
+        (channel, sample["name"]): modifier["data"]
+        for channel, samples in channels.items()
+        for sample in samples
+        for modifier in sample["modifiers"]
+        if modifier["name"] == "lumi"
+    }
+    assert effects == {
+        ("ee", "s"): {"hi": 1.1, "lo": pytest.approx(1 / 1.1)},
+        ("mm", "s"): {"hi": 1.1, "lo": 0.9},
+        ("cr", "s"): {"hi": 1.2, "lo": pytest.approx(1 / 1.2)},
+    }
+    model, _ = workspace.load(read.workspace, place="test")
+    assert len(model.config.par_names) == 11
+    other = ([5.0, 0.0], [0.0, 1.0])
+    write_histograms(tmp_path / "input_ee.root", data_obs=data, s=signal, b=background, other=other)
+    with pytest.raises(PipelineError, match="bin 1 of process 'other' in channel 'ee' is empty"):
+        read_card(FEW, tmp_path)
+
+
+def test_channels_that_are_numbers_and_histograms_of_one_channel(tmp_path: Path) -> None:
+    """Combine calls channel 1 bin1; of a channel with its own lines, others hold for everything."""
+    read = read_card(COUNTING.replace("bin1", "1").replace("rateParam 1", "rateParam bin1"))
+    assert [c["name"] for c in read.workspace["channels"]] == ["bin1"]
+    shapes = {("a", "b"): ["own"], ("*", "s"): ["process"], ("*", "*"): ["all"]}
+    found = [card_text.names_of(shapes, *pair) for pair in (("a", "b"), ("a", "s"), ("c", "s"))]
+    assert found == [["own"], ["all"], ["process"]]
 
 
 def test_histograms_that_are_missing_or_have_other_bins(tmp_path: Path) -> None:

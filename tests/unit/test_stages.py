@@ -88,7 +88,11 @@ def test_a_command_line_has_exactly_what_is_described(name: str, tmp_path: Path)
     stage = STAGES[name]
     assert stage.name == name
     accepted = options(command.parser(stage)) - {"--help"}
-    assert accepted == {"--settings", *(f"--{option}" for option in stage.options.described())}
+    assert accepted == {
+        "--settings",
+        "--code",
+        *(f"--{option}" for option in stage.options.described()),
+    }
     # Where nothing is left out, the rule tells all of them.
     shell = directives(stage, tmp_path, "jet-assignment").shell
     assert set(re.findall(r" (--\w+)", shell)) == accepted
@@ -191,6 +195,7 @@ def test_directives_of_a_description(tmp_path: Path) -> None:
     assert (made.local, made.threads) == (False, 1)
     assert made.shell == (
         "{{ python -m agc_pipeline.stages.description --settings {params.settings:q}"
+        " --code {input.code:q}"
         " --source {input.source:q} --others {input.others:q} --extra {input.extra:q}"
         " --how {resources.how:q} --scratch {params.scratch:q} --failures {log.failures:q}"
         " --output {output.output:q}"

@@ -74,6 +74,20 @@ def test_rules_of_another_workflow(tmp_path: Path) -> None:
         assert "Events of every file" in text
 
 
+def test_the_image_of_the_jobs_must_be_there(tmp_path: Path) -> None:
+    arguments = ("--dry-run", "--software-deployment-method", "apptainer")
+    workflow = ("--snakefile", str(ROOT / "Snakefile"), "--config", "container=images/none.sif")
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", *workflow, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "error: the image of the jobs is missing\n  where: images/none.sif\n" in done.stdout
+
+
 def test_files_of_the_catalogue() -> None:
     """What the catalogue of Snakemake workflows looks for."""
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]

@@ -1,10 +1,17 @@
 from os import PathLike
 from pathlib import Path
 
+from snakemake.settings.types import DeploymentMethod
+
 from agc_pipeline import config as configuration, stages
 from agc_pipeline.code import near
 from agc_pipeline.errors import PipelineError
-from agc_pipeline.places import check_times, check_working_folder, root_folder
+from agc_pipeline.places import (
+    check_image,
+    check_times,
+    check_working_folder,
+    root_folder,
+)
 from agc_pipeline.plan import planned
 from agc_pipeline.stages.directives import Directives
 from agc_pipeline.stages.settings_files import SettingsFiles
@@ -36,6 +43,8 @@ try:
     PLAN = planned(VALUES, folders=OWN)
     if workflow.is_main_process:
         check_times(Path(PLAN.folder))
+        if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+            check_image(PLAN.config.container)
 except PipelineError as error:
     refuse(error)
 
@@ -44,6 +53,12 @@ RESULTS = PLAN.folder
 if workflow.is_main_process:
     # The end of a run tells what is in there.
     logger.info(f"Results: {RESULTS}", extra={handler.RESULTS: RESULTS})
+
+
+# Of no effect without `--software-deployment-method apptainer`.
+container: CONFIG.container
+
+
 # The process that starts the jobs writes their settings, and a dry run writes nothing.
 SETTINGS = SettingsFiles(
     Path(RESULTS),

@@ -6,6 +6,7 @@ Source: https://cms-analysis.github.io/HiggsAnalysis-CombinedLimit, "Preparing t
 
 import math
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from agc_pipeline.errors import InputError, ModelError
 from agc_pipeline.exchange import Model
-from agc_pipeline.exchange.card_text import lines
+from agc_pipeline.exchange.card_text import DATA, FAKE, channel_name, is_whole, lines, names_of
 from agc_pipeline.formatting import plural, quoted
 from agc_pipeline.settings import unknown
 
@@ -23,7 +24,6 @@ Array = npt.NDArray[np.float64]
 
 INTEREST = "r"
 MEASUREMENT = "datacard"
-DATA = "data_obs"
 # Range of the signal strength in Combine.
 _RANGE = (0.0, 20.0)
 # Range of a parameter of a rateParam without one.
@@ -33,9 +33,18 @@ _RATE_TOLERANCE = 1e-3
 _COUNTING = "counting"
 _SHAPES = ("shape", "shape?")
 _SHARED = ("lnN", *_SHAPES)
-_ABSENT = "-"
+# Combine reads minus signs as zero, and factors of zero as none.
+_ABSENT = re.compile(r"-+|0*\.?0*")
 # Words at the second place of a line that are no types of nuisance parameters.
 _DIRECTIVES = ("autoMCStats", "rateParam", "param", "group")
+# What Combine has and a workspace has not, with what comes near to it.
+_COMBINE_ONLY = {
+    **dict.fromkeys(("lnU", "unif", "flatParam"), "a rateParam with a range"),
+    **dict.fromkeys(("trG", "gmM", "dFD", "dFD2"), "lnN"),
+    **dict.fromkeys(("shapeN", "shapeN2", "shape2N", "shapeL", "shapeU", "shape2"), "shape"),
+    **dict.fromkeys(("discrete", "extArg"), "several cards, one for each choice"),
+    "edit": "the changed lines themselves",
+}
 
 
 class Histogram(NamedTuple):
@@ -179,6 +188,8 @@ class _Card:
         self._statistics: list[_Statistics] = []
         self._notes: list[str] = []
         self._gaussian: str | None = None
+        # Combine's names of factors that are not those of their modifiers.
+        self._factor_names: dict[str, str] = {}
         for number, words in lines(text):
             self._number = number
             self._line(words)
@@ -212,7 +223,7 @@ class _Card:
                     )
                 self._shapes[channel, process] = names
             case ["bin", *names] if names:
-                self._tables["bin"].append(names)
+                self._tables["bin"].append([channel_name(name) for name in names])
             case ["observation" | "Observation", *counts] if counts:
                 if self._observed is not None:
                     self._refuse("a second line of observations", "remove one")
@@ -229,6 +240,11 @@ class _Card:
 
     def _systematic(self, words: list[str]) -> None:
         """A line after the rates."""
+        if self._rates is not None and words[1:] and words[1] in _COMBINE_ONLY:
+            self._refuse(
+                f"{quoted(words[0])}: a line {words[1]}, which a workspace has no place for",
+                f"describe it by {_COMBINE_ONLY[words[1]]}",
+            )
         if len(words) < 3 or self._rates is None:
             self._refuse(f"unknown line {quoted(' '.join(words))}", "remove or correct it")
         name, kind, *values = words
@@ -295,7 +311,7 @@ class _Card:
                 "add what is missing, and remove what is there twice",
             )
         channels, rates = bins[0], self._rates
-        numbers = [line for line in processes if all(_is_whole(word) for word in line)]
+        numbers = [line for line in processes if all(is_whole(word) for word in line)]
         names = [line for line in processes if line not in numbers]
         if len(numbers) != 1 or len(names) != 1:
             self._refuse(
@@ -378,15 +394,6 @@ class _Card:
 
     # Histograms.
 
-    def _names(self, channel: str, process: str) -> list[str] | None:
-        """The line `shapes` of a process: that of its channel comes first."""
-        own = any(where == channel for where, _ in self._shapes)
-        for where in ([channel] if own else []) + ["*"]:
-            for what in (process, "*"):
-                if (where, what) in self._shapes:
-                    return self._shapes[where, what]
-        return None
-
     def _histogram(
         self, histograms: Histograms, channel: str, process: str, shift: str = ""
     ) -> Histogram | None:
@@ -395,8 +402,8 @@ class _Card:
         Raises:
             InputError: if a nominal one is missing.
         """
-        names = self._names(channel, process)
-        if names is None or names[0] == "FAKE":
+        names = names_of(self._shapes, channel, process, shift)
+        if names is None or names[0] == FAKE:
             return None
         position = 2 if shift else 1
         if len(names) <= position:
@@ -404,14 +411,9 @@ class _Card:
                 return None
             self._refuse(f"the shapes of {process} in {channel} name no histogram", "give its name")
         path = names[position]
-        for word, value in (
-            ("$CHANNEL", channel),
-            ("$PROCESS", process),
-            ("$SYSTEMATIC", shift),
-        ):
-            path = path.replace(word, value)
-        if "$" in path:
-            self._refuse(f"{quoted(path)}: an unknown word in `shapes`", "write it out")
+        for text in (names[0], path):
+            if "$" in text:
+                self._refuse(f"{quoted(text)}: an unknown word in `shapes`", "write it out")
         if ":" in path:
             self._refuse(
                 f"{quoted(path)} is in a RooFit workspace", "the fit takes histograms only"
@@ -433,17 +435,20 @@ class _Card:
         settings: dict[str, dict[str, Any]] = {}
         for channel, count in self._channels.items():
             observed = self._observation(histograms, channel, count)
-            samples = []
-            for position, column in enumerate(self._columns):
-                if column.channel == channel:
-                    terms = self._terms(histograms, position, column, len(observed), settings)
-                    samples.append(
-                        {
-                            "name": column.process,
-                            "data": terms.contents.tolist(),
-                            "modifiers": terms.modifiers,
-                        }
-                    )
+            terms = {
+                column: self._terms(histograms, position, column, len(observed), settings)
+                for position, column in enumerate(self._columns)
+                if column.channel == channel
+            }
+            self._statistical(channel, terms)
+            samples = [
+                {
+                    "name": column.process,
+                    "data": term.contents.tolist(),
+                    "modifiers": term.modifiers,
+                }
+                for column, term in terms.items()
+            ]
             channels.append({"name": channel, "samples": samples})
             observations.append({"name": channel, "data": observed.tolist()})
         self._check_use()
@@ -460,13 +465,14 @@ class _Card:
             "observations": observations,
             "measurements": [measurement],
         }
-        return Model(workspace, _variables(workspace), tuple(self._notes))
+        variables = _variables(workspace) | self._factor_names
+        return Model(workspace, variables, tuple(self._notes))
 
     def _observation(self, histograms: Histograms, channel: str, count: float) -> Array:
         found = self._histogram(histograms, channel, DATA)
         if found is None:
             if any(
-                self._names(column.channel, column.process) not in (None, ["FAKE"])
+                names_of(self._shapes, column.channel, column.process) not in (None, [FAKE])
                 for column in self._columns
                 if column.channel == channel
             ):
@@ -517,7 +523,6 @@ class _Card:
                 modifiers.append(self._free(rate, settings))
         for nuisance in self._nuisances:
             modifiers += self._modifiers(histograms, nuisance, position, contents, where)
-        modifiers += self._statistical(column, contents, errors)
         return _Terms(contents, errors, modifiers)
 
     def _free(self, rate: _Rate, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -564,7 +569,7 @@ class _Card:
         """What a nuisance parameter does to a process."""
         name, number, value = nuisance.name, nuisance.number, nuisance.values[position]
         column = self._columns[position]
-        if value in (_ABSENT, "0"):
+        if _ABSENT.fullmatch(value):
             return []
         if nuisance.kind == "gmN":
             return [self._gamma(nuisance, value, contents, where)]
@@ -629,7 +634,7 @@ class _Card:
         """Events of a control region: their number has a Poisson term."""
         events, weight = nuisance.events or 0.0, self._float(value, nuisance.number)
         entries = nuisance.values[: len(self._columns)]
-        uses = sum(entry not in (_ABSENT, "0") for entry in entries)
+        uses = sum(_ABSENT.fullmatch(entry) is None for entry in entries)
         if len(contents) > 1 or uses > 1:
             self._refuse(
                 f"gmN {quoted(nuisance.name)}: of several bins or processes",
@@ -645,27 +650,77 @@ class _Card:
         error = float(contents[0]) / math.sqrt(events)
         return {"name": nuisance.name, "type": "shapesys", "data": [error]}
 
-    def _statistical(
-        self, column: _Column, contents: Array, errors: Array | None
-    ) -> list[dict[str, Any]]:
-        """One factor for each bin of a channel, as autoMCStats has it."""
-        lines = [s for s in self._statistics if fnmatchcase(column.channel, s.channel)]
-        if not lines:
-            return []
+    def _statistical(self, channel: str, terms: Mapping[_Column, _Terms]) -> None:
+        """Factors for the statistics of bins, as autoMCStats has them.
+
+        A bin with more effective events than the threshold has one Gaussian factor, with the errors
+        of all processes: whether signals count is of the effective events only. Any other bin has a
+        factor for each process, with a Poisson term up to the threshold and a Gaussian one above.
+        """
+        lines = [s for s in self._statistics if fnmatchcase(channel, s.channel)]
+        errors = {column: term.errors for column, term in terms.items() if term.errors is not None}
+        if not lines or lines[-1].threshold < 0 or len(errors) < len(terms):
+            return
         line = lines[-1]
-        if line.threshold < 0 or errors is None or (column.signal and not line.signal):
-            return []
-        if line.threshold > 0:
+        scales = {column: self._start(column) for column in terms}
+        counted = [column for column in terms if line.signal or not column.signal]
+        total = np.sum([scales[c] * terms[c].contents for c in counted], axis=0)
+        squares = np.sum([(scales[c] * errors[c]) ** 2 for c in counted], axis=0)
+        varied = np.broadcast_to(squares > 0, next(iter(errors.values())).shape)
+        events = _effective(total, np.sqrt(squares))
+        together = varied & (events > line.threshold)
+        shared = 0
+        for column, term in terms.items():
+            error = errors[column]
+            # The factor is that of the samples with an uncertainty.
+            used = np.where(together & (term.contents > 0), error, 0.0)
+            if used.any():
+                shared += 1
+                term.modifiers.append(_factors(f"prop_bin{channel}", "staterror", used))
+            alone = varied & ~together & (error > 0) & (term.contents >= 0)
+            self._own_factors(line, column, term, alone)
+        if shared > 1:
+            self._notes.append(
+                f"{channel}: the relative uncertainties of autoMCStats stay those of the start, in "
+                "Combine they follow the normalisations of the processes"
+            )
+
+    def _own_factors(self, line: _Statistics, column: _Column, term: _Terms, bins: Any) -> None:
+        """Factors of a process in some of its bins."""
+        contents, errors = term.contents, term.errors
+        if errors is None or not bins.any():
+            return
+        if (bins & (contents == 0)).any():
+            number = np.flatnonzero(bins & (contents == 0))[0]
             self._refuse(
-                f"autoMCStats {line.threshold:g}: Poisson terms below a number of events",
-                "give the threshold 0 for one Gaussian term in each bin",
+                f"autoMCStats {line.threshold:g}: bin {number} of process {quoted(column.process)} "
+                f"in channel {quoted(column.channel)} is empty with an uncertainty",
+                "join bins, or give a lower threshold",
                 line.number,
             )
-        used = np.where(contents > 0, errors, 0.0)
-        if not used.any():
-            # The factor is that of the samples with an uncertainty.
-            return []
-        return [{"name": f"prop_bin{column.channel}", "type": "staterror", "data": used.tolist()}]
+        events = _effective(contents, errors)
+        poisson = bins & (contents >= 0.999 * errors) & (events <= line.threshold)
+        name = f"prop_bin{column.channel}_{column.process}"
+        with np.errstate(divide="ignore", invalid="ignore"):
+            widths = np.where(poisson, contents / np.sqrt(events), 0.0)
+        for kind, title, values in (
+            ("shapesys", name, widths),
+            ("staterror", f"{name}_gauss", np.where(bins & ~poisson, errors, 0.0)),
+        ):
+            if values.any():
+                term.modifiers.append(_factors(title, kind, values))
+                for number in map(int, np.flatnonzero(values)):
+                    own = f"prop_bin{column.channel}_bin{number}_{column.process}"
+                    self._factor_names[f"{title}[{number}]"] = own
+
+    def _start(self, column: _Column) -> float:
+        """Product of the free normalisations of a process at their starts."""
+        return math.prod(
+            rate.start
+            for rate in self._rate_parameters
+            if fnmatchcase(column.channel, rate.channel)
+            and fnmatchcase(column.process, rate.process)
+        )
 
     def _check_use(self) -> None:
         """Every line does something."""
@@ -709,12 +764,18 @@ class _Card:
                 )
 
 
+def _effective(contents: Array, errors: Array) -> Array:
+    """Whole numbers of unweighted events with the same relative errors; 0 without one."""
+    ratios = np.divide(contents, errors, out=np.zeros_like(contents), where=errors > 0)
+    return np.floor(0.5 + ratios**2)
+
+
+def _factors(name: str, kind: str, values: Array) -> dict[str, Any]:
+    return {"name": name, "type": kind, "data": values.tolist()}
+
+
 def _normalisation(name: str, low: float, high: float) -> dict[str, Any]:
     return {"name": name, "type": "normsys", "data": {"hi": high, "lo": low}}
-
-
-def _is_whole(word: str) -> bool:
-    return re.fullmatch(r"[+-]?\d+", word) is not None
 
 
 def _variables(workspace: dict[str, Any]) -> dict[str, str]:

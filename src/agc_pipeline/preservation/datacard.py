@@ -15,7 +15,8 @@ import uproot
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.exchange import datacard
-from agc_pipeline.exchange.datacard import DATA, INTEREST
+from agc_pipeline.exchange.card_text import DATA
+from agc_pipeline.exchange.datacard import INTEREST
 from agc_pipeline.formatting import quoted
 from agc_pipeline.preservation import exchanged
 from agc_pipeline.preservation.root_names import Names, names

@@ -42,6 +42,8 @@ def main(stage: Stage[Any, Any], arguments: Sequence[str] | None = None) -> None
     described = stage.options.described()
     places = [vars(told)[name] for name, option in described.items() if option.role in _WRITTEN]
     with errors_told(output=", ".join(str(place) for place in places if place is not None)):
+        if told.code is not None:
+            code.check(told.code)
         # What it imports is no part of what it takes.
         _load(stage.module)
         with measured():
@@ -74,6 +76,11 @@ def parser(stage: Stage[Any, Any]) -> argparse.ArgumentParser:
         required=True,
         type=Path,
         help="JSON file with this stage's part of the configuration",
+    )
+    options.add_argument(
+        "--code",
+        type=Path,
+        help="digests of the code behind this stage, which that of another installation must have",
     )
     for item in fields(stage.options):
         _add(options, item, hints[item.name], described[item.name])

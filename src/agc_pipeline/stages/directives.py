@@ -151,7 +151,7 @@ class Directives:
             for name, option in self._options.items()
             if option.role != "execution" or name in self._execution
         ]
-        settings = "--settings {params.settings:q}"
+        settings = "--settings {params.settings:q} --code {input.code:q}"
         command = " ".join((f"python -m {self.stage.module} {settings}", *options))
         failed = f"python -m {failure.__name__} $? {{log.text:q}}"
         # A stage without output is there to print something.
