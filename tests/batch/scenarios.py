@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from agc_pipeline.files import read_json
 from project import Contents, Project
 
@@ -166,6 +168,69 @@ def too_little_memory_and_a_bad_file(project: PoolProject, memory_message: str) 
     assert done.stdout.count("error: the file is cut off") >= 3
     assert f"where: {bad.relative_to(project.folder)}" in done.stdout
     assert not lost.exists()
+
+
+def facility(project: PoolProject) -> None:
+    """Points of the ladder as jobs of the pool, and by a Dask cluster of its workers."""
+    values = yaml.safe_load((project.folder / "config" / "facility.yaml").read_text())
+    options = ("--profile", f"profiles/{project.profile}", *project.options)
+    dask = {"cluster": project.profile, "memory": "1 GB", "interface": "lo", "timeout": 300}
+    values |= {
+        "site": project.profile,
+        "sample": values["sample"] | {"events": 1000, "files": 2},
+        "executors": {
+            "jobs": {"snakemake": [*options, "--jobs", "{workers}"], "workers": [1, 2]},
+            "dask": {"histograms": {"executor": "dask", "dask": dask}, "workers": [1]},
+        },
+        "sizes": {"strong": 2, "weak": None, "cold": False, "delivery": 2},
+        "run": {"delivery": {"backend": "local"}},
+        "repeats": 1,
+    }
+    (project.folder / "facility.yaml").write_text(yaml.safe_dump(values))
+    done = subprocess.run(
+        [
+            *(*project.prefix, sys.executable, "-m", "snakemake", "facility", "--cores", "1"),
+            *("--nocolor", "--configfile", "toy.yaml", "--config", "facility=facility.yaml"),
+        ],
+        cwd=project.folder,
+        env=project.environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    points = {
+        path.stem: read_json(path)
+        for path in (project.folder / "results/facility/points").glob("*.json")
+    }
+    assert sorted(points) == [
+        f"{executor}+local+{mode}+{workers:05d}+0"
+        for executor, mode, workers in (
+            ("dask", "strong", 1),
+            ("jobs", "delivery", 1),
+            ("jobs", "delivery", 2),
+            ("jobs", "strong", 1),
+            ("jobs", "strong", 2),
+        )
+    ]
+    for name, point in points.items():
+        assert point["problem"] is None, point
+        assert point["input_events"] == 2000
+        if "delivery" in name:
+            assert point["delivered"]["bytes_read"] > point["delivered"]["bytes_written"] > 0
+            continue
+        tasks = [task for job in point["jobs"] for task in job["tasks"]]
+        # Of the skims, which have less.
+        assert 0 < sum(task["events"] for task in tasks) < 2000
+        # A job for each file, or one with all workers.
+        assert len(point["jobs"]) == (1 if name.startswith("dask") else 2)
+    record = read_json(project.folder / "results/facility/facility.json")
+    (jobs,) = (series for series in record["series"] if series["executor"] == "jobs")
+    assert jobs["delivery"]["serial_share"]["value"] >= 0
+    assert (
+        "Deliveries over the ladder" in (project.folder / "results/facility/index.html").read_text()
+    )
 
 
 def dask_workers_as_jobs(project: PoolProject) -> None:

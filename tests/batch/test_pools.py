@@ -108,6 +108,9 @@ class PoolTests:
     def test_dask_workers_as_jobs(self, project: scenarios.PoolProject) -> None:
         scenarios.dask_workers_as_jobs(project)
 
+    def test_facility(self, project: scenarios.PoolProject) -> None:
+        scenarios.facility(project)
+
     def test_too_little_memory_and_a_bad_file(self, project: scenarios.PoolProject) -> None:
         scenarios.too_little_memory_and_a_bad_file(project, MEMORY_MESSAGES[project.profile])
 

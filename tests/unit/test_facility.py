@@ -14,10 +14,11 @@ from agc_pipeline.facility import limits, measures, page, predictions, queueing,
 from agc_pipeline.facility import settings as facility_settings
 from agc_pipeline.facility.plan import FacilityPlan
 from agc_pipeline.facility.queueing import Size, Workload
-from agc_pipeline.facility.records import InputRecord, Machine, PointRecord
+from agc_pipeline.facility.records import Delivered, InputRecord, Machine, PointRecord
 from agc_pipeline.facility.settings import FacilitySettings, Mode, SimulatedSettings
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.report.page import write
+from agc_pipeline.stages import facility_point
 from conftest import ROOT, read_config
 
 MACHINE = Machine(host="node1", processor="a processor", cores=4, load=0.5, software={"numpy": "2"})
@@ -376,6 +377,13 @@ def test_rounds_have_every_rung_once() -> None:
     inner = made.inner("local", "a")
     assert inner["histograms"]["trace"] is True
     assert inner["input"]["path"].endswith("results/facility/inputs/local/sample.json")
+    sizes = {"strong": 2, "weak": None, "cold": False, "delivery": 2}
+    ladder = plan(sizes=sizes, repeats=1, executors={"a": {}, "b": {"snakemake": ["{workers}"]}})
+    assert [name for name in ladder.points if "+delivery+" in name] == [
+        f"b+local+delivery+0000{n}+0" for n in (1, 2, 4)
+    ]
+    with pytest.raises(ConfigurationError, match="no delivery to measure"):
+        facility_point.configure(ladder, "b+local+delivery+00001+0")
     with pytest.raises(ConfigurationError, match="did you mean ttbar__nominal"):
         plan(datasets=["ttbar_nominal"]).inner("local")
 
@@ -387,6 +395,13 @@ def test_rounds_have_every_rung_once() -> None:
         ({"sizes": {"strong": None, "weak": 1, "cold": True}}, "which is not set"),
         ({"executors": {"x": {"snakemake": ["--cores", "2"]}}}, "has `{workers}` in it"),
         ({"executors": {"x": {"histograms": {"workers": 2}}}}, "set `workers`"),
+        (
+            {
+                "sizes": {"strong": 8, "weak": None, "cold": False, "delivery": 2},
+                "executors": {"x": {"histograms": {"executor": "futures"}}},
+            },
+            "needs an executor with `snakemake`",
+        ),
         ({"files_per_job": 3}, "must be multiples of `files_per_job`"),
         ({"worker": [1]}, "did you mean `workers`"),
         ({"inputs": {"a b": {}}}, "inputs"),
@@ -413,12 +428,32 @@ def test_page_record_and_history(tmp_path: Path) -> None:
         for r in range(2)
     ]
     broken = points[-1].model_copy(update={"problem": "the disk <b>burned</b>", "jobs": ()})
-    inputs = [InputRecord(name="local", folder="inputs/local", log="delivery.log", events=1000)]
+    delivered = Delivered(events=1000, bytes_read=5_000_000, bytes_written=2_000_000)
+    # Amdahl's law with 2 s in series and 8 s in parallel.
+    deliveries = [
+        point([], workers=n, mode="delivery", stopped=stopped, executor="dask").model_copy(
+            update={"jobs": (), "delivered": delivered, "input_events": 1000}
+        )
+        for n, stopped in ((1, 10.0), (2, 6.0))
+    ]
+    points = [*deliveries, *points]
+    inputs = [
+        InputRecord(name="local", folder="inputs/local", log="delivery.log", delivered=delivered)
+    ]
     record = summary.summarise(
         [*points[:-1], broken], inputs, SIMULATED, {"processes": 0.0, "dask": 0.001}
     )
-    assert [one.name for one in record.series] == ["processes, local", "dask, local"]
-    first = record.series[0]
+    assert [one.name for one in record.series] == ["dask, local", "processes, local"]
+    second, first = record.series
+    assert first.delivery is None
+    assert second.delivery is not None
+    assert second.delivery.serial_share.value == pytest.approx(0.2)
+    ((one,), (two,)) = second.delivered().values()
+    assert (one.events_per_second, one.khz_per_core) == pytest.approx((100, 0.1))
+    assert (two.gigabits_per_second, two.megabytes_per_second_written) == pytest.approx(
+        (8 * 5e6 / 6 / 1e9, 2 / 6)
+    )
+    assert two.khz_per_core == pytest.approx(1 / 6 / 2)
     assert first.amdahl is not None
     assert first.gustafson is not None
     assert first.verdict is not None
@@ -448,5 +483,6 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     assert html.count("within the spread") == 4
     table = (tmp_path / "tables" / "comparison.csv").read_text()
     assert table.count("decompression") == 4
+    assert (tmp_path / "tables" / "deliveries.csv").read_text().count("dask, local") == 2
     names = {picture.stem for picture in (tmp_path / "figures").glob("*.svg")}
-    assert {"scaling", "weak", "chunks", "shares", "timeline_dask_local"} <= names
+    assert {"delivery", "scaling", "weak", "chunks", "shares", "timeline_dask_local"} <= names

@@ -110,6 +110,32 @@ def _workers_axis(panels: Sequence[Axes], largest: int) -> None:
         axes.set_xlabel("workers")
 
 
+def delivery(series: Sequence[Series]) -> Figure:
+    """Events and bytes per second over the number of workers that deliver."""
+    with canvas(6.4, 3.1) as figure:
+        rate, read = figure.subplots(1, 2)
+        largest = 1
+        for number, one in enumerate(series):
+            rungs = one.delivered()
+            if not rungs:
+                continue
+            workers = np.array(list(rungs))
+            largest = max(largest, int(workers.max()))
+            for axes, key, scale in (
+                (rate, "events_per_second", 1e-3),
+                (read, "gigabits_per_second", 1.0),
+            ):
+                values = [[scale * getattr(m, key) for m in rung] for rung in rungs.values()]
+                _bars(axes, workers, values, _SERIES[number % len(_SERIES)], one.name)
+        _workers_axis((rate, read), largest)
+        rate.set_ylabel("thousand events per second")
+        read.set_ylabel("Gbps read")
+        for axes in (rate, read):
+            axes.set_ylim(0, None)
+        rate.legend(loc="upper left")
+    return figure
+
+
 def weak(series: Sequence[Series]) -> Figure:
     """Throughput over the number of workers, with as many files for each."""
     with canvas(4.9, 3.1) as figure:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from agc_pipeline.columnar.traces import Task
-from agc_pipeline.facility.records import PointRecord
+from agc_pipeline.facility.records import Delivered, PointRecord
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.settings import Settings
 
@@ -81,6 +81,30 @@ class Facts(Settings):
     def megabytes_per_second(self) -> float:
         """While a task of it ran."""
         return self.bytes / self.seconds / 1e6 if self.seconds else 0.0
+
+
+class DeliveryMeasures(Settings):
+    """What a point says that delivers. Each unit stands in the name.
+
+    Attributes:
+        wall_seconds: from the start of the command to its end.
+        events: of the input files.
+        bytes_read: of them.
+        bytes_written: in skims.
+        events_per_second: over the wall time.
+        khz_per_core: thousands of events per second and worker.
+        gigabits_per_second: that were read, over the wall time.
+        megabytes_per_second_written: over the wall time.
+    """
+
+    wall_seconds: float
+    events: int
+    bytes_read: int
+    bytes_written: int
+    events_per_second: float
+    khz_per_core: float
+    gigabits_per_second: float
+    megabytes_per_second_written: float
 
 
 class Measures(Settings):
@@ -167,6 +191,19 @@ def of(point: PointRecord) -> Measures:
         failed_attempts=sum(task.failed_attempts for task in tasks),
         failed_jobs=max(0, point.attempts - len(point.jobs)),
         workers=workers,
+    )
+
+
+def of_delivery(point: PointRecord, delivered: Delivered) -> DeliveryMeasures:
+    """The measures of a point that delivered."""
+    wall = point.wall
+    return DeliveryMeasures(
+        wall_seconds=wall,
+        **delivered.model_dump(),
+        events_per_second=delivered.events / wall,
+        khz_per_core=delivered.events / wall / point.workers / 1000,
+        gigabits_per_second=8e-9 * delivered.bytes_read / wall,
+        megabytes_per_second_written=1e-6 * delivered.bytes_written / wall,
     )
 
 

@@ -84,6 +84,12 @@ def values(
         "pictures": _pictures(gallery, record, points),
         "timelines": _timelines(gallery, record, points),
         "rows": [row for one in (record, *others) for row in _rows(one)],
+        "deliveries": [
+            (series.name, point)
+            for series in record.series
+            for point in series.points
+            if point.delivery is not None
+        ],
         "failed": [point for series in record.series for point in series.points if point.problem],
         "trends": [_trend(past, record.site, series) for series in record.series],
         "slowest": _slowest,
@@ -119,7 +125,7 @@ def _pictures(
     gallery: Gallery, record: FacilityRecord, points: Sequence[PointRecord]
 ) -> list[Picture]:
     pictures = []
-    series = [one for one in record.series if any(p.measures is not None for p in one.points)]
+    series = [one for one in record.series if any(not p.problem for p in one.points)]
     numbers = {one.name: _numbers(one) for one in series}
     if any(one.measured("strong") for one in series):
         pictures.append(
@@ -141,6 +147,22 @@ def _pictures(
                 caption="As many files for each worker. Dashed: ideal.",
                 alternative="Events per second over the workers, with as many files for each",
                 numbers=numbers,
+            )
+        )
+    if any(one.delivered() for one in series):
+        pictures.append(
+            gallery.picture(
+                "delivery",
+                lambda: figures.delivery(series),
+                caption="The same files delivered by more and more jobs at a time.",
+                alternative="Events and bytes per second of deliveries over the workers",
+                numbers={
+                    one.name: {
+                        workers: [m.model_dump() for m in rung]
+                        for workers, rung in one.delivered().items()
+                    }
+                    for one in series
+                },
             )
         )
     chunks = {
@@ -214,7 +236,8 @@ def _timelines(
     """The last repetition of the largest rung of each series."""
     pictures = []
     for series in record.series:
-        own = [p for p in points if p.series == (series.executor, series.input) and not p.problem]
+        name = (series.executor, series.input)
+        own = [p for p in points if p.series == name and not p.problem and p.delivered is None]
         if not own:
             continue
         largest = max(

@@ -103,6 +103,8 @@ class FacilityPlan:
                 found.append(("strong", workers, sizes.strong))
             if sizes.weak is not None:
                 found.append(("weak", workers, sizes.weak * workers))
+            if sizes.delivery is not None and self.settings.executors[executor].snakemake:
+                found.append(("delivery", workers, sizes.delivery))
         return [
             Point(
                 f"{executor}+{input_}+{mode}+{workers:05d}+{repeat}",

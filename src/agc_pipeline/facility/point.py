@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -14,7 +14,7 @@ import yaml
 from agc_pipeline.columnar import traces
 from agc_pipeline.delivery import manifest
 from agc_pipeline.delivery.manifest import Manifest
-from agc_pipeline.facility.records import InputRecord, Machine, PointRecord
+from agc_pipeline.facility.records import Delivered, InputRecord, Machine, PointRecord
 from agc_pipeline.facility.settings import PointJob
 from agc_pipeline.files import write_json, write_text
 from agc_pipeline.layers import filled
@@ -50,6 +50,8 @@ def measure(job: PointJob, delivered: InputRecord, folder: Path) -> PointRecord:
     )
     if record.problem is not None:
         return record
+    if job.mode == "delivery":
+        return _delivery(job, folder, record)
     manifests = _manifests(job, delivered)
     files = [file for part in manifests.values() for one in part for file in one.files]
     if job.mode == "cold":
@@ -102,32 +104,69 @@ def deliver(
         cores: that it may use.
     """
     results, log = Path(str(configuration["results"])), folder / "delivery.log"
-    manifests = {
+    manifests = _targets(results, datasets, n_batches)
+    record = InputRecord(name=name, folder=str(folder.absolute()), log=str(log))
+    targets = [path for paths in manifests.values() for path in paths]
+    options = ("--cores", str(cores))
+    result = _run_workflow(
+        snakefile, options, targets, configuration, folder=folder, log=log, timeout=timeout
+    )
+    if not result.succeeded:
+        return record.model_copy(update={"problem": _problem(result, timeout)})
+    return record.model_copy(
+        update={
+            "manifests": manifests,
+            "seconds": result.seconds,
+            "delivered": _delivered(targets),
+        }
+    )
+
+
+def _targets(results: Path, datasets: Sequence[str], n_batches: int) -> dict[str, tuple[str, ...]]:
+    """Dataset to its manifests."""
+    return {
         dataset: tuple(
             str(results / f"manifests/{dataset}/{number:04d}.json") for number in range(n_batches)
         )
         for dataset in datasets
     }
-    record = InputRecord(name=name, folder=str(folder.absolute()), log=str(log))
-    write_text(
-        folder / "configuration.yaml",
-        yaml.safe_dump(configuration, sort_keys=False),
-        private=True,
+
+
+def _delivered(manifests: Sequence[str]) -> Delivered:
+    files = [file for path in manifests for file in manifest.read(Path(path)).files]
+    return Delivered(
+        events=sum(file.before for file in files),
+        bytes_read=sum(file.bytes_read or 0 for file in files),
+        bytes_written=sum(file.size or 0 for file in files if file.digest is not None),
     )
+
+
+def _delivery(job: PointJob, folder: Path, record: PointRecord) -> PointRecord:
+    """A delivery of its own, of which nothing is there before."""
+    results = (folder / "results").absolute()
+    configuration = job.configuration | {"results": str(results)}
+    n_batches = -(-job.n_files // job.files_per_job)
+    manifests = _targets(results, job.datasets, n_batches)
     targets = [path for paths in manifests.values() for path in paths]
-    command = _snakemake(snakefile, ("--cores", str(cores)), targets)
-    result = run(command, log, timeout=timeout, environment=_variables(), folder=folder)
+    options, log = _options(job), Path(record.log)
+    launched = time.time()
+    result = _run_workflow(
+        job.snakefile,
+        options,
+        targets,
+        configuration,
+        folder=folder,
+        log=log,
+        timeout=job.timeout,
+    )
+    times = {"launched": launched, "stopped": time.time()}
     if not result.succeeded:
-        return record.model_copy(update={"problem": _problem(result, timeout)})
-    files = [file for path in targets for file in manifest.read(Path(path)).files]
+        return record.model_copy(update={**times, "problem": _problem(result, job.timeout)})
+    delivered = _delivered(targets)
+    # Nobody reads them again.
+    shutil.rmtree(results)
     return record.model_copy(
-        update={
-            "manifests": manifests,
-            "seconds": result.seconds,
-            "bytes_read": sum(file.bytes_read or 0 for file in files),
-            "bytes_written": sum(file.size or 0 for file in files if file.digest is not None),
-            "events": sum(file.before for file in files),
-        }
+        update={**times, "delivered": delivered, "input_events": delivered.events}
     )
 
 
@@ -222,28 +261,22 @@ def _many_jobs(
     results = Path(str(job.configuration["results"]))
     for name in ("histograms", "traces", "file_metadata"):
         shutil.rmtree(results / name, ignore_errors=True)
-    write_text(
-        place / "configuration.yaml",
-        yaml.safe_dump(job.configuration, sort_keys=False),
-        private=True,
-    )
     batches = [
         f"{dataset}/{number:04d}.json"
         for dataset, parts in manifests.items()
         for number in range(len(parts))
     ]
-    options = filled(job.options or (), workers=str(job.workers))
-    project = Path(job.snakefile).parent
-    # Profiles are named from the folder of the Snakefile.
-    placed = [
-        str(project / option) if option.startswith("profiles/") else option for option in options
-    ]
-    command = _snakemake(
-        job.snakefile, placed, [str(results / "histograms" / batch) for batch in batches]
-    )
+    targets = [str(results / "histograms" / batch) for batch in batches]
+    options, log = _options(job), Path(record.log)
     launched = time.time()
-    result = run(
-        command, Path(record.log), timeout=job.timeout, environment=_variables(), folder=place
+    result = _run_workflow(
+        job.snakefile,
+        options,
+        targets,
+        job.configuration,
+        folder=place,
+        log=log,
+        timeout=job.timeout,
     )
     kept = folder / "traces"
     if (results / "traces").exists():
@@ -282,13 +315,38 @@ def _measured(
     )
 
 
-def _snakemake(snakefile: str, options: Sequence[str], targets: Sequence[str]) -> list[str]:
-    profile = [] if "--profile" in options else ["--workflow-profile", "none"]
+def _options(job: PointJob) -> list[str]:
+    """Options of Snakemake; profiles are named from the folder of the Snakefile."""
+    project = Path(job.snakefile).parent
     return [
+        str(project / option) if option.startswith("profiles/") else option
+        for option in filled(job.options or (), workers=str(job.workers))
+    ]
+
+
+def _run_workflow(
+    snakefile: str,
+    options: Sequence[str],
+    targets: Sequence[str],
+    configuration: Mapping[str, object],
+    *,
+    folder: Path,
+    log: Path,
+    timeout: float,
+) -> CommandResult:
+    """Run Snakemake in a folder, with a configuration."""
+    write_text(
+        folder / "configuration.yaml",
+        yaml.safe_dump(dict(configuration), sort_keys=False),
+        private=True,
+    )
+    profile = [] if "--profile" in options else ["--workflow-profile", "none"]
+    command = [
         *(sys.executable, "-m", "snakemake", "--snakefile", snakefile, *profile),
         *("--scheduler", "greedy", "--rerun-incomplete", "--nolock", "--nocolor"),
         *("--logger", "agc", *options, "--configfile", "configuration.yaml", "--", *targets),
     ]
+    return run(command, log, timeout=timeout, environment=_variables(), folder=folder)
 
 
 def _variables() -> dict[str, str]:

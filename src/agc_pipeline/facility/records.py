@@ -7,6 +7,20 @@ from agc_pipeline.facility.settings import Mode
 from agc_pipeline.settings import Settings
 
 
+class Delivered(Settings):
+    """What a delivery did.
+
+    Attributes:
+        events: of the input files.
+        bytes_read: of them.
+        bytes_written: in skims.
+    """
+
+    events: NonNegativeInt
+    bytes_read: NonNegativeInt
+    bytes_written: NonNegativeInt
+
+
 class InputRecord(Settings):
     """An input that was delivered for the points to read.
 
@@ -15,9 +29,7 @@ class InputRecord(Settings):
         folder: of the workflow that delivered it.
         manifests: dataset to its manifests, one for each ``files_per_job``.
         seconds: wall time of the delivery.
-        bytes_read: by the delivery.
-        bytes_written: in skims.
-        events: of the input files.
+        delivered: what it read and wrote; None without a result.
         problem: why there is none; None if there is.
         log: of the delivery.
     """
@@ -26,9 +38,7 @@ class InputRecord(Settings):
     folder: str
     manifests: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     seconds: NonNegativeFloat = 0.0
-    bytes_read: NonNegativeInt = 0
-    bytes_written: NonNegativeInt = 0
-    events: NonNegativeInt = 0
+    delivered: Delivered | None = None
     problem: str | None = None
     log: str
 
@@ -69,6 +79,7 @@ class PointRecord(Settings):
         stopped: UNIX time at which it ended.
         machine: where it was started.
         jobs: of the histogram stage, with their tasks.
+        delivered: by a point that delivers; None for others.
         attempts: jobs that were started, with those that failed.
         problem: why there is no result; None if there is.
         log: of the command.
@@ -88,6 +99,7 @@ class PointRecord(Settings):
     stopped: float
     machine: Machine
     jobs: tuple[JobTrace, ...] = ()
+    delivered: Delivered | None = None
     attempts: NonNegativeInt = 0
     problem: str | None = None
     log: str

@@ -15,7 +15,7 @@ from pydantic import (
 from agc_pipeline import layers
 from agc_pipeline.settings import AtMost, Name, Seconds, Seed, Settings
 
-Mode = Literal["strong", "weak", "cold"]
+Mode = Literal["strong", "weak", "cold", "delivery"]
 # Of the generator.
 Kind = Literal["ttbar", "wjets"]
 _LARGEST = 100_000
@@ -73,11 +73,14 @@ class SizesSettings(Settings):
         weak: files for each worker; None does not measure it.
         cold: whether the files of ``strong`` are also read with caches that are as empty as this
             user can have them, by the largest number of workers.
+        delivery: files that all rungs deliver, where Snakemake runs the jobs; None does not measure
+            it.
     """
 
     strong: PositiveInt | None
     weak: PositiveInt | None
     cold: bool
+    delivery: PositiveInt | None = None
 
 
 class TaskSize(Settings):
@@ -158,11 +161,14 @@ class FacilitySettings(Settings):
             raise ValueError("nothing to measure: set `sizes.strong` or `sizes.weak`")
         if self.sizes.cold and self.sizes.strong is None:
             raise ValueError("`sizes.cold` reads the files of `sizes.strong`, which is not set")
-        whole = all(
-            (size or 0) % self.files_per_job == 0 for size in (self.sizes.strong, self.sizes.weak)
-        )
-        if not whole and any(item.snakemake is not None for item in self.executors.values()):
-            raise ValueError("`sizes.strong` and `sizes.weak` must be multiples of `files_per_job`")
+        jobs = any(item.snakemake is not None for item in self.executors.values())
+        if self.sizes.delivery is not None and not jobs:
+            raise ValueError(
+                "`sizes.delivery` needs an executor with `snakemake`, whose jobs deliver"
+            )
+        sizes = (self.sizes.strong, self.sizes.weak, self.sizes.delivery)
+        if jobs and any((size or 0) % self.files_per_job for size in sizes):
+            raise ValueError("`sizes` must be multiples of `files_per_job`")
         return self
 
     def ladder(self, executor: str) -> tuple[int, ...]:
@@ -184,7 +190,7 @@ class PointJob(Settings):
         executor: its name.
         input: its name.
         mode: strong: all rungs read the same files; weak: as many for each worker; cold: the files
-            of strong, with empty caches.
+            of strong, with empty caches; delivery: all rungs deliver the same files.
         workers: how many.
         repeat: number of the round, from 0.
         n_files: of each dataset.

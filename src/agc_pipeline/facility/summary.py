@@ -9,7 +9,7 @@ from pydantic import Field
 
 from agc_pipeline.facility import limits, measures, predictions, scaling
 from agc_pipeline.facility.limits import Verdict
-from agc_pipeline.facility.measures import Facts, Measures
+from agc_pipeline.facility.measures import DeliveryMeasures, Facts, Measures
 from agc_pipeline.facility.predictions import Prediction, Rung
 from agc_pipeline.facility.records import InputRecord, Machine, PointRecord
 from agc_pipeline.facility.scaling import Law
@@ -33,7 +33,8 @@ class PointSummary(Settings):
         load: average load of the machine in the minute before.
         problem: why there is no result; None if there is.
         log: of the command.
-        measures: None if there is no result.
+        measures: of histograms; None if there is no result.
+        delivery: likewise, of a delivery.
     """
 
     name: str
@@ -45,6 +46,7 @@ class PointSummary(Settings):
     problem: str | None
     log: str
     measures: Measures | None
+    delivery: DeliveryMeasures | None = None
 
 
 class Series(Settings):
@@ -56,6 +58,7 @@ class Series(Settings):
         points: all of them.
         amdahl: fitted to the points of the same files; None without enough of them.
         gustafson: fitted to those of as many files for each worker; likewise.
+        delivery: Amdahl's law, fitted to the points that deliver; likewise.
         verdict: None if no point has a result.
         hosts: what each did, in all points.
         doors: likewise.
@@ -71,6 +74,7 @@ class Series(Settings):
     points: tuple[PointSummary, ...]
     amdahl: Law | None
     gustafson: Law | None
+    delivery: Law | None = None
     verdict: Verdict | None
     hosts: tuple[Facts, ...] = ()
     doors: tuple[Facts, ...] = ()
@@ -92,6 +96,14 @@ class Series(Settings):
             if point.mode == mode and point.measures is not None:
                 found.setdefault(point.workers, []).append(point.measures)
         return found
+
+    def delivered(self) -> dict[int, list[DeliveryMeasures]]:
+        """The measures of the deliveries, by the number of workers, rising."""
+        rungs: dict[int, list[DeliveryMeasures]] = {}
+        for point in sorted(self.points, key=lambda point: point.workers):
+            if point.delivery is not None:
+                rungs.setdefault(point.workers, []).append(point.delivery)
+        return rungs
 
     def best(self) -> Measures | None:
         """The measures of the largest rung: of the repetitions, those with the median time."""
@@ -195,7 +207,8 @@ def summarise(
 
 def _series(points: Sequence[PointRecord], simulated: SimulatedSettings, dispatch: float) -> Series:
     executor, input_ = points[0].series
-    good = [point for point in points if point.problem is None]
+    complete = [point for point in points if point.problem is None]
+    good = [point for point in complete if point.mode != "delivery"]
     strong = [point for point in good if point.mode == "strong"]
     law = scaling.amdahl(_ladder(strong))
     series = Series(
@@ -204,6 +217,7 @@ def _series(points: Sequence[PointRecord], simulated: SimulatedSettings, dispatc
         points=tuple(map(_summary, points)),
         amdahl=law,
         gustafson=scaling.gustafson(_ladder([p for p in good if p.mode == "weak"])),
+        delivery=scaling.amdahl(_ladder([p for p in complete if p.mode == "delivery"])),
         verdict=limits.verdict(good, law) if good else None,
     )
     if not good:
@@ -244,7 +258,8 @@ def _summary(point: PointRecord) -> PointSummary:
         load=point.machine.load,
         problem=point.problem,
         log=point.log,
-        measures=None if point.problem else measures.of(point),
+        measures=None if point.problem or point.delivered else measures.of(point),
+        delivery=point.delivered and measures.of_delivery(point, point.delivered),
     )
 
 

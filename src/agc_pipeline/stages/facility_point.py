@@ -47,6 +47,12 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
             place=inner.learned.name,
             remedy="give the folder of a training as `learning.models`",
         )
+    if taken.mode == "delivery" and inner.config.delivery.backend == "none":
+        raise ConfigurationError(
+            "there is no delivery to measure with `delivery.backend: none`",
+            place=f"`sizes.delivery` in {plan.config.facility}",
+            remedy="set `run.delivery.backend`, or leave `sizes.delivery` out",
+        )
     scoring = histogram.scoring(inner)
     options = settings.executors[taken.executor].snakemake
     execution = inner.config.histograms.model_copy(
