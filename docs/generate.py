@@ -1,11 +1,12 @@
 """Write what the pages about rules and sums have from the code: ``python docs/generate.py``.
 
-A test holds the table of rules up to date.
+A test holds the tables of rules up to date.
 """
 
 import importlib
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from agc_pipeline import stages
 from agc_pipeline.config import load_config
 from agc_pipeline.plan import Plan
-from agc_pipeline.report.figures.workflow import stage_graph
+from agc_pipeline.report.figures.workflow import columns, stage_graph
 from agc_pipeline.stages import graph
 from agc_pipeline.stages.description import Stage
 
@@ -25,28 +26,64 @@ _MARK = "<!-- made by docs/generate.py -->\n"
 
 
 def rules() -> str:
-    """A table of the stages: what each does, and what it writes."""
-    lines = ["| rule | does | writes |", "| --- | --- | --- |"]
-    for name, stage in stages.descriptions().items():
+    """Tables of the stages, those of the default run first in their order."""
+    descriptions = stages.descriptions()
+    run = [name for column in columns(edges()) for name in column]
+    others = [name for name in descriptions if name not in run]
+    parts = [
+        ("The default run", run),
+        ("Other inputs, and what is made when it is asked for", others),
+    ]
+    return "\n".join(
+        f"## {title}\n\n{_table([descriptions[name] for name in names])}" for title, names in parts
+    )
+
+
+@cache
+def edges() -> graph.Edges:
+    """Which stages of the default run hand files to which."""
+    return graph.edges(Plan(load_config()))
+
+
+def _table(listed: list[Stage]) -> str:
+    """What each stage does, reads and writes."""
+    lines = ["| rule | does | reads | writes |", "| --- | --- | --- | --- |"]
+    for stage in listed:
         module = importlib.import_module(stage.module)
         text = " ".join((inspect.getdoc(module) or "").partition("\n\n")[0].split())
-        lines.append(f"| `{name}` | {text} | {', '.join(_outputs(stage)) or '-'} |")
+        read, written = _files(stage, "input"), _files(stage, "output", "folder")
+        lines.append(f"| `{stage.name}` | {text} | {read} | {written} |")
     return "\n".join(lines) + "\n"
 
 
-def _outputs(stage: Stage) -> list[str]:
-    options = stage.options.described().values()
-    return [
+def _files(stage: Stage, *roles: str) -> str:
+    """Files of a stage, or what they are."""
+    files = [
         f"`{option.source}`"
         if isinstance(option.source, str)
-        else option.help.partition(" to write")[0]
-        for option in options
-        if option.role in ("output", "folder")
+        else re.split(r",| to write", option.help)[0]
+        for option in stage.options.described().values()
+        if option.role in roles
     ]
+    if "input" in roles:
+        # Those that the job finds by its settings.
+        watched = {name: source for name, source in stage.watched.items() if name != "templates"}
+        files += [
+            f"`{source}`" if isinstance(source, str) else name for name, source in watched.items()
+        ]
+    return ", ".join(files) or "-"
+
+
+def _first_output(stage: Stage) -> str | None:
+    """Name of the file that a stage is for, with a star for what differs between its jobs."""
+    for option in stage.options.described().values():
+        if option.role == "output" and isinstance(option.source, str):
+            return re.sub(r"\{\w+\}", "*", option.source)
+    return None
 
 
 def page(text: str) -> str:
-    """The page with the table as it should be."""
+    """The page with the tables as they should be."""
     before, _, rest = text.partition(_MARK)
     after = rest.partition(_MARK)[2]
     return before + _MARK + "\n" + rules() + "\n" + _MARK + after
@@ -78,7 +115,8 @@ def main() -> None:
     mpl.rcParams["svg.hashsalt"] = "agc_pipeline"
     metadata = {"Date": None}
     PAGE.write_text(page(PAGE.read_text()))
-    picture = stage_graph(graph.edges(Plan(load_config())), {})
+    files = {name: _first_output(stage) for name, stage in stages.descriptions().items()}
+    picture = stage_graph(edges(), {name: file for name, file in files.items() if file})
     for name, figure in (("rules", picture), ("sums", sums())):
         figure.savefig(FOLDER / "figures" / f"{name}.svg", metadata=metadata)
         path = FOLDER / "figures" / f"{name}.svg"

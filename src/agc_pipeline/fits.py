@@ -123,7 +123,7 @@ def build_workspace(
 ) -> Model:
     """The statistical model of an analysis with the histograms of a run.
 
-    To leave a systematic out, give an analysis without it::
+    To leave a systematic out, give an analysis without it:
 
         others = tuple(s for s in results.analysis.systematics if s.name != "ME variation")
         build_workspace(results, analysis=dataclasses.replace(results.analysis, systematics=others))

@@ -164,7 +164,7 @@ def test_stages_stand_behind_what_they_read() -> None:
     assert all(place[writer] < place[reader] for writer, reader in EDGES)
     assert place["simulate"] == 0
     runtime = Runtime(rule="fit", jobs=1, wall=75.0, longest=75.0, cpu=None, memory=None)
-    figure = figures.stage_graph(EDGES, {"fit": runtime})
+    figure = figures.stage_graph(EDGES, {"fit": workflow.runtime_text(runtime)})
     assert {"simulate", "merge", "1 job, 1 min 15 s"} <= texts(figure)
     places = [
         (text.get_position()[0], text.get_position()[1])

@@ -20,7 +20,7 @@ class MergeDatasetOptions(Options):
 
     batches: tuple[Path, ...] = reads(
         lambda plan, dataset: plan.histogram_files(dataset, plan.summands(dataset)),
-        "of one dataset",
+        "histograms of one dataset",
     )
     output: Path = writes("histograms/{dataset}.json", "sum to write")
 

@@ -14,7 +14,7 @@ class PartialSumOptions(merge_dataset.MergeDatasetOptions):
         lambda plan, dataset, level, number: plan.histogram_files(
             dataset, plan.partial_summands(dataset, level, number)
         ),
-        "of one dataset",
+        "histograms of one dataset",
     )
     output: Path = writes("histograms/{dataset}/sum{level}/{number}.json", "sum to write")
 

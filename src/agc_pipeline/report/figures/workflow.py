@@ -173,12 +173,17 @@ def _places(layers: Sequence[Sequence[_Node]]) -> dict[_Node, tuple[float, float
     }
 
 
-def stage_graph(edges: Edges, runtimes: Mapping[str, Runtime]) -> Figure:
+def runtime_text(runtime: Runtime) -> str:
+    """Number and time of the jobs of a stage."""
+    return f"{runtime.jobs} {plural('job', runtime.jobs)}, {duration(runtime.wall)}"
+
+
+def stage_graph(edges: Edges, texts: Mapping[str, str]) -> Figure:
     """The stages of a run and the files between them, from left to right.
 
     Args:
         edges: writer and reader, one or more.
-        runtimes: number of jobs and times, by name of the stage, where they are known.
+        texts: a line below the name of a stage, short enough for its box.
     """
     layers, pieces = _layers(edges)
     places = _places(layers)
@@ -225,15 +230,14 @@ def stage_graph(edges: Edges, runtimes: Mapping[str, Runtime]) -> Figure:
                     zorder=2,
                 )
             )
-            runtime = runtimes.get(name)
-            lift = 0.0 if runtime is None else 0.06
+            text = texts.get(name)
+            lift = 0.0 if text is None else 0.06
             axes.text(column * _COLUMN, row * _ROW - lift, name, ha="center", va="center", size=8)
-            if runtime is not None:
-                number = f"{runtime.jobs} {plural('job', runtime.jobs)}"
+            if text is not None:
                 axes.text(
                     column * _COLUMN,
                     row * _ROW + 0.085,
-                    f"{number}, {duration(runtime.wall)}",
+                    text,
                     ha="center",
                     va="center",
                     size=6,

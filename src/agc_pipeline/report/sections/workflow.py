@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agc_pipeline.report import figures
-from agc_pipeline.report.figures.workflow import Edges, columns, pauses
+from agc_pipeline.report.figures.workflow import Edges, columns, pauses, runtime_text
 from agc_pipeline.report.runtimes import Job, Runtime
 from agc_pipeline.report.style import Gallery, Picture
 
@@ -33,7 +33,7 @@ def stage_graph(gallery: Gallery, edges: Edges, runtimes: Sequence[Runtime]) -> 
     listed = "; ".join(f"{writer} to {reader}" for writer, reader in edges)
     return gallery.picture(
         "stages",
-        lambda: figures.stage_graph(edges, {runtime.rule: runtime for runtime in runtimes}),
+        lambda: figures.stage_graph(edges, {each.rule: runtime_text(each) for each in runtimes}),
         caption="Stages of the run, with the number of their jobs and the sum of their wall "
         "times. Arrows are files.",
         alternative=f"Graph of the stages: {listed}.",
