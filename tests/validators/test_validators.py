@@ -1,9 +1,13 @@
 """What is handed to archives and services, judged by their own validators."""
 
 import json
+import shlex
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
@@ -108,10 +112,32 @@ def test_reana_takes_its_file(interpreter: Path) -> None:
     text = (ROOT / "reana.yaml").read_text()
     assert run(interpreter, "-c", REANA, text=text).splitlines()[-1] == "{}"
     assert "ValidationError" in run(interpreter, "-c", REANA, text=text.replace("type:", "kind:"))
-    named = yaml.safe_load(text)
-    inputs = named["inputs"]
-    for path in (*inputs["files"], *inputs["directories"], inputs["parameters"]["input"]):
-        assert (ROOT / path).exists(), path
+
+
+def test_commands_of_reana_plan_what_it_asks_for(tmp_path: Path) -> None:
+    """In a folder with its inputs only, as they are uploaded."""
+    description = yaml.safe_load((ROOT / "reana.yaml").read_text())
+    inputs = description["inputs"]
+    for name in inputs["directories"]:
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in inputs["files"]:
+        shutil.copy(ROOT / name, tmp_path)
+    steps = description["workflow"]["specification"]["steps"]
+    commands = [command for step in steps for command in step["commands"]]
+    # The last one needs the results of all others.
+    command = Template(commands[-1]).substitute(inputs["parameters"])
+    done = subprocess.run(
+        [sys.executable, "-m", *shlex.split(command), "--dry-run", "--printshellcmds"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    for path in description["outputs"]["files"]:
+        assert path in done.stdout
+    names = {Template(each).substitute(inputs["parameters"]) for each in commands}
+    assert len(names) == 2
 
 
 def test_citation_is_valid_and_of_this_version(interpreter: Path) -> None:
