@@ -102,10 +102,27 @@ REPORTED = {
     ("scan", "output"): ("inference", "Fit"),
     ("toys", "output"): ("inference", "Fit"),
     ("limit", "output"): ("inference", "Fit"),
+    ("limit", "sensitivity"): ("sensitivity", "Fit"),
+    ("propagate", "output"): ("inference", "Fit"),
+    ("optimise", "table"): ("optimise", "Fit"),
+    ("workspace", "output"): ("model", "Model"),
+    ("workspace", "checks"): ("checks", "Model"),
+    ("reproduce", "output"): ("model", "Model"),
+    ("reproduce", "checks"): ("checks", "Model"),
+    ("preserve", "output"): ("preservation", "Model"),
+    ("preserve", "archive"): ("hepdata", "Model"),
+    ("report", "tables"): ("table", "Tables"),
+    ("train", "record"): ("training", "Training"),
+    ("matrix_page", "page"): ("matrix", "Matrix"),
+    ("facility_page", "page"): ("facility", "Facility"),
     ("merge", "closure"): ("closure", "Events"),
     ("published", "closure"): ("closure", "Events"),
     ("validate", "page"): ("validation", "Validation"),
 }
+
+
+# Of folders, what is in the report.
+REPORTED_OF_FOLDERS = {"figures": ["{figure}.svg"], "tables": ["{table}.csv"]}
 
 
 def outputs(stage):
@@ -119,8 +136,7 @@ def outputs(stage):
                 path,
                 caption=f"../report/{caption}.rst",
                 category=category,
-                # Of a folder, only pictures.
-                patterns=["{figure}.svg"] if name in folders else [],
+                patterns=REPORTED_OF_FOLDERS[name] if name in folders else [],
             )
     return found
 
