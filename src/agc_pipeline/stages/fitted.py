@@ -50,6 +50,9 @@ def load(options: FittedOptions, settings: MinimiserSettings) -> Fitted:
     Raises:
         PipelineError: if a file is missing, damaged or about another workspace.
     """
+    # Models are made with it: loaded with the stage, not while it is measured.
+    import pyhf  # noqa: F401
+
     from agc_pipeline.inference import fit_records, workspace
     from agc_pipeline.inference.fit_records import FitRecord
     from agc_pipeline.inference.impacts import parameter_groups
