@@ -152,6 +152,8 @@ def _branching_ratio(pythia: Any, leptons: tuple[int, ...]) -> float:
 
 def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any:
     """A Pythia user hook that drops events as early as possible and counts all of them."""
+    # W bosons that can decay to such a lepton.
+    most = 1 if recipe.decays == "any" else 2
 
     class EventFilter(pythia8.UserHooks):  # type: ignore[misc]
         """Counts the events generated and drops those that cannot be selected."""
@@ -167,11 +169,14 @@ def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any
         def doVetoProcessLevel(self, process: Any) -> bool:  # noqa: N802
             """Drop events without a lepton in reach, and every other one with two leptons."""
             self.n_trials += 1
-            candidates = [
-                particle
-                for particle in (process[index] for index in range(5, process.size()))
-                if particle.idAbs() in leptons
-            ]
+            # Products of decays stand at the end, and each look into Pythia takes time.
+            candidates = []
+            for index in range(process.size() - 1, 4, -1):
+                particle = process[index]
+                if particle.idAbs() in leptons:
+                    candidates.append(particle)
+                    if len(candidates) == most:
+                        break
             if recipe.decays == "plus" and len(candidates) == 2:
                 self._n_double += 1
                 if self._n_double % 2:
@@ -189,6 +194,9 @@ def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any
 
         def doVetoPT(self, position: int, event: Any) -> bool:  # noqa: ARG002, N802
             """Drop events with too few hard partons halfway through the shower."""
+            # At least one particle is the W boson, or what it decayed to.
+            if event.nFinal() - 1 < recipe.min_partons:
+                return True
             hard = 0
             for index in range(5, event.size()):
                 particle = event[index]
