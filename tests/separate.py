@@ -10,6 +10,9 @@ import pytest
 from agc_pipeline.matrix import environments
 from agc_pipeline.matrix.records import EnvironmentRecord
 
+# Alpha versions are all that the package index has of ROOT, here 6.40.
+ROOT = ("root==0.1a12", "pyhs3==0.4.2")
+
 
 def environment(
     name: str,

@@ -34,8 +34,6 @@ from models import (
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("root")]
 
-# Alpha versions are all that the package index has of ROOT, here 6.40.
-REQUIREMENTS = ("root==0.1a12", "pyhs3==0.4.2")
 SETTINGS = FitSettings.model_validate(read_config()["fit"])
 PROGRAM = Path(__file__).with_name("histfactory_in_root.py")
 HS3_PROGRAMS = [Path(__file__).with_name(f"hs3_in_{name}.py") for name in ("root", "pyhs3")]
@@ -118,7 +116,7 @@ def points(content: Any) -> list[dict[str, float]]:
 def interpreter(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Python with ROOT, of an environment that is built once and kept in the user's cache."""
     logs = tmp_path_factory.mktemp("root") / "logs"
-    return str(separate.interpreter("root", REQUIREMENTS, logs))
+    return str(separate.interpreter("root", separate.ROOT, logs))
 
 
 def ask(interpreter: str, request: Mapping[str, Any], program: Path = PROGRAM) -> Any:

@@ -4,7 +4,7 @@ import logging
 import pickle
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,14 @@ from agc_pipeline.delivery.preselected import open_input
 from agc_pipeline.delivery.skim import SkimCounts, write_skim
 from agc_pipeline.readers.failures import Failure, Undelivered
 from agc_pipeline.readers.ntuple_format import Structure
-from agc_pipeline.readers.opening import bytes_read, check_entries, identity
+from agc_pipeline.readers.opening import (
+    bytes_read,
+    check_entries,
+    identity,
+    open_tree,
+    present_branches,
+)
+from agc_pipeline.readers.remote import RemoteSource
 from agc_pipeline.readers.settings import NetworkSettings
 from conftest import run_command
 from oracle.strategies import write_nanoaod
@@ -200,6 +207,37 @@ def test_pages_of_an_rntuple_are_compared_with_their_checksums(
         assert error is not None
         assert problem in error
         assert server.url(damaged.name) in error
+
+
+def test_pages_of_an_rntuple_come_together(
+    server: ServerProcess, files: Path, skim: Skimming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Of each column there is a page for every 20 events.
+    path = files / "pages.ntuple.root"
+    write_nanoaod(path, toy.events(N_EVENTS), kind="rntuple", events_per_piece=20)
+    asked: list[Sequence[tuple[int, int]]] = []
+    fetch = RemoteSource._fetch
+
+    def noted(source: RemoteSource, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        asked.append(ranges)
+        return fetch(source, ranges)
+
+    monkeypatch.setattr(RemoteSource, "_fetch", noted)
+    assert skim(server.url(path.name)) == ()
+    with open_tree(str(path), CONTENT.columns, CONTENT.layout) as tree:
+        located = Structure(tree).fields(present_branches(tree, CONTENT.columns, CONTENT.layout))
+    assert located is not None
+    needed = sum(field.stored_bytes for field in located[1].values())
+    n_pages = sum(
+        len(column.sizes)
+        for field in located[1].values()
+        for column in (field.offsets, field.values)
+        if column is not None
+    )
+    assert len(asked) < n_pages / 10
+    # Header, footer and lists of pages come in addition.
+    n_bytes = sum(stop - start for ranges in asked for start, stop in ranges)
+    assert n_bytes < 1.2 * needed + 18_000
 
 
 @pytest.mark.parametrize("scheme", ["http", "root"])

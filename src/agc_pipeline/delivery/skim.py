@@ -110,7 +110,9 @@ class _NTupleWriter:
     def extend(self, arrays: ak.Array) -> None:
         branches = flat(arrays, self._content)
         if self._ntuple is None:
-            self._ntuple = self._file.mkrntuple(self._content.layout.tree, branches[:0])
+            # Of events, even of none, uproot makes a cluster, and ROOT reads no empty ones.
+            form = ak.to_packed(branches[:0]).layout.form
+            self._ntuple = self._file.mkrntuple(self._content.layout.tree, form)
         if len(arrays):
             self._ntuple.extend({name: branches[name] for name in branches.fields})
 

@@ -117,7 +117,7 @@ def write(
             for columns in _baskets(KINDS[kind], n_events, seed):
                 if container == "rntuple":
                     fields = ak.zip(_fields(columns), depth_limit=1)
-                    tree = tree or out.mkrntuple("Events", fields[:0])
+                    tree = tree or out.mkrntuple("Events", fields.layout.form)
                     tree.extend(fields)
                     continue
                 if tree is None:

@@ -15,7 +15,7 @@ import numpy as np
 import xxhash
 from pydantic import NonNegativeInt
 
-from agc_pipeline.readers.root_format import unpacked
+from agc_pipeline.readers.root_format import PAGE_CHECKSUM, unpacked
 from agc_pipeline.settings import Settings
 
 # Envelopes: type and length, and XXH3 of what stands before it. Frames: their bytes, negative for a
@@ -99,6 +99,15 @@ class PageMetadata(Settings):
     def first(self, cluster: int) -> int:
         """The first value of a cluster."""
         return self.elements[self.clusters[cluster]]
+
+    def ranges(self, first: int, behind: int) -> list[tuple[int, int]]:
+        """Where the pages of a range of clusters begin and end, with their checksums."""
+        pages = slice(self.clusters[first], self.clusters[behind])
+        extra = PAGE_CHECKSUM.size * self.checksums
+        return [
+            (seek, seek + size + extra)
+            for seek, size in zip(self.seeks[pages], self.sizes[pages], strict=True)
+        ]
 
     def part(self, first: int, behind: int) -> "PageMetadata":
         """The pages of a range of clusters."""

@@ -5,7 +5,6 @@ metadata, and are read by ``readers.ranges``.
 """
 
 import os
-import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, assert_never
@@ -16,11 +15,9 @@ import xxhash
 from agc_pipeline.compiling import kernel
 from agc_pipeline.readers.columns import Array, joined
 from agc_pipeline.readers.ntuple_format import FieldMetadata, PageMetadata
-from agc_pipeline.readers.root_format import unpacked
+from agc_pipeline.readers.root_format import PAGE_CHECKSUM, unpacked
 from agc_pipeline.readers.stored import StoredColumns
 
-# XXH3 of what is stored of a page stands behind it.
-_CHECKSUM = struct.Struct("<Q")
 # Bytes of the longer kind of offsets.
 _WORD = 8
 
@@ -160,12 +157,12 @@ class PageColumns(StoredColumns[FieldMetadata, Array]):
         seek, size = column.seeks[page], column.sizes[page]
         if self._cache is not None and seek in self._cache:
             return self._cache[seek]
-        data = os.pread(self._file, size + column.checksums * _CHECKSUM.size, seek)
+        data = os.pread(self._file, size + column.checksums * PAGE_CHECKSUM.size, seek)
         self.clock.bytes += size
         with self.clock.part("decompress"):
             packed = memoryview(data)[:size]
             if column.checksums:
-                (checksum,) = _CHECKSUM.unpack_from(data, size)
+                (checksum,) = PAGE_CHECKSUM.unpack_from(data, size)
                 if xxhash.xxh3_64_intdigest(packed) != checksum:
                     raise ValueError("a page differs from its checksum")
             n_values = column.elements[page + 1] - column.elements[page]

@@ -4,9 +4,11 @@ Columns are read in ranges of events between the edges of clusters, and only ran
 that is wanted.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import awkward as ak
 import numpy as np
@@ -16,7 +18,12 @@ from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers.arrays import check_collection, collection
 from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.columns import Array, Collection, ListLengths, check_finite
+from agc_pipeline.readers.ntuple_format import FieldMetadata, Structure
 from agc_pipeline.readers.opening import only_reading
+from agc_pipeline.readers.remote import Range, RemoteSource
+
+# First event of each cluster with the number of all events, and the fields.
+Located: TypeAlias = tuple[tuple[int, ...], dict[str, FieldMetadata]]
 
 
 class Timed:
@@ -137,8 +144,44 @@ def arrays_of(
         parts = {name: arrays[name] for name in names}
         parts |= {name: ak.from_regular(arrays[name]) for name in fixed}
         return ak.zip(parts, depth_limit=1)
+    source = tree.file.source
+    if isinstance(source, RemoteSource):
+        # uproot asks for one page after the other.
+        source.prefetch(_pages(tree, tuple(names), entries))
     # ``arrays`` goes through the names of all fields, which takes seconds for a thousand.
     return ak.zip({name: tree[name].array(**options) for name in names}, depth_limit=1)
+
+
+# Fields of open RNTuples on servers; None where they are stored in a way not known here.
+_located: WeakKeyDictionary[RemoteSource, dict[tuple[str, ...], Located | None]]
+_located = WeakKeyDictionary()
+
+
+def _pages(tree: Any, names: tuple[str, ...], entries: tuple[int, int]) -> list[Range]:
+    """Where the pages are that uproot reads for a range of events of an RNTuple.
+
+    These are all of the clusters that have some of them, and of one that begins behind the last;
+    none where it is not known.
+    """
+    known = _located.setdefault(tree.file.source, {})
+    if names not in known:
+        known[names] = Structure(tree).fields(names)
+    located = known[names]
+    if located is None or entries[0] >= entries[1]:
+        return []
+    edges, fields = located
+    first, behind = bisect_right(edges, entries[0]) - 1, bisect_right(edges, entries[1])
+    clusters = first, min(behind, len(edges) - 1)
+    return sorted(
+        {
+            page
+            for field in fields.values()
+            for column in (field.offsets, field.values)
+            if column is not None
+            for page in column.ranges(*clusters)
+            if page[0] < page[1]
+        }
+    )
 
 
 def stored_bytes(tree: Any, names: Iterable[str], start: int, stop: int) -> int:

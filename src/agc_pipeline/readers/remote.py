@@ -148,6 +148,8 @@ class RemoteSource(uproot.source.chunk.Source):
         self._patience, self._pause = network.patience, network.backoff
         # By their first byte.
         self._kept: OrderedDict[int, bytes] = OrderedDict()
+        # What is about to be read, likewise.
+        self._ahead: dict[int, bytes] = {}
         self._file = _remote_file(file_path, network)
         self._loop = fsspec.asyn.get_loop()
         try:
@@ -188,12 +190,20 @@ class RemoteSource(uproot.source.chunk.Source):
             notifications.put(chunk)
         return chunks
 
+    def prefetch(self, ranges: Sequence[Range]) -> None:
+        """Get ranges with few requests, for who then reads them one at a time.
+
+        They are kept until the next ones are had, which may have some of them.
+        """
+        self._ahead = {start: data for (start, _), data in self._read(ranges).items()}
+
     def _read(self, ranges: Sequence[Range]) -> dict[Range, bytes]:
-        blocks = {
-            (start, stop): self._kept[start][: stop - start]
-            for start, stop in ranges
-            if start in self._kept and len(self._kept[start]) >= stop - start
-        }
+        blocks = {}
+        for start, stop in ranges:
+            for had in (self._ahead, self._kept):
+                data = had.get(start, b"")
+                if len(data) >= stop - start:
+                    blocks[start, stop] = data[: stop - start]
         missing = [wanted for wanted in ranges if wanted not in blocks]
         spans = joined(missing)
         content = {span: bytearray() for span in spans}
@@ -296,6 +306,7 @@ class RemoteSource(uproot.source.chunk.Source):
         if not self._closed:
             self._closed = True
             self._kept.clear()
+            self._ahead = {}
             # Nobody waits for a server that may be gone.
             asyncio.run_coroutine_threadsafe(self._file.close(), self._loop)
 

@@ -83,7 +83,7 @@ _MAP_OFFSET = 2
 _NAMED = struct.Struct(">4x2x4x2xH4xI")
 _HAS_COUNT, _IS_REFERENCED, _REFERENCE, _LONG = 1 << 14, 1 << 4, 2, 255
 # What stands behind a page of an RNTuple, and what uproot's function that reads one takes.
-_PAGE_CHECKSUM = struct.Struct("<Q")
+PAGE_CHECKSUM = struct.Struct("<Q")
 _PAGE = ("col_idx", "page_idx", "field_metadata")
 # Values as words of their size.
 _WORDS = {n: np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
@@ -428,8 +428,8 @@ def _checked_page(read: Callable[..., None]) -> Callable[..., None]:
         source = ntuple.file.source
         if page.has_checksum:
             start, stop = page.locator.offset, page.locator.offset + page.locator.num_bytes
-            content = source.chunk(start, stop + _PAGE_CHECKSUM.size).raw_data
-            (checksum,) = _PAGE_CHECKSUM.unpack_from(content, stop - start)
+            content = source.chunk(start, stop + PAGE_CHECKSUM.size).raw_data
+            (checksum,) = PAGE_CHECKSUM.unpack_from(content, stop - start)
             if xxhash.xxh3_64_intdigest(content[: stop - start]) != checksum:
                 raise ValueError("a page differs from its checksum")
         read(ntuple, destination, cluster_idx, col_idx, page_idx, *others)
