@@ -23,8 +23,13 @@ from agc_pipeline.declaration import Analysis, Physics
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.inference.edges import edge_problems
-from agc_pipeline.inference.settings import FitSettings, OptimisationSettings, treatment_problems
-from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput
+from agc_pipeline.inference.settings import (
+    FitSettings,
+    OptimisationSettings,
+    pair_problems,
+    treatment_problems,
+)
+from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput, WorkspaceInput
 from agc_pipeline.layers import Layer, Values
 from agc_pipeline.learning.settings import LearningSettings, Scorer
 from agc_pipeline.places import root_folder
@@ -151,6 +156,14 @@ class Configuration(Settings):
         problems = list(treatment_problems(self.fit.model.treatments, self.declaration.systematics))
         if problems:
             raise ValueError(f"`fit.model.treatments`: {'; '.join(problems)}")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_of_parameters(self) -> Self:
+        if not isinstance(self.input, WorkspaceInput):
+            problems = list(pair_problems(self.fit.scan.pairs, self.declaration))
+            if problems:
+                raise ValueError(f"`fit.scan.pairs`: {'; '.join(problems)}")
         return self
 
     @model_validator(mode="after")

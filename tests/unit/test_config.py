@@ -64,6 +64,12 @@ def own_file(folder: Path, key: str, value: Any) -> Path:
         ("fit.model.edges", {"4j1c": [50, 110]}, "unknown region '4j1c' in `fit.model.e", "corr"),
         ("selection", "4j", "unknown selection '4j' in `selection` (there are none)", "correct"),
         ("fit.model.treatments", {"ME": {}}, "unknown systematic 'ME' (", "corr"),
+        (
+            "fit.scan.pairs",
+            [["ttbar_norm", "Lumi"]],
+            "unknown parameter 'Lumi' (did you mean Luminosity?)",
+            "corr",
+        ),
         ("report.keywords.reaction", ["P P"], "cannot be 'reaction'", "mean `reactions`?"),
         ("physics.luminosity_per_pb", True, "`luminosity_per_pb` is true or false", "`physics`"),
         ("physics.cross_sections_pb.ttbar", True, "is true or false, and should be", "`physics`"),

@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from agc_pipeline.declaration import Systematic
+from agc_pipeline.declaration import Analysis, Systematic
 from agc_pipeline.settings import AtMost, Settings, cost, unknown
 
 
@@ -64,6 +64,21 @@ def treatment_problems(
             yield f"{name!r} has no templates"
         elif declared[name].down is None and treatment.symmetrise:
             yield f"{name!r} has no template down to be symmetrised with: it is mirrored"
+
+
+def pair_problems(pairs: Iterable[tuple[str, str]], analysis: Analysis) -> Iterator[str]:
+    """Parameters that no model of an analysis can have.
+
+    Statistical factors of bins are not known before the model is.
+    """
+    names = {name for pair in pairs for name in pair if not name.startswith("staterror_")}
+    parts = [r.name for r in analysis.regions] + [p.name for p in analysis.processes]
+    known = [free.name for free in analysis.free]
+    for systematic in analysis.systematics:
+        together = systematic.correlated == "all"
+        known += [systematic.name] if together else [f"{systematic.name} {part}" for part in parts]
+    if problem := unknown("parameter", names, known):
+        yield problem
 
 
 class ModelSettings(Settings):
