@@ -44,7 +44,10 @@ def write(workspace: Workspace, folder: Path) -> tuple[Names, list[str]]:
     writer = _Writer(workspace)
     text = writer.write(folder)
     (folder / CARD).write_text(text, encoding="utf-8")
-    model = datacard.read(text, datacard.histograms_of(folder), place=str(folder / CARD))
+    try:
+        model = datacard.read(text, datacard.histograms_of(folder), place=str(folder / CARD))
+    except ModelError as error:
+        raise NoPlaceError(error.problem, place=_PLACE, remedy=error.remedy) from error
     lost = exchanged.differences(workspace, writer.names, model.workspace, model.variables)
     return writer.names, [*lost, *writer.approximations()]
 
