@@ -387,6 +387,11 @@ def test_shape_card(tmp_path: Path) -> None:
         ("a autoMCStats 0", "k param 1 0.1", "param 'k' is of no rateParam"),
         (
             "a autoMCStats 0",
+            "k rateParam a bkg 1\nk param 1 0.1",
+            "the parameter 'lumi' is defined twice",
+        ),
+        (
+            "a autoMCStats 0",
             "nuisance edit freeze alpha",
             "a line edit, which a workspace has no place for",
         ),

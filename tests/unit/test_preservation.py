@@ -156,6 +156,14 @@ def settings_lost() -> Any:
     )
 
 
+def test_a_systematic_may_be_called_lumi(tmp_path: Path) -> None:
+    """As in most datacards; the luminosity of ROOT and pyhf is another parameter."""
+    lumi = ("lumi", "normsys", {"hi": 1.1, "lo": 0.9})
+    content = spec(("c", [11.0], sample("s", [4.0], ("mu", *MU), lumi), sample("b", [8.0], lumi)))
+    _, translation, lost = written(content, tmp_path)
+    assert (translation.parameters["lumi"], lost) == ("alpha_lumi", [])
+
+
 def test_fixed_values_are_written_and_the_rest_is_listed(tmp_path: Path) -> None:
     folder, _, lost = written(settings_lost(), tmp_path)
     assert lost == ["start of sf", "bounds of sf"]

@@ -748,6 +748,9 @@ class _Card:
                     "remove it: histograms have no other parameters",
                 )
         names = {INTEREST, *free}
+        if self._gaussian is not None:
+            # The only parameter with a Gaussian term of its own in pyhf has this name.
+            names.add("lumi")
         for nuisance in self._nuisances:
             if nuisance.name in names:
                 self._refuse(

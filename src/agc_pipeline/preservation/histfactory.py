@@ -181,7 +181,9 @@ class _Writer:
 
     def measurement(self) -> ET.Element:
         """The measurement, with the luminosity and settings of parameters."""
-        luminosity = self._settings["lumi"] if "lumi" in self._names.parameters else {}
+        # A systematic may have this name as well.
+        is_luminosity = self._names.parameters.get("lumi") == "Lumi"
+        luminosity = self._settings["lumi"] if is_luminosity else {}
         (central,), (width,) = luminosity.get("auxdata", [1.0]), luminosity.get("sigmas", [0.0])
         element = ET.Element(
             "Measurement",
