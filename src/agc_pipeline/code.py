@@ -2,7 +2,7 @@
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec, resolve_name
@@ -135,7 +135,7 @@ def _imports(name: str, path: Path) -> tuple[str, ...]:
     modules: list[str] = []
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     roots = {PACKAGE, _root(name)}
-    for node in _nodes(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8")).body):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -149,13 +149,14 @@ def _imports(name: str, path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(modules))
 
 
-def _nodes(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of a syntax tree but those for type checkers."""
-    yield node
-    if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING":
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _nodes(child)
+def _statements(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """All statements in some, but those for type checkers. Expressions import nothing."""
+    for statement in statements:
+        if isinstance(statement, ast.If) and getattr(statement.test, "id", None) == "TYPE_CHECKING":
+            continue
+        yield statement
+        for part in ("body", "handlers", "cases", "orelse", "finalbody"):
+            yield from _statements(getattr(statement, part, ()))
 
 
 def _is_module(parent: str, module: str) -> bool:
