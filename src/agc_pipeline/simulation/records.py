@@ -1,6 +1,7 @@
 """Pythia's event records as flat arrays, and the ancestry of the particles in them."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import awkward as ak
 import numpy as np
@@ -9,7 +10,8 @@ _W, _CHARGED_HIGGS = 24, 37
 _INCOMING = -21
 
 
-class Record(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Record:
     """All particles of a batch of events, flat; GeV.
 
     A particle that only changes its momentum appears again in the record. Those copies make a
@@ -43,30 +45,30 @@ class Record(NamedTuple):
     last: np.ndarray
     parent: np.ndarray
 
-    @property
+    @cached_property
     def pt(self) -> np.ndarray:
         """Transverse momentum."""
         pt: np.ndarray = np.hypot(self.px, self.py)
         return pt
 
-    @property
+    @cached_property
     def eta(self) -> np.ndarray:
         """Pseudorapidity; large but finite along the beam."""
         eta: np.ndarray = np.arcsinh(self.pz / np.maximum(self.pt, 1e-6))
         return eta
 
-    @property
+    @cached_property
     def phi(self) -> np.ndarray:
         """Azimuth in [-pi, pi]."""
         phi: np.ndarray = np.arctan2(self.py, self.px)
         return phi
 
-    @property
+    @cached_property
     def final(self) -> np.ndarray:
         """Whether nothing happens to the particle any more."""
         return self.status > 0
 
-    @property
+    @cached_property
     def parent_id(self) -> np.ndarray:
         """PDG code, without sign, of the mother of the chain; 0 if it has none."""
         return np.where(self.parent >= 0, np.abs(self.pdg_id[self.parent]), 0)
