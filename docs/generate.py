@@ -110,6 +110,31 @@ def sums() -> Figure:
     return figure
 
 
+def closure() -> Figure:
+    """Accounts of three files, of which one has lost events in its last job."""
+    accounts = {
+        "a.root": (10_000, 10_000, 2_600, 2_600),
+        "b.root": (8_000, 8_000, 2_100, 2_100),
+        "c.root": (10_000, 10_000, 2_500, 1_400),
+    }
+    steps = ("promised", "read", "kept", "processed")
+    pairs = (("promised", "read"), ("kept", "processed"))
+    figure = Figure(figsize=(6.4, 2.2), layout="constrained")
+    axes = figure.subplots(1, len(accounts), sharey=True)
+    for axis, (name, counts) in zip(axes, accounts.items(), strict=True):
+        numbers = dict(zip(steps, counts, strict=True))
+        agrees = all(numbers[first] == numbers[second] for first, second in pairs)
+        colours = ["#4477aa"] * 3 + ["#4477aa" if agrees else "#cc3311"]
+        axis.barh(steps, counts, color=colours)
+        axis.bar_label(axis.containers[0], [f"{count:,}" for count in counts], size=7, padding=2)
+        axis.set_title(f"{name}: {'closes' if agrees else 'refused'}", fontsize=9)
+        axis.set_xlim(0, 14_500)
+        axis.tick_params(labelsize=8)
+    axes[0].invert_yaxis()
+    axes[1].set_xlabel("events", fontsize=8)
+    return figure
+
+
 def main() -> None:
     """Write all."""
     mpl.rcParams["svg.hashsalt"] = "agc_pipeline"
@@ -117,7 +142,7 @@ def main() -> None:
     PAGE.write_text(page(PAGE.read_text()))
     files = {name: _first_output(stage) for name, stage in stages.descriptions().items()}
     picture = stage_graph(edges(), {name: file for name, file in files.items() if file})
-    for name, figure in (("rules", picture), ("sums", sums())):
+    for name, figure in (("rules", picture), ("sums", sums()), ("closure", closure())):
         figure.savefig(FOLDER / "figures" / f"{name}.svg", metadata=metadata)
         path = FOLDER / "figures" / f"{name}.svg"
         path.write_text(re.sub(r" +$", "", path.read_text(), flags=re.MULTILINE))
