@@ -590,6 +590,28 @@ def test_card_comes_back(content: Any, tmp_path: Path) -> None:
         assert "Signal Region, Background, histosys Modeling" in lost
 
 
+def test_names_that_are_words_of_cards(tmp_path: Path) -> None:
+    """A channel, a sample, and parameters; the parameter of interest is another one than r."""
+    lumi = ("lumi", "normsys", {"hi": 1.1, "lo": 1 / 1.1})
+    content = spec(
+        (
+            "bin",
+            [110.0],
+            sample("rate", [10.0], ("mu", *MU), lumi),
+            sample("data_obs", [95.0], ("r", *MU), ("shapes", "normsys", {"hi": 1.2, "lo": 0.9})),
+        ),
+        ("process", [50.0], sample("data_obs", [48.0], ("r", *MU))),
+    )
+    translation, lost = card_writing.write(content, tmp_path)
+    assert lost == [
+        "bounds of mu",
+        "interpolation of normalisations within one standard deviation, which Combine has of its "
+        "own",
+    ]
+    read = read_card((tmp_path / "datacard.txt").read_text(), tmp_path)
+    same_likelihood(content, translation, read)
+
+
 def test_models_without_a_card(tmp_path: Path) -> None:
     with pytest.raises(card_writing.NoPlaceError, match="shapefactor 'free_shape' has no place"):
         card_writing.write(EVERYTHING, tmp_path)

@@ -26,6 +26,11 @@ Workspace = dict[str, Any]
 CARD = "datacard.txt"
 SHAPES = "shapes.root"
 _PLACE = "Combine datacard"
+# What begins a line of a card, or is in each.
+_WORDS = frozenset(
+    {"imax", "jmax", "kmax", "shapes", "bin", "observation", "Observation", "process", "rate"}
+    | {INTEREST, DATA, "nuisance", "nuisances"}
+)
 
 
 def write(workspace: Workspace, folder: Path) -> tuple[Names, list[str]]:
@@ -266,8 +271,7 @@ class _Writer:
 
 def _names(workspace: Workspace, interest: str) -> Names:
     """Names in the card."""
-    own = names(workspace)
-    samples = {name: f"{title}_" if title == DATA else title for name, title in own.samples.items()}
+    own = names(workspace, _WORDS)
     parameters = {}
     for name, variable in own.parameters.items():
         base, _, number = name.rstrip("]").rpartition("[")
@@ -280,4 +284,4 @@ def _names(workspace: Workspace, interest: str) -> Names:
             parameters[name] = f"{own.modifiers[base]}_bin{number}"
         else:
             parameters[name] = variable.removeprefix("alpha_") if variable != "Lumi" else "lumi"
-    return own._replace(samples=samples, parameters=parameters)
+    return own._replace(parameters=parameters)

@@ -6,7 +6,7 @@ that begin with a digit, and separates names by spaces.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from agc_pipeline.preservation.luminosity import Scale
@@ -48,18 +48,26 @@ class Names(NamedTuple):
         return self._replace(parameters=own, scales={"lumi": (scale.centre, scale.width)})
 
 
-def names(workspace: Workspace) -> Names:
-    """Names for a workspace that can be read in one way only, with one measurement."""
+def names(workspace: Workspace, avoided: Collection[str] = ()) -> Names:
+    """Names for a workspace that can be read in one way only, with one measurement.
+
+    Args:
+        workspace: to be named.
+        avoided: words that mean something else in the file.
+    """
     taken: set[str] = set(_RESERVED)
     channels: dict[str, str] = {}
     for name in [channel["name"] for channel in workspace["channels"]]:
-        channels[name] = _unused(name, taken, lambda safe: [safe])
+        channels[name] = _unused(name, avoided, taken, lambda safe: [safe])
     # In the folder of a channel, its data have this name.
     products = {"data"}
     samples: dict[str, str] = {}
     for name in _sample_names(workspace):
         samples[name] = _unused(
-            name, products, lambda safe: [safe, *(f"{safe}_{title}" for title in channels.values())]
+            name,
+            avoided,
+            products,
+            lambda safe: [safe, *(f"{safe}_{title}" for title in channels.values())],
         )
     sizes = _sizes(workspace)
     taken |= set(_staterrors(workspace, channels).values())
@@ -70,7 +78,10 @@ def names(workspace: Workspace) -> Names:
             parameters[name] = "Lumi"
         else:
             modifiers[name] = _unused(
-                name, taken, lambda safe, kind=kind, n=n_bins: list(_variables(safe, kind, n))
+                name,
+                avoided,
+                taken,
+                lambda safe, kind=kind, n=n_bins: list(_variables(safe, kind, n)),
             )
             variables = _variables(modifiers[name], kind, n_bins)
             several = kind in ("shapesys", "shapefactor")
@@ -78,20 +89,21 @@ def names(workspace: Workspace) -> Names:
                 parameters[f"{name}[{number}]" if several else name] = variable
     parameters |= _staterrors(workspace, channels)
     (measurement,) = workspace["measurements"]
-    return Names(_safe(measurement["name"]), channels, samples, modifiers, parameters, {})
+    return Names(_safe(measurement["name"], avoided), channels, samples, modifiers, parameters, {})
 
 
-def _safe(name: str) -> str:
+def _safe(name: str, avoided: Collection[str]) -> str:
     safe = re.sub(r"[^A-Za-z0-9_]+", "_", name) or "unnamed"
-    return f"x_{safe}" if not safe[0].isalpha() or safe.startswith(_PREFIXES) else safe
+    other = not safe[0].isalpha() or safe.startswith(_PREFIXES) or safe in avoided
+    return f"x_{safe}" if other else safe
 
 
-def _unused(name: str, taken: set[str], variables: Any) -> str:
+def _unused(name: str, avoided: Collection[str], taken: set[str], variables: Any) -> str:
     """A name of which no variable is taken; takes them."""
-    number, safe = 1, _safe(name)
+    number, safe = 1, _safe(name, avoided)
     while taken.intersection(variables(safe)):
         number += 1
-        safe = f"{_safe(name)}_{number}"
+        safe = f"{_safe(name, avoided)}_{number}"
     taken.update(variables(safe))
     return safe
 
