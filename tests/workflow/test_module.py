@@ -1,6 +1,7 @@
 """The workflow as a part of another one, in a folder of its own, and in Snakemake's report."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,33 @@ def test_rules_of_another_workflow(tmp_path: Path) -> None:
         text = report.read(page).decode()
         assert "out/closure.json" in text
         assert "Events of every file" in text
+
+
+# As snakedeploy writes it, beside a copy of the folder config.
+DEPLOYED = f"""
+configfile: "config/config.yaml"
+
+
+module agc_pipeline:
+    snakefile:
+        "{ROOT}/workflow/Snakefile"
+    config:
+        config
+
+
+use rule * from agc_pipeline
+"""
+
+
+def test_deployed_by_snakedeploy(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow" / "Snakefile").write_text(DEPLOYED)
+    with (tmp_path / "config" / "config.yaml").open("a") as file:
+        file.write("input: {kind: published}\nresults: mine\n")
+    told = snakemake(tmp_path, "--dry-run", "--quiet", "rules")
+    assert re.search(r"^ *published +1$", told, re.MULTILINE), told
+    assert re.search(r"^ *all +1$", told, re.MULTILINE)
 
 
 def test_the_image_of_the_jobs_must_be_there(tmp_path: Path) -> None:
