@@ -20,6 +20,7 @@ from agc_pipeline import analyses, layers
 from agc_pipeline.analyses import Part
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Physics
+from agc_pipeline.declaration.thresholds import changed, nesting_problems, trial_problems, trials
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.inference.edges import edge_problems
@@ -29,7 +30,14 @@ from agc_pipeline.inference.settings import (
     pair_problems,
     treatment_problems,
 )
-from agc_pipeline.inputs import Input, PublishedInput, SimulatedInput, WorkspaceInput
+from agc_pipeline.inputs import (
+    FilesetInput,
+    FilesInput,
+    Input,
+    PublishedInput,
+    SimulatedInput,
+    WorkspaceInput,
+)
 from agc_pipeline.layers import Layer, Values
 from agc_pipeline.learning.settings import LearningSettings, Scorer
 from agc_pipeline.places import root_folder
@@ -46,6 +54,8 @@ _GENERIC = ("default", "resources", "fit", "optimise")
 _PLAIN = re.compile(r"[\w.+@][\w.+@-]*")
 # Snakemake writes it into its commands as it is.
 _IMAGE = r"^[\w./~][\w.+@:/~-]*$"
+# Kinds of input whose events are there.
+_EVENTS = (SimulatedInput, FilesInput, FilesetInput)
 # Where what is missing should have been.
 _PLACE = "configuration files and --config"
 _MISSING: Mapping[Part, str] = {
@@ -83,7 +93,7 @@ class Configuration(Settings):
         selection: which selection of the analysis has the regions that are fitted; None is those
             that are declared so.
         blinded: leave data out where regions are declared as blinded.
-        optimise: how `snakemake optimise` looks for bin edges of the fit.
+        optimise: how `snakemake optimise` looks for bin edges of the fit and thresholds of cuts.
         matrix: file that says what `snakemake matrix` tries; relative to the Snakefile.
         facility: file that says what `snakemake facility` measures; relative to the Snakefile.
     """
@@ -147,6 +157,18 @@ class Configuration(Settings):
             *_selection_problems(self.declaration, self.selection),
             *edge_problems(self.declaration, model.edges),
         ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _thresholds(self) -> Self:
+        wished, reference = self.optimise.thresholds, self.optimise.reference
+        selection = self.physics.model_dump()["selection"]
+        declared = self.declaration.with_selection(self.selection).fitted_thresholds
+        problems = list(trial_problems(declared, selection, wished, reference))
+        if not problems:
+            problems += _selection_of_thresholds(self, selection)
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -376,6 +398,37 @@ def _selection_problems(analysis: Analysis, name: str | None) -> Iterator[str]:
     names = () if name is None else (name,)
     if problem := unknown("selection", names, analysis.selections, "selection"):
         yield problem
+
+
+def _selection_of_thresholds(config: Configuration, selection: dict[str, Any]) -> Iterator[str]:
+    """What a selection with other values of thresholds cannot be."""
+    analysis = config.declaration
+    wished, reference = config.optimise.thresholds, config.optimise.reference
+    named = {*(wished or {}), *reference}
+    if not named:
+        return
+    thresholds = analysis.with_selection(config.selection).fitted_thresholds
+    declared = trials(thresholds, selection, wished, reference)
+    tried = [trial for trial in declared if trial.threshold.name in named]
+    if not isinstance(config.input, _EVENTS):
+        yield (
+            "`optimise.thresholds` needs events, and there are none with `input.kind` "
+            f"{config.input.kind!r}"
+        )
+    for trial in tried:
+        for value in trial.values[1:]:
+            try:
+                analysis.selection(changed(selection, [(trial.threshold, value)]))
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"]
+                yield f"`optimise.thresholds`: {trial.threshold.stated(value)} is refused: {reason}"
+                return
+    datasets = [dataset for dataset in analysis.datasets if dataset.kind == "simulation"]
+    yield from nesting_problems(
+        tried,
+        selection,
+        lambda values: analysis.requirements(analysis.selection(values), datasets[0]),
+    )
 
 
 def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]:

@@ -1,10 +1,12 @@
 """What every analysis must hold, checked on files of events: call ``check`` from a test of yours.
 
 The skim keeps every event that some variation selects; histograms have the same bits whatever the
-size of chunks, the format, the reader and the executor; everything that is declared is filled.
+size of chunks, the format, the reader and the executor; everything that is declared is filled; a
+tighter threshold takes no events that the skim lacks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.executors import InThisProcess, executor
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings, LocalDask
+from agc_pipeline.columnar.thresholds import Scans, scan
 from agc_pipeline.datasets import InputFile
-from agc_pipeline.declaration import Analysis, Dataset
+from agc_pipeline.declaration import NOMINAL, Analysis, Dataset
+from agc_pipeline.declaration.thresholds import Trial, changed, trials
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.outcome import entry
 from agc_pipeline.delivery.preselected import open_input
@@ -96,10 +100,57 @@ class _Contract:
             runs["several processes"] = lambda: self._run(self._inputs(), processes=True)
         for name, run in runs.items():
             yield from self._compare(reference, run(), name)
+        written = {}
         for kind in _FORMATS:
-            skims = self._skims(folder, kind)
+            written[kind] = skims = self._skims(folder, kind)
             delivered = self._run(skims, kind=kind, chunk_size=_SMALL)
             yield from self._compare(reference, delivered, f"the skim in the format {kind}")
+        # Others have the same functions, and fewer variations.
+        nominal = self.dataset.kind == "simulation" and self.dataset.variation == NOMINAL
+        if nominal and self.analysis.thresholds:
+            yield from self._thresholds(written["ttree"])
+
+    def _thresholds(self, skims: list[Delivered]) -> Iterator[str]:
+        """Skims have the events of tighter thresholds, and combinations give their histograms.
+
+        All are tried at once, each with the first of its values that is tighter than the selection.
+        """
+        selection = self.selection.model_dump()
+        declared = trials(self.analysis.thresholds, selection, None, {})
+        tight = changed(selection, [(trial.threshold, trial.values[1]) for trial in declared])
+        tried = [
+            replace(
+                trial,
+                # Events are selected again only with the tighter value.
+                values=trial.values[int(trial.threshold.observed is None) : 2],
+            )
+            for trial in declared
+        ]
+        last = (-1,) * len(tried)
+        together = self._scan(selection, tried, skims)
+        for key, alone in self._scan(tight, [], self._inputs()).items():
+            scanned = together[key]
+            if not (
+                np.array_equal(scanned.contents[last], alone.contents)
+                and np.array_equal(scanned.variances[last], alone.variances)
+                and np.array_equal(scanned.migrations[last], alone.migrations)
+            ):
+                yield (
+                    f"with tighter thresholds the skim gives other events of {' in '.join(key)}, "
+                    f"dataset {self.dataset.name}"
+                )
+
+    def _scan(
+        self, selection: Mapping[str, Any], tried: Sequence[Trial], files: list[Delivered]
+    ) -> Scans:
+        return scan(
+            self.analysis,
+            selection,
+            self.dataset,
+            tried,
+            unit=runner.unit_of(self.dataset, files),
+            fill=lambda processing: self._filled(processing, files),
+        )
 
     def _compare(self, reference: Any, other: Any, name: str) -> Iterator[str]:
         for content in ("histograms", "migrations"):
@@ -155,15 +206,28 @@ class _Contract:
         kind: Format | None = None,
         processes: bool = False,
     ) -> Any:
+        unit = runner.unit_of(self.dataset, files)
+        processing = Processing(self.analysis, self.selection, self.dataset, unit=unit)
+        if processes:
+            chunk_size = _SMALL
+        return self._filled(
+            processing, files, reader=reader, chunk_size=chunk_size, kind=kind, processes=processes
+        )
+
+    @staticmethod
+    def _filled(
+        processing: Processing,
+        files: list[Delivered],
+        *,
+        reader: Any = "auto",
+        chunk_size: int = _WHOLE,
+        kind: Format | None = None,
+        processes: bool = False,
+    ) -> Any:
         specification = runner.Specification(
-            Processing(
-                self.analysis,
-                self.selection,
-                self.dataset,
-                unit=runner.unit_of(self.dataset, files),
-            ),
+            processing,
             reader=reader,
-            chunk_size=_SMALL if processes else chunk_size,
+            chunk_size=chunk_size,
             chunk_bytes=_WHOLE,
             cache=None,
             kind=kind,

@@ -25,6 +25,7 @@ from agc_pipeline.datasets import (
     watched,
 )
 from agc_pipeline.declaration import Analysis, Learned
+from agc_pipeline.declaration.thresholds import Trial, nesting_problems, trials
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.errors import ConfigurationError, InputError
@@ -445,6 +446,30 @@ class Plan:
             )
         (taken,) = take((self.datasets[name],), self.learning.training.n_files_max)
         return taken.files
+
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """Thresholds that are optimised where that is asked for: none without events."""
+        if not self.fills:
+            return ()
+        settings, selection = self.config.optimise, self.physics["selection"]
+        fitted = self.analysis.with_selection(self.config.selection).fitted_thresholds
+        tried = trials(fitted, selection, settings.thresholds, settings.reference)
+        # Of those that nobody named, a selection of one's own may not allow all.
+        named = {*(settings.thresholds or {}), *settings.reference}
+        return tuple(
+            trial
+            for trial in tried
+            if trial.threshold.name in named or not any(self._not_nested(trial))
+        )
+
+    def _not_nested(self, trial: Trial) -> Iterator[str]:
+        (dataset, *_) = (d for d in self.analysis.datasets if d.kind == "simulation")
+        return nesting_problems(
+            (trial,),
+            self.physics["selection"],
+            lambda values: self.analysis.requirements(self.analysis.selection(values), dataset),
+        )
 
     @property
     def blinded(self) -> bool:

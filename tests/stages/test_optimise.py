@@ -6,17 +6,26 @@ from typing import Any
 import pytest
 import yaml
 
-from agc_pipeline import analyses
+import toy
+from agc_pipeline import analyses, layers
+from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.config import load_config
+from agc_pipeline.datasets import InputFile
+from agc_pipeline.delivery import manifest
+from agc_pipeline.delivery.outcome import entry
+from agc_pipeline.errors import InputError
 from agc_pipeline.files import read_json
 from agc_pipeline.histograms import read_root
 from agc_pipeline.inference import workspace
 from agc_pipeline.inference.model import build_workspace
-from agc_pipeline.inference.optimisation import OptimisationRecord
+from agc_pipeline.inference.optimisation_record import OptimisationRecord
 from agc_pipeline.inference.problem import problem
 from agc_pipeline.inference.sensitivity import expected_fit
-from agc_pipeline.stages import optimise, published
+from agc_pipeline.plan import Plan
+from agc_pipeline.provenance import provenance
+from agc_pipeline.stages import histogram, merge, optimise, published, thresholds
 from conftest import read_config
+from oracle.strategies import write_nanoaod
 
 CONFIG = read_config()
 SEARCH = CONFIG["optimise"] | {
@@ -46,11 +55,15 @@ def run(folder: Path, paths: dict[str, Path], **judge: Path) -> tuple[Optimisati
         "model": CONFIG["fit"]["model"],
         "minimiser": CONFIG["fit"]["minimiser"],
         "optimise": SEARCH,
+        "physics": CONFIG["physics"]["selection"],
+        "thresholds": {},
     }
-    outputs = {
+    outputs: dict[str, Any] = {
+        "execution": HistogramSettings.model_validate(CONFIG["histograms"]),
         "output": folder / "optimise.json",
         "fragment": folder / "optimised.yaml",
         "table": folder / "optimise.csv",
+        **{name: folder / name for name in ("page", "figures", "tables")},
     }
     stage = optimise.STAGE
     stage.run(stage.settings.model_validate(settings), stage.options(**paths, **judge, **outputs))
@@ -84,4 +97,131 @@ def test_a_run_with_the_best_bins_keeps_the_promise(tmp_path: Path) -> None:
     text = (tmp_path / "first" / "optimised.yaml").read_text()
     assert text.startswith("# By `snakemake optimise`.")
     table = (tmp_path / "first" / "optimise.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in table[1:]] == ["declared", "gradient", "evolution"]
+    methods = ["declared", "untuned", "gradient", "evolution"]
+    assert [line.split(",")[0] for line in table[1:]] == methods
+
+
+def filled(folder: Path, overrides: dict[str, Any], seed: int) -> Plan:
+    """Histograms of toy events of all datasets, and their manifests."""
+    analysis = analyses.load("cms_ttbar")
+    paths = {dataset.name: folder / f"{dataset.name}.root" for dataset in analysis.datasets}
+    for number, path in enumerate(paths.values()):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_nanoaod(path, toy.events(300, seed=seed + number), events_per_piece=300)
+    source = {
+        "kind": "files",
+        "mirrors": {"disk": str(folder)},
+        "mirror_order": ["disk"],
+        "datasets": {name: {"files": {path.name: 300}} for name, path in paths.items()},
+    }
+    values = {"input": source, "delivery": {"backend": "none"}}
+    plan = Plan(load_config(overrides={**overrides, **values}))
+    for name, path in paths.items():
+        delivered = entry(
+            InputFile(urls=(str(path),)), before=300, after=300, path=str(path), size=None
+        )
+        manifest.write(
+            folder / "manifests" / name / "0000.json",
+            manifest.Manifest(
+                dataset=name,
+                backend="none",
+                format=None,
+                selection=None,
+                files=(delivered,),
+                provenance=provenance("deliver", packages=(), settings={}),
+            ),
+        )
+        histogram.STAGE.run(
+            histogram.STAGE.configure(plan),
+            histogram.STAGE.options(
+                execution=plan.config.histograms,
+                manifest=folder / "manifests" / name / "0000.json",
+                models=None,
+                performance=folder / "unused",
+                output=folder / "histograms" / f"{name}.json",
+            ),
+        )
+    merge.STAGE.run(
+        merge.STAGE.configure(plan),
+        merge.STAGE.options(
+            datasets=tuple(folder / "histograms" / f"{name}.json" for name in paths),
+            histograms=folder / "histograms.root",
+            closure=folder / "closure.json",
+        ),
+    )
+    return plan
+
+
+def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> None:
+    folder, search = tmp_path / "run", SEARCH | {"bins": [2], "methods": ["evolution"]}
+    search |= {"throws": 2, "toys": 0}
+    search["thresholds"] = {"jet pt": [30, 45], "lepton pt": [45], "number of jets": [5]}
+    model = {"model": {"missing_datasets": "drop"}}
+    # A looser run, which is compared with the cuts of the analysis.
+    loose = {"physics": {"selection": {"jet": {"pt_min": 29}}}, "fit": model}
+    search["reference"] = {"jet pt": 30}
+    plan = filled(folder, loose | {"optimise": search}, seed=1)
+    judge = tmp_path / "judge"
+    filled(judge, loose, seed=100)
+    scans = {}
+    for dataset in plan.datasets:
+        scans[dataset] = folder / "thresholds" / f"{dataset}.npz"
+        thresholds.STAGE.run(
+            thresholds.STAGE.configure(plan),
+            thresholds.STAGE.options(
+                execution=plan.config.histograms,
+                manifests=(folder / "manifests" / dataset / "0000.json",),
+                closure=folder / "closure.json",
+                output=scans[dataset],
+            ),
+        )
+    names = {"output": "o.json", "fragment": "optimised.yaml", "table": "o.csv"}
+    names |= {"page": "o.html", "figures": "figures", "tables": "tables"}
+    options = {
+        "execution": plan.config.histograms,
+        "histograms": folder / "histograms.root",
+        "closure": folder / "closure.json",
+        "scans": tuple(scans.values()),
+        "judge": judge / "histograms.root",
+        "judge_closure": judge / "closure.json",
+        **{option: folder / name for option, name in names.items()},
+    }
+    stage = optimise.STAGE
+    stage.run(stage.configure(plan), stage.options(**options))
+    record = OptimisationRecord.model_validate(read_json(folder / "o.json"))
+    assert record.trials["jet pt"] == (29, 30, 45)
+    assert record.candidates[0].thresholds["jet pt"] == 30
+    best = next(entry for entry in record.candidates if entry.method == record.best)
+    assert best.method == "evolution"
+    assert best.judgement is not None
+    fragment = yaml.safe_load((folder / "optimised.yaml").read_text())
+    chosen = layered(loose, fragment)
+    assert {
+        "jet pt": chosen["physics"]["selection"]["jet"]["pt_min"],
+        "lepton pt": chosen["physics"]["selection"].get("lepton_pt_min", 30),
+        "number of jets": chosen["physics"]["selection"]["jet"].get("n_min", 4),
+    } == best.thresholds
+    assert set(best.unknown) == {"lepton pt"} & {
+        name for name, values in record.trials.items() if best.thresholds[name] != values[0]
+    }
+    # The same files again, with what was found.
+    for path in (folder / "histograms").iterdir():
+        path.unlink()
+    again = filled(folder, chosen, seed=1)
+    built = build_workspace(
+        analyses.load("cms_ttbar"), read_root(folder / "histograms.root"), again.config.fit.model
+    )
+    task = problem(*workspace.load(built.workspace, place="test"), again.config.fit.minimiser)
+    variance = expected_fit(task).covariance[task.poi, task.poi]
+    assert variance**0.5 == pytest.approx(best.fit, rel=1e-7)
+    assert record.fits[best.method].uncertainty == pytest.approx(best.fit, rel=1e-7)
+    # Histograms of another selection are not those of the skims.
+    stage_of = optimise.STAGE
+    with pytest.raises(InputError, match="is not that of the skims and cuts of this run"):
+        stage_of.run(stage_of.configure(plan), stage_of.options(**options))
+
+
+def layered(values: dict[str, Any], others: dict[str, Any]) -> dict[str, Any]:
+    """Values with others on top, as configuration files are."""
+    return dict(layers.Values(layers.Layer(values), layers.Layer(others)))

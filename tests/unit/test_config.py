@@ -146,6 +146,8 @@ def numbers(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[tuple[A
     """Metadata of each number that an annotation allows, and of those of models in it."""
     if get_origin(annotation) is Annotated:
         inner, *more = get_args(annotation)
+        # Of numbers inside of others, pydantic keeps the bounds of a `Field` in there.
+        more = [bound for item in more for bound in getattr(item, "metadata", None) or [item]]
         yield from numbers(inner, (*metadata, *more))
     elif annotation in (int, float):
         yield metadata

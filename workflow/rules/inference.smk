@@ -7,6 +7,7 @@ TOYS = directives("toys")
 LIMIT = directives("limit")
 PROPAGATE = directives("propagate")
 PRESERVE = directives("preserve")
+THRESHOLDS = directives("thresholds")
 OPTIMISE = directives("optimise")
 
 
@@ -213,8 +214,30 @@ rule preserve:
         PRESERVE.shell
 
 
+rule thresholds:
+    """Histograms of a dataset for all combinations of thresholds; no part of a run."""
+    input:
+        **inputs(THRESHOLDS),
+    output:
+        **outputs(THRESHOLDS),
+    log:
+        **THRESHOLDS.log,
+    benchmark:
+        THRESHOLDS.benchmark
+    localrule: THRESHOLDS.local
+    conda:
+        "../../environment.yml"
+    threads: THRESHOLDS.threads
+    resources:
+        **THRESHOLDS.resources,
+    params:
+        **THRESHOLDS.params,
+    shell:
+        THRESHOLDS.shell
+
+
 rule optimise:
-    """Bin edges of the fit by the expected uncertainty; no part of a run."""
+    """Bin edges of the fit and thresholds by the expected uncertainty; no part of a run."""
     input:
         **inputs(OPTIMISE),
     output:

@@ -84,7 +84,7 @@ class Sums:
         Returns:
             The bins of the entries, ``events``; 0 is the underflow.
         """
-        bins: Array = _bins(self._edges, values)
+        bins: Array = bins_of(self._edges, values)
         for variation, factors in weights.items():
             row = self._variations.index(variation)
             if factors is None:
@@ -177,7 +177,7 @@ def product(one: Array | None, other: Array | None) -> Array | None:
 
 
 @kernel
-def _bins(edges: Array, values: Array) -> Array:
+def bins_of(edges: Array, values: Array) -> Array:
     """Number of edges that are not above each value: ``int64``; NaN goes to the overflow."""
     bins = np.empty(len(values), np.int64)
     for i in range(len(values)):

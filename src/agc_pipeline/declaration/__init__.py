@@ -22,6 +22,7 @@ from agc_pipeline.declaration.analysis import (
 )
 from agc_pipeline.declaration.layout import NANOAOD, Flat, Layout, NanoAOD
 from agc_pipeline.declaration.selection import Count, Cut, EventCut, Objects
+from agc_pipeline.declaration.thresholds import Threshold
 
 __all__ = [
     "ALL_EVENTS",
@@ -49,5 +50,6 @@ __all__ = [
     "Region",
     "Systematic",
     "Template",
+    "Threshold",
     "Variation",
 ]

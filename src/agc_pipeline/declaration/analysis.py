@@ -24,6 +24,7 @@ from agc_pipeline.declaration.selection import (
     Requirement,
     columns_of,
 )
+from agc_pipeline.declaration.thresholds import Threshold
 from agc_pipeline.settings import AtMost, Settings
 
 Kind = Literal["object", "weight", "sample", "normalisation"]
@@ -161,6 +162,7 @@ class Region:
         selection: name of what it selects together with other regions, for the key ``selection``
             of the configuration, which says which of them are fitted; None if there is one only.
         rival: region with the same quantity, reconstructed in another way; None if there is none.
+        window: whether the fit may leave bins on either side out where its edges are optimised.
     """
 
     name: str
@@ -175,6 +177,7 @@ class Region:
     fitted: bool = True
     selection: str | None = None
     rival: str | None = None
+    window: bool = False
 
 
 @dataclass(frozen=True)
@@ -383,6 +386,7 @@ class Analysis:
             stands for, to which cross sections are normalised; None is the number of events.
         layout: of the input files.
         learned: observables from models, which only some runs have.
+        thresholds: cuts whose values may be optimised.
         folder: with all its files; None for a declaration without events.
         reference: what it is loaded by, see ``agc_pipeline.analyses.load``.
     """
@@ -404,6 +408,7 @@ class Analysis:
     generated: Callable[[Any], float] | None = None
     layout: Layout = NANOAOD
     learned: Learned | None = None
+    thresholds: tuple[Threshold, ...] = ()
     folder: Path | None = None
     reference: str | None = None
 
@@ -435,6 +440,12 @@ class Analysis:
             return self
         regions = (replace(region, fitted=region.selection == name) for region in self.regions)
         return replace(self, regions=tuple(regions))
+
+    @property
+    def fitted_thresholds(self) -> tuple[Threshold, ...]:
+        """Thresholds that select events of the fit."""
+        fitted = [region.name for region in self.regions if region.fitted]
+        return tuple(t for t in self.thresholds if any(map(t.selects, fitted)))
 
     def dataset(self, name: str) -> Dataset:
         """The dataset of a name.

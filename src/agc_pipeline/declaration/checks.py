@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from agc_pipeline.declaration.analysis import NOMINAL, Analysis, Dataset, Systematic
+from agc_pipeline.declaration.thresholds import declaration_problems
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.settings import unknown
 
@@ -36,6 +37,12 @@ def _problems(analysis: Analysis) -> Iterator[str]:
         yield f"no dataset fills the process {name}"
     for systematic in analysis.systematics:
         yield from _systematic(analysis, systematic, processes)
+    yield from declaration_problems(
+        analysis.thresholds,
+        (systematic.name for systematic in analysis.systematics),
+        (region.name for region in analysis.regions),
+        records=analysis.events == "records",
+    )
     for free in analysis.free:
         if problem := unknown("process", free.processes, processes):
             yield f"the free normalisation {free.name} names an {problem}"
@@ -66,6 +73,7 @@ def _names(analysis: Analysis) -> Iterator[str]:
             *(systematic.name for systematic in analysis.systematics),
             *(free.name for free in analysis.free),
         ],
+        "threshold": [threshold.name for threshold in analysis.thresholds],
         "variation": [name for s in analysis.systematics for name in s.variations],
     }
     for kind, names in kinds.items():

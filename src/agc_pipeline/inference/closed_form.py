@@ -18,7 +18,7 @@ fit, and takes a millisecond: bins can be optimised.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hist
 import numpy as np
@@ -31,6 +31,11 @@ from agc_pipeline.inference.interpolation import Array, factor_slopes
 from agc_pipeline.inference.settings import ModelSettings
 from agc_pipeline.inference.template_noise import Contents, SampleContents, contents
 from agc_pipeline.inference.workspace import nuisances
+
+# Of rates.
+_SMALLEST = 1e-12
+# Of Newton's method: steps at most, and relative change of the statistic that is none.
+_STEPS, _STILL = 50, 1e-13
 
 # Which fine bins are in which bins of the fit, by region: shares, (fine, bins).
 Bins = Mapping[str, Array]
@@ -77,6 +82,8 @@ class RegionTemplates:
         variances: statistical, of them.
         slopes: relative change of the samples by normalisations, (p, samples).
         shifts: systematics with templates.
+        processes: names of those of the samples.
+        variations: of each shift: process, variation up, and down if it is not mirrored.
     """
 
     edges: Array
@@ -84,6 +91,8 @@ class RegionTemplates:
     variances: Array
     slopes: Array
     shifts: Shifts
+    processes: tuple[str, ...] = ()
+    variations: tuple[tuple[str, str, str | None], ...] = ()
 
 
 class Estimate(NamedTuple):
@@ -154,9 +163,15 @@ class ClosedForm:
         samples, variances = of.nominal @ shares, of.variances @ shares
         nominal = samples[shifts.sample]
         up, down = shifts.up @ shares, shifts.down @ shares
+        # What no event passes has no systematics, and no more do templates that a model leaves out.
         total = nominal.sum(axis=1)
-        high = up.sum(axis=1) / total
-        low = np.where(shifts.mirrored, 2 - high, down.sum(axis=1) / total)
+        higher, lower = up.sum(axis=1), down.sum(axis=1)
+        usable = (total > 0) & (higher > 0) & (lower > 0)
+        usable &= ~shifts.mirrored | (higher < 2 * total)
+        high = np.divide(higher, total, out=np.ones_like(total), where=usable)
+        low = np.divide(lower, total, out=np.ones_like(total), where=usable)
+        low = np.where(shifts.mirrored, 2 - high, low)
+        up, down = (np.where(usable[:, np.newaxis], contents, nominal) for contents in (up, down))
         rise = up / high[:, np.newaxis] - nominal
         fall = down / np.where(shifts.mirrored, high, low)[:, np.newaxis] - nominal
         change = np.where(shifts.mirrored[:, np.newaxis], rise, (rise - fall) / 2)
@@ -216,22 +231,101 @@ class ClosedForm:
         variance += float(np.sum(np.where(self.free, 0.0, moved)[1:] ** 2))
         return float(np.sqrt(variance) / abs(moved[0]))
 
-    def thrown(self, random: np.random.Generator) -> "ClosedForm":
-        """The same with other simulated events, as far as their statistics are known."""
+    def significance(self, bins: Bins) -> float:
+        """Expected significance of what the parameter of interest multiplies.
+
+        The square is the statistic q_0 of Asimov data (arXiv:1007.1727, equation 52), with yields
+        that are linear in the parameters, and statistical factors profiled out in closed form.
+        """
+        merged = [self.merged(name, shares) for name, shares in bins.items()]
+        data = np.concatenate([of.rates for of in merged])
+        squares = np.concatenate([of.squares for of in merged])
+        slopes = np.concatenate([of.slopes for of in merged], axis=1)
+        filled = data > 0
+        data, squares, slopes = data[filled], squares[filled], slopes[:, filled]
+        without = data - slopes[0]
+        others, constrained = slopes[1:], np.where(self.free[1:], 0.0, 1.0)
+
+        def statistic(at: Array) -> tuple[float, Array, Array]:
+            # With rate b and sum of squares s, the best rate solves x^2 + x (s - b) = n s.
+            rates = without + at @ others
+            half = (rates - squares) / 2
+            root = np.maximum(np.sqrt(half**2 + data * squares), _SMALLEST)
+            profiled = np.maximum(half + root, _SMALLEST)
+            ratio = data / profiled
+            moved = np.divide(
+                (profiled - rates) ** 2, squares, out=np.zeros_like(data), where=squares > 0
+            )
+            value = 2 * np.sum(profiled - data + data * np.log(ratio)) + moved.sum()
+            slope = others @ (2 * (1 - ratio)) + 2 * constrained * at
+            curvature = (others * (ratio / root)) @ others.T + 2 * np.diag(constrained)
+            return float(value + constrained @ at**2), slope, curvature
+
+        at = np.zeros(len(others))
+        value, slope, curvature = statistic(at)
+        for _ in range(_STEPS):
+            step = np.linalg.lstsq(curvature, -slope, rcond=None)[0]
+            reduced = -float(slope @ step)
+            if reduced < _STILL * max(value, 1.0):
+                break
+            size = 1.0
+            while size > _STILL:
+                there = statistic(at + size * step)
+                if there[0] < value:
+                    break
+                size /= 2
+            else:
+                break
+            at, (value, slope, curvature) = at + size * step, there
+        return float(np.sqrt(max(value, 0.0)))
+
+    def thrown(
+        self, random: np.random.Generator, within: "ClosedForm | None" = None, own: Any = None
+    ) -> "ClosedForm":
+        """The same with other simulated events, as far as their statistics are known.
+
+        Args:
+            random: of the normal numbers of each content.
+            within: a model that has all events of this one, and is thrown with the same numbers.
+                None is this one.
+            own: random numbers of the events that are not all of that model's, for a tighter one.
+        """
         regions = {}
         for name, of in self.regions.items():
-            nominal = of.nominal + np.sqrt(of.variances) * random.normal(size=of.nominal.shape)
+            with_more = of if within is None else within.regions[name]
+            shifts, others = of.shifts, with_more.shifts
+            alike = (
+                others.up.shape == shifts.up.shape and of.nominal.shape == with_more.nominal.shape
+            )
+
+            def normal(
+                ours: Array, theirs: Array, *, alike: bool = alike, n: int = len(of.edges)
+            ) -> Array:
+                # The numbers are drawn for the larger model, whatever this one has.
+                common = random.normal(size=theirs.shape)
+                if within is None:
+                    return common
+                alone: Array = own.normal(size=(len(ours), n - 1))
+                if not alike:
+                    return alone
+                share = np.divide(ours, theirs, out=np.zeros_like(ours), where=theirs > 0)
+                share = np.clip(share, 0.0, 1.0)
+                mixed: Array = np.sqrt(share) * common + np.sqrt(1 - share) * alone
+                return mixed
+
+            drawn = normal(of.variances, with_more.variances)
+            nominal = of.nominal + np.sqrt(of.variances) * drawn
             nominal = np.where(of.nominal > 0, np.maximum(nominal, 0.0), of.nominal)
             ratio = np.divide(nominal, of.nominal, out=np.ones_like(nominal), where=of.nominal > 0)
-            shifts, own = of.shifts, np.isin(of.shifts.kind, ("sample", "subset"))[:, np.newaxis]
+            apart = np.isin(shifts.kind, ("sample", "subset"))[:, np.newaxis]
             sides = []
-            for values, variances in (
-                (shifts.up, shifts.up_variances),
-                (shifts.down, shifts.down_variances),
+            for values, variances, theirs in (
+                (shifts.up, shifts.up_variances, others.up_variances),
+                (shifts.down, shifts.down_variances, others.down_variances),
             ):
-                alone = values + np.sqrt(variances) * random.normal(size=values.shape)
+                alone = values + np.sqrt(variances) * normal(variances, theirs)
                 with_nominal = values * ratio[shifts.sample]
-                sides.append(np.where(own, np.maximum(alone, 0.0), with_nominal))
+                sides.append(np.where(apart, np.maximum(alone, 0.0), with_nominal))
             down = np.where(shifts.mirrored[:, np.newaxis], sides[0], sides[1])
             regions[name] = replace(
                 of, nominal=nominal, shifts=shifts._replace(up=sides[0], down=down)
@@ -250,7 +344,7 @@ class ClosedForm:
         bend = (
             (event * of.up).sum(axis=1, keepdims=True) * (2 - high) / high**2
             - (event * reflected).sum(axis=1, keepdims=True)
-        ) / total
+        ) / np.where(total > 0, total, 1.0)
         by_up = -event * (2 - high) / high + bend
         by_nominal = event * (2 - high) - high * bend
         noise = 0.0
@@ -293,7 +387,7 @@ def _shares(kind: np.ndarray, nominal: Array, varied: Array, ours: Array, theirs
     ratio = np.divide(varied, nominal, out=np.zeros_like(nominal), where=nominal != 0)
     largest = np.divide(theirs, ours, out=np.zeros_like(nominal), where=ours > 0)
     of_kind = kind[:, np.newaxis]
-    diagonal = np.where(np.isin(of_kind, ("weight", "subset")), ratio, 0.0)
+    diagonal = np.where((of_kind == "weight") | (of_kind == "subset"), ratio, 0.0)
     diagonal = np.where(of_kind == "object", np.minimum(largest, 1.0), diagonal)
     shares: Array = diagonal[:, :, np.newaxis] * np.eye(nominal.shape[1])
     return shares
@@ -367,6 +461,8 @@ def _region(
             (slope,) = factor_slopes(np.array([1 + up]), np.array([1 + down]))
             slopes[names.index(nuisance.name), numbers[process]] = slope
     rows = [(number, shift) for number, sample in enumerate(samples) for shift in sample.shifts]
+    systematics = {nuisance.name: nuisance.systematic for nuisance in nuisances(analysis)}
+    names_of = [systematics[shift.parameter].variations for _, shift in rows]
     downs = [shift.up if shift.down is None else shift.down for _, shift in rows]
     n = len(edges) - 1
 
@@ -395,5 +491,10 @@ def _region(
             np.array(moved, dtype=np.int_),
             covariances([shift.up for _, shift in rows]),
             covariances(downs),
+        ),
+        tuple(numbers),
+        tuple(
+            (processes[samples[number].sample], pair[0], None if shift.down is None else pair[1])
+            for (number, shift), pair in zip(rows, names_of, strict=True)
         ),
     )

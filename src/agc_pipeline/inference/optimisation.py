@@ -1,31 +1,43 @@
-"""Bin edges of the fit, chosen by the expected uncertainty with every systematic in it.
+"""Bin edges of the fit and thresholds of cuts, chosen by the expected uncertainty.
 
-The loss is the expected variance of ``closed_form``: that of the fit, and that by the statistics of
-varied templates. Without the second, noise in these makes fine bins look good.
+The loss is the expected variance of ``closed_form``, with every systematic: that of the fit, and
+that by the statistics of varied templates. Without the second, noise in these makes fine bins look
+good.
 
-- ``gradient``: edges move freely, shares of the histograms' bins follow from sigmoids around them,
-  and the width of these gets smaller while scipy's L-BFGS-B goes downhill, from several starts.
-  Last, edges are moved to the nearest ones of the histograms.
-- ``evolution``: scipy's differential evolution on edges of the histograms.
+- ``gradient``: edges and thresholds move freely, shares of the histograms' bins and of the
+  thresholds' values follow from sigmoids around them, and the width of these gets smaller while
+  scipy's L-BFGS-B goes downhill, from several starts. Last, thresholds are moved to values that
+  have histograms, edges once more downhill, and then to the nearest ones of the histograms.
+- ``evolution``: scipy's differential evolution on edges of the histograms and values of thresholds.
 
-All events are used: the first and the last edge are those of the histograms. A result is judged
-with an independent simulation, by the scatter that the same estimator has there; its own claim
-decides nothing.
+All events are used: the first and the last edge are those of the histograms, unless a region says
+that what is outside of a window may be left out. A result is judged with an independent simulation,
+by the scatter that the same estimator has there; its own claim decides nothing.
 """
 
-import time
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeAlias
 
 import hist
 import numpy as np
 import scipy.optimize
 
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.inference import workspace
+from agc_pipeline.declaration.thresholds import Trial
+from agc_pipeline.errors import ModelError
+from agc_pipeline.inference import templates, workspace
 from agc_pipeline.inference.closed_form import Bins, ClosedForm
 from agc_pipeline.inference.interpolation import Array
+from agc_pipeline.inference.limits import Signal
 from agc_pipeline.inference.model import build_workspace
+from agc_pipeline.inference.optimisation_record import (
+    Candidate,
+    Edges,
+    Judgement,
+    Method,
+    WholeFit,
+)
 from agc_pipeline.inference.problem import no_interest, problem
 from agc_pipeline.inference.sensitivity import expected_fit
 from agc_pipeline.inference.settings import (
@@ -33,90 +45,53 @@ from agc_pipeline.inference.settings import (
     ModelSettings,
     OptimisationSettings,
 )
+from agc_pipeline.inference.template_gradients import TemplateGradients, template_gradients
+from agc_pipeline.inference.template_noise import contents
+from agc_pipeline.inference.threshold_templates import ThresholdTemplates
 from agc_pipeline.inference.toys import throw
-from agc_pipeline.settings import Settings
 
-Method: TypeAlias = Literal["declared", "gradient", "evolution"]
-# Edges by region.
-Edges: TypeAlias = dict[str, tuple[float, ...]]
+# Number of the value of each threshold.
+Place: TypeAlias = tuple[int, ...]
 
 # Loss of bins without events.
 _IMPOSSIBLE = 1e6
 # Spread of random starts, and range of the coordinates: logarithms of the widths of bins.
 _SPREAD, _RANGE = 0.5, 2.5
-# Of downhill steps: relative change of the loss, and slope, that are none.
-_PRECISION = {"ftol": 1e-12, "gtol": 1e-10}
+# Of downhill steps: relative change of the loss that is none, on the way and last, and slope.
+_ON_THE_WAY, _LAST, _SLOPE = 1e-5, 1e-9, 1e-9
+# How far a soft cut goes beyond the values that are there, in widths.
+_OUTSIDE = 3.0
 # Relative difference of losses that is none.
 _SAME = 1e-9
 # Statistical errors by which a gain must be above zero.
 _BEYOND = 2.0
+# Models with hard cuts that are remembered.
+_REMEMBERED = 64
+# Of coordinates, for derivatives.
+_STEP = 1e-6
 
 
-class Judgement(Settings):
-    """What bins are worth in an independent simulation.
-
-    Attributes:
-        scatter: of the estimator there.
-        error: of it, by the statistics of that simulation.
-        gain: relative to the declared bins.
-        gain_error: of it, likewise.
-        verdict: "none" where the gain is within two of its errors.
-    """
-
-    scatter: float
-    error: float
-    gain: float
-    gain_error: float
-    verdict: Literal["better", "none", "worse"]
-
-
-class Candidate(Settings):
-    """Bins, and what they promise.
-
-    Attributes:
-        method: that they are from; "declared" are those of a run without it.
-        edges: by region.
-        uncertainty: expected, with the statistics of varied templates.
-        fit: expected, of the fit alone.
-        templates: by the statistics of varied templates.
-        soft: expected where the edges were before they were moved to those of the histograms; None
-            where they were not.
-        seconds: of CPU that it took.
-        judgement: None without an independent simulation.
-    """
-
-    method: Method
-    edges: Edges
-    uncertainty: float
-    fit: float
-    templates: float
-    soft: float | None = None
-    seconds: float = 0.0
-    judgement: Judgement | None = None
-
-    @property
-    def bins(self) -> dict[str, int]:
-        """Number of bins by region."""
-        return {name: len(edges) - 1 for name, edges in self.edges.items()}
-
-
-def shares(edges: Array, fine: Array, width: float = 0.0) -> Array:
+def shares(edges: Array, fine: Array, width: float = 0.0, *, window: bool = False) -> Array:
     """Shares of fine bins in others, (fine, bins): averages of sigmoids over them.
 
     Args:
         edges: of the bins.
         fine: edges of the fine bins.
         width: of the sigmoids, in units of the observable; zero is a step.
+        window: whether what is below the first and above the last edge is left out.
     """
     at = fine[:, np.newaxis] - edges
     beyond = np.maximum(at, 0.0) if width == 0 else width * np.logaddexp(0.0, at / width)
     above = np.diff(beyond, axis=0) / np.diff(fine)[:, np.newaxis]
-    # Nothing is lost on either side of the histogram.
-    above[:, 0], above[:, -1] = 1.0, 0.0
+    # An edge of the histogram is none: nothing is lost there.
+    if not window or edges[0] <= fine[0]:
+        above[:, 0] = 1.0
+    if not window or edges[-1] >= fine[-1]:
+        above[:, -1] = 0.0
     return above[:, :-1] - above[:, 1:]
 
 
-def hard(model: ClosedForm, edges: Mapping[str, tuple[float, ...]]) -> Bins:
+def hard(model: ClosedForm, edges: Mapping[str, Sequence[float]]) -> Bins:
     """Bins with edges of the histograms; what is below the first and above the last is dropped."""
     result = {}
     for name, values in edges.items():
@@ -126,158 +101,398 @@ def hard(model: ClosedForm, edges: Mapping[str, tuple[float, ...]]) -> Bins:
     return result
 
 
+class Result(NamedTuple):
+    """The end of a search.
+
+    Attributes:
+        loss: with hard cuts and bins.
+        edges: by region.
+        place: number of the value of each threshold.
+        soft: loss before, None where there is no such.
+        bias: largest relative difference of soft and hard yields, likewise.
+        losses: of all steps.
+    """
+
+    loss: float
+    edges: Edges
+    place: Place
+    soft: float | None = None
+    bias: float | None = None
+    losses: tuple[float, ...] = ()
+
+
 def candidate(
     model: ClosedForm,
     method: Method,
     edges: Edges,
     *,
+    trials: Sequence[Trial] = (),
+    place: Place = (),
+    result: Result | None = None,
     seconds: float = 0.0,
-    soft: float | None = None,
 ) -> Candidate:
-    """What bins promise."""
-    estimate = model.estimate(hard(model, edges))
+    """What bins and thresholds promise.
+
+    Args:
+        model: with the thresholds.
+        method: that they are from.
+        edges: by region.
+        trials: the thresholds.
+        place: number of the value of each.
+        result: of the search, if there was one.
+        seconds: of CPU that it took.
+    """
+    bins = hard(model, edges)
+    estimate = model.estimate(bins)
+    pairs = list(zip(trials, place, strict=True))
     return Candidate(
         method=method,
         edges=edges,
+        contents={
+            name: {
+                process: tuple(values)
+                for process, values in zip(
+                    of.processes, (of.nominal @ bins[name]).tolist(), strict=False
+                )
+            }
+            for name, of in model.regions.items()
+        },
+        thresholds={trial.threshold.name: float(trial.values[at]) for trial, at in pairs},
+        unknown=tuple(
+            trial.threshold.name for trial, at in pairs if at and not trial.threshold.parameters
+        ),
         uncertainty=float(np.sqrt(estimate.variance)),
         fit=float(np.sqrt(estimate.fit)),
         templates=float(np.sqrt(estimate.noise)),
+        significance=model.significance(bins),
         seconds=seconds,
-        soft=soft,
+        soft=None if result is None or result.soft is None else float(np.sqrt(result.soft)),
+        bias=None if result is None else result.bias,
+        losses=() if result is None else tuple(np.sqrt(result.losses).tolist()),
     )
 
 
-def optimise(model: ClosedForm, method: Method, settings: OptimisationSettings) -> Candidate:
-    """The best bins that a method gives, of all wished numbers of bins.
+def untuned(model: ClosedForm, edges: Edges) -> Edges:
+    """The same bins with one more on either side, as far as the histograms go."""
+    return {
+        name: tuple(sorted({*values, *model.regions[name].edges[[0, -1]].tolist()}))
+        for name, values in edges.items()
+    }
+
+
+def optimise(
+    model: ThresholdTemplates,
+    method: Method,
+    settings: OptimisationSettings,
+    windows: Sequence[str] = (),
+) -> Result:
+    """The best bins and thresholds that a method gives, of all wished numbers of bins.
 
     Args:
         model: of the run.
         method: "gradient" or "evolution".
         settings: of the configuration.
+        windows: names of regions where bins on either side may be left out.
+
+    Raises:
+        ModelError: if nothing that was tried determines the parameter of interest.
     """
-    start = time.process_time()
     search = _gradient if method == "gradient" else _evolution
-    ends = [search(_Search(model, number, settings)) for number in sorted(settings.bins)]
-    lowest = min(loss for loss, *_ in ends)
+    results = [search(_Search(model, n, settings, windows)) for n in sorted(settings.bins)]
+    lowest = min(result.loss for result in results)
+    if lowest >= _IMPOSSIBLE:
+        raise ModelError(
+            "no bins and thresholds that were tried determine the parameter of interest",
+            place="optimise.bins",
+            remedy="try more bins, or fewer thresholds",
+        )
     # Of bins that are as good, the fewest.
-    _, edges, soft = next(end for end in ends if end[0] <= lowest * (1 + _SAME))
-    seconds = time.process_time() - start
-    return candidate(model, method, edges, seconds=seconds, soft=soft)
+    return next(result for result in results if result.loss <= lowest * (1 + _SAME))
 
 
 class _Search:
-    """Edges as coordinates without bounds, and the loss of them.
+    """Edges and thresholds as coordinates within bounds, and the loss of them.
 
     Args:
         model: of the run.
         number: of bins in each region.
         settings: of the configuration.
+        windows: names of regions where bins on either side may be left out.
     """
 
-    def __init__(self, model: ClosedForm, number: int, settings: OptimisationSettings) -> None:
+    def __init__(
+        self,
+        model: ThresholdTemplates,
+        number: int,
+        settings: OptimisationSettings,
+        windows: Sequence[str],
+    ) -> None:
         self.model, self.settings = model, settings
-        self._numbers = {name: min(number, len(of.edges) - 1) for name, of in model.regions.items()}
-        self.size = sum(self._numbers.values())
+        regions = model.model.regions
+        self._windows = frozenset(windows)
+        # On either side of a window there is one more width.
+        self._numbers = {
+            name: min(number, len(of.edges) - 1) + 2 * (name in self._windows)
+            for name, of in regions.items()
+        }
+        self._first = sum(self._numbers.values())
+        self.size = self._first + len(model.sizes)
         self.random = np.random.Generator(np.random.Philox(key=settings.seed, counter=number))
+        self.bounds = [(-_RANGE, _RANGE)] * self._first + [(0.0, n - 1.0) for n in model.sizes]
+        # Where all events pass a soft cut, or those of the tightest value do.
+        self._outside = np.where(np.arange(self.size) < self._first, 0.0, _OUTSIDE)
+        self._hard = lru_cache(_REMEMBERED)(model.at)
+
+    def start(self, number: int) -> Array:
+        """Coordinates of a start: the first has equal bins and the cuts of the run."""
+        low, high = np.transpose(self.bounds)
+        at = np.zeros(self.size)
+        if number:
+            at[: self._first] = _SPREAD * self.random.normal(size=self._first)
+            at[self._first :] = self.random.uniform(low[self._first :], high[self._first :])
+        return np.clip(at, low, high)
 
     def edges(self, at: Array) -> dict[str, Array]:
         """Edges of the coordinates: logarithms of widths, up to a factor."""
         result, first = {}, 0
         for name, n in self._numbers.items():
             widths = np.exp(at[first : first + n])
-            low, high = self.model.regions[name].edges[[0, -1]]
+            low, high = self.model.model.regions[name].edges[[0, -1]]
             steps = np.concatenate([[0.0], np.cumsum(widths) / widths.sum()])
-            result[name] = low + (high - low) * steps
+            edges = low + (high - low) * steps
+            result[name] = edges[1:-1] if name in self._windows else edges
             first += n
         return result
 
-    def soft(self, at: Array, width: float) -> float:
-        """Loss with sigmoids of a width, in units of the mean width of fine bins."""
+    def shares(self, at: Array, width: float) -> Bins:
+        """Soft bins, with sigmoids of a width in steps of the histograms."""
         bins = {}
         for name, edges in self.edges(at).items():
-            fine = self.model.regions[name].edges
-            bins[name] = shares(edges, fine, width * (fine[-1] - fine[0]) / (len(fine) - 1))
-        return self.loss(bins)
+            fine = self.model.model.regions[name].edges
+            size = width * (fine[-1] - fine[0]) / (len(fine) - 1)
+            bins[name] = shares(edges, fine, size, window=name in self._windows)
+        return bins
+
+    def soft(self, at: Array, width: float) -> tuple[float, Array]:
+        """Loss with sigmoids of a width, in steps of histograms and values, and its derivatives.
+
+        Templates are differentiated by thresholds; the step of the differences is one of the
+        templates along these derivatives, or of an edge.
+        """
+        numbers, slopes = self.model.soft(at[self._first :], width)
+        loss, gradient = self._soft_bins(self.model.of(numbers), at, width)
+        bins = self.shares(at, width)
+        for axis, slope in enumerate(slopes, self._first):
+            gradient[axis] = (
+                self.loss(self.model.of(numbers + _STEP * slope), bins) - loss
+            ) / _STEP
+        return loss, gradient
+
+    def soft_bins(self, at: Array, width: float) -> tuple[float, Array]:
+        """The same with hard cuts, whose derivatives are zero."""
+        return self._soft_bins(self._hard(self.place(at)), at, width)
+
+    def _soft_bins(self, model: ClosedForm, at: Array, width: float) -> tuple[float, Array]:
+        loss = self.loss(model, self.shares(at, width))
+        gradient = np.zeros(self.size)
+        for axis in range(self._first):
+            moved = at.copy()
+            moved[axis] += _STEP
+            gradient[axis] = (self.loss(model, self.shares(moved, width)) - loss) / _STEP
+        return loss, gradient
+
+    def place(self, at: Array) -> Place:
+        """The nearest values of thresholds."""
+        highest = np.array(self.model.sizes, dtype=int) - 1
+        return tuple(np.clip(np.rint(at[self._first :]), 0, highest).astype(int).tolist())
+
+    def with_place(self, at: Array, place: Place) -> Array:
+        """The same coordinates with values of thresholds."""
+        return np.concatenate([at[: self._first], place])
 
     def snapped(self, at: Array) -> Edges:
         """The nearest edges of the histograms, each once."""
         result = {}
         for name, edges in self.edges(at).items():
-            fine = self.model.regions[name].edges
+            fine = self.model.model.regions[name].edges
             places = np.abs(fine[:, np.newaxis] - edges).argmin(axis=0)
-            places[0], places[-1] = 0, len(fine) - 1
+            if name not in self._windows:
+                places[0], places[-1] = 0, len(fine) - 1
+            elif places[0] == places[-1]:
+                places[0], places[-1] = max(places[0] - 1, 0), max(places[0], 1)
             result[name] = tuple(fine[np.unique(places)].tolist())
         return result
 
     def hard(self, at: Array) -> float:
-        """Loss with edges of the histograms."""
-        return self.loss(hard(self.model, self.snapped(at)))
+        """Loss with edges of the histograms and values of thresholds."""
+        model = self._hard(self.place(at))
+        return self.loss(model, hard(model, self.snapped(at)))
 
-    def loss(self, bins: Bins) -> float:
-        """The expected variance; without the statistics of varied templates if it is so wished."""
-        estimate = self.model.estimate(bins)
-        loss = estimate.variance if self.settings.noise else estimate.fit
+    def loss(self, model: ClosedForm, bins: Bins) -> float:
+        """What is minimised: a variance of the parameter of interest."""
+        estimate = model.estimate(bins)
+        loss = estimate.fit
+        if self.settings.objective == "significance" and np.isfinite(loss):
+            loss = 1 / max(model.significance(bins) ** 2, 1 / _IMPOSSIBLE)
+        if self.settings.noise:
+            loss += estimate.noise
         return loss if np.isfinite(loss) and loss > 0 else _IMPOSSIBLE
 
+    def bias(self, at: Array, width: float, snapped: Array) -> float:
+        """Largest relative difference of soft and hard yields."""
+        soft = self.model.of(self.model.soft(at[self._first :], width)[0])
+        bins = self.shares(at, width)
+        model = self._hard(self.place(snapped))
+        edges = self.snapped(snapped)
+        differences = [0.0]
+        for name, part in hard(model, edges).items():
+            yields = model.regions[name].nominal.sum(axis=0) @ part
+            ours = soft.regions[name].nominal.sum(axis=0) @ bins[name]
+            if len(ours) != len(yields):
+                ours, yields = ours.sum(keepdims=True), yields.sum(keepdims=True)
+            filled = yields > 0
+            differences += np.abs(ours[filled] / yields[filled] - 1).tolist()
+        return float(max(differences))
 
-def _gradient(search: _Search) -> tuple[float, Edges, float | None]:
-    ends: list[tuple[float, Edges, float | None]] = []
+    def downhill(
+        self, at: Array, width: float, losses: list[float], *, precision: float, cuts: bool = True
+    ) -> Array:
+        """Where L-BFGS-B ends.
+
+        Args:
+            at: where it starts.
+            width: of the sigmoids.
+            losses: of all steps, which are added.
+            precision: relative change of the loss in a step that is none.
+            cuts: whether thresholds move, too; else they are hard.
+        """
+        n = self.size if cuts else self._first
+        low, high = np.transpose(self.bounds)
+        bounds = np.stack([low - width * self._outside, high + width * self._outside], axis=1)[:n]
+
+        def soft(part: Array) -> tuple[float, Array]:
+            whole = np.concatenate([part, at[n:]])
+            loss, gradient = self.soft(whole, width) if cuts else self.soft_bins(whole, width)
+            return loss, gradient[:n]
+
+        def followed(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+            losses.append(float(intermediate_result.fun))
+
+        result = scipy.optimize.minimize(
+            soft,
+            np.clip(at[:n], bounds[:, 0], bounds[:, 1]),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"ftol": precision, "gtol": _SLOPE},
+            callback=followed,
+        )
+        return np.concatenate([result.x, at[n:]])
+
+
+def _gradient(search: _Search) -> Result:
+    ends = []
+    widths = search.settings.widths
     for number in range(search.settings.starts):
-        at = np.zeros(search.size)
-        if number:
-            at = _SPREAD * search.random.normal(size=search.size)
-        soft = np.inf
-        for width in search.settings.widths:
-            result = scipy.optimize.minimize(
-                search.soft,
-                at,
-                args=(width,),
-                method="L-BFGS-B",
-                bounds=[(-_RANGE, _RANGE)] * search.size,
-                options=_PRECISION,
+        at = search.start(number)
+        losses: list[float] = []
+        for width in widths[:-1]:
+            at = search.downhill(at, width, losses, precision=_ON_THE_WAY)
+        at = search.downhill(at, widths[-1], losses, precision=_LAST)
+        soft, _ = search.soft(at, widths[-1])
+        end = _nearest(search, at)
+        if search.model.sizes:
+            # Edges for the values that are there.
+            again = search.downhill(end, widths[-1], losses, precision=_LAST, cuts=False)
+            end = min((end, again), key=search.hard)
+        losses.append(search.hard(end))
+        ends.append(
+            Result(
+                losses[-1],
+                search.snapped(end),
+                search.place(end),
+                soft,
+                search.bias(at, widths[-1], end),
+                tuple(losses),
             )
-            at, soft = result.x, float(result.fun)
-        ends.append((search.hard(at), search.snapped(at), float(np.sqrt(soft))))
-    return min(ends, key=lambda end: end[0])
+        )
+    return min(ends, key=lambda end: end.loss)
 
 
-def _evolution(search: _Search) -> tuple[float, Edges, float | None]:
+def _nearest(search: _Search, at: Array) -> Array:
+    """Coordinates with values of thresholds: the nearest ones, or neighbours that are better."""
+    at = search.with_place(at, search.place(at))
+    loss = search.hard(at)
+    while True:
+        place = search.place(at)
+        neighbours = [
+            search.with_place(at, (*place[:axis], value, *place[axis + 1 :]))
+            for axis, size in enumerate(search.model.sizes)
+            for value in (place[axis] - 1, place[axis] + 1)
+            if 0 <= value < size
+        ]
+        if not neighbours:
+            return at
+        best = min(neighbours, key=search.hard)
+        if search.hard(best) >= loss * (1 - _SAME):
+            return at
+        at, loss = best, search.hard(best)
+
+
+def _evolution(search: _Search) -> Result:
     settings = search.settings
+    losses: list[float] = []
+
+    def followed(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+        losses.append(float(intermediate_result.fun))
+
     result = scipy.optimize.differential_evolution(
         search.hard,
-        [(-_RANGE, _RANGE)] * search.size,
+        search.bounds,
         popsize=settings.population,
         maxiter=settings.generations,
         polish=False,
+        x0=search.start(0),
+        # Losses are nearly the same long before the best is there.
+        tol=_SAME,
         rng=search.random,
+        callback=followed,
     )
-    return float(result.fun), search.snapped(result.x), None
+    return Result(
+        float(result.fun), search.snapped(result.x), search.place(result.x), losses=tuple(losses)
+    )
 
 
 def judged(
     candidates: list[Candidate],
-    model: ClosedForm,
-    judge: ClosedForm,
+    model: Callable[[Candidate], ClosedForm],
+    judge: Callable[[Candidate], ClosedForm],
     *,
     throws: int,
     seed: int,
+    within: ClosedForm | None = None,
 ) -> list[Candidate]:
     """Candidates with their scatter in an independent simulation.
 
     Args:
         candidates: the first is what the others are compared with.
-        model: of the run, which gives the estimators.
-        judge: of the independent simulation.
+        model: of the run with the cuts of a candidate, which gives the estimators.
+        judge: the same of the independent simulation.
         throws: of its statistics, for errors.
         seed: of these.
+        within: the independent simulation with the loosest cuts, which has the events of all
+            candidates; None where all have the same cuts.
     """
-    random = np.random.Generator(np.random.Philox(key=seed))
-    truths = [judge, *(judge.thrown(random) for _ in range(throws))]
     scatters = []
     for entry in candidates:
-        bins = hard(model, entry.edges)
-        weights = model.estimate(bins).weights
-        scatters.append([truth.scatter(bins, weights) for truth in truths])
+        ours, truth = model(entry), judge(entry)
+        bins = hard(ours, entry.edges)
+        weights = ours.estimate(bins).weights
+        # The same events for all, as far as they have the same.
+        common = np.random.Generator(np.random.Philox(key=seed))
+        own = np.random.Generator(np.random.Philox(key=seed, counter=1 << 64))
+        truths = [truth, *(truth.thrown(common, within, own) for _ in range(throws))]
+        scatters.append([each.scatter(bins, weights) for each in truths])
     table = np.array(scatters)
     gains = 1 - table / table[0]
     results = []
@@ -297,36 +512,33 @@ def judged(
     return results
 
 
-class WholeFit(Settings):
-    """The whole fit with some bins, of the data that the model expects.
+def gradients(
+    analysis: Analysis,
+    histograms: Mapping[str, hist.Hist],
+    settings: ModelSettings,
+    minimiser: MinimiserSettings,
+    *,
+    subsets: Mapping[str, str],
+) -> TemplateGradients:
+    """Exact derivatives of the expected uncertainty by all templates.
 
-    Attributes:
-        uncertainty: of the parameter of interest.
-        toys: pseudo-experiments that converged.
-        bias: mean of the best fits minus the truth, in units of the uncertainty of that mean.
-        coverage: share whose interval of one standard deviation has the truth; None without any.
+    Args:
+        analysis: the declaration.
+        histograms: of the run.
+        settings: of the model, with the bins.
+        minimiser: how the minimum is found.
+        subsets: datasets of which all events are in another one, which is named.
+
+    Raises:
+        ModelError: if the model cannot be built or fitted.
     """
-
-    uncertainty: float
-    toys: int
-    bias: float | None
-    coverage: float | None
-
-
-class OptimisationRecord(Settings):
-    """What `snakemake optimise` gives.
-
-    Attributes:
-        candidates: the declared bins, and those of each method.
-        best: method with the smallest expected uncertainty.
-        fits: the whole fit with the declared bins and the best ones.
-        provenance: of the file that holds the record.
-    """
-
-    candidates: tuple[Candidate, ...]
-    best: Method
-    fits: dict[Method, WholeFit]
-    provenance: dict[str, Any]
+    asimov = settings.model_copy(update={"data": "asimov"})
+    built = build_workspace(analysis, histograms, asimov, subsets=subsets)
+    model, data = workspace.load(built.workspace, place="optimised bins")
+    task = problem(model, data, minimiser)
+    selection = templates.select(analysis, histograms, asimov)
+    samples = contents(analysis, selection, asimov.treatments, subsets)
+    return template_gradients(model, task, expected_fit(task), samples, signal=None, limit=None)
 
 
 def whole_fit(
@@ -338,6 +550,7 @@ def whole_fit(
     subsets: Mapping[str, str],
     toys: int,
     seed: int,
+    signal: bool = False,
 ) -> WholeFit:
     """Build the whole model, and fit what it expects.
 
@@ -349,6 +562,7 @@ def whole_fit(
         subsets: datasets of which all events are in another one, which is named.
         toys: number of pseudo-experiments.
         seed: of these.
+        signal: whether the hypothesis without signal is tested.
 
     Raises:
         ModelError: if the model cannot be built or fitted.
@@ -368,6 +582,7 @@ def whole_fit(
     few = len(pulls) < 2
     return WholeFit(
         uncertainty=float(np.sqrt(best.covariance[poi, poi])),
+        significance=Signal(task).expected_significance() if signal else None,
         toys=len(pulls),
         bias=None if few else float(np.mean(misses) / (np.std(misses) / np.sqrt(len(misses)))),
         coverage=None if few else float(np.mean(np.abs(pulls) < 1)),

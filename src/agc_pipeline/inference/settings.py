@@ -245,16 +245,26 @@ _Bins = Annotated[PositiveInt, AtMost(1000, "no histogram has more bins")]
 _Width = Annotated[PositiveFloat, AtMost(1e4, "no edge is seen through such a sigmoid")]
 
 
+_Value = Annotated[float, Field(ge=-1e9), AtMost(1e9, "no event has as much")]
+
+
 class OptimisationSettings(Settings):
-    """How `snakemake optimise` looks for bin edges of the fit.
+    """How `snakemake optimise` looks for bin edges of the fit and thresholds of cuts.
 
     Attributes:
+        thresholds: values by name of the threshold, from that of the run or tighter; None is what
+            the analysis declares, as far as it is not looser than the run, and {} leaves all cuts
+            as they are.
+        reference: value by name of the thresholds that others are compared with, where it is not
+            that of the run: the cuts of the analysis, in a run that is looser.
+        objective: what is optimised: the expected uncertainty of the parameter of interest, or the
+            expected significance of what it multiplies.
         bins: numbers of bins that are tried, in each region.
         methods: "gradient" moves edges with sigmoids downhill, "evolution" is scipy's differential
             evolution on the edges of the histograms.
         noise: whether the statistics of varied templates are part of what is minimised.
         widths: of the sigmoids, one after the other, in units of the mean width of the histograms'
-            bins.
+            bins, and of the step from one value of a threshold to the next.
         starts: of "gradient", the first with equal widths of bins.
         population: of "evolution", for each coordinate.
         generations: of "evolution".
@@ -265,6 +275,9 @@ class OptimisationSettings(Settings):
         toys: pseudo-experiments of the whole fit with the best bins; 0 is none.
     """
 
+    thresholds: dict[str, Annotated[tuple[_Value, ...], Field(min_length=1)]] | None
+    reference: dict[str, _Value]
+    objective: Literal["uncertainty", "significance"]
     bins: Annotated[tuple[_Bins, ...], Field(min_length=1)]
     methods: Annotated[tuple[Literal["gradient", "evolution"], ...], Field(min_length=1)]
     noise: bool

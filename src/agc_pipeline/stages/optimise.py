@@ -1,4 +1,4 @@
-"""Choose the bin edges of the fit by the expected uncertainty."""
+"""Choose the bin edges of the fit and thresholds of cuts by the expected uncertainty."""
 
 import csv
 import io
@@ -7,15 +7,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agc_pipeline import analyses
+from agc_pipeline.code import data
+from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.files import write_json, write_text
 from agc_pipeline.inference.settings import MinimiserSettings, ModelStage, OptimisationSettings
 from agc_pipeline.provenance import provenance
-from agc_pipeline.stages.description import Options, Stage, never, reads, writes
+from agc_pipeline.readers.settings import NETWORK, NetworkSettings
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    never,
+    reads,
+    runs_with,
+    writes,
+    writes_folder,
+)
 
 if TYPE_CHECKING:
-    from agc_pipeline.declaration import Analysis
+    from collections.abc import Callable, Mapping
+
+    from hist import Hist
+
+    from agc_pipeline.declaration import Analysis, Threshold
     from agc_pipeline.inference.closed_form import ClosedForm
-    from agc_pipeline.inference.optimisation import Candidate, Edges, WholeFit
+    from agc_pipeline.inference.optimisation import Place, Result
+    from agc_pipeline.inference.optimisation_record import (
+        Candidate,
+        Edges,
+        Method,
+        OptimisationRecord,
+        WholeFit,
+    )
+    from agc_pipeline.inference.template_gradients import TemplateGradients
     from agc_pipeline.plan import Plan
 
 
@@ -26,10 +49,14 @@ class OptimiseStage(ModelStage):
     """What the stage needs of the configuration.
 
     Attributes:
+        physics: ``physics.selection``, the analysis' own.
+        thresholds: values that are tried, by name; the first is that of the run.
         minimiser: ``fit.minimiser``.
         optimise: ``optimise``.
     """
 
+    physics: dict[str, object]
+    thresholds: dict[str, tuple[float, ...]]
     minimiser: MinimiserSettings
     optimise: OptimisationSettings
 
@@ -45,8 +72,25 @@ def _of_judge(name: str) -> Any:
 class OptimiseOptions(Options):
     """What the stage is told beside its settings."""
 
+    execution: HistogramSettings = runs_with(
+        lambda plan: plan.config.histograms, "how to read, which changes no bin"
+    )
+    network: NetworkSettings | None = runs_with(
+        lambda plan: plan.config.delivery.network,
+        "how to read from servers, which changes no bin",
+        default=None,
+    )
     histograms: Path = reads("histograms.root", "merged ROOT file")
     closure: Path = reads("closure.json", "closure record of the merge")
+    scans: tuple[Path, ...] = reads(
+        lambda plan: [
+            f"{plan.folder}/optimise/thresholds/{dataset.name}.npz"
+            for dataset in plan.analysis.datasets
+            if plan.trials and dataset.kind == "simulation" and dataset.name in plan.datasets
+        ],
+        "sums of weights of each dataset for all combinations of thresholds, if there are any",
+        default=(),
+    )
     judge: Path | None = reads(
         _of_judge("histograms.root"), "the same of an independent simulation, if any", default=None
     )
@@ -56,15 +100,20 @@ class OptimiseOptions(Options):
     output: Path = writes("optimise/optimise.json", "JSON record to write")
     fragment: Path = writes("optimise/optimised.yaml", "configuration with the best bins to write")
     table: Path = writes("optimise/optimise.csv", "table of all candidates to write")
+    page: Path = writes("optimise/optimise.html", "HTML page to write")
+    figures: Path = writes_folder("optimise/figures", "folder for the figures of the page")
+    tables: Path = writes_folder("optimise/tables", "folder for the tables of the page")
 
 
 def configure(plan: "Plan") -> OptimiseStage:
-    """The model, and how bins are looked for."""
+    """The model, and how bins and thresholds are looked for."""
     return OptimiseStage(
         analysis=plan.config.analysis,
         model=plan.config.fit.model,
         selection=plan.config.selection,
         blinded=plan.blinded,
+        physics=plan.physics["selection"],
+        thresholds={trial.threshold.name: trial.values for trial in plan.trials},
         minimiser=plan.config.fit.minimiser,
         optimise=plan.config.optimise,
     )
@@ -76,34 +125,40 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
     Raises:
         PipelineError: if the model cannot be built, or histograms are missing.
     """
-    from agc_pipeline.inference.optimisation import (
-        OptimisationRecord,
-        candidate,
-        judged,
-        optimise,
-    )
+    import time
+
+    from agc_pipeline.inference.optimisation import judged, optimise
+    from agc_pipeline.inference.optimisation_record import OptimisationRecord
     from agc_pipeline.inference.workspace import quieten
+    from agc_pipeline.report import optimisation, page
 
     quieten()
     analysis = analyses.load(settings.analysis).with_selection(settings.selection)
-    model = _closed_form(analysis, settings, options.histograms, options.closure)
-    declared = _declared(analysis, settings)
-    candidates = [candidate(model, "declared", declared)]
+    run_ = _Run(analysis, settings, options)
+    windows = [region.name for region in analysis.regions if region.window]
+    candidates = run_.baselines(_declared(analysis, settings))
     for method in settings.optimise.methods:
-        candidates.append(optimise(model, method, settings.optimise))
+        start = time.process_time()
+        result = optimise(run_.templates, method, settings.optimise, windows)
+        seconds = time.process_time() - start + run_.seconds
+        candidates.append(run_.candidate(method, result.edges, result.place, result, seconds))
         log.info("%s: expected uncertainty %.4f", method, candidates[-1].uncertainty)
     if options.judge is not None and options.judge_closure is not None:
-        judge = _closed_form(analysis, settings, options.judge, options.judge_closure)
-        of_errors = {"throws": settings.optimise.throws, "seed": settings.optimise.seed}
-        candidates = judged(candidates, model, judge, **of_errors)
+        judge = _Judge(run_, options.judge, options.judge_closure)
+        candidates = judged(
+            candidates,
+            run_.model_of,
+            judge.model_of,
+            throws=settings.optimise.throws,
+            seed=settings.optimise.seed,
+            within=judge.loosest if run_.trials else None,
+        )
     # The judge takes no part in the choice: its word on the best one has no bias.
-    best = min(candidates, key=lambda entry: entry.uncertainty)
-    fits = {
-        entry.method: _whole_fit(analysis, settings, options, entry)
-        for entry in {entry.method: entry for entry in (candidates[0], best)}.values()
-    }
+    best = min(candidates, key=_promise(settings))
+    fits = {entry.method: run_.whole_fit(entry) for entry in candidates}
     record = OptimisationRecord(
         candidates=tuple(candidates),
+        trials=settings.thresholds,
         best=best.method,
         fits=fits,
         provenance=dict(
@@ -111,26 +166,272 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
                 "optimise",
                 packages=("cabinetry", "hist", "numpy", "pyhf", "scipy", "uproot"),
                 settings=settings.model_dump(),
-                inputs=(options.histograms, options.closure),
+                inputs=(options.histograms, options.closure, *options.scans),
             )
         ),
     )
     write_json(options.output, record.model_dump())
-    write_text(options.table, _table(candidates))
-    write_text(options.fragment, _fragment(best))
+    write_text(options.table, _table(record))
+    write_text(options.fragment, _fragment(best, run_, settings))
+    options.figures.mkdir(parents=True, exist_ok=True)
+    values = optimisation.values(
+        record, run_.gradients(best), analysis, _verdict(best), options.figures
+    )
+    page.write(options.page, "optimise.html.j2", values, options.tables)
     log.info("%s", _verdict(best))
 
 
-def _closed_form(
-    analysis: "Analysis", settings: OptimiseStage, histograms: Path, accounts: Path
-) -> "ClosedForm":
-    from agc_pipeline.columnar import closure
-    from agc_pipeline.histograms import read_root
-    from agc_pipeline.inference.closed_form import closed_form
+def _promise(settings: OptimiseStage) -> "Callable[[Candidate], float]":
+    """What is smallest for the best candidate."""
 
-    return closed_form(
-        analysis, read_root(histograms), settings.model, closure.read(accounts).subsets
-    )
+    def promise(entry: "Candidate") -> float:
+        if settings.optimise.objective == "uncertainty" or not entry.significance:
+            return entry.uncertainty if settings.optimise.noise else entry.fit
+        noise = entry.templates**2 if settings.optimise.noise else 0.0
+        return 1 / entry.significance**2 + noise
+
+    return promise
+
+
+class _Run:
+    """Models of a run with the thresholds of candidates.
+
+    Args:
+        analysis: the declaration.
+        settings: of the stage.
+        options: of the job.
+
+    Raises:
+        InputError: if the histograms and the sums for thresholds are not of the same events.
+    """
+
+    def __init__(
+        self, analysis: "Analysis", settings: OptimiseStage, options: OptimiseOptions
+    ) -> None:
+        from agc_pipeline.columnar import closure, thresholds
+        from agc_pipeline.histograms import read_root
+        from agc_pipeline.inference import threshold_templates
+
+        self.analysis, self.settings, self.options = analysis, settings, options
+        self.accounts = closure.read(options.closure)
+        self._histograms = read_root(options.histograms)
+        model = self.closed_form(self._histograms, self.accounts.subsets)
+        self.trials = thresholds.of_values(analysis, settings.thresholds if options.scans else {})
+        self.templates = threshold_templates.without_thresholds(model)
+        self._models: dict[Place, ClosedForm] = {}
+        self.seconds = 0.0
+        self._scanned = None
+        if not self.trials:
+            return
+        scans = {path.stem: thresholds.read(path) for path in options.scans}
+        self.seconds = sum(seconds for _, seconds in scans.values())
+        self._scanned = threshold_templates.Scanned(
+            thresholds.of_fit(analysis),
+            self.trials,
+            {name: scan for name, (scan, _) in scans.items()},
+            {name: account.weight for name, account in self.accounts.datasets.items()},
+        )
+        _require_same(
+            self._scanned.histograms([0] * len(self.trials)), self._histograms, options.histograms
+        )
+        self.templates = threshold_templates.threshold_templates(model, self._scanned)
+
+    def closed_form(
+        self, histograms: "Mapping[str, Hist]", subsets: "Mapping[str, str]"
+    ) -> "ClosedForm":
+        """The closed form with histograms."""
+        from agc_pipeline.inference.closed_form import closed_form
+
+        return closed_form(self.analysis, histograms, self.settings.model, subsets)
+
+    def model_at(self, place: "Place") -> "ClosedForm":
+        """The closed form with some values of thresholds, as a run with them has it."""
+        if place not in self._models:
+            histograms = self.histograms(place)
+            self._models[place] = self.closed_form(histograms, self.accounts.subsets)
+        return self._models[place]
+
+    def histograms(self, place: "Place") -> "Mapping[str, Hist]":
+        """Those with some values of thresholds."""
+        if self._scanned is None or not any(place):
+            return self._histograms
+        return self._scanned.histograms(place)
+
+    def place(self, entry: "Candidate") -> "Place":
+        """Number of the value of each threshold of a candidate."""
+        return tuple(
+            trial.values.index(entry.thresholds[trial.threshold.name]) for trial in self.trials
+        )
+
+    def model_of(self, entry: "Candidate") -> "ClosedForm":
+        """The closed form with the thresholds of a candidate."""
+        return self.model_at(self.place(entry))
+
+    def candidate(
+        self,
+        method: "Method",
+        edges: "Edges",
+        place: "Place",
+        result: "Result | None" = None,
+        seconds: float = 0.0,
+    ) -> "Candidate":
+        """What bins and thresholds promise."""
+        from agc_pipeline.inference.optimisation import candidate
+
+        return candidate(
+            self.model_at(place),
+            method,
+            edges,
+            trials=self.trials,
+            place=place,
+            result=result,
+            seconds=seconds,
+        )
+
+    def baselines(self, declared: "Edges") -> "list[Candidate]":
+        """The declared bins, and these with all events of the histograms."""
+        from agc_pipeline.inference.optimisation import untuned
+
+        reference = self.settings.optimise.reference
+        place = tuple(
+            trial.values.index(reference.get(trial.threshold.name, trial.values[0]))
+            for trial in self.trials
+        )
+        finer = untuned(self.templates.model, declared)
+        candidates = [self.candidate("declared", declared, place)]
+        if finer != declared:
+            candidates.append(self.candidate("untuned", finer, place))
+        return candidates
+
+    def whole_fit(self, entry: "Candidate") -> "WholeFit":
+        """The whole fit of what a candidate expects."""
+        from agc_pipeline.inference.optimisation import whole_fit
+
+        return whole_fit(
+            self.analysis,
+            self.histograms(self.place(entry)),
+            self.settings.model.model_copy(update={"edges": entry.edges}),
+            self.settings.minimiser,
+            subsets=self.accounts.subsets,
+            toys=self.settings.optimise.toys,
+            seed=self.settings.optimise.seed,
+            signal=self.settings.optimise.objective == "significance",
+        )
+
+    def gradients(self, entry: "Candidate") -> "TemplateGradients":
+        """What each template of a candidate does to the expected uncertainty."""
+        from agc_pipeline.inference.optimisation import gradients
+
+        return gradients(
+            self.analysis,
+            self.histograms(self.place(entry)),
+            self.settings.model.model_copy(update={"edges": entry.edges}),
+            self.settings.minimiser,
+            subsets=self.accounts.subsets,
+        )
+
+    def changed(self, entry: "Candidate") -> "list[tuple[Threshold, float]]":
+        """The thresholds that are others than those of the run, with their values."""
+        return [
+            (trial.threshold, entry.thresholds[trial.threshold.name])
+            for trial, at in zip(self.trials, self.place(entry), strict=True)
+            if at
+        ]
+
+
+class _Judge:
+    """Models of an independent simulation.
+
+    Args:
+        of: the run that is judged.
+        histograms: merged ROOT file.
+        accounts: closure record, beside which are the manifests.
+    """
+
+    def __init__(self, of: _Run, histograms: Path, accounts: Path) -> None:
+        from agc_pipeline.columnar import closure
+        from agc_pipeline.histograms import read_root
+
+        self._run, self._folder = of, accounts.parent
+        self._accounts = closure.read(accounts)
+        self._path, self._histograms = histograms, read_root(histograms)
+        self._known: dict[tuple[float, ...], ClosedForm] = {}
+
+    @property
+    def loosest(self) -> "ClosedForm":
+        """The closed form with the cuts of the run."""
+        return self._run.closed_form(self._histograms, self._accounts.subsets)
+
+    def model_of(self, entry: "Candidate") -> "ClosedForm":
+        """The closed form with the thresholds of a candidate: events are selected with them."""
+        key = tuple(entry.thresholds.values())
+        if key not in self._known:
+            changed = self._run.changed(entry)
+            if changed and not self._known:
+                # The skims must be of the same cuts.
+                _require_same(self._filled([]), self._histograms, self._path)
+            histograms = self._filled(changed) if changed else self._histograms
+            self._known[key] = self._run.closed_form(histograms, self._accounts.subsets)
+        return self._known[key]
+
+    def _filled(self, values: "list[tuple[Threshold, float]]") -> "Mapping[str, Hist]":
+        from agc_pipeline.columnar import thresholds
+        from agc_pipeline.declaration.thresholds import changed
+        from agc_pipeline.delivery import manifest
+        from agc_pipeline.errors import InputError
+        from agc_pipeline.inference.threshold_templates import Scanned
+
+        run_, options = self._run, self._run.options
+        analysis = thresholds.of_fit(run_.analysis)
+        scans, weights = {}, {}
+        for name, account in self._accounts.datasets.items():
+            if account.kind == "data":
+                continue
+            paths = sorted((self._folder / "manifests" / name).glob("*.json"))
+            if not paths:
+                raise InputError(
+                    "the judge has no skims to select events from",
+                    place=str(self._folder / "manifests" / name),
+                    remedy="run it with the same version, or set `optimise.thresholds: {}`",
+                )
+            delivered = [manifest.read(path) for path in paths]
+            scans[name] = thresholds.scan(
+                analysis,
+                changed(run_.settings.physics, values),
+                analysis.dataset(name),
+                (),
+                unit=account.unit or 1.0,
+                fill=thresholds.of_files(
+                    [file for each in delivered for file in each.files],
+                    options.execution,
+                    kind=delivered[0].format,
+                    metadata=None,
+                    network=options.network or NETWORK,
+                    allow_partial=self._accounts.partial,
+                ),
+            )
+            weights[name] = account.weight
+        return Scanned(analysis, (), scans, weights).histograms(())
+
+
+def _require_same(ours: "Mapping[str, Hist]", theirs: "Mapping[str, Hist]", place: Path) -> None:
+    """Check that histograms are of the same events: sums are exact.
+
+    Raises:
+        InputError: if they are not.
+    """
+    import numpy as np
+
+    from agc_pipeline.errors import InputError
+
+    for name, histogram in ours.items():
+        other = theirs.get(name)
+        if other is None or not np.array_equal(histogram.values(), other.values()):
+            raise InputError(
+                f"the histogram {name} is not that of the skims and cuts of this run",
+                place=str(place),
+                remedy="run it again with the same `physics.selection`, input and version",
+            )
 
 
 def _declared(analysis: "Analysis", settings: OptimiseStage) -> "Edges":
@@ -142,51 +443,53 @@ def _declared(analysis: "Analysis", settings: OptimiseStage) -> "Edges":
     }
 
 
-def _whole_fit(
-    analysis: "Analysis", settings: OptimiseStage, options: OptimiseOptions, entry: "Candidate"
-) -> "WholeFit":
-    from agc_pipeline.columnar import closure
-    from agc_pipeline.histograms import read_root
-    from agc_pipeline.inference.optimisation import whole_fit
+_COLUMNS = (
+    "bins of",
+    "number of bins",
+    "thresholds",
+    "no systematic knows of",
+    "expected uncertainty",
+    "of the fit",
+    "of varied templates",
+    "expected significance",
+    "before edges and thresholds were moved to those of histograms",
+    "largest difference of soft and hard yields",
+    "whole fit",
+    "bias of pseudo-experiments",
+    "coverage",
+    "scatter in the independent simulation",
+    "its error",
+    "gain",
+    "error of the gain",
+    "verdict",
+    "CPU seconds",
+)
 
-    return whole_fit(
-        analysis,
-        read_root(options.histograms),
-        settings.model.model_copy(update={"edges": entry.edges}),
-        settings.minimiser,
-        subsets=closure.read(options.closure).subsets,
-        toys=settings.optimise.toys,
-        seed=settings.optimise.seed,
-    )
 
-
-def _table(candidates: "list[Candidate]") -> str:
+def _table(record: "OptimisationRecord") -> str:
     """The candidates as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        (
-            "bins of",
-            "number of bins",
-            "expected uncertainty",
-            "of the fit",
-            "of varied templates",
-            "scatter in the independent simulation",
-            "its error",
-            "gain",
-            "error of the gain",
-            "verdict",
-            "CPU seconds",
-        )
-    )
-    for entry in candidates:
+    writer.writerow(_COLUMNS)
+    for entry in record.candidates:
         judgement = entry.judgement
         real: tuple[object, ...] = ("",) * 5
         if judgement is not None:
             real = tuple(judgement.model_dump().values())
-        numbers = " + ".join(map(str, entry.bins.values()))
-        claimed = (entry.uncertainty, entry.fit, entry.templates)
-        writer.writerow((entry.method, numbers, *claimed, *real, entry.seconds))
+        fit = record.fits[entry.method]
+        writer.writerow(
+            (
+                entry.method,
+                " + ".join(map(str, entry.bins.values())),
+                "; ".join(f"{name} {value:g}" for name, value in entry.thresholds.items()),
+                "; ".join(entry.unknown),
+                *(entry.uncertainty, entry.fit, entry.templates, entry.significance),
+                *(entry.soft, entry.bias),
+                *(fit.uncertainty, fit.bias, fit.coverage),
+                *real,
+                entry.seconds,
+            )
+        )
     return text.getvalue()
 
 
@@ -195,7 +498,12 @@ def _verdict(best: "Candidate") -> str:
     claim = f"{best.method}: expected uncertainty {best.uncertainty:.4f}"
     judgement = best.judgement
     if best.method == "declared":
-        return f"no bins with a smaller expected uncertainty than the declared ones: {claim}"
+        return f"nothing promises more than the declared bins and the cuts of the run: {claim}"
+    if best.unknown:
+        claim += (
+            f", in part by {' and '.join(best.unknown)}, of which no systematic knows: its "
+            "uncertainty is larger"
+        )
     if judgement is None:
         return f"{claim}; not judged: give an independent simulation with `optimise.judge`"
     gain = f"{judgement.gain:.1%} +- {judgement.gain_error:.1%}"
@@ -206,11 +514,17 @@ def _verdict(best: "Candidate") -> str:
     )
 
 
-def _fragment(best: "Candidate") -> str:
-    """Configuration of a run with the best bins."""
+def _fragment(best: "Candidate", run_: _Run, settings: OptimiseStage) -> str:
+    """Configuration of a run with the best bins and thresholds."""
     import yaml
 
-    content = {"fit": {"model": {"edges": {name: list(e) for name, e in best.edges.items()}}}}
+    from agc_pipeline.declaration.thresholds import fragment
+
+    content: dict[str, Any] = {
+        "fit": {"model": {"edges": {name: list(e) for name, e in best.edges.items()}}}
+    }
+    if changed := run_.changed(best):
+        content["physics"] = {"selection": fragment(settings.physics, changed)}
     lines = yaml.safe_dump(content, default_flow_style=None, sort_keys=False, width=100)
     return f"# By `snakemake optimise`. {_verdict(best)}.\n{lines}"
 
@@ -222,6 +536,7 @@ STAGE = Stage(
     configure=configure,
     run=run,
     when=never,
+    watched={"templates": lambda _: data("report/templates/*")},
 )
 main = STAGE.main
 

@@ -35,6 +35,7 @@ from .systematics import (
     scaled_masses,
     shifted_momenta,
 )
+from .thresholds import THRESHOLDS
 from .weights import WEIGHTS, sum_of_weights, weight
 
 TASK = ("Signal_region",)
@@ -79,6 +80,7 @@ ANALYSIS = Analysis(
             values=four_lepton_mass,
             blinded=_TASK_WINDOW,
             selection="task",
+            window=True,
         ),
         *(
             Region(
@@ -91,6 +93,7 @@ ANALYSIS = Analysis(
                 values=channel_mass,
                 blinded=_CHANNEL_WINDOW,
                 selection="tight",
+                window=True,
             )
             for name, title, n_electrons in (
                 ("4e", "4e", 4),
@@ -158,5 +161,6 @@ ANALYSIS = Analysis(
     weight=weight,
     weight_reads={"": WEIGHTS},
     generated=sum_of_weights,
+    thresholds=THRESHOLDS,
     layout=Flat("mini", identity=("runNumber", "eventNumber")),
 )

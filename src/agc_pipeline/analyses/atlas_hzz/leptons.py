@@ -34,19 +34,15 @@ def with_tight_leptons(events: Any, selection: Selection) -> Any:
     cuts = selection.tight
     leptons = events.lep[_tight_mask(events.lep, cuts)]
     electrons = leptons["type"] == ELECTRON
-    theta = 2.0 * np.arctan(np.exp(-leptons.eta))
-    # As in df106. Where the format has the uncertainty of the impact parameter, this is its
-    # significance.
-    significance = leptons.trackd0pvunbiased / leptons.tracksigd0pvunbiased
-    prompt = (abs(significance) <= cuts.d0_significance_max) & (
-        abs(leptons.z0 * np.sin(theta)) <= cuts.z0_sin_theta_max
+    prompt = (_d0_significance(leptons) <= cuts.d0_significance_max) & (
+        _z0_sin_theta(leptons) <= cuts.z0_sin_theta_max
     )
     in_reach = ~electrons | (
         (leptons.pt >= cuts.electron_pt_min * GEV) & (abs(leptons.eta) <= cuts.electron_abs_eta_max)
     )
     mask = (events.trigE | events.trigM) & (ak.num(leptons) == 4)
     mask = mask & _neutral_pairs(leptons) & ak.all(prompt & in_reach, axis=1)
-    by_pt = ak.fill_none(ak.pad_none(ak.sort(leptons.pt, ascending=False), 4, clip=True), 0.0)
+    by_pt = _by_pt(leptons)
     for number, pt_min in enumerate(cuts.leading_pt_min):
         mask = mask & (by_pt[:, number] > pt_min * GEV)
     events = ak.with_field(events, leptons, "tight")
@@ -66,6 +62,31 @@ def four_lepton_mass(events: Any, selection: Selection) -> Any:  # noqa: ARG001
 def channel_mass(events: Any, selection: Selection) -> Any:  # noqa: ARG001
     """Mass of the four tight leptons, ``events * float64``, GeV."""
     return _mass(events.tight)
+
+
+def leading_pt(number: int, events: Any, selection: Selection) -> Any:  # noqa: ARG001
+    """Pt of one of the four tight leptons by pt, counted from 0: ``events * float64``, GeV."""
+    return ak.values_astype(_by_pt(events.tight)[:, number], np.float64) / GEV
+
+
+def d0_significance(events: Any, selection: Selection) -> Any:  # noqa: ARG001
+    """Largest significance of the transverse impact parameter of tight leptons, ``events``."""
+    return ak.max(_d0_significance(events.tight), axis=1, mask_identity=False)
+
+
+def _by_pt(leptons: Any) -> Any:
+    return ak.fill_none(ak.pad_none(ak.sort(leptons.pt, ascending=False), 4, clip=True), 0.0)
+
+
+def _d0_significance(leptons: Any) -> Any:
+    # As in df106. Where the format has the uncertainty of the impact parameter, this is its
+    # significance.
+    return abs(leptons.trackd0pvunbiased / leptons.tracksigd0pvunbiased)
+
+
+def _z0_sin_theta(leptons: Any) -> Any:
+    theta = 2.0 * np.arctan(np.exp(-leptons.eta))
+    return abs(leptons.z0 * np.sin(theta))
 
 
 def _tight_mask(leptons: Any, cuts: TightCuts) -> Any:

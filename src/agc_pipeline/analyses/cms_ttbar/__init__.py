@@ -11,6 +11,7 @@ from .processes import DATASETS, PROCESSES, PSEUDODATA, TTBAR
 from .regions import REGIONS
 from .settings import TtbarPhysics
 from .systematics import SYSTEMATICS
+from .thresholds import THRESHOLDS
 
 
 def reads(_: Dataset) -> Columns:
@@ -31,4 +32,5 @@ ANALYSIS = Analysis(
     requirements=requirements,
     reads=reads,
     learned=JET_ASSIGNMENT,
+    thresholds=THRESHOLDS,
 )

@@ -14,16 +14,28 @@ _EDGES = tuple(float(edge) for edge in range(50, 551, 20))
 _FIT_EDGES = tuple(float(edge) for edge in range(110, 551, 40))
 
 
-def one_tag(events: Any, _: Selection) -> Array:
+def one_tag(events: Any, selection: Selection) -> Array:
     """Events with exactly one b-tagged jet: ``events * bool``."""
     tags: Array = events.count("tagged") == 1
-    return tags
+    return tags & (lepton_pt(events, selection) > selection.lepton_pt_min)
 
 
-def two_tags(events: Any, _: Selection) -> Array:
+def two_tags(events: Any, selection: Selection) -> Array:
     """Events with two or more b-tagged jets: ``events * bool``."""
     tags: Array = events.count("tagged") >= 2
-    return tags
+    return tags & (lepton_pt(events, selection) > selection.lepton_pt_min)
+
+
+def lepton_pt(events: Any, _: Selection) -> Array:
+    """Pt of the one lepton: ``events * float64`` in GeV."""
+    pt: Array = events.electrons.sum("pt") + events.muons.sum("pt")
+    return pt
+
+
+def number_of_jets(events: Any, _: Selection) -> Array:
+    """Number of good jets: ``events * int64``."""
+    number: Array = events.count("jets")
+    return number
 
 
 def ht(events: Any, _: Selection) -> Array:

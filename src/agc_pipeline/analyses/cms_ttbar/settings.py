@@ -85,10 +85,16 @@ class Variations(Settings):
 
 
 class Selection(Settings):
-    """Everything that decides which events and objects are kept, and what they weigh."""
+    """Everything that decides which events and objects are kept, and what they weigh.
+
+    Attributes:
+        lepton_pt_min: exclusive lower bound on the transverse momentum of the one lepton; GeV.
+            Those down to the bounds of good electrons and muons are counted, so that there is one.
+    """
 
     electron: ElectronCuts
     muon: MuonCuts
+    lepton_pt_min: Momentum
     jet: JetCuts
     variations: Variations
 

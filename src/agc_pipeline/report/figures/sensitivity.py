@@ -6,8 +6,11 @@ import numpy as np
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
-from agc_pipeline.inference.derived_records import SensitivityRecord
-from agc_pipeline.inference.template_gradients import Quantity, TemplateGradient
+from agc_pipeline.inference.template_gradients import (
+    Quantity,
+    TemplateGradient,
+    TemplateGradients,
+)
 from agc_pipeline.report.parameter_titles import Titles, title_of
 from agc_pipeline.report.style import SOFT, canvas
 from agc_pipeline.report.yields import Floats
@@ -38,7 +41,7 @@ class GradientRow:
 
 
 def gradient_rows(
-    record: SensitivityRecord,
+    record: TemplateGradients,
     number: int,
     titles: Titles | None = None,
     quantity: Quantity = "uncertainty",
