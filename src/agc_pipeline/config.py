@@ -53,7 +53,7 @@ _GENERIC = ("default", "resources", "fit", "optimise")
 # What neither a shell nor Snakemake nor a batch system reads as anything but a name.
 _PLAIN = re.compile(r"[\w.+@][\w.+@-]*")
 # Snakemake writes it into its commands as it is.
-_IMAGE = r"^[\w./~][\w.+@:/~-]*$"
+_IMAGE = re.compile(r"[\w./~][\w.+@:/~-]*")
 # Kinds of input whose events are there.
 _EVENTS = (SimulatedInput, FilesInput, FilesetInput)
 # Where what is missing should have been.
@@ -100,7 +100,7 @@ class Configuration(Settings):
 
     analysis: str = Field(min_length=1)
     results: str = Field(min_length=1)
-    container: Annotated[str, Field(pattern=_IMAGE)]
+    container: str = Field(min_length=1)
     input: Input
     n_files_max_per_sample: Annotated[int, AtMost(1e9, "-1 is all")]
     files_per_job: Annotated[PositiveInt, AtMost(1e6, "one job reads them all")] | Literal["auto"]
@@ -130,6 +130,16 @@ class Configuration(Settings):
             raise ValueError(
                 "names of folders here have letters, digits and _ . + @ -, and do not begin with -:"
                 " this path stands in the commands of all jobs and in Snakemake's patterns"
+            )
+        return value
+
+    @field_validator("container")
+    @classmethod
+    def _image(cls, value: str) -> str:
+        if not _IMAGE.fullmatch(value):
+            raise ValueError(
+                "paths and addresses of images here have letters, digits and _ . + @ : / ~ -, and "
+                "do not begin with -: Snakemake writes them into the commands of jobs"
             )
         return value
 

@@ -79,6 +79,7 @@ def own_file(folder: Path, key: str, value: Any) -> Path:
         ("results", "o $(touch a);touch b;#", "names of folders", "results"),
         ("results", "r{7}", "names of folders", "results"),
         ("results", "out/-rf", "do not begin with -", "results"),
+        ("container", "my image.sif; ls", "paths and addresses of images here", "container"),
         ("results", "a\nb", "names of folders", "results"),
         ("results", "/", "root folder", "results"),
         (
