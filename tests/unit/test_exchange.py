@@ -376,6 +376,7 @@ def test_shape_card(tmp_path: Path) -> None:
         ("alpha ", "lumi ", "the parameter 'lumi' is defined twice"),
         ("1.0/1.05", "1.0/-1", "'1.0/-1' is no factor"),
         ("1.0/1.05", "one", "'one' is no number"),
+        ("autoMCStats 0", "autoMCStats 0 0 3", "hist-mode 3"),
         ("a autoMCStats", "b autoMCStats", "autoMCStats of an unknown channel 'b'"),
         ("shapes.root", "other.root", "file not found"),
         ("$CHANNEL/$PROCESS $", "w:$PROCESS $", "in a RooFit workspace"),
@@ -406,6 +407,25 @@ def test_cards_that_are_refused(old: str, new: str, message: str, tmp_path: Path
         read_card(SHAPES.replace(old, new, 1).replace("shape?  1      1", "lnN 1.1 -"), tmp_path)
     assert message in str(caught.value)
     assert "remedy: " in str(caught.value)
+
+
+def test_templates_that_change_the_sum(tmp_path: Path) -> None:
+    """As ShapeTools of Combine has them: apart, not at all if small, or as they are."""
+    text = SHAPES.replace("beta    shape?  1      1", "")
+    small = {"bkg_alphaUp": [50.06, 30.0], "bkg_alphaDown": [49.94, 30.0]}
+
+    def alpha(text: str, **changes: Any) -> dict[str, Any]:
+        write_shapes(tmp_path, **changes)
+        _, bkg = read_card(text, tmp_path).workspace["channels"][0]["samples"]
+        return {m["type"]: m["data"] for m in bkg["modifiers"] if m["name"] == "alpha"}
+
+    apart = alpha(text)
+    assert apart["normsys"] == {"hi": 1.2, "lo": 0.9}
+    assert apart["histosys"]["hi_data"] == pytest.approx([55.0, 25.0])
+    assert alpha(text, **small).keys() == {"histosys"}
+    assert alpha(text.replace("autoMCStats 0", "autoMCStats 0 0 2")) == {
+        "histosys": {"hi_data": [66.0, 30.0], "lo_data": [40.0, 32.0]}
+    }
 
 
 def write_histograms(path: Path, **histograms: tuple[list[float], list[float]]) -> None:
@@ -500,13 +520,19 @@ def test_statistics_of_few_events_in_several_files(tmp_path: Path) -> None:
         read_card(FEW, tmp_path)
 
 
-def test_channels_that_are_numbers_and_histograms_of_one_channel(tmp_path: Path) -> None:
-    """Combine calls channel 1 bin1; of a channel with its own lines, others hold for everything."""
+def test_channels_that_are_numbers_and_histograms_of_one_channel() -> None:
+    """Combine calls channel 1 bin1; the lines of a channel come first."""
     read = read_card(COUNTING.replace("bin1", "1").replace("rateParam 1", "rateParam bin1"))
     assert [c["name"] for c in read.workspace["channels"]] == ["bin1"]
-    shapes = {("a", "b"): ["own"], ("*", "s"): ["process"], ("*", "*"): ["all"]}
-    found = [card_text.names_of(shapes, *pair) for pair in (("a", "b"), ("a", "s"), ("c", "s"))]
-    assert found == [["own"], ["all"], ["process"]]
+    shapes = {
+        ("a", "b"): ["own"],
+        ("d", "*"): ["channel"],
+        ("*", "s"): ["process"],
+        ("*", "*"): ["all"],
+    }
+    pairs = (("a", "b"), ("a", "s"), ("a", "t"), ("d", "s"), ("c", "s"))
+    found = [card_text.names_of(shapes, *pair) for pair in pairs]
+    assert found == [["own"], ["process"], ["all"], ["channel"], ["process"]]
 
 
 def test_histograms_that_are_missing_or_have_other_bins(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def shape_files(text: str) -> list[str]:
 def names_of(shapes: Shapes, channel: str, process: str, shift: str = "") -> list[str] | None:
     """The histograms of a process as its line ``shapes`` has them, with the words filled in.
 
-    A channel with lines of its own has those, and else what holds for everything.
+    Those of its channel come before those of all channels, and those of its name before others.
 
     Args:
         shapes: of the card.
@@ -46,10 +46,7 @@ def names_of(shapes: Shapes, channel: str, process: str, shift: str = "") -> lis
         process: name.
         shift: name of a systematic with its direction.
     """
-    if any(where == channel for where, _ in shapes):
-        places = (channel, process), (channel, "*"), ("*", "*")
-    else:
-        places = ("*", process), ("*", "*"), ("*", "*")
+    places = ((channel, process), (channel, "*"), ("*", process), ("*", "*"))
     words = {"$CHANNEL": channel, "$PROCESS": process, "$SYSTEMATIC": shift}
     for place in places:
         if place in shapes:

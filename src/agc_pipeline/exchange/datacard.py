@@ -30,7 +30,8 @@ _RANGE = (0.0, 20.0)
 _WIDE = (0.0, 100.0)
 # Combine stops at a rate that differs by more from the sum of the histogram.
 _RATE_TOLERANCE = 1e-3
-_COUNTING = "counting"
+# Smaller changes of the sum of a template are none for Combine.
+_NO_CHANGE = 1e-3
 _SHAPES = ("shape", "shape?")
 _SHARED = ("lnN", *_SHAPES)
 # Combine reads minus signs as zero, and factors of zero as none.
@@ -154,7 +155,7 @@ class _Statistics(NamedTuple):
     channel: str
     threshold: float
     signal: bool
-    mode: int
+    additive: bool
 
 
 class _Terms(NamedTuple):
@@ -264,8 +265,12 @@ class _Card:
             case "autoMCStats":
                 threshold = self._float(values[0])
                 signal = len(values) > 1 and self._float(values[1]) != 0
-                mode = int(self._float(values[2])) if len(values) > 2 else 1
-                self._statistics.append(_Statistics(self._number, name, threshold, signal, mode))
+                mode = self._float(values[2]) if len(values) > 2 else 1
+                if mode not in (1, 2):
+                    self._refuse(f"autoMCStats: hist-mode {mode:g}", "give 1 or 2")
+                self._statistics.append(
+                    _Statistics(self._number, name, threshold, signal, mode == 2)
+                )
             case "group":
                 self._notes.append(f"{name}: groups of parameters come from `input.groups`")
             case _:
@@ -603,16 +608,14 @@ class _Card:
                 "write - for this process",
                 number,
             )
+        line = self._statistics_of(column.channel)
+        if line is not None and line.additive:
+            return [_template(name, up.contents, down.contents)]
         low, high = (value / total for value in sums)
-        shape = {
-            "name": name,
-            "type": "histosys",
-            "data": {
-                "hi_data": (up.contents / high).tolist(),
-                "lo_data": (down.contents / low).tolist(),
-            },
-        }
         # Combine varies the sum and the shape, each with its own interpolation.
+        shape = _template(name, up.contents / high, down.contents / low)
+        if max(abs(low - 1), abs(high - 1)) < _NO_CHANGE:
+            return [shape]
         return [_normalisation(name, low, high), shape]
 
     def _factors(self, nuisance: _Nuisance, value: str) -> tuple[float, float]:
@@ -657,11 +660,10 @@ class _Card:
         of all processes: whether signals count is of the effective events only. Any other bin has a
         factor for each process, with a Poisson term up to the threshold and a Gaussian one above.
         """
-        lines = [s for s in self._statistics if fnmatchcase(channel, s.channel)]
+        line = self._statistics_of(channel)
         errors = {column: term.errors for column, term in terms.items() if term.errors is not None}
-        if not lines or lines[-1].threshold < 0 or len(errors) < len(terms):
+        if line is None or line.threshold < 0 or len(errors) < len(terms):
             return
-        line = lines[-1]
         scales = {column: self._start(column) for column in terms}
         counted = [column for column in terms if line.signal or not column.signal]
         total = np.sum([scales[c] * terms[c].contents for c in counted], axis=0)
@@ -684,6 +686,11 @@ class _Card:
                 f"{channel}: the relative uncertainties of autoMCStats stay those of the start, in "
                 "Combine they follow the normalisations of the processes"
             )
+
+    def _statistics_of(self, channel: str) -> _Statistics | None:
+        """The line of a channel, the last one that is for it."""
+        lines = [line for line in self._statistics if fnmatchcase(channel, line.channel)]
+        return lines[-1] if lines else None
 
     def _own_factors(self, line: _Statistics, column: _Column, term: _Terms, bins: Any) -> None:
         """Factors of a process in some of its bins."""
@@ -775,6 +782,11 @@ def _effective(contents: Array, errors: Array) -> Array:
 
 def _factors(name: str, kind: str, values: Array) -> dict[str, Any]:
     return {"name": name, "type": kind, "data": values.tolist()}
+
+
+def _template(name: str, up: Array, down: Array) -> dict[str, Any]:
+    data = {"hi_data": up.tolist(), "lo_data": down.tolist()}
+    return {"name": name, "type": "histosys", "data": data}
 
 
 def _normalisation(name: str, low: float, high: float) -> dict[str, Any]:
