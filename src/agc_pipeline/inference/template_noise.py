@@ -32,7 +32,7 @@ or up under one variation and down under another, count as independent. The widt
 statistical factors count as known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
@@ -309,9 +309,9 @@ def template_noise(
             shared += common
             scatter += now.own
             here[0] += float(variance @ common**2) + now.own
-            part = _expected_part(responses, place, sample, shift)
-            here[1] += part
-            expected += part
+            for part in _expected_parts(responses, place, sample, shift):
+                here[1] += part
+                expected += part
         scatter += float(variance @ (nominal + shared) ** 2)
     paid = breakdown.groups.get(STATISTICS, 0.0) ** 2
     observed = np.sqrt(max(scatter - paid, 0.0))
@@ -344,16 +344,16 @@ def template_noise(
     )
 
 
-def _expected_part(
+def _expected_parts(
     responses: "_Responses", place: Place, sample: SampleContents, shift: ShiftContents
-) -> float:
-    """Part of the expected variance by the templates of a systematic in a sample."""
+) -> Iterator[float]:
+    """Parts of the expected variance by the templates of a systematic in a sample."""
     variance = np.array(sample.nominal.variances)
-    part = 0.0
     for direction in (1.0, -1.0):
         then = _response(sample, shift, responses.expected(place, shift.parameter, direction))
-        part += (float(variance @ (then.nominal + then.common) ** 2) + then.own) / 2
-    return part
+        yield float(variance @ (then.nominal + then.common) ** 2) / 2
+        for own in then.sides:
+            yield own / 2
 
 
 @dataclass(frozen=True)
@@ -363,12 +363,17 @@ class _Response:
     Attributes:
         nominal: to the nominal template, as far as the shifts are differences from it, (b).
         common: to the part of the shifts that fluctuates with it, (b).
-        own: variance of what fluctuates alone.
+        sides: variances of what fluctuates alone.
     """
 
     nominal: Array
     common: Array
-    own: float
+    sides: tuple[float, ...]
+
+    @property
+    def own(self) -> float:
+        """Variance of what fluctuates alone."""
+        return sum(self.sides)
 
 
 def effects(nominal: Array, up: Array, down: Array | None) -> tuple[Array, Array, Array, Array]:
@@ -462,7 +467,7 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
     slopes = template_slopes(sample, shift, partials)
     common = np.zeros(len(nominal))
     factors: list[Array] = []
-    own = 0.0
+    sides: list[float] = []
     for slope, template in ((slopes.up, shift.up), (slopes.down, shift.down)):
         if template is None or slope is None:
             continue
@@ -470,11 +475,11 @@ def _response(sample: SampleContents, shift: ShiftContents, partials: Partials) 
         common += share @ slope
         rest = alone(share, sample.nominal, template)
         factors.append(np.sqrt(np.maximum(np.diag(rest), 0.0)) * slope)
-        own += max(float(slope @ rest @ slope), 0.0)
+        sides.append(max(float(slope @ rest @ slope), 0.0))
     if shift.kind == "weight" and len(factors) == 2:
         # A factor that is larger up is smaller down, in the same events.
-        own = float(np.sum((factors[0] - factors[1]) ** 2))
-    return _Response(slopes.nominal, common, own)
+        sides = [float(np.sum((factors[0] - factors[1]) ** 2))]
+    return _Response(slopes.nominal, common, tuple(sides))
 
 
 def shares(kind: Origin, nominal: Contents, varied: Contents) -> Array:
