@@ -387,6 +387,8 @@ def test_values_are_from_that_of_the_run_on() -> None:
         "leading": [35.0, 15.0],
     }
     assert fragment(SELECTION, values[1:]) == {"jet": {"n_min": 5}, "leading": [35.0, 15.0]}
+    same = [(PT, 30.0), (NUMBER, 4.0)]
+    assert fragment(SELECTION, same) == {"jet": {"pt_min": 30.0, "n_min": 4}}
 
 
 @pytest.mark.parametrize(

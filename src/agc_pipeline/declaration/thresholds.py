@@ -115,22 +115,19 @@ def changed(
 
 
 def fragment(selection: Mapping[str, Any], values: Iterable[tuple[Threshold, float]]) -> Any:
-    """The parts of ``physics.selection`` that thresholds change, as configuration files have them.
+    """The values of thresholds as configuration files have them.
 
     Lists are whole: files replace them as such.
     """
     result: dict[str, Any] = {}
     for threshold, value in values:
+        content, part = selection, result
         first, *others = threshold.key.split(".")
-        if not others:
-            result[first] = _like(selection[first], value)
-            continue
-        part = result.get(first, selection[first])
-        result[first] = _with(part, others, value)
-    return {
-        key: _difference(selection[key], value) if isinstance(value, Mapping) else value
-        for key, value in result.items()
-    }
+        while isinstance(content[first], Mapping):
+            content, part = content[first], part.setdefault(first, {})
+            first, *others = others
+        part[first] = _with(part.get(first, content[first]), others, value)
+    return result
 
 
 def trials(
@@ -309,17 +306,3 @@ def _with(content: Any, path: list[str], value: float) -> Any:
 def _like(content: Any, value: float) -> float:
     """A value as the selection has it: numbers of objects are whole."""
     return int(value) if isinstance(content, int) and float(value).is_integer() else value
-
-
-def _difference(content: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """What the second has different."""
-    result = {}
-    for key, value in other.items():
-        if isinstance(value, Mapping):
-            if part := _difference(content[key], value):
-                result[key] = part
-        elif (
-            list(value) != list(content[key]) if isinstance(value, list) else value != content[key]
-        ):
-            result[key] = value
-    return result

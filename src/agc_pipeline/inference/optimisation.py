@@ -128,6 +128,7 @@ def candidate(
     *,
     trials: Sequence[Trial] = (),
     place: Place = (),
+    reference: Place | None = None,
     result: Result | None = None,
     seconds: float = 0.0,
 ) -> Candidate:
@@ -139,12 +140,14 @@ def candidate(
         edges: by region.
         trials: the thresholds.
         place: number of the value of each.
+        reference: the same of what it is compared with; None is that of the run.
         result: of the search, if there was one.
         seconds: of CPU that it took.
     """
     bins = hard(model, edges)
     estimate = model.estimate(bins)
     pairs = list(zip(trials, place, strict=True))
+    others = np.not_equal(place, reference or (0,) * len(trials)).tolist()
     return Candidate(
         method=method,
         edges=edges,
@@ -159,7 +162,9 @@ def candidate(
         },
         thresholds={trial.threshold.name: float(trial.values[at]) for trial, at in pairs},
         unknown=tuple(
-            trial.threshold.name for trial, at in pairs if at and not trial.threshold.parameters
+            trial.threshold.name
+            for trial, other in zip(trials, others, strict=True)
+            if other and not trial.threshold.parameters
         ),
         uncertainty=float(np.sqrt(estimate.variance)),
         fit=float(np.sqrt(estimate.fit)),

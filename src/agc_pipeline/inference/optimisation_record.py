@@ -38,7 +38,7 @@ class Candidate(Settings):
         edges: by region.
         contents: expected events of each process in their bins, likewise.
         thresholds: values by name.
-        unknown: thresholds with other values than those of the run, of which no systematic knows.
+        unknown: thresholds with other values than declared, of which no systematic knows.
         uncertainty: expected, with the statistics of varied templates.
         fit: expected, of the fit alone.
         templates: by the statistics of varied templates.

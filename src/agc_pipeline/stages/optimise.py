@@ -244,6 +244,15 @@ class _Run:
 
         return closed_form(self.analysis, histograms, self.settings.model, subsets)
 
+    @property
+    def reference(self) -> "Place":
+        """Number of the value of each threshold that others are compared with."""
+        values = self.settings.optimise.reference
+        return tuple(
+            trial.values.index(values.get(trial.threshold.name, trial.values[0]))
+            for trial in self.trials
+        )
+
     def model_at(self, place: "Place") -> "ClosedForm":
         """The closed form with some values of thresholds, as a run with them has it."""
         if place not in self._models:
@@ -284,6 +293,7 @@ class _Run:
             edges,
             trials=self.trials,
             place=place,
+            reference=self.reference,
             result=result,
             seconds=seconds,
         )
@@ -292,15 +302,10 @@ class _Run:
         """The declared bins, and these with all events of the histograms."""
         from agc_pipeline.inference.optimisation import untuned
 
-        reference = self.settings.optimise.reference
-        place = tuple(
-            trial.values.index(reference.get(trial.threshold.name, trial.values[0]))
-            for trial in self.trials
-        )
         finer = untuned(self.templates.model, declared)
-        candidates = [self.candidate("declared", declared, place)]
+        candidates = [self.candidate("declared", declared, self.reference)]
         if finer != declared:
-            candidates.append(self.candidate("untuned", finer, place))
+            candidates.append(self.candidate("untuned", finer, self.reference))
         return candidates
 
     def whole_fit(self, entry: "Candidate") -> "WholeFit":
@@ -523,8 +528,10 @@ def _fragment(best: "Candidate", run_: _Run, settings: OptimiseStage) -> str:
     content: dict[str, Any] = {
         "fit": {"model": {"edges": {name: list(e) for name, e in best.edges.items()}}}
     }
-    if changed := run_.changed(best):
-        content["physics"] = {"selection": fragment(settings.physics, changed)}
+    if run_.trials:
+        # All of them, so that they are the same in a run that is not as loose.
+        values = [(trial.threshold, best.thresholds[trial.threshold.name]) for trial in run_.trials]
+        content["physics"] = {"selection": fragment(settings.physics, values)}
     lines = yaml.safe_dump(content, default_flow_style=None, sort_keys=False, width=100)
     return f"# By `snakemake optimise`. {_verdict(best)}.\n{lines}"
 
