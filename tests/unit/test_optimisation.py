@@ -13,15 +13,25 @@ from agc_pipeline.columnar.thresholds import Scan
 from agc_pipeline.config import load_config
 from agc_pipeline.declaration import (
     Analysis,
+    Count,
+    Cut,
     Dataset,
     Free,
+    Objects,
     Process,
     Region,
     Systematic,
     Threshold,
     Variation,
 )
-from agc_pipeline.declaration.thresholds import Trial, changed, fragment, trial_problems, trials
+from agc_pipeline.declaration.thresholds import (
+    Trial,
+    changed,
+    fragment,
+    nesting_problems,
+    trial_problems,
+    trials,
+)
 from agc_pipeline.inference.closed_form import ClosedForm, RegionTemplates, Shifts, closed_form
 from agc_pipeline.inference.interpolation import factor_slopes
 from agc_pipeline.inference.optimisation import (
@@ -41,6 +51,7 @@ from agc_pipeline.inference.threshold_templates import (
     threshold_templates,
     without_thresholds,
 )
+from agc_pipeline.plan import Plan
 
 MODEL = load_config().fit.model
 FINE = np.linspace(-6.0, 6.0, 12001)
@@ -389,6 +400,29 @@ def test_values_are_from_that_of_the_run_on() -> None:
     assert fragment(SELECTION, values[1:]) == {"jet": {"n_min": 5}, "leading": [35.0, 15.0]}
     same = [(PT, 30.0), (NUMBER, 4.0)]
     assert fragment(SELECTION, same) == {"jet": {"pt_min": 30.0, "n_min": 4}}
+
+
+def test_a_tighter_cut_that_takes_others_is_refused() -> None:
+    def requirements(most: int) -> Any:
+        def of(selection: Any) -> tuple[Count, ...]:
+            jets = Objects("jets", "Jet", (Cut("pt", ">", selection["jet"]["pt_min"]),))
+            return Count((jets,), ">=", 2), Count((jets,), "<=", most)
+
+        return of
+
+    # With eight jets at most, an event of nine has eight where the cut is tighter.
+    tried = trials((PT, NUMBER), SELECTION, None, {})
+    (problem,) = nesting_problems(tried, SELECTION, requirements(8))
+    assert re.search(r"pt cannot be optimised: with fewer jets .* too many with 30", problem)
+    # Those of the ttbar analysis are all nested; without events there are none.
+    plan = Plan(load_config())
+    assert [trial.threshold.name for trial in plan.trials] == [
+        "jet pt",
+        "b-tag",
+        "lepton pt",
+        "number of jets",
+    ]
+    assert not Plan(load_config(overrides={"input": {"kind": "published"}})).trials
 
 
 @pytest.mark.parametrize(

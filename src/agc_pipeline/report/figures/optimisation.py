@@ -22,7 +22,6 @@ def searches(candidates: Sequence[Candidate]) -> Figure:
                 axes.plot(steps, entry.losses, color=_COLOURS[entry.method], label=entry.method)
         axes.set_xlabel("step")
         axes.set_ylabel("expected uncertainty")
-        axes.set_yscale("log")
         axes.legend()
     return figure
 
