@@ -246,3 +246,27 @@ def dask_workers_as_jobs(project: PoolProject) -> None:
     for part in ("histograms", "cutflow", "files"):
         assert made[part] == before[part]
     assert (project.folder / "results/dask/wjets__nominal/0000.html").exists()
+
+
+def another_analysis(project: PoolProject) -> None:
+    """Functions of records in awkward, in jobs and on Dask workers in a job: the same bits."""
+    executors: dict[str, dict[str, Any]] = {
+        "higgs": {"executor": "iterative"},
+        "higgs_dask": {"executor": "dask", "workers": 2, "chunk_size": 9},
+    }
+    made = []
+    for results, histograms in executors.items():
+        project.configure(
+            analysis="atlas_hzz",
+            results=results,
+            input={"kind": "simulated"},
+            simulation={"scale": 0.1},
+            histograms=histograms,
+        )
+        target = f"{results}/histograms/ZH125_ZZ4lep.json"
+        done = project.run(target)
+        assert done.returncode == 0, done.stdout
+        made.append(read_json(project.folder / target))
+    for part in ("histograms", "cutflow"):
+        assert made[0][part] == made[1][part]
+    assert made[0]["cutflow"]["Signal_region"] > 0

@@ -121,3 +121,6 @@ class TestSlurm(PoolTests):
 
 class TestHTCondor(PoolTests):
     profile = "htcondor"
+
+    def test_another_analysis(self, project: scenarios.PoolProject) -> None:
+        scenarios.another_analysis(project)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from matplotlib.textpath import TextPath
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import DatasetAccount
@@ -15,6 +16,7 @@ from agc_pipeline.inference.yields import Yields
 from agc_pipeline.report import figures, runtimes, spots, style
 from agc_pipeline.report.figures import panels, shifts, workflow
 from agc_pipeline.report.figures.cutflow import fractions
+from agc_pipeline.report.figures.sensitivity import GradientRow
 from agc_pipeline.report.runtimes import Runtime
 from agc_pipeline.report.settings import LabelSettings
 from agc_pipeline.report.style import Gallery, Label
@@ -261,8 +263,10 @@ def test_no_single_bin_stretches_a_ratio() -> None:
 
 
 def test_labels_of_axes_are_beside_their_ticks(tmp_path: Path) -> None:
-    """The places that the layout fixes are those for the final ticks."""
+    """The places that the layout fixes are those for the final ticks, also of a colour bar."""
     kept = []
+    # Seven points high: the shapes that are drawn are a few per cent wider than whole pixels.
+    longest = "Background Z, ttbar, Scalefactor_variation down"
 
     def draw() -> Any:
         with style.canvas(5, 3) as figure:
@@ -272,12 +276,25 @@ def test_labels_of_axes_are_beside_their_ticks(tmp_path: Path) -> None:
         kept.append(figure)
         return figure
 
+    def draw_map() -> Any:
+        effects = {"SR": np.array([1e-3, -2e-3])}
+        rows = [GradientRow(title, effects) for title in (longest, "ZZ", "Signal", "W")]
+        kept.append(figures.gradients(rows, {"SR": 2}))
+        return kept[-1]
+
     words = {"caption": "c", "alternative": "a", "numbers": [1]}
-    Gallery(tmp_path, False).picture("labels", draw, **words)
-    figure = kept[0]
-    renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
-    figure.draw(renderer)
-    for axes in figure.axes:
-        label = axes.yaxis.label.get_window_extent(renderer)
-        ticks = [text.get_window_extent(renderer) for text in axes.get_yticklabels()]
-        assert not any(label.overlaps(tick) for tick in ticks if tick.width > 0)
+    gallery = Gallery(tmp_path, False)
+    gallery.picture("labels", draw, **words)
+    gallery.picture("map", draw_map, **words)
+    for figure in kept:
+        renderer = FigureCanvasAgg(figure).get_renderer()  # type: ignore[no-untyped-call]
+        figure.draw(renderer)
+        for axes in figure.axes:
+            label = axes.yaxis.label.get_window_extent(renderer)
+            ticks = [text.get_window_extent(renderer) for text in axes.get_yticklabels()]
+            assert not any(label.overlaps(tick) for tick in ticks if tick.width > 0)
+    font = kept[1].axes[0].get_yticklabels()[0].get_fontproperties()
+    with style.canvas(1, 1):
+        width = TextPath((0, 0), longest, prop=font).get_extents().width
+    left = 72 * kept[1].get_size_inches()[0] * kept[1].axes[0].get_position().x0
+    assert width < left

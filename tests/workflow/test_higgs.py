@@ -242,22 +242,86 @@ def test_all_files_count_as_the_task_says(folder: Path) -> None:
 
 
 def test_the_tight_selection_is_fitted_to_the_same_histograms(folder: Path) -> None:
-    told = run(folder, results="results", selection="tight")
-    assert not re.search(r"started +(deliver|histogram|merge)", told)
-    results = folder / "results"
-    fit = read_json(results / "fit.json")
+    told = run(folder, "--dry-run", results="results", selection="tight")
+    assert re.search(r"^ +fit +1 ", told, re.MULTILINE), told
+    assert not re.search(r"^ +(deliver|histogram|merge\w*) +\d", told, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of the run without any file, of few simulated events, for the tight selection."""
+    folder = tmp_path_factory.mktemp("embedded")
+    run_embedded(folder, selection="tight")
+    return folder / "results"
+
+
+def run_embedded(folder: Path, *options: str, **changes: Any) -> str:
+    """Run the configuration that simulates all of its input, with changes on the command line."""
+    told = {
+        "results": "results",
+        "simulation": {"scale": 0.04},
+        "fit": CHANGES["fit"] | {"limit": {"points": 3, "toys": {"count": 0}}},
+    } | changes
+    values = [f"{key}={json.dumps(value)}" for key, value in told.items()]
+    shipped = str(ROOT / "config/atlas-hzz-simulated.yaml")
+    return snakemake(folder, shipped, "--config", *values, *options)
+
+
+def strength(fit: dict[str, Any]) -> tuple[float, float]:
+    """Best fit of the normalisation of the signal, and its uncertainty."""
+    number = fit["labels"].index("Signal_norm")
+    return fit["bestfit"][number], fit["uncertainty"][number]
+
+
+def test_the_embedded_run(embedded: Path) -> None:
+    """All events are simulated, and the fit to pseudodata has the signal that is in them."""
+    accounts = read_json(embedded / "closure.json")["datasets"]
+    assert accounts.keys() == {dataset.name for dataset in ANALYSIS.datasets}
+    for name, account in accounts.items():
+        with uproot.open(embedded / f"simulated/{name}/0000.root") as file:
+            n_events = file["mini"].num_entries
+        assert account["events_processed"] == account["events_expected"] == n_events > 0
+    # Published yields from 80 to 250 GeV, which the simulation is scaled to.
+    merged = histograms.read_root(embedded / "histograms.root")
+    for name, published in {"Z_tt": 112.9, "ZZ": 168.8, "signal": 9.5}.items():
+        total = merged[f"Signal_region_{name}"].sum()
+        assert abs(total.value - published) < 4 * np.sqrt(total.variance)
+    observed = merged["Signal_region_data"].sum().value
+    assert abs(observed - 291.2) < 4 * np.sqrt(291.2)
+    fit = read_json(embedded / "fit.json")
     assert list(fit["channels"]) == ["4e", "2e2mu", "4mu"]
-    merged = contents(results / "histograms.root")
     for name, channel in fit["channels"].items():
-        data = merged[f"{name}_data"][1:-1]
-        assert channel["observed"] == pytest.approx(
-            [sum(data[:10]), sum(data[10:14]), sum(data[14:])]
-        )
+        data = merged[f"{name}_data"].values()
+        assert channel["observed"] == [sum(data[:10]), sum(data[10:14]), sum(data[14:])]
     systematics = {"Electron efficiency", "Lepton momentum scale", "Luminosity"}
     assert systematics < set(fit["labels"])
     assert "Scalefactor_variation" not in fit["labels"]
-    page = (results / "report.html").read_text()
+    value, uncertainty = strength(fit)
+    assert uncertainty < 0.8
+    assert abs(value - 1) < uncertainty
+    page = (embedded / "report.html").read_text()
     assert "The regions of the selection <i>tight</i> are fitted: 4e, 2e2mu, 4mu." in page
+    assert "The fit uses pseudodata, simulated events of all processes in Poisson numbers" in page
+
+
+def test_the_embedded_run_is_blinded(embedded: Path) -> None:
+    """Pseudodata are left out of the window, and of the counts, and nothing is simulated again."""
+    target = "histograms/data.json"
+    shown = batch.read(embedded / target)
+    told = run_embedded(embedded.parent, "--", f"results/{target}", selection="tight", blinded=True)
+    assert re.findall(r"started +(?!code)(\w+) +(\S+)", told) == [("histogram", "data")]
+    hidden = batch.read(embedded / target)
+    for region in ("Signal_region", "4e", "2e2mu", "4mu"):
+        before, after = (
+            histograms.from_json(record.histograms["data"][region]) for record in (shown, hidden)
+        )
+        low, high = next(r.blinded for r in ANALYSIS.regions if r.name == region) or (0, 0)
+        inside = (before.axes[-1].centers > low) & (before.axes[-1].centers < high)
+        expected = np.where(inside, 0.0, before.values()[0])
+        np.testing.assert_array_equal(after.values()[0], expected)
+        left_out = shown.cutflow[region] - hidden.cutflow[region]
+        assert left_out == before.values()[0][inside].sum()
+        assert left_out > 0 or region != "Signal_region"
 
 
 def test_bits_of_data_do_not_depend_on_how_they_are_read(folder: Path) -> None:

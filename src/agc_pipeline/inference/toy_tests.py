@@ -31,6 +31,8 @@ Result = TypeVar("Result")
 _SAME = 1e-6
 # CLs of so few pseudo-experiments would have no error that means something.
 _FEWEST = 5
+# Places of a standard normal distribution with the same probability around each.
+_PLACES = ndtri((np.arange(16) + 0.5) / 16)
 # Streams of random numbers.
 _BACKGROUND, _EXPECTED, _LIMIT = range(3)
 # Limits are looked for from the asymptotic one up and down by this factor, up to so many times, and
@@ -141,17 +143,19 @@ class ToySignal:
             ModelError: if a fit to the data fails, or no pseudo-experiment is as extreme.
         """
         with_signal = self._signal.held(1.0).parameters
-        expected = np.sort(self._converged(self._mixture([1.0], _EXPECTED), with_signal)[1])
+        expected = np.sort(
+            self._converged(self._mixture([with_signal], _EXPECTED), with_signal)[1]
+        )
         if not len(expected):
             raise _too_few(0, 0.0)
-        # The interval of one standard deviation of a median, in ranks.
-        middle, half = (len(expected) - 1) / 2, np.sqrt(len(expected)) / 2
-        ranks = np.clip(np.round([middle - half, middle + half]), 0, len(expected) - 1)
         weights, values = self._background
-        low, high = (_significance(weights, values, expected[int(rank)]).value for rank in ranks)
         median = _significance(weights, values, float(np.median(expected)))
-        error = float(np.hypot(median.error, (high - low) / 2))
-        return Estimate(value=median.value, error=error)
+        # The place of a median among so many; beyond the last statistics there is no significance.
+        last = np.sort(values)[-min(_FEWEST, len(values))]
+        shares = 0.5 + _PLACES / (2 * np.sqrt(len(expected)))
+        ranks = np.round(shares.clip(0, 1) * (len(expected) - 1)).astype(np.int64)
+        around = [_significance(weights, values, min(expected[rank], last)).value for rank in ranks]
+        return Estimate(value=median.value, error=float(np.hypot(median.error, np.std(around))))
 
     def cls(self, strength: float) -> Estimate:
         """CLs of a strength.
@@ -174,14 +178,17 @@ class ToySignal:
         tested = self._test(strength)
         order = np.argsort(tested.statistic)
         shares = np.cumsum(tested.without[order]) / tested.without.sum()
-        # One standard deviation of the place of the median among so many.
-        half = float(np.sqrt((tested.without**2).sum()) / tested.without.sum()) / 2
-        places = np.searchsorted(shares, [0.5, 0.5 - half, 0.5 + half]).clip(max=len(order) - 1)
-        median, low, high = (
-            self._ratio(tested, strength, float(tested.statistic[order[place]])) for place in places
-        )
-        error = float(np.hypot(median.error, (high.value - low.value) / 2))
-        return Estimate(value=median.value, error=error)
+        (place,) = np.searchsorted(shares, [0.5]).clip(max=len(order) - 1)
+        median = self._ratio(tested, strength, float(tested.statistic[order[place]]))
+        # The place of the median among so many; beyond the last statistics there is no ratio.
+        width = float(np.sqrt((tested.without**2).sum()) / tested.without.sum()) / 2
+        places = np.searchsorted(shares, 0.5 + width * _PLACES)
+        last = max(int(place), len(order) - _FEWEST)
+        around = [
+            self._ratio(tested, strength, float(tested.statistic[order[one]])).value
+            for one in places.clip(max=last)
+        ]
+        return Estimate(value=median.value, error=float(np.hypot(median.error, np.std(around))))
 
     def limit(
         self, of: Callable[[float], Estimate], confidence: float, asymptotic: float
@@ -253,25 +260,38 @@ class ToySignal:
     @cached_property
     def _background(self) -> tuple[Array, Array]:
         """Weights without signal, and q_0, of pseudo-experiments, (t) each."""
-        truth = self._signal.held(0.0).parameters
-        mixture = self._mixture(_distinct(0.0, 1.0, max(self._signal.strength, 0.0)), _BACKGROUND)
-        weights, values = self._converged(mixture, truth)
+        without = self._signal.held(0.0).parameters
+        best = max(self._signal.strength, 0.0)
+        # What no signal most often gives if it looks like one is what fits its own expectation
+        # best. What fits the data may differ: a nuisance parameter that moves the signal finds
+        # excesses elsewhere.
+        likely = [
+            self._signal.expected_statistic(strength).fitted.parameters
+            for strength in _distinct(1.0, best)
+            if strength > 0
+        ]
+        truths = [without, *likely, self._signal.held(best).parameters]
+        weights, values = self._converged(self._mixture(truths, _BACKGROUND), without)
         if not len(values):
             raise _too_few(0, 0.0)
         return weights, values
 
     @cached_property
     def _for_limits(self) -> Mixture:
-        return self._mixture(_distinct(0.0, self._signal.strength, self._excluded), _LIMIT)
+        strengths = _distinct(0.0, self._signal.strength, self._excluded)
+        return self._mixture([self._signal.held(one).parameters for one in strengths], _LIMIT)
 
-    def _mixture(self, strengths: list[float], stream: int) -> Mixture:
-        """Pseudo-experiments of several strengths.
+    def _mixture(self, truths: list[Array], stream: int) -> Mixture:
+        """Pseudo-experiments of several hypotheses.
 
         Each with the nuisance parameters of its own: data like these are what no signal most often
         gives if auxiliary measurements fluctuate with them.
         """
-        truths = [self._signal.held(strength).parameters for strength in strengths]
-        mixture = Mixture(self._signal.problem, truths, self._settings, stream)
+        distinct: list[Array] = []
+        for truth in truths:
+            if not any(np.allclose(truth, other, rtol=0, atol=_SAME) for other in distinct):
+                distinct.append(truth)
+        mixture = Mixture(self._signal.problem, distinct, self._settings, stream)
         if not mixture.toys:
             raise _too_few(0, 0.0)
         return mixture
@@ -317,7 +337,9 @@ def _significance(weights: Array, values: Array, observed: float) -> Estimate:
     if (n_beyond := int(np.count_nonzero(beyond))) < _FEWEST:
         raise _too_few(n_beyond, 0.0)
     p_value = float(beyond.mean())
-    error = float(beyond.std(ddof=min(1, len(beyond) - 1)) / np.sqrt(len(beyond)))
+    # The spread of a few large weights is seen too small: as if the largest came once more.
+    scatter = beyond.std(ddof=min(1, len(beyond) - 1)) / np.sqrt(len(beyond))
+    error = float(np.hypot(scatter, beyond.max() / len(beyond)))
     at = -float(ndtri(min(p_value, 0.5)))
     return Estimate(value=max(at, 0.0), error=error * float(np.sqrt(2 * np.pi) * np.exp(at**2 / 2)))
 

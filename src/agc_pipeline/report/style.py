@@ -56,6 +56,8 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 9.5,
     # Text as shapes: looks the same everywhere, and needs no font from outside.
     "svg.fonttype": "path",
+    # Layouts are found with the widths that text has in these shapes, not those of whole pixels.
+    "text.hinting": "none",
     "svg.hashsalt": "agc-pipeline",
 }
 
@@ -262,6 +264,9 @@ def _finish(figure: Figure) -> None:
 
 def _fix_labels(axes: Axes, renderer: RendererAgg) -> None:
     """Keep the labels of axes where the layout has put them: to look again is slow."""
+    # Colour bars are as narrow as their aspect says only when they are drawn.
+    locator: Any = axes.get_axes_locator()
+    axes.apply_aspect(None if locator is None else locator(axes, renderer))
     inverse = axes.transAxes.inverted()
     for axis in (axes.xaxis, axes.yaxis):
         if not axis.label.get_text():

@@ -68,7 +68,7 @@ def mark_outside(
 
 
 def margins(
-    figure: Figure, *, left: float, bottom: float, top: float, right: float = 0.1
+    figure: Figure, *, left: float, bottom: float, top: float, right: float = 0.2
 ) -> dict[str, float]:
     """Borders of a grid of equal panels: to search for a layout is slow for many.
 
@@ -77,7 +77,7 @@ def margins(
         left: inches.
         bottom: inches.
         top: inches.
-        right: inches.
+        right: inches; half of the last label of the ticks is there.
     """
     figure.set_layout_engine("none")
     width, height = figure.get_size_inches()

@@ -205,7 +205,7 @@ def systematics(
 def single_templates(gallery: Gallery, fit: FitRecord, channel: str) -> Picture | None:
     """The templates with the largest effects in a channel; None if there are none."""
     entries = shifts(fit, channel)
-    shown = entries[:SINGLE_TEMPLATES]
+    shown = [shift for shift in entries if shift.size > 0][:SINGLE_TEMPLATES]
     if not shown:
         return None
     entry = fit.channels[channel]
