@@ -143,9 +143,7 @@ class ToySignal:
             ModelError: if a fit to the data fails, or no pseudo-experiment is as extreme.
         """
         with_signal = self._signal.held(1.0).parameters
-        expected = np.sort(
-            self._converged(self._mixture([with_signal], _EXPECTED), with_signal)[1]
-        )
+        expected = np.sort(self._converged(self._mixture([with_signal], _EXPECTED), with_signal)[1])
         if not len(expected):
             raise _too_few(0, 0.0)
         weights, values = self._background
