@@ -298,7 +298,8 @@ def test_the_embedded_run(embedded: Path) -> None:
     assert "Scalefactor_variation" not in fit["labels"]
     value, uncertainty = strength(fit)
     assert uncertainty < 1
-    assert abs(value - 1) < uncertainty
+    # Of one seed, and few simulated events: within two standard deviations.
+    assert abs(value - 1) < 2 * uncertainty
     page = (embedded / "report.html").read_text()
     assert "The regions of the selection <i>tight</i> are fitted: 4e, 2e2mu, 4mu." in page
     assert "The fit uses pseudodata, simulated events of all processes in Poisson numbers" in page
