@@ -232,6 +232,20 @@ def read_record(kind: type[Record], path: Path, what: str) -> Record:
         ) from error
 
 
+def _unwritable(existing: Path) -> str | None:
+    """Why nothing can be written to a place that exists; None if it can."""
+    if not existing.is_dir():
+        return "is not a folder"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return "is not writable"
+    try:
+        # File systems such as /proc let their owner write, but nobody make a file.
+        with tempfile.TemporaryFile(dir=existing):
+            return None
+    except OSError:
+        return "is not writable"
+
+
 def check_folder(folder: Path, *, key: str) -> None:
     """Check that a folder can be written to, or created, without creating it.
 
@@ -243,9 +257,9 @@ def check_folder(folder: Path, *, key: str) -> None:
         ConfigurationError: if it cannot.
     """
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+    reason = _unwritable(existing)
+    if reason is None:
         return
-    reason = "is not writable" if existing.is_dir() else "is not a folder"
     raise ConfigurationError(
         f"cannot write to {folder}: {existing} {reason}",
         place=key,

@@ -116,6 +116,9 @@ def test_folders_that_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="file is not a folder"):
         files.check_folder(tmp_path / "file" / "results", key="results")
+    # Its owner may write there, but nobody can.
+    with pytest.raises(ConfigurationError, match="/proc is not writable"):
+        files.check_folder(Path("/proc/results"), key="results")
     # Root may write everywhere: ask as somebody who may not.
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ConfigurationError, match="is not writable") as caught:

@@ -185,14 +185,19 @@ def test_jobs_that_are_stopped_have_not_failed(
     told.begin()
     log = tmp_path / "log"
     log.write_text("Traceback (most recent call last):\nKeyboardInterrupt\n")
+    # A signal to all processes at once ends a job before it can say so.
+    silent = tmp_path / "silent"
+    silent.write_text("21:24:28 ttbar__nominal: chunk 3 of 4, 999 events/s\n")
     told.start(0)
     told.start(1)
+    told.start(2)
     # It may end before Snakemake says why.
     told.fail(0, log)
     for _ in range(2):
         told.event(None, "Will exit after finishing currently running jobs (scheduler).")
     assert told.text.count("Stopping when the jobs that run are done.") == 1
     assert "failed" not in told.text
+    told.fail(2, silent)
     assert [re.sub(r"\d s", "", line) for line in told.end()] == [
         "Stopped as you asked after : 0 of 4 jobs done.",
         "What is finished is kept: give the same command again to go on from here.",
@@ -386,8 +391,8 @@ def test_results_are_told_if_they_are_of_this_configuration(
     assert "  result      ttbar_norm = 0.95 +- 0.12" in lines
     assert "  validation  3 of 9 disagree." in lines
     assert "  closure     complete: all 3,000 events of 4 files" in lines
-    # The page is that of an earlier run.
-    assert not any("report.html" in line for line in lines)
+    page = f"  page        {tmp_path / 'report.html'} is that of an earlier run"
+    assert [line for line in lines if "report.html" in line] == [page]
 
 
 @pytest.mark.parametrize(("encoding", "sign"), [("utf-8", "é"), ("ascii", "?")])
@@ -482,6 +487,12 @@ KILLED = "error: the job was killed by SIGTERM\n  where: x.log\n"
         ),
         (["on node7\n"], None, "on node7", ()),
         ([""], None, "its log does not say why", ()),
+        (
+            ["21:24:28 ttbar__nominal: chunk 3 of 4\n"],
+            None,
+            "it ended without an error",
+            ("  last line: 21:24:28 ttbar__nominal: chunk 3 of 4",),
+        ),
         ([None], None, "its log does not say why", ()),
         (
             ["10 %\r20 %\r\x1b[1mOSError: no\x1b[0m\x07\n"],

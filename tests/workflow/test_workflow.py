@@ -315,8 +315,10 @@ def test_documented_changes_work(finished: Project, tmp_path: Path) -> None:
     project.folder = shutil.copytree(finished.folder, tmp_path / "changed")
     for edit in (edit for change in CHANGES for edit in change.edits):
         project.edit(*edit)
-    done = project.run("results/propagated.json")
+    done = project.run("results/propagated.json", "results/validation.json")
     assert done.returncode == 0, done.stdout
+    validation = read_json(project.folder / "results/validation.json")
+    assert {"second_pt", "Top momentum, up"} <= set(validation["unpublished"])
     datasets = read_json(project.folder / "results/closure.json")["datasets"]
     assert "at most eight jets" in datasets["ttbar__nominal"]["cutflow"]
     labels = read_json(project.folder / "results/fit.json")["labels"]

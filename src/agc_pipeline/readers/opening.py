@@ -57,7 +57,7 @@ _TREES = (uproot.behaviors.TBranch.HasBranches, uproot.behaviors.RNTuple.HasFiel
 _XROOTD_FINAL = {3010, 3011, 3013, 3015, 3016, 3028, 3030}
 _NOT_FOUND = {404, 410, 3011}
 # uproot's words where a file has no bytes any more; what a server withheld is told otherwise.
-_BEHIND_END = re.compile(r"expected Chunk of length \d+,\s+received \d+ bytes")
+_BEHIND_END = re.compile(r"expected Chunk of length (\d+),\s+received (\d+) bytes")
 # What uproot says of a file that begins as web pages do.
 _HTML = re.compile(r"first four bytes are b'\s*<(?:!d|!D|ht|HT)")
 _LATER = "try again later, or "
@@ -351,8 +351,11 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
             problem, remedy = f"the server does not answer: {problem}", f"{_LATER}{_OTHER_MIRROR}"
         elif error.status is not None:
             problem = f"the server refuses to give the file: {problem}"
-    elif _BEHIND_END.search(str(error)):
-        problem = f"the file is cut off, it ends before what it says to have: {one_line(error)}"
+    elif (end := _BEHIND_END.search(str(error))) is not None:
+        problem = (
+            "the file is empty or cut off, it ends before what it says to have: "
+            f"{end[2]} of {end[1]} bytes of a part are there"
+        )
         remedy = "get an intact copy of the file, or take it out of the list"
     elif _transient(error) and remote:
         problem = f"the server does not answer: {one_line(error)}"

@@ -32,12 +32,14 @@ class Reason:
         details: further lines, such as the place and the remedy.
         log: file that says more; None if there is none.
         interrupted: whether a signal stopped the job, as for Ctrl-C; that is no fault of the job.
+        told: whether anything says why.
     """
 
     problem: str
     details: tuple[str, ...] = ()
     log: str | None = None
     interrupted: bool = False
+    told: bool = True
 
     @property
     def typed(self) -> bool:
@@ -91,8 +93,15 @@ def reason(paths: Sequence[str], message: str | None = None) -> Reason:
             before = content[-_LINES:-1]
             details = tuple(f"  {line.strip()}" for line in before if _HEAD not in line)
             return Reason(content[-1], details, path, content[-1] == "KeyboardInterrupt")
-    last = contents[0][-1:] if contents else []
-    return Reason(killer or next(iter(last), "its log does not say why"), (), log)
+    if killer is not None:
+        return Reason(killer, (), log)
+    last = next(iter(contents[0][-1:]), None) if contents else None
+    if last is None:
+        return Reason("its log does not say why", (), log, told=False)
+    if _TIME.match(last):
+        # Progress of a job that was ended from outside.
+        return Reason("it ended without an error", (f"  last line: {last}",), log, told=False)
+    return Reason(last, (), log)
 
 
 def _error(lines: list[str]) -> tuple[str, tuple[str, ...]] | None:

@@ -58,6 +58,9 @@ def facts(results: Path, current: Callable[[str], bool]) -> list[Fact]:
         if current(rule) and (results / name).is_file():
             found.append(Fact("page", str(results / name), path=results / name))
             break
+        if rule == "report" and (results / name).is_file() and current("fit"):
+            text = f"{results / name} is that of an earlier run"
+            found.append(Fact("page", text, good=False))
     return found
 
 

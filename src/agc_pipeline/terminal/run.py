@@ -191,7 +191,8 @@ class Run:
         failed = self.of_state("failed")
         if not self.stopped:
             return failed + self.of_state("running")
-        return [job for job in failed if job.failed]
+        # A signal to all processes at once leaves no job the time to say that it was ended.
+        return [job for job in failed if job.failed and (job.reason is None or job.reason.told)]
 
     @property
     def word(self) -> str:

@@ -182,7 +182,8 @@ def file_digest(analysis: Analysis, n_files: NFiles) -> str:
 def load(analysis: Analysis, n_files: NFiles) -> dict[str, hist.Hist]:
     """The published histograms with ``Weight`` storage.
 
-    Of counts these are every template, then the pseudodata; of yields, those that are published.
+    Of counts these are the templates, then the pseudodata; of yields, templates and data: those
+    that are published, which a systematic or a region that was added to the analysis is not.
 
     The variance of a bin is ``content^2 / entries``. For events of equal weight, which all but
     the b-tagging variations have, this is the sum of squared weights exactly. In b-tagging
@@ -203,6 +204,8 @@ def load(analysis: Analysis, n_files: NFiles) -> dict[str, hist.Hist]:
     scale = weights(analysis, n_files)
     histograms = {}
     for template in analysis.templates():
+        if template.name not in published.histograms:
+            continue
         histogram = _empty(analysis.region(template.region))
         contents = scale[dataset_of(analysis, template)] * published.relative_contents(
             template.name
@@ -213,10 +216,11 @@ def load(analysis: Analysis, n_files: NFiles) -> dict[str, hist.Hist]:
         view["variance"] = contents**2 / np.maximum(entries, 1)
         histograms[template.name] = histogram
     for region in analysis.regions:
-        histograms[analysis.pseudodata_name(region.name)] = sum(
-            histograms[template.name] * share
-            for template, share in pseudodata_templates(analysis, region.name).items()
-        )
+        parts = pseudodata_templates(analysis, region.name)
+        if all(template.name in histograms for template in parts):
+            histograms[analysis.pseudodata_name(region.name)] = sum(
+                histograms[template.name] * share for template, share in parts.items()
+            )
     return histograms
 
 

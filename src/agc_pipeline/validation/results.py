@@ -53,6 +53,7 @@ class ValidationResult(Settings):
         counts: number of histograms with each level of agreement.
         templates: one result for each histogram.
         not_compared: datasets that the run does not have, or has simulated in the place of data.
+        unpublished: regions and systematics of the run that were not published.
         provenance: of the file.
     """
 
@@ -63,6 +64,7 @@ class ValidationResult(Settings):
     counts: dict[Agreement, int]
     templates: tuple[TemplateResult, ...]
     not_compared: tuple[str, ...]
+    unpublished: tuple[str, ...] = ()
     provenance: dict[str, Any]
 
 

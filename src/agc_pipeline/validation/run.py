@@ -42,6 +42,7 @@ def validate(
         InputError: if a histogram is missing or has other bins than published.
     """
     mode = comparison_mode(analysis, closure)
+    reference = published.load(analysis, mode.n_files)
     templates = (
         _yields(analysis, histograms, mode.n_files, settings, pseudodata=pseudodata)
         if isinstance(published.read(analysis, mode.n_files), PublishedYields)
@@ -62,8 +63,26 @@ def validate(
             if closure.datasets
             and (dataset.name not in closure.datasets or (pseudodata and dataset.kind == "data"))
         ),
+        unpublished=_unpublished(analysis, closure, reference),
         provenance=dict(provenance),
     )
+
+
+def _unpublished(
+    analysis: Analysis, closure: Closure, reference: Mapping[str, hist.Hist]
+) -> tuple[str, ...]:
+    """Regions and systematics of a run none of whose histograms is published."""
+    filled = [
+        template
+        for template in analysis.templates()
+        if any(dataset.name in closure.datasets for dataset, _ in analysis.sources(template))
+    ]
+    there = [template for template in filled if template.name in reference]
+    regions = {template.region for template in filled} - {template.region for template in there}
+    variations = {_variation_label(analysis, template) for template in filled} - {
+        _variation_label(analysis, template) for template in there
+    }
+    return (*sorted(regions), *sorted(variations))
 
 
 def _counts(
@@ -79,6 +98,8 @@ def _counts(
     weights = published.weights(analysis, mode.n_files)
     results = {}
     for template in analysis.templates():
+        if template.name not in reference:
+            continue
         dataset = published.dataset_of(analysis, template)
         if dataset in closure.datasets:
             _check_bins(template.name, histograms, reference)
