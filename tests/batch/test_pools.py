@@ -111,6 +111,9 @@ class PoolTests:
     def test_facility(self, project: scenarios.PoolProject) -> None:
         scenarios.facility(project)
 
+    def test_another_analysis(self, project: scenarios.PoolProject) -> None:
+        scenarios.another_analysis(project)
+
     def test_too_little_memory_and_a_bad_file(self, project: scenarios.PoolProject) -> None:
         scenarios.too_little_memory_and_a_bad_file(project, MEMORY_MESSAGES[project.profile])
 
@@ -121,6 +124,3 @@ class TestSlurm(PoolTests):
 
 class TestHTCondor(PoolTests):
     profile = "htcondor"
-
-    def test_another_analysis(self, project: scenarios.PoolProject) -> None:
-        scenarios.another_analysis(project)
