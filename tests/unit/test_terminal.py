@@ -538,6 +538,11 @@ def test_the_time_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         run.jobs[number].started -= 10
         run.finish(number)
     assert round(run.left()[0]) == 40
+    for number in range(2, 10):
+        run.start({"jobid": number, "rule_name": "deliver", **values})
+        run.finish(number)
+    # Only the fit is left, of which nothing is known.
+    assert run.left() == (0.0, False)
 
 
 class Terminal:

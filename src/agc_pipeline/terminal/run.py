@@ -217,23 +217,27 @@ class Run:
         return kind is None or kind.done >= kind.total
 
     def left(self) -> tuple[float, bool]:
-        """Seconds that are left, and whether that is all: False if some jobs are unknown."""
+        """Seconds that are left, and whether that is all: False if some jobs are unknown.
+
+        Where most are, a bound would say little: none is given.
+        """
         with self.lock:
             running: dict[str, list[float]] = {}
             for job in self.of_state("running"):
                 running.setdefault(job.kind, []).append(time.monotonic() - job.started)
-            seconds, known = 0.0, True
+            seconds, known, unknown = 0.0, 0, 0
             for kind in self.kinds.values():
                 todo = kind.total - kind.done - kind.failed
                 if todo <= 0 or kind.name in QUIET_KINDS:
                     continue
                 each = kind.durations / kind.done if kind.done else kind.earlier
                 if each is None:
-                    known = False
+                    unknown += todo
                     continue
+                known += todo
                 spent = sum(min(each, took) for took in running.get(kind.name, ()))
                 seconds += max(todo * each - spent, 0) / min(todo, self._peak)
-            return seconds, known
+            return (0.0 if unknown > known else seconds), not unknown
 
     def _kind(self, name: str) -> Kind:
         return self.kinds.setdefault(name, Kind(name))
