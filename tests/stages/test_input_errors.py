@@ -65,9 +65,9 @@ def missing_branch(path: Path, good: Path) -> None:
 
 BROKEN = [
     (truncated, "the file is cut off"),
-    (cut_header, "the file is cut off"),
+    (cut_header, "the file is empty or cut off"),
     (not_root, "not a ROOT file"),
-    (nothing, "the file is cut off"),
+    (nothing, "the file is empty or cut off"),
     (absent, "file not found"),
     (no_tree, "no tree `Events` in the file, only Runs"),
     (missing_branch, "branches missing: Jet_btagCSVV2, Jet_qgl"),
