@@ -195,7 +195,11 @@ def _interrupted(project: Project, target: str) -> tuple[int, str]:
     environment.pop("NO_COLOR", None)
     terminal, end = pty.openpty()
     run = subprocess.Popen(
-        [word for word in project.arguments("--", target) if word != "--nocolor"],
+        [
+            # Whoever runs the tests in the background lets them ignore it.
+            *("env", "--default-signal=INT"),
+            *(word for word in project.arguments("--", target) if word != "--nocolor"),
+        ],
         cwd=project.folder,
         env=environment,
         **dict.fromkeys(("stdin", "stdout", "stderr"), end),
