@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import yaml
 
@@ -25,6 +26,9 @@ from agc_pipeline.provenance import provenance
 _PACKAGES = ("awkward", "coffea", "distributed", "numba", "numpy", "snakemake", "uproot")
 # What a process tells of its work would be taken for that of the point.
 _INNER = ("SNAKEMAKE", process.FOLDER)
+
+# Dataset to the paths of its manifests.
+Manifests: TypeAlias = Mapping[str, tuple[str, ...]]
 
 
 def measure(job: PointJob, delivered: InputRecord, folder: Path) -> PointRecord:
@@ -103,13 +107,12 @@ def deliver(
         timeout: seconds.
         cores: that it may use.
     """
-    results, log = Path(str(configuration["results"])), folder / "delivery.log"
-    manifests = _targets(results, datasets, n_batches)
+    log = folder / "delivery.log"
+    manifests = _targets(configuration, datasets, n_batches)
     record = InputRecord(name=name, folder=str(folder.absolute()), log=str(log))
-    targets = [path for paths in manifests.values() for path in paths]
     options = ("--cores", str(cores))
     result = _run_workflow(
-        snakefile, options, targets, configuration, folder=folder, log=log, timeout=timeout
+        snakefile, options, _all(manifests), configuration, folder=folder, log=log, timeout=timeout
     )
     if not result.succeeded:
         return record.model_copy(update={"problem": _problem(result, timeout)})
@@ -117,13 +120,16 @@ def deliver(
         update={
             "manifests": manifests,
             "seconds": result.seconds,
-            "delivered": _delivered(targets),
+            "delivered": _delivered(manifests),
         }
     )
 
 
-def _targets(results: Path, datasets: Sequence[str], n_batches: int) -> dict[str, tuple[str, ...]]:
+def _targets(
+    configuration: Mapping[str, object], datasets: Sequence[str], n_batches: int
+) -> Manifests:
     """Dataset to its manifests."""
+    results = Path(str(configuration["results"]))
     return {
         dataset: tuple(
             str(results / f"manifests/{dataset}/{number:04d}.json") for number in range(n_batches)
@@ -132,8 +138,12 @@ def _targets(results: Path, datasets: Sequence[str], n_batches: int) -> dict[str
     }
 
 
-def _delivered(manifests: Sequence[str]) -> Delivered:
-    files = [file for path in manifests for file in manifest.read(Path(path)).files]
+def _all(manifests: Manifests) -> list[str]:
+    return [path for paths in manifests.values() for path in paths]
+
+
+def _delivered(manifests: Manifests) -> Delivered:
+    files = [file for path in _all(manifests) for file in manifest.read(Path(path)).files]
     return Delivered(
         events=sum(file.before for file in files),
         bytes_read=sum(file.bytes_read or 0 for file in files),
@@ -145,24 +155,13 @@ def _delivery(job: PointJob, folder: Path, record: PointRecord) -> PointRecord:
     """A delivery of its own, of which nothing is there before."""
     results = (folder / "results").absolute()
     configuration = job.configuration | {"results": str(results)}
-    n_batches = -(-job.n_files // job.files_per_job)
-    manifests = _targets(results, job.datasets, n_batches)
-    targets = [path for paths in manifests.values() for path in paths]
-    options, log = _options(job), Path(record.log)
+    manifests = _targets(configuration, job.datasets, -(-job.n_files // job.files_per_job))
     launched = time.time()
-    result = _run_workflow(
-        job.snakefile,
-        options,
-        targets,
-        configuration,
-        folder=folder,
-        log=log,
-        timeout=job.timeout,
-    )
+    result = _run_jobs(job, _all(manifests), configuration, folder, Path(record.log))
     times = {"launched": launched, "stopped": time.time()}
     if not result.succeeded:
         return record.model_copy(update={**times, "problem": _problem(result, job.timeout)})
-    delivered = _delivered(targets)
+    delivered = _delivered(manifests)
     # Nobody reads them again.
     shutil.rmtree(results)
     return record.model_copy(
@@ -267,17 +266,8 @@ def _many_jobs(
         for number in range(len(parts))
     ]
     targets = [str(results / "histograms" / batch) for batch in batches]
-    options, log = _options(job), Path(record.log)
     launched = time.time()
-    result = _run_workflow(
-        job.snakefile,
-        options,
-        targets,
-        job.configuration,
-        folder=place,
-        log=log,
-        timeout=job.timeout,
-    )
+    result = _run_jobs(job, targets, job.configuration, place, Path(record.log))
     kept = folder / "traces"
     if (results / "traces").exists():
         shutil.copytree(results / "traces", kept)
@@ -315,13 +305,28 @@ def _measured(
     )
 
 
-def _options(job: PointJob) -> list[str]:
-    """Options of Snakemake; profiles are named from the folder of the Snakefile."""
+def _run_jobs(
+    job: PointJob,
+    targets: Sequence[str],
+    configuration: Mapping[str, object],
+    folder: Path,
+    log: Path,
+) -> CommandResult:
+    """Run Snakemake with the options of a point; profiles are named from the Snakefile's folder."""
     project = Path(job.snakefile).parent
-    return [
+    options = [
         str(project / option) if option.startswith("profiles/") else option
         for option in filled(job.options or (), workers=str(job.workers))
     ]
+    return _run_workflow(
+        job.snakefile,
+        options,
+        targets,
+        configuration,
+        folder=folder,
+        log=log,
+        timeout=job.timeout,
+    )
 
 
 def _run_workflow(

@@ -44,9 +44,9 @@ def validate(
     mode = comparison_mode(analysis, closure)
     reference = published.load(analysis, mode.n_files)
     templates = (
-        _yields(analysis, histograms, mode.n_files, settings, pseudodata=pseudodata)
+        _yields(analysis, histograms, reference, settings, pseudodata=pseudodata)
         if isinstance(published.read(analysis, mode.n_files), PublishedYields)
-        else _counts(analysis, histograms, closure, mode, settings)
+        else _counts(analysis, histograms, reference, closure, mode=mode, settings=settings)
     )
     counts = Counter(result.comparison.agreement for result in templates)
     verdict, summary = overall_verdict(counts)
@@ -88,12 +88,13 @@ def _unpublished(
 def _counts(
     analysis: Analysis,
     histograms: Mapping[str, hist.Hist],
+    reference: Mapping[str, hist.Hist],
     closure: Closure,
+    *,
     mode: Mode,
     settings: ValidationSettings,
 ) -> list[TemplateResult]:
     """Every histogram of the datasets of a run against published counts."""
-    reference = published.load(analysis, mode.n_files)
     numbers = published.counts(analysis, mode.n_files)
     weights = published.weights(analysis, mode.n_files)
     results = {}
@@ -127,13 +128,12 @@ def _counts(
 def _yields(
     analysis: Analysis,
     histograms: Mapping[str, hist.Hist],
-    n_files: int,
+    reference: Mapping[str, hist.Hist],
     settings: ValidationSettings,
     *,
     pseudodata: bool,
 ) -> list[TemplateResult]:
     """Nominal yields of processes, and data, against published ones."""
-    reference = published.load(analysis, n_files)
     results = []
     for region in analysis.regions:
         names = {
