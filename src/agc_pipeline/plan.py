@@ -25,12 +25,14 @@ from agc_pipeline.datasets import (
     watched,
 )
 from agc_pipeline.declaration import Analysis, Learned
+from agc_pipeline.declaration.features import of_regions
 from agc_pipeline.declaration.thresholds import Trial, nesting_problems, trials
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.files import check_folder
 from agc_pipeline.formatting import quoted
+from agc_pipeline.inference.settings import TRAINED
 from agc_pipeline.inputs import (
     FilesetInput,
     FilesInput,
@@ -150,7 +152,8 @@ class Plan:
     @property
     def validated(self) -> bool:
         """Whether histograms of the run are compared with published ones."""
-        return "validation" in self.config.parts and not self.external
+        scored = self.config.discriminant is not None
+        return "validation" in self.config.parts and not self.external and not scored
 
     def _simulated(self, listed: Iterable[DatasetFiles]) -> tuple[DatasetFiles, ...]:
         """All datasets: those that are listed, and simulated ones in the place of the others."""
@@ -325,6 +328,12 @@ class Plan:
                 setting=self.learned.name,
                 alternative="set it to `off`, or `learning.models` to the folder of a training",
             )
+        if self.optimises_discriminants:
+            extras.require(
+                "learning",
+                setting="optimise.methods",
+                alternative="leave out `cross entropy` and `discriminant`",
+            )
         if self.tracks:
             extras.require(
                 "tracking", setting="learning.training.tracking", alternative="set it to null"
@@ -380,6 +389,11 @@ class Plan:
             from agc_pipeline.validation import published  # noqa: PLC0415
 
             published.read(self.analysis, self.config.n_files_max_per_sample)
+        if self.config.discriminant is not None:
+            # It imports what fills histograms, and most runs have none.
+            from agc_pipeline.learning import discriminant  # noqa: PLC0415
+
+            discriminant.read(Path(self.config.discriminant), self.analysis, self.regions_of_fit)
         if self.assigns and self.learning.models is not None:
             read_models(
                 Path(self.learning.models),
@@ -389,7 +403,7 @@ class Plan:
 
     def _check_paths(self) -> None:
         """Check that Snakemake can have the files of the user as inputs of jobs."""
-        paths = [*watched(self._files), *self.models]
+        paths = [*watched(self._files), *self.models, *self.discriminant_files]
         if isinstance(self.config.input, WorkspaceInput):
             paths += self.config.input.files.values()
         if self.analysis.folder is not None:
@@ -424,6 +438,30 @@ class Plan:
         return [f"{self.models_folder}/{name}" for name in names] if self.assigns else []
 
     @property
+    def regions_of_fit(self) -> list[str]:
+        """Names of the regions that are fitted."""
+        analysis = self.analysis.with_selection(self.config.selection)
+        return [region.name for region in analysis.regions if region.fitted]
+
+    @property
+    def discriminant_files(self) -> list[str]:
+        """Files of the models whose score is the observable; none without."""
+        folder = self.config.discriminant
+        names = (*(f"{parity}.json" for parity in PARITIES), CARD)
+        return [] if folder is None else [f"{folder.rstrip('/')}/{name}" for name in names]
+
+    @property
+    def optimises_discriminants(self) -> bool:
+        """Whether `snakemake optimise` trains discriminants."""
+        return self.fills and any(method in TRAINED for method in self.config.optimise.methods)
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the features that discriminants are made of."""
+        names = self.config.optimise.discriminant.features
+        return [f.name for f in of_regions(self.analysis.features, self.regions_of_fit, names)]
+
+    @property
     def reference_files(self) -> list[str]:
         """Files with the published histograms."""
         folder = self.analysis.folder
@@ -449,8 +487,11 @@ class Plan:
 
     @cached_property
     def trials(self) -> tuple[Trial, ...]:
-        """Thresholds that are optimised where that is asked for: none without events."""
-        if not self.fills:
+        """Thresholds that are optimised where that is asked for: none without events.
+
+        Nor with the models of a discriminant, which were trained for the cuts of the run.
+        """
+        if not self.fills or self.config.discriminant is not None:
             return ()
         settings, selection = self.config.optimise, self.physics["selection"]
         fitted = self.analysis.with_selection(self.config.selection).fitted_thresholds

@@ -294,8 +294,11 @@ class ClosedForm:
         for name, of in self.regions.items():
             with_more = of if within is None else within.regions[name]
             shifts, others = of.shifts, with_more.shifts
+            # Another observable has the same events in other bins.
             alike = (
-                others.up.shape == shifts.up.shape and of.nominal.shape == with_more.nominal.shape
+                others.up.shape == shifts.up.shape
+                and of.nominal.shape == with_more.nominal.shape
+                and np.array_equal(of.edges, with_more.edges)
             )
 
             def normal(
@@ -335,39 +338,89 @@ class ClosedForm:
     def _noise(self, name: str, of: Merged, weights: Array) -> float:
         """Expected variance by the statistics of the varied templates of a region."""
         shifts = self.regions[name].shifts
-        kind, mirrored = shifts.kind, shifts.mirrored[:, np.newaxis]
-        high, low = of.high[:, np.newaxis], of.low[:, np.newaxis]
-        total = of.nominal.sum(axis=1, keepdims=True)
-        event = np.broadcast_to(weights, of.up.shape)
-        # At minus one standard deviation, a mirrored template is (2 n - u / h) (2 - h).
-        reflected = 2 * of.nominal - of.up / high
-        bend = (
-            (event * of.up).sum(axis=1, keepdims=True) * (2 - high) / high**2
-            - (event * reflected).sum(axis=1, keepdims=True)
-        ) / np.where(total > 0, total, 1.0)
-        by_up = -event * (2 - high) / high + bend
-        by_nominal = event * (2 - high) - high * bend
         noise = 0.0
-        for values, theirs, known, slope, nominal in (
-            (of.up, of.up_variances, of.up_shared, event, -event * high),
-            (
-                np.where(mirrored, of.up, of.down),
-                np.where(mirrored, of.up_variances, of.down_variances),
-                np.where(mirrored[shifts.moved, :, np.newaxis], of.up_shared, of.down_shared),
-                np.where(mirrored, by_up, event),
-                np.where(mirrored, by_nominal, -event * low),
-            ),
-        ):
-            share = _shares(kind, of.nominal, values, of.variances, theirs)
-            filled = of.variances[shifts.moved][:, :, np.newaxis]
-            share[shifts.moved] = np.divide(
-                known, filled, out=np.zeros_like(known), where=filled > 0
+        for side in noise_sides(shifts, of, weights):
+            share = covariance_shares(shifts, of, side)
+            moved = np.einsum("tnv,tv->tn", share, side.slope)
+            common = side.nominal + moved
+            alone = np.sum(side.variances * side.slope**2, axis=1) - np.sum(
+                of.variances * moved**2, axis=1
             )
-            moved = np.einsum("tnv,tv->tn", share, slope)
-            common = nominal + moved
-            alone = np.sum(theirs * slope**2, axis=1) - np.sum(of.variances * moved**2, axis=1)
             noise += float(np.sum(of.variances * common**2) + np.maximum(alone, 0.0).sum()) / 2
         return noise
+
+
+class NoiseSide(NamedTuple):
+    """Varied templates at plus or at minus one standard deviation, and what depends on them.
+
+    Attributes:
+        values: contents of the templates, (t, bins).
+        variances: statistical, of them.
+        shared: covariances with nominal contents that are known, (k, bins, bins).
+        slope: of the parameter of interest by the contents of the varied templates, (t, bins).
+        nominal: by those of the nominal ones, as far as they are not in the varied ones.
+    """
+
+    values: Array
+    variances: Array
+    shared: Array
+    slope: Array
+    nominal: Array
+
+
+def reflection(of: Merged, weights: Array) -> tuple[Array, Array, Array]:
+    """What mirrored templates depend on at minus one standard deviation.
+
+    A template is (2 n - u / h) (2 - h) there, with a factor h on the yield.
+
+    Returns:
+        The templates without that factor, (t, bins), the shift of the parameter of interest by
+        those up, and how the factor moves it, (t, 1).
+    """
+    high = of.high[:, np.newaxis]
+    total = of.nominal.sum(axis=1, keepdims=True)
+    reflected = 2 * of.nominal - of.up / high
+    varied = (weights * of.up).sum(axis=1, keepdims=True)
+    bend = (
+        varied * (2 - high) / high**2 - (weights * reflected).sum(axis=1, keepdims=True)
+    ) / np.where(total > 0, total, 1.0)
+    return reflected, varied, bend
+
+
+def noise_sides(shifts: Shifts, of: Merged, weights: Array) -> tuple[NoiseSide, NoiseSide]:
+    """Varied templates of a region up and down, and what the parameter of interest does with them.
+
+    Args:
+        shifts: of the region.
+        of: the region in the bins of the fit.
+        weights: of the data in these, (bins).
+    """
+    mirrored = shifts.mirrored[:, np.newaxis]
+    high, low = of.high[:, np.newaxis], of.low[:, np.newaxis]
+    event = np.broadcast_to(weights, of.up.shape)
+    _, _, bend = reflection(of, weights)
+    by_up = -event * (2 - high) / high + bend
+    by_nominal = event * (2 - high) - high * bend
+    return (
+        NoiseSide(of.up, of.up_variances, of.up_shared, event, -event * high),
+        NoiseSide(
+            np.where(mirrored, of.up, of.down),
+            np.where(mirrored, of.up_variances, of.down_variances),
+            np.where(mirrored[shifts.moved, :, np.newaxis], of.up_shared, of.down_shared),
+            np.where(mirrored, by_up, event),
+            np.where(mirrored, by_nominal, -event * low),
+        ),
+    )
+
+
+def covariance_shares(shifts: Shifts, of: Merged, side: NoiseSide) -> Array:
+    """By how much bins of variations change with nominal ones, (t, nominal, varied)."""
+    share = _shares(shifts.kind, of.nominal, side.values, of.variances, side.variances)
+    filled = of.variances[shifts.moved][:, :, np.newaxis]
+    share[shifts.moved] = np.divide(
+        side.shared, filled, out=np.zeros_like(side.shared), where=filled > 0
+    )
+    return share
 
 
 def _in_bins(shared: Array, shares: Array) -> Array:

@@ -6,7 +6,9 @@ from pydantic import Field
 
 from agc_pipeline.settings import Settings
 
-Method: TypeAlias = Literal["declared", "untuned", "gradient", "evolution"]
+Method: TypeAlias = Literal[
+    "declared", "untuned", "gradient", "evolution", "cross entropy", "discriminant"
+]
 # By region.
 Edges: TypeAlias = dict[str, tuple[float, ...]]
 
@@ -38,7 +40,12 @@ class Candidate(Settings):
         edges: by region.
         contents: expected events of each process in their bins, likewise.
         thresholds: values by name.
-        unknown: thresholds with other values than declared, of which no systematic knows.
+        unknown: thresholds with other values than declared, and features of a discriminant, of
+            which no systematic knows.
+        features: of the discriminant that is the observable of all regions, with their shares in
+            what its trees gained; none without a discriminant.
+        training: expected uncertainties with the trees of its models, by what they are trained and
+            judged on.
         uncertainty: expected, with the statistics of varied templates.
         fit: expected, of the fit alone.
         templates: by the statistics of varied templates.
@@ -56,6 +63,8 @@ class Candidate(Settings):
     contents: dict[str, dict[str, tuple[float, ...]]] = Field(default_factory=dict)
     thresholds: dict[str, float] = Field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    features: dict[str, float] = Field(default_factory=dict)
+    training: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     uncertainty: float
     fit: float
     templates: float

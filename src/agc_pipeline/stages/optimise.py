@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,12 @@ from agc_pipeline import analyses
 from agc_pipeline.code import data
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.files import write_json, write_text
-from agc_pipeline.inference.settings import MinimiserSettings, ModelStage, OptimisationSettings
+from agc_pipeline.inference.settings import (
+    TRAINED,
+    MinimiserSettings,
+    ModelStage,
+    OptimisationSettings,
+)
 from agc_pipeline.provenance import provenance
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.stages.description import (
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 
     from agc_pipeline.declaration import Analysis, Threshold
     from agc_pipeline.inference.closed_form import ClosedForm
+    from agc_pipeline.inference.discriminant_search import Discriminants, Name
     from agc_pipeline.inference.optimisation import Place, Result
     from agc_pipeline.inference.optimisation_record import (
         Candidate,
@@ -51,12 +58,14 @@ class OptimiseStage(ModelStage):
     Attributes:
         physics: ``physics.selection``, the analysis' own.
         thresholds: values that are tried, by name; the first is that of the run.
+        features: names of those that discriminants are made of.
         minimiser: ``fit.minimiser``.
         optimise: ``optimise``.
     """
 
     physics: dict[str, object]
     thresholds: dict[str, tuple[float, ...]]
+    features: tuple[str, ...] = ()
     minimiser: MinimiserSettings
     optimise: OptimisationSettings
 
@@ -91,6 +100,17 @@ class OptimiseOptions(Options):
         "sums of weights of each dataset for all combinations of thresholds, if there are any",
         default=(),
     )
+    rows: tuple[Path, ...] = reads(
+        lambda plan: [
+            f"{plan.folder}/optimise/features/{dataset.name}.npz"
+            for dataset in plan.analysis.datasets
+            if plan.optimises_discriminants
+            and dataset.kind == "simulation"
+            and dataset.name in plan.datasets
+        ],
+        "features of each dataset's events, if discriminants are trained",
+        default=(),
+    )
     judge: Path | None = reads(
         _of_judge("histograms.root"), "the same of an independent simulation, if any", default=None
     )
@@ -101,6 +121,7 @@ class OptimiseOptions(Options):
     fragment: Path = writes("optimise/optimised.yaml", "configuration with the best bins to write")
     table: Path = writes("optimise/optimise.csv", "table of all candidates to write")
     page: Path = writes("optimise/optimise.html", "HTML page to write")
+    models: Path = writes_folder("optimise/models", "folder for the models of discriminants")
     figures: Path = writes_folder("optimise/figures", "folder for the figures of the page")
     tables: Path = writes_folder("optimise/tables", "folder for the tables of the page")
 
@@ -114,6 +135,7 @@ def configure(plan: "Plan") -> OptimiseStage:
         blinded=plan.blinded,
         physics=plan.physics["selection"],
         thresholds={trial.threshold.name: trial.values for trial in plan.trials},
+        features=tuple(plan.features) if plan.optimises_discriminants else (),
         minimiser=plan.config.fit.minimiser,
         optimise=plan.config.optimise,
     )
@@ -125,9 +147,7 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
     Raises:
         PipelineError: if the model cannot be built, or histograms are missing.
     """
-    import time
-
-    from agc_pipeline.inference.optimisation import judged, optimise
+    from agc_pipeline.inference.optimisation import judged
     from agc_pipeline.inference.optimisation_record import OptimisationRecord
     from agc_pipeline.inference.workspace import quieten
     from agc_pipeline.report import optimisation, page
@@ -135,13 +155,9 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
     quieten()
     analysis = analyses.load(settings.analysis).with_selection(settings.selection)
     run_ = _Run(analysis, settings, options)
-    windows = [region.name for region in analysis.regions if region.window]
     candidates = run_.baselines(_declared(analysis, settings))
     for method in settings.optimise.methods:
-        start = time.process_time()
-        result = optimise(run_.templates, method, settings.optimise, windows)
-        seconds = time.process_time() - start + run_.seconds
-        candidates.append(run_.candidate(method, result.edges, result.place, result, seconds))
+        candidates.append(run_.scored(method) if method in TRAINED else run_.searched(method))
         log.info("%s: expected uncertainty %.4f", method, candidates[-1].uncertainty)
     if options.judge is not None and options.judge_closure is not None:
         judge = _Judge(run_, options.judge, options.judge_closure)
@@ -166,13 +182,17 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
                 "optimise",
                 packages=("cabinetry", "hist", "numpy", "pyhf", "scipy", "uproot"),
                 settings=settings.model_dump(),
-                inputs=(options.histograms, options.closure, *options.scans),
+                inputs=(options.histograms, options.closure, *options.scans, *options.rows),
             )
         ),
     )
+    options.models.mkdir(parents=True, exist_ok=True)
+    for entry in candidates:
+        if entry.method in TRAINED:
+            run_.write_models(entry, record.provenance)
     write_json(options.output, record.model_dump())
     write_text(options.table, _table(record))
-    write_text(options.fragment, _fragment(best, run_, settings))
+    write_text(options.fragment, _fragment(best, run_))
     options.figures.mkdir(parents=True, exist_ok=True)
     values = optimisation.values(
         record, run_.gradients(best), analysis, _verdict(best), options.figures
@@ -237,12 +257,37 @@ class _Run:
         self.templates = threshold_templates.threshold_templates(model, self._scanned)
 
     def closed_form(
-        self, histograms: "Mapping[str, Hist]", subsets: "Mapping[str, str]"
+        self,
+        histograms: "Mapping[str, Hist]",
+        subsets: "Mapping[str, str]",
+        analysis: "Analysis | None" = None,
     ) -> "ClosedForm":
-        """The closed form with histograms."""
+        """The closed form with histograms.
+
+        Args:
+            histograms: by name.
+            subsets: datasets of which all events are in another one, which is named.
+            analysis: with a discriminant; None is without.
+        """
         from agc_pipeline.inference.closed_form import closed_form
 
-        return closed_form(self.analysis, histograms, self.settings.model, subsets)
+        return closed_form(analysis or self.analysis, histograms, self.settings.model, subsets)
+
+    @cached_property
+    def discriminants(self) -> "Discriminants":
+        """Those that are trained with the cuts that others are compared with."""
+        from agc_pipeline.columnar import features
+        from agc_pipeline.inference.discriminant_search import Discriminants
+
+        return Discriminants(
+            self.analysis,
+            self.settings.optimise,
+            self.settings.model,
+            features=self.settings.features,
+            rows={path.stem: features.read(path) for path in self.options.rows},
+            weights={name: account.weight for name, account in self.accounts.datasets.items()},
+            subsets=self.accounts.subsets,
+        )
 
     @property
     def reference(self) -> "Place":
@@ -260,6 +305,16 @@ class _Run:
             self._models[place] = self.closed_form(histograms, self.accounts.subsets)
         return self._models[place]
 
+    def analysis_of(self, entry: "Candidate") -> "Analysis":
+        """The declaration, with the discriminant of a candidate as the observable."""
+        return self.discriminants.analysis if entry.features else self.analysis
+
+    def histograms_of(self, entry: "Candidate") -> "Mapping[str, Hist]":
+        """Those of a candidate."""
+        if entry.features:
+            return self.discriminants[_trained(entry.method)].histograms
+        return self.histograms(self.place(entry))
+
     def histograms(self, place: "Place") -> "Mapping[str, Hist]":
         """Those with some values of thresholds."""
         if self._scanned is None or not any(place):
@@ -273,8 +328,40 @@ class _Run:
         )
 
     def model_of(self, entry: "Candidate") -> "ClosedForm":
-        """The closed form with the thresholds of a candidate."""
+        """The closed form with the thresholds and the discriminant of a candidate."""
+        if entry.features:
+            return self.discriminants[_trained(entry.method)].model
         return self.model_at(self.place(entry))
+
+    def searched(self, method: "Method") -> "Candidate":
+        """The best bins and thresholds of a search."""
+        import time
+
+        from agc_pipeline.inference.optimisation import optimise
+
+        start = time.process_time()
+        windows = [region.name for region in self.analysis.regions if region.window]
+        result = optimise(self.templates, method, self.settings.optimise, windows)
+        seconds = time.process_time() - start + self.seconds
+        return self.candidate(method, result.edges, result.place, result, seconds)
+
+    def scored(self, method: "Method") -> "Candidate":
+        """What the discriminant of a method promises."""
+        place: dict[str, Any] = {"trials": self.trials}
+        place |= {"place": self.reference, "reference": self.reference}
+        return self.discriminants.candidate(_trained(method), place)
+
+    def write_models(self, entry: "Candidate", provenance: "Mapping[str, Any]") -> None:
+        """Write the models of a candidate with a discriminant, and a configuration with them."""
+        folder = self.folder_of(entry)
+        self.discriminants.write(
+            _trained(entry.method), folder, self.settings.model_dump(), dict(provenance)
+        )
+        write_text(folder / "optimised.yaml", _fragment(entry, self))
+
+    def folder_of(self, entry: "Candidate") -> Path:
+        """Folder of the models of a candidate."""
+        return self.options.models / entry.method.replace(" ", "_")
 
     def candidate(
         self,
@@ -313,8 +400,8 @@ class _Run:
         from agc_pipeline.inference.optimisation import whole_fit
 
         return whole_fit(
-            self.analysis,
-            self.histograms(self.place(entry)),
+            self.analysis_of(entry),
+            self.histograms_of(entry),
             self.settings.model.model_copy(update={"edges": entry.edges}),
             self.settings.minimiser,
             subsets=self.accounts.subsets,
@@ -328,8 +415,8 @@ class _Run:
         from agc_pipeline.inference.optimisation import gradients
 
         return gradients(
-            self.analysis,
-            self.histograms(self.place(entry)),
+            self.analysis_of(entry),
+            self.histograms_of(entry),
             self.settings.model.model_copy(update={"edges": entry.edges}),
             self.settings.minimiser,
             subsets=self.accounts.subsets,
@@ -360,7 +447,8 @@ class _Judge:
         self._run, self._folder = of, accounts.parent
         self._accounts = closure.read(accounts)
         self._path, self._histograms = histograms, read_root(histograms)
-        self._known: dict[tuple[float, ...], ClosedForm] = {}
+        self._checked = False
+        self._known: dict[tuple[object, ...], ClosedForm] = {}
 
     @property
     def loosest(self) -> "ClosedForm":
@@ -369,17 +457,33 @@ class _Judge:
 
     def model_of(self, entry: "Candidate") -> "ClosedForm":
         """The closed form with the thresholds of a candidate: events are selected with them."""
-        key = tuple(entry.thresholds.values())
+        scored = entry.method if entry.features else None
+        key = (scored, *entry.thresholds.values())
         if key not in self._known:
             changed = self._run.changed(entry)
-            if changed and not self._known:
+            again = bool(changed) or scored is not None
+            if again and not self._checked:
                 # The skims must be of the same cuts.
-                _require_same(self._filled([]), self._histograms, self._path)
-            histograms = self._filled(changed) if changed else self._histograms
-            self._known[key] = self._run.closed_form(histograms, self._accounts.subsets)
+                _require_same(self._filled([], self._run.analysis), self._histograms, self._path)
+                self._checked = True
+            histograms: Mapping[str, Hist] = self._histograms
+            analysis = self._run.analysis
+            if again:
+                if scored is not None:
+                    analysis = self._run.discriminants.scoring(_trained(scored))
+                histograms = self._filled(changed, analysis)
+            self._known[key] = self._run.closed_form(histograms, self._accounts.subsets, analysis)
         return self._known[key]
 
-    def _filled(self, values: "list[tuple[Threshold, float]]") -> "Mapping[str, Hist]":
+    def _filled(
+        self, values: "list[tuple[Threshold, float]]", observed: "Analysis"
+    ) -> "Mapping[str, Hist]":
+        """The histograms of its events.
+
+        Args:
+            values: of thresholds that are not those of the run.
+            observed: the declaration, with the observables.
+        """
         from agc_pipeline.columnar import thresholds
         from agc_pipeline.declaration.thresholds import changed
         from agc_pipeline.delivery import manifest
@@ -387,7 +491,7 @@ class _Judge:
         from agc_pipeline.inference.threshold_templates import Scanned
 
         run_, options = self._run, self._run.options
-        analysis = thresholds.of_fit(run_.analysis)
+        analysis = thresholds.of_fit(observed)
         scans, weights = {}, {}
         for name, account in self._accounts.datasets.items():
             if account.kind == "data":
@@ -519,8 +623,13 @@ def _verdict(best: "Candidate") -> str:
     )
 
 
-def _fragment(best: "Candidate", run_: _Run, settings: OptimiseStage) -> str:
-    """Configuration of a run with the best bins and thresholds."""
+def _trained(method: "Method") -> "Name":
+    """The same as the name of a discriminant."""
+    return next(name for name in TRAINED if name == method)
+
+
+def _fragment(best: "Candidate", run_: _Run) -> str:
+    """Configuration of a run with the bins, thresholds and models of a candidate."""
     import yaml
 
     from agc_pipeline.declaration.thresholds import fragment
@@ -528,10 +637,12 @@ def _fragment(best: "Candidate", run_: _Run, settings: OptimiseStage) -> str:
     content: dict[str, Any] = {
         "fit": {"model": {"edges": {name: list(e) for name, e in best.edges.items()}}}
     }
+    if best.features:
+        content["discriminant"] = str(run_.folder_of(best))
     if run_.trials:
         # All of them, so that they are the same in a run that is not as loose.
         values = [(trial.threshold, best.thresholds[trial.threshold.name]) for trial in run_.trials]
-        content["physics"] = {"selection": fragment(settings.physics, values)}
+        content["physics"] = {"selection": fragment(run_.settings.physics, values)}
     lines = yaml.safe_dump(content, default_flow_style=None, sort_keys=False, width=100)
     return f"# By `snakemake optimise`. {_verdict(best)}.\n{lines}"
 

@@ -11,7 +11,7 @@ from agc_pipeline.declaration import Threshold
 from .leptons import d0_significance, leading_pt
 
 # The region of the task has none of these cuts.
-_CHANNELS = ("4e", "2e2mu", "4mu")
+CHANNELS = ("4e", "2e2mu", "4mu")
 
 THRESHOLDS = (
     Threshold(
@@ -22,7 +22,7 @@ THRESHOLDS = (
         observed=partial(leading_pt, 0),
         parameters=("Lepton momentum scale",),
         unit="GeV",
-        regions=_CHANNELS,
+        regions=CHANNELS,
     ),
     Threshold(
         "pt of the third lepton",
@@ -32,7 +32,7 @@ THRESHOLDS = (
         observed=partial(leading_pt, 2),
         parameters=("Lepton momentum scale",),
         unit="GeV",
-        regions=_CHANNELS,
+        regions=CHANNELS,
     ),
     # No systematic of the public inputs is one of impact parameters.
     Threshold(
@@ -41,6 +41,6 @@ THRESHOLDS = (
         "<=",
         (5.0, 4.0, 3.0),
         observed=d0_significance,
-        regions=_CHANNELS,
+        regions=CHANNELS,
     ),
 )
