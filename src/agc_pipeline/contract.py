@@ -7,6 +7,7 @@ tighter threshold takes no events that the skim lacks.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import uproot
 
 from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.executors import InThisProcess, executor
+from agc_pipeline.columnar.features import rows
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings, LocalDask
 from agc_pipeline.columnar.thresholds import Scans, scan
@@ -109,6 +111,33 @@ class _Contract:
         nominal = self.dataset.kind == "simulation" and self.dataset.variation == NOMINAL
         if nominal and self.analysis.thresholds:
             yield from self._thresholds(written["ttree"])
+        if nominal and self.analysis.features:
+            yield from self._features(written["ttree"])
+
+    def _features(self, skims: list[Delivered]) -> Iterator[str]:
+        """Features of a discriminant are the same in skims, which have what they read."""
+        analysis, declared = self.analysis, self.analysis.features
+        regions = [r for r in analysis.regions if all(f.exists([r.name]) for f in declared)]
+        for region in regions:
+            # Alone, since an analysis may have other features for others.
+            part = replace(analysis, regions=(region,), learned=None)
+            ours, theirs = (
+                rows(
+                    part,
+                    self.selection.model_dump(),
+                    self.dataset,
+                    declared,
+                    fill=partial(self._filled, files=files, chunk_size=size),
+                )
+                for files, size in ((self._inputs(), _WHOLE), (skims, _SMALL))
+            )
+            for (process, _), one in ours.parts.items():
+                other = theirs.parts[process, region.name]
+                if not all(map(partial(np.array_equal, equal_nan=True), one, other)):
+                    yield (
+                        f"the skim gives other features of {process} in {region.name}, dataset "
+                        f"{self.dataset.name}"
+                    )
 
     def _thresholds(self, skims: list[Delivered]) -> Iterator[str]:
         """Skims have the events of tighter thresholds, and combinations give their histograms.

@@ -8,6 +8,7 @@ import yaml
 
 import toy
 from agc_pipeline import analyses, layers
+from agc_pipeline.columnar import closure
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.config import load_config
 from agc_pipeline.datasets import InputFile
@@ -23,7 +24,7 @@ from agc_pipeline.inference.problem import problem
 from agc_pipeline.inference.sensitivity import expected_fit
 from agc_pipeline.plan import Plan
 from agc_pipeline.provenance import provenance
-from agc_pipeline.stages import histogram, merge, optimise, published, thresholds
+from agc_pipeline.stages import features, histogram, merge, optimise, published, thresholds
 from conftest import read_config
 from oracle.strategies import write_nanoaod
 
@@ -63,7 +64,7 @@ def run(folder: Path, paths: dict[str, Path], **judge: Path) -> tuple[Optimisati
         "output": folder / "optimise.json",
         "fragment": folder / "optimised.yaml",
         "table": folder / "optimise.csv",
-        **{name: folder / name for name in ("page", "figures", "tables")},
+        **{name: folder / name for name in ("page", "figures", "tables", "models")},
     }
     stage = optimise.STAGE
     stage.run(stage.settings.model_validate(settings), stage.options(**paths, **judge, **outputs))
@@ -138,6 +139,7 @@ def filled(folder: Path, overrides: dict[str, Any], seed: int) -> Plan:
                 execution=plan.config.histograms,
                 manifest=folder / "manifests" / name / "0000.json",
                 models=None,
+                discriminant=plan.config.discriminant and Path(plan.config.discriminant),
                 performance=folder / "unused",
                 output=folder / "histograms" / f"{name}.json",
             ),
@@ -154,7 +156,9 @@ def filled(folder: Path, overrides: dict[str, Any], seed: int) -> Plan:
 
 
 def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> None:
-    folder, search = tmp_path / "run", SEARCH | {"bins": [2], "methods": ["evolution"]}
+    folder, search = tmp_path / "run", SEARCH | {"bins": [2]}
+    search["methods"] = ["evolution", "discriminant"]
+    search["discriminant"] |= {"trees": 6, "events": 1.0, "features": ["HT", "largest b-tag"]}
     search |= {"throws": 2, "toys": 0}
     search["thresholds"] = {"jet pt": [30, 45], "lepton pt": [45], "number of jets": [5]}
     model = {"model": {"missing_datasets": "drop"}}
@@ -164,8 +168,17 @@ def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> Non
     plan = filled(folder, loose | {"optimise": search}, seed=1)
     judge = tmp_path / "judge"
     filled(judge, loose, seed=100)
-    scans = {}
+    scans, rows = {}, []
     for dataset in plan.datasets:
+        rows.append(folder / "features" / f"{dataset}.npz")
+        features.STAGE.run(
+            features.STAGE.configure(plan),
+            features.STAGE.options(
+                execution=plan.config.histograms,
+                manifests=(folder / "manifests" / dataset / "0000.json",),
+                output=rows[-1],
+            ),
+        )
         scans[dataset] = folder / "thresholds" / f"{dataset}.npz"
         thresholds.STAGE.run(
             thresholds.STAGE.configure(plan),
@@ -177,12 +190,13 @@ def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> Non
             ),
         )
     names = {"output": "o.json", "fragment": "optimised.yaml", "table": "o.csv"}
-    names |= {"page": "o.html", "figures": "figures", "tables": "tables"}
+    names |= {"page": "o.html", "figures": "figures", "tables": "tables", "models": "models"}
     options = {
         "execution": plan.config.histograms,
         "histograms": folder / "histograms.root",
         "closure": folder / "closure.json",
         "scans": tuple(scans.values()),
+        "rows": tuple(rows),
         "judge": judge / "histograms.root",
         "judge_closure": judge / "closure.json",
         **{option: folder / name for option, name in names.items()},
@@ -192,9 +206,13 @@ def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> Non
     record = OptimisationRecord.model_validate(read_json(folder / "o.json"))
     assert record.trials["jet pt"] == (29, 30, 45)
     assert record.candidates[0].thresholds["jet pt"] == 30
-    best = next(entry for entry in record.candidates if entry.method == record.best)
-    assert best.method == "evolution"
-    assert best.judgement is not None
+    *_, best, scored = record.candidates
+    assert (best.method, scored.method) == ("evolution", "discriminant")
+    assert None not in (best.judgement, scored.judgement)
+    # It has the cuts that are compared with, and a feature that no systematic knows of.
+    assert scored.thresholds == record.candidates[0].thresholds
+    assert scored.unknown == ("largest b-tag",)
+    assert list(scored.features) == ["HT", "largest b-tag", "region"]
     fragment = yaml.safe_load((folder / "optimised.yaml").read_text())
     # It says all cuts, also where the run was looser.
     cuts = fragment["physics"]["selection"]
@@ -205,17 +223,25 @@ def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> Non
     } == best.thresholds
     assert record.candidates[0].unknown == ()
     assert best.unknown == ("lepton pt",) * (best.thresholds["lepton pt"] != 30)
-    # The same files again, with what was found.
-    for path in (folder / "histograms").iterdir():
-        path.unlink()
-    again = filled(folder, fragment | {"fit": layered(model, fragment["fit"])}, seed=1)
-    built = build_workspace(
-        analyses.load("cms_ttbar"), read_root(folder / "histograms.root"), again.config.fit.model
-    )
-    task = problem(*workspace.load(built.workspace, place="test"), again.config.fit.minimiser)
-    variance = expected_fit(task).covariance[task.poi, task.poi]
-    assert variance**0.5 == pytest.approx(best.fit, rel=1e-7)
-    assert record.fits[best.method].uncertainty == pytest.approx(best.fit, rel=1e-7)
+    # The same files again, with the configuration of each.
+    models = folder / "models" / "discriminant"
+    with_models = yaml.safe_load((models / "optimised.yaml").read_text())
+    assert with_models["discriminant"] == str(models)
+    for promised, values in ((scored, with_models), (best, fragment)):
+        for path in (folder / "histograms").iterdir():
+            path.unlink()
+        again = filled(folder, values | {"fit": layered(model, values["fit"])}, seed=1)
+        built = build_workspace(
+            analyses.load(again.config.analysis),
+            read_root(folder / "histograms.root"),
+            again.config.fit.model,
+        )
+        task = problem(*workspace.load(built.workspace, place="test"), again.config.fit.minimiser)
+        variance = expected_fit(task).covariance[task.poi, task.poi]
+        assert variance**0.5 == pytest.approx(promised.fit, rel=1e-6)
+        assert record.fits[promised.method].uncertainty == pytest.approx(promised.fit, rel=1e-7)
+    # The last one was filled without models.
+    assert closure.read(folder / "closure.json").models is None
     # Histograms of another selection are not those of the skims.
     stage_of = optimise.STAGE
     with pytest.raises(InputError, match="is not that of the skims and cuts of this run"):

@@ -62,6 +62,7 @@ SETTINGS = OptimisationSettings(
     objective="uncertainty",
     bins=(2,),
     methods=("gradient",),
+    discriminant=load_config().optimise.discriminant,
     noise=True,
     widths=(600, 120, 24, 4),
     starts=2,

@@ -390,7 +390,12 @@ def shares(scores: Array, edges: Sequence[float], width: float) -> tuple[Array, 
 
 
 def uncertainty_loss(
-    training: Sample, others: Sample, edges: Edges, width: float, *, noise: bool
+    training: Sample,
+    others: Sample,
+    edges: Mapping[str, Sequence[float]],
+    width: float,
+    *,
+    noise: bool,
 ) -> Loss:
     """The expected variance, of soft bins for training and of hard ones for the other rows.
 
@@ -430,7 +435,9 @@ def _identity(model: ClosedForm) -> Bins:
     return {name: np.eye(len(of.edges) - 1) for name, of in model.regions.items()}
 
 
-def expected_variance(of: Sample, scores: Array, edges: Edges, *, noise: bool) -> float:
+def expected_variance(
+    of: Sample, scores: Array, edges: Mapping[str, Sequence[float]], *, noise: bool = True
+) -> float:
     """The expected variance with hard bins.
 
     Args:

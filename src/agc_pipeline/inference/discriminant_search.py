@@ -93,13 +93,18 @@ class Discriminants:
                 seconds, start = first.seconds, time.process_time()
                 pair = self._training.by_uncertainty(first.pair, first.result.edges)
             score = pair.discriminant(self.regions, self._features)
-            histograms, form = self._of(score)
-            result = optimise(without_thresholds(form), "gradient", self._settings)
+            histograms, form = self.of_scores(score)
+            result = optimise(without_thresholds(form), "evolution", self._settings)
             seconds += time.process_time() - start
             self._scored[name] = Scored(pair, score, histograms, form, result, seconds)
         return self._scored[name]
 
-    def _of(self, score: Discriminant | None) -> tuple[Mapping[str, hist.Hist], ClosedForm]:
+    def of_scores(self, score: Discriminant | None) -> tuple[Mapping[str, hist.Hist], ClosedForm]:
+        """Histograms of scores, and the closed form with them.
+
+        Args:
+            score: gives them; None is the same for all events.
+        """
         scans = {name: training.scans(rows, score) for name, rows in self._rows.items()}
         histograms = Scanned(self.analysis, (), scans, self._weights).histograms(())
         return histograms, closed_form(self.analysis, histograms, self._model, self._subsets)
@@ -107,7 +112,7 @@ class Discriminants:
     @cached_property
     def _training(self) -> Training:
         # With any score, the model has the structure of all.
-        _, form = self._of(None)
+        _, form = self.of_scores(None)
         return Training(
             training.sample(self.analysis, form, self._rows, self._weights),
             self._features,

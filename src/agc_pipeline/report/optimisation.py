@@ -46,7 +46,7 @@ def values(
         ),
         gallery.picture(
             "edges",
-            lambda: figures.edges(candidates, regions),
+            lambda: figures.edges([e for e in candidates if not e.features], regions),
             caption="Bin edges of the fit, before and after.",
             alternative="Bin edges of each candidate in each region.",
             numbers={entry.method: entry.edges for entry in candidates},

@@ -24,12 +24,12 @@ def pair_mass(number: int, events: Any, selection: Any) -> Any:  # noqa: ARG001
         events: of a channel.
         selection: not used.
     """
-    leptons = events.tight
-    pt, eta, phi, energy = (
-        ak.to_numpy(ak.values_astype(leptons[name], np.float64))
-        for name in ("pt", "eta", "phi", "E")
-    )
-    charge, kind = ak.to_numpy(leptons.charge), ak.to_numpy(leptons["type"])
+
+    def columns(name: str) -> Any:
+        values = ak.values_astype(ak.flatten(events.tight[name]), np.float64)
+        return ak.to_numpy(values).reshape(-1, 4)
+
+    pt, eta, phi, energy, charge, kind = map(columns, ("pt", "eta", "phi", "E", "charge", "type"))
     momenta = np.stack([energy, pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)])
     best = np.full(len(pt), np.inf)
     masses = np.zeros((2, len(pt)))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from agc_pipeline.declaration.features import LABEL
 from agc_pipeline.inference.optimisation_record import Candidate
 from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
 
@@ -75,7 +76,7 @@ def templates(
                         label=titles.get(process, process),
                     )
                     below = above
-                axes.set_xlabel(label)
+                axes.set_xlabel(LABEL if entry.features else label)
                 axes.set_ylim(bottom=0)
             row[0].set_ylabel("expected events / unit")
             limit = max(axes.get_ylim()[1] for axes in row)
