@@ -2,7 +2,7 @@
 
 The skim keeps every event that some variation selects; histograms have the same bits whatever the
 size of chunks, the format, the reader and the executor; everything that is declared is filled; a
-tighter threshold takes no events that the skim lacks.
+tighter threshold takes no events that the skim lacks, which has the features of discriminants, too.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -115,29 +115,27 @@ class _Contract:
             yield from self._features(written["ttree"])
 
     def _features(self, skims: list[Delivered]) -> Iterator[str]:
-        """Features of a discriminant are the same in skims, which have what they read."""
+        """Features of discriminants are the same in skims, which have what they read."""
         analysis, declared = self.analysis, self.analysis.features
         regions = [r for r in analysis.regions if all(f.exists([r.name]) for f in declared)]
-        for region in regions:
-            # Alone, since an analysis may have other features for others.
-            part = replace(analysis, regions=(region,), learned=None)
-            ours, theirs = (
-                rows(
-                    part,
-                    self.selection.model_dump(),
-                    self.dataset,
-                    declared,
-                    fill=partial(self._filled, files=files, chunk_size=size),
-                )
-                for files, size in ((self._inputs(), _WHOLE), (skims, _SMALL))
+        ours, theirs = (
+            rows(
+                replace(analysis, regions=tuple(regions), learned=None),
+                self.selection.model_dump(),
+                self.dataset,
+                declared,
+                fill=partial(self._filled, files=files),
             )
-            for (process, _), one in ours.parts.items():
-                other = theirs.parts[process, region.name]
-                if not all(map(partial(np.array_equal, equal_nan=True), one, other)):
-                    yield (
-                        f"the skim gives other features of {process} in {region.name}, dataset "
-                        f"{self.dataset.name}"
-                    )
+            for files in (self._inputs(), skims)
+        )
+        for (process, region), one in ours.parts.items():
+            if not all(
+                map(partial(np.array_equal, equal_nan=True), one, theirs.parts[process, region])
+            ):
+                yield (
+                    f"the skim gives other features of {process} in {region}, dataset "
+                    f"{self.dataset.name}"
+                )
 
     def _thresholds(self, skims: list[Delivered]) -> Iterator[str]:
         """Skims have the events of tighter thresholds, and combinations give their histograms.

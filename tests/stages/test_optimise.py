@@ -164,6 +164,7 @@ def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> Non
     model = {"model": {"missing_datasets": "drop"}}
     # A looser run, which is compared with the cuts of the analysis.
     loose = {"physics": {"selection": {"jet": {"pt_min": 29}}}, "fit": model}
+    loose["histograms"] = {"chunk_size": 100}
     search["reference"] = {"jet pt": 30}
     plan = filled(folder, loose | {"optimise": search}, seed=1)
     judge = tmp_path / "judge"
