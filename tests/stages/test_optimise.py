@@ -64,7 +64,7 @@ def run(folder: Path, paths: dict[str, Path], **judge: Path) -> tuple[Optimisati
         "output": folder / "optimise.json",
         "fragment": folder / "optimised.yaml",
         "table": folder / "optimise.csv",
-        **{name: folder / name for name in ("page", "figures", "tables", "models")},
+        **{name: folder / name for name in ("page", "figures", "tables", "methods")},
     }
     stage = optimise.STAGE
     stage.run(stage.settings.model_validate(settings), stage.options(**paths, **judge, **outputs))
@@ -155,6 +155,32 @@ def filled(folder: Path, overrides: dict[str, Any], seed: int) -> Plan:
     return plan
 
 
+def of_datasets(stage: Any, plan: Plan, folder: Path) -> tuple[Path, ...]:
+    """What a stage makes of the events of all datasets."""
+    outputs = {name: folder / stage.name / f"{name}.npz" for name in plan.datasets}
+    for name, output in outputs.items():
+        told = {"execution": plan.config.histograms, "output": output}
+        told["manifests"] = (folder / "manifests" / name / "0000.json",)
+        if stage is thresholds.STAGE:
+            told["closure"] = folder / "closure.json"
+        stage.run(stage.configure(plan), stage.options(**told))
+    return tuple(outputs.values())
+
+
+def uncertainty_with(values: dict[str, Any], folder: Path) -> float:
+    """What the whole fit expects, after the same files were filled with other values."""
+    for path in (folder / "histograms").iterdir():
+        path.unlink()
+    again = filled(folder, values, seed=1)
+    built = build_workspace(
+        analyses.load(again.config.analysis),
+        read_root(folder / "histograms.root"),
+        again.config.fit.model,
+    )
+    task = problem(*workspace.load(built.workspace, place="test"), again.config.fit.minimiser)
+    return float(expected_fit(task).covariance[task.poi, task.poi] ** 0.5)
+
+
 def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> None:
     folder, search = tmp_path / "run", SEARCH | {"bins": [2]}
     search["methods"] = ["evolution", "discriminant"]
@@ -169,35 +195,14 @@ def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> Non
     plan = filled(folder, loose | {"optimise": search}, seed=1)
     judge = tmp_path / "judge"
     filled(judge, loose, seed=100)
-    scans, rows = {}, []
-    for dataset in plan.datasets:
-        rows.append(folder / "features" / f"{dataset}.npz")
-        features.STAGE.run(
-            features.STAGE.configure(plan),
-            features.STAGE.options(
-                execution=plan.config.histograms,
-                manifests=(folder / "manifests" / dataset / "0000.json",),
-                output=rows[-1],
-            ),
-        )
-        scans[dataset] = folder / "thresholds" / f"{dataset}.npz"
-        thresholds.STAGE.run(
-            thresholds.STAGE.configure(plan),
-            thresholds.STAGE.options(
-                execution=plan.config.histograms,
-                manifests=(folder / "manifests" / dataset / "0000.json",),
-                closure=folder / "closure.json",
-                output=scans[dataset],
-            ),
-        )
     names = {"output": "o.json", "fragment": "optimised.yaml", "table": "o.csv"}
-    names |= {"page": "o.html", "figures": "figures", "tables": "tables", "models": "models"}
+    names |= {"page": "o.html", "figures": "figures", "tables": "tables", "methods": "methods"}
     options = {
         "execution": plan.config.histograms,
         "histograms": folder / "histograms.root",
         "closure": folder / "closure.json",
-        "scans": tuple(scans.values()),
-        "rows": tuple(rows),
+        "scans": of_datasets(thresholds.STAGE, plan, folder),
+        "rows": of_datasets(features.STAGE, plan, folder),
         "judge": judge / "histograms.root",
         "judge_closure": judge / "closure.json",
         **{option: folder / name for option, name in names.items()},
@@ -214,7 +219,8 @@ def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> Non
     assert scored.thresholds == record.candidates[0].thresholds
     assert scored.unknown == ("largest b-tag",)
     assert list(scored.features) == ["HT", "largest b-tag", "region"]
-    fragment = yaml.safe_load((folder / "optimised.yaml").read_text())
+    of_all = folder / "methods"
+    fragment = yaml.safe_load((of_all / "evolution" / "optimised.yaml").read_text())
     # It says all cuts, also where the run was looser.
     cuts = fragment["physics"]["selection"]
     assert {
@@ -225,24 +231,17 @@ def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> Non
     assert record.candidates[0].unknown == ()
     assert best.unknown == ("lepton pt",) * (best.thresholds["lepton pt"] != 30)
     # The same files again, with the configuration of each.
-    models = folder / "models" / "discriminant"
+    models = of_all / "discriminant"
     with_models = yaml.safe_load((models / "optimised.yaml").read_text())
     assert with_models["discriminant"] == str(models)
+    best_of_all = (of_all / record.best / "optimised.yaml").read_text()
+    assert (folder / "optimised.yaml").read_text() == best_of_all
     for promised, values in ((scored, with_models), (best, fragment)):
-        for path in (folder / "histograms").iterdir():
-            path.unlink()
-        again = filled(folder, values | {"fit": layered(model, values["fit"])}, seed=1)
-        built = build_workspace(
-            analyses.load(again.config.analysis),
-            read_root(folder / "histograms.root"),
-            again.config.fit.model,
-        )
-        task = problem(*workspace.load(built.workspace, place="test"), again.config.fit.minimiser)
-        variance = expected_fit(task).covariance[task.poi, task.poi]
-        assert variance**0.5 == pytest.approx(promised.fit, rel=1e-6)
+        size = uncertainty_with(values | {"fit": layered(model, values["fit"])}, folder)
+        assert size == pytest.approx(promised.fit, rel=1e-6)
         assert record.fits[promised.method].uncertainty == pytest.approx(promised.fit, rel=1e-7)
-    # The last one was filled without models.
-    assert closure.read(folder / "closure.json").models is None
+        filled_with = closure.read(folder / "closure.json").models
+        assert (filled_with is None) == (promised is best)
     # Histograms of another selection are not those of the skims.
     stage_of = optimise.STAGE
     with pytest.raises(InputError, match="is not that of the skims and cuts of this run"):

@@ -121,7 +121,9 @@ class OptimiseOptions(Options):
     fragment: Path = writes("optimise/optimised.yaml", "configuration with the best bins to write")
     table: Path = writes("optimise/optimise.csv", "table of all candidates to write")
     page: Path = writes("optimise/optimise.html", "HTML page to write")
-    models: Path = writes_folder("optimise/models", "folder for the models of discriminants")
+    methods: Path = writes_folder(
+        "optimise/methods", "folder for what each method gives: configuration, and models"
+    )
     figures: Path = writes_folder("optimise/figures", "folder for the figures of the page")
     tables: Path = writes_folder("optimise/tables", "folder for the tables of the page")
 
@@ -186,10 +188,10 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
             )
         ),
     )
-    options.models.mkdir(parents=True, exist_ok=True)
+    options.methods.mkdir(parents=True, exist_ok=True)
     for entry in candidates:
-        if entry.method in TRAINED:
-            run_.write_models(entry, record.provenance)
+        if entry.method in settings.optimise.methods:
+            run_.write(entry, record.provenance)
     write_json(options.output, record.model_dump())
     write_text(options.table, _table(record))
     write_text(options.fragment, _fragment(best, run_))
@@ -351,17 +353,18 @@ class _Run:
         place |= {"place": self.reference, "reference": self.reference}
         return self.discriminants.candidate(_trained(method), place)
 
-    def write_models(self, entry: "Candidate", provenance: "Mapping[str, Any]") -> None:
-        """Write the models of a candidate with a discriminant, and a configuration with them."""
+    def write(self, entry: "Candidate", provenance: "Mapping[str, Any]") -> None:
+        """Write a configuration with a candidate, and the models of its discriminant, if any."""
         folder = self.folder_of(entry)
-        self.discriminants.write(
-            _trained(entry.method), folder, self.settings.model_dump(), dict(provenance)
-        )
+        if entry.features:
+            self.discriminants.write(
+                _trained(entry.method), folder, self.settings.model_dump(), dict(provenance)
+            )
         write_text(folder / "optimised.yaml", _fragment(entry, self))
 
     def folder_of(self, entry: "Candidate") -> Path:
-        """Folder of the models of a candidate."""
-        return self.options.models / entry.method.replace(" ", "_")
+        """Folder for a candidate."""
+        return self.options.methods / entry.method.replace(" ", "_")
 
     def candidate(
         self,
