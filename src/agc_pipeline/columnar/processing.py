@@ -5,7 +5,7 @@ whose events are "records" is given coffea's NanoEvents. Either way the requirem
 observables and weights of the declaration are applied, and nothing else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -52,9 +52,6 @@ class Processing:
         scoring: computes learned observables; None is without.
         blinded: whether data in blinded windows are left out.
         unit: of weights, see ``columnar.filling``.
-        discriminant: computes the observable of regions that have no function of their own, see
-            ``learning.discriminant``; None is without.
-        filler: takes the selected events; None fills histograms.
     """
 
     analysis: Analysis
@@ -63,16 +60,11 @@ class Processing:
     scoring: Any = None
     blinded: bool = False
     unit: float = 1.0
-    discriminant: Any = None
-    filler: "Callable[[Processing, Clock], Filler] | None" = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The analysis comes first: what else is pickled may be of its modules.
         values = self.selection.model_dump()
-        others = {
-            name: getattr(self, name)
-            for name in ("scoring", "blinded", "unit", "discriminant", "filler")
-        }
+        others = {"scoring": self.scoring, "blinded": self.blinded, "unit": self.unit}
         return (_rebuilt, (self.analysis, values, self.dataset.name, others))
 
     # What follows from the declaration is the same for all chunks, and had once.
@@ -148,10 +140,7 @@ class Processing:
 
     def empty(self) -> dict[str, Any]:
         """The output for no events."""
-        return self._filler(Clock()).output({ALL_EVENTS: 0, **self._labels()})
-
-    def _filler(self, clock: Clock) -> "Filler":
-        return (self.filler or Filler)(self, clock)
+        return Filler(self, Clock()).output({ALL_EVENTS: 0, **self._labels()})
 
     def _labels(self) -> dict[str, int]:
         requirements = self.analysis.requirements(self.selection, self.dataset)
@@ -197,7 +186,7 @@ class Processing:
             columns: of the range.
         """
         with columns.clock.part("physics"):
-            filler = self._filler(columns.clock)
+            filler = Filler(self, columns.clock)
             selection = self._event_selection
             preselection = selection.preselector(columns)
             base = selection.base(preselection)
@@ -230,7 +219,7 @@ class Processing:
         """
         clock = clock or Clock()
         with clock.part("physics"):
-            filler = self._filler(clock)
+            filler = Filler(self, clock)
             selection = RecordSelection(self.analysis, self.selection, self.dataset)
             cutflow: dict[str, int] = {}
             for variation in self.shifts:
@@ -396,8 +385,9 @@ class Filler:
 
     def _values(self, group: Group, events: Any) -> Iterable[tuple[Region, Array]]:
         for region in group.regions:
-            values = region.values or self._score(region)
-            observed = np.asarray(values(events, self._processing.selection), np.float64)
+            if region.values is None:
+                raise TypeError(f"the region {region.name} has no observable")
+            observed = np.asarray(region.values(events, self._processing.selection), np.float64)
             if observed.shape != (len(events),):
                 raise AnalysisError(
                     f"an observable of {len(events)} events has the shape {observed.shape}",
@@ -408,19 +398,6 @@ class Filler:
         if group.learned:
             observables = self._processing.scoring.observables(events, self._processing.selection)
             yield from zip(group.learned, observables, strict=True)
-
-    def _score(self, region: Region) -> EventFunction:
-        """The discriminant that is the observable of a region."""
-        processing = self._processing
-        if processing.discriminant is None:
-            raise AnalysisError(
-                f"the observable of the region {region.name} is a discriminant, and no model "
-                "computes it here",
-                place=f"analysis {processing.analysis.name}",
-                remedy="fill it by a run, or take the configuration without `discriminant`",
-            )
-        score: EventFunction = processing.discriminant.of(processing.analysis, region.name)
-        return score
 
     def _weights(self, group: Group, variation: str, events: Any) -> dict[str, Array | None]:
         """Variation to the weights of the events; None is 1 for each."""

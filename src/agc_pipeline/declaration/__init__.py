@@ -20,7 +20,6 @@ from agc_pipeline.declaration.analysis import (
     Template,
     Variation,
 )
-from agc_pipeline.declaration.features import Feature
 from agc_pipeline.declaration.layout import NANOAOD, Flat, Layout, NanoAOD
 from agc_pipeline.declaration.selection import Count, Cut, EventCut, Objects
 from agc_pipeline.declaration.thresholds import Threshold
@@ -37,7 +36,6 @@ __all__ = [
     "Dataset",
     "Effect",
     "EventCut",
-    "Feature",
     "Fill",
     "Flat",
     "Free",

@@ -21,7 +21,6 @@ from agc_pipeline.declaration import (
     Variation,
 )
 
-from .features import FEATURES
 from .leptons import (
     channel,
     channel_mass,
@@ -163,6 +162,5 @@ ANALYSIS = Analysis(
     weight_reads={"": WEIGHTS},
     generated=sum_of_weights,
     thresholds=THRESHOLDS,
-    features=FEATURES,
     layout=Flat("mini", identity=("runNumber", "eventNumber")),
 )
