@@ -28,7 +28,7 @@ from agc_pipeline.declaration import Analysis, Learned
 from agc_pipeline.declaration.thresholds import Trial, nesting_problems, trials
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
-from agc_pipeline.errors import ConfigurationError, InputError
+from agc_pipeline.errors import AnalysisError, ConfigurationError, InputError
 from agc_pipeline.files import check_folder
 from agc_pipeline.formatting import quoted
 from agc_pipeline.inference.edges import infinite_problems
@@ -180,10 +180,38 @@ class Plan:
         source = self.simulation.source(dataset)
         return None if source in listed else source
 
-    def simulated_source(self, dataset: str, part: str) -> list[str]:
-        """The file whose events are in one of a simulated dataset: none if they are generated."""
-        source = self.simulation.source(dataset)
-        return [] if source is None else [f"{self.folder}/simulated/{source}/{part}.root"]
+    @property
+    def generated_datasets(self) -> tuple[str, ...]:
+        """Simulated datasets with events of their own."""
+        return tuple(name for name, source in self._simulated_sources.items() if source is None)
+
+    @property
+    def simulated_parts(self) -> tuple[str, ...]:
+        """Simulated datasets whose events are all in another one, the same for all of them."""
+        return tuple(name for name, source in self._simulated_sources.items() if source is not None)
+
+    def simulated_source(self, part: str) -> str:
+        """The file of that other dataset with the events of this part."""
+        (source,) = {source for source in self._simulated_sources.values() if source is not None}
+        return f"{self.folder}/simulated/{source}/{part}.root"
+
+    @cached_property
+    def _simulated_sources(self) -> dict[str, str | None]:
+        """For each dataset the one whose simulated events it takes, if there is one.
+
+        Raises:
+            AnalysisError: if there are several of these.
+        """
+        names = (dataset.name for dataset in self.analysis.datasets)
+        sources = {name: self.simulation.source(name) for name in names}
+        others = sorted({source for source in sources.values() if source is not None})
+        if len(others) > 1:
+            raise AnalysisError(
+                f"simulated datasets are parts of several others: {', '.join(others)}",
+                place=f"simulation of the analysis {self.analysis.name}",
+                remedy="take the events of all of them from one dataset",
+            )
+        return sources
 
     def _stems(self, dataset: str) -> list[str]:
         folder = f"{self.folder}/simulated/{dataset}"

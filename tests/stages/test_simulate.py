@@ -85,43 +85,40 @@ def test_bad_job(tmp_path: Path, command: Command, change: dict[str, object], me
 
 
 @pytest.mark.usefixtures("pythia")
-def test_a_part_of_another_file(tmp_path: Path, command: Command) -> None:
-    """With its record, and never of a file that has changed."""
+def test_parts_of_another_file(tmp_path: Path, command: Command) -> None:
+    """With their records, and never of a file that has changed."""
     whole = {"output": tmp_path / "whole.root", "record": tmp_path / "whole.json"}
-    part = {"output": tmp_path / "part.root", "record": tmp_path / "part.json"}
+    names = ("ttbar__scaleup", "ttbar__ME_var")
+    parts = {
+        "output": [tmp_path / f"{name}.root" for name in names],
+        "record": [tmp_path / f"{name}.json" for name in names],
+    }
     job = JOB | {"dataset": "ttbar__nominal"}
     assert command("simulate", SETTINGS | {"job": job}, **whole) is None
-    settings = SETTINGS | {"job": job | {"dataset": "ttbar__scaleup"}}
-    assert command("simulate", settings, source=whole["output"], **part) is None
-    contents = [json.loads(paths["record"].read_text()) for paths in (whole, part)]
-    assert 0 < contents[1]["n_events"] < contents[0]["n_events"]
-    # The factor of the dataset.
-    ratio = contents[1]["n_generated"] / contents[0]["n_generated"]
-    assert ratio == pytest.approx(0.8747, rel=1e-3)
-    with uproot.open(part["output"]) as file:
-        assert file["Events"].num_entries == contents[1]["n_events"]
-        assert file["Runs"]["genEventCount"].array().tolist() == [contents[1]["n_generated"]]
+    settings = {"analysis": "cms_ttbar", "jobs": [job | {"dataset": name} for name in names]}
+    assert command("simulate_parts", settings, source=whole["output"], **parts) is None
+    content = json.loads(whole["record"].read_text())
+    # The factors of the datasets.
+    for output, record, factor in zip(*parts.values(), (0.8747, 0.5012), strict=True):
+        part = json.loads(record.read_text())
+        assert 0 < part["n_events"] < content["n_events"]
+        assert part["n_generated"] / content["n_generated"] == pytest.approx(factor, rel=1e-3)
+        assert part["provenance"]["stage"] == "simulate"
+        with uproot.open(output) as file:
+            assert file["Events"].num_entries == part["n_events"]
+            assert file["Runs"]["genEventCount"].array().tolist() == [part["n_generated"]]
 
     def refused() -> str:
-        before = part["output"].read_bytes()
-        error = command("simulate", settings, source=whole["output"], **part)
-        assert part["output"].read_bytes() == before
+        before = [path.read_bytes() for path in parts["output"]]
+        error = command("simulate_parts", settings, source=whole["output"], **parts)
+        assert [path.read_bytes() for path in parts["output"]] == before
         assert error is not None
         return error
 
-    record = json.loads(whole["record"].read_text())
-    other = tmp_path / "other.json"
-    assert (
-        command(
-            "simulate",
-            SETTINGS | {"job": job | {"seed": 1}},
-            output=tmp_path / "other.root",
-            record=other,
-        )
-        is None
-    )
-    whole["record"].write_text(other.read_text())
+    other = {"output": tmp_path / "other.root", "record": tmp_path / "other.json"}
+    assert command("simulate", SETTINGS | {"job": job | {"seed": 1}}, **other) is None
+    whole["record"].write_text(other["record"].read_text())
     assert "not those that its record describes" in refused()
-    whole["record"].write_text(json.dumps(record))
+    whole["record"].write_text(json.dumps(content))
     whole["output"].write_bytes(whole["output"].read_bytes()[:5000])
     assert "whole.root" in refused()

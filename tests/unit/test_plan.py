@@ -126,18 +126,20 @@ def test_the_rules_of_a_run_follow_from_its_input() -> None:
     behind |= {"preserve", "report"}
     filling = {"fileset", "deliver", "histogram", "partial_sum", "merge_dataset", "merge"}
     models = {"train", "export_models"}
-    assert set(report.configure(plan()).rules) == {"simulate", *filling, *behind}
+    simulated = {"simulate", "simulate_parts"}
+    assert set(report.configure(plan()).rules) == {*simulated, *filling, *behind}
     assert set(report.configure(plan("published")).rules) == {"published", *behind}
     assert set(report.configure(plan("cms-open-data")).rules) == {*filling, *behind}
     jets = report.configure(plan("jet-assignment"))
-    assert set(jets.rules) == {"simulate", *models, *filling, *behind}
+    assert set(jets.rules) == {*simulated, *models, *filling, *behind}
 
 
 def test_edges_between_stages_follow_from_their_files() -> None:
     edges = set(report.configure(plan()).edges)
     chain = ("simulate", "deliver", "histogram", "merge_dataset", "merge", "workspace", "fit")
     assert set(pairwise(chain)) <= edges
-    others = {("simulate", "fileset"), ("fileset", "merge"), ("fit", "scan"), ("toys", "report")}
+    others = {("fileset", "merge"), ("fit", "scan"), ("toys", "report")}
+    others |= {("simulate", "simulate_parts"), ("simulate_parts", "fileset")}
     assert others <= edges
     # What others lie between is no edge of its own.
     assert not {("fit", "report"), ("workspace", "report"), ("simulate", "merge")} & edges

@@ -28,9 +28,9 @@ pytest.importorskip("fastjet", reason="the extra `simulation` is not installed")
 # the versions of pythia8mc, fastjet and numpy; after an intended change print them anew with
 # `python -m pytest tests/unit/test_simulation.py -k golden`, which shows both.
 GOLDEN = {
-    "ttbar__nominal": "f48ef072753f1ef244013ec4262cd11e8ef21ef5668748d461681b31837917ff",
-    "single_top_tW__nominal": "0806d83753e45aee6ccd0e757152ac62eb34143a0e972afddd2938e9b5d90c3d",
-    "wjets__nominal": "94fe04625cd2336375836d5c7be1f0d2f8ac5d34de78d4c550a5e60fda0c4e3a",
+    "ttbar__nominal": "d1abcc0f2ef336ec2eaba8f9b7a8db265e9a8799491f030adb4ef7b318e03073",
+    "single_top_tW__nominal": "3046a32ec863f0d9d78b28033ebb0312ab2741970ee64a077f064c15ed4f2acf",
+    "wjets__nominal": "18233a014e7c0945dc2896824b6dc0d3e52aa15b739d955f2548c82955252a9a",
 }
 
 
@@ -159,7 +159,7 @@ def test_a_variation_is_a_part_of_the_nominal_sample(
     ttbar: Simulated, selection: Selection, dataset: str
 ) -> None:
     whole = ttbar
-    part = production.take(job(dataset, showers=1500), SUBSETS[dataset], whole)
+    (part,) = production.take([job(dataset, showers=1500)], SUBSETS, whole)
     # The same events with all their columns.
     number, numbers = part.events.scalars["event"], whole.events.scalars["event"]
     assert 0.3 < len(number) / len(numbers) < 1
@@ -177,18 +177,19 @@ def test_a_variation_is_a_part_of_the_nominal_sample(
 
 
 def test_a_part_does_not_depend_on_the_division_into_files(tmp_path: Path) -> None:
-    subset = SUBSETS["ttbar__ME_var"]
     whole = simulate(job(n_chunks=2))
     nanoaod.write(tmp_path / "whole.root", whole.events, n_generated=whole.n_generated)
     read = Simulated(*nanoaod.read(tmp_path / "whole.root"))
     assert nanoaod.content_hash(read.events) == nanoaod.content_hash(whole.events)
     assert read.n_generated == whole.n_generated
-    both = production.take(job("ttbar__ME_var", n_chunks=2), subset, read)
+    (both,) = production.take([job("ttbar__ME_var", n_chunks=2)], SUBSETS, read)
     parts = [
-        production.take(job("ttbar__ME_var", first_chunk=n), subset, simulate(job(first_chunk=n)))
+        production.take(
+            [job("ttbar__ME_var", first_chunk=n)], SUBSETS, simulate(job(first_chunk=n))
+        )
         for n in range(2)
     ]
-    together = nanoaod.append([part.events for part in parts])
+    together = nanoaod.append([part.events for (part,) in parts])
     assert nanoaod.content_hash(both.events) == nanoaod.content_hash(together)
     assert 0 < len(both.events) < len(whole.events)
 

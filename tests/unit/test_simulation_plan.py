@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from agc_pipeline.analyses.cms_ttbar import ANALYSIS
 from agc_pipeline.analyses.cms_ttbar.simulation import RECIPES, SUBSETS, Simulation
 from agc_pipeline.config import load
-from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.plan import Plan
 from agc_pipeline.simulation.settings import SimulationJob
+from agc_pipeline.stages import simulate_parts
 from conftest import read_config
 
 SCALES = st.floats(0.001, 30)
@@ -74,9 +75,24 @@ def test_the_run_knows_what_is_part_of_what() -> None:
     plan = Plan(load(values))
     parts = {name: dataset.subset_of for name, dataset in plan.datasets.items()}
     assert {name for name, whole in parts.items() if whole} == set(SUBSETS)
-    (source,) = plan.simulated_source("ttbar__ME_var", "0003")
-    assert source == plan.datasets["ttbar__nominal"].files[3].source
-    assert plan.simulated_source("wjets__nominal", "0000") == []
+    assert set(plan.simulated_parts) == set(SUBSETS)
+    assert set(plan.generated_datasets) == set(RECIPES)
+    assert plan.simulated_source("0003") == plan.datasets["ttbar__nominal"].files[3].source
+    jobs = simulate_parts.configure(plan, "0003").jobs
+    assert [job["dataset"] for job in jobs] == list(plan.simulated_parts)
+    assert jobs[0] == plan.simulation.job("ttbar__ME_var", 3).model_dump()
+
+
+def test_parts_of_several_datasets_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Plan(load(read_config()))
+    sources = {"ttbar__ME_var": "ttbar__nominal", "single_top_tW__nominal": "wjets__nominal"}
+    monkeypatch.setattr(Simulation, "source", lambda _, dataset: sources.get(dataset))
+    with pytest.raises(AnalysisError, match="ttbar__nominal, wjets__nominal"):
+        _ = plan.simulated_parts
+
+
+def test_listed_files_stand_in_the_place_of_simulated_ones() -> None:
+    values = read_config()
     values["input"] = {
         "kind": "simulated",
         "mirrors": {"disk": "data"},

@@ -67,12 +67,13 @@ def initialise(pythia: Any, dataset: str) -> None:
 
 
 class Generator:
-    """Pythia, set up for one dataset.
+    """Pythia, set up for one dataset. It generates chunk after chunk, each from a seed of its own.
 
     Args:
         recipe: how the dataset is simulated.
         dataset: its name, for errors.
-        seed: any number of at most 32 bits.
+        seed: for the search of the largest cross sections, any number of at most 32 bits; all
+            generators of a dataset need the same, since Pythia picks events by what it finds.
         leptons: PDG codes, without sign, of the leptons of which a W boson must decay to one.
 
     Raises:
@@ -90,7 +91,7 @@ class Generator:
             *recipe.cards,
             *_forced_decays(recipe, leptons),
             "Random:setSeed = on",
-            f"Random:seed = {1 + seed % MAX_SEED}",
+            f"Random:seed = {_pythia_seed(seed)}",
         )
         read_cards(self._pythia, cards, dataset)
         self._filter = _event_filter(pythia8, leptons, recipe)
@@ -104,8 +105,17 @@ class Generator:
             recipe.decays
         ]
 
+    def start(self, seed: int) -> None:
+        """Begin a chunk: what follows depends on nothing that was generated before.
+
+        Args:
+            seed: any number of at most 32 bits.
+        """
+        self._pythia.rndm.init(_pythia_seed(seed))
+        self._filter.start()
+
     def shower(self, n_events: int) -> ak.Array:
-        """Generate events that pass the filter.
+        """Generate events of the chunk that pass the filter.
 
         Returns:
             ``n_events * {prt: var * PythiaParticle, ...}``; fewer if a shower failed.
@@ -114,8 +124,12 @@ class Generator:
 
     @property
     def n_generated(self) -> float:
-        """Inclusive events that all events generated so far stand for."""
+        """Inclusive events that all events of the chunk stand for."""
         return float(self._filter.n_trials * self._per_trial)
+
+
+def _pythia_seed(seed: int) -> int:
+    return 1 + seed % MAX_SEED
 
 
 @functools.cache
@@ -160,6 +174,9 @@ def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any
 
         def __init__(self) -> None:
             super().__init__()
+            self.start()
+
+        def start(self) -> None:
             self.n_trials = 0
             self._n_double = 0
 

@@ -47,8 +47,8 @@ class SimulationPart(Settings):
     def source(self, dataset: str) -> str | None:  # noqa: ARG002
         """The simulated dataset that all events of this one are taken from, file by file.
 
-        None if it is generated on its own. Otherwise ``SimulationModule.write_subset`` makes its
-        files of those of the other.
+        None if it is generated on its own. Otherwise ``SimulationModule.write_subsets`` makes its
+        files of those of the other, as many of them.
         """
         return None
 
@@ -73,8 +73,13 @@ class SimulationModule(Protocol):
     def write(self, job: Any, path: Path) -> dict[str, Any]:
         """Make the file of a job; gives its record with ``n_events`` and ``n_generated``."""
 
-    def write_subset(self, job: Any, source: Path, path: Path) -> dict[str, Any]:
-        """Likewise, with events of another file; only where ``SimulationPart.source`` has some."""
+    def write_subsets(
+        self, jobs: Sequence[Any], source: Path, paths: Sequence[Path]
+    ) -> list[dict[str, Any]]:
+        """Likewise several, with events of another file.
+
+        Only where ``SimulationPart.source`` has some.
+        """
 
 
 def module(analysis: Analysis) -> SimulationModule:

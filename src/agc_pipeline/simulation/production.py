@@ -3,6 +3,7 @@
 import logging
 import time
 import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,10 +51,11 @@ def simulate(job: SimulationJob, recipe: Recipe) -> Simulated:
     Raises:
         PipelineError: if a package that the simulation needs is not installed.
     """
+    generator = _generator(job, recipe)
     chunks = []
     for number, chunk in enumerate(range(job.first_chunk, job.first_chunk + job.n_chunks), 1):
         start = time.monotonic()
-        chunks.append(_chunk(job, recipe, chunk))
+        chunks.append(_chunk(job, recipe, generator, chunk))
         rate = job.showers / (time.monotonic() - start)
         log.info("%s: chunk %d of %d, %.0f events/s", job.dataset, number, job.n_chunks, rate)
     return Simulated(
@@ -62,31 +64,42 @@ def simulate(job: SimulationJob, recipe: Recipe) -> Simulated:
     )
 
 
-def take(job: SimulationJob, subset: Subset, source: Simulated) -> Simulated:
-    """The events of a dataset that is part of another one.
+def take(
+    jobs: Sequence[SimulationJob], parts: Mapping[str, Subset], source: Simulated
+) -> Iterator[Simulated]:
+    """The events of datasets that are parts of another one.
 
     Args:
-        job: the chunks of one file.
-        subset: what is taken.
+        jobs: of one file each, with the same chunks.
+        parts: what is taken, by dataset.
         source: the same chunks of the other dataset.
     """
     events = source.events
-    probability = subsets.acceptance(events.collections["GenPart"], subset)
+    quantities = subsets.quantities(events.collections["GenPart"])
     chunk = events.scalars["luminosityBlock"].astype(np.int64) - 1
     within = events.scalars["event"].astype(np.int64) - 1 - chunk * MAX_SHOWERS
-    numbers = np.empty(len(events))
-    for number in range(job.first_chunk, job.first_chunk + job.n_chunks):
-        here = chunk == number
-        numbers[here] = _numbers(job, number, _SUBSET).random(job.showers)[within[here]]
-    return Simulated(
-        events.select(numbers < probability),
-        round(source.n_generated * subset.n_generated_factor),
-    )
+    for job in jobs:
+        subset = parts[job.dataset]
+        numbers = np.empty(len(events))
+        for number in range(job.first_chunk, job.first_chunk + job.n_chunks):
+            here = chunk == number
+            numbers[here] = _numbers(job, number, _SUBSET).random(job.showers)[within[here]]
+        yield Simulated(
+            events.select(numbers < subsets.acceptance(quantities, subset)),
+            round(source.n_generated * subset.n_generated_factor),
+        )
 
 
-def _chunk(job: SimulationJob, recipe: Recipe, chunk: int) -> Simulated:
+def _generator(job: SimulationJob, recipe: Recipe) -> Generator:
+    """One for all chunks: Pythia takes as long to start as to generate hundreds of events."""
+    leptons = (ELECTRON, MUON) if job.muon_identification else (ELECTRON,)
+    seed = _seed(np.random.SeedSequence(_identity(job)))
+    return Generator(recipe, job.dataset, seed=seed, leptons=leptons)
+
+
+def _chunk(job: SimulationJob, recipe: Recipe, generator: Generator, chunk: int) -> Simulated:
     """One chunk: a function of the recipe, dataset, seed, muons and showers and of its number."""
-    level, n_generated = _generate(job, recipe, chunk)
+    level, n_generated = _generate(job, recipe, generator, chunk)
     measured = detector.reconstruct(
         level,
         _numbers(job, chunk, _DETECTOR),
@@ -99,10 +112,10 @@ def _chunk(job: SimulationJob, recipe: Recipe, chunk: int) -> Simulated:
     )
 
 
-def _generate(job: SimulationJob, recipe: Recipe, chunk: int) -> tuple[ParticleLevel, float]:
-    seed = int(_sequence(job, chunk, _PYTHIA).generate_state(1)[0])
-    leptons = (ELECTRON, MUON) if job.muon_identification else (ELECTRON,)
-    generator = Generator(recipe, job.dataset, seed=seed, leptons=leptons)
+def _generate(
+    job: SimulationJob, recipe: Recipe, generator: Generator, chunk: int
+) -> tuple[ParticleLevel, float]:
+    generator.start(_seed(_sequence(job, chunk, _PYTHIA)))
     batches = [
         particles.particle_level(generator.shower(min(_BATCH, job.showers - start)))
         for start in range(0, job.showers, _BATCH)
@@ -114,8 +127,16 @@ def _generate(job: SimulationJob, recipe: Recipe, chunk: int) -> tuple[ParticleL
     return level, generator.n_generated
 
 
+def _identity(job: SimulationJob) -> list[int]:
+    return [job.seed, zlib.crc32(job.dataset.encode())]
+
+
 def _sequence(job: SimulationJob, chunk: int, stream: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence([job.seed, zlib.crc32(job.dataset.encode()), chunk, stream])
+    return np.random.SeedSequence([*_identity(job), chunk, stream])
+
+
+def _seed(sequence: np.random.SeedSequence) -> int:
+    return int(sequence.generate_state(1)[0])
 
 
 def _numbers(job: SimulationJob, chunk: int, stream: int) -> np.random.Generator:

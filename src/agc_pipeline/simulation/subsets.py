@@ -67,11 +67,10 @@ def quantities(particles: Collection) -> Quantities:
     )
 
 
-def acceptance(particles: Collection, subset: Subset) -> np.ndarray:
+def acceptance(events: Quantities, subset: Subset) -> np.ndarray:
     """Probability of each event to be in a subset: ``events * float64``."""
-    found = quantities(particles)
     exponent = subset.constant + sum(
-        getattr(subset, name) * getattr(found, name) for name in Quantities._fields
+        getattr(subset, name) * getattr(events, name) for name in Quantities._fields
     )
     probability: np.ndarray = 1.0 / (1.0 + np.exp(-exponent))
     return probability

@@ -46,7 +46,8 @@ def particles(record: Record) -> Collection:
     kind = np.abs(record.pdg_id)
     is_first, is_last = record.first == indices, record.last == indices
     hard = np.isin(np.abs(record.status[record.first]), _HARD_STATUS)
-    from_tau = (record.parent_id == _TAU) & (kind >= 11) & (kind <= 16)
+    # Not of the taus that photons of the shower turn into.
+    from_tau = (record.parent_id == _TAU) & (kind >= 11) & (kind <= 16) & hard[record.parent]
     positions = np.flatnonzero((hard | from_tau) & (is_first | is_last))
 
     event = record.event[positions]

@@ -44,7 +44,7 @@ def reads(source: Source, text: str, **default: Any) -> Any:
 
 
 def writes(source: Source, text: str, **default: Any) -> Any:
-    """A field for an output file."""
+    """A field for output files: one or several, as its type says; a function has no wildcards."""
     return _field(Option("output", source, text), **default)
 
 

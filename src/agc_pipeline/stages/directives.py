@@ -77,8 +77,9 @@ class Directives:
     def output(self) -> dict[str, Any]:
         """Output files by name."""
         told = {name: option.source for name, option in self._of("output").items()}
+        # Snakemake takes no functions of wildcards for them: they depend on the plan alone.
         return {
-            name: self._paths(source)
+            name: self._paths(source) if isinstance(source, str) else source(self._plan)
             for name, source in (told | dict(self.stage.generated)).items()
         }
 
@@ -175,8 +176,8 @@ class Directives:
     def _wildcards(self) -> list[str]:
         """The wildcards of the output files, in braces."""
         for output in self.output.values():
-            if isinstance(output, str):
-                names = [name for _, name, _, _ in Formatter().parse(output) if name]
+            for path in [output] if isinstance(output, str) else output:
+                names = [name for _, name, _, _ in Formatter().parse(path) if name]
                 return [f"{{{name}}}" for name in names]
         return []
 

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 from agc_pipeline import analyses
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import explain
+from agc_pipeline.stages import simulate
 from agc_pipeline.stages.description import Stage, never, reads, writes
-from agc_pipeline.stages.simulate import SimulateOptions, SimulateStage, run
+from agc_pipeline.stages.simulate import SimulateOptions, SimulateStage, job_of, write_record
 
 if TYPE_CHECKING:
     from agc_pipeline.matrix.plan import MatrixPlan
@@ -47,6 +48,23 @@ def configure(plan: "MatrixPlan", analysis: str, dataset: str) -> SimulateStage:
         place = f"`inputs.{analysis}.simulation` in {plan.config.matrix}"
         raise explain(error, type(simulation), place=place) from error
     return SimulateStage(analysis=analysis, job=small.job(dataset, 0).model_dump())
+
+
+def run(settings: SimulateStage, options: MatrixSimulateOptions) -> None:
+    """Write the file, then its record.
+
+    Raises:
+        ConfigurationError: if the job is not one of the analysis.
+    """
+    if not options.source:
+        simulate.run(settings, options)
+        return
+    from agc_pipeline.simulation import part
+
+    module = part.module(analyses.load(settings.analysis))
+    job = job_of(module, settings.job)
+    (record,) = module.write_subsets([job], options.source[0], [options.output])
+    write_record(options.record, record, module, settings.job)
 
 
 def _modules(plan: "MatrixPlan") -> tuple[str, ...]:

@@ -8,11 +8,11 @@ from agc_pipeline import analyses
 from agc_pipeline.files import write_json
 from agc_pipeline.provenance import provenance
 from agc_pipeline.settings import Settings, explain
-from agc_pipeline.stages.description import Options, Stage, reads, writes
+from agc_pipeline.stages.description import Options, Stage, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan
-
+    from agc_pipeline.simulation.part import SimulationModule
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +32,6 @@ class SimulateStage(Settings):
 class SimulateOptions(Options):
     """What the stage is told beside its settings."""
 
-    source: tuple[Path, ...] = reads(
-        lambda plan, dataset, part: plan.simulated_source(dataset, part),
-        "ROOT file whose events are taken, if none are generated; its record is beside it",
-        default=(),
-    )
     output: Path = writes("simulated/{dataset}/{part}.root", "ROOT file to write")
     record: Path = writes("simulated/{dataset}/{part}.json", "JSON file to write")
 
@@ -53,21 +48,33 @@ def run(settings: SimulateStage, options: SimulateOptions) -> None:
     Raises:
         ConfigurationError: if the job is not one of the analysis.
     """
-    from pydantic import ValidationError
-
     from agc_pipeline.simulation import part
 
     module = part.module(analyses.load(settings.analysis))
+    record = module.write(job_of(module, settings.job), options.output)
+    write_record(options.record, record, module, settings.job)
+
+
+def job_of(module: "SimulationModule", values: dict[str, Any]) -> Any:
+    """A job of the analysis.
+
+    Raises:
+        ConfigurationError: if it is none.
+    """
+    from pydantic import ValidationError
+
     try:
-        job = module.JOB.model_validate(settings.job)
+        return module.JOB.model_validate(values)
     except ValidationError as error:
         raise explain(error, module.JOB, place="--settings, `job`") from error
-    if options.source:
-        record = module.write_subset(job, options.source[0], options.output)
-    else:
-        record = module.write(job, options.output)
-    made_by = provenance("simulate", packages=module.PACKAGES, settings=settings.job)
-    write_json(options.record, {**record, "provenance": made_by})
+
+
+def write_record(
+    path: Path, record: dict[str, Any], module: "SimulationModule", values: dict[str, Any]
+) -> None:
+    """Write the record of a file, with what made it."""
+    made_by = provenance("simulate", packages=module.PACKAGES, settings=values)
+    write_json(path, {**record, "provenance": made_by})
     log.info("%d events, standing for %d", record["n_events"], record["n_generated"])
 
 
