@@ -57,6 +57,7 @@ class ResourceSettings(Settings):
     """
 
     simulate: ResourceRequest
+    simulate_parts: ResourceRequest
     deliver: ResourceRequest
     histogram: ResourceRequest
     train: ResourceRequest

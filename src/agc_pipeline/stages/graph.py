@@ -18,19 +18,21 @@ _WILDCARD = re.compile(r"\{(\w+)\}")
 def edges(plan: "Plan") -> Edges:
     """Pairs of stages of which the second reads what the first writes, without shortcuts.
 
-    Jobs of one stage for different datasets are alike: those of the first one stand for all.
+    Jobs of one stage for different datasets are alike: those of the first one stand for all, and
+    those of the first one that is part of another.
 
     Args:
         plan: of the run.
     """
     of_run = {name: stages.describe(name) for name in stages.of_run(plan)}
-    example = _example(plan)
+    examples = _examples(plan)
     written = {
         name: [_pattern(path) for path in _outputs(stage, plan)] for name, stage in of_run.items()
     }
     pairs = {
         (writer, reader)
         for reader, stage in of_run.items()
+        for example in examples
         for path in _inputs(stage, plan, example)
         for writer, patterns in written.items()
         if writer != reader and any(pattern.fullmatch(path) for pattern in patterns)
@@ -38,12 +40,17 @@ def edges(plan: "Plan") -> Edges:
     return tuple(sorted(_direct(pairs)))
 
 
-def _example(plan: "Plan") -> dict[str, str]:
-    """Wildcards of the jobs of one dataset; none for runs that start behind them."""
-    for dataset in plan.datasets:
-        for batch in plan.batches(dataset):
-            return {"dataset": dataset, "batch": batch, "part": batch}
-    return {}
+def _examples(plan: "Plan") -> list[dict[str, str]]:
+    """Wildcards of the jobs of one dataset of each kind; none for runs that start behind them."""
+    kinds = {
+        dataset.subset_of is None: dataset.name for dataset in reversed(plan.datasets.values())
+    }
+    examples = [
+        {"dataset": dataset, "batch": batch, "part": batch}
+        for dataset in kinds.values()
+        for batch in list(plan.batches(dataset))[:1]
+    ]
+    return examples or [{}]
 
 
 def _outputs(stage: Stage[Any, Any], plan: "Plan") -> Iterable[str]:
