@@ -6,6 +6,7 @@ FILESET = directives("fileset")
 if SIMULATE.wanted:
 
     rule simulate:
+        """One file of simulated events of a dataset."""
         input:
             **inputs(SIMULATE),
         output:
@@ -14,7 +15,6 @@ if SIMULATE.wanted:
             **SIMULATE.log,
         benchmark:
             SIMULATE.benchmark
-        """One file of simulated events of a dataset."""
         wildcard_constraints:
             dataset="|".join(PLAN.generated_datasets),
         localrule: SIMULATE.local
