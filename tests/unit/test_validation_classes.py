@@ -77,7 +77,16 @@ def test_many_moved_entries_disagree(entries: list[int], number: int) -> None:
     moved[3] += number
     result = same(side(moved), side(entries))
     assert result.moved == number
-    assert result.agreement is Agreement.DISAGREEMENT
+    # Of many entries a few more may move, as the tolerances say.
+    few = number <= 3 + 1e-5 * sum(entries)
+    assert result.agreement is (Agreement.MIGRATION if few else Agreement.DISAGREEMENT)
+
+
+def test_one_more_entry_may_move_of_a_hundred_thousand() -> None:
+    for total, agreement in ((99_999, Agreement.DISAGREEMENT), (100_000, Agreement.MIGRATION)):
+        entries = np.array([total - 200, 100, 100])
+        result = same(side(entries + np.array([0, -4, 4])), side(entries))
+        assert (result.moved, result.agreement) == (4, agreement)
 
 
 def test_a_swap_over_the_whole_range_is_no_migration() -> None:

@@ -539,6 +539,26 @@ def test_what_would_be_delivered_is_told(restored: Project) -> None:
     )
 
 
+def test_an_environment_need_not_be_activated(restored: Project) -> None:
+    """The `python` of jobs is the one of Snakemake, also if another comes first in PATH."""
+    other = restored.folder / "other"
+    other.mkdir()
+    (other / "python").write_text("#!/bin/sh\nexit 9\n")
+    (other / "python").chmod(0o755)
+    target = "results/fileset.json"
+    (restored.folder / target).unlink()
+    done = subprocess.run(
+        restored.arguments(target),
+        cwd=restored.folder,
+        env=restored.environment() | {"PATH": f"{other}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (restored.folder / target).is_file()
+
+
 def test_auto_says_what_it_takes(finished: Project) -> None:
     done = finished.run("--dry-run", "--config", 'delivery={"backend": "auto"}')
     assert "delivery.backend auto is local (the files are on this machine) for all" in done.stdout

@@ -1,3 +1,5 @@
+import os
+import sys
 from os import PathLike
 from pathlib import Path
 
@@ -36,6 +38,11 @@ GIVEN = workflow.config_settings.config
 if workflow.modifier is not workflow.modifier_stack[0]:
     # As part of another workflow, it has the values that this one gives it.
     FILES, GIVEN = [], config
+if workflow.is_main_process:
+    # Jobs run `python`: the one of this Snakemake, also where its environment is not activated.
+    os.environ["PATH"] = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    )
 try:
     if workflow.is_main_process:
         check_working_folder(Path.cwd(), Path(workflow.main_snakefile))
