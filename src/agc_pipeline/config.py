@@ -20,11 +20,13 @@ from agc_pipeline import analyses, layers
 from agc_pipeline.analyses import Part
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Physics
+from agc_pipeline.declaration.features import feature_problems
 from agc_pipeline.declaration.thresholds import changed, nesting_problems, trial_problems, trials
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.inference.edges import edge_problems
 from agc_pipeline.inference.settings import (
+    TRAINED,
     FitSettings,
     OptimisationSettings,
     pair_problems,
@@ -92,6 +94,8 @@ class Configuration(Settings):
         allow_partial: leave out files that fail, renormalise, and mark the result as partial.
         selection: which selection of the analysis has the regions that are fitted; None is those
             that are declared so.
+        discriminant: folder of models of `snakemake optimise`, whose score is the observable of the
+            regions that are fitted; None has the observables that the analysis declares.
         blinded: leave data out where regions are declared as blinded.
         optimise: how `snakemake optimise` looks for bin edges of the fit and thresholds of cuts.
         matrix: file that says what `snakemake matrix` tries; relative to the Snakefile.
@@ -106,6 +110,7 @@ class Configuration(Settings):
     files_per_job: Annotated[PositiveInt, AtMost(1e6, "one job reads them all")] | Literal["auto"]
     allow_partial: bool
     selection: str | None = None
+    discriminant: Annotated[str, Field(min_length=1)] | None = None
     blinded: bool
     matrix: str = Field(min_length=1)
     facility: str = Field(min_length=1)
@@ -179,6 +184,36 @@ class Configuration(Settings):
         problems = list(trial_problems(declared, selection, wished, reference))
         if not problems:
             problems += _selection_of_thresholds(self, selection)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _discriminants(self) -> Self:
+        analysis, settings = self.declaration.with_selection(self.selection), self.optimise
+        regions = [region.name for region in analysis.regions if region.fitted]
+        problems: list[str] = []
+        trained = [method for method in settings.methods if method in TRAINED]
+        names = settings.discriminant.features
+        if trained or names is not None:
+            place = "optimise.discriminant.features"
+            problems += feature_problems(analysis.features, regions, names, place)
+        if not isinstance(self.input, _EVENTS):
+            if trained:
+                problems.append(
+                    f"`optimise.methods`: {' and '.join(trained)} need events, and there are none "
+                    f"with `input.kind` {self.input.kind!r}"
+                )
+            if self.discriminant is not None:
+                problems.append(
+                    "`discriminant` needs events, and there are none with `input.kind` "
+                    f"{self.input.kind!r}"
+                )
+        if self.discriminant is not None and (settings.thresholds or settings.reference):
+            problems.append(
+                "`optimise.thresholds`: the models of `discriminant` are for the cuts of the run; "
+                "leave it out to try others"
+            )
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -347,8 +382,18 @@ def load(values: Mapping[str, Any], folders: Iterable[Path] = ()) -> Configurati
     except ConfigurationError as error:
         raise values.located(error) from None
     model = _model(location.name)
+    name = location.name
+    if values.get("discriminant") is not None:
+        # Whoever loads the analysis by this name has the regions as they are filled.
+        selection = values.get("selection")
+        analysis = analyses.load(name).with_selection(
+            selection if isinstance(selection, str) else None
+        )
+        name = analyses.with_discriminant(
+            name, [region.name for region in analysis.regions if region.fitted]
+        )
     try:
-        return model.model_validate({**values, "analysis": location.name})
+        return model.model_validate({**values, "analysis": name})
     except ValidationError as error:
         raise explain(error, model, place=_PLACE, values=values, origin=values.origin) from error
 

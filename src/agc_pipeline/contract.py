@@ -2,11 +2,12 @@
 
 The skim keeps every event that some variation selects; histograms have the same bits whatever the
 size of chunks, the format, the reader and the executor; everything that is declared is filled; a
-tighter threshold takes no events that the skim lacks.
+tighter threshold takes no events that the skim lacks, which has the features of discriminants, too.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import uproot
 
 from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.executors import InThisProcess, executor
+from agc_pipeline.columnar.features import rows
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings, LocalDask
 from agc_pipeline.columnar.thresholds import Scans, scan
@@ -109,6 +111,31 @@ class _Contract:
         nominal = self.dataset.kind == "simulation" and self.dataset.variation == NOMINAL
         if nominal and self.analysis.thresholds:
             yield from self._thresholds(written["ttree"])
+        if nominal and self.analysis.features:
+            yield from self._features(written["ttree"])
+
+    def _features(self, skims: list[Delivered]) -> Iterator[str]:
+        """Features of discriminants are the same in skims, which have what they read."""
+        analysis, declared = self.analysis, self.analysis.features
+        regions = [r for r in analysis.regions if all(f.exists([r.name]) for f in declared)]
+        ours, theirs = (
+            rows(
+                replace(analysis, regions=tuple(regions), learned=None),
+                self.selection.model_dump(),
+                self.dataset,
+                declared,
+                fill=partial(self._filled, files=files),
+            )
+            for files in (self._inputs(), skims)
+        )
+        for (process, region), one in ours.parts.items():
+            if not all(
+                map(partial(np.array_equal, equal_nan=True), one, theirs.parts[process, region])
+            ):
+                yield (
+                    f"the skim gives other features of {process} in {region}, dataset "
+                    f"{self.dataset.name}"
+                )
 
     def _thresholds(self, skims: list[Delivered]) -> Iterator[str]:
         """Skims have the events of tighter thresholds, and combinations give their histograms.

@@ -56,7 +56,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "results").mkdir()
     for name in ("workspace.json", "mine.json", "results/workspace.json", "results/fileset.json"):
         (place / name).write_text('{"ttbar__nominal": {"files": {"x.root": "Events"}}}')
-    (place / "results/optimise").mkdir()
+    (place / "results/optimise/methods/discriminant").mkdir(parents=True)
+    (place / "results/optimise/methods/discriminant/optimised.yaml").write_text(
+        "fit: {model: {}}\n"
+    )
     (place / "results/optimise/optimised.yaml").write_text(
         "fit: {model: {edges: {4j1b: [110, 230, 550]}}}\n"
     )

@@ -8,6 +8,7 @@ LIMIT = directives("limit")
 PROPAGATE = directives("propagate")
 PRESERVE = directives("preserve")
 THRESHOLDS = directives("thresholds")
+FEATURES = directives("features")
 OPTIMISE = directives("optimise")
 
 
@@ -234,6 +235,28 @@ rule thresholds:
         **THRESHOLDS.params,
     shell:
         THRESHOLDS.shell
+
+
+rule features:
+    """Features of a dataset's events for discriminants, with all weights; no part of a run."""
+    input:
+        **inputs(FEATURES),
+    output:
+        **outputs(FEATURES),
+    log:
+        **FEATURES.log,
+    benchmark:
+        FEATURES.benchmark
+    localrule: FEATURES.local
+    conda:
+        "../../environment.yml"
+    threads: FEATURES.threads
+    resources:
+        **FEATURES.resources,
+    params:
+        **FEATURES.params,
+    shell:
+        FEATURES.shell
 
 
 rule optimise:

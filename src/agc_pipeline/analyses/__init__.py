@@ -34,6 +34,8 @@ _FILES: Mapping[Part, tuple[str, ...]] = {
     "simulation": ("simulation.py", "simulation/__init__.py"),
     "validation": ("published",),
 }
+# In the reference of a declaration in which some regions have a discriminant as their observable.
+_DISCRIMINANT = " with a discriminant in "
 # Packages that were imported by the path of their folder.
 _registered: dict[str, Path] = {}
 # Analyses that were sent to this process: reference to the name of the archive.
@@ -68,11 +70,36 @@ class Location:
 def load(name: str) -> Analysis:
     """The declaration of an analysis, with its folder.
 
+    Args:
+        name: of the analysis, also one ``with_discriminant``.
+
     Raises:
         ConfigurationError: for an unknown name.
         AnalysisError: if its code fails, or if the declaration is wrong.
     """
-    return _loaded(locate(name))
+    return _scored(_loaded(locate(name)), name)
+
+
+def with_discriminant(name: str, regions: Iterable[str]) -> str:
+    """Name by which the analysis is loaded with a discriminant as the observable of regions.
+
+    Args:
+        name: of the analysis.
+        regions: their names.
+    """
+    return f"{name}{_DISCRIMINANT}{', '.join(regions)}"
+
+
+def _scored(analysis: Analysis, reference: str) -> Analysis:
+    """The declaration as a reference has it."""
+    _, scored, regions = reference.partition(_DISCRIMINANT)
+    if not scored:
+        return analysis
+    names = regions.split(", ")
+    return replace(
+        analysis.with_discriminant(names),
+        reference=with_discriminant(str(analysis.reference), names),
+    )
 
 
 @cache
@@ -127,7 +154,7 @@ def load_sent(reference: str, name: str | None) -> Analysis:
     if not sent.is_file():
         return load(reference)
     _sent[reference] = name
-    return _loaded(_unpacked(reference, sent))
+    return _scored(_loaded(_unpacked(reference, sent)), reference)
 
 
 def _unpacked(reference: str, archive: Path) -> Location:
@@ -141,7 +168,8 @@ def _unpacked(reference: str, archive: Path) -> Location:
         sys.path.insert(0, str(base))
         invalidate_caches()
     folder = base.joinpath(*module.split("."))
-    return Location(reference, module, folder, description["attribute"])
+    name, _, _ = reference.partition(_DISCRIMINANT)
+    return Location(name, module, folder, description["attribute"])
 
 
 def _within(path: Path, base: Path) -> bool:
@@ -160,6 +188,7 @@ def locate(name: str, folders: Iterable[Path] = ()) -> Location:
         ConfigurationError: for an unknown name.
         AnalysisError: if the folder cannot be one of an analysis.
     """
+    name, _, _ = name.partition(_DISCRIMINANT)
     if not _is_path(name):
         if name in _own():
             return Location(name, f"{__name__}.{name}", Path(__file__).parent / name)

@@ -5,7 +5,7 @@ whose events are "records" is given coffea's NanoEvents. Either way the requirem
 observables and weights of the declaration are applied, and nothing else.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -52,6 +52,9 @@ class Processing:
         scoring: computes learned observables; None is without.
         blinded: whether data in blinded windows are left out.
         unit: of weights, see ``columnar.filling``.
+        discriminant: computes the observable of regions that have no function of their own, see
+            ``learning.discriminant``; None is without.
+        filler: takes the selected events; None fills histograms.
     """
 
     analysis: Analysis
@@ -60,11 +63,16 @@ class Processing:
     scoring: Any = None
     blinded: bool = False
     unit: float = 1.0
+    discriminant: Any = None
+    filler: "Callable[[Processing, Clock], Filler] | None" = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The analysis comes first: what else is pickled may be of its modules.
         values = self.selection.model_dump()
-        others = {"scoring": self.scoring, "blinded": self.blinded, "unit": self.unit}
+        others = {
+            name: getattr(self, name)
+            for name in ("scoring", "blinded", "unit", "discriminant", "filler")
+        }
         return (_rebuilt, (self.analysis, values, self.dataset.name, others))
 
     # What follows from the declaration is the same for all chunks, and had once.
@@ -140,7 +148,10 @@ class Processing:
 
     def empty(self) -> dict[str, Any]:
         """The output for no events."""
-        return Filler(self, Clock()).output({ALL_EVENTS: 0, **self._labels()})
+        return self._filler(Clock()).output({ALL_EVENTS: 0, **self._labels()})
+
+    def _filler(self, clock: Clock) -> "Filler":
+        return (self.filler or Filler)(self, clock)
 
     def _labels(self) -> dict[str, int]:
         requirements = self.analysis.requirements(self.selection, self.dataset)
@@ -186,7 +197,7 @@ class Processing:
             columns: of the range.
         """
         with columns.clock.part("physics"):
-            filler = Filler(self, columns.clock)
+            filler = self._filler(columns.clock)
             selection = self._event_selection
             preselection = selection.preselector(columns)
             base = selection.base(preselection)
@@ -219,7 +230,7 @@ class Processing:
         """
         clock = clock or Clock()
         with clock.part("physics"):
-            filler = Filler(self, clock)
+            filler = self._filler(clock)
             selection = RecordSelection(self.analysis, self.selection, self.dataset)
             cutflow: dict[str, int] = {}
             for variation in self.shifts:
@@ -385,9 +396,8 @@ class Filler:
 
     def _values(self, group: Group, events: Any) -> Iterable[tuple[Region, Array]]:
         for region in group.regions:
-            if region.values is None:
-                raise TypeError(f"the region {region.name} has no observable")
-            observed = np.asarray(region.values(events, self._processing.selection), np.float64)
+            values = region.values or self._score(region)
+            observed = np.asarray(values(events, self._processing.selection), np.float64)
             if observed.shape != (len(events),):
                 raise AnalysisError(
                     f"an observable of {len(events)} events has the shape {observed.shape}",
@@ -398,6 +408,19 @@ class Filler:
         if group.learned:
             observables = self._processing.scoring.observables(events, self._processing.selection)
             yield from zip(group.learned, observables, strict=True)
+
+    def _score(self, region: Region) -> EventFunction:
+        """The discriminant that is the observable of a region."""
+        processing = self._processing
+        if processing.discriminant is None:
+            raise AnalysisError(
+                f"the observable of the region {region.name} is a discriminant, and no model "
+                "computes it here",
+                place=f"analysis {processing.analysis.name}",
+                remedy="fill it by a run, or take the configuration without `discriminant`",
+            )
+        score: EventFunction = processing.discriminant.of(processing.analysis, region.name)
+        return score
 
     def _weights(self, group: Group, variation: str, events: Any) -> dict[str, Array | None]:
         """Variation to the weights of the events; None is 1 for each."""

@@ -20,6 +20,7 @@ from agc_pipeline.declaration.analysis import (
     Template,
     Variation,
 )
+from agc_pipeline.declaration.features import Feature
 from agc_pipeline.declaration.layout import NANOAOD, Flat, Layout, NanoAOD
 from agc_pipeline.declaration.selection import Count, Cut, EventCut, Objects
 from agc_pipeline.declaration.thresholds import Threshold
@@ -36,6 +37,7 @@ __all__ = [
     "Dataset",
     "Effect",
     "EventCut",
+    "Feature",
     "Fill",
     "Flat",
     "Free",

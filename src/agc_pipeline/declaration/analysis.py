@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, PositiveFloat
 
+from agc_pipeline.declaration.features import EDGES, LABEL, OBSERVABLE, Feature
 from agc_pipeline.declaration.layout import NANOAOD, Layout
 from agc_pipeline.declaration.selection import (
     Column,
@@ -155,8 +156,7 @@ class Region:
         edges: bin edges in the unit of the observable; under- and overflow are kept as well.
         mask: the events in the region, ``events * bool``.
         values: the observable of events in the region, ``events * float64``.
-        fit_edges: those of ``edges`` that the bins of the fit have; None is all. The first may be
-            minus infinity and the last infinity, for bins with underflow and overflow.
+        fit_edges: those of ``edges`` that the bins of the fit have; None is all.
         blinded: lower and upper bound of the observable, where data are not shown as long as the
             configuration says ``blinded``.
         fitted: whether it is a channel of the fit; the fit is propagated to the others.
@@ -388,6 +388,7 @@ class Analysis:
         layout: of the input files.
         learned: observables from models, which only some runs have.
         thresholds: cuts whose values may be optimised.
+        features: functions of events that a discriminant may be made of.
         folder: with all its files; None for a declaration without events.
         reference: what it is loaded by, see ``agc_pipeline.analyses.load``.
     """
@@ -410,6 +411,7 @@ class Analysis:
     layout: Layout = NANOAOD
     learned: Learned | None = None
     thresholds: tuple[Threshold, ...] = ()
+    features: tuple[Feature, ...] = ()
     folder: Path | None = None
     reference: str | None = None
 
@@ -441,6 +443,35 @@ class Analysis:
             return self
         regions = (replace(region, fitted=region.selection == name) for region in self.regions)
         return replace(self, regions=tuple(regions))
+
+    def with_discriminant(self, names: Iterable[str]) -> Self:
+        """The same with a discriminant as the observable of some regions.
+
+        What computes it is no part of a declaration: the regions have no ``values``.
+
+        Args:
+            names: of the regions.
+        """
+        scored = set(names)
+        return replace(
+            self,
+            regions=tuple(
+                replace(
+                    region,
+                    observable=OBSERVABLE,
+                    label=LABEL,
+                    edges=EDGES,
+                    values=None,
+                    fit_edges=None,
+                    # Nobody knows where it has what was blinded.
+                    blinded=None if region.blinded is None else (EDGES[0], 2 * EDGES[-1]),
+                    window=False,
+                )
+                if region.name in scored
+                else region
+                for region in self.regions
+            ),
+        )
 
     @property
     def fitted_thresholds(self) -> tuple[Threshold, ...]:

@@ -4,8 +4,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
+from agc_pipeline.declaration import features, thresholds
 from agc_pipeline.declaration.analysis import NOMINAL, Analysis, Dataset, Systematic
-from agc_pipeline.declaration.thresholds import declaration_problems
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.settings import unknown
 
@@ -37,12 +37,12 @@ def _problems(analysis: Analysis) -> Iterator[str]:
         yield f"no dataset fills the process {name}"
     for systematic in analysis.systematics:
         yield from _systematic(analysis, systematic, processes)
-    yield from declaration_problems(
-        analysis.thresholds,
-        (systematic.name for systematic in analysis.systematics),
-        (region.name for region in analysis.regions),
-        records=analysis.events == "records",
+    systematics = [systematic.name for systematic in analysis.systematics]
+    regions = [region.name for region in analysis.regions]
+    yield from thresholds.declaration_problems(
+        analysis.thresholds, systematics, regions, records=analysis.events == "records"
     )
+    yield from features.declaration_problems(analysis.features, systematics, regions)
     for free in analysis.free:
         if problem := unknown("process", free.processes, processes):
             yield f"the free normalisation {free.name} names an {problem}"
@@ -74,6 +74,7 @@ def _names(analysis: Analysis) -> Iterator[str]:
             *(free.name for free in analysis.free),
         ],
         "threshold": [threshold.name for threshold in analysis.thresholds],
+        "feature": [feature.name for feature in analysis.features],
         "variation": [name for s in analysis.systematics for name in s.variations],
     }
     for kind, names in kinds.items():
@@ -92,9 +93,7 @@ def _regions(analysis: Analysis) -> Iterator[str]:
             yield f"the region {region.name} has no mask: nothing fills it"
         if region.values is None:
             yield f"the region {region.name} has no function for its observable"
-        # What is beyond the edges may have bins, too.
-        among = {-math.inf, *region.edges, math.inf}
-        if region.fit_edges is not None and not set(region.fit_edges) <= among:
+        if region.fit_edges is not None and not set(region.fit_edges) <= set(region.edges):
             yield f"the fit edges of the region {region.name} are not among its edges"
     for region in () if analysis.learned is None else analysis.learned.regions:
         if region.mask is None:

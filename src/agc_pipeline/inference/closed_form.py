@@ -18,16 +18,15 @@ fit, and takes a millisecond: bins can be optimised.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import hist
 import numpy as np
 
-from agc_pipeline.declaration import NOMINAL, Analysis, Template
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference import templates
-from agc_pipeline.inference.edges import Edges, drawn, fitted_regions
+from agc_pipeline.inference.edges import fitted_regions
 from agc_pipeline.inference.interpolation import Array, factor_slopes
 from agc_pipeline.inference.settings import ModelSettings
 from agc_pipeline.inference.template_noise import Contents, SampleContents, contents
@@ -78,8 +77,7 @@ class RegionTemplates:
     """The templates of a region in the bins of its histograms.
 
     Attributes:
-        edges: of the bins, (fine + 1); infinite where the first and the last bin have what is
-            beyond the histogram.
+        edges: of the bins, (fine + 1).
         nominal: contents, (samples, fine).
         variances: statistical, of them.
         slopes: relative change of the samples by normalisations, (p, samples).
@@ -95,11 +93,6 @@ class RegionTemplates:
     shifts: Shifts
     processes: tuple[str, ...] = ()
     variations: tuple[tuple[str, str, str | None], ...] = ()
-
-    @cached_property
-    def drawn(self) -> Array:
-        """The edges, finite: bins beyond the histogram are as wide as their neighbours."""
-        return np.array(drawn(self.edges.tolist(), self.edges[np.isfinite(self.edges)].tolist()))
 
 
 class Estimate(NamedTuple):
@@ -301,8 +294,11 @@ class ClosedForm:
         for name, of in self.regions.items():
             with_more = of if within is None else within.regions[name]
             shifts, others = of.shifts, with_more.shifts
+            # Another observable has the same events in other bins.
             alike = (
-                others.up.shape == shifts.up.shape and of.nominal.shape == with_more.nominal.shape
+                others.up.shape == shifts.up.shape
+                and of.nominal.shape == with_more.nominal.shape
+                and np.array_equal(of.edges, with_more.edges)
             )
 
             def normal(
@@ -342,39 +338,89 @@ class ClosedForm:
     def _noise(self, name: str, of: Merged, weights: Array) -> float:
         """Expected variance by the statistics of the varied templates of a region."""
         shifts = self.regions[name].shifts
-        kind, mirrored = shifts.kind, shifts.mirrored[:, np.newaxis]
-        high, low = of.high[:, np.newaxis], of.low[:, np.newaxis]
-        total = of.nominal.sum(axis=1, keepdims=True)
-        event = np.broadcast_to(weights, of.up.shape)
-        # At minus one standard deviation, a mirrored template is (2 n - u / h) (2 - h).
-        reflected = 2 * of.nominal - of.up / high
-        bend = (
-            (event * of.up).sum(axis=1, keepdims=True) * (2 - high) / high**2
-            - (event * reflected).sum(axis=1, keepdims=True)
-        ) / np.where(total > 0, total, 1.0)
-        by_up = -event * (2 - high) / high + bend
-        by_nominal = event * (2 - high) - high * bend
         noise = 0.0
-        for values, theirs, known, slope, nominal in (
-            (of.up, of.up_variances, of.up_shared, event, -event * high),
-            (
-                np.where(mirrored, of.up, of.down),
-                np.where(mirrored, of.up_variances, of.down_variances),
-                np.where(mirrored[shifts.moved, :, np.newaxis], of.up_shared, of.down_shared),
-                np.where(mirrored, by_up, event),
-                np.where(mirrored, by_nominal, -event * low),
-            ),
-        ):
-            share = _shares(kind, of.nominal, values, of.variances, theirs)
-            filled = of.variances[shifts.moved][:, :, np.newaxis]
-            share[shifts.moved] = np.divide(
-                known, filled, out=np.zeros_like(known), where=filled > 0
+        for side in noise_sides(shifts, of, weights):
+            share = covariance_shares(shifts, of, side)
+            moved = np.einsum("tnv,tv->tn", share, side.slope)
+            common = side.nominal + moved
+            alone = np.sum(side.variances * side.slope**2, axis=1) - np.sum(
+                of.variances * moved**2, axis=1
             )
-            moved = np.einsum("tnv,tv->tn", share, slope)
-            common = nominal + moved
-            alone = np.sum(theirs * slope**2, axis=1) - np.sum(of.variances * moved**2, axis=1)
             noise += float(np.sum(of.variances * common**2) + np.maximum(alone, 0.0).sum()) / 2
         return noise
+
+
+class NoiseSide(NamedTuple):
+    """Varied templates at plus or at minus one standard deviation, and what depends on them.
+
+    Attributes:
+        values: contents of the templates, (t, bins).
+        variances: statistical, of them.
+        shared: covariances with nominal contents that are known, (k, bins, bins).
+        slope: of the parameter of interest by the contents of the varied templates, (t, bins).
+        nominal: by those of the nominal ones, as far as they are not in the varied ones.
+    """
+
+    values: Array
+    variances: Array
+    shared: Array
+    slope: Array
+    nominal: Array
+
+
+def reflection(of: Merged, weights: Array) -> tuple[Array, Array, Array]:
+    """What mirrored templates depend on at minus one standard deviation.
+
+    A template is (2 n - u / h) (2 - h) there, with a factor h on the yield.
+
+    Returns:
+        The templates without that factor, (t, bins), the shift of the parameter of interest by
+        those up, and how the factor moves it, (t, 1).
+    """
+    high = of.high[:, np.newaxis]
+    total = of.nominal.sum(axis=1, keepdims=True)
+    reflected = 2 * of.nominal - of.up / high
+    varied = (weights * of.up).sum(axis=1, keepdims=True)
+    bend = (
+        varied * (2 - high) / high**2 - (weights * reflected).sum(axis=1, keepdims=True)
+    ) / np.where(total > 0, total, 1.0)
+    return reflected, varied, bend
+
+
+def noise_sides(shifts: Shifts, of: Merged, weights: Array) -> tuple[NoiseSide, NoiseSide]:
+    """Varied templates of a region up and down, and what the parameter of interest does with them.
+
+    Args:
+        shifts: of the region.
+        of: the region in the bins of the fit.
+        weights: of the data in these, (bins).
+    """
+    mirrored = shifts.mirrored[:, np.newaxis]
+    high, low = of.high[:, np.newaxis], of.low[:, np.newaxis]
+    event = np.broadcast_to(weights, of.up.shape)
+    _, _, bend = reflection(of, weights)
+    by_up = -event * (2 - high) / high + bend
+    by_nominal = event * (2 - high) - high * bend
+    return (
+        NoiseSide(of.up, of.up_variances, of.up_shared, event, -event * high),
+        NoiseSide(
+            np.where(mirrored, of.up, of.down),
+            np.where(mirrored, of.up_variances, of.down_variances),
+            np.where(mirrored[shifts.moved, :, np.newaxis], of.up_shared, of.down_shared),
+            np.where(mirrored, by_up, event),
+            np.where(mirrored, by_nominal, -event * low),
+        ),
+    )
+
+
+def covariance_shares(shifts: Shifts, of: Merged, side: NoiseSide) -> Array:
+    """By how much bins of variations change with nominal ones, (t, nominal, varied)."""
+    share = _shares(shifts.kind, of.nominal, side.values, of.variances, side.variances)
+    filled = of.variances[shifts.moved][:, :, np.newaxis]
+    share[shifts.moved] = np.divide(
+        side.shared, filled, out=np.zeros_like(side.shared), where=filled > 0
+    )
+    return share
 
 
 def _in_bins(shared: Array, shares: Array) -> Array:
@@ -400,36 +446,11 @@ def _shares(kind: np.ndarray, nominal: Array, varied: Array, ours: Array, theirs
     return shares
 
 
-def filled_edges(analysis: Analysis, histograms: Mapping[str, hist.Hist]) -> dict[str, Edges]:
-    """Edges of the histograms of the regions of the fit, infinite where events are beyond them.
-
-    Args:
-        analysis: the declaration.
-        histograms: of a run, by name.
-    """
-    result = {}
-    for name, region in fitted_regions(analysis).items():
-        below = above = False
-        for process in analysis.processes:
-            histogram = histograms.get(Template(name, process.name, NOMINAL).name)
-            # Those of others may have no flow.
-            if histogram is not None and histogram.axes[0].extent == len(region.edges) + 1:
-                contents = histogram.values(flow=True)
-                below, above = below or contents[0] != 0, above or contents[-1] != 0
-        result[name] = (
-            *((-np.inf,) if below else ()),
-            *map(float, region.edges),
-            *((np.inf,) if above else ()),
-        )
-    return result
-
-
 def closed_form(
     analysis: Analysis,
     histograms: Mapping[str, hist.Hist],
     settings: ModelSettings,
     subsets: Mapping[str, str],
-    fine: Mapping[str, Edges] | None = None,
 ) -> ClosedForm:
     """The expected uncertainty of an analysis, for any bins of its histograms.
 
@@ -438,7 +459,6 @@ def closed_form(
         histograms: of a run, by name.
         settings: of its model.
         subsets: datasets of which all events are in another one, which is named.
-        fine: edges of bins that others are made of; None are those of the histograms.
 
     Raises:
         ModelError: if templates are missing, or are smoothed.
@@ -450,10 +470,9 @@ def closed_form(
             remedy="optimise without them",
         )
     regions = fitted_regions(analysis)
-    if fine is None:
-        fine = {name: tuple(map(float, region.edges)) for name, region in regions.items()}
+    fine = {name: tuple(map(float, region.edges)) for name, region in regions.items()}
     selection = templates.select(
-        analysis, histograms, settings.model_copy(update={"edges": dict(fine), "data": "asimov"})
+        analysis, histograms, settings.model_copy(update={"edges": fine, "data": "asimov"})
     )
     samples = contents(analysis, selection, {}, subsets)
     free = [free.name for free in analysis.free]

@@ -136,6 +136,15 @@ def factor_slopes(up: Array, down: Array) -> Array:
     return slopes
 
 
+def factor_slopes_by_ends(up: Array, down: Array) -> tuple[Array, Array]:
+    """Derivatives of these slopes by the factors at +1 and at -1, all positive."""
+    a, b = np.log(up), -np.log(down)
+    first, last = _FROM_ENDS[0, :3], _FROM_ENDS[0, 3:]
+    by_up: Array = first @ np.stack([np.ones_like(a), a + 1, a**2 + 2 * a])
+    by_down: Array = last @ np.stack([np.ones_like(b), b - 1, b**2 - 2 * b])
+    return by_up, by_down
+
+
 def _from_ends() -> Array:
     """Matrix from values, slopes and curvatures at +1 and -1 to coefficients of powers 1 to 6."""
     n = np.arange(1, 7)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     Field,
+    FiniteFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -16,7 +17,6 @@ from pydantic import (
 )
 
 from agc_pipeline.declaration import Analysis, Systematic
-from agc_pipeline.inference.edges import Edge
 from agc_pipeline.settings import AtMost, Settings, cost, unknown
 
 
@@ -85,8 +85,7 @@ class ModelSettings(Settings):
     """What the workspace holds; the rest follows from the declaration of the analysis.
 
     Attributes:
-        edges: bin edges of the fit by name of the region, in place of the declared ones; the first
-            may be -.inf and the last .inf, for bins with all events below and above the histogram.
+        edges: bin edges of the fit by name of the region, in place of the declared ones.
         data: what is fitted: "observed" collision data, the "pseudodata" histograms, or "asimov"
             data, the sum of the nominal templates.
         missing_datasets: "error" refuses a run without all datasets of the analysis, and
@@ -96,7 +95,7 @@ class ModelSettings(Settings):
         treatments: smoothing and symmetrising of templates, by name of the systematic.
     """
 
-    edges: dict[str, tuple[Edge, ...]] = Field(default_factory=dict)
+    edges: dict[str, tuple[FiniteFloat, ...]] = Field(default_factory=dict)
     data: Literal["observed", "pseudodata", "asimov"]
     missing_datasets: Literal["error", "drop"]
     pruning: Pruning
@@ -249,6 +248,38 @@ _Width = Annotated[PositiveFloat, AtMost(1e4, "no edge is seen through such a si
 _Value = Annotated[float, Field(ge=-1e9), AtMost(1e9, "no event has as much")]
 
 
+class DiscriminantSettings(Settings):
+    """How discriminants of `snakemake optimise` are trained.
+
+    Attributes:
+        features: names of those that the analysis declares; None is all that some systematic knows
+            of.
+        trees: at most, of each of the two models of a pair.
+        depth: of each tree.
+        step: mean square root change of the scores, before the sigmoid, by the first tree.
+        events: weight in a leaf, in events of mean weight.
+        patience: trees without an improvement on events that take no part in training, after which
+            it stops.
+        widths: of the sigmoids around the edges of bins while trees are added, one after the other,
+            in units of the score.
+    """
+
+    features: Annotated[tuple[str, ...], Field(min_length=1)] | None
+    trees: Annotated[int, Field(ge=2), AtMost(1e5, "every event is scored by all of them")]
+    depth: Annotated[PositiveInt, AtMost(12, "no sample has events for as many leaves")]
+    step: Annotated[PositiveFloat, AtMost(10, "scores would be 0 or 1")]
+    events: Annotated[PositiveFloat, AtMost(1e9, "no sample has as many")]
+    patience: Annotated[PositiveInt, AtMost(1e5, "there are no more trees")]
+    widths: Annotated[
+        tuple[Annotated[PositiveFloat, AtMost(1, "scores are between 0 and 1")], ...],
+        Field(min_length=1),
+    ]
+
+
+# Those that train a discriminant.
+TRAINED: tuple[Literal["cross entropy", "discriminant"], ...] = ("cross entropy", "discriminant")
+
+
 class OptimisationSettings(Settings):
     """How `snakemake optimise` looks for bin edges of the fit and thresholds of cuts.
 
@@ -261,9 +292,11 @@ class OptimisationSettings(Settings):
         objective: what is optimised: the expected uncertainty of the parameter of interest, or the
             expected significance of what it multiplies.
         bins: numbers of bins that are tried, in each region.
-        overflow: whether bins take in the events that are below and above the histograms, if any.
         methods: "gradient" moves edges with sigmoids downhill, "evolution" is scipy's differential
-            evolution on the edges of the histograms.
+            evolution on the edges of the histograms; "discriminant" trains a model on the expected
+            uncertainty, whose score is the observable, and "cross entropy" the same model to tell
+            signal from background.
+        discriminant: how these are trained.
         noise: whether the statistics of varied templates are part of what is minimised.
         widths: of the sigmoids, one after the other, in units of the mean width of the histograms'
             bins, and of the step from one value of a threshold to the next.
@@ -281,8 +314,11 @@ class OptimisationSettings(Settings):
     reference: dict[str, _Value]
     objective: Literal["uncertainty", "significance"]
     bins: Annotated[tuple[_Bins, ...], Field(min_length=1)]
-    overflow: bool
-    methods: Annotated[tuple[Literal["gradient", "evolution"], ...], Field(min_length=1)]
+    methods: Annotated[
+        tuple[Literal["gradient", "evolution", "cross entropy", "discriminant"], ...],
+        Field(min_length=1),
+    ]
+    discriminant: DiscriminantSettings
     noise: bool
     widths: Annotated[tuple[_Width, ...], Field(min_length=1)]
     starts: Annotated[PositiveInt, AtMost(1e4, cost(1.0))]

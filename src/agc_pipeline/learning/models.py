@@ -26,7 +26,10 @@ CARD = "card.json"
 # Attribute of xgboost's model that holds the parity, beside the card.
 TRAINED_ON = "trained_on"
 
-_REMEDY = "train again with `learning: {models: null}`, or copy the whole folder of a training"
+_REMEDY = (
+    "correct `learning.models`, train with `learning: {models: null}`, or copy the whole folder of "
+    "a training"
+)
 
 
 class DataFile(Settings):
@@ -125,36 +128,49 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read(folder: Path, *, features: Sequence[str], convention: str = "") -> Models:
+def read_card(folder: Path, *, remedy: str = _REMEDY) -> ModelCard:
+    """Read the card of a pair of models.
+
+    Args:
+        folder: with ``card.json``.
+        remedy: what helps where it is not the right one.
+
+    Raises:
+        InputError: if it is missing or damaged.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        problem = "no model card" if folder.is_dir() else "no folder of models"
+        raise InputError(f"{problem}: {CARD} is missing", place=str(path), remedy=remedy)
+    return read_record(ModelCard, path, "the card of a pair of models")
+
+
+def read(
+    folder: Path, *, features: Sequence[str], convention: str = "", remedy: str = _REMEDY
+) -> Models:
     """Read a pair of models, and check them against their card and the computed features.
 
     Args:
         folder: with ``even.json``, ``odd.json`` and ``card.json``.
         features: names of the columns that are computed for the models, in order.
         convention: how they are computed, where their names do not say.
+        remedy: what helps where they are not the right ones.
 
     Raises:
         InputError: if a file is missing or not what the card says, or if a model has other
             features, follows another convention or was trained on events of the other parity.
     """
-    card_path = folder / CARD
-    if not card_path.is_file():
-        problem = "no model card" if folder.is_dir() else "no folder of models"
-        raise InputError(
-            f"{problem}: {CARD} is missing",
-            place=str(card_path),
-            remedy="correct `learning.models`, or train with `learning: {models: null}`",
-        )
-    card = read_record(ModelCard, card_path, "the card of a pair of models")
-    _check_features(card.features, features, place=str(card_path))
+    card = read_card(folder, remedy=remedy)
+    place = str(folder / CARD)
+    _check_features(card.features, features, place=place, remedy=remedy)
     if card.convention != convention:
         raise InputError(
             f"the features of the models follow another convention, {card.convention!r}; those "
             f"that are computed: {convention!r}",
-            place=str(card_path),
-            remedy=_REMEDY,
+            place=place,
+            remedy=remedy,
         )
-    contents = {parity: _content(folder, card, parity) for parity in PARITIES}
+    contents = {parity: _content(folder, card, parity, remedy) for parity in PARITIES}
     summary = {parity: card.of(parity).sha256 for parity in PARITIES}
     return Models(
         folder=folder,
@@ -164,7 +180,7 @@ def read(folder: Path, *, features: Sequence[str], convention: str = "") -> Mode
     )
 
 
-def _content(folder: Path, card: ModelCard, parity: Parity) -> bytes:
+def _content(folder: Path, card: ModelCard, parity: Parity, remedy: str) -> bytes:
     """Bytes of one model, checked."""
     place = path(folder, parity)
     model = card.of(parity)
@@ -172,26 +188,28 @@ def _content(folder: Path, card: ModelCard, parity: Parity) -> bytes:
         raise InputError(
             f"the card says that the {parity} model was trained on {model.trained_on} events",
             place=str(folder / CARD),
-            remedy=_REMEDY,
+            remedy=remedy,
         )
     try:
         content = place.read_bytes()
     except FileNotFoundError:
         raise InputError(
-            f"the {parity} model is missing", place=str(place), remedy=_REMEDY
+            f"the {parity} model is missing", place=str(place), remedy=remedy
         ) from None
     if sha256(content) != model.sha256:
         raise InputError(
             f"the {parity} model is not the one of the card: its SHA-256 is {sha256(content)}, "
             f"the card has {model.sha256}",
             place=str(place),
-            remedy=_REMEDY,
+            remedy=remedy,
         )
-    _check_model(content, card.features, parity, place=str(place))
+    _check_model(content, card.features, parity, place=str(place), remedy=remedy)
     return content
 
 
-def _check_model(content: bytes, features: Sequence[str], parity: Parity, *, place: str) -> None:
+def _check_model(
+    content: bytes, features: Sequence[str], parity: Parity, *, place: str, remedy: str
+) -> None:
     """Check features and parity in the file of xgboost."""
     try:
         learner = json.loads(content)["learner"]
@@ -202,32 +220,34 @@ def _check_model(content: bytes, features: Sequence[str], parity: Parity, *, pla
         raise InputError(
             f"not a model in xgboost's JSON: {type(error).__name__} {error}",
             place=place,
-            remedy=_REMEDY,
+            remedy=remedy,
         ) from error
     if n_features != len(features):
         raise InputError(
             f"the model takes {n_features} features, not {len(features)}",
             place=place,
-            remedy=_REMEDY,
+            remedy=remedy,
         )
-    _check_features(names, features, place=place)
+    _check_features(names, features, place=place, remedy=remedy)
     if trained_on != parity:
         raise InputError(
             f"the file of the {parity} model holds one that was trained on {trained_on} events",
             place=place,
-            remedy=_REMEDY,
+            remedy=remedy,
         )
 
 
-def _check_features(names: Sequence[str], features: Sequence[str], *, place: str) -> None:
+def _check_features(
+    names: Sequence[str], features: Sequence[str], *, place: str, remedy: str
+) -> None:
     if len(names) != len(features):
         raise InputError(
             f"the models have {len(names)} features, but {len(features)} are computed",
             place=place,
-            remedy=_REMEDY,
+            remedy=remedy,
         )
     for number, (one, other) in enumerate(zip(names, features, strict=True)):
         if one != other:
             raise InputError(
-                f"feature {number} is {one}, but {other} is computed", place=place, remedy=_REMEDY
+                f"feature {number} is {one}, but {other} is computed", place=place, remedy=remedy
             )

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.provenance import provenance
-from agc_pipeline.readers.settings import NETWORK, ReadingSettings
+from agc_pipeline.readers.settings import NETWORK, NetworkSettings, ReadingSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.deliver import deliver_again
-from agc_pipeline.stages.description import Stage, reads, runs_with, uses, writes
-from agc_pipeline.stages.filling import FillingOptions
+from agc_pipeline.stages.description import Options, Stage, reads, runs_with, uses, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.declaration import Analysis
@@ -43,12 +43,25 @@ def scoring(plan: "Plan") -> ScoringSettings | None:
     return ScoringSettings(scorer=plan.config.learned, triton=plan.learning.triton)
 
 
-class HistogramOptions(FillingOptions):
+class HistogramOptions(Options):
     """What the stage is told beside its settings."""
 
+    execution: HistogramSettings = runs_with(
+        lambda plan: plan.config.histograms, "how to run, which changes no bin"
+    )
+    network: NetworkSettings | None = runs_with(
+        lambda plan: plan.config.delivery.network,
+        "how to read from servers, which changes no bin",
+        default=None,
+    )
     models: Path | None = uses(
         lambda plan: plan.models_folder or [],
         "folder of the models of learned observables, if there are any",
+    )
+    discriminant: Path | None = uses(
+        lambda plan: plan.config.discriminant or [],
+        "folder of the models of a discriminant, if it is the observable",
+        default=None,
     )
     scoring: ScoringSettings | None = runs_with(
         scoring, "what computes scores, which changes no bin", default=None
@@ -60,6 +73,7 @@ class HistogramOptions(FillingOptions):
         "record of all tasks to write, if `histograms.trace` says so",
         default=None,
     )
+    metadata: Path | None = uses("file_metadata", "folder of the metadata of files", default=None)
     manifest: Path = reads("manifests/{dataset}/{batch}.json", "what was delivered")
     first: Path | None = reads(
         lambda plan, dataset: plan.first_manifest(dataset),
@@ -98,6 +112,8 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
     analysis = analyses.load(settings.analysis)
     # Models are refused before any event is read.
     scoring = _scoring(analysis, settings, options)
+    scored = _discriminant(analysis, options)
+    models = [each for each in (scoring, scored) if each is not None]
     delivered = _intact(
         manifest.read(options.manifest), options, allow_partial=settings.allow_partial
     )
@@ -110,6 +126,7 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
         scoring,
         settings.blinded,
         runner.unit_of(dataset, first.files),
+        scored,
     )
     specification = runner.Specification(
         processing,
@@ -149,7 +166,7 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
             },
             files=tuple(ledger),
             performance=costs,
-            models=None if scoring is None else scoring.digest,
+            models="; ".join(each.digest for each in models) or None,
             provenance=provenance(
                 "histogram",
                 packages=("awkward", "coffea", "correctionlib", "hist", "numba", "numpy", "uproot"),
@@ -157,7 +174,7 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
                 inputs=[
                     options.manifest,
                     *([] if options.first is None else [options.first]),
-                    *([] if scoring is None else scoring.files),
+                    *(file for each in models for file in each.files),
                 ],
             ),
         ),
@@ -218,6 +235,22 @@ def _scoring(analysis: "Analysis", settings: HistogramStage, options: HistogramO
     return analysis.learned.scorer(own, options.models, options.scoring)
 
 
+def _discriminant(analysis: "Analysis", options: HistogramOptions) -> Any:
+    """What computes a discriminant, if it is the observable of regions."""
+    regions = [region.name for region in analysis.regions if region.values is None]
+    if not regions:
+        return None
+    if options.discriminant is None:
+        raise ConfigurationError(
+            "nothing computes the discriminant",
+            place="--discriminant",
+            remedy="give the folder of the models",
+        )
+    from agc_pipeline.learning import discriminant
+
+    return discriminant.read(options.discriminant, analysis, regions)
+
+
 STAGE = Stage(
     name="histogram",
     settings=HistogramStage,
@@ -225,7 +258,10 @@ STAGE = Stage(
     configure=configure,
     run=run,
     when=lambda plan: plan.fills,
-    watched={"models": lambda plan: plan.models},
+    watched={
+        "models": lambda plan: plan.models,
+        "discriminant_models": lambda plan: plan.discriminant_files,
+    },
     # Only from here can a cluster on a batch system be started.
     local=lambda plan: plan.config.histograms.elsewhere,
     threads=lambda plan: plan.config.histograms.threads,

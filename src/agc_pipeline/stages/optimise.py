@@ -3,17 +3,31 @@
 import csv
 import io
 import logging
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agc_pipeline import analyses
 from agc_pipeline.code import data
+from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.files import write_json, write_text
-from agc_pipeline.inference.settings import MinimiserSettings, ModelStage, OptimisationSettings
+from agc_pipeline.inference.settings import (
+    TRAINED,
+    MinimiserSettings,
+    ModelStage,
+    OptimisationSettings,
+)
 from agc_pipeline.provenance import provenance
-from agc_pipeline.readers.settings import NETWORK
-from agc_pipeline.stages.description import Stage, never, reads, writes, writes_folder
-from agc_pipeline.stages.filling import FillingOptions
+from agc_pipeline.readers.settings import NETWORK, NetworkSettings
+from agc_pipeline.stages.description import (
+    Options,
+    Stage,
+    never,
+    reads,
+    runs_with,
+    writes,
+    writes_folder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +36,7 @@ if TYPE_CHECKING:
 
     from agc_pipeline.declaration import Analysis, Threshold
     from agc_pipeline.inference.closed_form import ClosedForm
+    from agc_pipeline.inference.discriminant_search import Discriminants, Name
     from agc_pipeline.inference.optimisation import Place, Result
     from agc_pipeline.inference.optimisation_record import (
         Candidate,
@@ -43,26 +58,37 @@ class OptimiseStage(ModelStage):
     Attributes:
         physics: ``physics.selection``, the analysis' own.
         thresholds: values that are tried, by name; the first is that of the run.
+        features: names of those that discriminants are made of.
         minimiser: ``fit.minimiser``.
         optimise: ``optimise``.
     """
 
     physics: dict[str, object]
     thresholds: dict[str, tuple[float, ...]]
+    features: tuple[str, ...] = ()
     minimiser: MinimiserSettings
     optimise: OptimisationSettings
 
 
 def _of_judge(name: str) -> Any:
     def path(plan: "Plan") -> str | list[str]:
-        return [] if plan.judge is None else f"{plan.judge}/{name}"
+        judge = plan.config.optimise.judge
+        return [] if judge is None else f"{judge}/{name}"
 
     return path
 
 
-class OptimiseOptions(FillingOptions):
+class OptimiseOptions(Options):
     """What the stage is told beside its settings."""
 
+    execution: HistogramSettings = runs_with(
+        lambda plan: plan.config.histograms, "how to read, which changes no bin"
+    )
+    network: NetworkSettings | None = runs_with(
+        lambda plan: plan.config.delivery.network,
+        "how to read from servers, which changes no bin",
+        default=None,
+    )
     histograms: Path = reads("histograms.root", "merged ROOT file")
     closure: Path = reads("closure.json", "closure record of the merge")
     scans: tuple[Path, ...] = reads(
@@ -72,6 +98,17 @@ class OptimiseOptions(FillingOptions):
             if plan.trials and dataset.kind == "simulation" and dataset.name in plan.datasets
         ],
         "sums of weights of each dataset for all combinations of thresholds, if there are any",
+        default=(),
+    )
+    rows: tuple[Path, ...] = reads(
+        lambda plan: [
+            f"{plan.folder}/optimise/features/{dataset.name}.npz"
+            for dataset in plan.analysis.datasets
+            if plan.optimises_discriminants
+            and dataset.kind == "simulation"
+            and dataset.name in plan.datasets
+        ],
+        "features of each dataset's events, if discriminants are trained",
         default=(),
     )
     judge: Path | None = reads(
@@ -84,6 +121,9 @@ class OptimiseOptions(FillingOptions):
     fragment: Path = writes("optimise/optimised.yaml", "configuration with the best bins to write")
     table: Path = writes("optimise/optimise.csv", "table of all candidates to write")
     page: Path = writes("optimise/optimise.html", "HTML page to write")
+    methods: Path = writes_folder(
+        "optimise/methods", "folder for what each method gives: configuration, and models"
+    )
     figures: Path = writes_folder("optimise/figures", "folder for the figures of the page")
     tables: Path = writes_folder("optimise/tables", "folder for the tables of the page")
 
@@ -97,6 +137,7 @@ def configure(plan: "Plan") -> OptimiseStage:
         blinded=plan.blinded,
         physics=plan.physics["selection"],
         thresholds={trial.threshold.name: trial.values for trial in plan.trials},
+        features=tuple(plan.features) if plan.optimises_discriminants else (),
         minimiser=plan.config.fit.minimiser,
         optimise=plan.config.optimise,
     )
@@ -108,25 +149,17 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
     Raises:
         PipelineError: if the model cannot be built, or histograms are missing.
     """
-    import time
-
-    from agc_pipeline.inference.optimisation import judged, optimise
+    from agc_pipeline.inference.optimisation import judged
     from agc_pipeline.inference.optimisation_record import OptimisationRecord
     from agc_pipeline.inference.workspace import quieten
-    from agc_pipeline.report import page
-    from agc_pipeline.report.sections import optimisation
-    from agc_pipeline.report.style import Gallery
+    from agc_pipeline.report import optimisation, page
 
     quieten()
     analysis = analyses.load(settings.analysis).with_selection(settings.selection)
     run_ = _Run(analysis, settings, options)
-    windows = [region.name for region in analysis.regions if region.window]
     candidates = run_.baselines(_declared(analysis, settings))
     for method in settings.optimise.methods:
-        start = time.process_time()
-        result = optimise(run_.templates, method, settings.optimise, windows)
-        seconds = time.process_time() - start + run_.seconds
-        candidates.append(run_.candidate(method, result.edges, result.place, result, seconds))
+        candidates.append(run_.scored(method) if method in TRAINED else run_.searched(method))
         log.info("%s: expected uncertainty %.4f", method, candidates[-1].uncertainty)
     if options.judge is not None and options.judge_closure is not None:
         judge = _Judge(run_, options.judge, options.judge_closure)
@@ -142,35 +175,32 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
     best = min(candidates, key=_promise(settings))
     fits = {entry.method: run_.whole_fit(entry) for entry in candidates}
     record = OptimisationRecord(
-        analysis=analysis.name,
         candidates=tuple(candidates),
         trials=settings.thresholds,
         best=best.method,
         fits=fits,
-        gradients=run_.gradients(best),
         provenance=dict(
             provenance(
                 "optimise",
                 packages=("cabinetry", "hist", "numpy", "pyhf", "scipy", "uproot"),
                 settings=settings.model_dump(),
-                inputs=(options.histograms, options.closure, *options.scans),
+                inputs=(options.histograms, options.closure, *options.scans, *options.rows),
             )
         ),
     )
+    options.methods.mkdir(parents=True, exist_ok=True)
+    for entry in candidates:
+        if entry.method in settings.optimise.methods:
+            run_.write(entry, record.provenance)
     write_json(options.output, record.model_dump())
     write_text(options.table, _table(record))
-    write_text(options.fragment, _fragment(record, run_, options.output))
+    write_text(options.fragment, _fragment(best, run_))
     options.figures.mkdir(parents=True, exist_ok=True)
-    gallery = Gallery(options.figures, partial=run_.accounts.partial)
-    values = {
-        "title": "Optimisation",
-        "subtitle": f"{analysis.name}: bins and thresholds by the expected uncertainty",
-        "partial": run_.accounts.partial,
-        "left_out": run_.accounts.left_out,
-        "optimisation": optimisation.section(gallery, analysis, record),
-    }
+    values = optimisation.values(
+        record, run_.gradients(best), analysis, _verdict(best), options.figures
+    )
     page.write(options.page, "optimise.html.j2", values, options.tables)
-    log.info("%s", record.verdict)
+    log.info("%s", _verdict(best))
 
 
 def _promise(settings: OptimiseStage) -> "Callable[[Candidate], float]":
@@ -203,14 +233,10 @@ class _Run:
         from agc_pipeline.columnar import closure, thresholds
         from agc_pipeline.histograms import read_root
         from agc_pipeline.inference import threshold_templates
-        from agc_pipeline.inference.closed_form import filled_edges
 
         self.analysis, self.settings, self.options = analysis, settings, options
         self.accounts = closure.read(options.closure)
         self._histograms = read_root(options.histograms)
-        self._fine = (
-            filled_edges(analysis, self._histograms) if settings.optimise.overflow else None
-        )
         model = self.closed_form(self._histograms, self.accounts.subsets)
         self.trials = thresholds.of_values(analysis, settings.thresholds if options.scans else {})
         self.templates = threshold_templates.without_thresholds(model)
@@ -233,17 +259,37 @@ class _Run:
         self.templates = threshold_templates.threshold_templates(model, self._scanned)
 
     def closed_form(
-        self, histograms: "Mapping[str, Hist]", subsets: "Mapping[str, str]"
+        self,
+        histograms: "Mapping[str, Hist]",
+        subsets: "Mapping[str, str]",
+        analysis: "Analysis | None" = None,
     ) -> "ClosedForm":
-        """The closed form with histograms."""
+        """The closed form with histograms.
+
+        Args:
+            histograms: by name.
+            subsets: datasets of which all events are in another one, which is named.
+            analysis: with a discriminant; None is without.
+        """
         from agc_pipeline.inference.closed_form import closed_form
 
-        return closed_form(self.analysis, histograms, self.settings.model, subsets, self._fine)
+        return closed_form(analysis or self.analysis, histograms, self.settings.model, subsets)
 
-    @property
-    def loosest(self) -> "Place":
-        """Number of the value of each threshold that the run has."""
-        return (0,) * len(self.trials)
+    @cached_property
+    def discriminants(self) -> "Discriminants":
+        """Those that are trained with the cuts that others are compared with."""
+        from agc_pipeline.columnar import features
+        from agc_pipeline.inference.discriminant_search import Discriminants
+
+        return Discriminants(
+            self.analysis,
+            self.settings.optimise,
+            self.settings.model,
+            features=self.settings.features,
+            rows={path.stem: features.read(path) for path in self.options.rows},
+            weights={name: account.weight for name, account in self.accounts.datasets.items()},
+            subsets=self.accounts.subsets,
+        )
 
     @property
     def reference(self) -> "Place":
@@ -261,6 +307,16 @@ class _Run:
             self._models[place] = self.closed_form(histograms, self.accounts.subsets)
         return self._models[place]
 
+    def analysis_of(self, entry: "Candidate") -> "Analysis":
+        """The declaration, with the discriminant of a candidate as the observable."""
+        return self.discriminants.analysis if entry.features else self.analysis
+
+    def histograms_of(self, entry: "Candidate") -> "Mapping[str, Hist]":
+        """Those of a candidate."""
+        if entry.features:
+            return self.discriminants[_trained(entry.method)].histograms
+        return self.histograms(self.place(entry))
+
     def histograms(self, place: "Place") -> "Mapping[str, Hist]":
         """Those with some values of thresholds."""
         if self._scanned is None or not any(place):
@@ -274,8 +330,41 @@ class _Run:
         )
 
     def model_of(self, entry: "Candidate") -> "ClosedForm":
-        """The closed form with the thresholds of a candidate."""
+        """The closed form with the thresholds and the discriminant of a candidate."""
+        if entry.features:
+            return self.discriminants[_trained(entry.method)].model
         return self.model_at(self.place(entry))
+
+    def searched(self, method: "Method") -> "Candidate":
+        """The best bins and thresholds of a search."""
+        import time
+
+        from agc_pipeline.inference.optimisation import optimise
+
+        start = time.process_time()
+        windows = [region.name for region in self.analysis.regions if region.window]
+        result = optimise(self.templates, method, self.settings.optimise, windows)
+        seconds = time.process_time() - start + self.seconds
+        return self.candidate(method, result.edges, result.place, result, seconds)
+
+    def scored(self, method: "Method") -> "Candidate":
+        """What the discriminant of a method promises."""
+        place: dict[str, Any] = {"trials": self.trials}
+        place |= {"place": self.reference, "reference": self.reference}
+        return self.discriminants.candidate(_trained(method), place)
+
+    def write(self, entry: "Candidate", provenance: "Mapping[str, Any]") -> None:
+        """Write a configuration with a candidate, and the models of its discriminant, if any."""
+        folder = self.folder_of(entry)
+        if entry.features:
+            self.discriminants.write(
+                _trained(entry.method), folder, self.settings.model_dump(), dict(provenance)
+            )
+        write_text(folder / "optimised.yaml", _fragment(entry, self))
+
+    def folder_of(self, entry: "Candidate") -> Path:
+        """Folder for a candidate."""
+        return self.options.methods / entry.method.replace(" ", "_")
 
     def candidate(
         self,
@@ -314,8 +403,8 @@ class _Run:
         from agc_pipeline.inference.optimisation import whole_fit
 
         return whole_fit(
-            self.analysis,
-            self.histograms(self.place(entry)),
+            self.analysis_of(entry),
+            self.histograms_of(entry),
             self.settings.model.model_copy(update={"edges": entry.edges}),
             self.settings.minimiser,
             subsets=self.accounts.subsets,
@@ -329,8 +418,8 @@ class _Run:
         from agc_pipeline.inference.optimisation import gradients
 
         return gradients(
-            self.analysis,
-            self.histograms(self.place(entry)),
+            self.analysis_of(entry),
+            self.histograms_of(entry),
             self.settings.model.model_copy(update={"edges": entry.edges}),
             self.settings.minimiser,
             subsets=self.accounts.subsets,
@@ -357,18 +446,12 @@ class _Judge:
     def __init__(self, of: _Run, histograms: Path, accounts: Path) -> None:
         from agc_pipeline.columnar import closure
         from agc_pipeline.histograms import read_root
-        from agc_pipeline.inference import judge
 
         self._run, self._folder = of, accounts.parent
         self._accounts = closure.read(accounts)
         self._path, self._histograms = histograms, read_root(histograms)
-        judge.require_others(
-            accounts,
-            (of.accounts, of.histograms(of.loosest)),
-            (self._accounts, self._histograms),
-        )
-        self._known: dict[tuple[float, ...], ClosedForm] = {}
-        self._same = False
+        self._checked = False
+        self._known: dict[tuple[object, ...], ClosedForm] = {}
 
     @property
     def loosest(self) -> "ClosedForm":
@@ -377,18 +460,33 @@ class _Judge:
 
     def model_of(self, entry: "Candidate") -> "ClosedForm":
         """The closed form with the thresholds of a candidate: events are selected with them."""
-        key = tuple(entry.thresholds.values())
+        scored = entry.method if entry.features else None
+        key = (scored, *entry.thresholds.values())
         if key not in self._known:
             changed = self._run.changed(entry)
-            if changed and not self._same:
+            again = bool(changed) or scored is not None
+            if again and not self._checked:
                 # The skims must be of the same cuts.
-                _require_same(self._filled([]), self._histograms, self._path)
-                self._same = True
-            histograms = self._filled(changed) if changed else self._histograms
-            self._known[key] = self._run.closed_form(histograms, self._accounts.subsets)
+                _require_same(self._filled([], self._run.analysis), self._histograms, self._path)
+                self._checked = True
+            histograms: Mapping[str, Hist] = self._histograms
+            analysis = self._run.analysis
+            if again:
+                if scored is not None:
+                    analysis = self._run.discriminants.scoring(_trained(scored))
+                histograms = self._filled(changed, analysis)
+            self._known[key] = self._run.closed_form(histograms, self._accounts.subsets, analysis)
         return self._known[key]
 
-    def _filled(self, values: "list[tuple[Threshold, float]]") -> "Mapping[str, Hist]":
+    def _filled(
+        self, values: "list[tuple[Threshold, float]]", observed: "Analysis"
+    ) -> "Mapping[str, Hist]":
+        """The histograms of its events.
+
+        Args:
+            values: of thresholds that are not those of the run.
+            observed: the declaration, with the observables.
+        """
         from agc_pipeline.columnar import thresholds
         from agc_pipeline.declaration.thresholds import changed
         from agc_pipeline.delivery import manifest
@@ -396,7 +494,7 @@ class _Judge:
         from agc_pipeline.inference.threshold_templates import Scanned
 
         run_, options = self._run, self._run.options
-        analysis = thresholds.of_fit(run_.analysis)
+        analysis = thresholds.of_fit(observed)
         scans, weights = {}, {}
         for name, account in self._accounts.datasets.items():
             if account.kind == "data":
@@ -419,7 +517,7 @@ class _Judge:
                     [file for each in delivered for file in each.files],
                     options.execution,
                     kind=delivered[0].format,
-                    metadata=options.metadata,
+                    metadata=None,
                     network=options.network or NETWORK,
                     allow_partial=self._accounts.partial,
                 ),
@@ -440,7 +538,7 @@ def _require_same(ours: "Mapping[str, Hist]", theirs: "Mapping[str, Hist]", plac
 
     for name, histogram in ours.items():
         other = theirs.get(name)
-        if other is None or not np.array_equal(*(h.values(flow=True) for h in (histogram, other))):
+        if other is None or not np.array_equal(histogram.values(), other.values()):
             raise InputError(
                 f"the histogram {name} is not that of the skims and cuts of this run",
                 place=str(place),
@@ -467,8 +565,7 @@ _COLUMNS = (
     "of varied templates",
     "expected significance",
     "before edges and thresholds were moved to those of histograms",
-    "largest change of yields by sigmoids",
-    "by rounding of edges and thresholds",
+    "largest difference of soft and hard yields",
     "whole fit",
     "bias of pseudo-experiments",
     "coverage",
@@ -499,7 +596,7 @@ def _table(record: "OptimisationRecord") -> str:
                 "; ".join(f"{name} {value:g}" for name, value in entry.thresholds.items()),
                 "; ".join(entry.unknown),
                 *(entry.uncertainty, entry.fit, entry.templates, entry.significance),
-                *(entry.soft, entry.by_sigmoids, entry.by_rounding),
+                *(entry.soft, entry.bias),
                 *(fit.uncertainty, fit.bias, fit.coverage),
                 *real,
                 entry.seconds,
@@ -508,29 +605,49 @@ def _table(record: "OptimisationRecord") -> str:
     return text.getvalue()
 
 
-def _fragment(record: "OptimisationRecord", run_: _Run, path: Path) -> str:
-    """Configuration of a run with the best bins and thresholds.
+def _verdict(best: "Candidate") -> str:
+    """One line on the best candidate."""
+    claim = f"{best.method}: expected uncertainty {best.uncertainty:.4f}"
+    judgement = best.judgement
+    if best.method == "declared":
+        return f"nothing promises more than the declared bins and the cuts of the run: {claim}"
+    if best.unknown:
+        claim += (
+            f", in part by {' and '.join(best.unknown)}, of which no systematic knows: its "
+            "uncertainty is larger"
+        )
+    if judgement is None:
+        return f"{claim}; not judged: give an independent simulation with `optimise.judge`"
+    gain = f"{judgement.gain:.1%} +- {judgement.gain_error:.1%}"
+    verdict = {"better": "a gain", "none": "no gain beyond noise", "worse": "a loss"}
+    return (
+        f"{claim}; scatter in the independent simulation {judgement.scatter:.4f}, smaller by "
+        f"{gain} than with the declared bins: {verdict[judgement.verdict]}"
+    )
 
-    Args:
-        record: of the optimisation.
-        run_: that was optimised.
-        path: of the record, which the report of that run shows.
-    """
+
+def _trained(method: "Method") -> "Name":
+    """The same as the name of a discriminant."""
+    return next(name for name in TRAINED if name == method)
+
+
+def _fragment(best: "Candidate", run_: _Run) -> str:
+    """Configuration of a run with the bins, thresholds and models of a candidate."""
     import yaml
 
     from agc_pipeline.declaration.thresholds import fragment
 
-    best = record.chosen
     content: dict[str, Any] = {
-        "fit": {"model": {"edges": {name: list(e) for name, e in best.edges.items()}}},
-        "report": {"optimisation": str(path)},
+        "fit": {"model": {"edges": {name: list(e) for name, e in best.edges.items()}}}
     }
+    if best.features:
+        content["discriminant"] = str(run_.folder_of(best))
     if run_.trials:
         # All of them, so that they are the same in a run that is not as loose.
         values = [(trial.threshold, best.thresholds[trial.threshold.name]) for trial in run_.trials]
         content["physics"] = {"selection": fragment(run_.settings.physics, values)}
     lines = yaml.safe_dump(content, default_flow_style=None, sort_keys=False, width=100)
-    return f"# By `snakemake optimise`. {record.verdict}.\n{lines}"
+    return f"# By `snakemake optimise`. {_verdict(best)}.\n{lines}"
 
 
 STAGE = Stage(

@@ -21,6 +21,7 @@ from agc_pipeline.declaration import (
     Variation,
 )
 
+from .features import FEATURES
 from .leptons import (
     channel,
     channel_mass,
@@ -162,5 +163,6 @@ ANALYSIS = Analysis(
     weight_reads={"": WEIGHTS},
     generated=sum_of_weights,
     thresholds=THRESHOLDS,
+    features=FEATURES,
     layout=Flat("mini", identity=("runNumber", "eventNumber")),
 )

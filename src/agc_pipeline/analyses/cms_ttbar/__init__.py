@@ -5,6 +5,7 @@ Source: task of the IRIS-HEP Analysis Grand Challenge, version 2.
 
 from agc_pipeline.declaration import Analysis, Columns, Dataset, Free
 
+from .features import FEATURES
 from .jet_assignment import JET_ASSIGNMENT
 from .objects import requirements
 from .processes import DATASETS, PROCESSES, PSEUDODATA, TTBAR
@@ -33,4 +34,5 @@ ANALYSIS = Analysis(
     reads=reads,
     learned=JET_ASSIGNMENT,
     thresholds=THRESHOLDS,
+    features=FEATURES,
 )

@@ -9,8 +9,8 @@ from agc_pipeline.declaration import Threshold
 
 from .regions import lepton_pt, number_of_jets
 
-_JETS = ("Jet energy scale", "Jet energy resolution")
-_MODELLING = ("ME variation", "PS variation", "ttbar scale variation")
+JETS = ("Jet energy scale", "Jet energy resolution")
+MODELLING = ("ME variation", "PS variation", "ttbar scale variation")
 
 THRESHOLDS = (
     Threshold(
@@ -18,7 +18,7 @@ THRESHOLDS = (
         "jet.pt_min",
         ">",
         (20.0, 25.0, 30.0, 35.0, 40.0, 45.0, 50.0),
-        parameters=(*_JETS, *_MODELLING),
+        parameters=(*JETS, *MODELLING),
         unit="GeV",
     ),
     Threshold(
@@ -41,6 +41,6 @@ THRESHOLDS = (
         ">=",
         (4, 5, 6),
         observed=number_of_jets,
-        parameters=(*_JETS, *_MODELLING),
+        parameters=(*JETS, *MODELLING),
     ),
 )
