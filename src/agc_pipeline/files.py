@@ -209,19 +209,20 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def read_record(kind: type[Record], path: Path, what: str) -> Record:
+def read_record(kind: type[Record], path: Path, what: str, *, missing: str = _RERUN) -> Record:
     """Read a JSON file that another stage wrote.
 
     Args:
         kind: model of its content.
         path: the file.
         what: description of the file, with an article, for the error.
+        missing: what to do where there is none.
 
     Raises:
         InputError: if the file is missing or has other content.
     """
     try:
-        return kind.model_validate(read_json(path))
+        return kind.model_validate(read_json(path, remedy=missing))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])

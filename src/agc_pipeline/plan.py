@@ -32,6 +32,7 @@ from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.errors import AnalysisError, ConfigurationError, InputError
 from agc_pipeline.files import check_folder
 from agc_pipeline.formatting import quoted
+from agc_pipeline.inference.edges import infinite_problems
 from agc_pipeline.inference.settings import TRAINED
 from agc_pipeline.inputs import (
     FilesetInput,
@@ -45,6 +46,7 @@ from agc_pipeline.layers import Values
 from agc_pipeline.learning.models import CARD, PARITIES
 from agc_pipeline.learning.models import read as read_models
 from agc_pipeline.learning.settings import LearningSettings
+from agc_pipeline.provenance import digest
 from agc_pipeline.simulation.part import SimulationPart, check_contents, module
 
 # Simulated files are small, and their events are not known before: the default run has a job for
@@ -54,12 +56,14 @@ _SIMULATED_FILES_PER_JOB = 4
 _FAN_IN = 100
 
 
-def planned(values: Values, folders: Iterable[Path] = ()) -> "Plan":
+def planned(values: Values, folders: Iterable[Path] = (), *, starts: bool = True) -> "Plan":
     """The plan of a run, after everything that can be wrong with it before the first job.
 
     Args:
         values: of the configuration, see ``config.read``.
         folders: of configuration files.
+        starts: whether it is for the process that starts the jobs, not for one of them, before
+            which Snakemake has removed what it writes.
 
     Raises:
         PipelineError: that names the file that a wrong value came from.
@@ -69,6 +73,8 @@ def planned(values: Values, folders: Iterable[Path] = ()) -> "Plan":
         check_folder(Path(loaded.results), key="results")
         plan = Plan(loaded)
         plan.check()
+        if starts:
+            plan.check_optimisation()
     except ConfigurationError as error:
         raise values.located(error) from None
     except OSError as error:
@@ -416,7 +422,9 @@ class Plan:
             # It imports hist, and most runs do not start from them.
             from agc_pipeline.validation import published  # noqa: PLC0415
 
-            published.read(self.analysis, self.config.n_files_max_per_sample)
+            content = published.read(self.analysis, self.config.n_files_max_per_sample)
+            if isinstance(content, published.PublishedYields):
+                self._check_infinite_edges()
         if self.config.discriminant is not None:
             # It imports what fills histograms, and most runs have none.
             from agc_pipeline.learning import discriminant  # noqa: PLC0415
@@ -428,6 +436,86 @@ class Plan:
                 features=self.learned.features,
                 convention=self.learned.convention,
             )
+
+    def _check_infinite_edges(self) -> None:
+        """Check that no bin takes in events beyond histograms that have none.
+
+        Raises:
+            ConfigurationError: if one does.
+        """
+        fitted = self.analysis.with_selection(self.config.selection)
+        if problems := list(infinite_problems(fitted, self.config.fit.model.edges)):
+            raise ConfigurationError(
+                "; ".join(problems),
+                place="fit.model.edges",
+                remedy="take finite edges, or start from events",
+            )
+
+    def check_optimisation(self) -> None:
+        """Check the optimisation that the report shows, a result of another run.
+
+        Raises:
+            PipelineError: if there is none, or it is one of another analysis.
+        """
+        if self.config.report.optimisation is None:
+            return
+        # Only such runs have models of it.
+        from agc_pipeline.inference import optimisation_record  # noqa: PLC0415
+
+        path = Path(self.config.report.optimisation)
+        record = optimisation_record.read(path)
+        if record.analysis != self.analysis.name:
+            raise ConfigurationError(
+                f"{path} is an optimisation of the analysis {record.analysis}, and this is "
+                f"{self.analysis.name}",
+                place="report.optimisation",
+                remedy="give that of this analysis, or leave it out",
+            )
+
+    @cached_property
+    def judge(self) -> Path | None:
+        """Results of another run that judge an optimisation, if that is asked for.
+
+        Raises:
+            PipelineError: if they cannot judge this run, or nothing of it can be optimised.
+        """
+        if self.external:
+            raise ConfigurationError(
+                "a workspace has no histograms whose bins could be optimised",
+                place="input.kind",
+                remedy="start from events or published histograms",
+            )
+        judge = self.config.optimise.judge
+        if judge is not None:
+            self._check_judge(Path(judge))
+        return None if judge is None else Path(judge)
+
+    def _check_judge(self, folder: Path) -> None:
+        from agc_pipeline.inference import judge  # noqa: PLC0415
+
+        simulated = [
+            name for name in self.datasets if self.analysis.dataset(name).kind == "simulation"
+        ]
+        parts = {
+            (name, Path(file.record).stem): digest(
+                self.simulation.job(name, int(Path(file.record).stem)).model_dump()
+            )
+            for name in (simulated if self.simulates else ())
+            for file in self.datasets[name].files
+            if file.record is not None and f"/simulated/{name}/" in file.record
+        }
+        judge.check(
+            folder,
+            judge.Judged(
+                folder=Path(self.folder),
+                analysis=self.analysis.with_selection(self.config.selection),
+                simulated=simulated,
+                selection=digest(self.analysis.selection(self.physics["selection"]).model_dump()),
+                simulations=parts,
+                addresses={url for file in self._files for url in file.urls},
+                cuts=bool(self.trials),
+            ),
+        )
 
     def _check_paths(self) -> None:
         """Check that Snakemake can have the files of the user as inputs of jobs."""

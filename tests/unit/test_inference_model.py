@@ -1,5 +1,6 @@
 """From histograms to templates to the workspace."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -11,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agc_pipeline import analyses, config
+from agc_pipeline.config import load_config
 from agc_pipeline.errors import ConfigurationError, ModelError
 from agc_pipeline.inference import templates, workspace
-from agc_pipeline.inference.binning import rebin
+from agc_pipeline.inference.binning import rebin, rebin_migration
+from agc_pipeline.inference.fit_records import Channel
 from agc_pipeline.inference.settings import FitSettings, ModelSettings
 from agc_pipeline.inference.templates import Templates
+from agc_pipeline.plan import Plan
 from agc_pipeline.validation import published
 from conftest import read_config
 
@@ -81,6 +85,88 @@ def test_published_bins_of_the_fit() -> None:
         [source.values()[k] + source.values()[k + 1] for k in range(3, 25, 2)], rel=1e-14
     )
     assert made.stdev**2 == pytest.approx(source.variances()[3:].reshape(11, 2).sum(axis=1))
+
+
+INF = math.inf
+
+
+@pytest.mark.parametrize(
+    ("edges", "drawn", "yields"),
+    [
+        # Everything below 2, two bins, and the overflow, as wide as its neighbour.
+        ((-INF, 2, 3, 5, INF), (0, 2, 3, 5, 7), (1 + 2 + 4, 8, 16 + 32, 64)),
+        ((-INF, 0, 1, 5), (-1, 0, 1, 5), (1, 2, 4 + 8 + 16 + 32)),
+        ((3, INF), (3, 5), (16 + 32 + 64,)),
+        ((-INF, INF), (0, 5), (127,)),
+        ((0, 5), (0, 5), (62,)),
+    ],
+)
+def test_infinite_edges_take_in_what_is_beyond(edges: Any, drawn: Any, yields: Any) -> None:
+    contents = 2.0 ** np.arange(7)
+    made = rebin(weighted(contents, np.arange(6)), edges, name="h")
+    assert made.bins.tolist() == list(drawn)
+    assert made.yields.tolist() == list(yields)
+    assert made.stdev**2 == pytest.approx(3 * np.array(yields))
+    # Of what has moved from bin to bin, both flows and their mixtures.
+    axes = (hist.axis.Variable(np.arange(6), name=name) for name in ("x", "y"))
+    moved = hist.Hist(*axes, storage=hist.storage.Double())
+    moved.view(flow=True)[...] = np.outer(contents, contents)
+    assert rebin_migration(moved, edges, name="m").tolist() == np.outer(yields, yields).tolist()
+
+
+def test_bins_without_a_bound() -> None:
+    channel = Channel(
+        region="r",
+        label="$H_T$ [GeV]",
+        edges=(50, 110, 550, 590),
+        beyond=(True, True),
+        observed=(1, 1, 1),
+        blinded=(600, 700),
+    )
+    # What is blinded is beyond the edge that is drawn.
+    assert channel.hidden == (False, False, True)
+    names = [channel.bin_name(number) for number in range(3)]
+    assert names == ["below 110 GeV", "110 to 550 GeV", "550 GeV and more"]
+    words = "the first bin is below 110 GeV and the last bin is 550 GeV and more"
+    assert channel.open_bins == words
+    # JSON has no infinite numbers.
+    edges = {"4j1b": (-INF, 110.0, INF)}
+    model = load_config(overrides={"fit": {"model": {"edges": edges}}}).fit.model
+    assert model.model_dump()["edges"] == {"4j1b": ("-inf", 110.0, "inf")}
+    assert ModelSettings.model_validate_json(model.model_dump_json()) == model
+
+
+@pytest.mark.parametrize(
+    ("edges", "problem"),
+    [
+        ([INF, 50], r"`fit.model.edges.4j1b` needs two or more edges in ascending order"),
+        ([50, INF, INF], "in ascending order"),
+        ([50, math.nan], r"an edge is a number, or \.inf"),
+        ([50, True], "is true or false, and should be a number"),
+    ],
+)
+def test_wrong_edges_are_told_at_the_plan(edges: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        load_config(overrides={"fit": {"model": {"edges": {"4j1b": edges}}}})
+
+
+def test_published_yields_have_nothing_beyond() -> None:
+    values = {
+        "analysis": "atlas_hzz",
+        "input": {"kind": "published"},
+        "fit": {"model": {"edges": {"Signal_region": [80, INF]}}},
+    }
+    problem = "edges of Signal_region are infinite, and what is published .* beyond 80 to 250"
+    with pytest.raises(ConfigurationError, match=problem):
+        Plan(load_config(overrides=values)).check()
+
+
+def test_a_histogram_without_flow_has_nothing_beyond() -> None:
+    axis = hist.axis.Variable(np.arange(6), overflow=False)
+    source = hist.Hist(axis, storage=hist.storage.Weight())
+    assert rebin(source, (0, 5), name="h").yields.tolist() == [0]
+    with pytest.raises(ModelError, match="h has no bins for what is beyond its edges"):
+        rebin(source, (0, INF), name="h")
 
 
 @given(

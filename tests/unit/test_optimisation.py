@@ -61,6 +61,7 @@ SETTINGS = OptimisationSettings(
     reference={},
     objective="uncertainty",
     bins=(2,),
+    overflow=True,
     methods=("gradient",),
     discriminant=load_config().optimise.discriminant,
     noise=True,
@@ -218,18 +219,25 @@ class Sample:
             self.weights["up"] = 0.05 * efficiency(self.cut)
 
     def filled(self, passes: Any) -> tuple[Any, Any]:
-        """Contents and variances, each event with a factor."""
+        """Contents and variances, each event with a factor, without flow."""
+        contents, variances = self.with_flow(passes)
+        return contents[..., 1:-1], variances[..., 1:-1]
+
+    def with_flow(self, passes: Any) -> tuple[Any, Any]:
+        """The same with it."""
         weights = self.weights.values()
+        bins = np.digitize(self.x, EDGES)
+        n = len(EDGES) + 1
         sums = [
-            [np.histogram(self.x, EDGES, weights=passes * w**power)[0] for w in weights]
+            [np.bincount(bins, weights=passes * w**power, minlength=n) for w in weights]
             for power in (1, 2)
         ]
         return np.array(sums[0]), np.array(sums[1])
 
     def scan(self) -> Scan:
-        parts = [self.filled(self.cut > value) for value in VALUES]
+        parts = [self.with_flow(self.cut > value) for value in VALUES]
         contents, variances = (np.stack([part[kind] for part in parts]) for kind in (0, 1))
-        n = len(EDGES) - 1
+        n = len(EDGES) + 1
         return Scan(tuple(self.weights), contents, variances, (), np.zeros((len(VALUES), 0, n, n)))
 
 

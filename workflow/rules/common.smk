@@ -47,7 +47,7 @@ try:
     if workflow.is_main_process:
         check_working_folder(Path.cwd(), Path(workflow.main_snakefile))
     VALUES = configuration.read(FILES, GIVEN, root=ROOT)
-    PLAN = planned(VALUES, folders=OWN)
+    PLAN = planned(VALUES, folders=OWN, starts=workflow.is_main_process)
     if workflow.is_main_process:
         check_times(Path(PLAN.folder))
         if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
@@ -95,9 +95,25 @@ def directives(name, plan=PLAN):
     return found
 
 
+def refused(paths):
+    """The same function for paths; its errors end the run."""
+
+    def of(wildcards):
+        try:
+            return paths(wildcards)
+        except PipelineError as error:
+            refuse(error)
+
+    return of
+
+
 def inputs(stage):
     """Input files of a rule by name, and the digests of its code."""
-    return stage.input | {"code": f"{RESULTS}/code/{stage.name}.sha256"}
+    found = {
+        name: refused(paths) if callable(paths) else paths
+        for name, paths in stage.input.items()
+    }
+    return found | {"code": f"{RESULTS}/code/{stage.name}.sha256"}
 
 
 # Caption and category in Snakemake's own report (`snakemake --report`), by stage and output.

@@ -34,7 +34,7 @@ Fill = Callable[[Processing], Mapping[str, Any]]
 
 
 class Scan(NamedTuple):
-    """Sums of relative weights in a region, for all combinations of values, without flow.
+    """Sums of relative weights in a region, for all combinations of values, with flow.
 
     Attributes:
         variations: of the dataset, its own first.
@@ -232,7 +232,7 @@ def _summed(output: Mapping[str, Any], cells: Mapping[str, _Cells]) -> dict[tupl
                 for kind in ("value", "variance")
             ]
             moving: tuple[str, ...] = ()
-            migrations = np.zeros((*shape[:-1], 0, shape[-1] - 2, shape[-1] - 2))
+            migrations = np.zeros((*shape[:-1], 0, shape[-1], shape[-1]))
             moved = output["migrations"].get(process, {}).get(name)
             if moved is not None:
                 moving = tuple(moved.axes["variation"])
@@ -248,7 +248,7 @@ def _from_there_on(content: Array, n: int) -> Array:
     """Sums over the cells from each value on, (values ..., variations, bins)."""
     for axis in range(1, n + 1):
         content = np.flip(np.cumsum(np.flip(content, axis), axis), axis)
-    return np.moveaxis(content, 0, -2)[..., 1:-1]
+    return np.moveaxis(content, 0, -2)
 
 
 def _migrations(content: Array, n: int) -> Array:
@@ -265,7 +265,7 @@ def _migrations(content: Array, n: int) -> Array:
         content = np.flip(np.cumsum(np.flip(content, axis), axis), axis)
     for left in range(n, 0, -1):
         content = np.diagonal(content, axis1=1, axis2=left + 2)
-    return np.moveaxis(content, (0, 1, 2), (-3, -2, -1))[..., 1:-1, 1:-1]
+    return np.moveaxis(content, (0, 1, 2), (-3, -2, -1))
 
 
 def write(path: Path, scans: Scans, seconds: float) -> None:

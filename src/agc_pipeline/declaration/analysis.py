@@ -156,7 +156,8 @@ class Region:
         edges: bin edges in the unit of the observable; under- and overflow are kept as well.
         mask: the events in the region, ``events * bool``.
         values: the observable of events in the region, ``events * float64``.
-        fit_edges: those of ``edges`` that the bins of the fit have; None is all.
+        fit_edges: those of ``edges`` that the bins of the fit have; None is all. The first may be
+            minus infinity and the last infinity, for bins with underflow and overflow.
         blinded: lower and upper bound of the observable, where data are not shown as long as the
             configuration says ``blinded``.
         fitted: whether it is a channel of the fit; the fit is propagated to the others.

@@ -93,7 +93,9 @@ def _regions(analysis: Analysis) -> Iterator[str]:
             yield f"the region {region.name} has no mask: nothing fills it"
         if region.values is None:
             yield f"the region {region.name} has no function for its observable"
-        if region.fit_edges is not None and not set(region.fit_edges) <= set(region.edges):
+        # What is beyond the edges may have bins, too.
+        among = {-math.inf, *region.edges, math.inf}
+        if region.fit_edges is not None and not set(region.fit_edges) <= among:
             yield f"the fit edges of the region {region.name} are not among its edges"
     for region in () if analysis.learned is None else analysis.learned.regions:
         if region.mask is None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.edges import Edges, not_among
+from agc_pipeline.inference.edges import Edges, beyond, drawn, not_among
 
 if TYPE_CHECKING:
     from cabinetry.histo import Histogram
@@ -16,35 +16,38 @@ Array: TypeAlias = npt.NDArray[Any]
 
 
 def rebin(histogram: hist.Hist, edges: Edges | None, *, name: str) -> "Histogram":
-    """Merge bins; those below the first and above the last edge are dropped, and so is the flow.
+    """Merge bins; those below the first and above the last edge are dropped.
+
+    So is the flow, unless the first or last edge is infinite.
 
     Args:
         histogram: one-dimensional with ``Weight`` storage.
-        edges: of the merged bins, which are edges of the histogram; None keeps its bins.
+        edges: of the merged bins, which are edges of the histogram or infinite; None keeps its
+            bins.
         name: of the histogram, for errors.
 
     Returns:
-        cabinetry's histogram: contents and variances are sums over the merged bins.
+        cabinetry's histogram: contents and variances are sums over the merged bins, and edges are
+        finite, see ``edges.drawn``.
 
     Raises:
         ModelError: if an edge is not one of the histogram, or a content is not finite.
     """
     from cabinetry.histo import Histogram
 
-    indices = _kept(histogram, edges, name)
-    variances = histogram.variances()
-    if variances is None or not np.all(np.isfinite([histogram.values(), variances])):
+    indices, fine, flow = _kept(histogram, edges, name)
+    values, variances = histogram.values(flow=flow), histogram.variances(flow=flow)
+    if variances is None or not np.all(np.isfinite([values, variances])):
         raise ModelError(
             f"histogram {name} has bins without finite content and variance",
             place="histograms",
             remedy="fill it again, with sums of squared weights",
         )
-    merged = [
-        np.add.reduceat(sums[: indices[-1]], indices[:-1])
-        for sums in (histogram.values(), variances)
-    ]
-    fine = np.asarray(histogram.axes[0].edges, dtype=np.float64)
-    return Histogram.from_arrays(fine[indices], merged[0], np.sqrt(merged[1]))
+    merged = [np.add.reduceat(sums[: indices[-1]], indices[:-1]) for sums in (values, variances)]
+    bins: Array = fine[indices]
+    if flow:
+        bins = np.array(drawn(bins.tolist(), histogram.axes[0].edges.tolist()))
+    return Histogram.from_arrays(bins, merged[0], np.sqrt(merged[1]))
 
 
 def rebin_migration(histogram: hist.Hist, edges: Edges | None, *, name: str) -> Array:
@@ -56,8 +59,8 @@ def rebin_migration(histogram: hist.Hist, edges: Edges | None, *, name: str) -> 
     Raises:
         ModelError: if an edge is not one of the histogram, or a content is not finite.
     """
-    indices = _kept(histogram, edges, name)
-    values = histogram.values()
+    indices, _, flow = _kept(histogram, edges, name)
+    values = histogram.values(flow=flow)
     if not np.isfinite(values).all():
         raise ModelError(
             f"histogram {name} has bins without finite content",
@@ -70,9 +73,13 @@ def rebin_migration(histogram: hist.Hist, edges: Edges | None, *, name: str) -> 
     return merged
 
 
-def _kept(histogram: hist.Hist, edges: Edges | None, name: str) -> Array:
-    """Positions of the edges of merged bins among those of a histogram."""
+def _kept(histogram: hist.Hist, edges: Edges | None, name: str) -> tuple[Array, Array, bool]:
+    """Positions of the edges of merged bins among those of a histogram, these, and if with flow."""
     fine = np.asarray(histogram.axes[0].edges, dtype=np.float64)
+    flow = any(beyond(edges))
+    if flow:
+        _require_flow(histogram, name)
+        fine = np.concatenate([[-np.inf], fine, [np.inf]])
     coarse = fine if edges is None else np.asarray(edges, dtype=np.float64)
     if len(coarse) < 2 or not np.all(np.diff(coarse) > 0):
         raise ModelError(
@@ -80,7 +87,10 @@ def _kept(histogram: hist.Hist, edges: Edges | None, name: str) -> Array:
             place="fit edges of the region, or `fit.model.edges`",
             remedy="correct them",
         )
-    indices = np.argmin(np.abs(fine[:, np.newaxis] - coarse), axis=0)
+    same = fine[:, np.newaxis] == coarse
+    with np.errstate(invalid="ignore"):
+        distances = np.where(same, 0.0, np.abs(fine[:, np.newaxis] - coarse))
+    indices = np.argmin(distances, axis=0)
     unknown = coarse[~np.isclose(fine[indices], coarse)]
     if unknown.size:
         raise ModelError(
@@ -88,4 +98,18 @@ def _kept(histogram: hist.Hist, edges: Edges | None, name: str) -> Array:
             place="fit edges of the region, or `fit.model.edges`",
             remedy="choose among the edges of the histogram",
         )
-    return np.asarray(indices)
+    return np.asarray(indices), fine, flow
+
+
+def _require_flow(histogram: hist.Hist, name: str) -> None:
+    """Check that a histogram has bins for what is beyond its edges.
+
+    Raises:
+        ModelError: if it has none.
+    """
+    if not all(axis.traits.underflow and axis.traits.overflow for axis in histogram.axes):
+        raise ModelError(
+            f"histogram {name} has no bins for what is beyond its edges",
+            place="fit edges of the region, or `fit.model.edges`",
+            remedy="take finite edges",
+        )

@@ -18,15 +18,16 @@ fit, and takes a millisecond: bins can be optimised.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import hist
 import numpy as np
 
-from agc_pipeline.declaration import Analysis
+from agc_pipeline.declaration import NOMINAL, Analysis, Template
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference import templates
-from agc_pipeline.inference.edges import fitted_regions
+from agc_pipeline.inference.edges import Edges, drawn, fitted_regions
 from agc_pipeline.inference.interpolation import Array, factor_slopes
 from agc_pipeline.inference.settings import ModelSettings
 from agc_pipeline.inference.template_noise import Contents, SampleContents, contents
@@ -77,7 +78,8 @@ class RegionTemplates:
     """The templates of a region in the bins of its histograms.
 
     Attributes:
-        edges: of the bins, (fine + 1).
+        edges: of the bins, (fine + 1); infinite where the first and the last bin have what is
+            beyond the histogram.
         nominal: contents, (samples, fine).
         variances: statistical, of them.
         slopes: relative change of the samples by normalisations, (p, samples).
@@ -93,6 +95,11 @@ class RegionTemplates:
     shifts: Shifts
     processes: tuple[str, ...] = ()
     variations: tuple[tuple[str, str, str | None], ...] = ()
+
+    @cached_property
+    def drawn(self) -> Array:
+        """The edges, finite: bins beyond the histogram are as wide as their neighbours."""
+        return np.array(drawn(self.edges.tolist(), self.edges[np.isfinite(self.edges)].tolist()))
 
 
 class Estimate(NamedTuple):
@@ -446,11 +453,36 @@ def _shares(kind: np.ndarray, nominal: Array, varied: Array, ours: Array, theirs
     return shares
 
 
+def filled_edges(analysis: Analysis, histograms: Mapping[str, hist.Hist]) -> dict[str, Edges]:
+    """Edges of the histograms of the regions of the fit, infinite where events are beyond them.
+
+    Args:
+        analysis: the declaration.
+        histograms: of a run, by name.
+    """
+    result = {}
+    for name, region in fitted_regions(analysis).items():
+        below = above = False
+        for process in analysis.processes:
+            histogram = histograms.get(Template(name, process.name, NOMINAL).name)
+            # Those of others may have no flow.
+            if histogram is not None and histogram.axes[0].extent == len(region.edges) + 1:
+                contents = histogram.values(flow=True)
+                below, above = below or contents[0] != 0, above or contents[-1] != 0
+        result[name] = (
+            *((-np.inf,) if below else ()),
+            *map(float, region.edges),
+            *((np.inf,) if above else ()),
+        )
+    return result
+
+
 def closed_form(
     analysis: Analysis,
     histograms: Mapping[str, hist.Hist],
     settings: ModelSettings,
     subsets: Mapping[str, str],
+    fine: Mapping[str, Edges] | None = None,
 ) -> ClosedForm:
     """The expected uncertainty of an analysis, for any bins of its histograms.
 
@@ -459,6 +491,7 @@ def closed_form(
         histograms: of a run, by name.
         settings: of its model.
         subsets: datasets of which all events are in another one, which is named.
+        fine: edges of bins that others are made of; None are those of the histograms.
 
     Raises:
         ModelError: if templates are missing, or are smoothed.
@@ -470,9 +503,10 @@ def closed_form(
             remedy="optimise without them",
         )
     regions = fitted_regions(analysis)
-    fine = {name: tuple(map(float, region.edges)) for name, region in regions.items()}
+    if fine is None:
+        fine = {name: tuple(map(float, region.edges)) for name, region in regions.items()}
     selection = templates.select(
-        analysis, histograms, settings.model_copy(update={"edges": fine, "data": "asimov"})
+        analysis, histograms, settings.model_copy(update={"edges": dict(fine), "data": "asimov"})
     )
     samples = contents(analysis, selection, {}, subsets)
     free = [free.name for free in analysis.free]

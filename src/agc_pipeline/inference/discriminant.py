@@ -580,14 +580,15 @@ def scans(rows: Rows, discriminant: Discriminant | None) -> Scans:
         discriminant: that scores them; None gives all the same.
     """
     result = {}
-    n_bins = len(EDGES) - 1
+    # With flow, where no score is.
+    n_bins = len(EDGES) + 1
     edges = np.array(EDGES)
     own, *moving = rows.shifts
     for (process, region), part in rows.parts.items():
         scores = np.full(len(part.numbers), 0.5)
         if discriminant is not None:
             scores = discriminant.scores(region, part.features, part.numbers)
-        bins = bins_of(edges, scores) - 1
+        bins = bins_of(edges, scores)
         contents, variances = [], []
         for number, column in (
             *((shift, 0) for shift in range(len(rows.shifts))),

@@ -1,12 +1,39 @@
-"""Regions and bin edges of the fit."""
+"""Regions and bin edges of the fit.
+
+A first edge of minus infinity takes in what is below the histogram (underflow), a last one of
+infinity what is above it (overflow).
+"""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import AfterValidator, AllowInfNan, PlainSerializer
 
 from agc_pipeline.declaration import Analysis, Region
 from agc_pipeline.settings import unknown
 
 Edges = tuple[float, ...]
+
+
+def _number(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("an edge is a number, or .inf for what is beyond the histogram")
+    return value
+
+
+def _stated(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+# As part of settings and records. JSON has no infinite numbers: there they are "inf" and "-inf".
+Edge = Annotated[
+    float,
+    AllowInfNan(True),
+    AfterValidator(_number),
+    PlainSerializer(_stated, return_type=float | str),
+]
 
 
 def fitted_regions(analysis: Analysis) -> dict[str, Region]:
@@ -24,6 +51,38 @@ def fit_edges(region: Region, edges: Mapping[str, Edges]) -> Edges | None:
     return edges.get(region.name, region.fit_edges)
 
 
+def beyond(edges: Sequence[float] | None) -> tuple[bool, bool]:
+    """Whether the first bin takes in what is below the histogram, and the last what is above."""
+    if not edges:
+        return False, False
+    return edges[0] == -math.inf, edges[-1] == math.inf
+
+
+def drawn(edges: Sequence[float], fine: Sequence[float]) -> Edges:
+    """Finite edges for axes and figures.
+
+    What is below or above the histogram is in the bin beside it; where it has a bin of its own,
+    that is drawn as wide as its neighbour.
+
+    Args:
+        edges: of the fit.
+        fine: of the histogram.
+    """
+    inner = [float(edge) for edge in edges if math.isfinite(edge)] or [float(fine[0])]
+    result = [float(edge) for edge in edges]
+    low, high = beyond(edges)
+    widths = [b - a for a, b in pairwise(inner)]
+    if low:
+        own = math.isclose(inner[0], fine[0], rel_tol=1e-5, abs_tol=1e-8)
+        width = widths[0] if widths else fine[1] - fine[0]
+        result[0] = inner[0] - width if own and len(edges) > 2 else float(fine[0])
+    if high:
+        own = math.isclose(inner[-1], fine[-1], rel_tol=1e-5, abs_tol=1e-8)
+        width = widths[-1] if widths else fine[-1] - fine[-2]
+        result[-1] = inner[-1] + width if own and len(edges) > 2 else float(fine[-1])
+    return tuple(result)
+
+
 def edge_problems(analysis: Analysis, edges: Mapping[str, Edges]) -> Iterator[str]:
     """What is wrong with the fit edges of the configuration, which can be told without histograms.
 
@@ -39,9 +98,25 @@ def edge_problems(analysis: Analysis, edges: Mapping[str, Edges]) -> Iterator[st
             continue
         if len(values) < 2 or list(values) != sorted(set(values)):
             yield f"`fit.model.edges.{name}` needs two or more edges in ascending order"
-        others = [edge for edge in values if not _among(edge, regions[name].edges)]
+        others = [e for e in values if math.isfinite(e) and not _among(e, regions[name].edges)]
         if others:
             yield f"`fit.model.edges.{name}`: {not_among(others, regions[name].edges)}"
+
+
+def infinite_problems(analysis: Analysis, edges: Mapping[str, Edges]) -> Iterator[str]:
+    """Fit edges that need events beyond the histograms, where there are none.
+
+    Args:
+        analysis: the declaration.
+        edges: by name of the region, in place of the declared ones.
+    """
+    for name, region in fitted_regions(analysis).items():
+        if any(beyond(fit_edges(region, edges))):
+            low, high = region.edges[0], region.edges[-1]
+            yield (
+                f"the fit edges of {name} are infinite, and what is published has no events beyond "
+                f"{low:g} to {high:g}"
+            )
 
 
 def not_among(others: Iterable[float], edges: Iterable[float]) -> str:

@@ -3,8 +3,10 @@
 pyhf's workspace has no room for anything but the model, and cabinetry cannot write fit results.
 """
 
+import math
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -55,7 +57,8 @@ class Channel(Settings):
     Attributes:
         region: name of the region.
         label: axis label with unit, in matplotlib's mathtext.
-        edges: bin edges of the fit, GeV.
+        edges: bin edges of the fit, GeV; finite, see ``inference.edges.drawn``.
+        beyond: whether the first bin has all events below, and the last one all above.
         observed: events that are fitted, in each bin.
         blinded: window of the observable where these are the expectation before the fit, in place
             of the data; None if there is none.
@@ -64,15 +67,52 @@ class Channel(Settings):
     region: str
     label: str
     edges: tuple[float, ...]
+    beyond: tuple[bool, bool] = (False, False)
     observed: tuple[float, ...]
     blinded: tuple[float, float] | None = None
+
+    @property
+    def bins(self) -> tuple[tuple[float, float], ...]:
+        """Lower and upper bound of each bin, infinite where nothing bounds it."""
+        below, above = self.beyond
+        edges = [
+            -math.inf if below else self.edges[0],
+            *self.edges[1:-1],
+            math.inf if above else self.edges[-1],
+        ]
+        return tuple(pairwise(edges))
 
     @property
     def hidden(self) -> tuple[bool, ...]:
         """Whether each bin overlaps with the blinded window."""
         low, high = (0.0, 0.0) if self.blinded is None else self.blinded
-        bins = zip(self.edges[:-1], self.edges[1:], strict=True)
-        return tuple(self.blinded is not None and low < b and high > a for a, b in bins)
+        return tuple(self.blinded is not None and low < b and high > a for a, b in self.bins)
+
+    def bin_name(self, number: int, to: str = " to ") -> str:
+        """The range of a bin with its unit: ``350 to 390 GeV``.
+
+        Args:
+            number: of the bin, from zero.
+            to: between its bounds.
+        """
+        low, high = self.bins[number]
+        name = unit(self.label) or ""
+        if math.isinf(low) and math.isinf(high):
+            return "everything"
+        if math.isinf(low):
+            return f"below {high:g} {name}".rstrip()
+        return f"{low:g}{f'{to}{high:g}' if math.isfinite(high) else ''} {name}".rstrip() + (
+            " and more" if math.isinf(high) else ""
+        )
+
+    @property
+    def open_bins(self) -> str:
+        """Words on bins without a bound; empty if there are none."""
+        below, above = self.beyond
+        words = [f"the first bin is {self.bin_name(0)}"] if below else []
+        if above:
+            words.append(f"the last bin is {self.bin_name(len(self.bins) - 1)}")
+        return " and ".join(words)
 
     @property
     def window(self) -> str:

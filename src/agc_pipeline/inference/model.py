@@ -8,6 +8,7 @@ import hist
 
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.inference import audit, checks, consistency, templates, workspace
+from agc_pipeline.inference.edges import beyond, fit_edges
 from agc_pipeline.inference.fit_records import Channel, Checks, ModelDescription
 from agc_pipeline.inference.impacts import declared_groups
 from agc_pipeline.inference.pruning import prune
@@ -137,6 +138,7 @@ def channels(
             region=region.name,
             label=region.label,
             edges=selection.data[region.name].bins.tolist(),
+            beyond=beyond(fit_edges(region, settings.edges)),
             observed=selection.data[region.name].yields.tolist(),
             blinded=region.blinded if blinded else None,
         )

@@ -7,7 +7,8 @@ good.
 - ``gradient``: edges and thresholds move freely, shares of the histograms' bins and of the
   thresholds' values follow from sigmoids around them, and the width of these gets smaller while
   scipy's L-BFGS-B goes downhill, from several starts. Last, thresholds are moved to values that
-  have histograms, edges once more downhill, and then to the nearest ones of the histograms.
+  have histograms, edges once more downhill, then to the nearest ones of the histograms, and on to
+  those beside them as long as one is better.
 - ``evolution``: scipy's differential evolution on edges of the histograms and values of thresholds.
 
 All events are used: the first and the last edge are those of the histograms, unless a region says
@@ -15,7 +16,7 @@ that what is outside of a window may be left out. A result is judged with an ind
 by the scatter that the same estimator has there; its own claim decides nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -36,6 +37,7 @@ from agc_pipeline.inference.optimisation_record import (
     Edges,
     Judgement,
     Method,
+    SoftYields,
     WholeFit,
 )
 from agc_pipeline.inference.problem import no_interest, problem
@@ -69,6 +71,8 @@ _BEYOND = 2.0
 _REMEMBERED = 64
 # Of coordinates, for derivatives.
 _STEP = 1e-6
+# Width of a step from value to value, in such steps.
+_STEEP = 1e-9
 
 
 def shares(edges: Array, fine: Array, width: float = 0.0, *, window: bool = False) -> Array:
@@ -95,7 +99,7 @@ def hard(model: ClosedForm, edges: Mapping[str, Sequence[float]]) -> Bins:
     """Bins with edges of the histograms; what is below the first and above the last is dropped."""
     result = {}
     for name, values in edges.items():
-        fine = model.regions[name].edges
+        fine = model.regions[name].drawn
         places = np.searchsorted(values, (fine[:-1] + fine[1:]) / 2) - 1
         result[name] = (places[:, np.newaxis] == np.arange(len(values) - 1)).astype(np.float64)
     return result
@@ -109,7 +113,7 @@ class Result(NamedTuple):
         edges: by region.
         place: number of the value of each threshold.
         soft: loss before, None where there is no such.
-        bias: largest relative difference of soft and hard yields, likewise.
+        yields: there, by region; None likewise.
         losses: of all steps.
     """
 
@@ -117,7 +121,7 @@ class Result(NamedTuple):
     edges: Edges
     place: Place
     soft: float | None = None
-    bias: float | None = None
+    yields: dict[str, SoftYields] | None = None
     losses: tuple[float, ...] = ()
 
 
@@ -172,7 +176,7 @@ def candidate(
         significance=model.significance(bins),
         seconds=seconds,
         soft=None if result is None or result.soft is None else float(np.sqrt(result.soft)),
-        bias=None if result is None else result.bias,
+        yields=None if result is None else result.yields,
         losses=() if result is None else tuple(np.sqrt(result.losses).tolist()),
     )
 
@@ -262,7 +266,7 @@ class _Search:
         result, first = {}, 0
         for name, n in self._numbers.items():
             widths = np.exp(at[first : first + n])
-            low, high = self.model.model.regions[name].edges[[0, -1]]
+            low, high = self.model.model.regions[name].drawn[[0, -1]]
             steps = np.concatenate([[0.0], np.cumsum(widths) / widths.sum()])
             edges = low + (high - low) * steps
             result[name] = edges[1:-1] if name in self._windows else edges
@@ -273,7 +277,7 @@ class _Search:
         """Soft bins, with sigmoids of a width in steps of the histograms."""
         bins = {}
         for name, edges in self.edges(at).items():
-            fine = self.model.model.regions[name].edges
+            fine = self.model.model.regions[name].drawn
             size = width * (fine[-1] - fine[0]) / (len(fine) - 1)
             bins[name] = shares(edges, fine, size, window=name in self._windows)
         return bins
@@ -319,13 +323,13 @@ class _Search:
         """The nearest edges of the histograms, each once."""
         result = {}
         for name, edges in self.edges(at).items():
-            fine = self.model.model.regions[name].edges
+            fine = self.model.model.regions[name].drawn
             places = np.abs(fine[:, np.newaxis] - edges).argmin(axis=0)
             if name not in self._windows:
                 places[0], places[-1] = 0, len(fine) - 1
             elif places[0] == places[-1]:
                 places[0], places[-1] = max(places[0] - 1, 0), max(places[0], 1)
-            result[name] = tuple(fine[np.unique(places)].tolist())
+            result[name] = tuple(self.model.model.regions[name].edges[np.unique(places)].tolist())
         return result
 
     def hard(self, at: Array) -> float:
@@ -343,21 +347,57 @@ class _Search:
             loss += estimate.noise
         return loss if np.isfinite(loss) and loss > 0 else _IMPOSSIBLE
 
-    def bias(self, at: Array, width: float, snapped: Array) -> float:
-        """Largest relative difference of soft and hard yields."""
-        soft = self.model.of(self.model.soft(at[self._first :], width)[0])
-        bins = self.shares(at, width)
-        model = self._hard(self.place(snapped))
-        edges = self.snapped(snapped)
-        differences = [0.0]
-        for name, part in hard(model, edges).items():
-            yields = model.regions[name].nominal.sum(axis=0) @ part
-            ours = soft.regions[name].nominal.sum(axis=0) @ bins[name]
-            if len(ours) != len(yields):
-                ours, yields = ours.sum(keepdims=True), yields.sum(keepdims=True)
-            filled = yields > 0
-            differences += np.abs(ours[filled] / yields[filled] - 1).tolist()
-        return float(max(differences))
+    def neighbours(self, edges: Edges) -> Iterator[Edges]:
+        """Edges of which one is moved to the next one of its histogram."""
+        for name, values in edges.items():
+            fine = self.model.model.regions[name].edges
+            places = np.searchsorted(fine, values)
+            outer = 0 if name in self._windows else 1
+            for number in range(outer, len(places) - outer):
+                for step in (-1, 1):
+                    moved = places.copy()
+                    moved[number] += step
+                    if 0 <= moved[number] < len(fine) and np.all(np.diff(moved) > 0):
+                        yield {**edges, name: tuple(fine[moved].tolist())}
+
+    def settled(self, at: Array) -> tuple[float, Edges]:
+        """Loss and edges where none of the histograms beside them is better."""
+        model, edges = self._hard(self.place(at)), self.snapped(at)
+        loss = self.loss(model, hard(model, edges))
+        moved = True
+        while moved:
+            moved = False
+            for others in self.neighbours(edges):
+                there = self.loss(model, hard(model, others))
+                if there < loss * (1 - _SAME):
+                    loss, edges, moved = there, others, True
+                    break
+        return loss, edges
+
+    def yields(self, at: Array, width: float) -> dict[str, SoftYields]:
+        """Expected events where a search downhill ended, and with hard bins and cuts near to it.
+
+        Args:
+            at: where it ended.
+            width: of its sigmoids.
+        """
+        low, high = np.transpose(self.bounds)
+        ends = [
+            (self.model.of(self.model.soft(where[self._first :], size)[0]), self.shares(at, share))
+            for where, size, share in ((at, width, width), (np.clip(at, low, high), _STEEP, 0.0))
+        ]
+        last = self._hard(self.place(at))
+        ends.append((last, hard(last, self.snapped(at))))
+        return {
+            name: SoftYields(
+                edges=tuple(values.tolist()),
+                **{
+                    key: tuple((model.regions[name].nominal.sum(axis=0) @ bins[name]).tolist())
+                    for key, (model, bins) in zip(("soft", "steps", "rounded"), ends, strict=True)
+                },
+            )
+            for name, values in self.edges(at).items()
+        }
 
     def downhill(
         self, at: Array, width: float, losses: list[float], *, precision: float, cuts: bool = True
@@ -410,17 +450,10 @@ def _gradient(search: _Search) -> Result:
             # Edges for the values that are there.
             again = search.downhill(end, widths[-1], losses, precision=_LAST, cuts=False)
             end = min((end, again), key=search.hard)
-        losses.append(search.hard(end))
-        ends.append(
-            Result(
-                losses[-1],
-                search.snapped(end),
-                search.place(end),
-                soft,
-                search.bias(at, widths[-1], end),
-                tuple(losses),
-            )
-        )
+        loss, edges = search.settled(end)
+        losses.append(loss)
+        yields = search.yields(at, widths[-1])
+        ends.append(Result(loss, edges, search.place(end), soft, yields, tuple(losses)))
     return min(ends, key=lambda end: end.loss)
 
 

@@ -1,16 +1,24 @@
 """Record of an optimisation of bins and thresholds."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from agc_pipeline.files import read_record
+from agc_pipeline.inference.edges import Edge
+from agc_pipeline.inference.template_gradients import TemplateGradients
 from agc_pipeline.settings import Settings
 
 Method: TypeAlias = Literal[
     "declared", "untuned", "gradient", "evolution", "cross entropy", "discriminant"
 ]
+# Events, of which a part is none worth to be told as a share of a bin.
+_ONE = 1.0
+
 # By region.
-Edges: TypeAlias = dict[str, tuple[float, ...]]
+Edges: TypeAlias = dict[str, tuple[Edge, ...]]
 
 
 class Judgement(Settings):
@@ -29,6 +37,45 @@ class Judgement(Settings):
     gain: float
     gain_error: float
     verdict: Literal["better", "none", "worse"]
+
+
+class SoftYields(Settings):
+    """Expected events of a region where a search with sigmoids ended, and what is nearest to it.
+
+    Attributes:
+        edges: where the search ended, between those of the histogram.
+        soft: in these bins, with sigmoids around edges and thresholds.
+        steps: likewise, with steps in the same places.
+        rounded: with the nearest edges of the histogram and values of thresholds.
+    """
+
+    edges: tuple[float, ...]
+    soft: tuple[float, ...]
+    steps: tuple[float, ...]
+    rounded: tuple[float, ...]
+
+    @property
+    def by_sigmoids(self) -> tuple[float, ...]:
+        """Bias of soft yields: their differences to those with steps, relative to these.
+
+        In bins with less than one event, it is in events.
+        """
+        return _relative(self.soft, self.steps)
+
+    @property
+    def by_rounding(self) -> tuple[float, ...]:
+        """Likewise the differences of rounded yields and those with steps.
+
+        Where edges have become one, it is that of all bins together.
+        """
+        if len(self.steps) != len(self.rounded):
+            return _relative((sum(self.rounded),), (sum(self.steps),))
+        return _relative(self.rounded, self.steps)
+
+
+def _relative(values: Sequence[float], others: Sequence[float]) -> tuple[float, ...]:
+    pairs = zip(values, others, strict=True)
+    return tuple((value - other) / max(other, _ONE) for value, other in pairs)
 
 
 class Candidate(Settings):
@@ -52,7 +99,7 @@ class Candidate(Settings):
         significance: expected, of what the parameter of interest multiplies; by the fit alone.
         soft: expected uncertainty where edges and thresholds were before they were moved to those
             of the histograms; None where they were not.
-        bias: largest relative difference of soft and hard yields in a bin, likewise.
+        yields: soft ones there, and what rounding does to them, by region; None likewise.
         losses: of the search, step by step, as uncertainties.
         seconds: of CPU that it took.
         judgement: None without an independent simulation.
@@ -70,7 +117,7 @@ class Candidate(Settings):
     templates: float
     significance: float | None = None
     soft: float | None = None
-    bias: float | None = None
+    yields: dict[str, SoftYields] | None = None
     losses: tuple[float, ...] = ()
     seconds: float = 0.0
     judgement: Judgement | None = None
@@ -79,6 +126,40 @@ class Candidate(Settings):
     def bins(self) -> dict[str, int]:
         """Number of bins by region."""
         return {name: len(edges) - 1 for name, edges in self.edges.items()}
+
+    @property
+    def by_sigmoids(self) -> float | None:
+        """Largest relative difference of a bin's yields with sigmoids and with steps."""
+        if self.yields is None:
+            return None
+        return max(abs(size) for of in self.yields.values() for size in of.by_sigmoids)
+
+    @property
+    def by_rounding(self) -> float | None:
+        """The same of yields with the nearest edges and values that histograms have, and steps."""
+        if self.yields is None:
+            return None
+        return max(abs(size) for of in self.yields.values() for size in of.by_rounding)
+
+    @property
+    def verdict(self) -> str:
+        """One line on what it promises, and what is believed of it."""
+        claim = f"{self.method}: expected uncertainty {self.uncertainty:.4f}"
+        if self.method == "declared":
+            return f"nothing promises more than the declared bins and the cuts of the run: {claim}"
+        if self.unknown:
+            claim += (
+                f", in part by {' and '.join(self.unknown)}, of which no systematic knows: its "
+                "uncertainty is larger"
+            )
+        if self.judgement is None:
+            return f"{claim}; not judged: give an independent simulation with `optimise.judge`"
+        gain = f"{self.judgement.gain:.1%} +- {self.judgement.gain_error:.1%}"
+        verdict = {"better": "a gain", "none": "no gain beyond noise", "worse": "a loss"}
+        return (
+            f"{claim}; scatter in the independent simulation {self.judgement.scatter:.4f}, smaller "
+            f"by {gain} than with the declared bins: {verdict[self.judgement.verdict]}"
+        )
 
 
 class WholeFit(Settings):
@@ -103,15 +184,43 @@ class OptimisationRecord(Settings):
     """What `snakemake optimise` gives.
 
     Attributes:
+        analysis: its name.
         candidates: the declared bins and the cuts of the run, and those of each method.
         trials: values of thresholds that were tried, by name; the first is that of the run.
         best: method with the smallest expected uncertainty.
-        fits: the whole fit with the declared bins and the best ones.
+        fits: the whole fit with the bins and thresholds of each candidate.
+        gradients: what each template does to the expected uncertainty of the best.
         provenance: of the file that holds the record.
     """
 
+    analysis: str
     candidates: tuple[Candidate, ...]
     trials: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     best: Method
     fits: dict[Method, WholeFit]
+    gradients: TemplateGradients
     provenance: dict[str, Any]
+
+    @property
+    def chosen(self) -> Candidate:
+        """The best candidate."""
+        return next(entry for entry in self.candidates if entry.method == self.best)
+
+    @property
+    def verdict(self) -> str:
+        """One line on the best candidate."""
+        return self.chosen.verdict
+
+
+def read(path: Path) -> OptimisationRecord:
+    """Read ``optimise.json``.
+
+    Raises:
+        InputError: if the file is missing or is something else.
+    """
+    return read_record(
+        OptimisationRecord,
+        path,
+        "the record of an optimisation",
+        missing="run `snakemake optimise` again, or leave `report.optimisation` out",
+    )

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     Field,
-    FiniteFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -17,6 +16,7 @@ from pydantic import (
 )
 
 from agc_pipeline.declaration import Analysis, Systematic
+from agc_pipeline.inference.edges import Edge
 from agc_pipeline.settings import AtMost, Settings, cost, unknown
 
 
@@ -85,7 +85,8 @@ class ModelSettings(Settings):
     """What the workspace holds; the rest follows from the declaration of the analysis.
 
     Attributes:
-        edges: bin edges of the fit by name of the region, in place of the declared ones.
+        edges: bin edges of the fit by name of the region, in place of the declared ones; the first
+            may be -.inf and the last .inf, for bins with all events below and above the histogram.
         data: what is fitted: "observed" collision data, the "pseudodata" histograms, or "asimov"
             data, the sum of the nominal templates.
         missing_datasets: "error" refuses a run without all datasets of the analysis, and
@@ -95,7 +96,7 @@ class ModelSettings(Settings):
         treatments: smoothing and symmetrising of templates, by name of the systematic.
     """
 
-    edges: dict[str, tuple[FiniteFloat, ...]] = Field(default_factory=dict)
+    edges: dict[str, tuple[Edge, ...]] = Field(default_factory=dict)
     data: Literal["observed", "pseudodata", "asimov"]
     missing_datasets: Literal["error", "drop"]
     pruning: Pruning
@@ -292,6 +293,7 @@ class OptimisationSettings(Settings):
         objective: what is optimised: the expected uncertainty of the parameter of interest, or the
             expected significance of what it multiplies.
         bins: numbers of bins that are tried, in each region.
+        overflow: whether bins take in the events that are below and above the histograms, if any.
         methods: "gradient" moves edges with sigmoids downhill, "evolution" is scipy's differential
             evolution on the edges of the histograms; "discriminant" trains a model on the expected
             uncertainty, whose score is the observable, and "cross entropy" the same model to tell
@@ -314,6 +316,7 @@ class OptimisationSettings(Settings):
     reference: dict[str, _Value]
     objective: Literal["uncertainty", "significance"]
     bins: Annotated[tuple[_Bins, ...], Field(min_length=1)]
+    overflow: bool
     methods: Annotated[
         tuple[Literal["gradient", "evolution", "cross entropy", "discriminant"], ...],
         Field(min_length=1),

@@ -19,6 +19,7 @@ from agc_pipeline.columnar.thresholds import Scans
 from agc_pipeline.declaration import Analysis, Template
 from agc_pipeline.declaration.thresholds import Trial
 from agc_pipeline.inference.closed_form import ClosedForm, RegionTemplates
+from agc_pipeline.inference.edges import beyond
 from agc_pipeline.inference.interpolation import Array
 
 # Weight of a value that is not looked at.
@@ -40,7 +41,7 @@ class Row(NamedTuple):
     """A template for all combinations of values.
 
     Attributes:
-        contents: (combinations, bins).
+        contents: (combinations, bins), with flow.
         variances: likewise.
     """
 
@@ -115,14 +116,14 @@ class Scanned:
                 continue
             axis = hist.axis.Variable(edges[template.region], name="observable")
             histogram = hist.Hist(axis, storage=hist.storage.Weight())
-            view = histogram.view()
+            view = histogram.view(flow=True)
             view["value"], view["variance"] = row.contents[at], row.variances[at]
             result[template.name] = histogram
             moved = self.migrations(template)
             if moved is not None:
                 axes = [hist.axis.Variable(edges[template.region], name=n) for n in ("x", "y")]
                 matrix = hist.Hist(*axes, storage=hist.storage.Double())
-                matrix.view()[...] = moved[at]
+                matrix.view(flow=True)[...] = moved[at]
                 result[template.migration] = matrix
         return result
 
@@ -267,10 +268,13 @@ def _arrays(region: str, of: RegionTemplates, scanned: Scanned) -> dict[str, Arr
             raise KeyError(f"{region} {process} {variation}")
         return found
 
+    below, above = beyond(of.edges.tolist())
+    fine = slice(0 if below else 1, None if above else -1)
+
     def stacked(rows: Sequence[Array], like: Array) -> Array:
         if not rows:
             return np.zeros((*scanned.sizes, *like.shape))
-        return np.stack(rows, axis=len(scanned.sizes))
+        return np.stack([values[..., fine] for values in rows], axis=len(scanned.sizes))
 
     shifts = of.shifts
     nominal = [row(process, "nominal") for process in of.processes]
@@ -283,7 +287,7 @@ def _arrays(region: str, of: RegionTemplates, scanned: Scanned) -> dict[str, Arr
             moved = scanned.migrations(Template(region, process, variation))
             if moved is None:
                 raise KeyError(f"{region} {process} {variation}")
-            shared[key].append(moved)
+            shared[key].append(moved[..., fine, :])
     arrays = {
         "nominal": stacked([each.contents for each in nominal], of.nominal),
         "variances": stacked([each.variances for each in nominal], of.variances),

@@ -89,6 +89,8 @@ def _distribution(fit: FitRecord, title: str, keywords: Keywords) -> Table:
         for name, events in after.samples.items()
     ]
     description = f"Events in {title} before and after the fit."
+    if channel.open_bins:
+        description += f" {channel.open_bins[0].upper()}{channel.open_bins[1:]}."
     if channel.window:
         description += f" Data are {channel.window}: the fit has the expectation in their place."
     return table(f"Distribution {title}", description, columns, keywords)

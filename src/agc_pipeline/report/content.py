@@ -21,6 +21,7 @@ from agc_pipeline.report.sections import (
     distributions,
     inputs,
     learned,
+    optimisation,
     statistics,
     validation,
     workflow,
@@ -92,6 +93,7 @@ def values(settings: ReportStage, run: Run, folder: Path) -> dict[str, Any]:
         **inputs_shown,
         **_distribution_values(settings, run, analysis, gallery, data),
         **_statistics_values(settings, run, analysis, gallery, names),
+        "optimisation": _optimisation(settings, run, analysis, gallery),
         **_provenance_values(settings, run, gallery),
     }
     # Only now it is known which figures could be drawn.
@@ -208,6 +210,19 @@ def _statistics_values(
             ),
         },
     }
+
+
+def _optimisation(
+    settings: ReportStage, run: Run, analysis: Analysis, gallery: Gallery
+) -> optimisation.Optimisation | None:
+    """What the bins and cuts of the run are from, and whether they do as was promised."""
+    if run.optimisation is None:
+        return None
+    selection = settings.configuration["physics"]["selection"]
+    promise = optimisation.promise(
+        *(analysis, run.optimisation, run.fit, run.sensitivity, run.limit), selection=selection
+    )
+    return optimisation.section(gallery, analysis, run.optimisation, promise)
 
 
 def _provenance_values(settings: ReportStage, run: Run, gallery: Gallery) -> dict[str, Any]:

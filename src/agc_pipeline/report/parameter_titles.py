@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from agc_pipeline.inference.fit_records import FitRecord, unit
+from agc_pipeline.inference.fit_records import FitRecord
 
 Titles = Mapping[str, str]
 
@@ -48,11 +48,11 @@ def bin_title(fit: FitRecord, channel: str, number: int) -> str:
         number: of the bin, from zero.
     """
     entry = fit.channels[channel]
-    low, high = entry.edges[number : number + 2]
     # Bins of a workspace from elsewhere are numbered, at half numbers of their edges.
     if entry.label == "bin":
+        low, high = entry.bins[number]
         return f"bin {(low + high) / 2:g}"
-    return f"{low:g}\u2013{high:g} {unit(entry.label) or ''}".rstrip()
+    return entry.bin_name(number, "\u2013")
 
 
 def titled(text: str, names: Titles) -> str:

@@ -19,6 +19,7 @@ from agc_pipeline.inference.derived_records import (
     ToyRecord,
 )
 from agc_pipeline.inference.fit_records import CheckRecord, FitRecord
+from agc_pipeline.inference.optimisation_record import OptimisationRecord
 from agc_pipeline.learning.training_record import TrainingRecord
 from agc_pipeline.report.runtimes import Job, Runtime
 from agc_pipeline.validation.results import ValidationResult
@@ -46,6 +47,7 @@ class Run:
         propagated: content of ``propagated.json``.
         histograms: content of ``histograms.root``.
         training: content of ``training.json``; None if no models were trained.
+        optimisation: record of another run's optimisation; None if none is shown.
         unpreserved: formats for others that could not be written.
         lost: what the formats of models do not hold, by their titles.
     """
@@ -67,6 +69,7 @@ class Run:
     propagated: PropagationRecord | None = None
     histograms: Mapping[str, hist.Hist] | None = None
     training: TrainingRecord | None = None
+    optimisation: OptimisationRecord | None = None
     unpreserved: Sequence[Missing] = ()
     lost: Mapping[str, Sequence[str]] = field(default_factory=dict)
 

@@ -75,6 +75,8 @@ class ReportSettings(Settings):
         keywords: of tables for HEPData, in its vocabulary.
         license: of the results in an RO-Crate, an identifier of SPDX.
         texts: of the analysis, instead of the general ones.
+        optimisation: record of `snakemake optimise` that is shown, and whose promise is compared
+            with the run; None is none.
     """
 
     title: str
@@ -87,6 +89,7 @@ class ReportSettings(Settings):
     keywords: dict[Keyword, tuple[str | float, ...]]
     license: str = Field("CC0-1.0", pattern=r"^[A-Za-z0-9.+-]+$")
     texts: Texts = Texts()
+    optimisation: str | None = None
 
 
 class ReportStage(Settings):
@@ -99,6 +102,7 @@ class ReportStage(Settings):
         luminosity_per_pb: integrated luminosity in 1/pb, one number or one for each era.
         rules: of the workflow, whose run times are shown.
         edges: stages of the run of which the second reads what the first writes.
+        optimisation: SHA-256 of ``report.optimisation``, which is a result of another run.
         configuration: the whole of it, to be shown.
     """
 
@@ -108,6 +112,7 @@ class ReportStage(Settings):
     luminosity_per_pb: float | dict[str, float]
     rules: tuple[str, ...]
     edges: tuple[tuple[str, str], ...] = ()
+    optimisation: str | None = None
     configuration: dict[str, Any]
 
     @property

@@ -38,6 +38,8 @@ class Expectation:
         moment: before or after the fit.
         label: axis label with unit, in matplotlib's mathtext.
         edges: bin edges of the fit, in the unit of the observable.
+        bin_names: ranges of the bins.
+        open_bins: words on bins without a bound; empty if there are none.
         samples: title to ``bins`` events, in the order of plots from the bottom.
         total: ``bins``, sum of the samples.
         uncertainty: ``bins``, of the sum.
@@ -51,6 +53,8 @@ class Expectation:
     moment: Moment
     label: str
     edges: Floats
+    bin_names: tuple[str, ...]
+    open_bins: str
     samples: dict[str, Floats]
     total: Floats
     uncertainty: Floats
@@ -125,6 +129,8 @@ def expectation(
         moment=moment,
         label=entry.label,
         edges=np.array(entry.edges),
+        bin_names=tuple(entry.bin_name(place) for place in range(len(entry.bins))),
+        open_bins=entry.open_bins,
         samples={
             process.title: np.array(events.samples[process.title].bins)
             for process in analysis.processes

@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agc_pipeline.columnar.settings import HistogramSettings
-from agc_pipeline.readers.settings import NETWORK, NetworkSettings
+from agc_pipeline.readers.settings import NETWORK
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import Options, Stage, never, reads, runs_with, uses, writes
+from agc_pipeline.stages.description import Stage, never, reads, writes
+from agc_pipeline.stages.filling import FillingOptions
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan
@@ -36,18 +36,9 @@ class FeaturesStage(Settings):
     allow_partial: bool
 
 
-class FeaturesOptions(Options):
+class FeaturesOptions(FillingOptions):
     """What the stage is told beside its settings."""
 
-    execution: HistogramSettings = runs_with(
-        lambda plan: plan.config.histograms, "how to read, which changes no bin"
-    )
-    network: NetworkSettings | None = runs_with(
-        lambda plan: plan.config.delivery.network,
-        "how to read from servers, which changes no bin",
-        default=None,
-    )
-    metadata: Path | None = uses("file_metadata", "folder of the metadata of files", default=None)
     manifests: tuple[Path, ...] = reads(
         lambda plan, dataset: [
             f"{plan.folder}/manifests/{dataset}/{batch}.json" for batch in plan.batches(dataset)

@@ -3,14 +3,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.learning.settings import ScoringSettings
 from agc_pipeline.provenance import provenance
-from agc_pipeline.readers.settings import NETWORK, NetworkSettings, ReadingSettings
+from agc_pipeline.readers.settings import NETWORK, ReadingSettings
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.deliver import deliver_again
-from agc_pipeline.stages.description import Options, Stage, reads, runs_with, uses, writes
+from agc_pipeline.stages.description import Stage, reads, runs_with, uses, writes
+from agc_pipeline.stages.filling import FillingOptions
 
 if TYPE_CHECKING:
     from agc_pipeline.declaration import Analysis
@@ -43,17 +43,9 @@ def scoring(plan: "Plan") -> ScoringSettings | None:
     return ScoringSettings(scorer=plan.config.learned, triton=plan.learning.triton)
 
 
-class HistogramOptions(Options):
+class HistogramOptions(FillingOptions):
     """What the stage is told beside its settings."""
 
-    execution: HistogramSettings = runs_with(
-        lambda plan: plan.config.histograms, "how to run, which changes no bin"
-    )
-    network: NetworkSettings | None = runs_with(
-        lambda plan: plan.config.delivery.network,
-        "how to read from servers, which changes no bin",
-        default=None,
-    )
     models: Path | None = uses(
         lambda plan: plan.models_folder or [],
         "folder of the models of learned observables, if there are any",
@@ -73,7 +65,6 @@ class HistogramOptions(Options):
         "record of all tasks to write, if `histograms.trace` says so",
         default=None,
     )
-    metadata: Path | None = uses("file_metadata", "folder of the metadata of files", default=None)
     manifest: Path = reads("manifests/{dataset}/{batch}.json", "what was delivered")
     first: Path | None = reads(
         lambda plan, dataset: plan.first_manifest(dataset),

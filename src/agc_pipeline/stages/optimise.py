@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from agc_pipeline import analyses
 from agc_pipeline.code import data
-from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.files import write_json, write_text
 from agc_pipeline.inference.settings import (
     TRAINED,
@@ -18,16 +17,9 @@ from agc_pipeline.inference.settings import (
     OptimisationSettings,
 )
 from agc_pipeline.provenance import provenance
-from agc_pipeline.readers.settings import NETWORK, NetworkSettings
-from agc_pipeline.stages.description import (
-    Options,
-    Stage,
-    never,
-    reads,
-    runs_with,
-    writes,
-    writes_folder,
-)
+from agc_pipeline.readers.settings import NETWORK
+from agc_pipeline.stages.description import Stage, never, reads, writes, writes_folder
+from agc_pipeline.stages.filling import FillingOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,23 +64,14 @@ class OptimiseStage(ModelStage):
 
 def _of_judge(name: str) -> Any:
     def path(plan: "Plan") -> str | list[str]:
-        judge = plan.config.optimise.judge
-        return [] if judge is None else f"{judge}/{name}"
+        return [] if plan.judge is None else f"{plan.judge}/{name}"
 
     return path
 
 
-class OptimiseOptions(Options):
+class OptimiseOptions(FillingOptions):
     """What the stage is told beside its settings."""
 
-    execution: HistogramSettings = runs_with(
-        lambda plan: plan.config.histograms, "how to read, which changes no bin"
-    )
-    network: NetworkSettings | None = runs_with(
-        lambda plan: plan.config.delivery.network,
-        "how to read from servers, which changes no bin",
-        default=None,
-    )
     histograms: Path = reads("histograms.root", "merged ROOT file")
     closure: Path = reads("closure.json", "closure record of the merge")
     scans: tuple[Path, ...] = reads(
@@ -152,7 +135,9 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
     from agc_pipeline.inference.optimisation import judged
     from agc_pipeline.inference.optimisation_record import OptimisationRecord
     from agc_pipeline.inference.workspace import quieten
-    from agc_pipeline.report import optimisation, page
+    from agc_pipeline.report import page
+    from agc_pipeline.report.sections import optimisation
+    from agc_pipeline.report.style import Gallery
 
     quieten()
     analysis = analyses.load(settings.analysis).with_selection(settings.selection)
@@ -175,10 +160,12 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
     best = min(candidates, key=_promise(settings))
     fits = {entry.method: run_.whole_fit(entry) for entry in candidates}
     record = OptimisationRecord(
+        analysis=analysis.name,
         candidates=tuple(candidates),
         trials=settings.thresholds,
         best=best.method,
         fits=fits,
+        gradients=run_.gradients(best),
         provenance=dict(
             provenance(
                 "optimise",
@@ -196,11 +183,16 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
     write_text(options.table, _table(record))
     write_text(options.fragment, _fragment(best, run_))
     options.figures.mkdir(parents=True, exist_ok=True)
-    values = optimisation.values(
-        record, run_.gradients(best), analysis, _verdict(best), options.figures
-    )
+    gallery = Gallery(options.figures, partial=run_.accounts.partial)
+    values = {
+        "title": "Optimisation",
+        "subtitle": f"{analysis.name}: bins and thresholds by the expected uncertainty",
+        "partial": run_.accounts.partial,
+        "left_out": run_.accounts.left_out,
+        "optimisation": optimisation.section(gallery, analysis, record),
+    }
     page.write(options.page, "optimise.html.j2", values, options.tables)
-    log.info("%s", _verdict(best))
+    log.info("%s", record.verdict)
 
 
 def _promise(settings: OptimiseStage) -> "Callable[[Candidate], float]":
@@ -233,10 +225,14 @@ class _Run:
         from agc_pipeline.columnar import closure, thresholds
         from agc_pipeline.histograms import read_root
         from agc_pipeline.inference import threshold_templates
+        from agc_pipeline.inference.closed_form import filled_edges
 
         self.analysis, self.settings, self.options = analysis, settings, options
         self.accounts = closure.read(options.closure)
         self._histograms = read_root(options.histograms)
+        self._fine = (
+            filled_edges(analysis, self._histograms) if settings.optimise.overflow else None
+        )
         model = self.closed_form(self._histograms, self.accounts.subsets)
         self.trials = thresholds.of_values(analysis, settings.thresholds if options.scans else {})
         self.templates = threshold_templates.without_thresholds(model)
@@ -273,7 +269,11 @@ class _Run:
         """
         from agc_pipeline.inference.closed_form import closed_form
 
-        return closed_form(analysis or self.analysis, histograms, self.settings.model, subsets)
+        # Scores are nowhere beyond their histograms.
+        fine = self._fine if analysis is None else None
+        return closed_form(
+            analysis or self.analysis, histograms, self.settings.model, subsets, fine
+        )
 
     @cached_property
     def discriminants(self) -> "Discriminants":
@@ -290,6 +290,11 @@ class _Run:
             weights={name: account.weight for name, account in self.accounts.datasets.items()},
             subsets=self.accounts.subsets,
         )
+
+    @property
+    def loosest(self) -> "Place":
+        """Number of the value of each threshold that the run has."""
+        return (0,) * len(self.trials)
 
     @property
     def reference(self) -> "Place":
@@ -446,10 +451,16 @@ class _Judge:
     def __init__(self, of: _Run, histograms: Path, accounts: Path) -> None:
         from agc_pipeline.columnar import closure
         from agc_pipeline.histograms import read_root
+        from agc_pipeline.inference import judge
 
         self._run, self._folder = of, accounts.parent
         self._accounts = closure.read(accounts)
         self._path, self._histograms = histograms, read_root(histograms)
+        judge.require_others(
+            accounts,
+            (of.accounts, of.histograms(of.loosest)),
+            (self._accounts, self._histograms),
+        )
         self._checked = False
         self._known: dict[tuple[object, ...], ClosedForm] = {}
 
@@ -475,7 +486,9 @@ class _Judge:
                 if scored is not None:
                     analysis = self._run.discriminants.scoring(_trained(scored))
                 histograms = self._filled(changed, analysis)
-            self._known[key] = self._run.closed_form(histograms, self._accounts.subsets, analysis)
+            self._known[key] = self._run.closed_form(
+                histograms, self._accounts.subsets, None if scored is None else analysis
+            )
         return self._known[key]
 
     def _filled(
@@ -517,7 +530,7 @@ class _Judge:
                     [file for each in delivered for file in each.files],
                     options.execution,
                     kind=delivered[0].format,
-                    metadata=None,
+                    metadata=options.metadata,
                     network=options.network or NETWORK,
                     allow_partial=self._accounts.partial,
                 ),
@@ -538,7 +551,7 @@ def _require_same(ours: "Mapping[str, Hist]", theirs: "Mapping[str, Hist]", plac
 
     for name, histogram in ours.items():
         other = theirs.get(name)
-        if other is None or not np.array_equal(histogram.values(), other.values()):
+        if other is None or not np.array_equal(*(h.values(flow=True) for h in (histogram, other))):
             raise InputError(
                 f"the histogram {name} is not that of the skims and cuts of this run",
                 place=str(place),
@@ -565,7 +578,8 @@ _COLUMNS = (
     "of varied templates",
     "expected significance",
     "before edges and thresholds were moved to those of histograms",
-    "largest difference of soft and hard yields",
+    "largest change of yields by sigmoids",
+    "by rounding of edges and thresholds",
     "whole fit",
     "bias of pseudo-experiments",
     "coverage",
@@ -596,7 +610,7 @@ def _table(record: "OptimisationRecord") -> str:
                 "; ".join(f"{name} {value:g}" for name, value in entry.thresholds.items()),
                 "; ".join(entry.unknown),
                 *(entry.uncertainty, entry.fit, entry.templates, entry.significance),
-                *(entry.soft, entry.bias),
+                *(entry.soft, entry.by_sigmoids, entry.by_rounding),
                 *(fit.uncertainty, fit.bias, fit.coverage),
                 *real,
                 entry.seconds,
@@ -605,40 +619,23 @@ def _table(record: "OptimisationRecord") -> str:
     return text.getvalue()
 
 
-def _verdict(best: "Candidate") -> str:
-    """One line on the best candidate."""
-    claim = f"{best.method}: expected uncertainty {best.uncertainty:.4f}"
-    judgement = best.judgement
-    if best.method == "declared":
-        return f"nothing promises more than the declared bins and the cuts of the run: {claim}"
-    if best.unknown:
-        claim += (
-            f", in part by {' and '.join(best.unknown)}, of which no systematic knows: its "
-            "uncertainty is larger"
-        )
-    if judgement is None:
-        return f"{claim}; not judged: give an independent simulation with `optimise.judge`"
-    gain = f"{judgement.gain:.1%} +- {judgement.gain_error:.1%}"
-    verdict = {"better": "a gain", "none": "no gain beyond noise", "worse": "a loss"}
-    return (
-        f"{claim}; scatter in the independent simulation {judgement.scatter:.4f}, smaller by "
-        f"{gain} than with the declared bins: {verdict[judgement.verdict]}"
-    )
-
-
 def _trained(method: "Method") -> "Name":
     """The same as the name of a discriminant."""
     return next(name for name in TRAINED if name == method)
 
 
 def _fragment(best: "Candidate", run_: _Run) -> str:
-    """Configuration of a run with the bins, thresholds and models of a candidate."""
+    """Configuration of a run with the bins, thresholds and models of a candidate.
+
+    Its report shows the optimisation.
+    """
     import yaml
 
     from agc_pipeline.declaration.thresholds import fragment
 
     content: dict[str, Any] = {
-        "fit": {"model": {"edges": {name: list(e) for name, e in best.edges.items()}}}
+        "fit": {"model": {"edges": {name: list(e) for name, e in best.edges.items()}}},
+        "report": {"optimisation": str(run_.options.output)},
     }
     if best.features:
         content["discriminant"] = str(run_.folder_of(best))
@@ -647,7 +644,7 @@ def _fragment(best: "Candidate", run_: _Run) -> str:
         values = [(trial.threshold, best.thresholds[trial.threshold.name]) for trial in run_.trials]
         content["physics"] = {"selection": fragment(run_.settings.physics, values)}
     lines = yaml.safe_dump(content, default_flow_style=None, sort_keys=False, width=100)
-    return f"# By `snakemake optimise`. {_verdict(best)}.\n{lines}"
+    return f"# By `snakemake optimise`. {best.verdict}.\n{lines}"
 
 
 STAGE = Stage(

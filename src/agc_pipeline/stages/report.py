@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agc_pipeline import stages
 from agc_pipeline.code import data
 from agc_pipeline.files import read_json, write_json
+from agc_pipeline.provenance import file_digest
 from agc_pipeline.report.settings import ReportStage
 from agc_pipeline.stages import graph
 from agc_pipeline.stages.description import (
@@ -44,6 +45,7 @@ BESIDE = {
     "toys.json": "pseudo-experiments",
     "limit.json": "limit and significance",
     "sensitivity.json": "derivatives of the results by all templates",
+    "optimise": "bins and cuts by the expected uncertainty",
     "propagated.json": "the fit in other distributions",
     "training.json": "what the models can do",
     "performance.json": "events, bytes and times of the histograms",
@@ -96,6 +98,12 @@ class ReportOptions(Options):
         lambda plan: f"{plan.folder}/training.json" if plan.trains else [],
         "record of the training, if there was one",
     )
+    # Snakemake would optimise again, with its own bins: the digest is among the settings.
+    optimisation: Path | None = uses(
+        lambda plan: plan.config.report.optimisation or [],
+        "record of an optimisation, if one is shown",
+        default=None,
+    )
     benchmarks: tuple[Path, ...] = uses("benchmarks", "Snakemake's benchmarks: folders", default=())
     dask: tuple[Path, ...] = uses("dask", "Dask's performance reports: folders", default=())
     output: Path = writes("report.html", "HTML page to write")
@@ -107,12 +115,14 @@ class ReportOptions(Options):
 
 def configure(plan: "Plan") -> ReportStage:
     """The report shows the whole configuration."""
+    shown = plan.config.report.optimisation
     return ReportStage(
         analysis=None if plan.external else plan.config.analysis,
         learned=plan.assigns,
         luminosity_per_pb=plan.config.physics.luminosity(None),
         rules=stages.of_run(plan),
         edges=graph.edges(plan),
+        optimisation=None if shown is None else file_digest(Path(shown)),
         configuration=plan.config.shown(),
         report=plan.config.report,
     )
@@ -124,7 +134,7 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
     from agc_pipeline.columnar import closure, performance
     from agc_pipeline.doctor.examine import examine
     from agc_pipeline.histograms import read_root
-    from agc_pipeline.inference import fit_records
+    from agc_pipeline.inference import fit_records, optimisation_record
     from agc_pipeline.inference.derived_records import (
         LimitRecord,
         PropagationRecord,
@@ -171,6 +181,9 @@ def run(settings: ReportStage, options: ReportOptions) -> None:
         propagated=propagated,
         histograms=None if options.histograms is None else read_root(options.histograms),
         training=None if options.training is None else training_record.read(options.training),
+        optimisation=None
+        if options.optimisation is None
+        else optimisation_record.read(options.optimisation),
         unpreserved=[Missing.model_validate(entry) for entry in preserved["missing"]],
         lost=preserved["lost"],
         performance=None if options.cost is None else performance.read(options.cost),

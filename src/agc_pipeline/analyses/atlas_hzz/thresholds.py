@@ -13,27 +13,24 @@ from .leptons import d0_significance, leading_pt
 # The region of the task has none of these cuts.
 CHANNELS = ("4e", "2e2mu", "4mu")
 
+
+def _pt(place: str, number: int, values: tuple[float, ...]) -> Threshold:
+    """The cut on the pt of a lepton, by its number in falling pt."""
+    return Threshold(
+        f"pt of the {place} lepton",
+        f"tight.leading_pt_min.{number}",
+        ">",
+        values,
+        observed=partial(leading_pt, number),
+        parameters=("Lepton momentum scale",),
+        unit="GeV",
+        regions=CHANNELS,
+    )
+
+
 THRESHOLDS = (
-    Threshold(
-        "pt of the first lepton",
-        "tight.leading_pt_min.0",
-        ">",
-        (25.0, 30.0, 35.0, 40.0),
-        observed=partial(leading_pt, 0),
-        parameters=("Lepton momentum scale",),
-        unit="GeV",
-        regions=CHANNELS,
-    ),
-    Threshold(
-        "pt of the third lepton",
-        "tight.leading_pt_min.2",
-        ">",
-        (10.0, 12.0, 14.0, 16.0),
-        observed=partial(leading_pt, 2),
-        parameters=("Lepton momentum scale",),
-        unit="GeV",
-        regions=CHANNELS,
-    ),
+    _pt("first", 0, (25.0, 30.0, 35.0, 40.0)),
+    _pt("third", 2, (10.0, 12.0, 14.0, 16.0)),
     # No systematic of the public inputs is one of impact parameters.
     Threshold(
         "significance of d0",

@@ -85,7 +85,9 @@ def stack(
 def _events_label(shown: Expectation) -> str:
     widths = np.diff(shown.edges)
     name = unit(shown.label)
-    return "Events / bin" if name is None else f"Events / {widths[0]:g} {name}"
+    if name is None or not np.allclose(widths, widths[0]):
+        return "Events / bin"
+    return f"Events / {widths[0]:g} {name}"
 
 
 def draw_stack(
@@ -117,12 +119,6 @@ def draw_stack(
     spots.columns(axes, entry.edges, _bin_texts(entry, data_label))
 
 
-def bin_name(entry: Expectation, place: int) -> str:
-    """Range of a bin."""
-    name = unit(entry.label) or ""
-    return f"{entry.edges[place]:g} to {entry.edges[place + 1]:g} {name}".strip()
-
-
 def _bin_texts(entry: Expectation, data_label: str) -> list[str]:
     """What each bin has, in lines."""
     texts = []
@@ -135,7 +131,7 @@ def _bin_texts(entry: Expectation, data_label: str) -> list[str]:
         parts = [f"{title}: {number(n[place])}" for title, n in reversed(entry.samples.items())]
         observed = "blinded" if np.isnan(data) else number(data, 6)
         lines = (
-            bin_name(entry, place),
+            entry.bin_names[place],
             f"{data_label}: {observed}",
             f"expected: {expected}",
             *parts,
@@ -148,7 +144,7 @@ def _ratio_texts(*entries: Expectation) -> list[str]:
     """Ratio of the data to the expectation in each bin, at each moment."""
     texts = []
     for place in range(len(entries[0].total)):
-        lines = [bin_name(entries[0], place)]
+        lines = [entries[0].bin_names[place]]
         for entry in entries:
             ratio, band = (
                 over(values, entry.total)[place] for values in (entry.data, entry.uncertainty)

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from agc_pipeline.declaration import Region
 from agc_pipeline.declaration.features import LABEL
+from agc_pipeline.inference.edges import beyond, drawn
 from agc_pipeline.inference.optimisation_record import Candidate
 from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
 
@@ -27,45 +29,51 @@ def searches(candidates: Sequence[Candidate]) -> Figure:
     return figure
 
 
-def edges(candidates: Sequence[Candidate], regions: Mapping[str, str]) -> Figure:
-    """The bins of all candidates.
+def edges(candidates: Sequence[Candidate], regions: Mapping[str, Region]) -> Figure:
+    """The bins of all candidates, with arrows at those that have all events beyond.
 
     Args:
         candidates: the first on top.
-        regions: axis label of each.
+        regions: by name.
     """
-    with canvas(7.2, 1.2 + 0.35 * len(candidates) * len(regions)) as figure:
+    with canvas(7.2, (0.7 + 0.24 * len(candidates)) * len(regions)) as figure:
         panels = np.atleast_1d(figure.subplots(len(regions), 1))
-        for axes, (region, label) in zip(panels, regions.items(), strict=True):
+        for axes, (name, region) in zip(panels, regions.items(), strict=True):
             for row, entry in enumerate(candidates):
-                values = entry.edges[region]
+                values = drawn(entry.edges[name], region.edges)
                 axes.hlines(row, values[0], values[-1], color=SOFT, linewidth=0.8)
-                axes.plot(values, np.full(len(values), row), "|", color=INK, markersize=9)
+                markers = ["|"] * len(values)
+                below, above = beyond(entry.edges[name])
+                markers[0] = "<" if below else "|"
+                markers[-1] = ">" if above else "|"
+                for value, marker in zip(values, markers, strict=True):
+                    axes.plot(value, row, marker, color=INK, markersize=9 if marker == "|" else 5)
             axes.set_yticks(range(len(candidates)), [entry.method for entry in candidates])
             axes.set_ylim(len(candidates) - 0.5, -0.5)
             axes.tick_params(axis="y", which="both", length=0)
-            axes.set_xlabel(label)
+            axes.set_xlabel(region.label)
+            axes.set_title(region.title, size=9.5, loc="left")
     return figure
 
 
 def templates(
-    before: Candidate, after: Candidate, regions: Mapping[str, str], titles: Mapping[str, str]
+    before: Candidate, after: Candidate, regions: Mapping[str, Region], titles: Mapping[str, str]
 ) -> Figure:
     """Expected events of both, in each bin.
 
     Args:
         before: with the declared bins.
         after: with the best ones.
-        regions: axis label of each.
+        regions: by name.
         titles: of the processes.
     """
     with canvas(7.2, 2.6 * len(regions)) as figure:
         panels = figure.subplots(len(regions), 2, squeeze=False)
-        for row, (region, label) in zip(panels, regions.items(), strict=True):
+        for row, (name, region) in zip(panels, regions.items(), strict=True):
             for axes, entry in zip(row, (before, after), strict=True):
-                bounds = np.array(entry.edges[region])
+                bounds = np.array(drawn(entry.edges[name], region.edges))
                 below = np.zeros(len(bounds) - 1)
-                for number, (process, values) in enumerate(entry.contents[region].items()):
+                for number, (process, values) in enumerate(entry.contents[name].items()):
                     above = below + np.array(values) / np.diff(bounds)
                     axes.stairs(
                         above,
@@ -76,13 +84,16 @@ def templates(
                         label=titles.get(process, process),
                     )
                     below = above
-                axes.set_xlabel(LABEL if entry.features else label)
-                axes.set_ylim(bottom=0)
+                axes.set_xlabel(LABEL if entry.features else region.label)
+                axes.set_title(f"{region.title}, {entry.method}", size=9.5, loc="left")
             row[0].set_ylabel("expected events / unit")
             limit = max(axes.get_ylim()[1] for axes in row)
             for axes in row:
                 axes.set_ylim(0, limit)
-        panels[0][0].set_title("declared", fontsize=9)
-        panels[0][1].set_title(after.method, fontsize=9)
+            if not after.features:
+                low = min(axes.get_xlim()[0] for axes in row)
+                high = max(axes.get_xlim()[1] for axes in row)
+                for axes in row:
+                    axes.set_xlim(low, high)
         panels[0][1].legend(fontsize=7)
     return figure

@@ -97,6 +97,8 @@ def distribution(
     shown = expectation(analysis, record, channel, moment)
     total = shown.total.sum()
     window = f" Data are {shown.window}." if shown.window else ""
+    if shown.open_bins:
+        window += f" {shown.open_bins[0].upper()}{shown.open_bins[1:]}."
     return gallery.picture(
         name or f"{shown.region}_{moment.replace('-', '')}",
         lambda: figures.stack(

@@ -1,0 +1,215 @@
+"""Section of an optimisation: in the report of a run with its bins and cuts, and a page alone."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agc_pipeline.declaration import Analysis, Threshold
+from agc_pipeline.inference.derived_records import LimitRecord, SensitivityRecord
+from agc_pipeline.inference.edges import beyond
+from agc_pipeline.inference.fit_records import FitRecord
+from agc_pipeline.inference.optimisation_record import Candidate, OptimisationRecord
+from agc_pipeline.report.figures import optimisation as figures
+from agc_pipeline.report.figures.sensitivity import CHANGE, gradient_rows, gradients
+from agc_pipeline.report.style import Gallery, Picture
+
+# Templates in the map of derivatives.
+_ROWS = 20
+# Relative difference of a promised and an obtained uncertainty that is none.
+_SAME = 1e-6
+
+
+@dataclass(frozen=True)
+class PromiseRow:
+    """A number that was promised, and that of the run; None where it has none."""
+
+    title: str
+    promised: float | None
+    obtained: float | None
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a run has of what an optimisation promised.
+
+    Attributes:
+        candidate: whose bins and cuts the run has; the best one if it has others.
+        rows: the first decides.
+        differences: bins and cuts of the run that are not those of the optimisation, in words.
+    """
+
+    candidate: Candidate
+    rows: tuple[PromiseRow, ...]
+    differences: tuple[str, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether the expected uncertainty is the promised one."""
+        first = self.rows[0]
+        if first.promised is None or first.obtained is None:
+            return False
+        return math.isclose(first.promised, first.obtained, rel_tol=_SAME)
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """What the template shows.
+
+    Attributes:
+        record: of the optimisation.
+        best: the candidate with the smallest expected uncertainty.
+        pictures: figures.
+        open_bins: whether some bins have all events beyond the histograms.
+        thresholds: that were tried, by name.
+        promise: beside a run; None on a page alone.
+    """
+
+    record: OptimisationRecord
+    best: Candidate
+    pictures: tuple[Picture, ...]
+    open_bins: bool
+    thresholds: dict[str, Threshold]
+    promise: Promise | None = None
+
+
+def section(
+    gallery: Gallery,
+    analysis: Analysis,
+    record: OptimisationRecord,
+    promise: Promise | None = None,
+) -> Optimisation:
+    """The section; draws its figures.
+
+    Args:
+        gallery: where the figures go.
+        analysis: the declaration.
+        record: of the optimisation.
+        promise: beside a run.
+    """
+    return Optimisation(
+        record,
+        record.chosen,
+        tuple(_pictures(gallery, analysis, record)),
+        any(any(beyond(edges)) for entry in record.candidates for edges in entry.edges.values()),
+        {t.name: t for t in analysis.thresholds if t.name in record.trials},
+        promise,
+    )
+
+
+def _pictures(
+    gallery: Gallery, analysis: Analysis, record: OptimisationRecord
+) -> Iterator[Picture]:
+    candidates, best = record.candidates, record.chosen
+    regions = {name: analysis.region(name) for name in candidates[0].edges}
+    titles = {process.name: process.title for process in analysis.processes}
+    if any(entry.losses for entry in candidates):
+        yield gallery.picture(
+            "optimisation_searches",
+            lambda: figures.searches(candidates),
+            caption="Expected uncertainty against the step of the search. Jumps are where sigmoids "
+            "get steeper, starts are others, or edges and thresholds move to those of histograms.",
+            alternative="Expected uncertainty of each method, falling with the steps.",
+            numbers={entry.method: entry.losses for entry in candidates},
+        )
+    yield gallery.picture(
+        "optimisation_edges",
+        lambda: figures.edges([entry for entry in candidates if not entry.features], regions),
+        caption="Bin edges of the fit, before and after. Arrows: the bin has all events beyond.",
+        alternative="Bin edges of each candidate in each region.",
+        numbers={entry.method: entry.model_dump()["edges"] for entry in candidates},
+    )
+    yield gallery.picture(
+        "optimisation_templates",
+        lambda: figures.templates(candidates[0], best, regions, titles),
+        caption="Expected events before and after, by the width of the bins.",
+        alternative="Stacked templates with the declared and with the best bins.",
+        numbers={entry.method: entry.contents for entry in (candidates[0], best)},
+    )
+    if rows := gradient_rows(record.gradients, _ROWS):
+        bins = {analysis.region(name).title: n for name, n in best.bins.items()}
+        yield gallery.picture(
+            "optimisation_gradients",
+            lambda: gradients(rows, bins),
+            caption=f"Change of the expected uncertainty of the fit for {CHANGE:.0%} more "
+            f"content in a bin of a template, with the bins and thresholds of {best.method}.",
+            alternative=f"Map of derivatives; the largest effects are by {rows[0].title}.",
+            numbers={
+                row.title: {name: values.tolist() for name, values in row.effects.items()}
+                for row in rows
+            },
+        )
+
+
+def promise(
+    analysis: Analysis,
+    record: OptimisationRecord,
+    fit: FitRecord,
+    sensitivity: SensitivityRecord,
+    limit: LimitRecord,
+    *,
+    selection: Mapping[str, Any],
+) -> Promise:
+    """What a run has of what an optimisation promised.
+
+    Args:
+        analysis: the declaration.
+        record: of the optimisation.
+        fit: of the run.
+        sensitivity: likewise.
+        limit: likewise.
+        selection: ``physics.selection`` of the run.
+    """
+    others = {
+        entry.method: tuple(_differences(analysis, entry, fit, selection))
+        for entry in (record.chosen, *record.candidates)
+    }
+    method = next((name for name, differences in others.items() if not differences), record.best)
+    best = next(entry for entry in record.candidates if entry.method == method)
+    promised, spending = record.fits[method], sensitivity.spending
+    rows = [
+        PromiseRow(
+            "Expected uncertainty of the fit",
+            promised.uncertainty,
+            sensitivity.values.get("uncertainty"),
+        ),
+        PromiseRow(
+            "Expected by the statistics of varied templates",
+            best.templates,
+            None if spending is None else spending.templates,
+        ),
+        PromiseRow(
+            "Expected of both", best.uncertainty, None if spending is None else spending.uncertainty
+        ),
+    ]
+    if promised.significance is not None:
+        # What is expected for other data depends on the parameters that were fitted.
+        title = "Expected significance"
+        if fit.data != "asimov":
+            title += ", obtained with the parameters that fit the data"
+        rows.append(PromiseRow(title, promised.significance, limit.expected_significance))
+    if fit.poi is not None:
+        rows.append(PromiseRow("Uncertainty of the fit of the data", None, fit.poi.uncertainty))
+    return Promise(best, tuple(rows), others[method])
+
+
+def _differences(
+    analysis: Analysis, best: Candidate, fit: FitRecord, selection: Mapping[str, Any]
+) -> Iterator[str]:
+    channels = {channel.region: channel for channel in fit.channels.values()}
+    for name, edges in best.edges.items():
+        if name not in channels:
+            yield f"the region {name} is not in the fit"
+        elif not _same(edges, [channels[name].bins[0][0], *(b for _, b in channels[name].bins)]):
+            yield f"other bins in {name}"
+    for threshold in analysis.thresholds:
+        wished = best.thresholds.get(threshold.name)
+        if wished is not None and not math.isclose(threshold.of(selection), wished):
+            own = threshold.of(selection)
+            yield f"{threshold.stated(own)} in place of {wished:g}"
+
+
+def _same(edges: Sequence[float], others: Sequence[float]) -> bool:
+    return len(edges) == len(others) and all(
+        math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-8) for a, b in zip(edges, others, strict=True)
+    )
