@@ -334,7 +334,7 @@ def test_batch_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     program.write_text("#!/bin/sh\necho a >&2\necho sinfo: no source >&2\nexit 1\n")
     failed = tools.batch(*names, timeout=TIMEOUT)
-    assert (failed.state, failed.detail) == ("failed", f"{program}: sinfo: no source")
+    assert (failed.state, failed.detail) == ("missing", f"{program}: sinfo: no source")
     program.write_text("#!/bin/sh\nexit 1\n")
     assert tools.batch(*names, timeout=TIMEOUT).detail == f"{program}: status 1"
     program.write_text("#!/bin/sh\nexec /bin/sleep 9\n")

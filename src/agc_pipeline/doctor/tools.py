@@ -27,8 +27,9 @@ def batch(name: str, command: str, plugin: str, *, timeout: float) -> Finding:
     arguments = ["--version"] if command == "sinfo" else []
     version, works = _version([program, *arguments], timeout)
     if not works:
-        remedy = f"log in to a submit node; else configure {name} here, or remove it"
-        return Finding(name, "failed", f"{program}: {version}", remedy)
+        # A program that is installed and not configured is no pool: only profiles need one.
+        remedy = f"log in to a submit node, or configure {name} here"
+        return Finding(name, "missing", f"{program}: {version}", remedy)
     if find_spec(plugin) is None:
         package = plugin.replace("_", "-")
         return Finding(name, "missing", f"{version}; no plugin", f"pip install {package}")
