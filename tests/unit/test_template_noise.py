@@ -1,6 +1,6 @@
 """The statistical uncertainty of varied templates, and their treatment."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -496,7 +496,9 @@ OF_DATASET = {
 }
 
 
-def with_more(events: Events, factors: dict[str, float]) -> Model:
+def with_more(
+    events: Events, factors: dict[str, float], subsets: Mapping[str, str] = MappingProxyType({})
+) -> Model:
     """The model with the same contents from more events."""
     histograms = events.histograms()
     for dataset, names in OF_DATASET.items():
@@ -506,7 +508,7 @@ def with_more(events: Events, factors: dict[str, float]) -> Model:
     settings = ModelSettings(
         data="observed", missing_datasets="error", pruning={"normalisation": 0, "shape": 0}
     )
-    return build_workspace(declared(), histograms, settings)
+    return build_workspace(declared(), histograms, settings, subsets=subsets)
 
 
 def expected_of(built: Model) -> float:
@@ -587,3 +589,34 @@ def test_more_events_keep_their_promise(events: Events) -> None:
     assert expected_of(with_more(events, alike)) > plan.reached
     assert bought(0.9 * result.all_infinite).plan.reached is None
     assert bought(2 * result.uncertainty).plan.purchases == ()
+
+
+def test_parts_of_a_dataset_come_with_it(events: Events) -> None:
+    """More events of a dataset are as many more of its parts, and never make it worse."""
+    subsets = {"zz__other": "zz"}
+    built = with_more(events, {}, subsets)
+    pyhf_model, data = workspace.load(built.workspace, place="test")
+    result = spending(
+        pyhf_model,
+        problem(pyhf_model, data, MINIMISER),
+        built.description.contents,
+        events={"higgs": 2000, "zz": 3000, "zz__other": 900},
+        settings=SpendingSettings(wished=None, reduction=0.05),
+    )
+    assert result is not None
+    assert {gain.datasets: gain.events for gain in result.gains} == {
+        ("higgs",): 2000,
+        ("zz",): 3000,
+    }
+    together = {"higgs": ["higgs"], "zz": ["zz", "zz__other"]}
+    for gain in result.gains:
+        twice = with_more(events, dict.fromkeys(together[gain.datasets[0]], 2.0), subsets)
+        assert gain.doubled == pytest.approx(expected_of(twice), rel=1e-9)
+        assert gain.infinite < gain.doubled < result.uncertainty
+    factors = {
+        name: purchase.factor
+        for purchase in result.plan.purchases
+        for name in together[purchase.datasets[0]]
+    }
+    promised = expected_of(with_more(events, factors, subsets))
+    assert promised == pytest.approx(result.plan.wished, rel=1e-4)

@@ -6,7 +6,8 @@ another expected variance of the fit (``sensitivity``), and so are the statistic
 templates (``template_noise``), for which the fit has no term. Both are computed again for every
 number, from the Hessian of the fit: nothing is extrapolated.
 
-Datasets that fill a template together have only its sum: they count as one.
+Datasets that fill a template together have only its sum: they count as one. So does a dataset with
+those whose events are parts of its own, which come with them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +46,7 @@ class DatasetGain(Settings):
     """What more events of a dataset give.
 
     Attributes:
-        datasets: names; several that only their sum is known of.
+        datasets: names; several that only their sum is known of. Parts of them come with them.
         events: simulated so far; None where it is not known.
         doubled: expected uncertainty with twice as many.
         infinite: the same with infinitely many.
@@ -252,9 +253,22 @@ def spending(
     expectation = Expectation(model, problem, samples)
     if not expectation.datasets:
         return None
-    counts = {
-        unit: sum(events[name] for name in unit) if all(name in events for name in unit) else None
+    parts_of_others = {
+        name
+        for sample in samples
+        for shift in sample.shifts
+        if shift.kind == "subset"
+        for contents in (shift.up, shift.down)
+        if contents is not None
+        for name in contents.datasets
+    }
+    wholes = {
+        unit: tuple(name for name in unit if name not in parts_of_others)
         for unit in expectation.datasets
+    }
+    counts = {
+        unit: sum(events[name] for name in names) if all(name in events for name in names) else None
+        for unit, names in wholes.items()
     }
     parts = expectation.parts({})
     now = float(np.sqrt(parts.total))
@@ -264,7 +278,7 @@ def spending(
 
     gains = [
         DatasetGain(
-            datasets=unit,
+            datasets=wholes[unit],
             events=counts[unit],
             doubled=expectation.uncertainty({unit: 2.0}),
             infinite=expectation.uncertainty({unit: _INFINITE}),
@@ -352,8 +366,8 @@ def _units(samples: Iterable[SampleContents]) -> dict[str, Datasets]:
         nominal = sample.nominal.datasets
         groups = [nominal]
         for shift in sample.shifts:
-            # Variations of the nominal events come with these.
-            same = nominal if shift.kind in ("weight", "object") else ()
+            # Variations of the nominal events come with these, also those of a part of them.
+            same = nominal if shift.kind in ("weight", "object", "subset") else ()
             groups += [
                 (*same, *contents.datasets)
                 for contents in (shift.up, shift.down)
