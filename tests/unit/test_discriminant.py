@@ -1,14 +1,21 @@
 """Discriminants that are trained on the expected uncertainty: derivatives, and toys."""
 
 import itertools
+import pickle
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import awkward as ak
 import numpy as np
 import pytest
+import vector
 
-from agc_pipeline.columnar.features import RegionRows, Rows
+from agc_pipeline import analyses
+from agc_pipeline.analyses.atlas_hzz.features import pair_mass
+from agc_pipeline.columnar.features import RegionRows, Rows, matrix
+from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.config import load_config
 from agc_pipeline.declaration import (
     Analysis,
@@ -20,6 +27,7 @@ from agc_pipeline.declaration import (
     Systematic,
     Variation,
 )
+from agc_pipeline.errors import AnalysisError, ConfigurationError, InputError
 from agc_pipeline.inference.closed_form import ClosedForm, RegionTemplates, Shifts
 from agc_pipeline.inference.discriminant import (
     Sample,
@@ -30,9 +38,13 @@ from agc_pipeline.inference.discriminant import (
 )
 from agc_pipeline.inference.discriminant_search import Discriminants
 from agc_pipeline.inference.variance_slopes import variance_slopes
+from agc_pipeline.plan import Plan
+from processed import ANALYSIS, SELECTION, in_memory
+from toy import events as toy_events
 
 BINS = 3
 CONFIG = load_config()
+PUBLISHED = {"kind": "published"}
 
 
 def random_region(random: np.random.Generator) -> RegionTemplates:
@@ -273,3 +285,112 @@ def test_derivatives_by_scores_and_by_events() -> None:
     gone = less.binned(left).estimate({"r": np.eye(3)}).variance
     assert gone - step.loss == pytest.approx(expected, rel=5e-2)
     assert abs(expected) > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"optimise": {"methods": ["discriminant"]}, "input": PUBLISHED},
+            "discriminant need events",
+        ),
+        ({"discriminant": "models", "input": PUBLISHED}, "`discriminant` needs events"),
+        (
+            {"optimise": {"discriminant": {"features": ["HT", "m_bj"]}}},
+            "unknown feature 'm_bj'.*did you mean m_bjj",
+        ),
+        ({"optimise": {"discriminant": {"features": ["HT", "HT"]}}}, "names a feature twice"),
+        (
+            {"analysis": "atlas_hzz", "optimise": {"methods": ["cross entropy"]}},
+            "no feature for Signal_region",
+        ),
+        (
+            {"discriminant": "models", "optimise": {"thresholds": {"lepton pt": [40]}}},
+            "models of `discriminant` are for the cuts of the run",
+        ),
+    ],
+)
+def test_what_cannot_be_is_told(values: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load_config(overrides=values)
+
+
+def test_missing_models_are_told_at_the_plan(tmp_path: Path) -> None:
+    plan = Plan(load_config(overrides={"discriminant": str(tmp_path / "none")}))
+    assert not plan.validated
+    with pytest.raises(InputError, match="no folder of models") as caught:
+        plan.check()
+    assert "correct `discriminant`" in str(caught.value)
+
+
+def test_the_analysis_is_loaded_with_its_discriminant() -> None:
+    config = load_config(
+        overrides={"analysis": "atlas_hzz", "selection": "tight", "discriminant": "models"}
+    )
+    # By the name that stages are told, in this process and in others.
+    there = analyses.load(config.analysis)
+    for analysis in (there, pickle.loads(pickle.dumps(there))):  # noqa: S301
+        regions = {region.name: region for region in analysis.with_selection("tight").regions}
+        for name in ("4e", "2e2mu", "4mu"):
+            assert (regions[name].edges[0], regions[name].edges[-1]) == (0.0, 1.0)
+            assert regions[name].values is None
+            # Nobody knows where in the score the window of the mass is.
+            assert regions[name].blinded == (0.0, 2.0)
+        assert regions["Signal_region"].observable == "m4l"
+    assert load_config(overrides={"discriminant": "models"}).declaration.name == "cms_ttbar"
+    assert analyses.load("atlas_hzz").region("4e").observable == "m4l"
+    # What fills histograms needs the models.
+    with pytest.raises(AnalysisError, match="no model computes it here"):
+        Processing(
+            load_config(overrides={"discriminant": "models"}).declaration,
+            SELECTION,
+            ANALYSIS.dataset("ttbar__nominal"),
+        ).process(in_memory(toy_events(200)))
+
+
+def test_features_are_those_of_plain_loops() -> None:
+    events = Processing(ANALYSIS, SELECTION, ANALYSIS.dataset("ttbar__nominal")).nominal(
+        in_memory(toy_events(200)), ANALYSIS.region("4j2b").mask
+    )
+    columns = matrix(ANALYSIS.features, events, SELECTION)
+    names = [feature.name for feature in ANALYSIS.features]
+    jets = events.jets
+    for number in range(len(events)):
+        of_event = slice(*jets.offsets[number : number + 2])
+        pt, btag = np.sort(jets.pt[of_event])[::-1], np.sort(jets.btagCSVV2[of_event])[::-1]
+        four = vector.array(
+            {name: jets[name][of_event] for name in ("pt", "eta", "phi", "mass")}
+        ).sum()
+        expected = {
+            "HT": pt.sum(),
+            "number of jets": len(pt),
+            "pt of the first jet": pt[0],
+            "pt of the fourth jet": pt[3],
+            "share of the leading jets": pt[:3].sum() / pt.sum(),
+            "mass of the jets": four.mass,
+            "second b-tag": btag[1],
+        }
+        for name, value in expected.items():
+            assert columns[number, names.index(name)] == pytest.approx(value, rel=1e-5), name
+    assert len(events) > 10
+
+
+def test_pairs_of_leptons_are_the_nearest_to_the_z() -> None:
+    # Two muons at rest relative to each other but for their angle, and two electrons of 10 GeV.
+    kinds = [[13, 13, 11, 11], [11, 11, 11, 11]]
+    momenta = [[45595.0, 45595.0, 10000.0, 10000.0], [45595.0, 10000.0, 45595.0, 10000.0]]
+    angles = [[0.0, np.pi, 1.0, 1.0 + np.pi], [0.0, 1.0, np.pi, 1.0 + np.pi]]
+    leptons = ak.zip(
+        {
+            "pt": momenta,
+            "E": momenta,
+            "eta": np.zeros((2, 4)),
+            "phi": angles,
+            "charge": [[1, -1, 1, -1], [1, 1, -1, -1]],
+            "type": kinds,
+        }
+    )
+    events = ak.zip({"tight": leptons}, depth_limit=1)
+    for number, mass in ((0, 91.19), (1, 20.0)):
+        assert pair_mass(number, events, None) == pytest.approx([mass, mass], rel=1e-6)
+    assert len(pair_mass(0, events[:0], None)) == 0

@@ -154,7 +154,8 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
             judge.model_of,
             throws=settings.optimise.throws,
             seed=settings.optimise.seed,
-            within=judge.loosest if run_.trials else None,
+            # Of another observable, nothing is known of which of its events are in which bins.
+            within=judge.loosest if run_.trials or options.rows else None,
         )
     # The judge takes no part in the choice: its word on the best one has no bias.
     best = min(candidates, key=_promise(settings))
