@@ -289,7 +289,7 @@ def uncertainty_with(values: dict[str, Any], folder: Path) -> float:
 def test_a_run_with_the_best_thresholds_keeps_the_promise(tmp_path: Path) -> None:
     folder, search = tmp_path / "run", SEARCH | {"bins": [2]}
     search["methods"] = ["evolution", "discriminant"]
-    search["discriminant"] |= {"trees": 6, "events": 1.0, "features": ["HT", "largest b-tag"]}
+    search["discriminant"] |= {"trees": 6, "leaf": 0.01, "features": ["HT", "largest b-tag"]}
     search |= {"throws": 2, "toys": 0}
     search["thresholds"] = {"jet pt": [30, 45], "lepton pt": [45], "number of jets": [5]}
     model = {"model": {"missing_datasets": "drop"}}

@@ -191,7 +191,7 @@ def rows_of() -> dict[str, Rows]:
 
 
 def toy() -> Discriminants:
-    values = {"trees": 40, "depth": 2, "events": 5.0, "step": 0.3, "patience": 20}
+    values = {"trees": 40, "depth": 2, "leaf": 0.01, "step": 0.3, "patience": 20}
     values["widths"] = (0.3, 0.1)
     settings = CONFIG.optimise.model_copy(
         update={

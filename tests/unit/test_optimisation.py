@@ -368,6 +368,13 @@ def test_the_significance_is_that_of_counts() -> None:
     # arXiv:1007.1727, equation 97.
     expected = np.sqrt(2 * ((signal + background) * np.log(1 + signal / background) - signal))
     assert model.significance({"r": np.ones((1, 1))}) == pytest.approx(expected, rel=1e-9)
+    # What a bin without background has is not known.
+    split = replace(region, nominal=np.array([[15.0, 5.0], [80.0, 0.0]]))
+    split = replace(split, edges=np.array([0.0, 1.0, 2.0]), variances=np.zeros((2, 2)))
+    empty = nothing._replace(**{key: np.zeros((0, 2)) for key in nothing._fields[4:8]})
+    alone = replace(model, regions={"r": replace(split, shifts=empty)})
+    assert alone.significance({"r": np.eye(2)}) == 0.0
+    assert alone.significance({"r": np.ones((2, 1))}) == pytest.approx(expected, rel=1e-9)
     # With a background of 20 %: the same counts with a second measurement of it.
     uncertain = replace(region, slopes=np.array([[1.0, 0.0], [0.0, 0.2]]))
     model = replace(model, regions={"r": uncertain})

@@ -202,8 +202,14 @@ class ClosedForm:
         )
 
     def estimate(self, bins: Bins) -> Estimate:
-        """The expected uncertainty with some bins."""
+        """The expected uncertainty with some bins.
+
+        With negative weights, less than nothing may be expected in a bin: no fit has such a model,
+        and the uncertainty is infinite.
+        """
         merged = {name: self.merged(name, shares) for name, shares in bins.items()}
+        if any(np.any(of.rates < 0) for of in merged.values()):
+            return Estimate(np.inf, np.inf, {})
         information = np.diag(np.where(self.free, 0.0, 1.0))
         inverse = {}
         for name, of in merged.items():
@@ -242,7 +248,9 @@ class ClosedForm:
         """Expected significance of what the parameter of interest multiplies.
 
         The square is the statistic q_0 of Asimov data (arXiv:1007.1727, equation 52), with yields
-        that are linear in the parameters, and statistical factors profiled out in closed form.
+        that are linear in the parameters, and statistical factors profiled out in closed form. It is
+        zero with a bin that has nothing but signal: simulation does not tell what is expected there
+        without it, and no fit of that hypothesis begins.
         """
         merged = [self.merged(name, shares) for name, shares in bins.items()]
         data = np.concatenate([of.rates for of in merged])
@@ -251,6 +259,8 @@ class ClosedForm:
         filled = data > 0
         data, squares, slopes = data[filled], squares[filled], slopes[:, filled]
         without = data - slopes[0]
+        if np.any(without <= 0):
+            return 0.0
         others, constrained = slopes[1:], np.where(self.free[1:], 0.0, 1.0)
 
         def statistic(at: Array) -> tuple[float, Array, Array]:

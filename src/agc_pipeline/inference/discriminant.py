@@ -556,7 +556,7 @@ class Training:
             trees=trees,
             depth=settings.depth,
             step=settings.step,
-            events=settings.events,
+            leaf=settings.leaf,
             patience=settings.patience,
             seed=self._seed,
         )

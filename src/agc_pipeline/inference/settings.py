@@ -258,7 +258,7 @@ class DiscriminantSettings(Settings):
         trees: at most, of each of the two models of a pair.
         depth: of each tree.
         step: mean square root change of the scores, before the sigmoid, by the first tree.
-        events: weight in a leaf, in events of mean weight.
+        leaf: share of the weight of all events that a leaf needs.
         patience: trees without an improvement on events that take no part in training, after which
             it stops.
         widths: of the sigmoids around the edges of bins while trees are added, one after the other,
@@ -269,7 +269,7 @@ class DiscriminantSettings(Settings):
     trees: Annotated[int, Field(ge=2), AtMost(1e5, "every event is scored by all of them")]
     depth: Annotated[PositiveInt, AtMost(12, "no sample has events for as many leaves")]
     step: Annotated[PositiveFloat, AtMost(10, "scores would be 0 or 1")]
-    events: Annotated[PositiveFloat, AtMost(1e9, "no sample has as many")]
+    leaf: float = Field(gt=0, lt=0.5)
     patience: Annotated[PositiveInt, AtMost(1e5, "there are no more trees")]
     widths: Annotated[
         tuple[Annotated[PositiveFloat, AtMost(1, "scores are between 0 and 1")], ...],

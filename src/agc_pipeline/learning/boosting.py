@@ -58,7 +58,7 @@ class Budget:
         trees: at most.
         depth: of each.
         step: mean square root change of scores, before the sigmoid, by the first tree.
-        events: weight that a leaf needs.
+        leaf: share of the weight of all rows that a leaf needs.
         patience: trees without an improvement on the other rows after which training stops.
         seed: of everything that is random.
     """
@@ -66,7 +66,7 @@ class Budget:
     trees: int
     depth: int
     step: float
-    events: float
+    leaf: float
     patience: int
     seed: int
 
@@ -134,7 +134,6 @@ class Matrices:
             "tree_method": "hist",
             "max_bin": _BINS,
             "max_depth": budget.depth,
-            "min_child_weight": budget.events,
             "learning_rate": 1.0,
             "reg_lambda": 1.0,
             "seed": budget.seed,
@@ -186,6 +185,8 @@ class _Way:
     def follow(self, loss: Loss, last: int) -> None:
         """Add trees while they help, up to a number of all added ones."""
         now = loss.step(self._scores())
+        # As much of the weight of all, whatever a loss has for it.
+        self.booster.set_param({"min_child_weight": self._budget.leaf * float(now.weights.sum())})
         first = size = self._first_size(now)
         begin, failures = len(self.validation) - 1, 0
         while len(self.validation) <= last and failures < _PATIENCE and size > 0:
