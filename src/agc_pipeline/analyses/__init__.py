@@ -90,6 +90,11 @@ def with_discriminant(name: str, regions: Iterable[str]) -> str:
     return f"{name}{_DISCRIMINANT}{', '.join(regions)}"
 
 
+def without_discriminant(name: str) -> str:
+    """Name by which the same analysis is loaded with the observables that it declares."""
+    return name.partition(_DISCRIMINANT)[0]
+
+
 def _scored(analysis: Analysis, reference: str) -> Analysis:
     """The declaration as a reference has it."""
     _, scored, regions = reference.partition(_DISCRIMINANT)
@@ -168,7 +173,7 @@ def _unpacked(reference: str, archive: Path) -> Location:
         sys.path.insert(0, str(base))
         invalidate_caches()
     folder = base.joinpath(*module.split("."))
-    name, _, _ = reference.partition(_DISCRIMINANT)
+    name = without_discriminant(reference)
     return Location(name, module, folder, description["attribute"])
 
 
@@ -188,7 +193,7 @@ def locate(name: str, folders: Iterable[Path] = ()) -> Location:
         ConfigurationError: for an unknown name.
         AnalysisError: if the folder cannot be one of an analysis.
     """
-    name, _, _ = name.partition(_DISCRIMINANT)
+    name = without_discriminant(name)
     if not _is_path(name):
         if name in _own():
             return Location(name, f"{__name__}.{name}", Path(__file__).parent / name)

@@ -248,9 +248,9 @@ class ClosedForm:
         """Expected significance of what the parameter of interest multiplies.
 
         The square is the statistic q_0 of Asimov data (arXiv:1007.1727, equation 52), with yields
-        that are linear in the parameters, and statistical factors profiled out in closed form. It is
-        zero with a bin that has nothing but signal: simulation does not tell what is expected there
-        without it, and no fit of that hypothesis begins.
+        that are linear in the parameters, and statistical factors profiled out in closed form. It
+        is zero with a bin that has nothing but signal: simulation does not tell what is expected
+        there without it, and no fit of that hypothesis begins.
         """
         merged = [self.merged(name, shares) for name, shares in bins.items()]
         data = np.concatenate([of.rates for of in merged])

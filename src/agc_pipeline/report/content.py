@@ -222,7 +222,9 @@ def _optimisation(
     promise = optimisation.promise(
         *(analysis, run.optimisation, run.fit, run.sensitivity, run.limit), selection=selection
     )
-    return optimisation.section(gallery, analysis, run.optimisation, promise)
+    # Of candidates, all but those with a discriminant have the declared observables.
+    declared = analyses.load(analyses.without_discriminant(str(settings.analysis)))
+    return optimisation.section(gallery, declared, run.optimisation, promise)
 
 
 def _provenance_values(settings: ReportStage, run: Run, gallery: Gallery) -> dict[str, Any]:

@@ -29,6 +29,27 @@ def searches(candidates: Sequence[Candidate]) -> Figure:
     return figure
 
 
+def training(curves: Mapping[str, Sequence[float]], declared: float) -> Figure:
+    """Expected uncertainty with the trees of both models of a discriminant.
+
+    Args:
+        curves: by what they are of: a model, and the events for its training or others.
+        declared: expected uncertainty without one.
+    """
+    with canvas(6.4, 3.6) as figure:
+        axes = figure.subplots()
+        axes.axhline(declared, color=SOFT, linestyle="--", label="declared")
+        for number, (label, values) in enumerate(curves.items()):
+            style = ":" if label.endswith("training") else "-"
+            axes.plot(
+                range(len(values)), values, style, color=COLOURS[3 + number // 2], label=label
+            )
+        axes.set_xlabel("trees")
+        axes.set_ylabel("expected uncertainty")
+        axes.legend()
+    return figure
+
+
 def edges(candidates: Sequence[Candidate], regions: Mapping[str, Region]) -> Figure:
     """The bins of all candidates, with arrows at those that have all events beyond.
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agc_pipeline.declaration import Analysis, Threshold
+from agc_pipeline.declaration import Analysis, Feature, Threshold
 from agc_pipeline.inference.derived_records import LimitRecord, SensitivityRecord
 from agc_pipeline.inference.edges import beyond
 from agc_pipeline.inference.fit_records import FitRecord
@@ -62,6 +62,7 @@ class Optimisation:
         pictures: figures.
         open_bins: whether some bins have all events beyond the histograms.
         thresholds: that were tried, by name.
+        features: of discriminants, by name; none without.
         promise: beside a run; None on a page alone.
     """
 
@@ -70,6 +71,7 @@ class Optimisation:
     pictures: tuple[Picture, ...]
     open_bins: bool
     thresholds: dict[str, Threshold]
+    features: dict[str, Feature]
     promise: Promise | None = None
 
 
@@ -93,6 +95,11 @@ def section(
         tuple(_pictures(gallery, analysis, record)),
         any(any(beyond(edges)) for entry in record.candidates for edges in entry.edges.values()),
         {t.name: t for t in analysis.thresholds if t.name in record.trials},
+        {
+            feature.name: feature
+            for feature in analysis.features
+            if any(feature.name in entry.features for entry in record.candidates)
+        },
         promise,
     )
 
@@ -111,6 +118,19 @@ def _pictures(
             "get steeper, starts are others, or edges and thresholds move to those of histograms.",
             alternative="Expected uncertainty of each method, falling with the steps.",
             numbers={entry.method: entry.losses for entry in candidates},
+        )
+    trained = [entry for entry in candidates if entry.method == "discriminant" and entry.training]
+    if trained:
+        curves = trained[0].training
+        yield gallery.picture(
+            "optimisation_training",
+            lambda: figures.training(curves, candidates[0].uncertainty),
+            caption="Expected uncertainty with each tree of a discriminant, after the first ones, "
+            "which are those of cross entropy: of the events for its training, with soft bins, and "
+            "of the others, with hard ones, which decide after which tree to stop.",
+            alternative="Expected uncertainty of the events for training and of the others, "
+            "against the number of trees.",
+            numbers=curves,
         )
     yield gallery.picture(
         "optimisation_edges",
