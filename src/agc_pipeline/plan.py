@@ -485,6 +485,14 @@ class Plan:
                 place="input.kind",
                 remedy="start from events or published histograms",
             )
+        others = [free.name for free in self.analysis.free if free.nominal != 1]
+        if others:
+            raise ConfigurationError(
+                f"the normalisation {', '.join(others)} is not 1 before the fit, for which the "
+                "expected uncertainty is known in closed form",
+                place=f"declaration of the analysis {self.analysis.name}",
+                remedy="scale the process with its cross section, and leave `nominal` out",
+            )
         judge = self.config.optimise.judge
         if judge is not None:
             self._check_judge(Path(judge))

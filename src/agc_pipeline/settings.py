@@ -22,7 +22,7 @@ from pydantic import (
     WrapSerializer,
     model_validator,
 )
-from pydantic_core import core_schema
+from pydantic_core import ErrorDetails, core_schema
 
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.formatting import name_list
@@ -86,6 +86,8 @@ _SHOWN = "shown"
 _VALUE = 60
 _NAMES = 12
 _REMEDIES = 4
+# Types of pydantic's errors for what should be a list.
+_LISTS = frozenset({"tuple_type", "list_type", "set_type", "frozen_set_type"})
 # Numbers in a list of the configuration.
 _BY_HAND = 100
 
@@ -192,7 +194,7 @@ def explain(
     reasons: dict[tuple[str, ...], list[str]] = {}
     remedies: dict[str, None] = {}
     places: dict[str, None] = {}
-    for item in error.errors(include_url=False):
+    for item in _told(error.errors(include_url=False)):
         parts = _key(item["loc"], values, missing=item["type"] == "missing")
         key = ".".join(parts)
         message = item["msg"].removeprefix("Value error, ")
@@ -221,6 +223,7 @@ def explain(
                 known = _keys_beside(model, (*item["loc"], ""))
                 remedy = _space(str(item["input"]), known) or remedy
             hidden = _is_sensitive(model, item["loc"])
+            message, remedy = _of_list(item, key, message, remedy, hidden=hidden)
             wrong = _wrong(key, item["input"], hidden=hidden)
             reason.append(message if reason else wrong + message)
             if item["type"] == "literal_error" and isinstance(item["input"], str):
@@ -237,6 +240,31 @@ def explain(
     return ConfigurationError(
         ";\n  ".join(problems), place="; ".join(places), remedy="; ".join(remedies)
     )
+
+
+def _told(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Errors without those that follow from others: a list with wrong entries is no empty one."""
+    places = [item["loc"] for item in errors]
+
+    def follows(place: tuple[int | str, ...]) -> bool:
+        n = len(place)
+        return any(len(other) > n and other[:n] == place for other in places)
+
+    return [item for item in errors if item["type"] != "too_short" or not follows(item["loc"])]
+
+
+def _of_list(
+    item: ErrorDetails, key: str, message: str, remedy: str, *, hidden: bool
+) -> tuple[str, str]:
+    """Message and remedy for what should be a list, or is too short a one; others stay."""
+    if item["type"] in _LISTS:
+        message = "it should be a list"
+        if not hidden and isinstance(item["input"], str | int | float):
+            remedy = f"write `{key}: [{item['input']}]`"
+    if item["type"] == "too_short":
+        least = item["ctx"]["min_length"]
+        message = "it is empty" if least == 1 else f"it has fewer than {least} entries"
+    return message, remedy
 
 
 def _space(text: str, known: Collection[str]) -> str | None:

@@ -437,6 +437,12 @@ def check_judges(plan: Plan, judge: Path, folder: Path) -> None:
         write_json(place / "simulated" / "wjets__nominal" / "0000.json", record)
 
     refused(other(simulated_there), "of wjets__nominal are .* has the same `simulation`", simulated)
+    # The closed form is that of normalisations of 1.
+    scaled = Plan(plan.config)
+    free = tuple(replace(each, nominal=2.0) for each in scaled.analysis.free)
+    scaled.analysis = replace(scaled.analysis, free=free)
+    with pytest.raises(ConfigurationError, match="the normalisation ttbar_norm is not 1 before"):
+        _ = scaled.judge
     # A workspace has nothing to be optimised.
     external = {"kind": "workspace", "path": str(judge / "closure.json")}
     with pytest.raises(ConfigurationError, match="a workspace has no histograms"):

@@ -220,7 +220,7 @@ class TestFileset:
             ),
             ({}, "no datasets are listed"),
             ({"ttbar__nominal": {}}, "`ttbar__nominal.files` is missing"),
-            ({"ttbar__nominal": {"files": {}}}, "at least 1 item"),
+            ({"ttbar__nominal": {"files": {}}}, "it is empty"),
             ([], "valid dictionary"),
             (
                 {"ttbar__nominal": {"files": {"a.root": {"num_entries": 10**30}}}},

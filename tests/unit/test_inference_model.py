@@ -93,9 +93,9 @@ INF = math.inf
 @pytest.mark.parametrize(
     ("edges", "drawn", "yields"),
     [
-        # Everything below 2, two bins, and the overflow, as wide as its neighbour.
-        ((-INF, 2, 3, 5, INF), (0, 2, 3, 5, 7), (1 + 2 + 4, 8, 16 + 32, 64)),
-        ((-INF, 0, 1, 5), (-1, 0, 1, 5), (1, 2, 4 + 8 + 16 + 32)),
+        # Everything below 2, two bins, and the overflow, as wide as a tenth of the histogram.
+        ((-INF, 2, 3, 5, INF), (0, 2, 3, 5, 5.5), (1 + 2 + 4, 8, 16 + 32, 64)),
+        ((-INF, 0, 1, 5), (-0.5, 0, 1, 5), (1, 2, 4 + 8 + 16 + 32)),
         ((3, INF), (3, 5), (16 + 32 + 64,)),
         ((-INF, INF), (0, 5), (127,)),
         ((0, 5), (0, 5), (62,)),

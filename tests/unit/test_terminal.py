@@ -357,6 +357,14 @@ def test_a_dry_run_counts_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_a_dry_run_that_an_error_ended_plans_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told(monkeypatch, dryrun=True)
+    told.event(None, "Building DAG of jobs...")
+    told.event(LogEvent.WORKFLOW_STARTED)
+    told.event(None, "error: wrong", level=logging.ERROR)
+    assert "would run" not in "".join(told.end())
+
+
 def result(folder: Path, name: str, **content: Any) -> None:
     (folder / name).write_text(json.dumps(content))
 

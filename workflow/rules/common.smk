@@ -7,7 +7,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from agc_pipeline import config as configuration, stages
 from agc_pipeline.code import near
-from agc_pipeline.errors import PipelineError
+from agc_pipeline.errors import ConfigurationError, PipelineError
 from agc_pipeline.places import (
     check_image,
     check_times,
@@ -101,6 +101,8 @@ def refused(paths):
     def of(wildcards):
         try:
             return paths(wildcards)
+        except ConfigurationError as error:
+            refuse(VALUES.located(error))
         except PipelineError as error:
             refuse(error)
 

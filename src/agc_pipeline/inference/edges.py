@@ -15,6 +15,8 @@ from agc_pipeline.declaration import Analysis, Region
 from agc_pipeline.settings import unknown
 
 Edges = tuple[float, ...]
+# Of the histogram, which a bin beyond it is drawn as at most.
+_WIDEST = 0.1
 
 
 def _number(value: float) -> float:
@@ -62,7 +64,7 @@ def drawn(edges: Sequence[float], fine: Sequence[float]) -> Edges:
     """Finite edges for axes and figures.
 
     What is below or above the histogram is in the bin beside it; where it has a bin of its own,
-    that is drawn as wide as its neighbour.
+    that is drawn as wide as its neighbour, and not wider than a tenth of the histogram.
 
     Args:
         edges: of the fit.
@@ -71,7 +73,8 @@ def drawn(edges: Sequence[float], fine: Sequence[float]) -> Edges:
     inner = [float(edge) for edge in edges if math.isfinite(edge)] or [float(fine[0])]
     result = [float(edge) for edge in edges]
     low, high = beyond(edges)
-    widths = [b - a for a, b in pairwise(inner)]
+    most = (fine[-1] - fine[0]) * _WIDEST
+    widths = [min(b - a, most) for a, b in pairwise(inner)]
     if low:
         own = math.isclose(inner[0], fine[0], rel_tol=1e-5, abs_tol=1e-8)
         width = widths[0] if widths else fine[1] - fine[0]

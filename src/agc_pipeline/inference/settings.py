@@ -328,9 +328,17 @@ class OptimisationSettings(Settings):
     population: Annotated[PositiveInt, AtMost(1e3, cost(1.0))]
     generations: Annotated[PositiveInt, AtMost(1e5, cost(0.1))]
     seed: Annotated[int, Field(ge=0, lt=2**63)]
-    judge: str | None
+    judge: Annotated[str, Field(min_length=1)] | None
     throws: Annotated[int, Field(ge=2), AtMost(1e5, cost(0.01))]
     toys: Annotated[NonNegativeInt, AtMost(1e6, cost(0.015))]
+
+    @field_validator("methods", "bins")
+    @classmethod
+    def _each_once(cls, values: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        for value in values:
+            if values.count(value) > 1:
+                raise ValueError(f"{value} is listed twice")
+        return values
 
 
 class FitSettings(Settings):

@@ -35,6 +35,9 @@ class DryRun:
             return []
         if self._run.nothing:
             return ["Nothing to be done: everything is up to date."]
+        if not self._run.total:
+            # An error ended it before.
+            return []
         width = max((len(name) for name in self._run.kinds), default=0)
         told = [f"{self._run.total:,} {plural('job', self._run.total)} would run:"]
         for name, kind in self._run.kinds.items():
