@@ -63,6 +63,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "results/optimise/optimised.yaml").write_text(
         "fit: {model: {edges: {4j1b: [110, 230, 550]}}}\n"
     )
+    (place / "results/atlas-hzz-simulated/optimise").mkdir(parents=True)
+    (place / "results/atlas-hzz-simulated/optimise/optimised.yaml").write_text(
+        "fit: {model: {edges: {4e: [80, 125, .inf]}}}\n"
+    )
     new.write("dimuon", place)
     return place
 
