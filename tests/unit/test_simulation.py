@@ -234,7 +234,8 @@ def test_muon_switch(ttbar: Simulated, selection: Selection) -> None:
     hard = np.abs(muons["pt"] - 60.0) < 30.0
     assert np.mean(muons["tightId"][hard]) > 0.9
     # Electrons and muons decay from W bosons alike: the same showers stand for half the events.
-    assert both.n_generated == pytest.approx(0.5 * ttbar.n_generated, rel=0.05)
+    # Both are known to 2 %, from some 2000 trials each.
+    assert both.n_generated == pytest.approx(0.5 * ttbar.n_generated, rel=0.1)
     with_muons, without = (
         sum(selected(simulated.events, selection).values()) for simulated in (both, ttbar)
     )
