@@ -192,12 +192,14 @@ class Sample:
             variances = (of.weights.power(2) @ part) / self.scale
             n_samples, n_shifts = len(template.nominal), len(template.shifts.kind)
             up, down = slice(n_samples, n_samples + n_shifts), slice(n_samples + n_shifts, None)
-            shared = [
-                np.array([_moved(pairs, part) for pairs in sides]).reshape(
-                    -1, part.shape[1], part.shape[1]
-                )
-                for sides in (of.up, of.down)
+            ups = [_moved(pairs, part) for pairs in of.up]
+            # What is mirrored has no template down, and stands for itself.
+            mirrored = template.shifts.mirrored[template.shifts.moved]
+            downs = [
+                same if alike else _moved(pairs, part)
+                for same, pairs, alike in zip(ups, of.down, mirrored, strict=True)
             ]
+            shape = (-1, part.shape[1], part.shape[1])
             regions[name] = replace(
                 template,
                 edges=np.arange(part.shape[1] + 1.0),
@@ -208,8 +210,8 @@ class Sample:
                     down=contents[down],
                     up_variances=variances[up],
                     down_variances=variances[down],
-                    up_shared=shared[0],
-                    down_shared=shared[1],
+                    up_shared=np.array(ups).reshape(shape),
+                    down_shared=np.array(downs).reshape(shape),
                 ),
             )
         return replace(self.model, regions=regions)
@@ -237,9 +239,9 @@ class Sample:
 
 def _moved(pairs: Pairs, shares: Array) -> Array:
     """Covariances of bins, (unvaried, varied)."""
-    matrix: Array = (shares[pairs.unvaried] * pairs.products[:, np.newaxis]).T @ shares[
-        pairs.varied
-    ]
+    weighted = shares[pairs.unvaried] * pairs.products[:, np.newaxis]
+    # The sums of a product of matrices have another order with another number of threads.
+    matrix: Array = np.einsum("ru,rv->uv", weighted, shares[pairs.varied])
     return matrix
 
 
@@ -341,19 +343,14 @@ def _region_sample(
             columns.append(inside)
             values.append(weight * weights[dataset])
 
-    def moving(side: Sequence[tuple[str, str]]) -> tuple[Pairs, ...]:
-        return tuple(
-            Pairs(*(np.concatenate(each) for each in zip(*parts, strict=True)))
-            for number in of.shifts.moved.tolist()
-            for process, variation in (side[number],)
-            for parts in (
-                [
-                    places.pairs(rows[dataset], (dataset, process), name, weights[dataset])
-                    for dataset, name in sources(process, variation)
-                ],
-            )
-        )
+    def moving(process: str, variation: str) -> Pairs:
+        parts = [
+            places.pairs(rows[dataset], (dataset, process), name, weights[dataset])
+            for dataset, name in sources(process, variation)
+        ]
+        return Pairs(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
+    moved = of.shifts.moved.tolist()
     matrix = scipy.sparse.csr_array(
         (np.concatenate(values), (np.concatenate(at), np.concatenate(columns))),
         shape=(len(templates), places.size),
@@ -365,7 +362,12 @@ def _region_sample(
         ]
     )
     return RegionSample(
-        places.joined("features"), places.joined("numbers"), matrix, moving(ups), moving(downs), own
+        places.joined("features"),
+        places.joined("numbers"),
+        matrix,
+        tuple(moving(*ups[number]) for number in moved),
+        tuple(moving(*downs[number]) for number in moved),
+        own,
     )
 
 

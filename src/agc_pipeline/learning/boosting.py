@@ -218,7 +218,7 @@ class _Way:
         trial = self.booster.copy()
         self._add(trial, now.slopes / largest, now.weights)
         change = _margins(trial, self._matrices.training) - self._scores()
-        size = float(np.sqrt(now.weights @ change**2 / weight))
+        size = float(np.sqrt(np.sum(now.weights * change**2) / weight))
         return self._budget.step / size / largest if size > 0 else 0.0
 
 
@@ -252,4 +252,5 @@ def cross_entropy(labels: Array, weights: Array, other_labels: Array, other_weig
 
 
 def _entropy(scores: Array, labels: Array, weights: Array) -> float:
-    return float(weights @ (np.logaddexp(0.0, scores) - labels * scores))
+    # Not a product of vectors, whose sums have another order with another number of threads.
+    return float(np.sum(weights * (np.logaddexp(0.0, scores) - labels * scores)))
