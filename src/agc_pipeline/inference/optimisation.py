@@ -173,7 +173,7 @@ def candidate(
         uncertainty=float(np.sqrt(estimate.variance)),
         fit=float(np.sqrt(estimate.fit)),
         templates=float(np.sqrt(estimate.noise)),
-        significance=model.significance(bins),
+        significance=model.significance(bins) or None,
         seconds=seconds,
         soft=None if result is None or result.soft is None else float(np.sqrt(result.soft)),
         yields=None if result is None else result.yields,

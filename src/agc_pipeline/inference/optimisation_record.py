@@ -96,7 +96,8 @@ class Candidate(Settings):
         uncertainty: expected, with the statistics of varied templates.
         fit: expected, of the fit alone.
         templates: by the statistics of varied templates.
-        significance: expected, of what the parameter of interest multiplies; by the fit alone.
+        significance: expected, of what the parameter of interest multiplies; by the fit alone. None
+            where a bin has nothing else.
         soft: expected uncertainty where edges and thresholds were before they were moved to those
             of the histograms; None where they were not.
         yields: soft ones there, and what rounding does to them, by region; None likewise.

@@ -200,8 +200,10 @@ def _promise(settings: OptimiseStage) -> "Callable[[Candidate], float]":
     """What is smallest for the best candidate."""
 
     def promise(entry: "Candidate") -> float:
-        if settings.optimise.objective == "uncertainty" or not entry.significance:
+        if settings.optimise.objective == "uncertainty":
             return entry.uncertainty if settings.optimise.noise else entry.fit
+        if not entry.significance:
+            return float("inf")
         noise = entry.templates**2 if settings.optimise.noise else 0.0
         return 1 / entry.significance**2 + noise
 
