@@ -464,10 +464,10 @@ class Plan:
 
         path = Path(self.config.report.optimisation)
         record = optimisation_record.read(path)
-        if record.analysis != self.analysis.name:
+        name = "a workspace" if self.external else self.analysis.name
+        if record.analysis != name:
             raise ConfigurationError(
-                f"{path} is an optimisation of the analysis {record.analysis}, and this is "
-                f"{self.analysis.name}",
+                f"{path} is an optimisation of the analysis {record.analysis}, and this is {name}",
                 place="report.optimisation",
                 remedy="give that of this analysis, or leave it out",
             )

@@ -199,6 +199,9 @@ def check_record(path: Path, fragment: dict[str, Any]) -> None:
     other = {"analysis": "atlas_hzz", "report": fragment["report"]}
     with pytest.raises(ConfigurationError, match="is an optimisation of the analysis cms_ttbar"):
         Plan(load_config(overrides=other)).check_optimisation()
+    external = {"input": {"kind": "workspace", "path": str(path)}, "report": fragment["report"]}
+    with pytest.raises(ConfigurationError, match="cms_ttbar, and this is a workspace"):
+        Plan(load_config(overrides=external)).check_optimisation()
     path.write_text(path.read_text().replace('"best"', '"worst"'))
     with pytest.raises(InputError, match="damaged or edited"):
         Plan(load_config(overrides=fragment)).check_optimisation()

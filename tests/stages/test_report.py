@@ -78,7 +78,7 @@ class Page:
 
 def configuration() -> dict[str, Any]:
     values = read_config()
-    names = ("analysis", "input", "fit", "validation", "report")
+    names = ("analysis", "input", "physics", "fit", "validation", "report")
     shown = {name: values[name] for name in names} | {"input": {"kind": "simulated"}}
     shown["fit"]["toys"]["count"] = 10
     return shown
@@ -146,6 +146,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Page:
             f"--benchmarks={benchmark.parent}",
             f"--dask={folder / 'dask'}",
             f"--training={_training(folder / 'training.json')}",
+            f"--optimisation={_optimisation(folder / 'optimise.json', paths)}",
             f"--output={folder / 'report.html'}",
             f"--missing={folder / 'missing.json'}",
             f"--summary={folder / 'summary.json'}",
@@ -207,6 +208,41 @@ def _training(path: Path) -> Path:
             "settings": "5" * 64,
             "inputs": {},
         },
+    }
+    path.write_text(json.dumps(record))
+    return path
+
+
+def _optimisation(path: Path, paths: dict[str, Path]) -> Path:
+    """The record of an optimisation whose best bins are those of the run."""
+    sensitivity, of_fit = read_json(paths["sensitivity"]), read_json(paths["fit"])
+    channels = of_fit["channels"].values()
+    spending, expected = sensitivity["spending"], sensitivity["values"]["uncertainty"]
+    promised = {
+        "method": "gradient",
+        "edges": {channel["region"]: channel["edges"] for channel in channels},
+        "contents": {channel["region"]: {"ttbar": channel["observed"]} for channel in channels},
+        "thresholds": {"jet pt": 30},
+        "uncertainty": spending["uncertainty"],
+        "fit": expected,
+        "templates": spending["templates"],
+        "losses": [2 * expected, expected],
+    }
+    region = next(iter(promised["edges"]))
+    free = {"edges": [50, 101, 550], "soft": [110, 90], "steps": [100, 100], "rounded": [98, 102]}
+    promised["yields"] = {region: free}
+    finer = {name: ["-inf", *edges, "inf"] for name, edges in promised["edges"].items()}
+    contents = {name: {"ttbar": [1, *of["ttbar"], 1]} for name, of in promised["contents"].items()}
+    untuned = {"method": "untuned", "edges": finer, "contents": contents, "losses": []}
+    whole = {"uncertainty": expected, "toys": 0, "bias": None, "coverage": None}
+    record = {
+        "analysis": "cms_ttbar",
+        "candidates": [promised | untuned | {"yields": None}, promised],
+        "trials": {"jet pt": [30, 40]},
+        "best": "gradient",
+        "fits": {"untuned": whole, "gradient": whole},
+        "gradients": {name: sensitivity[name] for name in ("values", "reasons", "templates")},
+        "provenance": {},
     }
     path.write_text(json.dumps(record))
     return path
@@ -433,6 +469,8 @@ def test_figures(made: Page) -> None:
     expected |= {"pulls", "correlations", "overview", "ranking", "scan", "toys", "gradients"}
     expected |= {"cutflow", "timeline", "stages"}
     expected |= {f"training_{what}" for what in ("fractions", "scores", "curves", "importance")}
+    optimised = ("searches", "edges", "templates", "gradients")
+    expected |= {f"optimisation_{what}" for what in optimised}
     assert names == expected
     files = {path.name for path in (made.folder / "figures").iterdir()}
     assert files == {f"{name}.{kind}" for name in names for kind in ("pdf", "svg", "json")}
@@ -499,6 +537,25 @@ def test_training_is_shown(made: Page) -> None:
     assert importance["even"] == {"mass_w1w2": 0.75, "pt_w1": 0.25}
 
 
+def test_an_optimisation_and_its_promise_are_shown(made: Page) -> None:
+    part = made.html[made.html.index('<h2 id="optimisation">') : made.html.index('<h2 id="model">')]
+    assert ">promise kept<" in part
+    assert "the promised uncertainty is obtained" in made.read.text
+
+    def columns(name: str, *keys: str) -> list[tuple[float, ...]]:
+        with (made.folder / f"tables/optimisation_{name}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))[:2]
+        return [tuple(float(row[key]) for key in keys) for row in rows]
+
+    record = read_json(made.folder / "sensitivity.json")
+    expected = record["values"]["uncertainty"], record["spending"]["templates"]
+    assert columns("promise", "Promised", "Obtained") == [(size, size) for size in expected]
+    # The bias of sigmoids and the change by rounding, bin by bin.
+    changes = columns("yields_gradient", "Bias in %", "Change in %")
+    assert changes == [pytest.approx((10, -2)), pytest.approx((-10, 2))]
+    assert columns("thresholds", "Run", "gradient") == [(30, 30)]
+
+
 def test_parts_that_a_run_lacks_have_no_section(made: Page) -> None:
     output = made.folder / "plain.html"
     records: dict[str, Any] = {
@@ -524,7 +581,7 @@ def test_parts_that_a_run_lacks_have_no_section(made: Page) -> None:
     assert 'id="events"' in html
     assert "A sentence of the analysis." in html
     assert "not a measurement" in made.read.text
-    for part in ("validation", "training", "learned", "performance"):
+    for part in ("validation", "training", "optimisation", "learned", "performance"):
         assert part in ("learned", "performance") or f'id="{part}"' in made.html
         assert f'"#{part}"' not in html
         assert f'id="{part}"' not in html

@@ -60,7 +60,6 @@ class Optimisation:
         record: of the optimisation.
         best: the candidate with the smallest expected uncertainty.
         pictures: figures.
-        open_bins: whether some bins have all events beyond the histograms.
         thresholds: that were tried, by name.
         features: of discriminants, by name; none without.
         promise: beside a run; None on a page alone.
@@ -69,7 +68,6 @@ class Optimisation:
     record: OptimisationRecord
     best: Candidate
     pictures: tuple[Picture, ...]
-    open_bins: bool
     thresholds: dict[str, Threshold]
     features: dict[str, Feature]
     promise: Promise | None = None
@@ -93,7 +91,6 @@ def section(
         record,
         record.chosen,
         tuple(_pictures(gallery, analysis, record)),
-        any(any(beyond(edges)) for entry in record.candidates for edges in entry.edges.values()),
         {t.name: t for t in analysis.thresholds if t.name in record.trials},
         {
             feature.name: feature
@@ -132,10 +129,12 @@ def _pictures(
             "against the number of trees.",
             numbers=curves,
         )
+    arrows = any(any(beyond(edges)) for entry in candidates for edges in entry.edges.values())
     yield gallery.picture(
         "optimisation_edges",
         lambda: figures.edges([entry for entry in candidates if not entry.features], regions),
-        caption="Bin edges of the fit, before and after. Arrows: the bin has all events beyond.",
+        caption="Bin edges of the fit, before and after."
+        + (" Arrows: the bin has all events beyond." if arrows else ""),
         alternative="Bin edges of each candidate in each region.",
         numbers={entry.method: entry.model_dump()["edges"] for entry in candidates},
     )
