@@ -150,8 +150,7 @@ def test_sums_of_generator_weights_of_any_size_are_right_and_exact(
         (np.full(100, 1.7e-5), "of 1.7e-05 on average are too small"),
         (np.full(3, 1.7e-5), "of 1.7e-05 on average are too small"),
         (np.array([1e10]), r"of 1e\+10 on average are too large"),
-        (np.array([np.inf]), "not finite"),
-        (np.array([np.nan]), "not finite"),
+        (np.array([1e308, 1e308]), "not finite"),
     ],
 )
 def test_weights_that_do_not_suit_their_unit_are_refused(weights: Any, problem: str) -> None:

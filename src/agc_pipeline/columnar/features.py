@@ -13,8 +13,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from agc_pipeline.columnar.filling import Array
-from agc_pipeline.columnar.processing import Filler, Group, Processing
+from agc_pipeline.columnar.filling import Array, not_finite
+from agc_pipeline.columnar.processing import Filler, Group, Processing, place_of
 from agc_pipeline.columnar.thresholds import Fill
 from agc_pipeline.declaration import Analysis, Dataset, Feature
 from agc_pipeline.errors import AnalysisError, InputError
@@ -127,13 +127,18 @@ class RowFiller(Filler):
         shift = [each.name for each in processing.shifts].index(variation)
         for process, mask, factor in self._processes(events):
             table = np.zeros((len(events), 1 + len(processing.weights)))
-            for number, name in enumerate((variation, *(w.name for w in processing.weights))):
+            names = (variation, *(w.name for w in processing.weights))
+            for number, name in enumerate(names):
                 if name in weights:
                     weight = weights[name]
                     table[:, number] = (1.0 if weight is None else weight) * (
                         1.0 if factor is None else factor
                     )
             taken = slice(None) if mask is None else mask
+            for number, name in enumerate(names):
+                if not np.isfinite(table[taken, number]).all():
+                    place = place_of(processing.dataset, process, group.regions[0])
+                    raise not_finite(table[taken, number], name, place)
             for region in group.regions:
                 partners = np.full(len(positions[taken]), -1)
                 if shift == 0:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from agc_pipeline.columnar.exactness import GRID
 from agc_pipeline.compiling import kernel
+from agc_pipeline.errors import AnalysisError
 
 Array = npt.NDArray[Any]
 
@@ -60,14 +61,20 @@ class Sums:
         edges: of the bins; under- and overflow are kept as well.
         variations: each has sums of its own.
         unit: of the weights, a power of two.
+        place: dataset, process and region, for messages.
     """
 
     def __init__(
-        self, edges: Sequence[float], variations: Sequence[str], unit: float = 1.0
+        self,
+        edges: Sequence[float],
+        variations: Sequence[str],
+        unit: float = 1.0,
+        place: str = "weights and observables of events",
     ) -> None:
         self._edges = np.array(edges)
         self._variations = tuple(variations)
         self._unit = unit
+        self._place = place
         shape = (len(self._variations), len(edges) + 1)
         self._values = np.zeros(shape)
         self._variances = np.zeros(shape)
@@ -79,11 +86,16 @@ class Sums:
 
         Args:
             values: ``events`` numbers, in the unit of the edges.
-            weights: variation to weights, ``events``; None is 1 for each.
+            weights: variation to weights, ``events``; None is 1 for each. The first is the
+                variation of the selection that the values are of.
 
         Returns:
             The bins of the entries, ``events``; 0 is the underflow.
+
+        Raises:
+            AnalysisError: if a value is NaN, or a weight is NaN or infinite.
         """
+        require_numbers(values, next(iter(weights), None), self._place)
         bins: Array = bins_of(self._edges, values)
         for variation, factors in weights.items():
             row = self._variations.index(variation)
@@ -92,7 +104,7 @@ class Sums:
                 self._values[row] += counts
                 self._variances[row] += counts
             else:
-                _add(
+                n_wrong = _add(
                     bins,
                     factors,
                     1.0 / self._unit,
@@ -101,6 +113,8 @@ class Sums:
                     self._sizes[row],
                     self._entries[row],
                 )
+                if n_wrong:
+                    raise not_finite(factors, variation, self._place)
         return bins
 
     def histogram(self) -> hist.Hist:
@@ -176,9 +190,41 @@ def product(one: Array | None, other: Array | None) -> Array | None:
     return one * other
 
 
+def require_numbers(values: Array, variation: str | None, place: str) -> None:
+    """Refuse observables that are NaN: an event with one is in no bin.
+
+    Args:
+        values: of the observable, ``events``.
+        variation: of the selection; None is unknown.
+        place: where the observable is filled.
+
+    Raises:
+        AnalysisError: if there are some.
+    """
+    if n := int(np.count_nonzero(np.isnan(values))):
+        raise AnalysisError(
+            f"the observable is NaN for {n} of {len(values)} selected events of a chunk",
+            place=place + (f", variation {variation}" if variation else ""),
+            remedy="leave such events out by the mask of the region, or let its function `values` "
+            "return a number for each event; infinite ones are in the under- and overflow",
+        )
+
+
+def not_finite(weights: Array, variation: str, place: str) -> AnalysisError:
+    """What to say of weights of which some are NaN or infinite."""
+    n_nan = int(np.count_nonzero(np.isnan(weights)))
+    n, what = (n_nan, "NaN") if n_nan else (int(np.count_nonzero(np.isinf(weights))), "infinite")
+    return AnalysisError(
+        f"{n} of {len(weights)} weights of {variation} are {what} in a chunk of events",
+        place=f"{place}, variation {variation}",
+        remedy="let the function of the weights return a finite number for each selected event "
+        "(1 where it has nothing to correct), and look for divisions by zero and undefined columns",
+    )
+
+
 @kernel
 def bins_of(edges: Array, values: Array) -> Array:
-    """Number of edges that are not above each value: ``int64``; NaN goes to the overflow."""
+    """Number of edges that are not above each value, which is not NaN: ``int64``."""
     bins = np.empty(len(values), np.int64)
     for i in range(len(values)):
         low, high = 0, len(edges)
@@ -201,11 +247,18 @@ def _add(
     squares: Array,
     sizes: Array,
     entries: Array,
-) -> None:
-    """Add weights and their squares on the grid to bins, with their sizes, and count them."""
+) -> int:
+    """Add weights and their squares on the grid to bins, with their sizes, and count them.
+
+    Returns:
+        Number of weights that are NaN or infinite.
+    """
+    n_wrong = 0
     for i in range(len(bins)):
         weight = weights[i] * inverse_unit
         sums[bins[i]] += np.rint(weight * GRID) / GRID
         squares[bins[i]] += np.rint(weight * weight * GRID) / GRID
         sizes[bins[i]] += abs(weight)
         entries[bins[i]] += weight != 0.0
+        n_wrong += not np.isfinite(weights[i])
+    return n_wrong

@@ -297,7 +297,15 @@ def _views(
 
 
 def _mask(function: EventFunction, events: Any, selection: Any, n: int) -> Array:
-    mask = np.asarray(function(events, selection))
+    passed = _array(function(events, selection))
+    if isinstance(passed, np.ma.MaskedArray) and passed.mask.any():
+        n_missing = int(np.count_nonzero(passed.mask))
+        raise AnalysisError(
+            f"a mask has missing values: {n_missing} of {n} events have no value",
+            place=f"function {getattr(function, '__qualname__', function)}",
+            remedy="return one bool for each event, e.g. with `ak.fill_none(mask, False)`",
+        )
+    mask = np.asarray(passed)
     if mask.shape != (n,) or mask.dtype != np.bool_:
         raise AnalysisError(
             f"a mask of {n} events has the shape {mask.shape} and the type {mask.dtype}",
@@ -322,7 +330,12 @@ class Filler:
         variations = [v.name for v in processing.variations]
         self._sums = {
             process: {
-                region.name: Sums(region.edges, variations, processing.unit)
+                region.name: Sums(
+                    region.edges,
+                    variations,
+                    processing.unit,
+                    place_of(processing.dataset, process, region),
+                )
                 for region in processing.regions
             }
             for process in processing.processes
@@ -392,12 +405,13 @@ class Filler:
         if process != DATA or not self._processing.blinded or region.blinded is None:
             return None
         low, high = region.blinded
-        return (observed < low) | (observed >= high)
+        # NaN is in no window, and refused where it is filled.
+        return ~((observed >= low) & (observed < high))
 
     def _values(self, group: Group, events: Any) -> Iterable[tuple[Region, Array]]:
         for region in group.regions:
             values = region.values or self._score(region)
-            observed = np.asarray(values(events, self._processing.selection), np.float64)
+            observed = _doubles(values(events, self._processing.selection))
             if observed.shape != (len(events),):
                 raise AnalysisError(
                     f"an observable of {len(events)} events has the shape {observed.shape}",
@@ -471,9 +485,28 @@ class Filler:
             }
 
 
+def place_of(dataset: Dataset, process: str, region: Region) -> str:
+    """Where something is filled, for messages."""
+    return f"dataset {dataset.name}, process {process}, region {region.name}"
+
+
+def _array(values: Any) -> Any:
+    """What a function of events returns, with missing values of awkward arrays masked."""
+    convert = getattr(values, "to_numpy", None)
+    return values if convert is None else convert()
+
+
+def _doubles(values: Any) -> Array:
+    """Numbers as ``float64``; what is missing is NaN, and not what is stored in its place."""
+    values = _array(values)
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(np.ma.asarray(values, np.float64), np.nan)
+    return np.asarray(values, np.float64)
+
+
 def _numbers(function: EventFunction, events: Any, selection: Any) -> Array:
     """Weights of events: ``events * float64``."""
-    weights = np.asarray(function(events, selection), np.float64)
+    weights = _doubles(function(events, selection))
     return np.full(len(events), weights) if weights.ndim == 0 else weights
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.executors import InThisProcess
-from agc_pipeline.columnar.filling import Array, bins_of
+from agc_pipeline.columnar.filling import Array, bins_of, require_numbers
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Dataset, Region
@@ -62,10 +62,12 @@ class _Cells:
     Attributes:
         region: whose observable it is.
         trials: of ``observed`` thresholds.
+        dataset: name of that which is filled, for messages.
     """
 
     region: Region
     trials: tuple[Trial, ...]
+    dataset: str
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,11 +78,14 @@ class _Cells:
         """The number of the cell of each event, in the middle of its bin: ``events * float64``.
 
         Raises:
-            AnalysisError: if an event does not pass what it was selected by.
+            AnalysisError: if an event does not pass what it was selected by, or its observable is
+                NaN.
         """
         if self.region.values is None:
             raise TypeError(f"the region {self.region.name} has no observable")
         observable = np.asarray(self.region.values(events, selection), np.float64)
+        place = f"dataset {self.dataset}, region {self.region.name}"
+        require_numbers(observable, None, place)
         places = [_passed(trial, events, selection, self.region) for trial in self.trials]
         places.append(bins_of(np.array(self.region.edges), observable))
         if not len(observable):
@@ -179,7 +184,7 @@ def scan(
     """
     selected = [trial for trial in trials if trial.threshold.observed is None]
     observed = tuple(trial for trial in trials if trial.threshold.observed is not None)
-    cells = {region.name: _Cells(region, observed) for region in analysis.regions}
+    cells = {region.name: _Cells(region, observed, dataset.name) for region in analysis.regions}
     parted = replace(
         analysis,
         learned=None,

@@ -1,0 +1,175 @@
+"""Observables and weights that are no numbers are refused, for both kinds of events."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from agc_pipeline.columnar import features, thresholds
+from agc_pipeline.columnar.processing import Processing
+from agc_pipeline.declaration import (
+    Analysis,
+    Columns,
+    Dataset,
+    Feature,
+    Physics,
+    Process,
+    Region,
+    Systematic,
+    Threshold,
+    Variation,
+)
+from agc_pipeline.declaration.thresholds import Trial
+from agc_pipeline.errors import AnalysisError
+from agc_pipeline.readers.arrays import EventColumns
+from agc_pipeline.settings import Settings
+
+N = 12
+NAN = np.where(np.arange(N) % 3 == 0, np.nan, 15.0)
+INFINITE = np.array([np.inf, -np.inf, *[15.0] * (N - 2)])
+
+
+class Selection(Settings):
+    least: float = 0.0
+
+
+def reads(_: Dataset) -> Columns:
+    return {"": ("x", "w", "event")}
+
+
+def everything(events: Any, _: Selection) -> Any:
+    return np.ones(len(events), np.bool_)
+
+
+def column(name: str, events: Any, _: Selection) -> Any:
+    return np.asarray(events[name])
+
+
+def masked(events: Any, _: Selection) -> Any:
+    return np.ma.masked_invalid(np.asarray(events["x"]))
+
+
+def undefined(events: Any, _: Selection) -> Any:
+    return ak.with_field(events, NAN[: len(events)], "x")
+
+
+def missing(events: Any, selection: Selection) -> Any:
+    return ak.from_numpy(masked(events, selection))
+
+
+OBSERVABLE = partial(column, "x")
+WEIGHT = partial(column, "w")
+
+
+def analysis(kind: Any, **region: Any) -> Analysis:
+    return Analysis(
+        name="numbers",
+        settings=Physics,
+        regions=(
+            Region(
+                "r",
+                "r",
+                "x",
+                "x",
+                (0.0, 10.0, 20.0),
+                **({"mask": everything, "values": OBSERVABLE} | region),
+            ),
+        ),
+        processes=(Process("p", "p"),),
+        datasets=(Dataset("mc", ("p",)), Dataset("data", kind="data")),
+        systematics=(Systematic("W", ("p",), up=Variation("w_up", weight=WEIGHT)),),
+        events=kind,
+        reads=reads,
+    )
+
+
+def filled(
+    declaration: Analysis, arrays: Mapping[str, Any], dataset: str = "mc", **options: Any
+) -> Any:
+    events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), "event": np.arange(N), **arrays})
+    processing = Processing(declaration, Selection(), declaration.dataset(dataset), **options)
+    if declaration.events == "records":
+        return processing.process_records(events)
+    return processing.process(EventColumns(events, declaration.layout))
+
+
+KINDS = pytest.mark.parametrize("kind", ["records", "columns"])
+
+
+@KINDS
+def test_undefined_observables_are_refused_with_their_number_and_place(kind: Any) -> None:
+    for values in (OBSERVABLE, masked, missing):
+        with pytest.raises(AnalysisError, match="NaN for 4 of 12 selected events") as error:
+            filled(analysis(kind, values=values), {"x": NAN})
+        assert error.value.place == "dataset mc, process p, region r, variation nominal"
+        assert "mask of the region" in error.value.remedy
+    # Of data in front of a blinded window, too: NaN is not hidden by it.
+    declaration = analysis(kind, blinded=(0.0, 30.0))
+    with pytest.raises(AnalysisError, match="NaN for 4 of 4") as error:
+        filled(declaration, {"x": NAN}, "data", blinded=True)
+    assert "process data, region r" in error.value.place
+    # Infinite ones are beyond the bins.
+    histogram = filled(analysis(kind), {"x": INFINITE})["histograms"]["p"]["r"]
+    assert histogram.view(flow=True)["value"][0].tolist() == [1, 0, N - 2, 1]
+
+
+def test_observables_that_a_variation_makes_undefined_are_refused() -> None:
+    shift = Systematic("S", ("p",), up=Variation("s_up", records=undefined))
+    declaration = replace(analysis("records"), systematics=(shift,))
+    with pytest.raises(AnalysisError, match="NaN for 4 of 12") as error:
+        filled(declaration, {})
+    assert error.value.place == "dataset mc, process p, region r, variation s_up"
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [(NAN, "4 of 12 weights of w_up are NaN"), (INFINITE, "2 of 12 weights of w_up are infinite")],
+)
+def test_weights_that_are_not_finite_are_refused(kind: Any, values: Any, what: str) -> None:
+    with pytest.raises(AnalysisError, match=what) as error:
+        filled(analysis(kind), {"w": values})
+    assert error.value.place == "dataset mc, process p, region r, variation w_up"
+    assert "finite number" in error.value.remedy
+    assert "unit" not in error.value.remedy
+    # The nominal weight is named where it is its fault.
+    declaration = replace(analysis(kind), weight=WEIGHT, weight_reads={"": ("w",)})
+    with pytest.raises(AnalysisError, match=what.replace("w_up", "nominal")):
+        filled(declaration, {"w": values})
+    # Rows for discriminants have the same weights.
+    filler = partial(features.RowFiller, (Feature("x", OBSERVABLE),))
+    with pytest.raises(AnalysisError, match=what):
+        filled(analysis(kind), {"w": values}, filler=filler)
+
+
+@KINDS
+def test_scans_of_thresholds_refuse_undefined_observables(kind: Any) -> None:
+    threshold = Threshold("least", "least", ">", (0.0, 0.5), observed=WEIGHT)
+    declaration = replace(analysis(kind), thresholds=(threshold,))
+
+    def fill(processing: Processing) -> Any:
+        return filled(processing.analysis, {"x": NAN})
+
+    with pytest.raises(AnalysisError, match="NaN for 4 of 12") as error:
+        thresholds.scan(
+            declaration,
+            {},
+            declaration.dataset("mc"),
+            [Trial(threshold, (0.0, 0.5))],
+            unit=1.0,
+            fill=fill,
+        )
+    assert error.value.place.startswith("dataset mc, region r")
+
+
+def test_a_mask_with_missing_values_is_refused() -> None:
+    def mask(events: Any, _: Selection) -> Any:
+        return np.ma.masked_array(np.ones(len(events), np.bool_), np.arange(len(events)) < 2)
+
+    for function in (mask, lambda events, selection: ak.from_numpy(mask(events, selection))):
+        with pytest.raises(AnalysisError, match="2 of 12 events have no value"):
+            filled(analysis("records", mask=function), {})
