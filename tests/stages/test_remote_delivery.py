@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import awkward as ak
@@ -21,6 +22,7 @@ from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.delivery.preselected import open_input
 from agc_pipeline.delivery.skim import SkimCounts, write_skim
+from agc_pipeline.readers import remote
 from agc_pipeline.readers.failures import Failure, Undelivered
 from agc_pipeline.readers.ntuple_format import Structure
 from agc_pipeline.readers.opening import (
@@ -412,10 +414,11 @@ def test_no_mirror_fails_the_stage(chain: Chain, server: ServerProcess) -> None:
 def test_time_for_a_file(
     server: ServerProcess, skim: Skimming, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = time.monotonic
+    # Of the reader alone: to a loop that waits for the next range, a request would be late.
+    later = {"monotonic": lambda: time.monotonic() + NETWORK["file_timeout"]}
 
     def jump(events: int, n_bytes: int) -> None:
-        monkeypatch.setattr(time, "monotonic", lambda: now() + NETWORK["file_timeout"])
+        monkeypatch.setattr(remote, "time", SimpleNamespace(**vars(time) | later))
 
     with pytest.raises(Undelivered, match="file_timeout") as caught:
         skim(server.url("good.root"), network=NETWORK | {"attempts": 1}, advance=jump)
