@@ -239,6 +239,8 @@ def _optimisation(path: Path, paths: dict[str, Path]) -> Path:
         "analysis": "cms_ttbar",
         "candidates": [promised | untuned | {"yields": None}, promised],
         "trials": {"jet pt": [30, 40]},
+        "objective": "uncertainty",
+        "noise": True,
         "best": "gradient",
         "fits": {"untuned": whole, "gradient": whole},
         "gradients": {name: sensitivity[name] for name in ("values", "reasons", "templates")},

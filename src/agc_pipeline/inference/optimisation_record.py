@@ -1,5 +1,6 @@
 """Record of an optimisation of bins and thresholds."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -181,6 +182,21 @@ class WholeFit(Settings):
     coverage: float | None
 
 
+def loss(
+    entry: Candidate, objective: Literal["uncertainty", "significance"], *, noise: bool
+) -> float:
+    """What is smallest for the best candidate, in the unit of an uncertainty.
+
+    Args:
+        entry: the candidate.
+        objective: the expected uncertainty, or the inverse of the expected significance.
+        noise: whether with the statistics of varied templates.
+    """
+    if objective == "uncertainty" or not entry.significance:
+        return entry.uncertainty if noise else entry.fit
+    return math.hypot(1 / entry.significance, entry.templates if noise else 0.0)
+
+
 class OptimisationRecord(Settings):
     """What `snakemake optimise` gives.
 
@@ -188,7 +204,9 @@ class OptimisationRecord(Settings):
         analysis: its name.
         candidates: the declared bins and the cuts of the run, and those of each method.
         trials: values of thresholds that were tried, by name; the first is that of the run.
-        best: method with the smallest expected uncertainty.
+        objective: what was optimised.
+        noise: whether with the statistics of varied templates.
+        best: method whose ``loss`` is smallest.
         fits: the whole fit with the bins and thresholds of each candidate.
         gradients: what each template does to the expected uncertainty of the best.
         provenance: of the file that holds the record.
@@ -197,6 +215,8 @@ class OptimisationRecord(Settings):
     analysis: str
     candidates: tuple[Candidate, ...]
     trials: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    objective: Literal["uncertainty", "significance"]
+    noise: bool
     best: Method
     fits: dict[Method, WholeFit]
     gradients: TemplateGradients

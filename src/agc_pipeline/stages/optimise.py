@@ -22,7 +22,7 @@ from agc_pipeline.stages.description import Stage, never, reads, writes, writes_
 from agc_pipeline.stages.filling import FillingOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from hist import Hist
 
@@ -133,7 +133,7 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
         PipelineError: if the model cannot be built, or histograms are missing.
     """
     from agc_pipeline.inference.optimisation import judged
-    from agc_pipeline.inference.optimisation_record import OptimisationRecord
+    from agc_pipeline.inference.optimisation_record import OptimisationRecord, loss
     from agc_pipeline.inference.workspace import quieten
     from agc_pipeline.report import page
     from agc_pipeline.report.sections import optimisation
@@ -158,12 +158,15 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
             within=judge.loosest if run_.trials or options.rows else None,
         )
     # The judge takes no part in the choice: its word on the best one has no bias.
-    best = min(candidates, key=_promise(settings))
+    objective, noise = settings.optimise.objective, settings.optimise.noise
+    best = min(candidates, key=lambda entry: loss(entry, objective, noise=noise))
     fits = {entry.method: run_.whole_fit(entry) for entry in candidates}
     record = OptimisationRecord(
         analysis=analysis.name,
         candidates=tuple(candidates),
         trials=settings.thresholds,
+        objective=objective,
+        noise=noise,
         best=best.method,
         fits=fits,
         gradients=run_.gradients(best),
@@ -194,20 +197,6 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
     }
     page.write(options.page, "optimise.html.j2", values, options.tables)
     log.info("%s", record.verdict)
-
-
-def _promise(settings: OptimiseStage) -> "Callable[[Candidate], float]":
-    """What is smallest for the best candidate."""
-
-    def promise(entry: "Candidate") -> float:
-        if settings.optimise.objective == "uncertainty":
-            return entry.uncertainty if settings.optimise.noise else entry.fit
-        if not entry.significance:
-            return float("inf")
-        noise = entry.templates**2 if settings.optimise.noise else 0.0
-        return 1 / entry.significance**2 + noise
-
-    return promise
 
 
 class _Run:

@@ -8,23 +8,30 @@ from matplotlib.figure import Figure
 from agc_pipeline.declaration import Region
 from agc_pipeline.declaration.features import LABEL
 from agc_pipeline.inference.edges import beyond, drawn
-from agc_pipeline.inference.optimisation_record import Candidate
+from agc_pipeline.inference.optimisation_record import Candidate, OptimisationRecord, loss
 from agc_pipeline.report.style import COLOURS, INK, SOFT, canvas
 
+# What is minimised.
+LOSSES = {
+    "uncertainty": "expected uncertainty",
+    "significance": "1 / expected significance",
+}
 _COLOURS = {"gradient": COLOURS[4], "evolution": COLOURS[3]}
 
 
-def searches(candidates: Sequence[Candidate]) -> Figure:
+def searches(record: OptimisationRecord) -> Figure:
     """What is minimised, step by step; the declared bins beside it."""
     with canvas(6.4, 3.6) as figure:
         axes = figure.subplots()
-        axes.axhline(candidates[0].uncertainty, color=SOFT, linestyle="--", label="declared")
-        for entry in candidates:
+        first = record.candidates[0]
+        declared = loss(first, record.objective, noise=record.noise)
+        axes.axhline(declared, color=SOFT, linestyle="--", label=first.method)
+        for entry in record.candidates:
             if entry.losses:
                 steps = np.arange(1, len(entry.losses) + 1)
                 axes.plot(steps, entry.losses, color=_COLOURS[entry.method], label=entry.method)
         axes.set_xlabel("step")
-        axes.set_ylabel("expected uncertainty")
+        axes.set_ylabel(LOSSES[record.objective])
         axes.legend()
     return figure
 

@@ -110,10 +110,12 @@ def _pictures(
     if any(entry.losses for entry in candidates):
         yield gallery.picture(
             "optimisation_searches",
-            lambda: figures.searches(candidates),
-            caption="Expected uncertainty against the step of the search. Jumps are where sigmoids "
-            "get steeper, starts are others, or edges and thresholds move to those of histograms.",
-            alternative="Expected uncertainty of each method, falling with the steps.",
+            lambda: figures.searches(record),
+            caption=f"What is minimised, {figures.LOSSES[record.objective]}"
+            + (" with the statistics of varied templates" if record.noise else "")
+            + ", against the step of the search. Jumps are where sigmoids get steeper, starts are "
+            "others, or edges and thresholds move to those of histograms.",
+            alternative=f"{figures.LOSSES[record.objective]} of each method, falling with steps.",
             numbers={entry.method: entry.losses for entry in candidates},
         )
     trained = [entry for entry in candidates if entry.method == "discriminant" and entry.training]
