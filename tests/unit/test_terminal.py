@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,11 @@ class Told:
             self.event(None, "Results: results", path=path, **{RESULTS: str(results)})
         self.event(None, "Building DAG of jobs...")
         self.event(LogEvent.WORKFLOW_STARTED)
-        nodes = [{"rule": name} for name in ("deliver", "merge", "fit", "validate", "report")]
-        self.event(LogEvent.RULEGRAPH, rulegraph={"nodes": nodes})
+        rules = ("deliver", "merge", "fit", "validate", "report", "optimise")
+        steps = (("deliver", "merge"), ("fit", "report"), ("merge", "optimise"))
+        links = [{"sourcerule": source, "targetrule": target} for source, target in steps]
+        nodes = [{"rule": name} for name in rules]
+        self.event(LogEvent.RULEGRAPH, rulegraph={"nodes": nodes, "links": links})
         self.event(None, "Using shell: /bin/bash")
         self.event(LogEvent.RUN_INFO, "Job stats: ...", stats=plan or PLAN)
 
@@ -114,8 +118,11 @@ class Told:
         self.event(LogEvent.JOB_FINISHED, f"Finished jobid: {number}", job_id=number)
         self.event(LogEvent.PROGRESS, done=done, total=total)
 
-    def fail(self, number: int, *paths: object, message: str | None = None) -> None:
-        error = "RuleException:\nCalledProcessError in file code.smk, line 3:\nCommand 'x' ..."
+    def fail(
+        self, number: int, *paths: object, message: str | None = None, signal: str | None = None
+    ) -> None:
+        end = "..." if signal is None else f"> {paths[0]}' died with <Signals.{signal}: 15>."
+        error = f"RuleException:\nCalledProcessError in file code.smk, line 3:\nCommand 'x' {end}"
         self.event(LogEvent.ERROR, error, level=logging.ERROR, exception="RuleException")
         self.event(
             LogEvent.JOB_ERROR,
@@ -201,6 +208,49 @@ def test_jobs_that_are_stopped_have_not_failed(
     assert [re.sub(r"\d s", "", line) for line in told.end()] == [
         "Stopped as you asked after : 0 of 4 jobs done.",
         "What is finished is kept: give the same command again to go on from here.",
+    ]
+
+
+def test_jobs_whose_shells_a_signal_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = Told(monkeypatch)
+    told.begin()
+    for number, text in enumerate(("", "21:24:28 chunk 3 of 4\n", "a warning\n")):
+        log = tmp_path / str(number)
+        log.write_text(text)
+        told.start(number, log=log)
+    # As with `timeout`: to the whole group of processes.
+    told.fail(0, tmp_path / "0", signal="SIGTERM")
+    told.event(None, "Will exit after finishing currently running jobs (scheduler).")
+    for number in (1, 2):
+        told.fail(number, tmp_path / str(number), signal="SIGTERM")
+    assert "failed" not in told.text
+    assert "error" not in told.text
+    head, last = told.end()
+    assert re.fullmatch(r"Stopped by SIGTERM after \d s: 0 of 4 jobs done\.", head)
+    assert "give the same command again" in last
+    # A job that is killed in other ways has failed.
+    other = Told(monkeypatch)
+    other.begin()
+    other.start(0, log=tmp_path / "0")
+    other.fail(0, tmp_path / "0", signal="SIGKILL")
+    assert "error: the job was killed by SIGKILL\n" in other.text
+
+
+def test_a_full_disk_is_named_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = Told(monkeypatch)
+    told.begin(tmp_path)
+    full = partial(open, "/dev/full", "wb")
+    monkeypatch.setattr(logs.tempfile, "TemporaryFile", lambda **_: full())
+    for number in range(3):
+        told.start(number, log=tmp_path / f"{number}.log")
+        told.fail(number, tmp_path / f"{number}.log")
+    assert told.text.count("error: No space left on device\n") == 1
+    assert told.text.count(f"  where: {tmp_path}\n") == 1
+    assert told.text.count(", with the same error\n") == 2
+    assert told.end()[1:-1] == [
+        "  deliver 0000, deliver 0001, deliver 0002: No space left on device",
+        f"    where: {tmp_path}",
+        "    remedy: free some space and run again: finished jobs are kept",
     ]
 
 
@@ -379,7 +429,8 @@ def written(folder: Path) -> Path:
     result(folder, "closure.json", partial=False, datasets={"a": account, "b": account})
     headline = {"quantity": "é", "text": "693 +62 -58 pb", "parts": "+- 25 (stat) pb"}
     severities = ("serious", "warning", "warning", "note")
-    found = [{"severity": severity, "statement": "a bias"} for severity in severities]
+    again = {"statement": "a bias", "kind": "bias", "reason": "r", "remedy": "r"}
+    found = [{"severity": severity} | again for severity in severities]
     content = {"headlines": [headline], "facts": found, "data": "data", "missing": []}
     result(folder, "summary.json", **content)
     (folder / "report.html").write_text("page")
@@ -403,6 +454,40 @@ def test_results_are_told_if_they_are_of_this_configuration(
     assert [line for line in lines if "report.html" in line] == [page]
 
 
+def test_runs_until_a_rule_are_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = Told(monkeypatch)
+    told.begin(written(tmp_path), fit=1, total=1)
+    told.start(0, "fit")
+    # Snakemake counts the jobs beyond it, too.
+    told.finish(0, 1, 35)
+    (tmp_path / "summary.json").unlink()
+    head, *lines = told.end()
+    assert re.fullmatch(r"Done in \d s: 1 job\.", head)
+    assert "  result      ttbar_norm = 0.95 +- 0.12" in lines
+    assert not any("summary.json" in line or "693" in line for line in lines)
+
+
+def test_the_verdict_of_an_optimisation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "optimise").mkdir()
+    for name in ("optimise.html", "optimised.yaml"):
+        (tmp_path / "optimise" / name).touch()
+    numbers = {"uncertainty": 0.25, "fit": 0.2, "templates": 0.15}
+    declared = {"method": "declared", "edges": {"sr": [0, 1]}, **numbers}
+    content = {"analysis": "a", "candidates": [declared], "best": "declared", "fits": {}}
+    content |= {"gradients": {"values": {}, "reasons": {}, "templates": []}, "provenance": {}}
+    result(tmp_path / "optimise", "optimise.json", **content)
+    told = Told(monkeypatch)
+    told.begin(tmp_path, optimise=1, total=1)
+    told.start(0, "optimise")
+    told.finish(0, 1, 1)
+    assert told.end()[1:] == [
+        "  optimised   nothing promises more than the declared bins and the cuts of the run: "
+        "declared: expected uncertainty 0.2500",
+        f"              {tmp_path}/optimise/optimise.html",
+        f"              {tmp_path}/optimise/optimised.yaml",
+    ]
+
+
 @pytest.mark.parametrize(("encoding", "sign"), [("utf-8", "é"), ("ascii", "?")])
 def test_a_run_that_changes_nothing_tells_the_result(
     encoding: str, sign: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -411,7 +496,7 @@ def test_a_run_that_changes_nothing_tells_the_result(
     told.event(None, "", **{RESULTS: str(written(tmp_path))})
     told.event(LogEvent.WORKFLOW_STARTED)
     nodes = [{"rule": name} for name in ("fit", "report")]
-    told.event(LogEvent.RULEGRAPH, rulegraph={"nodes": nodes})
+    told.event(LogEvent.RULEGRAPH, rulegraph={"nodes": nodes, "links": []})
     told.event(None, "Nothing to be done (all requested files are present and up to date).")
     monkeypatch.chdir(ROOT)
     assert told.end() == [
@@ -419,7 +504,7 @@ def test_a_run_that_changes_nothing_tells_the_result(
         f"  result      {sign} = 693 +62 -58 pb",
         "              +- 25 (stat) pb",
         "  serious     a bias",
-        "  look at     2 warnings on the page",
+        "  look at     1 warning and 1 note on the page",
         f"  page        {tmp_path / 'report.html'}",
         "  next        docs/change.md: change a cut, a systematic, a binning",
     ]

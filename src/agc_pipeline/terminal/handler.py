@@ -23,15 +23,18 @@ from agc_pipeline.terminal.summary import Line, lines
 # Attribute of the record by which the Snakefile tells the folder of the results.
 RESULTS = "agc_results"
 _NOTHING = "Nothing to be done"
+_GRACEFUL = "Will exit after finishing currently running jobs"
 _STOPS = {
     "Terminating processes on user request": "Stopping: jobs that run are ended.",
-    "Will exit after finishing currently running jobs": "Stopping when the jobs that run are done.",
+    _GRACEFUL: "Stopping when the jobs that run are done.",
 }
 # What Snakemake says of itself beside its events, before it plans a run or without one.
 _CHATTER = re.compile(
     r"Config file .* is extended|Building DAG of jobs|Assuming unrestricted shared filesystem|"
     r"Using (workflow specific )?profile|host: "
 )
+# By which Snakemake says what ended the shell of a job.
+_SIGNALLED = re.compile(r"died with <Signals\.(\w+)")
 # Errors that only say that some job failed, which the job itself says better.
 _REPEATED = re.compile(
     r"Exiting because a job execution failed|"
@@ -95,6 +98,8 @@ class LogHandler(LogHandlerBase):
         self._run = Run()
         self._dry_run = DryRun(self._run)
         self._ended = False
+        # By the text with the command of a job.
+        self._signals: dict[str, str] = {}
         self._without_metadata: list[str] = []
         self.setFormatter(Formatter("%(message)s"))
         stream = sys.stdout if settings.dryrun else sys.stderr
@@ -171,8 +176,10 @@ class LogHandler(LogHandlerBase):
             self._view.planning()
 
     def _rules(self, record: LogRecord) -> None:
-        nodes = vars(record)["rulegraph"]["nodes"]
-        self._run.rules = frozenset(node["rule"] for node in nodes)
+        graph = vars(record)["rulegraph"]
+        self._run.rules = frozenset(node["rule"] for node in graph["nodes"])
+        for link in graph["links"]:
+            self._run.inputs.setdefault(link["targetrule"], set()).add(link["sourcerule"])
 
     def _plan(self, record: LogRecord) -> None:
         first = not self._run.kinds
@@ -184,8 +191,8 @@ class LogHandler(LogHandlerBase):
         self._run.remote = self._run.remote or "nodes" in vars(record)
 
     def _progress(self, record: LogRecord) -> None:
-        told = vars(record)
-        self._run.done, self._run.total = told["done"], told["total"]
+        # Its total has jobs beyond the last rule of `--until`, too.
+        self._run.done = vars(record)["done"]
 
     @property
     def _shows(self) -> bool:
@@ -215,13 +222,16 @@ class LogHandler(LogHandlerBase):
             self._failed(job["jobid"], [*job["log"], *told["aux_logs"]], told["msg"])
 
     def _failed(self, number: int, logs: Iterable[str], message: str | None) -> None:
-        job = self._run.fail(number, logs, message)
+        job = self._run.fail(number, logs, message, self._signals)
+        self._signals.clear()
         # The jobs of a run that the user stops end before Snakemake says so; the summary knows.
         if job is not None and job.failed and self._native is None:
             self._view.failed(job)
 
     def _error(self, record: LogRecord) -> None:
         text = record.getMessage()
+        if (signal := _SIGNALLED.search(text)) is not None:
+            self._signals[text] = signal[1]
         if vars(record).get("exception") == "LockException":
             text = _LOCKED.format(folder=Path.cwd())
         missing = vars(record).get("exception") == "MissingOutputException"
@@ -245,6 +255,7 @@ class LogHandler(LogHandlerBase):
                 if not self._run.stop and self._shows:
                     self._view.message(told)
                 self._run.stop = True
+                self._run.terminated |= start == _GRACEFUL
                 return
         if (missing := _NO_METADATA.match(text)) and self._native is None:
             self._without_metadata.append(missing[1])

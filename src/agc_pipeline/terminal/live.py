@@ -43,6 +43,7 @@ class Live:
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
         self._display: Display | None = None
         self._told: dict[int, str] = {}
+        self._errors: set[tuple[str, tuple[str, ...]]] = set()
         self._read = 0.0
 
     def planning(self) -> None:
@@ -64,13 +65,15 @@ class Live:
             self._begin()
 
     def failed(self, job: Job) -> None:
-        """Say that an attempt of a job failed, and why."""
+        """Say that an attempt of a job failed, and why; what many jobs say is said once."""
         if job.reason is None:
             return
         head = Text(f"{job.name} failed after {duration(job.seconds or 0)}: ", "red")
         self._print(head.append(job.reason.problem, "bold red"))
-        for line in job.reason.details:
-            self._print(Text(line))
+        if job.reason.error not in self._errors:
+            self._errors.add(job.reason.error)
+            for line in job.reason.details:
+                self._print(Text(line))
 
     def message(self, *lines: str) -> None:
         """Print lines that somebody else says."""

@@ -1,10 +1,15 @@
 """What the log of a job says: how far it is, and why it failed."""
 
+import errno
+import os
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+
+from agc_pipeline.errors import MACHINE_ERRORS
 
 # Of a log, as much is read from its end.
 _TAIL = 16_384
@@ -13,6 +18,9 @@ _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 )
 _TIME = re.compile(r"^\d\d:\d\d:\d\d ")
+# Who has less room than this on a disk has none.
+_PROBE_BYTES = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Of errors of others, so many last lines are shown.
 _LINES = 3
 _KILLED = re.compile(r"the job was killed by (\w+)")
@@ -42,6 +50,17 @@ class Reason:
     told: bool = True
 
     @property
+    def error(self) -> tuple[str, tuple[str, ...]]:
+        """What is the same for all jobs with the same error."""
+        return self.problem, self.details
+
+    @property
+    def signal(self) -> str | None:
+        """Name of the signal that ended the job; None if none did."""
+        killed = _KILLED.match(self.problem)
+        return None if killed is None else killed[1]
+
+    @property
     def typed(self) -> bool:
         """Whether it was Ctrl-C, which a terminal sends to Snakemake and all its jobs."""
         return self.interrupted and self.problem.endswith(("SIGINT", "KeyboardInterrupt"))
@@ -68,12 +87,20 @@ def progress(path: Path, *, since: float = 0) -> str:
     return _TIME.sub("", lines[-1]).strip() if lines else ""
 
 
-def reason(paths: Sequence[str], message: str | None = None) -> Reason:
+def reason(
+    paths: Sequence[str],
+    message: str | None = None,
+    *,
+    signal: str | None = None,
+    folder: Path | None = None,
+) -> Reason:
     """Why a job failed, from its logs.
 
     Args:
         paths: of the logs: that of the job before those of a batch system.
         message: of what ran the job.
+        signal: name of the one that ended the shell of the job, which then could not say so.
+        folder: of the results, where a full disk keeps logs empty; None for that of the log.
     """
     log = next(iter(paths), None)
     contents = [_tail(Path(path)) for path in paths]
@@ -82,10 +109,10 @@ def reason(paths: Sequence[str], message: str | None = None) -> Reason:
         told = _error(content)
         if told is not None:
             problem, details = told
-            signal = _KILLED.match(problem)
-            if signal is not None and killer is not None:
+            killed = _KILLED.match(problem)
+            if killed is not None and killer is not None:
                 details = (*details, f"  batch system: {killer}")
-            interrupted = signal is not None and signal[1] in _STOPPING
+            interrupted = killed is not None and killed[1] in _STOPPING
             return Reason(problem, details, path, interrupted)
     for path, content in zip(paths, contents, strict=True):
         # A fault of a program: the last line of a traceback says most.
@@ -95,13 +122,50 @@ def reason(paths: Sequence[str], message: str | None = None) -> Reason:
             return Reason(content[-1], details, path, content[-1] == "KeyboardInterrupt")
     if killer is not None:
         return Reason(killer, (), log)
-    last = next(iter(contents[0][-1:]), None) if contents else None
-    if last is None:
+    return _silent(contents[0][-1:] if contents else [], log, signal, folder)
+
+
+def _silent(last: list[str], log: str | None, signal: str | None, folder: Path | None) -> Reason:
+    """Why a job failed whose logs have no error.
+
+    Args:
+        last: line of its log, if there is one.
+        log: its path.
+        signal: see ``reason``.
+        folder: likewise.
+    """
+    full = None if log is None else _full(folder or Path(log).parent)
+    if full is not None:
+        return full
+    progress = tuple(f"  last line: {line}" for line in last)
+    if signal is not None:
+        killed = f"the job was killed by {signal}"
+        return Reason(killed, progress, log, signal in _STOPPING)
+    if not last:
         return Reason("its log does not say why", (), log, told=False)
-    if _TIME.match(last):
+    if _TIME.match(last[0]):
         # Progress of a job that was ended from outside.
-        return Reason("it ended without an error", (f"  last line: {last}",), log, told=False)
-    return Reason(last, (), log)
+        return Reason("it ended without an error", progress, log, told=False)
+    return Reason(last[0], (), log)
+
+
+def _full(folder: Path) -> Reason | None:
+    """The reason why nothing can be written to a folder; None if there is room.
+
+    Limits of a user need not show in the free space of the disk: only writing tells.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno in _FULL:
+            remedy = MACHINE_ERRORS[error.errno]
+            return Reason(
+                os.strerror(error.errno), (f"  where: {folder}", f"  remedy: {remedy}"), None
+            )
+    return None
 
 
 def _error(lines: list[str]) -> tuple[str, tuple[str, ...]] | None:

@@ -1,5 +1,6 @@
 """What came out of a run, read from its files: result, validation, closure, and pages."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ _PAGES = {
     "facility_page": "facility/index.html",
     "validate": "validation.html",
 }
+# What is made to be read or used beside the page, in the order of the text.
+_OPTIMISED = ("optimise/optimise.html", "optimise/optimised.yaml")
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,11 @@ def facts(results: Path, current: Callable[[str], bool]) -> list[Fact]:
     found: list[Fact] = []
     for rule, (name, read) in _RECORDS.items():
         path = results / name
+        # Rules beyond the target of the run have no files.
+        if not (current(rule) and path.is_file()):
+            continue
         # The summary beside the page has the result of the fit in more detail.
-        if not current(rule) or (rule == "fit" and current("report")):
+        if rule == "fit" and current("report") and (results / _RECORDS["report"][0]).is_file():
             continue
         try:
             found += read(read_json(path))
@@ -54,6 +60,9 @@ def facts(results: Path, current: Callable[[str], bool]) -> list[Fact]:
             # The run is over: what cannot be told must not hide the rest.
             problem = error.problem if isinstance(error, PipelineError) else "unknown content"
             found.append(Fact(rule, f"{path}: {problem}", good=False, path=path))
+    if current("optimise"):
+        paths = [results / name for name in _OPTIMISED if (results / name).is_file()]
+        found += [Fact("optimised", str(path), path=path) for path in paths]
     for rule, name in _PAGES.items():
         if current(rule) and (results / name).is_file():
             found.append(Fact("page", str(results / name), path=results / name))
@@ -95,9 +104,19 @@ def _short(record: dict[str, Any]) -> list[Fact]:
     told += _data(record["data"])
     serious = [fact["statement"] for fact in record["facts"] if fact["severity"] == "serious"]
     told += [Fact("serious", statement, good=False) for statement in serious]
-    warnings = sum(fact["severity"] == "warning" for fact in record["facts"])
-    if warnings:
-        told.append(Fact("look at", f"{warnings} {plural('warning', warnings)} on the page"))
+    # As the page has them, where facts that differ only in their numbers stand together.
+    groups = {
+        tuple(fact[key] for key in ("severity", "kind", "reason", "remedy"))
+        for fact in record["facts"]
+    }
+    counts = Counter(severity for severity, *_ in groups)
+    others = [
+        f"{counts[severity]} {plural(severity, counts[severity])}"
+        for severity in ("warning", "note")
+        if counts[severity]
+    ]
+    if others:
+        told.append(Fact("look at", f"{' and '.join(others)} on the page"))
     missing = [f"{entry['part']}: {entry['reason']}" for entry in record["missing"]]
     return told + [Fact("missing", text, good=False) for text in missing]
 
@@ -111,6 +130,14 @@ def _data(kind: str) -> list[Fact]:
 def _validation(record: dict[str, Any]) -> list[Fact]:
     good = {"agrees": True, "disagrees": False}.get(record["verdict"])
     return [Fact("validation", record["summary"], good)]
+
+
+def _optimise(record: dict[str, Any]) -> list[Fact]:
+    from agc_pipeline.inference.optimisation_record import (  # noqa: PLC0415 - of few runs
+        OptimisationRecord,
+    )
+
+    return [Fact("optimised", OptimisationRecord.model_validate(record).verdict)]
 
 
 def _closure(record: dict[str, Any]) -> list[Fact]:
@@ -133,4 +160,5 @@ _RECORDS: dict[str, tuple[str, Callable[[dict[str, Any]], list[Fact]]]] = {
     "fit": ("fit.json", _fit),
     "validate": ("validation.json", _validation),
     "merge": ("closure.json", _closure),
+    "optimise": ("optimise/optimise.json", _optimise),
 }

@@ -22,6 +22,7 @@ class Plain:
         self._run = run
         self._stream = stream
         self._jobs = jobs
+        self._errors: set[tuple[str, tuple[str, ...]]] = set()
 
     def planning(self) -> None:
         """Nothing to say yet."""
@@ -44,10 +45,15 @@ class Plain:
             self._timed(f"{'finished':<9} {job.name}, {took}; {progress(self._run)}")
 
     def failed(self, job: Job) -> None:
-        """Say that an attempt of a job failed, and why."""
+        """Say that an attempt of a job failed, and why; what many jobs say is said once."""
         if job.reason is None:
             return
-        self._timed(f"{'failed':<9} {job.name}, {duration(job.seconds or 0)}")
+        known = job.reason.error in self._errors
+        self._errors.add(job.reason.error)
+        same = ", with the same error" if known else ""
+        self._timed(f"{'failed':<9} {job.name}, {duration(job.seconds or 0)}{same}")
+        if known:
+            return
         log = [] if job.reason.log is None else [f"  log: {job.reason.log}"]
         self.message(f"error: {job.reason.problem}", *job.reason.details, *log)
 

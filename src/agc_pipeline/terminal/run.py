@@ -97,6 +97,8 @@ class Run:
         remote: whether jobs run on a batch system.
         nothing: whether everything was up to date.
         stop: whether Snakemake said that the user asked to end the run before its time.
+        terminated: whether that was by a signal other than Ctrl-C.
+        inputs: by rule, those that write its inputs.
     """
 
     results: Path | None = None
@@ -109,6 +111,8 @@ class Run:
     remote: bool = False
     nothing: bool = False
     stop: bool = False
+    terminated: bool = False
+    inputs: dict[str, set[str]] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     _peak: int = 1
 
@@ -150,12 +154,31 @@ class Run:
                 kind.durations += job.seconds
             return job
 
-    def fail(self, number: int, paths: Iterable[str], message: str | None) -> Job | None:
-        """An attempt of a job failed; None if it was not started."""
+    def fail(
+        self,
+        number: int,
+        paths: Iterable[str],
+        message: str | None,
+        signals: Mapping[str, str] | None = None,
+    ) -> Job | None:
+        """An attempt of a job failed; None if it was not started.
+
+        Args:
+            number: of the job.
+            paths: of its logs.
+            message: of what ran it.
+            signals: by command, the one that ended its shell.
+        """
         with self.lock:
             job = self._end(number, "failed")
             if job is not None:
-                reason = logs.reason(tuple(map(str, paths)) or job.logs, message)
+                own = tuple(map(str, paths)) or job.logs
+                ended = (
+                    name
+                    for command, name in (signals or {}).items()
+                    if any(log in command for log in own)
+                )
+                reason = logs.reason(own, message, signal=next(ended, None), folder=self.results)
                 # A batch system ends jobs by the signals that a user has.
                 job.reason = replace(reason, interrupted=reason.interrupted and not self.remote)
                 self._kind(job.kind).failed += job.failed
@@ -210,11 +233,22 @@ class Run:
         return 0.0 if self.started is None else time.monotonic() - self.started
 
     def current(self, rule: str) -> bool:
-        """Whether the output of a rule is that of this configuration."""
+        """Whether the output of a rule is that of this configuration.
+
+        Beyond the last rule of `--until`, it is of an earlier run even if nothing is planned.
+        """
         if rule not in self.rules:
             return False
         kind = self.kinds.get(rule)
-        return kind is None or kind.done >= kind.total
+        if kind is not None:
+            return kind.done >= kind.total
+        before: set[str] = set()
+        pending = [rule]
+        while pending:
+            new = self.inputs.get(pending.pop(), set()) - before
+            before |= new
+            pending += new
+        return not (before & self.kinds.keys()).difference(QUIET_KINDS)
 
     def left(self) -> tuple[float, bool]:
         """Seconds that are left, and whether that is all: False if some jobs are unknown.

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from agc_pipeline.formatting import duration, plural
+from agc_pipeline.formatting import duration, name_list, plural
 from agc_pipeline.terminal import outcome
 from agc_pipeline.terminal.outcome import Fact
 from agc_pipeline.terminal.run import Job, Run
 
+# Of jobs with the same error.
+_NAMES = 3
 _KEPT = "What is finished is kept"
 # A page of the documentation, beside the Snakefile.
 _CHANGE = Path("docs/change.md")
@@ -34,8 +36,8 @@ def lines(run: Run) -> list[Line]:
         return []
     lost = run.lost
     told = [_head(run, lost)]
-    for job in lost:
-        told += _failure(job)
+    for jobs in _by_error(lost):
+        told += _failure(jobs)
     if run.results is not None:
         facts = outcome.facts(run.results, run.current)
         labels = ["", *(fact.label for fact in facts)]
@@ -66,18 +68,32 @@ def _head(run: Run, lost: list[Job]) -> Line:
     done = f"{run.done} of {_jobs(run.total)} done{again}"
     if run.stopped:
         failed = f", {len(lost)} failed" if lost else ""
-        return Line(f"Stopped as you asked after {took}: {done}{failed}.", "bad")
+        signals = {job.reason.signal for job in run.of_state("failed") if job.reason is not None}
+        by = "by SIGTERM" if run.terminated and "SIGTERM" in signals else "as you asked"
+        return Line(f"Stopped {by} after {took}: {done}{failed}.", "bad")
     waiting = run.total - run.done - len(lost)
     rest = f", {waiting} need them" if waiting > 0 and lost else ""
     return Line(f"Failed after {took}: {done}, {len(lost)} failed{rest}.", "bad")
 
 
-def _failure(job: Job) -> list[Line]:
+def _by_error(lost: list[Job]) -> list[list[Job]]:
+    """Jobs that failed with the same error together, in the order of the first of each."""
+    groups: dict[object, list[Job]] = {}
+    for job in lost:
+        known = job.reason is not None and job.reason.told
+        key = job.reason.error if known and job.reason is not None else job.number
+        groups.setdefault(key, []).append(job)
+    return list(groups.values())
+
+
+def _failure(jobs: list[Job]) -> list[Line]:
+    job = jobs[0]
+    names = name_list([each.name for each in jobs], _NAMES)
     attempts = f", {job.attempt} attempts" if job.attempt > 1 else ""
     if job.reason is None:
         log = f": see {job.logs[0]}" if job.logs else ""
         return [Line(f"  {job.name}{attempts}: it did not end{log}", "bad")]
-    told = [Line(f"  {job.name}{attempts}: {job.reason.problem}", "bad")]
+    told = [Line(f"  {names}{attempts}: {job.reason.problem}", "bad")]
     told += [Line(f"  {line}") for line in job.reason.details]
     if job.reason.log is not None:
         told.append(Line(f"    log: {job.reason.log}", path=Path(job.reason.log)))

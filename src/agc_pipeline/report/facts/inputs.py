@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from agc_pipeline.formatting import name_list
+from agc_pipeline.formatting import name_list, plural
 from agc_pipeline.report.facts.fact import Fact
 from agc_pipeline.report.run import Run
 from agc_pipeline.validation.compare import Agreement
@@ -37,7 +37,8 @@ def _disagreement(number: int) -> Fact:
         kind="disagreement with published histograms",
         severity="serious",
         where="",
-        statement=f"{number} histograms disagree with the published ones",
+        statement=f"{number} {plural('histogram', number)} "
+        f"{'disagrees' if number == 1 else 'disagree'} with the published ones",
         number=number,
         threshold=0.0,
         reason="The selection or its input is not the one that was published.",
@@ -59,7 +60,8 @@ def of_checks(run: Run) -> Iterator[Fact]:
         kind="negative contents",
         severity="note",
         where="",
-        statement=f"{len(negative)} templates have negative contents: {listed}",
+        statement=f"{len(negative)} {plural('template', len(negative))} "
+        f"{'has' if len(negative) == 1 else 'have'} negative contents: {listed}",
         number=len(negative),
         threshold=0.0,
         reason="A negative number of events has no meaning; the sum of all processes must "

@@ -65,8 +65,12 @@ def _mirrored(fit: FitRecord) -> Iterator[Fact]:
         kind="mirrored templates",
         severity="note",
         where="",
-        statement=f"{len(mirrored)} systematic uncertainties have one template that is "
-        f"mirrored: {name_list(list(mirrored))}",
+        statement=(
+            "1 systematic uncertainty has"
+            if len(mirrored) == 1
+            else f"{len(mirrored)} systematic uncertainties have"
+        )
+        + f" one template that is mirrored: {name_list(list(mirrored))}",
         number=len(mirrored),
         threshold=0.0,
         reason="The effect to the other side is an assumption, not a simulation.",
