@@ -194,7 +194,7 @@ def explain(
     reasons: dict[tuple[str, ...], list[str]] = {}
     remedies: dict[str, None] = {}
     places: dict[str, None] = {}
-    for item in _told(error.errors(include_url=False)):
+    for item in _told(error.errors(include_url=False), values):
         parts = _key(item["loc"], values, missing=item["type"] == "missing")
         key = ".".join(parts)
         message = item["msg"].removeprefix("Value error, ")
@@ -242,15 +242,33 @@ def explain(
     )
 
 
-def _told(errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Errors without those that follow from others: a list with wrong entries is no empty one."""
+def _told(errors: list[ErrorDetails], values: Any) -> list[ErrorDetails]:
+    """Errors without those that follow from others.
+
+    A list with wrong entries is no empty one. What has one of the types that a key takes, and a
+    wrong value, need not have another type.
+    """
+    keys = [_key(item["loc"], values, missing=item["type"] == "missing") for item in errors]
     places = [item["loc"] for item in errors]
 
     def follows(place: tuple[int | str, ...]) -> bool:
         n = len(place)
         return any(len(other) > n and other[:n] == place for other in places)
 
-    return [item for item in errors if item["type"] != "too_short" or not follows(item["loc"])]
+    def of_another_type(number: int) -> bool:
+        key = keys[number]
+        return errors[number]["type"].endswith("_type") and any(
+            other[: len(key)] == key
+            and (len(other) > len(key) or not item["type"].endswith(("_type", "_parsing")))
+            for other, item in zip(keys, errors, strict=True)
+        )
+
+    return [
+        item
+        for number, item in enumerate(errors)
+        if not (item["type"] == "too_short" and follows(item["loc"]))
+        and not of_another_type(number)
+    ]
 
 
 def _of_list(

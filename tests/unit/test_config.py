@@ -1,6 +1,7 @@
 """The configuration: what is accepted, and how errors are told."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,6 +118,7 @@ def own_file(folder: Path, key: str, value: Any) -> Path:
         ("simulation.scale", 0, "cannot be 0", "simulation.scale"),
         ("input.kind", "files", "`input.mirrors` is missing", "input.mirrors"),
         ("optimise.bins", 4, "cannot be 4: it should be a list", "write `optimise.bins: [4]`"),
+        ("fit.model.edges", {"4j2b": "110, 550"}, "should be a list", "edges.4j2b: [110, 550]`"),
         ("optimise.methods", ["gradent"], "`optimise.methods.0` cannot be", "mean `gradient`?"),
         ("optimise.methods", [], "`optimise.methods` is wrong: it is empty", "optimise.methods"),
         ("optimise.bins", [4, 6, 4], "4 is listed twice", "correct `optimise.bins`"),
@@ -135,6 +137,18 @@ def test_a_wrong_value_gives_one_error_with_its_name_and_a_remedy(
     assert remedy in caught.value.remedy
     assert str(file) in caught.value.place
     assert max(map(len, str(caught.value).split("\n"))) < 300
+
+
+def test_a_wrong_number_is_told_no_other_type(tmp_path: Path) -> None:
+    # Of keys that take a number, or a mapping of them.
+    for number, value in enumerate((-5, 1e30, {"2016": -5})):
+        (tmp_path / str(number)).mkdir()
+        file = own_file(tmp_path / str(number), "physics.luminosity_per_pb", value)
+        with pytest.raises(ConfigurationError) as caught:
+            config.load(config.read([file], root=ROOT))
+        assert "keys with values" not in caught.value.problem
+        assert "valid number" not in caught.value.problem
+        assert re.search("luminosity_per_pb(.2016)?` cannot be (-5|1e.30): ", caught.value.problem)
 
 
 # Values of parameters and of axes, keywords, and what is xgboost's: any finite number may be meant.

@@ -1,5 +1,6 @@
 """Each statement of a declaration in the workspace, by hand: two regions of four bins."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,8 @@ from agc_pipeline.declaration import (
     Systematic,
     Variation,
 )
-from agc_pipeline.errors import ModelError
+from agc_pipeline.declaration.checks import check
+from agc_pipeline.errors import AnalysisError, ModelError
 from agc_pipeline.inference import audit, templates
 from agc_pipeline.inference.model import Model, build_workspace
 from agc_pipeline.inference.propagation import propagate
@@ -107,6 +109,31 @@ def test_effects_by_process_are_asymmetric() -> None:
         assert found.pop((region, "ZZ", "theory")) == pytest.approx({"hi": 1.01, "lo": 0.99})
         assert found.pop((region, "H", "theory")) == pytest.approx({"hi": 1.02, "lo": 0.97})
     assert found == {}
+
+
+def filled(systematic: Systematic) -> Analysis:
+    """The same with functions that fill the regions."""
+    regions = analysis().regions
+    functions: Any = {"mask": lambda *_: True, "values": lambda *_: 1.0}
+    return analysis(systematic, regions=tuple(replace(r, **functions) for r in regions))
+
+
+def test_effects_that_no_yield_can_have_are_refused() -> None:
+    for effect, problem in (
+        (-1.5, "-1.5 of Lumi on zz makes the yield -0.5 times the nominal one up"),
+        (1.0, "1.0 of Lumi on zz makes the yield 0 times the nominal one down"),
+        ((-1.0, 0.1), "makes the yield 0 times the nominal one down"),
+        ((0.1, -2.0), "makes the yield -1 times the nominal one up"),
+        (math.nan, "is neither a number nor a pair of numbers"),
+        ([0.1, 0.1], "is neither a number nor a pair of numbers"),
+        ((0.1, 0.1, 0.1), "is neither a number nor a pair of numbers"),
+    ):
+        effects: Any = {"signal": 0.03, "zz": effect}
+        with pytest.raises(AnalysisError) as error:
+            check(filled(Systematic("Lumi", effects=effects)))
+        assert problem in error.value.problem
+        assert "signal" not in error.value.problem
+    check(filled(Systematic("Lumi", effects={"signal": -0.9, "zz": (-0.9, 3.0)})))
 
 
 def test_effect_in_one_region() -> None:
@@ -224,6 +251,33 @@ def test_one_of_several_datasets_is_missing() -> None:
         "norm_zz: none of its samples is in the model",
     ]
     assert {name for _, _, name in modifiers(model, "normfactor")} == {"mu"}
+
+
+def test_events_outside_the_edges_are_told() -> None:
+    moved = histograms()
+    for name in moved:
+        if "_signal" in name:
+            content = moved[name].view(flow=True)
+            content["value"] = (0.0, 0.0, 0.0, 0.0, 0.0, 10.5)
+    with pytest.raises(ModelError) as error:
+        templates.select(analysis(), moved, settings())
+    assert error.value.problem == (
+        "no events of process 'signal', whose normalisation is measured; sr_signal has no events "
+        "in the bins of the fit, and 10.5 expected events are selected outside its edges: 0 below "
+        "0 and 10.5 above 4; cr_signal has no events in the bins of the fit, and 10.5 expected "
+        "events are selected outside its edges: 0 below 0 and 10.5 above 4"
+    )
+    assert "`fit.model.edges`" in error.value.remedy
+    # Edges of the fit leave out what histograms have: here bins 0 and 1, below 2.
+    with pytest.raises(ModelError, match=r"sr_signal has .* 3 below 2 and 0 above 4; cr_signal"):
+        templates.select(
+            analysis(),
+            {
+                name: h * np.array([1, 1, 0, 0]) if "_signal" in name else h
+                for name, h in histograms().items()
+            },
+            settings(edges={"sr": (2.0, 4.0), "cr": (2.0, 4.0)}),
+        )
 
 
 def test_audit_names_the_histograms_of_a_pasted_template() -> None:

@@ -145,12 +145,33 @@ def _systematic(analysis: Analysis, systematic: Systematic, processes: set[str])
             yield f"the systematic {name} has neither variations nor effects"
         if systematic.down is not None:
             yield f"the systematic {name} has a variation down and none up"
+        for process, declared in systematic.effects.items():
+            yield from _effect(name, process, declared)
         return
     if systematic.effects:
         yield f"the systematic {name} has both variations and effects"
     if len({shift.kind for shift in systematic.shifts}) > 1:
         yield f"the variations of {name} are of different kinds"
     yield from _shifts(analysis, systematic, processes)
+
+
+def _effect(name: str, process: str, declared: object) -> Iterator[str]:
+    """What is wrong with the effect of a normalisation on a process."""
+    what = f"the effect {declared!r} of {name} on {process}"
+    sides = declared if isinstance(declared, tuple) else (declared, declared)
+    if len(sides) != 2 or not all(
+        isinstance(side, int | float) and math.isfinite(side) for side in sides
+    ):
+        yield f"{what} is neither a number nor a pair of numbers, down and up"
+        return
+    # A number has both signs.
+    down, up = sides if isinstance(declared, tuple) else (-sides[0], sides[1])
+    for direction, side in (("down", down), ("up", up)):
+        if side <= -1:
+            yield (
+                f"{what} makes the yield {1 + side:g} times the nominal one {direction}: factors "
+                "must be positive, and 0.03 is 3 %"
+            )
 
 
 def _shifts(analysis: Analysis, systematic: Systematic, processes: set[str]) -> Iterator[str]:

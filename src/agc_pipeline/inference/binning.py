@@ -73,6 +73,27 @@ def rebin_migration(histogram: hist.Hist, edges: Edges | None, *, name: str) -> 
     return merged
 
 
+def outside(histogram: hist.Hist, edges: Edges | None) -> str:
+    """Events that are beyond the edges, for people; empty if there are none.
+
+    Args:
+        histogram: one-dimensional with ``Weight`` storage.
+        edges: as for ``rebin``.
+    """
+    axis = histogram.axes[0]
+    if not (axis.traits.underflow and axis.traits.overflow):
+        return ""
+    bounds = axis.edges if edges is None else edges
+    lower, values = np.concatenate([[-np.inf], axis.edges]), histogram.values(flow=True)
+    below, above = values[lower < bounds[0]].sum(), values[lower >= bounds[-1]].sum()
+    if not (below or above):
+        return ""
+    return (
+        f"{below + above:.6g} expected events are selected outside its edges: {below:.6g} below "
+        f"{bounds[0]:g} and {above:.6g} above {bounds[-1]:g}"
+    )
+
+
 def _kept(histogram: hist.Hist, edges: Edges | None, name: str) -> tuple[Array, Array, bool]:
     """Positions of the edges of merged bins among those of a histogram, these, and if with flow."""
     fine = np.asarray(histogram.axes[0].edges, dtype=np.float64)

@@ -12,7 +12,7 @@ import hist
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.binning import Array, rebin, rebin_migration
+from agc_pipeline.inference.binning import Array, outside, rebin, rebin_migration
 from agc_pipeline.inference.edges import edge_problems, fit_edges, fitted_regions
 from agc_pipeline.inference.settings import ModelSettings, Treatment, treatment_problems
 from agc_pipeline.inference.treatment import treated
@@ -110,7 +110,12 @@ def select(
         name = Template(region, process, variation).name
         return rebin(histograms[name], fit_edges(regions[region], settings.edges), name=name)
 
-    nominal, empty = _nominal(analysis, regions, missing, take)
+    def describe(region: str, process: str) -> str:
+        name = Template(region, process, NOMINAL).name
+        lost = outside(histograms[name], fit_edges(regions[region], settings.edges))
+        return f"{name} has no events" + (f" in the bins of the fit, and {lost}" if lost else "")
+
+    nominal, empty = _nominal(analysis, regions, missing, take, describe)
     untreated, unusable = _varied(analysis, nominal, missing, take)
     lacking += unusable
     if lacking and settings.missing_datasets == "error":
@@ -120,7 +125,7 @@ def select(
             remedy="process all datasets, with more events, or leave the parts of the model that "
             "depend on them out with `fit.model.missing_datasets: drop`",
         )
-    _require_events(analysis, nominal)
+    _require_events(analysis, nominal, empty)
     data = {
         name: _data(analysis, region, histograms, nominal, settings)
         for name, region in regions.items()
@@ -170,7 +175,11 @@ def _treated(nominal: "Histogram", shifts: Shifts, treatment: Treatment) -> Shif
 
 
 def _nominal(
-    analysis: Analysis, regions: Iterable[str], missing: Container[tuple[str, str]], take: Take
+    analysis: Analysis,
+    regions: Iterable[str],
+    missing: Container[tuple[str, str]],
+    take: Take,
+    describe: Callable[[str, str], str],
 ) -> tuple[dict[tuple[str, str], "Histogram"], list[LeftOut]]:
     """Nominal templates with events, and what has none."""
     nominal, empty = {}, []
@@ -182,7 +191,7 @@ def _nominal(
             if template.yields.sum() > 0:
                 nominal[region, process.name] = template
             else:
-                reason = f"{Template(region, process.name, NOMINAL).name} has no events"
+                reason = describe(region, process.name)
                 empty.append(LeftOut(region=region, process=process.name, reason=reason))
     return nominal, empty
 
@@ -298,14 +307,24 @@ def _unusable(
     return "; ".join(reasons)
 
 
-def _require_events(analysis: Analysis, nominal: Mapping[tuple[str, str], "Histogram"]) -> None:
+def _require_events(
+    analysis: Analysis,
+    nominal: Mapping[tuple[str, str], "Histogram"],
+    empty: Iterable[LeftOut],
+) -> None:
     processes = analysis.free[0].processes
     if not any(name in processes for _, name in nominal):
         names = ", ".join(repr(name) for name in processes)
+        reasons = [entry.reason for entry in empty if entry.process in processes]
         raise ModelError(
-            f"no events of process {names}, whose normalisation is measured",
+            f"no events of process {names}, whose normalisation is measured"
+            + "".join(f"; {reason}" for reason in reasons),
             place="histograms",
-            remedy="process its nominal dataset, or declare another parameter of interest",
+            remedy="correct the `edges` of the regions or `fit.model.edges` (in the unit of the "
+            "observable), the masks of the regions, or the cuts; or declare another parameter of "
+            "interest"
+            if reasons
+            else "process its nominal dataset, or declare another parameter of interest",
         )
 
 
