@@ -1,5 +1,6 @@
 """Analyses that are found by name, and what of them is refused."""
 
+import logging
 import re
 import shutil
 import subprocess
@@ -13,7 +14,10 @@ import pytest
 from agc_pipeline import analyses, config
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.errors import AnalysisError, ConfigurationError
+from agc_pipeline.functions import told_by_line
 from agc_pipeline.plan import Plan
+from agc_pipeline.readers.opening import READ_ERRORS
+from agc_pipeline.stages.command import errors_told
 from agc_pipeline.stages.sources import of_stage
 from analysis_folder import write
 from conftest import ROOT
@@ -101,9 +105,13 @@ def test_another_process_finds_the_functions_of_a_folder(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("regions.py", "\nx = 1 / 0\n", r"ZeroDivisionError: division by zero\n.*regions\.py:2\n"),
-        ("regions.py", "\n\nx = = 1\n", r"SyntaxError: invalid syntax\n.*regions\.py:3\n"),
-        ("settings.py", "import nothing_here\n", r"nothing_here.*\n.*settings\.py:1\n"),
+        (
+            "regions.py",
+            "\nx = 1 / 0\n",
+            r"ZeroDivisionError: division by zero\n.*regions\.py, line 2\n",
+        ),
+        ("regions.py", "\n\nx = = 1\n", r"SyntaxError: invalid syntax\n.*regions\.py, line 3\n"),
+        ("settings.py", "import nothing_here\n", r"nothing_here.*\n.*settings\.py, line 1\n"),
         ("__init__.py", "ANALYSES = 1\n", r"`ANALYSIS` is missing.*\n.*__init__\.py"),
     ],
 )
@@ -117,6 +125,50 @@ def test_an_error_in_the_code_of_an_analysis_has_its_file_and_line(
     assert str(folder) in error.value.place
     # Once it is corrected, it loads.
     shutil.copytree(write(tmp_path), folder, dirs_exist_ok=True)
+
+
+FAILING = """
+import awkward as ak
+from agc_pipeline.readers.file_header import make_reproducible
+def second(events):
+    return ak.Array([[1.0], []])[:, 1]
+def broken(events):
+    raise ValueError("cannot broadcast")
+def unreadable(path):
+    make_reproducible(path)
+"""
+
+
+def test_a_function_that_raises_is_told_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write(tmp_path)
+    with (folder / "regions.py").open("a") as file:
+        file.write(f"#{FAILING}")
+    n_lines = len((folder / "regions.py").read_text().splitlines())
+    analyses.load(str(folder))
+    regions = sys.modules[f"{folder.name}.regions"]
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.INFO)
+    with pytest.raises(SystemExit) as ended, errors_told(output=""):
+        regions.second(None)
+    problem, place, remedy = str(ended.value.code).splitlines()
+    assert problem.startswith("error: IndexError: cannot slice ")
+    assert "compiled" not in problem
+    assert place == f"  where: {folder.name}/regions.py, line {n_lines - 4}, in second"
+    assert remedy == "  remedy: correct `second`; the log has the whole traceback"
+    assert "Traceback" in caplog.text
+    assert "[:, 1]" in caplog.text
+    # Only what a reader raises is a fault of the file.
+    with (
+        pytest.raises(AnalysisError, match="ValueError: cannot broadcast"),
+        told_by_line(READ_ERRORS),
+    ):
+        regions.broken(None)
+    with pytest.raises(FileNotFoundError), told_by_line(READ_ERRORS):
+        regions.unreadable(tmp_path / "none.root")
+    with pytest.raises(KeyError), told_by_line():
+        raise KeyError
 
 
 def test_a_folder_whose_name_another_module_has(tmp_path: Path) -> None:

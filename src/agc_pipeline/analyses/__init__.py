@@ -20,7 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from agc_pipeline.code import sources
+from agc_pipeline import functions
+from agc_pipeline.code import near, sources
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.declaration.checks import check
 from agc_pipeline.declaration.folder import Archive, code_files, data_files, pack, unpack
@@ -265,6 +266,7 @@ def _own() -> list[str]:
 @cache
 def _loaded(location: Location) -> Analysis:
     module = _imported(location.module, location)
+    functions.FOLDERS.add(location.folder.resolve())
     analysis = getattr(module, location.attribute, None)
     if not isinstance(analysis, Analysis):
         raise AnalysisError(
@@ -287,7 +289,7 @@ def _imported(module: str, location: Location) -> ModuleType:
     except Exception as error:
         # The code is the user's: say where it fails, without a traceback through this package.
         raise AnalysisError(
-            f"{type(error).__name__}: {_message(error)}",
+            functions.told(error),
             place=_position(error, location.folder),
             remedy=f"correct the code of the analysis {location.name}",
         ) from error
@@ -386,12 +388,7 @@ def _unknown(name: str) -> ConfigurationError:
 def _position(error: Exception, folder: Path) -> str:
     """File and line of an analysis where an error was raised."""
     if isinstance(error, SyntaxError) and error.filename is not None:
-        return f"{error.filename}:{error.lineno}"
+        return f"{near(Path(error.filename))}, line {error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(folder)]
-    frame = (own or frames)[-1]
-    return f"{frame.filename}:{frame.lineno}"
-
-
-def _message(error: Exception) -> str:
-    return error.msg if isinstance(error, SyntaxError) else str(error)
+    return functions.line((own or frames)[-1])

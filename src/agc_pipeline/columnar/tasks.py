@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
+from agc_pipeline import functions
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.traces import TASKS, Tracer
 from agc_pipeline.datasets import InputFile
@@ -132,7 +133,11 @@ class ColumnsTask:
     def _process(self, chunk: Chunk) -> dict[str, Any]:
         clock = Clock()
         try:
-            with without_garbage_collection(), self._opened(chunk, clock) as columns:
+            with (
+                without_garbage_collection(),
+                self._opened(chunk, clock) as columns,
+                functions.told_by_line(READ_ERRORS),
+            ):
                 output = self._processing.process(columns)
         except READ_ERRORS as error:
             raise unreadable(chunk.path, error) from error
@@ -231,10 +236,11 @@ class CoffeaTask:
             return self._processed(events, chunk, clock)
 
     def _processed(self, events: Any, chunk: Chunk, clock: Clock) -> dict[str, Any]:
-        if self._flat:
-            columns = ArrayColumns(events, self._layout, clock, first=chunk.start)
-            return self._processing.process(columns)
-        return self._processing.process_records(events, clock)
+        with functions.told_by_line(READ_ERRORS):
+            if self._flat:
+                columns = ArrayColumns(events, self._layout, clock, first=chunk.start)
+                return self._processing.process(columns)
+            return self._processing.process_records(events, clock)
 
 
 def columns_reader(file: Chunk | FileMetadata) -> str:

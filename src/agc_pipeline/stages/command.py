@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
@@ -15,8 +16,8 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
-from agc_pipeline import code
-from agc_pipeline.errors import MACHINE_ERRORS, PipelineError
+from agc_pipeline import code, functions
+from agc_pipeline.errors import MACHINE_ERRORS, AnalysisError, PipelineError
 from agc_pipeline.measuring.process import measured
 from agc_pipeline.secrets import WithoutSecrets
 from agc_pipeline.settings import Settings, explain
@@ -123,8 +124,12 @@ def errors_told(*, output: str) -> Iterator[None]:
         # The first question about a job that failed on a cluster.
         logging.info("on %s", socket.gethostname())
     try:
-        yield
+        with functions.told_by_line():
+            yield
     except PipelineError as error:
+        if isinstance(error, AnalysisError) and error.__cause__ is not None:
+            # The code is the user's, who looks for the line.
+            logging.info("%s", "".join(traceback.format_exception(error.__cause__)).rstrip())
         sys.exit(f"error: {error}")
     except OSError as error:
         remedy = MACHINE_ERRORS.get(error.errno or 0)
