@@ -473,8 +473,7 @@ def test_the_verdict_of_an_optimisation(monkeypatch: pytest.MonkeyPatch, tmp_pat
         (tmp_path / "optimise" / name).touch()
     numbers = {"uncertainty": 0.25, "fit": 0.2, "templates": 0.15}
     declared = {"method": "declared", "edges": {"sr": [0, 1]}, **numbers}
-    content = {"analysis": "a", "candidates": [declared], "best": "declared", "fits": {}}
-    content |= {"gradients": {"values": {}, "reasons": {}, "templates": []}, "provenance": {}}
+    content = {"candidates": [declared], "best": "declared"}
     result(tmp_path / "optimise", "optimise.json", **content)
     told = Told(monkeypatch)
     told.begin(tmp_path, optimise=1, total=1)

@@ -133,11 +133,10 @@ def _validation(record: dict[str, Any]) -> list[Fact]:
 
 
 def _optimise(record: dict[str, Any]) -> list[Fact]:
-    from agc_pipeline.inference.optimisation_record import (  # noqa: PLC0415 - of few runs
-        OptimisationRecord,
-    )
+    from agc_pipeline.inference.optimisation_record import Candidate  # noqa: PLC0415 - of few runs
 
-    return [Fact("optimised", OptimisationRecord.model_validate(record).verdict)]
+    best = next(entry for entry in record["candidates"] if entry["method"] == record["best"])
+    return [Fact("optimised", Candidate.model_validate(best).verdict)]
 
 
 def _closure(record: dict[str, Any]) -> list[Fact]:
