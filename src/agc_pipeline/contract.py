@@ -111,7 +111,9 @@ class _Contract:
         nominal = self.dataset.kind == "simulation" and self.dataset.variation == NOMINAL
         if nominal and self.analysis.thresholds:
             yield from self._thresholds(written["ttree"])
-        if nominal and self.analysis.features:
+        # They are the same functions for all.
+        (first, *_) = (d for d in self.analysis.datasets if d.kind == "simulation")
+        if self.dataset == first and self.analysis.features:
             yield from self._features(written["ttree"])
 
     def _features(self, skims: list[Delivered]) -> Iterator[str]:
