@@ -101,11 +101,16 @@ def test_what_is_found(content: Any, expected: tuple[str, str, str]) -> None:
         checks.refuse(checks.check(content), place="here")
 
 
-def test_systematics_without_effect_are_no_copies() -> None:
+def test_systematics_without_effect_are_named_and_no_copies() -> None:
     nothing = [
         (name, "histosys", {"hi_data": [40.0, 10.0], "lo_data": [40.0, 10.0]}) for name in "xy"
     ]
-    assert found(one(*nothing)) == []
+    flat = ("z", "normsys", {"hi": 1.0, "lo": 1.0 + 1e-15})
+    told = [("warning", name, "changes no expected yield, up or down") for name in "xyz"]
+    assert found(one(*nothing, flat)) == told
+    # Not those that act on another sample, or in one direction, or by their norm alone.
+    small = ("x", "normsys", {"hi": 1.0, "lo": 1.0001})
+    assert found(one(*nothing, small, ("z", *MU))) == told[1:2]
 
 
 def test_mirrored_templates_are_named() -> None:

@@ -225,6 +225,20 @@ def test_parameter_without_effect() -> None:
     assert found.results.bestfit[found.results.labels.index("nu")] == 1
 
 
+def test_systematic_without_effect_is_named_and_has_what_its_measurement_tells() -> None:
+    signal, same = sample("s", [40.0, 50.0], mu=MU), {"hi_data": [9.0, 0.0], "lo_data": [9.0, 0.0]}
+    other = sample(
+        "b", [9.0, 0.0], shape=("histosys", same), norm=("normsys", {"hi": 1.0, "lo": 1.0})
+    )
+    _, found = fitted(spec(signal, other, data=[50.0, 60.0]))
+    assert set(found.diagnostics.without_effect) == {"shape", "norm"}
+    (finding,) = found.findings
+    assert "changes no expected yield" in finding.message
+    where = [found.results.labels.index(name) for name in ("shape", "norm")]
+    assert found.results.bestfit[where].tolist() == [0, 0]
+    assert found.results.uncertainty[where] == pytest.approx(1)
+
+
 def test_parameter_of_interest_at_its_bound() -> None:
     content = spec(sample("s", [10.0], mu=MU), data=[1000.0])
     _, found = fitted(content)

@@ -266,6 +266,10 @@ def test_input_and_checks() -> None:
     assert kinds(told) == {"partial input": "serious"}
     finding = Finding(severity="warning", where="4j2b SR, ttbar", message="negative content in 1")
     checks = run().checks.model_copy(update={"findings": (finding,)})
+    idle = Finding(severity="warning", where="W", message="changes no expected yield, up or down")
+    unused = facts(run(checks=run().checks.model_copy(update={"findings": (idle,)})))
+    assert kinds(unused) == {"systematics without effect": "warning"}
+    assert unused[0].statement == "1 systematic changes no expected yield: W"
     # The most serious stands first.
     both = facts(run(checks=checks, fit=fit(partial=True)))
     assert [fact.severity for fact in both] == ["serious", "note"]

@@ -7,13 +7,15 @@ from typing import Any, Literal
 import numpy as np
 
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.interpolation import Array
+from agc_pipeline.inference.interpolation import NO_CHANGE, Array
 from agc_pipeline.settings import Settings
 
 Workspace = dict[str, Any]
 
 # Errors that are named, of a model that may have thousands.
 _MOST_ERRORS = 10
+# What is said of a systematic without effect.
+WITHOUT_EFFECT = "changes no expected yield"
 # Bins that are named, of a channel that may have thousands.
 _MOST_BINS = 40
 _REMEDY = (
@@ -46,7 +48,7 @@ def check(workspace: Workspace, mirrored: Collection[str] = ()) -> tuple[Finding
         mirrored: names of the parameters whose shift down is the shift up, mirrored.
     """
     observed = {entry["name"]: _doubles(entry["data"]) for entry in workspace["observations"]}
-    findings: list[Finding] = [*_interest(workspace)]
+    findings: list[Finding] = [*_interest(workspace), *_without_effect(workspace)]
     for channel in workspace["channels"]:
         findings += _channel(channel, observed[channel["name"]])
         findings += _borders(channel, observed[channel["name"]])
@@ -80,6 +82,38 @@ def _interest(workspace: Workspace) -> Iterator[Finding]:
             message="no parameter of interest: breakdown of its uncertainty, ranking, scan, limit "
             "and significance are left out",
         )
+
+
+def _without_effect(workspace: Workspace) -> Iterator[Finding]:
+    """Systematics that change nothing anywhere: a variation may be the nominal one by mistake."""
+    effective: dict[str, bool] = {}
+    for channel in workspace["channels"]:
+        for sample in channel["samples"]:
+            nominal = _doubles(sample["data"])
+            for modifier in sample["modifiers"]:
+                name, values = modifier["name"], modifier["data"]
+                # Parameters of other kinds act whatever their values are.
+                changes = True
+                if modifier["type"] == "normsys":
+                    changes = _differ(_doubles([values["hi"], values["lo"]]), np.ones(2))
+                elif modifier["type"] == "histosys":
+                    changes = any(
+                        _differ(_doubles(values[side]), nominal) for side in ("hi_data", "lo_data")
+                    )
+                effective[name] = effective.get(name, False) or changes
+    for name in (name for name, changes in effective.items() if not changes):
+        yield Finding(
+            severity="warning",
+            where=name,
+            message=f"{WITHOUT_EFFECT}, up or down",
+            remedy="check that its variations are not the nominal one, or leave it out",
+        )
+
+
+def _differ(content: Array, nominal: Array) -> bool:
+    """Whether contents are not the same but for rounding; what is not finite is not."""
+    with np.errstate(invalid="ignore"):
+        return not bool(np.all(np.abs(content - nominal) <= NO_CHANGE * np.abs(nominal)))
 
 
 def _doubles(values: Sequence[float]) -> Array:

@@ -16,7 +16,7 @@ from scipy.special import chdtrc
 
 from agc_pipeline.errors import ModelError
 from agc_pipeline.formatting import name_list
-from agc_pipeline.inference.checks import Finding
+from agc_pipeline.inference.checks import WITHOUT_EFFECT, Finding
 from agc_pipeline.inference.interpolation import Array
 from agc_pipeline.inference.minimum import Minimum, Modes, modes_at
 from agc_pipeline.inference.problem import Problem, problem
@@ -44,7 +44,8 @@ class Diagnostics(Settings):
         zero_rates: bins without data whose expected yield is zero at the minimum, so that it is on
             the border of what the model can describe. Uncertainties are those along the border.
         held_by_rates: names of parameters that these alone determine; their uncertainty is zero.
-        without_effect: names of parameters that change nothing, and are held.
+        without_effect: names of parameters that change nothing: they are held or, if they have an
+            auxiliary measurement, only that is known of them.
         undetermined: names of parameters that can be changed together without effect on the
             likelihood; their values are one possibility, and their uncertainty is zero.
     """
@@ -139,7 +140,7 @@ def _exact(model: "pyhf.Model", data: list[float], task: Problem) -> Fit:
         at_bounds=task.named(held & bounded),
         zero_rates=tuple(task.bins[number] for number in best.zero_rates),
         held_by_rates=task.named(held & ~bounded),
-        without_effect=task.named(task.idle | best.idle),
+        without_effect=task.named(task.without_effect | best.idle),
         undetermined=task.named(best.undetermined),
     )
     return Fit(_results(model, data, best), diagnostics, task, best)
@@ -165,7 +166,7 @@ def _plain(model: "pyhf.Model", data: list[float], task: Problem) -> Fit:
         starts=1,
         minima=1,
         at_bounds=(),
-        without_effect=task.named(task.idle),
+        without_effect=task.named(task.without_effect),
     )
     return Fit(results, diagnostics, task, None)
 
@@ -209,7 +210,8 @@ def _findings(result: Fit) -> Iterator[Finding]:
         yield Finding(
             severity="warning",
             where=name_list(diagnostics.without_effect),
-            message="changes no expected yield, and is held at its initial value",
+            message=f"{WITHOUT_EFFECT}: the value is the initial one or that of its auxiliary "
+            "measurement",
         )
 
 

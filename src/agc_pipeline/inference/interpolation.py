@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
+# Relative change of a content below which it is rounding.
+NO_CHANGE = 1e-12
+
 
 class Interpolated(NamedTuple):
     """A function of one parameter and its first two derivatives, at the same points."""

@@ -28,7 +28,7 @@ from scipy.special import xlogy
 
 from agc_pipeline.inference import interpolation
 from agc_pipeline.inference.constraints import Constraints
-from agc_pipeline.inference.interpolation import Array, Factors
+from agc_pipeline.inference.interpolation import NO_CHANGE, Array, Factors
 
 Integers = npt.NDArray[np.int_]
 
@@ -123,13 +123,17 @@ class Likelihood:
         return replace(self, data=data, constraints=constraints)
 
     def effective(self, n: int) -> npt.NDArray[np.bool_]:
-        """Which of n parameters act on a cell that can have events, (n)."""
+        """Which of n parameters change a cell that can have events, by more than rounding, (n)."""
+        size = np.maximum(np.abs(self.shifts.up), np.abs(self.shifts.down))
+        shifted = size > NO_CHANGE * np.abs(self.nominal[self.shifts.cell])
         filled = self.nominal != 0
-        filled[self.shifts.cell] = True
+        filled[self.shifts.cell[shifted]] = True
         effective = np.zeros(n, dtype=np.bool_)
-        effective[self.shifts.parameter] = True
-        of_norm = self.norms.parameter[self.norms.modifier]
-        effective[of_norm[filled[self.norms.cell]]] = True
+        effective[self.shifts.parameter[shifted]] = True
+        factors = self.norms.factors
+        rates = np.maximum(np.abs(factors.rate_up), np.abs(factors.rate_down))
+        acting = filled[self.norms.cell] & (rates > NO_CHANGE)[self.norms.modifier]
+        effective[self.norms.parameter[self.norms.modifier[acting]]] = True
         effective[self.scales.parameter[filled[self.scales.cell]]] = True
         return effective
 

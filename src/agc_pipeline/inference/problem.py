@@ -74,6 +74,11 @@ class Problem:
     idle: Mask
     settings: MinimiserSettings
 
+    @property
+    def without_effect(self) -> Mask:
+        """Parameters that change nothing, those with auxiliary measurements included, (p)."""
+        return self.idle | (~self.fixed & ~self.likelihood.effective(len(self.fixed)))
+
     def named(self, mask: Mask) -> tuple[str, ...]:
         """Names of some parameters."""
         return tuple(name for name, is_in in zip(self.names, mask, strict=True) if is_in)

@@ -26,6 +26,7 @@ Kind = Literal[
     "asymmetric uncertainty",
     "other minimiser",
     "negative contents",
+    "systematics without effect",
     "partial input",
     "disagreement with published histograms",
 ]

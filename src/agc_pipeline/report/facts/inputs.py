@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from agc_pipeline.formatting import name_list, plural
+from agc_pipeline.inference.checks import WITHOUT_EFFECT
 from agc_pipeline.report.facts.fact import Fact
 from agc_pipeline.report.run import Run
 from agc_pipeline.validation.compare import Agreement
@@ -47,7 +48,34 @@ def _disagreement(number: int) -> Fact:
 
 
 def of_checks(run: Run) -> Iterator[Fact]:
-    """Facts that the checks of the workspace came across: negative contents."""
+    """Facts that the checks of the workspace came across."""
+    yield from _without_effect(run)
+    yield from _negative(run)
+
+
+def _without_effect(run: Run) -> Iterator[Fact]:
+    names = [
+        finding.where
+        for finding in run.checks.findings
+        if finding.message.startswith(WITHOUT_EFFECT)
+    ]
+    if not names:
+        return
+    yield Fact(
+        kind="systematics without effect",
+        severity="warning",
+        where="",
+        statement=f"{len(names)} {plural('systematic', len(names))} "
+        f"{'changes' if len(names) == 1 else 'change'} no expected yield: {name_list(names)}",
+        number=len(names),
+        threshold=0.0,
+        reason="The uncertainty does not enter the result: a variation may be the nominal one by "
+        "mistake.",
+        remedy="Check its variations, or leave it out of the declaration.",
+    )
+
+
+def _negative(run: Run) -> Iterator[Fact]:
     negative = [
         finding
         for finding in run.checks.findings
