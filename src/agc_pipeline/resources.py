@@ -61,6 +61,7 @@ class ResourceSettings(Settings):
     deliver: ResourceRequest
     histogram: ResourceRequest
     train: ResourceRequest
+    optimise: ResourceRequest
     report: ResourceRequest
     default: ResourceRequest
 
