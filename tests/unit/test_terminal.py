@@ -382,6 +382,24 @@ def test_quiet_runs_tell_failures(
     assert "  deliver 0000: the disk is full" in told.end()
 
 
+def test_jobs_that_nobody_followed_are_not_said_to_have_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Quiet about progress, Snakemake does not say which jobs are done.
+    for failing in (False, True):
+        told = Told(monkeypatch, quiet={Quietness.PROGRESS})
+        told.begin()
+        for number in range(3):
+            told.start(number)
+        if failing:
+            (tmp_path / "log").write_text("error: the disk is full\n")
+            told.fail(2, tmp_path / "log")
+            assert re.search(r"Failed after .*: 4 jobs planned, 1 failed\.", told.end()[0])
+        else:
+            assert told.end() == []
+        assert "did not end" not in told.text
+
+
 def test_snakemakes_own_words_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     told = Told(monkeypatch, printshellcmds=True)
     told.begin()

@@ -95,7 +95,7 @@ class LogHandler(LogHandlerBase):
         quiet = set(settings.quiet or ())
         self._silent = Quietness.ALL in quiet and not settings.dryrun
         self._quiet = bool(quiet & {Quietness.ALL, Quietness.RULES, Quietness.PROGRESS})
-        self._run = Run()
+        self._run = Run(unfollowed=Quietness.PROGRESS in quiet)
         self._dry_run = DryRun(self._run)
         self._ended = False
         # By the text with the command of a job.
@@ -149,7 +149,7 @@ class LogHandler(LogHandlerBase):
                 )
             if self.common_settings.dryrun:
                 self._view.message(*(self._dry_run.lines() if self._shows else ()))
-            elif not (self._silent and not self._run.lost):
+            elif self._run.lost or not (self._silent or self._run.unfollowed):
                 self._view.summary(lines(self._run))
         super().close()
 

@@ -99,6 +99,8 @@ class Run:
         stop: whether Snakemake said that the user asked to end the run before its time.
         terminated: whether that was by a signal other than Ctrl-C.
         inputs: by rule, those that write its inputs.
+        unfollowed: whether Snakemake, asked to be quiet about progress, does not say which jobs are
+            done.
     """
 
     results: Path | None = None
@@ -113,6 +115,7 @@ class Run:
     stop: bool = False
     terminated: bool = False
     inputs: dict[str, set[str]] = field(default_factory=dict)
+    unfollowed: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
     _peak: int = 1
 
@@ -212,6 +215,8 @@ class Run:
     def lost(self) -> list[Job]:
         """Jobs that failed, or did not end although the run did, unless the user stopped them."""
         failed = self.of_state("failed")
+        if not self.stopped and self.unfollowed:
+            return failed
         if not self.stopped:
             return failed + self.of_state("running")
         # A signal to all processes at once leaves no job the time to say that it was ended.

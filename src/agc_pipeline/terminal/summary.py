@@ -66,12 +66,14 @@ def _head(run: Run, lost: list[Job]) -> Line:
     if _good(run, lost):
         return Line(f"Done in {took}: {_jobs(run.total)}{again}.", "good")
     done = f"{run.done} of {_jobs(run.total)} done{again}"
+    if run.unfollowed:
+        done = f"{_jobs(run.total)} planned"
     if run.stopped:
         failed = f", {len(lost)} failed" if lost else ""
         signals = {job.reason.signal for job in run.of_state("failed") if job.reason is not None}
         by = "by SIGTERM" if run.terminated and "SIGTERM" in signals else "as you asked"
         return Line(f"Stopped {by} after {took}: {done}{failed}.", "bad")
-    waiting = run.total - run.done - len(lost)
+    waiting = 0 if run.unfollowed else run.total - run.done - len(lost)
     rest = f", {waiting} need them" if waiting > 0 and lost else ""
     return Line(f"Failed after {took}: {done}, {len(lost)} failed{rest}.", "bad")
 
