@@ -71,6 +71,7 @@ def files() -> Iterator[Path]:
         # Before the list of what is in the file, as files that ROOT writes have it at their end.
         (folder / "stump.root").write_bytes(good[:500])
         (folder / "text.root").write_text("<html>please log in</html>\n" * 100)
+        (folder / "short.root").write_text("hello\n")
         write_nanoaod(folder / "other.root", toy.events(N_EVENTS - 1))
         lacking = toy.events(N_EVENTS)
         del lacking["Jet_qgl"]
@@ -339,6 +340,7 @@ def test_mirror_hangs_from_the_beginning(
         ("other.root", "the file has 119 events, the configuration says 120"),
         ("lacking.root", "branches missing: Jet_qgl"),
         ("text.root", "not a ROOT file"),
+        ("short.root", "not a ROOT file: first four bytes are b'hell'"),
         ("absent.root", ""),
     ],
 )

@@ -16,7 +16,7 @@ from agc_pipeline.analyses.cms_ttbar import kernels
 from agc_pipeline.analyses.cms_ttbar.smearing import standard_normals
 from agc_pipeline.declaration import NANOAOD
 from agc_pipeline.errors import InputError
-from agc_pipeline.readers import chunks, metadata, root_format
+from agc_pipeline.readers import chunks, metadata, parquet, root_format
 from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.local import stored_columns
 from agc_pipeline.readers.opening import open_tree
@@ -71,6 +71,29 @@ def test_datasets(tmp_path: Path, dataset: tuple[str, str]) -> None:
     for chunk_size in (1, 7, 20, 33):
         done = run(path, N, "auto", dataset=dataset, chunk_size=chunk_size)
         assert done.output == reference.output
+
+
+@pytest.mark.parametrize(
+    ("content", "problem", "of_parquet"),
+    [
+        (b"", "the file is empty", "the file is empty"),
+        (b"hello", "not a ROOT file: it begins with b'hell', not", "not a Parquet file"),
+        (b"hello" * 200, "not a ROOT file: it begins with b'hell', not", "not a Parquet file"),
+        (b"<html>", "a web page (HTML), not a ROOT file", "not a Parquet file"),
+        (b"root\0\0", "the file is empty or cut off", "not a Parquet file"),
+    ],
+)
+def test_files_of_other_kinds(
+    tmp_path: Path, content: bytes, problem: str, of_parquet: str
+) -> None:
+    path = tmp_path / "other.root"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        open_tree(str(path), COLUMNS, NANOAOD)
+    assert error.value.problem.startswith(problem)
+    with pytest.raises(InputError) as error:
+        parquet.inspect(str(path), COLUMNS, NANOAOD)
+    assert error.value.problem.startswith(of_parquet)
 
 
 def test_baskets_in_the_key_of_the_tree_are_read_with_uproot(

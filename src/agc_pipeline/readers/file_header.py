@@ -16,6 +16,7 @@ from agc_pipeline.settings import Settings
 _SMALL_HEADER = struct.Struct(">4siiiiiiiBiiiH16s")
 _LARGE_HEADER = struct.Struct(">4siiqqiiiBiqiH16s")
 _FIRST_LARGE_VERSION = 1_000_000
+MAGIC = b"root"
 HEADER_BYTES = _LARGE_HEADER.size
 
 
@@ -32,6 +33,17 @@ class Identity(Settings):
     size: NonNegativeInt
     uuid: str
     checksum: str | None
+
+
+def check_magic(beginning: bytes) -> None:
+    """Check that a file begins as ROOT files do, as far as it goes, in uproot's words.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    found = beginning[: len(MAGIC)]
+    if not MAGIC.startswith(found):
+        raise ValueError(f"not a ROOT file: first four bytes are {found!r}")
 
 
 def file_uuid(header: bytes) -> str | None:
@@ -70,7 +82,7 @@ def uuid_of(path: Path) -> str | None:
     except OSError:
         # Whoever reads the events will say why.
         return None
-    uuid = file_uuid(header) if header[:4] == b"root" else None
+    uuid = file_uuid(header) if header[:4] == MAGIC else None
     return normalised_uuid(uuid)
 
 

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from operator import gt
+from pathlib import Path
 from typing import Any
 
 import cramjam
@@ -24,7 +25,7 @@ from agc_pipeline.readers.failures import (
     ReadError,
     one_line,
 )
-from agc_pipeline.readers.file_header import Identity, normalised_uuid
+from agc_pipeline.readers.file_header import MAGIC, Identity, check_magic, normalised_uuid
 from agc_pipeline.readers.ntuple_format import Structure
 from agc_pipeline.readers.remote import RemoteSource
 from agc_pipeline.readers.root_format import tree_of
@@ -60,6 +61,9 @@ _NOT_FOUND = {404, 410, 3011}
 _BEHIND_END = re.compile(r"expected Chunk of length (\d+),\s+received (\d+) bytes")
 # What uproot says of a file that begins as web pages do.
 _HTML = re.compile(r"first four bytes are b'\s*<(?:!d|!D|ht|HT)")
+# What it says of others, and pyarrow of those that are no Parquet.
+_NOT_ROOT = re.compile(r"first four bytes are (b'.*?'|b\".*?\")")
+_NOT_PARQUET = re.compile(r"not a parquet file|Parquet file size is", re.IGNORECASE)
 _LATER = "try again later, or "
 _OTHER_MIRROR = "use another mirror (`input.mirror_order`)"
 
@@ -227,20 +231,28 @@ def check_branches(tree: Any, names: Sequence[str]) -> None:
 
 
 def open_root(url: str, network: NetworkSettings) -> Any:
-    """Open a ROOT file; what uproot raises is not changed.
+    """Open a ROOT file; what uproot raises is not changed, but for short files of other kinds.
 
     Args:
         url: path or address of the file.
         network: of remote files.
 
     Raises:
+        ValueError: for a file that does not begin as ROOT files do.
         ConfigurationError: if it is no address that is read.
     """
     addresses.check(url, place="the address of a file")
     options: dict[str, Any] = {}
     if addresses.is_remote(url):
         options = {"handler": RemoteSource, "network": network}
-    return uproot.open({url: None}, array_cache=None, object_cache=None, **options)
+    try:
+        return uproot.open({url: None}, array_cache=None, object_cache=None, **options)
+    except READ_ERRORS as error:
+        # uproot looks at the beginning of files only that are as long as a header.
+        if _BEHIND_END.search(str(error)) and not addresses.is_remote(url):
+            with Path(url.removeprefix("file://")).open("rb") as file:
+                check_magic(file.read(len(MAGIC)))
+        raise
 
 
 def identity(tree: Any) -> Identity:
@@ -339,9 +351,8 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
     if isinstance(error, FileNotFoundError) or _code(error) in _NOT_FOUND:
         problem = "file not found"
         remedy = error.remedy if isinstance(error, HttpError) else "check the path or the mirror"
-    elif _HTML.search(str(error)):
-        problem = f"a web page (HTML), not a ROOT file: {one_line(error)}"
-        remedy = "get the file itself: the server may have wanted a login"
+    elif (content := _other_content(error)) is not None:
+        problem, remedy = content
     elif isinstance(error, HttpError):
         problem, remedy = str(error), error.remedy
         if error.wait is not None:
@@ -351,12 +362,6 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
             problem, remedy = f"the server does not answer: {problem}", f"{_LATER}{_OTHER_MIRROR}"
         elif error.status is not None:
             problem = f"the server refuses to give the file: {problem}"
-    elif (end := _BEHIND_END.search(str(error))) is not None:
-        problem = (
-            "the file is empty or cut off, it ends before what it says to have: "
-            f"{end[2]} of {end[1]} bytes of a part are there"
-        )
-        remedy = "get an intact copy of the file, or take it out of the list"
     elif _transient(error) and remote:
         problem = f"the server does not answer: {one_line(error)}"
         remedy = f"{_LATER}{_OTHER_MIRROR}"
@@ -384,6 +389,35 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
         wait=error.wait if isinstance(error, HttpError) else None,
         events=events,
     )
+
+
+def _other_content(error: BaseException) -> tuple[str, str] | None:
+    """Problem and remedy of a file that is empty, cut off or of another kind; None for others."""
+    text = str(error)
+    remedy = "get an intact copy of the file, or take it out of the list"
+    if _HTML.search(text):
+        return (
+            f"a web page (HTML), not a ROOT file: {one_line(error)}",
+            "get the file itself: the server may have wanted a login",
+        )
+    if (other := _NOT_ROOT.search(text)) is not None:
+        return (
+            f"not a ROOT file: it begins with {other[1]}, not with `root`",
+            "give the ROOT file itself, or take it out of the list",
+        )
+    if (end := _BEHIND_END.search(text)) is not None:
+        return (
+            "the file is empty or cut off, it ends before what it says to have: "
+            f"{end[2]} of {end[1]} bytes of a part are there",
+            remedy,
+        )
+    if _NOT_PARQUET.search(text):
+        empty = text.endswith("size is 0 bytes")
+        kind = (
+            "the file is empty" if empty else f"not a Parquet file, or cut off: {one_line(error)}"
+        )
+        return kind, remedy
+    return None
 
 
 def _code(error: BaseException) -> int | None:

@@ -19,6 +19,7 @@ from uproot.source.futures import TrivialFuture
 
 from agc_pipeline.readers import addresses
 from agc_pipeline.readers.failures import Disagreement, HttpError
+from agc_pipeline.readers.file_header import check_magic
 from agc_pipeline.readers.settings import NetworkSettings
 from agc_pipeline.readers.xrootd import XRootDFile
 
@@ -170,6 +171,7 @@ class RemoteSource(uproot.source.chunk.Source):
 
         Raises:
             Disagreement: if the file has ended before its beginning.
+            ValueError: if it ends before its end, and does not begin as ROOT files do.
         """
         if start >= self._num_bytes > 0:
             # uproot does not close what it cannot open.
@@ -178,7 +180,12 @@ class RemoteSource(uproot.source.chunk.Source):
                 f"the file is cut off: it has {self._num_bytes} bytes, and refers to byte {start}"
             )
         there = (min(start, self._num_bytes), min(stop, self._num_bytes))
-        return Chunk(self, start, stop, TrivialFuture(self._read([there])[there]))
+        data = self._read([there])[there]
+        if start == 0 and stop > self._num_bytes:
+            # Too short for a header: uproot gives up then, and does not close it.
+            self.close()
+            check_magic(data)
+        return Chunk(self, start, stop, TrivialFuture(data))
 
     def chunks(self, ranges: list[Range], notifications: "queue.Queue[Chunk]") -> list[Chunk]:
         """Many ranges of bytes, which are also put on the queue."""
