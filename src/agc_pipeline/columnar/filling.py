@@ -104,7 +104,7 @@ class Sums:
                 self._values[row] += counts
                 self._variances[row] += counts
             else:
-                n_wrong = _add(
+                _add(
                     bins,
                     factors,
                     1.0 / self._unit,
@@ -113,7 +113,8 @@ class Sums:
                     self._sizes[row],
                     self._entries[row],
                 )
-                if n_wrong:
+                # Sums tell at once, and finite weights may have too large a sum.
+                if not (np.isfinite(self._sizes[row]).all() or np.isfinite(factors).all()):
                     raise not_finite(factors, variation, self._place)
         return bins
 
@@ -247,18 +248,11 @@ def _add(
     squares: Array,
     sizes: Array,
     entries: Array,
-) -> int:
-    """Add weights and their squares on the grid to bins, with their sizes, and count them.
-
-    Returns:
-        Number of weights that are NaN or infinite.
-    """
-    n_wrong = 0
+) -> None:
+    """Add weights and their squares on the grid to bins, with their sizes, and count them."""
     for i in range(len(bins)):
         weight = weights[i] * inverse_unit
         sums[bins[i]] += np.rint(weight * GRID) / GRID
         squares[bins[i]] += np.rint(weight * weight * GRID) / GRID
         sizes[bins[i]] += abs(weight)
         entries[bins[i]] += weight != 0.0
-        n_wrong += not np.isfinite(weights[i])
-    return n_wrong
