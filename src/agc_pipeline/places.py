@@ -1,6 +1,7 @@
 """What a run needs of the folders that it works in, and of the times of the files in there."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -35,6 +36,12 @@ def check_working_folder(folder: Path, snakefile: Path) -> None:
         place=str(folder),
         remedy=f"go to a folder of your own, and give `--snakefile {snakefile}`",
     )
+
+
+def use_own_python() -> None:
+    """Let jobs, which run `python`, have that of Snakemake, also where it is not activated."""
+    folders = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), folders])
 
 
 def check_image(image: str) -> None:

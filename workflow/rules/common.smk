@@ -1,5 +1,3 @@
-import os
-import sys
 from os import PathLike
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from agc_pipeline.places import (
     check_times,
     check_working_folder,
     root_folder,
+    use_own_python,
 )
 from agc_pipeline.plan import planned
 from agc_pipeline.stages.directives import Directives
@@ -38,13 +37,9 @@ GIVEN = workflow.config_settings.config
 if workflow.modifier is not workflow.modifier_stack[0]:
     # As part of another workflow, it has the values that this one gives it.
     FILES, GIVEN = [], config
-if workflow.is_main_process:
-    # Jobs run `python`: the one of this Snakemake, also where its environment is not activated.
-    os.environ["PATH"] = os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    )
 try:
     if workflow.is_main_process:
+        use_own_python()
         check_working_folder(Path.cwd(), Path(workflow.main_snakefile))
     VALUES = configuration.read(FILES, GIVEN, root=ROOT)
     PLAN = planned(VALUES, folders=OWN, starts=workflow.is_main_process)
