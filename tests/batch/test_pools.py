@@ -99,7 +99,7 @@ class PoolTests:
     def test_jobs_are_what_the_profile_asks_for(self, project: scenarios.PoolProject) -> None:
         name = project.profile
         shown = project.output(*SHOW[name]).splitlines()
-        # Five datasets are generated, a job takes the parts of one, and nine are delivered and filled.
+        # Five datasets are generated, one job takes parts of one, nine are delivered and filled.
         assert len(shown) >= 5 + 1 + 9 + 9
         assert set(shown) == {SHOWN[name]}
 
