@@ -132,6 +132,7 @@ class Merged(NamedTuple):
         up, down, up_variances, down_variances: of the shifts, (t, bins).
         high, low: their factors on the yields, (t).
         up_shared, down_shared: covariances of those that are known, (k, bins, bins).
+        usable: whether the templates of a shift have an effect; others are the nominal one, (t).
     """
 
     rates: Array
@@ -147,6 +148,21 @@ class Merged(NamedTuple):
     low: Array
     up_shared: Array
     down_shared: Array
+    usable: np.ndarray
+
+
+class Solved(NamedTuple):
+    """What the best fit of Asimov data follows from.
+
+    Attributes:
+        information: of all bins and auxiliary measurements, (p, p).
+        inverse: one over the variances of the bins, by region, (bins).
+        along: covariances of the parameter of interest with all, (p).
+    """
+
+    information: Array
+    inverse: dict[str, Array]
+    along: Array
 
 
 @dataclass(frozen=True)
@@ -198,8 +214,28 @@ class ClosedForm:
             shifts.down_variances @ shares,
             high,
             low,
-            *(_in_bins(shared, shares) for shared in (shifts.up_shared, shifts.down_shared)),
+            _in_bins(shifts.up_shared, shares),
+            _in_bins(shifts.down_shared, shares),
+            usable,
         )
+
+    def solved(self, merged: Mapping[str, Merged]) -> Solved:
+        """The fit of Asimov data.
+
+        Args:
+            merged: all regions in the bins of the fit.
+
+        Raises:
+            numpy.linalg.LinAlgError: if the parameter of interest is not determined.
+        """
+        information = np.diag(np.where(self.free, 0.0, 1.0))
+        inverse = {}
+        for name, of in merged.items():
+            total = of.rates + of.squares
+            inverse[name] = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+            information = information + (of.slopes * inverse[name]) @ of.slopes.T
+        along = np.linalg.solve(information, np.eye(len(self.parameters))[0])
+        return Solved(information, inverse, along)
 
     def estimate(self, bins: Bins) -> Estimate:
         """The expected uncertainty with some bins.
@@ -210,14 +246,8 @@ class ClosedForm:
         merged = {name: self.merged(name, shares) for name, shares in bins.items()}
         if any(np.any(of.rates < 0) for of in merged.values()):
             return Estimate(np.inf, np.inf, {})
-        information = np.diag(np.where(self.free, 0.0, 1.0))
-        inverse = {}
-        for name, of in merged.items():
-            total = of.rates + of.squares
-            inverse[name] = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-            information = information + (of.slopes * inverse[name]) @ of.slopes.T
         try:
-            along = np.linalg.solve(information, np.eye(len(self.parameters))[0])
+            _, inverse, along = self.solved(merged)
         except np.linalg.LinAlgError:
             return Estimate(np.inf, np.inf, {})
         weights = {name: (along @ of.slopes) * inverse[name] for name, of in merged.items()}
@@ -355,16 +385,8 @@ class ClosedForm:
     def _noise(self, name: str, of: Merged, weights: Array) -> float:
         """Expected variance by the statistics of the varied templates of a region."""
         shifts = self.regions[name].shifts
-        noise = 0.0
-        for side in noise_sides(shifts, of, weights):
-            share = covariance_shares(shifts, of, side)
-            moved = np.einsum("tnv,tv->tn", share, side.slope)
-            common = side.nominal + moved
-            alone = np.sum(side.variances * side.slope**2, axis=1) - np.sum(
-                of.variances * moved**2, axis=1
-            )
-            noise += float(np.sum(of.variances * common**2) + np.maximum(alone, 0.0).sum()) / 2
-        return noise
+        sides = noise_sides(shifts, of, weights)
+        return sum(noise_parts(shifts, of, side).variance for side in sides)
 
 
 class NoiseSide(NamedTuple):
@@ -383,6 +405,25 @@ class NoiseSide(NamedTuple):
     shared: Array
     slope: Array
     nominal: Array
+
+
+class NoiseParts(NamedTuple):
+    """The variance by varied templates on one side.
+
+    Attributes:
+        share: by how much bins of variations change with nominal ones, (t, nominal, varied).
+        follows: shift of the parameter of interest by varied contents that follow nominal ones,
+            (t, nominal).
+        common: the same by all that nominal contents move.
+        alone: variance by what varied templates have of their own, (t).
+        variance: half of that by this side.
+    """
+
+    share: Array
+    follows: Array
+    common: Array
+    alone: Array
+    variance: float
 
 
 def reflection(of: Merged, weights: Array) -> tuple[Array, Array, Array]:
@@ -430,8 +471,19 @@ def noise_sides(shifts: Shifts, of: Merged, weights: Array) -> tuple[NoiseSide, 
     )
 
 
-def covariance_shares(shifts: Shifts, of: Merged, side: NoiseSide) -> Array:
-    """By how much bins of variations change with nominal ones, (t, nominal, varied)."""
+def noise_parts(shifts: Shifts, of: Merged, side: NoiseSide) -> NoiseParts:
+    """The variance by varied templates of a region on one side, and what it is made of."""
+    share = _covariance_shares(shifts, of, side)
+    follows = np.einsum("tnv,tv->tn", share, side.slope)
+    common = side.nominal + follows
+    alone = np.sum(side.variances * side.slope**2, axis=1) - np.sum(
+        of.variances * follows**2, axis=1
+    )
+    variance = float(np.sum(of.variances * common**2) + np.maximum(alone, 0.0).sum()) / 2
+    return NoiseParts(share, follows, common, alone, variance)
+
+
+def _covariance_shares(shifts: Shifts, of: Merged, side: NoiseSide) -> Array:
     share = _shares(shifts.kind, of.nominal, side.values, of.variances, side.variances)
     filled = of.variances[shifts.moved][:, :, np.newaxis]
     share[shifts.moved] = np.divide(

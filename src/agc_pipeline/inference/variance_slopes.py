@@ -17,7 +17,7 @@ from agc_pipeline.inference.closed_form import (
     NoiseSide,
     RegionTemplates,
     Shifts,
-    covariance_shares,
+    noise_parts,
     noise_sides,
     reflection,
 )
@@ -106,13 +106,7 @@ def variance_slopes(model: ClosedForm, bins: Bins, *, noise: bool = True) -> Slo
         numpy.linalg.LinAlgError: if the parameter of interest is not determined.
     """
     merged = {name: model.merged(name, shares) for name, shares in bins.items()}
-    information = np.diag(np.where(model.free, 0.0, 1.0))
-    inverse = {}
-    for name, of in merged.items():
-        total = of.rates + of.squares
-        inverse[name] = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
-        information = information + (of.slopes * inverse[name]) @ of.slopes.T
-    along = np.linalg.solve(information, np.eye(len(model.parameters))[0])
+    information, inverse, along = model.solved(merged)
     moved = {name: along @ of.slopes for name, of in merged.items()}
     # By the statistics of varied templates, directly and through the weights of the data.
     adjoints = {name: _Adjoint.zero(of) for name, of in merged.items()}
@@ -136,7 +130,6 @@ def variance_slopes(model: ClosedForm, bins: Bins, *, noise: bool = True) -> Slo
             adjoints[name],
             by_slopes=by_slopes,
             by_total=by_total,
-            shares=bins[name],
         )
     return Slopes(float(along[0]), float(sum(noises.values())), regions)
 
@@ -155,13 +148,8 @@ def _noise(region: RegionTemplates, of: Merged, weights: Array, into: _Adjoint |
     high, low = of.high[:, np.newaxis], of.low[:, np.newaxis]
     noise = 0.0
     for second, side in enumerate(noise_sides(shifts, of, weights)):
-        share = covariance_shares(shifts, of, side)
-        follows = np.einsum("tnv,tv->tn", share, side.slope)
-        common = side.nominal + follows
-        alone = np.sum(side.variances * side.slope**2, axis=1) - np.sum(
-            of.variances * follows**2, axis=1
-        )
-        noise += float(np.sum(of.variances * common**2) + np.maximum(alone, 0.0).sum()) / 2
+        share, follows, common, alone, variance = noise_parts(shifts, of, side)
+        noise += variance
         if into is None:
             continue
         counts = (alone > 0)[:, np.newaxis]
@@ -251,16 +239,10 @@ def _of_templates(
     *,
     by_slopes: Array,
     by_total: Array,
-    shares: Array,
 ) -> TemplateSlopes:
     """Through factors and shapes to the templates, in the bins of the fit."""
-    shifts = region.shifts
-    samples = region.nominal @ shares
-    nominal = samples[shifts.sample]
-    raw_up, raw_down = shifts.up @ shares, shifts.down @ shares
-    total, higher, lower = nominal.sum(axis=1), raw_up.sum(axis=1), raw_down.sum(axis=1)
-    usable = (total > 0) & (higher > 0) & (lower > 0)
-    usable &= ~shifts.mirrored | (higher < 2 * total)
+    shifts, nominal, usable = region.shifts, of.nominal, of.usable
+    total = nominal.sum(axis=1)
     mirrored = shifts.mirrored[:, np.newaxis]
     high, low = of.high[:, np.newaxis], of.low[:, np.newaxis]
     by_change = by_slopes[shifts.parameter]
