@@ -4,10 +4,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agc_pipeline.readers.settings import NETWORK
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import Stage, never, reads, writes
-from agc_pipeline.stages.filling import FillingOptions
+from agc_pipeline.stages.description import Stage, never, writes
+from agc_pipeline.stages.filling import DatasetOptions, delivered
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan
@@ -36,15 +35,9 @@ class FeaturesStage(Settings):
     allow_partial: bool
 
 
-class FeaturesOptions(FillingOptions):
+class FeaturesOptions(DatasetOptions):
     """What the stage is told beside its settings."""
 
-    manifests: tuple[Path, ...] = reads(
-        lambda plan, dataset: [
-            f"{plan.folder}/manifests/{dataset}/{batch}.json" for batch in plan.batches(dataset)
-        ],
-        "what was delivered of the dataset",
-    )
     output: Path = writes("optimise/features/{dataset}.npz", "rows of features to write")
 
 
@@ -72,32 +65,24 @@ def run(settings: FeaturesStage, options: FeaturesOptions) -> None:
     from agc_pipeline.columnar import features, thresholds
     from agc_pipeline.declaration.features import of_regions
     from agc_pipeline.declaration.thresholds import changed
-    from agc_pipeline.delivery import manifest
 
     start = time.process_time()
     analysis = thresholds.of_fit(analyses.load(settings.analysis).with_selection(settings.regions))
-    delivered = [manifest.read(path) for path in options.manifests]
+    name, fill = delivered(options.manifests, options, allow_partial=settings.allow_partial)
     declared = {threshold.name: threshold for threshold in analysis.thresholds}
     cuts = [(declared[name], value) for name, value in settings.reference.items()]
     rows = features.rows(
         analysis,
         changed(settings.selection, cuts),
-        analysis.dataset(delivered[0].dataset),
+        analysis.dataset(name),
         of_regions(
             analysis.features, [region.name for region in analysis.regions], settings.features
         ),
-        fill=thresholds.of_files(
-            [file for each in delivered for file in each.files],
-            options.execution,
-            kind=delivered[0].format,
-            metadata=options.metadata,
-            network=options.network or NETWORK,
-            allow_partial=settings.allow_partial,
-        ),
+        fill=fill,
     )
     seconds = time.process_time() - start
     features.write(options.output, rows, seconds)
-    log.info("%s: features in %.0f s of CPU", delivered[0].dataset, seconds)
+    log.info("%s: features in %.0f s of CPU", name, seconds)
 
 
 STAGE = Stage(

@@ -17,9 +17,8 @@ from agc_pipeline.inference.settings import (
     OptimisationSettings,
 )
 from agc_pipeline.provenance import provenance
-from agc_pipeline.readers.settings import NETWORK
 from agc_pipeline.stages.description import Stage, never, reads, writes, writes_folder
-from agc_pipeline.stages.filling import FillingOptions
+from agc_pipeline.stages.filling import FillingOptions, delivered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -494,7 +493,6 @@ class _Judge:
         """
         from agc_pipeline.columnar import thresholds
         from agc_pipeline.declaration.thresholds import changed
-        from agc_pipeline.delivery import manifest
         from agc_pipeline.errors import InputError
         from agc_pipeline.inference.threshold_templates import Scanned
 
@@ -511,21 +509,14 @@ class _Judge:
                     place=str(self._folder / "manifests" / name),
                     remedy="run it with the same version, or set `optimise.thresholds: {}`",
                 )
-            delivered = [manifest.read(path) for path in paths]
+            _, fill = delivered(paths, options, allow_partial=self._accounts.partial)
             scans[name] = thresholds.scan(
                 analysis,
                 changed(run_.settings.physics, values),
                 analysis.dataset(name),
                 (),
                 unit=account.unit or 1.0,
-                fill=thresholds.of_files(
-                    [file for each in delivered for file in each.files],
-                    options.execution,
-                    kind=delivered[0].format,
-                    metadata=options.metadata,
-                    network=options.network or NETWORK,
-                    allow_partial=self._accounts.partial,
-                ),
+                fill=fill,
             )
             weights[name] = account.weight
         return Scanned(analysis, (), scans, weights).histograms(())

@@ -4,10 +4,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agc_pipeline.readers.settings import NETWORK
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import Stage, never, reads, writes
-from agc_pipeline.stages.filling import FillingOptions
+from agc_pipeline.stages.filling import DatasetOptions, delivered
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan
@@ -34,15 +33,9 @@ class ThresholdsStage(Settings):
     allow_partial: bool
 
 
-class ThresholdsOptions(FillingOptions):
+class ThresholdsOptions(DatasetOptions):
     """What the stage is told beside its settings."""
 
-    manifests: tuple[Path, ...] = reads(
-        lambda plan, dataset: [
-            f"{plan.folder}/manifests/{dataset}/{batch}.json" for batch in plan.batches(dataset)
-        ],
-        "what was delivered of the dataset",
-    )
     closure: Path = reads("closure.json", "closure record of the merge")
     output: Path = writes("optimise/thresholds/{dataset}.npz", "sums of weights to write")
 
@@ -68,12 +61,11 @@ def run(settings: ThresholdsStage, options: ThresholdsOptions) -> None:
 
     from agc_pipeline import analyses
     from agc_pipeline.columnar import closure, thresholds
-    from agc_pipeline.delivery import manifest
 
     start = time.process_time()
     analysis = analyses.load(settings.analysis).with_selection(settings.regions)
-    delivered = [manifest.read(path) for path in options.manifests]
-    dataset = analysis.dataset(delivered[0].dataset)
+    name, fill = delivered(options.manifests, options, allow_partial=settings.allow_partial)
+    dataset = analysis.dataset(name)
     account = closure.read(options.closure).datasets[dataset.name]
     scans = thresholds.scan(
         thresholds.of_fit(analysis),
@@ -81,14 +73,7 @@ def run(settings: ThresholdsStage, options: ThresholdsOptions) -> None:
         dataset,
         thresholds.of_values(analysis, settings.thresholds),
         unit=account.unit or 1.0,
-        fill=thresholds.of_files(
-            [file for each in delivered for file in each.files],
-            options.execution,
-            kind=delivered[0].format,
-            metadata=options.metadata,
-            network=options.network or NETWORK,
-            allow_partial=settings.allow_partial,
-        ),
+        fill=fill,
     )
     seconds = time.process_time() - start
     thresholds.write(options.output, scans, seconds)
