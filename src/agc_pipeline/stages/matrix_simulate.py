@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from agc_pipeline import analyses
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.settings import explain
-from agc_pipeline.stages import simulate
+from agc_pipeline.stages import simulate, simulate_parts
 from agc_pipeline.stages.description import Stage, never, reads, writes
-from agc_pipeline.stages.simulate import SimulateOptions, SimulateStage, job_of, write_record
+from agc_pipeline.stages.simulate import SimulateOptions, SimulateStage
 
 if TYPE_CHECKING:
     from agc_pipeline.matrix.plan import MatrixPlan
@@ -62,9 +62,9 @@ def run(settings: SimulateStage, options: MatrixSimulateOptions) -> None:
     from agc_pipeline.simulation import part
 
     module = part.module(analyses.load(settings.analysis))
-    job = job_of(module, settings.job)
-    (record,) = module.write_subsets([job], options.source[0], [options.output])
-    write_record(options.record, record, module, settings.job)
+    simulate_parts.write(
+        module, [settings.job], options.source[0], [options.output], [options.record]
+    )
 
 
 def _modules(plan: "MatrixPlan") -> tuple[str, ...]:

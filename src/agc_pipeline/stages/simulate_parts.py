@@ -1,5 +1,6 @@
 """Take the events of simulated datasets that are parts of another one, from one of its files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from agc_pipeline.stages.simulate import job_of, write_record
 
 if TYPE_CHECKING:
     from agc_pipeline.plan import Plan
+    from agc_pipeline.simulation.part import SimulationModule
 
 
 class SimulatePartsStage(Settings):
@@ -68,9 +70,32 @@ def run(settings: SimulatePartsStage, options: SimulatePartsOptions) -> None:
     from agc_pipeline.simulation import part
 
     module = part.module(analyses.load(settings.analysis))
-    jobs = [job_of(module, job) for job in settings.jobs]
-    records = module.write_subsets(jobs, options.source, options.output)
-    for path, record, job in zip(options.record, records, settings.jobs, strict=True):
+    write(module, settings.jobs, options.source, options.output, options.record)
+
+
+def write(
+    module: "SimulationModule",
+    values: Sequence[dict[str, Any]],
+    source: Path,
+    outputs: Sequence[Path],
+    paths: Sequence[Path],
+) -> None:
+    """Take the events of several jobs from one file.
+
+    Args:
+        module: of the analysis.
+        values: what the jobs follow from.
+        source: the file whose events are taken.
+        outputs: files to write.
+        paths: of their records.
+
+    Raises:
+        ConfigurationError: if a job is not one of the analysis.
+        InputError: if the file is damaged.
+    """
+    jobs = [job_of(module, job) for job in values]
+    records = module.write_subsets(jobs, source, outputs)
+    for path, record, job in zip(paths, records, values, strict=True):
         write_record(path, record, module, job)
 
 
