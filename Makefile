@@ -26,8 +26,10 @@ help: ## Show what can be made.
 quiet = import warnings; warnings.filterwarnings("ignore", "The environment variable CONDOR_CONFIG is unset")
 
 # uv installs several times faster than pip. Where there is no wheel of it, or it does not reach the
-# index that pip is configured for, pip does the same.
-install = uv pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement $(1) || $(VENV)/bin/python -m pip install --quiet --require-hashes --only-binary pythia8mc,fastjet --requirement $(1)
+# index that pip is configured for, pip does the same. Both compile what they install: where Python is
+# told not to keep its bytecode, each job would compile all that it imports, which takes longer than
+# most of them.
+install = uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python --require-hashes --requirement $(1) || $(VENV)/bin/python -m pip install --quiet --require-hashes --only-binary pythia8mc,fastjet --requirement $(1)
 count = $$(grep -c == $(1))
 
 # A marker is newer than the lock file exactly if the environment is up to date.
@@ -39,6 +41,7 @@ $(VENV)/.run: requirements/run.txt requirements/build.txt requirements/uv.txt py
 	@command -v uv >/dev/null || $(VENV)/bin/python -m pip install --quiet --require-hashes --only-binary :all: --requirement requirements/uv.txt || echo "uv cannot be installed here: pip takes its place, which takes longer"
 	@$(call install,requirements/run.txt)
 	@$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(VENV)/bin/python -m compileall -q src
 	@echo '$(quiet)' > "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/agc_pipeline_quiet.pth"
 	@touch $@
 
