@@ -65,7 +65,7 @@ class Live:
             self._begin()
 
     def failed(self, job: Job) -> None:
-        """Say that an attempt of a job failed, and why; what many jobs say is said once."""
+        """Say that an attempt failed, and why; place and remedy of an error are said once."""
         if job.reason is None:
             return
         head = Text(f"{job.name} failed after {duration(job.seconds or 0)}: ", "red")

@@ -45,17 +45,15 @@ class Plain:
             self._timed(f"{'finished':<9} {job.name}, {took}; {progress(self._run)}")
 
     def failed(self, job: Job) -> None:
-        """Say that an attempt of a job failed, and why; what many jobs say is said once."""
+        """Say that an attempt failed, and why; place and remedy of an error are said once."""
         if job.reason is None:
             return
-        known = job.reason.error in self._errors
-        self._errors.add(job.reason.error)
-        same = ", with the same error" if known else ""
-        self._timed(f"{'failed':<9} {job.name}, {duration(job.seconds or 0)}{same}")
-        if known:
-            return
-        log = [] if job.reason.log is None else [f"  log: {job.reason.log}"]
-        self.message(f"error: {job.reason.problem}", *job.reason.details, *log)
+        self._timed(f"{'failed':<9} {job.name}, {duration(job.seconds or 0)}")
+        self.message(f"error: {job.reason.problem}")
+        if job.reason.error not in self._errors:
+            self._errors.add(job.reason.error)
+            log = [] if job.reason.log is None else [f"  log: {job.reason.log}"]
+            self.message(*job.reason.details, *log)
 
     def message(self, *lines: str) -> None:
         """Write lines that somebody else says."""
