@@ -28,9 +28,9 @@ pytest.importorskip("fastjet", reason="the extra `simulation` is not installed")
 # the versions of pythia8mc, fastjet and numpy; after an intended change print them anew with
 # `python -m pytest tests/unit/test_simulation.py -k golden`, which shows both.
 GOLDEN = {
-    "ttbar__nominal": "d1abcc0f2ef336ec2eaba8f9b7a8db265e9a8799491f030adb4ef7b318e03073",
-    "single_top_tW__nominal": "3046a32ec863f0d9d78b28033ebb0312ab2741970ee64a077f064c15ed4f2acf",
-    "wjets__nominal": "18233a014e7c0945dc2896824b6dc0d3e52aa15b739d955f2548c82955252a9a",
+    "ttbar__nominal": "6386d939e251720163e25f7c65906d8edf9d6fbd58459280ee4c6afd908f3856",
+    "single_top_tW__nominal": "c7cb163d5043705e375e2fd405d54fd92b89bb05499ce9df542e8db35d2a6937",
+    "wjets__nominal": "70b45bab65ff65698782f751d0216636ce4aad97059e609e873be2c4c4b667cf",
 }
 
 
