@@ -63,8 +63,8 @@ _COMMON = (
     "Check:event = off",
 )
 
-# Emissions of the final state after all of the initial state. They are mixed by scale where an event
-# is looked at halfway (``min_partons``).
+# Emissions of the final state after all of the initial state. They are mixed by scale where an
+# event is looked at halfway (``min_partons``).
 _ORDERED = ("TimeShower:interleave = off",)
 
 
@@ -102,9 +102,9 @@ _TW = (
 # A chunk takes 2 to 5 s of one core, shared out with a view to the fit: to the templates to whose
 # precision it is most sensitive, those of ttbar with all of its variations.
 #
-# Calibration measured with the default seed: of ttbar with all of its chunks, to 0.4 %; of the others
-# with three passes of the detector, to 2 to 5 %. A factor of 1.29 in each is the inefficiency of
-# electrons that ``lepton_response`` leaves out.
+# Calibration measured with the default seed: of ttbar with all of its chunks, to 0.4 %; of the
+# others with three passes of the detector, to 2 to 5 %. A factor of 1.29 in each is the
+# inefficiency of electrons that ``lepton_response`` leaves out.
 # Published acceptances in % (4j1b, 4j2b): ttbar 0.951, 2.127; ME 1.242, 2.536; PS 1.037, 2.043;
 # scaleup 0.962, 2.229; scaledown 0.922, 1.958; s-channel 0.0726, 0.1685; t-channel 0.0704, 0.1266;
 # tW 0.697, 0.921; W+jets 0.0114, 0.0038 (all files of the task, entries / nevts).
