@@ -2,9 +2,11 @@
 
 import ast
 import hashlib
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
@@ -123,10 +125,25 @@ def module_path(name: str) -> Path:
     Raises:
         ModuleNotFoundError: if there is none.
     """
-    spec = find_spec(name)
+    spec = _spec(name)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no module {name}")
     return Path(spec.origin)
+
+
+def _spec(name: str) -> ModuleSpec | None:
+    """How Python finds a module, which imports none of the packages that it is in."""
+    parent, _, _ = name.rpartition(".")
+    if not parent or name in sys.modules:
+        return find_spec(name)
+    folders = _folders(parent)
+    return None if folders is None else PathFinder.find_spec(name, folders)
+
+
+def _folders(name: str) -> list[str] | None:
+    """Where the modules of a package are; None if it is none."""
+    spec = _spec(name)
+    return None if spec is None else spec.submodule_search_locations
 
 
 @cache
@@ -160,6 +177,4 @@ def _statements(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 
 def _is_module(parent: str, module: str) -> bool:
-    spec = find_spec(parent)
-    is_package = spec is not None and spec.submodule_search_locations is not None
-    return is_package and find_spec(module) is not None
+    return _folders(parent) is not None and _spec(module) is not None

@@ -63,7 +63,19 @@ def test_adding_histograms_needs_neither_events_nor_kernels() -> None:
 
 def test_the_plan_needs_no_arrays() -> None:
     # It is made in the process of Snakemake, on a batch system once more in each job.
-    modules = told("import agc_pipeline.plan, json, sys; print(json.dumps(sorted(sys.modules)))")
+    plans = "agc_pipeline.plan, agc_pipeline.matrix.plan, agc_pipeline.facility.plan"
+    modules = told(f"import {plans}, json, sys; print(json.dumps(sorted(sys.modules)))")
+    assert not {name.partition(".")[0] for name in modules} & (EVENTS | HEAVY | {"hist", "numpy"})
+
+
+def test_source_files_are_found_without_importing_them() -> None:
+    """The process of Snakemake looks for those of the stages that it has jobs of."""
+    script = (
+        "import json, sys\nfrom agc_pipeline.code import sources\n"
+        "paths = sources('agc_pipeline.stages.report')\nprint(json.dumps([paths, [*sys.modules]]))"
+    )
+    paths, modules = told(script)
+    assert "report/figures/cutflow.py" in " ".join(paths)
     assert not {name.partition(".")[0] for name in modules} & (EVENTS | HEAVY | {"hist", "numpy"})
 
 

@@ -1,7 +1,7 @@
 rule code:
     """Digests of the source files of a stage: jobs run again when one of them changes."""
     input:
-        lambda wildcards: SOURCES[wildcards.stage],
+        sources,
     output:
         f"{RESULTS}/code/{{stage}}.sha256",
     log:

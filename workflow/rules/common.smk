@@ -68,8 +68,8 @@ SETTINGS = SettingsFiles(
     and workflow.executor_plugin
     and not workflow.dryrun,
 )
-# Source files behind each stage, filled by `directives`.
-SOURCES = {}
+# The directives of each stage, filled by `directives`.
+STAGES = {}
 
 
 onstart:
@@ -85,9 +85,13 @@ def directives(name, plan=PLAN):
     A job has one file of digests of all its code as input: with all source files as inputs of all
     jobs, large runs take minutes to plan.
     """
-    found = Directives(stages.describe(name), plan, SETTINGS)
-    SOURCES[name] = [near(Path(path)) for path in found.sources]
-    return found
+    STAGES[name] = Directives(stages.describe(name), plan, SETTINGS)
+    return STAGES[name]
+
+
+def sources(wildcards):
+    """Source files behind a stage, looked for only if the run has jobs of it."""
+    return [near(Path(path)) for path in STAGES[wildcards.stage].sources]
 
 
 def refused(paths):

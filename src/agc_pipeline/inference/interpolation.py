@@ -5,12 +5,14 @@ Source: HistFactory, CERN-OPEN-2012-016, in the numbering of pyhf 0.7
 """
 
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int_]
 
 # Relative change of a content below which it is rounding.
 NO_CHANGE = 1e-12
@@ -24,24 +26,31 @@ class Interpolated(NamedTuple):
     second: Array
 
 
-def shift(at: Array, up: Array, down: Array) -> Interpolated:
+def shift(at: Array, up: Array, down: Array, of: Integers | EllipsisType = ...) -> Interpolated:
     """Code 4p: what is added to a bin.
 
     Linear beyond one sigma, a polynomial of sixth order in between.
 
     Args:
-        at: parameter in units of its pre-fit uncertainty; broadcasts with the others.
-        up: change of the bin at +1.
-        down: change of the bin at -1.
+        at: parameters in units of their pre-fit uncertainty.
+        up: change of each bin at +1.
+        down: change of each bin at -1.
+        of: which parameter changes each bin; without it, parameters broadcast with the changes.
     """
     mean, bend = (up - down) / 2, (up + down) / 16
-    inside = np.abs(at) < 1
-    a = np.clip(at, -1, 1)
-    beyond = np.where(at > 0, up, -down)
+    # The polynomials are those of parameters, of which there are fewer than changes.
+    clipped = np.clip(at, -1, 1)
+    square, fourth = clipped**2, clipped**4
+    inside, a, squared = (np.abs(at) < 1)[of], clipped[of], square[of]
+    beyond = np.where((at > 0)[of], up, -down)
     return Interpolated(
-        np.where(inside, a * mean + bend * a**2 * (15 - 10 * a**2 + 3 * a**4), at * beyond),
-        np.where(inside, mean + bend * a * (30 - 40 * a**2 + 18 * a**4), beyond),
-        np.where(inside, bend * (30 - 120 * a**2 + 90 * a**4), 0.0),
+        np.where(
+            inside,
+            a * mean + bend * squared * (15 - 10 * square + 3 * fourth)[of],
+            at[of] * beyond,
+        ),
+        np.where(inside, mean + bend * a * (30 - 40 * square + 18 * fourth)[of], beyond),
+        np.where(inside, bend * (30 - 120 * square + 90 * fourth)[of], 0.0),
     )
 
 

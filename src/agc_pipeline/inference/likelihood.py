@@ -258,7 +258,7 @@ class Likelihood:
     ) -> tuple[Array, Array, interpolation.Interpolated, interpolation.Interpolated, Array]:
         """Sum and product of each cell, (c) each, and the modifiers that make them."""
         shift = interpolation.shift(
-            parameters[self.shifts.parameter], self.shifts.up, self.shifts.down
+            parameters, self.shifts.up, self.shifts.down, self.shifts.parameter
         )
         norm = self.norms.factors.at(parameters[self.norms.parameter])
         scale = parameters[self.scales.parameter]

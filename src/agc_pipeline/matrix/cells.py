@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from agc_pipeline.declaration import Analysis
 from agc_pipeline.layers import filled, merged
 from agc_pipeline.matrix.settings import ENVIRONMENT, MatrixSettings
 
 # Key of the configuration that an axis may set.
 ANALYSIS = "analysis"
+_FORMATS = ("ttree", "rntuple", "skim")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,15 @@ class Cell:
     name: str
     environment: str
     axes: dict[str, str]
+
+
+def formats(analysis: Analysis) -> tuple[str, ...]:
+    """The formats that events can be in.
+
+    Files of an analysis whose normalisation they state stay as they were simulated: what states it
+    is no column of the events.
+    """
+    return _FORMATS if analysis.generated is None else _FORMATS[:1]
 
 
 def expand(settings: MatrixSettings) -> dict[str, Cell]:

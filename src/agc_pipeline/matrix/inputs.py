@@ -10,24 +10,14 @@ import numpy as np
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar.processing import skim_content
-from agc_pipeline.declaration import Analysis
 from agc_pipeline.delivery.preselected import SkimContent
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.files import read_json, write_json
+from agc_pipeline.matrix.cells import formats
 from agc_pipeline.provenance import file_digest
 from agc_pipeline.readers.opening import count_events, open_tree
 
-_FORMATS = ("ttree", "rntuple", "skim")
 _CHUNK = 100_000
-
-
-def formats(analysis: Analysis) -> tuple[str, ...]:
-    """The formats that events can be in.
-
-    Files of an analysis whose normalisation they state stay as they were simulated: what states it
-    is no column of the events.
-    """
-    return _FORMATS if analysis.generated is None else _FORMATS[:1]
 
 
 def write(

@@ -9,8 +9,7 @@ from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.matrix import cells
-from agc_pipeline.matrix.cells import Cell
-from agc_pipeline.matrix.inputs import formats
+from agc_pipeline.matrix.cells import Cell, formats
 from agc_pipeline.matrix.settings import InputSettings, MatrixSettings
 
 # Parts of the configuration that belong to no analysis.

@@ -72,8 +72,7 @@ class _Writer:
         self._channels = workspace["channels"]
         self._observed = {entry["name"]: entry["data"] for entry in workspace["observations"]}
         self._interest = workspace["measurements"][0]["config"]["poi"]
-        self._settings = exchanged.settings(workspace)
-        self._auxiliary = exchanged.auxiliary(workspace)
+        self._settings, self._auxiliary = exchanged.parameters(workspace)
         self.names = _names(workspace, self._interest)
         self._signals = self._signal_samples()
         # Templates that are written, by channel, sample and name.

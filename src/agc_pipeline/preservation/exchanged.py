@@ -32,9 +32,25 @@ class Auxiliary(NamedTuple):
     width: float
 
 
-def settings(workspace: Workspace) -> dict[str, Setting]:
-    """The parameters of pyhf's model, by its names of them."""
+class Parameters(NamedTuple):
+    """The parameters of pyhf's model, by its names of them.
+
+    Attributes:
+        settings: how the model treats each.
+        auxiliary: the measurements that constrain some of them.
+    """
+
+    settings: dict[str, Setting]
+    auxiliary: dict[str, Auxiliary]
+
+
+def parameters(workspace: Workspace) -> Parameters:
+    """The parameters of the model of a workspace."""
     config = load(workspace, place="workspace")[0].config
+    return Parameters(_settings(config), _auxiliary(config))
+
+
+def _settings(config: Any) -> dict[str, Setting]:
     values = zip(
         config.par_names,
         config.suggested_init(),
@@ -48,9 +64,7 @@ def settings(workspace: Workspace) -> dict[str, Setting]:
     }
 
 
-def auxiliary(workspace: Workspace) -> dict[str, Auxiliary]:
-    """The measurements that constrain parameters, by pyhf's names of these."""
-    config = load(workspace, place="workspace")[0].config
+def _auxiliary(config: Any) -> dict[str, Auxiliary]:
     found: dict[str, Auxiliary] = {}
     for name in config.auxdata_order:
         parameter = config.param_set(name)
@@ -81,7 +95,7 @@ def differences(
     return [
         *_contents(ours, translation, theirs),
         *terms,
-        *_settings(ours, translation, theirs, variables, missing),
+        *_parameters(ours, translation, theirs, variables, missing),
     ]
 
 
@@ -144,7 +158,7 @@ def _modifiers(
                 yield (channel["name"], sample["name"], kind, own), label, data
 
 
-def _settings(
+def _parameters(
     ours: Workspace,
     translation: Names,
     theirs: Workspace,
@@ -155,11 +169,11 @@ def _settings(
     interest = measurement["config"]["poi"]
     if translation.parameters.get(interest) != variables.get(twin["config"]["poi"]):
         yield f"parameter of interest {interest}"
-    other = {variables[name]: setting for name, setting in settings(theirs).items()}
-    terms = {variables[name]: term for name, term in auxiliary(theirs).items()}
+    own_parameters, their_parameters = parameters(ours), parameters(theirs)
+    other = {variables[name]: setting for name, setting in their_parameters.settings.items()}
+    terms = {variables[name]: term for name, term in their_parameters.auxiliary.items()}
     found: dict[str, None] = {}
-    own_settings = settings(ours)
-    for name, own in own_settings.items():
+    for name, own in own_parameters.settings.items():
         twin_setting = other.get(translation.parameters[name])
         modifier = name.rpartition("[")[0] if name.endswith("]") else name
         if twin_setting is None or modifier in missing:
@@ -170,9 +184,9 @@ def _settings(
             found[f"{'fixed value' if own.fixed else 'start'} of {modifier}"] = None
         if not own.fixed and own.bounds != twin_setting.bounds:
             found[f"bounds of {modifier}"] = None
-    for name, term in auxiliary(ours).items():
+    for name, term in own_parameters.auxiliary.items():
         modifier = name.rpartition("[")[0] if name.endswith("]") else name
-        if own_settings[name].fixed or modifier in missing:
+        if own_parameters.settings[name].fixed or modifier in missing:
             continue
         if not _same(term, terms.get(translation.parameters[name])):
             found[f"auxiliary measurement of {modifier}"] = None

@@ -169,11 +169,14 @@ def validate(folder: Path) -> None:
 
 def read(folder: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """The tables of a submission: name to columns, name of a column to its values."""
-    documents = list(yaml.safe_load_all((folder / "submission.yaml").read_text(encoding="utf-8")))
+    # The parser of libyaml, which is ten times faster.
+    submission = (folder / "submission.yaml").read_text(encoding="utf-8")
+    documents = list(yaml.load_all(submission, yaml.CSafeLoader))
     tables = {}
     for document in documents:
         if "data_file" in document:
-            content = yaml.safe_load((folder / document["data_file"]).read_text(encoding="utf-8"))
+            text = (folder / document["data_file"]).read_text(encoding="utf-8")
+            content = yaml.load(text, yaml.CSafeLoader)
             columns = content["independent_variables"] + content["dependent_variables"]
             tables[document["name"]] = {
                 column["header"]["name"]: column["values"] for column in columns

@@ -16,7 +16,7 @@ import numpy as np
 import pyhf.schema
 import uproot
 
-from agc_pipeline.preservation.exchanged import Setting, settings
+from agc_pipeline.preservation.exchanged import Setting, parameters
 from agc_pipeline.preservation.luminosity import by_templates
 from agc_pipeline.preservation.root_names import Names, names
 from agc_pipeline.preservation.root_reading import TOP, Reading, read
@@ -48,12 +48,12 @@ def write(workspace: Workspace, folder: Path) -> tuple[Names, list[str]]:
     """
     workspace, luminosity = by_templates(workspace)
     translation = names(workspace)
-    parameters = settings(workspace)
+    settings = parameters(workspace).settings
     for name in ("config", "data"):
         (folder / name).mkdir()
     shutil.copyfile(pyhf.schema.path / _DEFINITION, folder / _DEFINITION)
     with uproot.recreate(folder / _HISTOGRAMS) as histograms:
-        writer = _Writer(workspace, translation, parameters, histograms)
+        writer = _Writer(workspace, translation, settings, histograms)
         top = ET.Element("Combination", OutputFilePrefix="config/model")
         for channel in workspace["channels"]:
             path = f"config/model_{translation.channels[channel['name']]}.xml"
@@ -323,7 +323,7 @@ def _settings(ours: Workspace, theirs: Reading, translation: Names) -> Iterator[
         yield f"parameter of interest {config['poi']}"
     entries = {entry["name"]: entry for entry in config["parameters"]}
     found: dict[str, None] = {}
-    for name, setting in settings(ours).items():
+    for name, setting in parameters(ours).settings.items():
         parameter = _ordered(setting)
         variable = theirs.variables[translation.parameters[name]]
         entry = entries.get(_modifier(name), {})

@@ -44,8 +44,7 @@ def write(workspace: Workspace, path: Path) -> tuple[Names, list[str]]:
 def _document(workspace: Workspace, translation: Names) -> dict[str, Any]:
     (measurement,) = workspace["measurements"]
     observed = {entry["name"]: entry["data"] for entry in workspace["observations"]}
-    parameters = exchanged.settings(workspace)
-    auxiliary = exchanged.auxiliary(workspace)
+    parameters, auxiliary = exchanged.parameters(workspace)
     distributions, data = [], []
     # pyhf and ROOT sort channels by name, and pyhf has one order of statistical factors.
     channels = sorted(workspace["channels"], key=lambda channel: channel["name"])

@@ -50,6 +50,8 @@ def load(options: FittedOptions, settings: MinimiserSettings) -> Fitted:
     Raises:
         PipelineError: if a file is missing, damaged or about another workspace.
     """
+    import numpy as np
+
     # Models are made with it: loaded with the stage, not while it is measured.
     import pyhf  # noqa: F401
 
@@ -63,7 +65,7 @@ def load(options: FittedOptions, settings: MinimiserSettings) -> Fitted:
     record = fit_records.read(FitRecord, options.fit, content)
     model, data = workspace.load(content, place=str(options.workspace))
     repeated = problem(model, data, settings)
-    best = repeated.lowest([record.results().bestfit]).minimum
+    best = repeated.lowest([np.array(record.bestfit)]).minimum
     return Fitted(model, record, repeated, best, parameter_groups(model, record.groups))
 
 
