@@ -18,6 +18,8 @@ from oracle.strategies import write_nanoaod
 
 COPIED = ("Snakefile", "config", "environment.yml", "profiles", "src", "workflow")
 DATASETS = ("ttbar__nominal", "ttbar__ME_var", "wjets__nominal")
+# Of everything that is made of a fit, as little as there can be.
+SHORT = {"toys": {"count": 3}, "scan": {"points": 5, "minos": "poi"}}
 # Value and variance of every bin of every histogram.
 Contents = dict[str, list[tuple[float, float]]]
 
@@ -64,8 +66,9 @@ class Project:
         for name in COPIED:
             source = ROOT / name
             if source.is_dir():
-                ignored = shutil.ignore_patterns("__pycache__")
-                shutil.copytree(source, folder / name, ignore=ignored)
+                # With what is compiled, times are kept, but not what others are just writing.
+                unfinished = shutil.ignore_patterns("*.tmp.*", "*.pyc.*")
+                shutil.copytree(source, folder / name, ignore=unfinished)
             else:
                 shutil.copy(source, folder / name)
         self.write_input()
@@ -101,7 +104,7 @@ class Project:
             "physics": {"luminosity_per_pb": 100},
             "fit": {
                 "model": {"missing_datasets": "drop", "data": "asimov"},
-                "toys": {"count": 3},
+                **SHORT,
             },
         }
 

@@ -6,6 +6,7 @@ tighter threshold takes no events that the skim lacks, which has the features of
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import uproot
 
 from agc_pipeline.columnar import runner
-from agc_pipeline.columnar.executors import InThisProcess, executor
+from agc_pipeline.columnar.executors import Executor, InThisProcess, executor
 from agc_pipeline.columnar.features import rows
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings, LocalDask
@@ -36,6 +37,14 @@ _SUFFIXES = {"ttree": "root", "rntuple": "root", "parquet": "parquet"}
 _WHOLE = 10**9
 # Small enough that files of some ten events have several chunks.
 _SMALL = 7
+_PROCESSES = HistogramSettings(
+    executor="futures",
+    workers=2,
+    dask=LocalDask(cluster="local"),
+    reader="auto",
+    chunk_size=_SMALL,
+    chunk_bytes=_WHOLE,
+)
 
 
 def check(
@@ -62,13 +71,15 @@ def check(
     """
     problems: list[str] = []
     filled: set[str] = set()
-    for dataset in analysis.datasets:
-        if dataset.name not in files:
-            problems.append(f"no files of the dataset {dataset.name} to check it on")
-            continue
-        contract = _Contract(analysis, selection, dataset, list(files[dataset.name]))
-        problems += contract.problems(folder / dataset.name, processes=processes)
-        filled |= contract.filled
+    # Processes take longer to start than the events of a dataset.
+    with executor(_PROCESSES, Path("unused")) if processes else nullcontext() as workers:
+        for dataset in analysis.datasets:
+            if dataset.name not in files:
+                problems.append(f"no files of the dataset {dataset.name} to check it on")
+                continue
+            contract = _Contract(analysis, selection, dataset, list(files[dataset.name]))
+            problems += contract.problems(folder / dataset.name, workers)
+            filled |= contract.filled
     expected = {template.name for template in analysis.templates()} - set(empty)
     missing = sorted(expected - filled)
     if missing:
@@ -91,15 +102,17 @@ class _Contract:
         self.files = files
         self.filled: set[str] = set()
 
-    def problems(self, folder: Path, *, processes: bool) -> Iterator[str]:
+    def problems(self, folder: Path, workers: Executor | None) -> Iterator[str]:
         reference = self._run(self._inputs())
         self._note(reference)
         runs: dict[str, Callable[[], Any]] = {
             "chunks of a few events": lambda: self._run(self._inputs(), chunk_size=_SMALL),
             "coffea's reader": lambda: self._run(self._inputs(), reader="coffea"),
         }
-        if processes:
-            runs["several processes"] = lambda: self._run(self._inputs(), processes=True)
+        if workers is not None:
+            runs["several processes"] = lambda: self._run(
+                self._inputs(), chunk_size=_SMALL, workers=workers
+            )
         for name, run in runs.items():
             yield from self._compare(reference, run(), name)
         written = {}
@@ -233,14 +246,12 @@ class _Contract:
         reader: Any = "auto",
         chunk_size: int = _WHOLE,
         kind: Format | None = None,
-        processes: bool = False,
+        workers: Executor | None = None,
     ) -> Any:
         unit = runner.unit_of(self.dataset, files)
         processing = Processing(self.analysis, self.selection, self.dataset, unit=unit)
-        if processes:
-            chunk_size = _SMALL
         return self._filled(
-            processing, files, reader=reader, chunk_size=chunk_size, kind=kind, processes=processes
+            processing, files, reader=reader, chunk_size=chunk_size, kind=kind, workers=workers
         )
 
     @staticmethod
@@ -251,7 +262,7 @@ class _Contract:
         reader: Any = "auto",
         chunk_size: int = _WHOLE,
         kind: Format | None = None,
-        processes: bool = False,
+        workers: Executor | None = None,
     ) -> Any:
         specification = runner.Specification(
             processing,
@@ -261,19 +272,8 @@ class _Contract:
             cache=None,
             kind=kind,
         )
-        if not processes:
-            iterative = InThisProcess()
-            return runner.run(files, specification, iterative, allow_partial=False).output
-        settings = HistogramSettings(
-            executor="futures",
-            workers=2,
-            dask=LocalDask(cluster="local"),
-            reader="auto",
-            chunk_size=_SMALL,
-            chunk_bytes=_WHOLE,
-        )
-        with executor(settings, Path("unused")) as pool:
-            return runner.run(files, specification, pool, allow_partial=False).output
+        run_by = InThisProcess() if workers is None else workers
+        return runner.run(files, specification, run_by, allow_partial=False).output
 
 
 def _delivered(path: Path, before: int, after: int, weights: float | None) -> Delivered:

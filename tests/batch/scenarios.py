@@ -13,13 +13,20 @@ from typing import Any
 import yaml
 
 from agc_pipeline.files import read_json
-from project import Contents, Project
+from project import DATASETS, Project
 
-HISTOGRAMS = "results/histograms.root"
+# One dataset is taken from the files of another.
+HISTOGRAMS = tuple(f"results/histograms/{name}.json" for name in DATASETS)
+# What must be the same wherever histograms are filled.
+FILLED = ("histograms", "cutflow")
+Filled = dict[str, dict[str, Any]]
 
 
 class SmallestRun(Project):
-    """A copy of the project for the default run at its smallest scale."""
+    """A copy of the project for the default run at its smallest scale, until its histograms.
+
+    Each dataset more is three jobs more, the same as those of the others.
+    """
 
     def write_input(self) -> None:
         """None: the run simulates its input."""
@@ -27,6 +34,11 @@ class SmallestRun(Project):
     def configuration(self) -> dict[str, Any]:
         # A file of one chunk for each dataset.
         return {"simulation": {"scale": 0.01}}
+
+    def filled(self) -> Filled:
+        """Histograms and cutflow of each dataset."""
+        records = {path: read_json(self.folder / path) for path in HISTOGRAMS}
+        return {path: {part: record[part] for part in FILLED} for path, record in records.items()}
 
 
 class PoolProject(SmallestRun):
@@ -37,6 +49,7 @@ class PoolProject(SmallestRun):
         profile: name of the profile.
         pool: environment in which commands use the pool.
         prefix: what to put before commands.
+        modules: folder of modules for all that runs there; None has none.
         options: of Snakemake, on top of the profile.
     """
 
@@ -47,12 +60,14 @@ class PoolProject(SmallestRun):
         pool: Mapping[str, str],
         *,
         prefix: Sequence[str] = (),
+        modules: Path | None = None,
         options: Sequence[str] = (),
     ) -> None:
         super().__init__(folder)
         self.profile = profile
         self.pool = pool
         self.prefix = prefix
+        self.modules = modules
         self.options = options
 
     def uncomment(self, *lines: str) -> None:
@@ -69,7 +84,8 @@ class PoolProject(SmallestRun):
 
     def environment(self) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}:{self.pool['PATH']}"
-        return {**self.pool, "PYTHONPATH": str(self.folder / "src"), "PATH": path}
+        places = [self.folder / "src", *([self.modules] if self.modules else [])]
+        return {**self.pool, "PYTHONPATH": ":".join(map(str, places)), "PATH": path}
 
     def output(self, *command: str) -> str:
         """What a command says that is run beside the pool."""
@@ -96,9 +112,9 @@ class PoolProject(SmallestRun):
             )
 
 
-def killed_and_resumed(project: PoolProject, laptop: Contents) -> None:
+def killed_and_resumed(project: PoolProject, laptop: Filled) -> None:
     """Kill the controller in the middle, resume: the bins are those of the laptop."""
-    run = project.start(HISTOGRAMS)
+    run = project.start(*HISTOGRAMS)
     deadline = time.monotonic() + 600
     while not (finished := _finished(project.folder / "run.log", "deliver")):
         assert run.poll() is None, (project.folder / "run.log").read_text()
@@ -113,14 +129,14 @@ def killed_and_resumed(project: PoolProject, laptop: Contents) -> None:
     manifests = (project.folder / "results/manifests").glob("*/*.json")
     before = {path: path.stat().st_mtime_ns for path in manifests}
 
-    assert project.run(HISTOGRAMS, "--unlock").returncode == 0
-    resumed = project.run(HISTOGRAMS)
+    assert project.run(*HISTOGRAMS, "--unlock").returncode == 0
+    resumed = project.run(*HISTOGRAMS)
     assert resumed.returncode == 0, resumed.stdout
     kept = [path for path, mtime in before.items() if path.stat().st_mtime_ns == mtime]
     # What had ended, but was not yet noted as finished, may be done again.
     assert len(kept) >= finished
-    assert project.contents() == laptop
-    assert project.todo(HISTOGRAMS) == {}
+    assert project.filled() == laptop
+    assert project.todo(*HISTOGRAMS) == {}
 
 
 def _finished(log: Path, rule: str) -> int:
@@ -128,14 +144,14 @@ def _finished(log: Path, rule: str) -> int:
     return len(re.findall(rf"^\S+ finished +{rule} ", log.read_text(), re.MULTILINE))
 
 
-def run_again_at_once(project: PoolProject, laptop: Contents, options: Sequence[str]) -> None:
+def run_again_at_once(project: PoolProject, laptop: Filled, options: Sequence[str]) -> None:
     """Right after a run, a single job and what needs it, with further options of Snakemake."""
     project.configure()
     one = "results/histograms/wjets__nominal/0000.json"
-    at_once = project.run(HISTOGRAMS, *options, "--forcerun", one)
+    at_once = project.run(*HISTOGRAMS, *options, "--forcerun", one)
     assert at_once.returncode == 0, at_once.stdout
-    assert len(re.findall(r"^\S+ finished ", at_once.stdout, re.MULTILINE)) == 3
-    assert project.contents() == laptop
+    assert len(re.findall(r"^\S+ finished ", at_once.stdout, re.MULTILINE)) == 2
+    assert project.filled() == laptop
 
 
 def too_little_memory_and_a_bad_file(project: PoolProject, memory_message: str) -> None:

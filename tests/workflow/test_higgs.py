@@ -334,7 +334,7 @@ def test_bits_of_data_do_not_depend_on_how_they_are_read(folder: Path) -> None:
         f"other/{target}",
         results="other",
         delivery={"backend": "none"},
-        histograms={"executor": "futures", "workers": 2, "chunk_size": 7},
+        histograms={"executor": "futures", "workers": 2, "chunk_size": 60},
     )
     made, again = (read_json(folder / name / target) for name in ("results", "other"))
     assert made["histograms"] == again["histograms"]

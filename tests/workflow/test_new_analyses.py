@@ -1,5 +1,6 @@
 """Analyses outside the package, run to their report."""
 
+import json
 import re
 import tarfile
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from agc_pipeline import histograms
 from agc_pipeline.analyses import load
 from agc_pipeline.files import read_json
 from conftest import ROOT
-from project import run, snakemake
+from project import SHORT, run, snakemake
 
 pytestmark = pytest.mark.workflow
 
@@ -37,7 +38,7 @@ def dimuon(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("new")
     told = run("agc_pipeline.cli", "new", "my_dimuon", folder=folder)
     assert f"snakemake --cores 2 -s {ROOT / 'Snakefile'} --configfile my_dimuon/run.yaml" in told
-    snakemake(folder, "my_dimuon/run.yaml", "--config", 'fit={"toys": {"count": 3}}')
+    snakemake(folder, "my_dimuon/run.yaml", "--config", f"fit={json.dumps(SHORT)}")
     return folder
 
 
@@ -84,7 +85,7 @@ def test_a_new_analysis_runs_to_its_report(dimuon: Path) -> None:
 
 
 def test_a_new_analysis_is_finished_and_passes_its_test(dimuon: Path) -> None:
-    options = ("--config", 'fit={"toys": {"count": 3}}', "--dry-run")
+    options = ("--config", f"fit={json.dumps(SHORT)}", "--dry-run")
     assert "Nothing to be done" in snakemake(dimuon, "my_dimuon/run.yaml", *options)
     # What people read is no reason to run anything again, the physics is.
     readme = dimuon / "my_dimuon/README.md"
@@ -118,7 +119,7 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
         },
         "files_per_job": 2,
         "histograms": {"chunk_size": 1000},
-        "fit": {"toys": {"count": 3}},
+        "fit": SHORT,
     }
     (folder / "run.yaml").write_text(yaml.safe_dump(content))
     snakemake(folder, "run.yaml")

@@ -55,7 +55,7 @@ def restored(finished: Project) -> Iterator[Project]:
         path: path.read_bytes()
         for place in places
         for path in [finished.folder / place, *(finished.folder / place).rglob("*")]
-        if path.is_file()
+        if path.is_file() and path.parent.name != "__pycache__"
     }
     files = {name: list(paths) for name, paths in finished.files.items()}
     yield finished
