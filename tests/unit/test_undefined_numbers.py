@@ -1,4 +1,4 @@
-"""Observables and weights that are no numbers are refused, for both kinds of events."""
+"""What would make numbers wrong without a word is refused, for both kinds of events."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +16,7 @@ from agc_pipeline.declaration import (
     Columns,
     Dataset,
     Feature,
+    Free,
     Physics,
     Process,
     Region,
@@ -23,6 +24,7 @@ from agc_pipeline.declaration import (
     Threshold,
     Variation,
 )
+from agc_pipeline.declaration.checks import check
 from agc_pipeline.declaration.thresholds import Trial
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.readers.arrays import EventColumns
@@ -173,3 +175,57 @@ def test_a_mask_with_missing_values_is_refused() -> None:
     for function in (mask, lambda events, selection: ak.from_numpy(mask(events, selection))):
         with pytest.raises(AnalysisError, match="2 of 12 events have no value"):
             filled(analysis("records", mask=function), {})
+
+
+def even(events: Any, _: Selection) -> Any:
+    return np.asarray(events["event"]) % 2 == 0
+
+
+def fourth(events: Any, _: Selection) -> Any:
+    return np.asarray(events["event"]) % 4 == 0
+
+
+def moved(events: Any, _: Selection) -> Any:
+    return ak.with_field(events, 2 * events["event"], "event")
+
+
+@KINDS
+def test_events_in_two_regions_of_a_fit_are_refused(kind: Any) -> None:
+    declaration = analysis(kind, mask=even)
+    (one,) = declaration.regions
+    other = replace(one, name="other", title="other", mask=fourth)
+    with pytest.raises(AnalysisError, match="3 events are in the region other and in r") as error:
+        filled(replace(declaration, regions=(one, other)), {})
+    assert error.value.place == "analysis numbers, dataset mc"
+    assert "`fitted=False`" in error.value.remedy
+    # Of one that is not fitted, or is fitted with other regions, an event may be as well.
+    for change in ({"fitted": False}, {"selection": "tight"}):
+        histograms = filled(replace(declaration, regions=(one, replace(other, **change))), {})[
+            "histograms"
+        ]["p"]
+        assert [histograms[name].values()[0].sum() for name in ("r", "other")] == [6, 3]
+
+
+def test_events_that_a_variation_moves_into_another_region_are_refused() -> None:
+    declaration = analysis("records", mask=fourth)
+    (one,) = declaration.regions
+
+    def odd_or_low(events: Any, _: Selection) -> Any:
+        event = np.asarray(events["event"])
+        return (event % 2 == 1) | (event % 8 == 4) & (event > N)
+
+    regions = (one, replace(one, name="other", title="other", mask=odd_or_low))
+    filled(replace(declaration, regions=regions), {})
+    shift = Systematic("S", ("p",), up=Variation("s_up", records=moved))
+    with pytest.raises(AnalysisError, match="1 events are in the region other and in r"):
+        filled(replace(declaration, regions=regions, systematics=(shift,)), {})
+
+
+def test_regions_of_a_fit_with_one_mask_are_refused_when_declared() -> None:
+    free = (Free("p_norm", "p", nominal=1.0, bounds=(0.0, 10.0)),)
+    declaration = replace(analysis("columns"), free=free)
+    (one,) = declaration.regions
+    other = replace(one, name="other", title="other")
+    with pytest.raises(AnalysisError, match="the regions r and other have the same events"):
+        check(replace(declaration, regions=(one, other)))
+    check(replace(declaration, regions=(one, replace(other, fitted=False))))

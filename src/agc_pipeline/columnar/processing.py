@@ -5,7 +5,7 @@ whose events are "records" is given coffea's NanoEvents. Either way the requirem
 observables and weights of the declaration are applied, and nothing else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -211,6 +211,8 @@ class Processing:
                 for name, events in selected.items()
                 for view in (selection.events(events, varied[name]),)
             }
+            for positions in in_group.values():
+                self._require_exclusive(len(base), positions)
             for number, group in enumerate(self.groups):
                 parts = {
                     name: positions[number]
@@ -236,12 +238,57 @@ class Processing:
             for variation in self.shifts:
                 varied, positions, flow = selection.selected(events, variation)
                 cutflow = cutflow or flow
-                for group in self.groups:
-                    if variation.name not in self.acting[group.mask]:
-                        continue
-                    mask = _mask(group.mask, varied, self.selection, len(varied))
-                    filler.fill(group, variation.name, varied[mask], positions[mask])
+                masks = [
+                    _mask(group.mask, varied, self.selection, len(varied))
+                    if variation.name in self.acting[group.mask]
+                    else np.zeros(len(varied), np.bool_)
+                    for group in self.groups
+                ]
+                self._require_exclusive(len(varied), [np.flatnonzero(mask) for mask in masks])
+                for group, mask in zip(self.groups, masks, strict=True):
+                    if variation.name in self.acting[group.mask]:
+                        filler.fill(group, variation.name, varied[mask], positions[mask])
             return filler.output(cutflow)
+
+    @cached_property
+    def _channels(self) -> tuple[tuple[tuple[int, str], ...], ...]:
+        """Regions that are fitted together, each with the number of its group.
+
+        None for other fillers than that of histograms, to which an event may count several times.
+        """
+        channels: dict[str | None, list[tuple[int, str]]] = {}
+        for number, group in enumerate(self.groups):
+            for region in group.regions:
+                if region.fitted and self.filler is None:
+                    channels.setdefault(region.selection, []).append((number, region.name))
+        return tuple(tuple(regions) for regions in channels.values() if len(regions) > 1)
+
+    def _require_exclusive(self, n_events: int, positions: Sequence[Array]) -> None:
+        """Refuse events that are in two regions of one fit, which takes regions as independent.
+
+        Args:
+            n_events: in the range.
+            positions: of the events in each group, in the order of the groups.
+
+        Raises:
+            AnalysisError: naming the regions and the number of events.
+        """
+        for regions in self._channels:
+            region_of = np.full(n_events, -1)
+            for place, (number, name) in enumerate(regions):
+                events = positions[number]
+                taken = region_of[events]
+                if (taken >= 0).any():
+                    other = taken.max()
+                    n_common = int(np.count_nonzero(taken == other))
+                    raise AnalysisError(
+                        f"{n_common} events are in the region {name} and in {regions[other][1]}: "
+                        "the fit has both, and takes their events for independent",
+                        place=f"analysis {self.analysis.name}, dataset {self.dataset.name}",
+                        remedy="let the mask of one leave out the events of the other, or declare "
+                        "one with `fitted=False`",
+                    )
+                region_of[events] = place
 
 
 def skim_content(

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
 
 from agc_pipeline.declaration import features, thresholds
 from agc_pipeline.declaration.analysis import NOMINAL, Analysis, Dataset, Systematic
@@ -97,6 +98,13 @@ def _regions(analysis: Analysis) -> Iterator[str]:
         among = {-math.inf, *region.edges, math.inf}
         if region.fit_edges is not None and not set(region.fit_edges) <= among:
             yield f"the fit edges of the region {region.name} are not among its edges"
+    fitted = [region for region in analysis.regions if region.fitted and region.mask is not None]
+    for one, other in combinations(fitted, 2):
+        if (one.mask, one.selection) == (other.mask, other.selection):
+            yield (
+                f"the regions {one.name} and {other.name} have the same events, and the fit takes "
+                "those of both for independent: declare one with `fitted=False`"
+            )
     for region in () if analysis.learned is None else analysis.learned.regions:
         if region.mask is None:
             yield f"the region {region.name} has no mask: nothing fills it"

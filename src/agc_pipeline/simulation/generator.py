@@ -166,8 +166,10 @@ def _branching_ratio(pythia: Any, leptons: tuple[int, ...]) -> float:
 
 def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any:
     """A Pythia user hook that drops events as early as possible and counts all of them."""
-    # W bosons that can decay to such a lepton.
-    most = 1 if recipe.decays == "any" else 2
+    # W bosons that can decay to such a lepton, and how many particles at the end of the process can
+    # be one: with "open" decays, another particle stands in for a W boson and decays before.
+    n_bosons = 1 if recipe.decays == "any" else 2
+    n_products = None if recipe.decays == "open" else 2 * n_bosons
 
     class EventFilter(pythia8.UserHooks):  # type: ignore[misc]
         """Counts the events generated and drops those that cannot be selected."""
@@ -186,22 +188,24 @@ def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any
         def doVetoProcessLevel(self, process: Any) -> bool:  # noqa: N802
             """Drop events without a lepton in reach, and every other one with two leptons."""
             self.n_trials += 1
-            # Products of decays stand at the end, and each look into Pythia takes time.
-            candidates = []
-            for index in range(process.size() - 1, 4, -1):
+            # Products of W bosons stand at the end, and each look into Pythia takes time.
+            in_reach, n_leptons = False, 0
+            last = process.size() - 1
+            first = 5 if n_products is None else last - n_products + 1
+            for index in range(last, first - 1, -1):
                 particle = process[index]
                 if particle.idAbs() in leptons:
-                    candidates.append(particle)
-                    if len(candidates) == most:
+                    in_reach = in_reach or (
+                        particle.pT() > LEPTON_PT_MIN and abs(particle.eta()) < LEPTON_ETA_MAX
+                    )
+                    n_leptons += 1
+                    if n_leptons == n_bosons:
                         break
-            if recipe.decays == "plus" and len(candidates) == 2:
+            if recipe.decays == "plus" and n_leptons == 2:
                 self._n_double += 1
                 if self._n_double % 2:
                     return True
-            return not any(
-                particle.pT() > LEPTON_PT_MIN and abs(particle.eta()) < LEPTON_ETA_MAX
-                for particle in candidates
-            )
+            return not in_reach
 
         def canVetoPT(self) -> bool:  # noqa: N802
             return recipe.min_partons > 0
@@ -211,20 +215,27 @@ def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any
 
         def doVetoPT(self, position: int, event: Any) -> bool:  # noqa: ARG002, N802
             """Drop events with too few hard partons halfway through the shower."""
+            hard, possible = 0, event.nFinal()
             # At least one particle is the W boson, or what it decayed to.
-            if event.nFinal() - 1 < recipe.min_partons:
+            if possible - 1 < recipe.min_partons:
                 return True
-            hard = 0
-            for index in range(5, event.size()):
+            for index in range(event.size() - 1, 4, -1):
                 particle = event[index]
+                if not particle.isFinal():
+                    continue
                 if (
-                    particle.isFinal()
+                    particle.pT() > _EARLY_PT_MIN
                     and particle.colType() != 0
-                    and particle.pT() > _EARLY_PT_MIN
                     and abs(particle.eta()) < _EARLY_ETA_MAX
                 ):
                     hard += 1
-            return hard < recipe.min_partons
+                    if hard == recipe.min_partons:
+                        return False
+                else:
+                    possible -= 1
+                    if possible < recipe.min_partons:
+                        return True
+            return True
 
     return EventFilter()
 
