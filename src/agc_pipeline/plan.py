@@ -278,6 +278,17 @@ class Plan:
         return (file for dataset in self.datasets.values() for file in dataset.files)
 
     @property
+    def generated(self) -> bool:
+        """Whether the pipeline has generated all simulated events, in this run or in another."""
+        files = [
+            file
+            for name, dataset in self.datasets.items()
+            if self.analysis.dataset(name).kind == "simulation"
+            for file in dataset.files
+        ]
+        return bool(files) and all(file.record is not None for file in files)
+
+    @property
     def records(self) -> list[str]:
         """Records of all simulated files."""
         records = (file.record for file in self._files if file.record is not None)

@@ -1,13 +1,18 @@
 """Which files are simulated at which scale."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agc_pipeline import filesets
 from agc_pipeline.analyses.cms_ttbar import ANALYSIS
 from agc_pipeline.analyses.cms_ttbar.simulation import RECIPES, SUBSETS, Simulation
 from agc_pipeline.config import load
 from agc_pipeline.errors import AnalysisError, ConfigurationError
+from agc_pipeline.files import write_json
 from agc_pipeline.plan import Plan
 from agc_pipeline.simulation.settings import SimulationJob
 from agc_pipeline.stages import simulate_parts
@@ -102,6 +107,32 @@ def test_listed_files_stand_in_the_place_of_simulated_ones() -> None:
     mixed = Plan(load(values)).datasets
     assert mixed["ttbar__nominal"].files[0].source == "data/a.root"
     assert {dataset.subset_of for dataset in mixed.values()} == {None}
+    # The experiment has simulated some of the events.
+    assert not Plan(load(values)).generated
+
+
+def test_events_of_another_run_are_generated_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of files that a run writes names their records, of which another run learns it."""
+    values = read_config()
+    plan = Plan(load(values))
+    assert plan.generated
+    monkeypatch.chdir(tmp_path)
+    files = [file for dataset in plan.datasets.values() for file in dataset.files]
+    for file in files:
+        Path(file.source).parent.mkdir(parents=True, exist_ok=True)
+        Path(file.source).touch()
+        write_json(Path(file.record or ""), {"n_events": 1, "n_generated": 1})
+    described: Any = filesets.as_json(plan.datasets.values(), ANALYSIS, folder=Path("results"))
+    values["input"] = {"kind": "fileset", "path": "results/fileset.json"}
+    write_json(Path("results/fileset.json"), described)
+    assert Plan(load(values)).generated
+    # One file of unknown origin.
+    first = next(iter(described["wjets__nominal"]["files"].values()))
+    del first["record"]
+    write_json(Path("results/fileset.json"), described)
+    assert not Plan(load(values)).generated
 
 
 def test_job_holds_nothing_of_the_scale() -> None:

@@ -104,8 +104,7 @@ def figure_label(settings: ReportStage, run: Run) -> Label:
     """What stands above the figures: experiment, status, luminosity and energy."""
     if settings.analysis is None:
         return Label(beam=settings.beam)
-    generated = settings.configuration.get("input", {}).get("kind") == "simulated"
-    experiment, status = settings.report.label.of(run.fit.data, generated=generated)
+    experiment, status = settings.report.label.of(run.fit.data, generated=settings.generated)
     return Label(experiment, status, settings.beam)
 
 

@@ -98,6 +98,7 @@ class ReportStage(Settings):
     Attributes:
         analysis: name of the analysis; None if the run starts from a workspace.
         learned: whether the run has the learned observables of the analysis.
+        generated: whether the pipeline has generated all simulated events.
         report: texts and looks.
         luminosity_per_pb: integrated luminosity in 1/pb, one number or one for each era.
         rules: of the workflow, whose run times are shown.
@@ -108,6 +109,7 @@ class ReportStage(Settings):
 
     analysis: str | None
     learned: bool = False
+    generated: bool = False
     report: ReportSettings
     luminosity_per_pb: float | dict[str, float]
     rules: tuple[str, ...]

@@ -119,6 +119,7 @@ def configure(plan: "Plan") -> ReportStage:
     return ReportStage(
         analysis=None if plan.external else plan.config.analysis,
         learned=plan.assigns,
+        generated=plan.generated,
         luminosity_per_pb=plan.config.physics.luminosity(None),
         rules=stages.of_run(plan),
         edges=graph.edges(plan),
