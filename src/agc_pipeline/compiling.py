@@ -1,13 +1,15 @@
 """Compiled functions whose machine code is kept between runs."""
 
+import fcntl
 import grp
 import os
 import pwd
 import stat
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import numba
 from numba.core.caching import FunctionCache
@@ -16,6 +18,9 @@ from numba.core.runtime.nrt import rtsys
 from agc_pipeline.errors import ConfigurationError
 
 Function = TypeVar("Function", bound=Callable[..., object])
+# Seconds that a process waits for another one that compiles the same function; most take one.
+_LONGEST_WAIT = 60.0
+_PAUSE = 0.05
 
 
 class _MachineCode(FunctionCache):  # type: ignore[misc] # numba has no types
@@ -27,11 +32,61 @@ class _MachineCode(FunctionCache):  # type: ignore[misc] # numba has no types
     prepares by itself.
     """
 
+    _turn: IO[bytes] | None = None
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """See numba."""
+        """See numba; where nothing is kept, this process compiles, and others wait for it."""
         rtsys.initialize(target_context)
+        code = self._kept(sig, target_context)
+        # A function that calls itself has its turn already.
+        if code is None and self._turn is None:
+            self._turn = _wait(Path(self.cache_path), self._py_func)
+            code = self._kept(sig, target_context)
+            if code is not None:
+                self._end_turn()
+        return code
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """See numba."""
+        try:
+            super().save_overload(sig, data)
+        finally:
+            self._end_turn()
+
+    def _kept(self, sig: Any, target_context: Any) -> Any:
         with self._guard_against_spurious_io_errors():
             return self._load_overload(sig, target_context)
+
+    def _end_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.close()
+            self._turn = None
+
+
+def _wait(folder: Path, function: Callable[..., object]) -> IO[bytes] | None:
+    """Wait until no other process compiles a function, and have others wait.
+
+    The first jobs of a run start together and need the same functions. One that compiles waits for
+    nothing but functions that it calls, so that none waits for another in a circle.
+
+    Returns:
+        The locked file, to be closed; None where files cannot be locked, or after a minute.
+    """
+    end = time.monotonic() + _LONGEST_WAIT
+    try:
+        file = (folder / f"{function.__module__}.{function.__qualname__}.lock").open("ab")
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_PAUSE)
+            else:
+                return file
+    except OSError:
+        # Whoever cannot wait compiles as well.
+        return None
+    file.close()
+    return None
 
 
 # Other releases of numba may have these under other names.

@@ -105,6 +105,32 @@ def test_kernels_compile_behind_those_that_were_found(tmp_path: Path) -> None:
         assert told(both, str(tmp_path)) == [[0.0, 2.0, 4.0], [3.0, 5.0, 7.0]]
 
 
+def test_processes_that_start_together_compile_a_kernel_once(tmp_path: Path) -> None:
+    (tmp_path / "double.py").write_text(
+        "from agc_pipeline.compiling import kernel\n@kernel\ndef double(x):\n    return 2 * x\n"
+    )
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from double import double; "
+        "print('ready', flush=True); sys.stdin.readline(); "
+        "print(double(3.0), sum(double.stats.cache_misses.values()))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    # Both wait for their input at this moment.
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    printed = sorted(process.communicate()[0] for process in processes)
+    assert printed == ["6.0 0\n", "6.0 1\n"]
+
+
 def test_a_kernel_gives_what_its_function_gives() -> None:
     def half(x: float) -> float:
         return x / 2
