@@ -42,7 +42,7 @@ from agc_pipeline.inference.optimisation import (
     optimise,
     shares,
 )
-from agc_pipeline.inference.optimisation_record import Candidate
+from agc_pipeline.inference.optimisation_record import Candidate, Judgement, verdict
 from agc_pipeline.inference.settings import OptimisationSettings
 from agc_pipeline.inference.threshold_templates import (
     Scanned,
@@ -168,6 +168,35 @@ def test_the_judge_knows_a_gain_from_noise() -> None:
     # With its own templates as the truth, the scatter is the uncertainty.
     assert second.judgement.scatter == pytest.approx(better.uncertainty, rel=1e-9)
     assert (first.judgement.verdict, second.judgement.verdict) == ("none", "better")
+
+
+def test_the_verdict_names_those_that_the_judge_prefers() -> None:
+    model = toy()
+    declared = candidate(model, "declared", {"r": (-6.0, 2.0, 6.0)})
+    best = best_of(model, "gradient")
+    noise, gain = (
+        Judgement(scatter=0.1, error=0.02, gain=0.2, gain_error=error, verdict=told)
+        for error, told in ((0.2, "none"), (0.05, "better"))
+    )
+    promising = best.model_copy(update={"judgement": noise})
+    other = best.model_copy(update={"method": "evolution", "judgement": gain})
+    told = verdict([declared, promising, other], "gradient")
+    assert told == f"{promising.verdict}; the judge finds a gain in evolution (20.0% +- 5.0%)"
+    assert verdict([declared, promising], "gradient") == promising.verdict
+    assert verdict([declared, promising, other], "evolution") == other.verdict
+
+
+@pytest.mark.parametrize("method", ["gradient", "evolution"])
+def test_no_bins_without_events(method: Any) -> None:
+    model = toy()
+    region = model.regions["r"]
+    # Events at both ends only, as of scores.
+    there = np.abs(FINE[:-1] + 0.1) > 2.0
+    sparse = replace(model, regions={"r": replace(region, nominal=region.nominal * there)})
+    few = {"bins": (8,), "starts": 1, "population": 2, "generations": 2}
+    edges = best_of(sparse, method, SETTINGS.model_copy(update=few)).edges["r"]
+    events, _ = np.histogram(FINE[:-1], edges, weights=(region.nominal * there).sum(axis=0))
+    assert (events > 0).all()
 
 
 def test_soft_bins_become_hard() -> None:

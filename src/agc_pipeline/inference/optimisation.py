@@ -372,7 +372,20 @@ class _Search:
                 if there < loss * (1 - _SAME):
                     loss, edges, moved = there, others, True
                     break
-        return loss, edges
+        return loss, self.fewest(model, edges)
+
+    def fewest(self, model: ClosedForm, edges: Edges) -> Edges:
+        """The edges without those that make no difference, as beside bins without events."""
+        loss = self.loss(model, hard(model, edges))
+        for name in edges if loss < _IMPOSSIBLE else ():
+            outer = 0 if name in self._windows else 1
+            for edge in edges[name][outer : len(edges[name]) - outer]:
+                others = {**edges, name: tuple(other for other in edges[name] if other != edge)}
+                if len(others[name]) > 1 and (
+                    self.loss(model, hard(model, others)) <= loss * (1 + _SAME)
+                ):
+                    edges = others
+        return edges
 
     def yields(self, at: Array, width: float) -> dict[str, SoftYields]:
         """Expected events where a search downhill ended, and with hard bins and cuts near to it.
@@ -496,9 +509,9 @@ def _evolution(search: _Search) -> Result:
         rng=search.random,
         callback=followed,
     )
-    return Result(
-        float(result.fun), search.snapped(result.x), search.place(result.x), losses=tuple(losses)
-    )
+    place = search.place(result.x)
+    edges = search.fewest(search.model.at(place), search.snapped(result.x))
+    return Result(float(result.fun), edges, place, losses=tuple(losses))
 
 
 def judged(

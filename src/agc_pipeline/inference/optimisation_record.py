@@ -229,8 +229,26 @@ class OptimisationRecord(Settings):
 
     @property
     def verdict(self) -> str:
-        """One line on the best candidate."""
-        return self.chosen.verdict
+        """One line on the candidates."""
+        return verdict(self.candidates, self.best)
+
+
+def verdict(candidates: Sequence[Candidate], best: Method) -> str:
+    """One line on the best candidate, and on those that the judge prefers.
+
+    Args:
+        candidates: of an optimisation.
+        best: method of the one that promises most.
+    """
+    chosen = next(entry for entry in candidates if entry.method == best)
+    gains = [
+        f"{entry.method} ({entry.judgement.gain:.1%} +- {entry.judgement.gain_error:.1%})"
+        for entry in candidates
+        if entry.judgement is not None and entry.judgement.verdict == "better"
+    ]
+    if not gains or chosen.judgement is None or chosen.judgement.verdict == "better":
+        return chosen.verdict
+    return f"{chosen.verdict}; the judge finds a gain in {' and '.join(gains)}"
 
 
 def read(path: Path) -> OptimisationRecord:

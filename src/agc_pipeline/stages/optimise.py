@@ -184,7 +184,7 @@ def run(settings: OptimiseStage, options: OptimiseOptions) -> None:
             run_.write(entry, record.provenance)
     write_json(options.output, record.model_dump())
     write_text(options.table, _table(record))
-    write_text(options.fragment, _fragment(best, run_))
+    write_text(options.fragment, _fragment(best, record.verdict, run_))
     options.figures.mkdir(parents=True, exist_ok=True)
     gallery = Gallery(options.figures, partial=run_.accounts.partial)
     values = {
@@ -356,7 +356,7 @@ class _Run:
             self.discriminants.write(
                 _trained(entry.method), folder, self.settings.model_dump(), dict(provenance)
             )
-        write_text(folder / "optimised.yaml", _fragment(entry, self))
+        write_text(folder / "optimised.yaml", _fragment(entry, entry.verdict, self))
 
     def folder_of(self, entry: "Candidate") -> Path:
         """Folder for a candidate."""
@@ -607,7 +607,7 @@ def _trained(method: "Method") -> "Name":
     return next(name for name in TRAINED if name == method)
 
 
-def _fragment(best: "Candidate", run_: _Run) -> str:
+def _fragment(entry: "Candidate", verdict: str, run_: _Run) -> str:
     """Configuration of a run with the bins, thresholds and models of a candidate.
 
     Its report shows the optimisation.
@@ -617,17 +617,19 @@ def _fragment(best: "Candidate", run_: _Run) -> str:
     from agc_pipeline.declaration.thresholds import fragment
 
     content: dict[str, Any] = {
-        "fit": {"model": {"edges": {name: list(e) for name, e in best.edges.items()}}},
+        "fit": {"model": {"edges": {name: list(e) for name, e in entry.edges.items()}}},
         "report": {"optimisation": str(run_.options.output)},
     }
-    if best.features:
-        content["discriminant"] = str(run_.folder_of(best))
+    if entry.features:
+        content["discriminant"] = str(run_.folder_of(entry))
     if run_.trials:
         # All of them, so that they are the same in a run that is not as loose.
-        values = [(trial.threshold, best.thresholds[trial.threshold.name]) for trial in run_.trials]
+        values = [
+            (trial.threshold, entry.thresholds[trial.threshold.name]) for trial in run_.trials
+        ]
         content["physics"] = {"selection": fragment(run_.settings.physics, values)}
     lines = yaml.safe_dump(content, default_flow_style=None, sort_keys=False, width=100)
-    return f"# By `snakemake optimise`. {best.verdict}.\n{lines}"
+    return f"# By `snakemake optimise`. {verdict}.\n{lines}"
 
 
 STAGE = Stage(

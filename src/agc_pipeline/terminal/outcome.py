@@ -133,10 +133,12 @@ def _validation(record: dict[str, Any]) -> list[Fact]:
 
 
 def _optimise(record: dict[str, Any]) -> list[Fact]:
-    from agc_pipeline.inference.optimisation_record import Candidate  # noqa: PLC0415 - of few runs
+    from agc_pipeline.inference import optimisation_record  # noqa: PLC0415 - of few runs
 
-    best = next(entry for entry in record["candidates"] if entry["method"] == record["best"])
-    return [Fact("optimised", Candidate.model_validate(best).verdict)]
+    candidates = [
+        optimisation_record.Candidate.model_validate(entry) for entry in record["candidates"]
+    ]
+    return [Fact("optimised", optimisation_record.verdict(candidates, record["best"]))]
 
 
 def _closure(record: dict[str, Any]) -> list[Fact]:
