@@ -48,8 +48,8 @@ _JOB = re.compile(r"\bJob (\d+)\b")
 _LOCKED = (
     "error: another run works in this folder, or one was killed\n"
     "  where: {folder}\n"
-    "  remedy: wait for it; after a kill `make resume` goes on, as does the same command after "
-    "`snakemake --unlock`"
+    "  remedy: wait for it; after a kill `make resume` with the same ARGS goes on, as does the "
+    "same command after `snakemake --unlock`"
 )
 
 
