@@ -18,7 +18,7 @@ from agc_pipeline.facility.records import Delivered, InputRecord, Machine, Point
 from agc_pipeline.facility.settings import FacilitySettings, Mode, SimulatedSettings
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.report.page import write
-from agc_pipeline.stages import facility_point
+from agc_pipeline.stages import facility_page, facility_point
 from conftest import ROOT, read_config
 
 MACHINE = Machine(host="node1", processor="a processor", cores=4, load=0.5, software={"numpy": "2"})
@@ -418,6 +418,20 @@ def test_what_cannot_be_measured_is_refused(
     assert str(path) in str(caught.value)
 
 
+def check_compared(path: Path) -> None:
+    """What a measurement is compared with is looked at before the first point."""
+    assert facility_page.compared(plan(compare=[str(path)])) == [str(path)]
+    other = path.with_name("other.json")
+    other.write_text("{}")
+    for wrong, problem in (
+        ([str(path), str(path)], "is named twice"),
+        ([str(path.with_name("none.json"))], "cannot be compared: file not found"),
+        ([str(other)], "cannot be compared: not a measurement of a facility"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"`compare`: {wrong[0]} {problem}"):
+            facility_page.compared(plan(compare=wrong))
+
+
 def test_page_record_and_history(tmp_path: Path) -> None:
     parts = {"read": seconds(0.3, 0.1), "decompress": seconds(0.5), "physics": seconds(0.2)}
     points = [
@@ -467,6 +481,7 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     path = tmp_path / "facility.json"
     path.write_text(record.model_dump_json())
     assert summary.read(path) == record
+    check_compared(path)
     past = summary.add(summary.History(), record)
     assert summary.add(past, record) == past
     later = record.model_copy(update={"finished": "2030-01-01T00:00:00+00:00"})

@@ -79,27 +79,12 @@ onstart:
         refuse(error)
 
 
-def directives(name, plan=PLAN):
-    """The directives of the rule of a stage, from the description in the module of that name.
-
-    A job has one file of digests of all its code as input: with all source files as inputs of all
-    jobs, large runs take minutes to plan.
-    """
-    STAGES[name] = Directives(stages.describe(name), plan, SETTINGS)
-    return STAGES[name]
-
-
-def sources(wildcards):
-    """Source files behind a stage, looked for only if the run has jobs of it."""
-    return [near(Path(path)) for path in STAGES[wildcards.stage].sources]
-
-
-def refused(paths):
-    """The same function for paths; its errors end the run."""
+def refusing(function):
+    """The same function of wildcards; its errors end the run."""
 
     def of(wildcards):
         try:
-            return paths(wildcards)
+            return function(wildcards)
         except ConfigurationError as error:
             refuse(VALUES.located(error))
         except PipelineError as error:
@@ -108,13 +93,24 @@ def refused(paths):
     return of
 
 
+def directives(name, plan=PLAN):
+    """The directives of the rule of a stage, from the description in the module of that name.
+
+    A job has one file of digests of all its code as input: with all source files as inputs of all
+    jobs, large runs take minutes to plan.
+    """
+    STAGES[name] = Directives(stages.describe(name), plan, SETTINGS, refusing)
+    return STAGES[name]
+
+
+def sources(wildcards):
+    """Source files behind a stage, looked for only if the run has jobs of it."""
+    return [near(Path(path)) for path in STAGES[wildcards.stage].sources]
+
+
 def inputs(stage):
     """Input files of a rule by name, and the digests of its code."""
-    found = {
-        name: refused(paths) if callable(paths) else paths
-        for name, paths in stage.input.items()
-    }
-    return found | {"code": f"{RESULTS}/code/{stage.name}.sha256"}
+    return stage.input | {"code": f"{RESULTS}/code/{stage.name}.sha256"}
 
 
 # Caption and category in Snakemake's own report (`snakemake --report`), by stage and output.

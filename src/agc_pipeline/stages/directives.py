@@ -40,12 +40,20 @@ class Directives:
         stage: whose rule it is.
         plan: of the run.
         files: where settings of jobs are kept.
+        guard: around each function that Snakemake calls, whose errors it would tell with its trace.
     """
 
-    def __init__(self, stage: Stage[Any, Any], plan: Folder, files: SettingsFiles) -> None:
+    def __init__(
+        self,
+        stage: Stage[Any, Any],
+        plan: Folder,
+        files: SettingsFiles,
+        guard: Callable[[Callable[[Any], Any]], Callable[[Any], Any]] = lambda function: function,
+    ) -> None:
         self.stage = stage
         self._plan = plan
         self._files = files
+        self._guard = guard
         self._options = stage.options.described()
 
     @property
@@ -186,7 +194,7 @@ class Directives:
             return f"{self._plan.folder}/{source}"
         names = wildcards_of(source)
         # Also without wildcards: Snakemake looks for some in every path that is no function.
-        return lambda wildcards: source(self._plan, **_named(wildcards, names))
+        return self._guard(lambda wildcards: source(self._plan, **_named(wildcards, names)))
 
     @cached_property
     def _settings(self) -> Callable[[Any], str]:
@@ -203,7 +211,7 @@ class Directives:
                 paths.append(self._files.path(job, configure(self._plan)))
             return paths[0]
 
-        return settings
+        return self._guard(settings)
 
 
 def _named(wildcards: Any, names: tuple[str, ...]) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agc_pipeline import extras
 from agc_pipeline.code import data
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.facility.settings import SimulatedSettings
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.settings import Settings
@@ -31,6 +32,30 @@ class PageStage(Settings):
     history: str
 
 
+def compared(plan: "FacilityPlan") -> list[str]:
+    """Records of other measurements, which are looked at before the first point is taken.
+
+    Raises:
+        ConfigurationError: naming one that is missing, of another kind, or named twice.
+    """
+    from agc_pipeline.facility import summary
+
+    paths = plan.settings.compare
+    for path in paths:
+        problem = "is named twice" if paths.count(path) > 1 else None
+        try:
+            summary.read(Path(path))
+        except InputError as error:
+            problem = f"cannot be compared: {error.problem}"
+        if problem is not None:
+            raise ConfigurationError(
+                f"`compare`: {path} {problem}",
+                place=plan.config.facility,
+                remedy="name the `facility.json` of each other measurement once",
+            )
+    return list(paths)
+
+
 class PageOptions(Options):
     """What the stage is told beside its settings."""
 
@@ -42,9 +67,7 @@ class PageOptions(Options):
         lambda plan: [f"{plan.folder}/inputs/{name}.json" for name in plan.settings.inputs],
         "records of inputs",
     )
-    compare: tuple[Path, ...] = reads(
-        lambda plan: list(plan.settings.compare), "records of other measurements", default=()
-    )
+    compare: tuple[Path, ...] = reads(compared, "records of other measurements", default=())
     page: Path = writes("index.html", "HTML page to write")
     record: Path = writes("facility.json", "JSON file to write")
     figures: Path = writes_folder("figures", "folder for the figures of the page")
