@@ -114,8 +114,8 @@ def test_effects_by_process_are_asymmetric() -> None:
 def filled(systematic: Systematic) -> Analysis:
     """The same with functions that fill the regions."""
     regions = analysis().regions
-    filled: Any = (replace(r, mask=lambda *_: True, values=lambda *_: 1.0) for r in regions)
-    return analysis(systematic, regions=tuple(filled))
+    runnable: Any = (replace(r, mask=lambda *_: True, values=lambda *_: 1.0) for r in regions)
+    return analysis(systematic, regions=tuple(runnable))
 
 
 def test_effects_that_no_yield_can_have_are_refused() -> None:
