@@ -194,6 +194,110 @@ def test_laws_of_what_follows_them() -> None:
     assert scaling.gustafson({2: [1.0], 4: [1.0]}) is None
 
 
+def scattered(ladder: dict[int, float], scatter: float = 0.02) -> dict[int, list[float]]:
+    """Three repetitions of each rung, whose median is as given."""
+    return {n: [(1 - scatter) * t, t, (1 + scatter) * t] for n, t in ladder.items()}
+
+
+SLOWER = scattered({1: 10.0, 2: 12.0})
+NO_FASTER = scattered({1: 12.0, 2: 7.0, 4: 7.05})
+SLOWER_AGAIN = scattered({1: 12.0, 2: 7.0, 4: 5.0, 8: 9.0})
+ODD = scattered({1: 10.0, 2: 9.5, 4: 3.0, 8: 1.2})
+HOLDING = scattered({n: 2 + 12 / n for n in (1, 2, 4)})
+
+
+@pytest.mark.parametrize(
+    ("ladder", "told", "number"),
+    [
+        (SLOWER, ["2 workers took 1.20 times as long as 1 (1.15 to 1.25)", "More than 1 "], False),
+        ({1: [10.0], 2: [12.0]}, ["2 workers took 1.20 times as long as 1.", "lengthen"], False),
+        # Repetitions that say nothing beyond chance, and one of each, less than a tenth apart.
+        (scattered({1: 10.0, 2: 9.8}, 0.05), ["not measurably faster", "more than 1 "], False),
+        ({1: [10.0], 2: [9.8]}, ["not measurably faster", "more than 1 "], False),
+        (NO_FASTER, ["4 workers took 1.01 times as long as 2", "more than 2 workers"], False),
+        (SLOWER_AGAIN, ["lengthen", "8 workers took 1.80 times as long as 4", "than 4 "], False),
+        (ODD, ["law does not tell", "misses the points by up to", "scatter of 2.0%"], False),
+        # What a middle rung lost is told beside the law, which still misses it.
+        (
+            scattered({1: 10.0, 2: 14.0, 4: 3.0}),
+            ["2 workers took 1.40 times as long as 1", "law does not tell"],
+            False,
+        ),
+        (scattered({1: 8.0, 2: 4.0}), ["No serial part was seen up to 2 workers"], False),
+        (HOLDING, ["By Amdahl's law, extrapolated from 4 workers, beyond 24 workers ("], True),
+        (scattered({1: 10.0, 2: 6.0, 4: 4.2, 8: 3.1, 32: 2.3}), ["Beyond 15 workers ("], True),
+    ],
+)
+def test_more_workers_are_of_use_only_where_they_were(
+    ladder: dict[int, list[float]], told: list[str], number: bool
+) -> None:
+    law = scaling.amdahl(ladder)
+    assert law is not None
+    points = [
+        point([task(1.0, {"physics": seconds(1.0)})], workers=n, stopped=time, repeat=repeat)
+        for n, times in ladder.items()
+        for repeat, time in enumerate(times)
+    ]
+    text = limits.verdict(points, law).text
+    for sentence in told:
+        assert sentence in text
+    assert ("twice as many" in text) == number == (law.useful_workers is not None)
+
+
+def test_a_law_says_how_well_it_describes_the_points() -> None:
+    holding = scaling.amdahl(HOLDING)
+    assert holding is not None
+    assert holding.describes is True
+    assert holding.scatter == pytest.approx(0.02)
+    assert holding.remark == f"within {holding.largest_deviation:.1%}, with a scatter of 2.0%"
+    odd = scaling.amdahl(ODD)
+    assert odd is not None
+    assert odd.describes is False
+    assert odd.largest_deviation > 10 * (odd.scatter or 0)
+    # Two rungs have a law of two parameters whatever they are, if it has no negative part.
+    two = scaling.amdahl(scattered({1: 10.0, 2: 6.0}))
+    assert two is not None
+    assert two.describes is None
+    assert two.remark.startswith("not tested by 2 rungs: within ")
+    lost = scaling.amdahl(SLOWER)
+    assert lost is not None
+    assert lost.describes is False
+    # Without repetitions a tenth counts.
+    once = {n: times[:1] for n, times in ODD.items()}
+    for ladder, describes in ((once, False), ({n: t[1:2] for n, t in HOLDING.items()}, None)):
+        law = scaling.amdahl(ladder)
+        assert law is not None
+        assert law.describes is describes
+        assert law.remark.endswith("without repetitions their scatter is not known")
+    weak = {n: 10 * n / (n - 0.2 * (n - 1)) for n in (1, 2, 4)}
+    for times, describes in ((weak, True), ({1: 10.0, 2: 10.0, 4: 30.0, 8: 10.0}, False)):
+        law = scaling.gustafson(scattered(times))
+        assert law is not None
+        assert law.describes is describes
+
+
+def test_scattered_times_of_a_law_are_rarely_called_others() -> None:
+    numbers = np.random.default_rng(3)
+    missed = 0
+    for _ in range(40):
+        law = scaling.amdahl(
+            {n: [(3 + 24 / n) * numbers.normal(1, 0.05) for _ in range(3)] for n in (1, 2, 4, 8)}
+        )
+        assert law is not None
+        missed += not law.describes
+    assert missed <= 3
+
+
+def test_a_reach_without_an_end_has_none() -> None:
+    """Where some of the repetitions have no serial part at all."""
+    law = scaling.amdahl({1: [10.0, 10.6, 9.4], 2: [5.1, 5.5, 4.7], 4: [2.6, 2.9, 2.4]})
+    assert law is not None
+    assert law.useful_workers is not None
+    assert law.useful_workers.high is None
+    verdict = limits.verdict([point([task(1.0, {"physics": seconds(1.0)})])], law)
+    assert f"({law.useful_workers.low:.0f} or more)" in verdict.text
+
+
 def test_intervals_hold_the_law_behind_scattered_times() -> None:
     numbers = np.random.default_rng(2)
     inside = 0

@@ -1,6 +1,8 @@
 """Figures of a measurement: curves over the ladder, where the time went, workers in time."""
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,13 +35,19 @@ _LIMITS = dict(
         strict=True,
     )
 )
-# Workers that have a row of their own.
-_ROWS = 64
+# Workers that have a row of their own, and how many names of them there is room for.
+ROWS, _NAMES = 64, 32
+# Workers beyond which speed-ups are on a logarithmic axis.
+_MANY = 8
+_PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+_IDEAL: dict[str, Any] = {"color": SOFT, "linestyle": "--", "linewidth": 0.9, "label": "ideal"}
+# Size of legends, letters of it in an inch, and those that a line beside a label takes.
+_LEGEND, _LETTERS, _KEY = 8, 15, 7
 
 
 def curves(series: Sequence[Series]) -> Figure:
     """Speed-up, throughput and efficiency over the number of workers, of the same files."""
-    with canvas(8.6, 3.1) as figure:
+    with canvas(8.6, 3.4) as figure:
         speedup, rate, efficiency = figure.subplots(1, 3)
         largest = 1
         for number, one in enumerate(series):
@@ -69,17 +77,23 @@ def curves(series: Sequence[Series]) -> Figure:
             if one.amdahl is not None:
                 grid = np.geomspace(workers[0], workers[-1], 100)
                 times = np.array([one.amdahl.seconds(n) for n in grid])
-                speedup.plot(grid, first / times, color=colour, linewidth=0.9)
-        speedup.plot([1, largest], [1, largest], color=SOFT, linestyle="--", linewidth=0.9)
-        speedup.text(largest, largest, "ideal ", size=8, color=SOFT, ha="right", va="bottom")
+                style = ":" if one.amdahl.describes is False else "-"
+                speedup.plot(grid, first / times, style, color=colour, linewidth=0.9)
+        speedup.plot([1, largest], [1, largest], **_IDEAL)
         _workers_axis((speedup, rate, efficiency), largest)
+        if largest > _MANY:
+            # From zero, the ideal would press all points onto the axis.
+            speedup.set_yscale("log", base=2)
+            speedup.yaxis.set_major_formatter(_PLAIN)
+            speedup.yaxis.set_minor_locator(NullLocator())
+        else:
+            speedup.set_ylim(bottom=0)
         speedup.set_ylabel("speed-up")
         rate.set_ylabel("thousand events per second")
         efficiency.set_ylabel("core efficiency")
         efficiency.set_ylim(0, max(1.05, efficiency.get_ylim()[1]))
-        for axes in (speedup, rate):
-            axes.set_ylim(bottom=0)
-        speedup.legend(loc="upper left", fontsize=8)
+        rate.set_ylim(bottom=0)
+        _legend_above(figure, speedup)
     return figure
 
 
@@ -105,9 +119,19 @@ def _workers_axis(panels: Sequence[Axes], largest: int) -> None:
     for axes in panels:
         axes.set_xscale("log", base=2)
         axes.set_xlim(0.8, 1.25 * largest)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_major_formatter(_PLAIN)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("workers")
+
+
+def _legend_above(figure: Figure, axes: Axes) -> None:
+    """The legend of one panel for all, where it lies on no points."""
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        # As many in a row as there is room for the longest.
+        room = int(_LETTERS * figure.get_figwidth() / (_KEY + max(map(len, labels))))
+        columns = min(max(1, room), len(labels))
+        figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize=_LEGEND)
 
 
 def delivery(series: Sequence[Series]) -> Figure:
@@ -132,13 +156,13 @@ def delivery(series: Sequence[Series]) -> Figure:
         read.set_ylabel("Gbps read")
         for axes in (rate, read):
             axes.set_ylim(0, None)
-        rate.legend(loc="upper left")
+        _legend_above(figure, rate)
     return figure
 
 
 def weak(series: Sequence[Series]) -> Figure:
     """Throughput over the number of workers, with as many files for each."""
-    with canvas(4.9, 3.1) as figure:
+    with canvas(4.9, 3.4) as figure:
         axes = figure.subplots()
         largest = 1
         for number, one in enumerate(series):
@@ -151,11 +175,11 @@ def weak(series: Sequence[Series]) -> Figure:
             rates = [[m.events_per_second / 1e3 for m in rung] for rung in rungs.values()]
             _bars(axes, workers, rates, colour, one.name)
             each = float(np.median(rates[0])) / workers[0]
-            axes.plot(workers, each * workers, color=colour, linestyle="--", linewidth=0.9)
+            axes.plot(workers, each * workers, **_IDEAL | {"color": colour, "label": None})
         _workers_axis((axes,), largest)
         axes.set_ylim(bottom=0)
         axes.set_ylabel("thousand events per second")
-        axes.legend(loc="upper left", fontsize=8)
+        _legend_above(figure, axes)
     return figure
 
 
@@ -176,7 +200,7 @@ def shares(named: Mapping[str, Measures]) -> Figure:
         axes.set_ylim(len(named) - 0.4, -0.6)
         axes.set_xlim(0, 1)
         axes.set_xlabel("share of the core seconds")
-        figure.legend(loc="outside upper center", ncols=len(LIMITS), fontsize=8)
+        _legend_above(figure, axes)
     return figure
 
 
@@ -184,11 +208,10 @@ def timeline(point: PointRecord) -> Figure:
     """Tasks of each worker, and the number of workers with one, since the command was started."""
     tasks = measures.tasks_of([point])
     workers = sorted({task.worker for task in tasks})
-    shown = workers[:_ROWS]
-    with canvas(8.6, 2.0 + min(0.22 * len(shown), 6)) as figure:
-        rows, number = figure.subplots(
-            2, 1, sharex=True, height_ratios=(max(0.22 * len(shown), 0.5), 1.0)
-        )
+    shown = workers[:ROWS]
+    height = min(max(0.22 * len(shown), 0.5), 6)
+    with canvas(8.6, 2.0 + height) as figure:
+        rows, number = figure.subplots(2, 1, sharex=True, height_ratios=(height, 1.2))
         for row, worker in enumerate(shown):
             own = [task for task in tasks if task.worker == worker]
             for kind, colour in (("header", COLOURS[3]), ("events", COLOURS[4])):
@@ -203,7 +226,8 @@ def timeline(point: PointRecord) -> Figure:
                     edgecolor="white",
                     linewidth=0.3,
                 )
-        rows.set_yticks(range(len(shown)), shown)
+        every = math.ceil(len(shown) / _NAMES)
+        rows.set_yticks(range(0, len(shown), every), shown[::every])
         rows.yaxis.set_minor_locator(NullLocator())
         rows.tick_params(axis="y", which="both", left=False, right=False, labelsize=7)
         rows.set_ylim(len(shown) - 0.5, -0.5)
@@ -253,7 +277,7 @@ def distributions(points: Mapping[str, Sequence[Task]]) -> Figure:
         axes.set_xscale("log")
         axes.set_xlabel("wall time of a chunk [s]")
         axes.set_ylabel("chunks")
-        axes.legend(fontsize=8)
+        _legend_above(figure, axes)
     return figure
 
 
@@ -264,7 +288,7 @@ def predicted(tasks: Mapping[str, Sequence[Prediction]], exercise: float) -> Fig
         tasks: curve of each.
         exercise: events per second to compare with.
     """
-    with canvas(8.6, 3.1) as figure:
+    with canvas(8.6, 3.4) as figure:
         rate, bits = figure.subplots(1, 2)
         for number, (name, curve) in enumerate(tasks.items()):
             colour = _SERIES[number % len(_SERIES)]
@@ -291,5 +315,5 @@ def predicted(tasks: Mapping[str, Sequence[Prediction]], exercise: float) -> Fig
             axes.set_xlabel("workers")
         rate.set_ylabel("million events per second")
         bits.set_ylabel("gigabits per second")
-        rate.legend(fontsize=8)
+        _legend_above(figure, rate)
     return figure

@@ -10,7 +10,7 @@ from scipy.stats import mannwhitneyu
 from agc_pipeline.columnar.traces import Task
 from agc_pipeline.facility import measures
 from agc_pipeline.facility.records import PointRecord
-from agc_pipeline.facility.scaling import Law, Range
+from agc_pipeline.facility.scaling import Law, Range, Reach, Step
 from agc_pipeline.formatting import plural
 from agc_pipeline.settings import Settings
 
@@ -44,6 +44,8 @@ _TITLES = {
 _SLOW, _CHANCE = 1.5, 0.01
 # Share of the core seconds of the tasks that a slow thing must cost to be what limits.
 _COSTLY = 0.1
+# Rungs and slow things that the verdict names.
+_SHOWN = 3
 # How the time that a stream waits for a byte grows, as a power of the number of workers: 1 where
 # they share a rate, 0 where each waits for itself.
 _COMMON, _SINGLE = 0.6, 0.4
@@ -233,7 +235,7 @@ def _text(
         f"{_capital(_title(found.limit, places))} took {share} of the time of "
         f"{found.workers} {plural('worker', found.workers)}: {found.certainty}."
     ]
-    for item in found.slow[:3]:
+    for item in found.slow[:_SHOWN]:
         sentences.append(
             f"The {item.kind} {item.name} is {item.ratio:.1f} times slower than the others, which "
             f"costs {item.lost:.0%} of the time of all tasks (probability of chance "
@@ -261,7 +263,7 @@ def _title(limit: str, places: Sequence[str]) -> str:
     if limit != "data":
         return _TITLES[limit]
     remote = any("://" in place for place in places)
-    shown = ", ".join(places[:3]) + (" and others" if len(places) > 3 else "")
+    shown = ", ".join(places[:_SHOWN]) + (" and others" if len(places) > _SHOWN else "")
     return f"waiting for data from {'the network' if remote else 'storage'} ({shown})"
 
 
@@ -270,12 +272,49 @@ def _capital(text: str) -> str:
 
 
 def _useful(law: Law | None) -> str:
+    """What the ladder says of more workers; of the law only what it holds for."""
     if law is None:
         return ""
-    if law.useful_workers is None:
-        return "No serial part was seen: more workers would be of use."
-    reach = law.useful_workers
-    return (
-        f"Beyond {reach.value:.0f} {plural('worker', round(reach.value))} ({reach.low:.0f} to "
-        f"{reach.high:.0f}) twice as many shorten this amount of work by less than a tenth."
-    )
+    sentences = []
+    slower = [step for step in law.steps if step.outcome == "slower"]
+    if slower:
+        told = "; ".join(map(_step, slower[-_SHOWN:]))
+        sentences.append(f"More workers lengthen the time of this amount of work: {told}.")
+    last, largest = law.steps[-1], law.rungs[-1]
+    most = f"{last.fewer} {plural('worker', last.fewer)}"
+    if last.outcome == "slower":
+        sentences.append(f"More than {most} are of no use for it.")
+    elif last.outcome == "no faster":
+        sentences.append(
+            f"{_step(last)}, which is not measurably faster: more than {most} are not seen to be "
+            "of use for this amount of work."
+        )
+    elif law.describes is False:
+        sentences.append(
+            f"Amdahl's law does not tell how many workers would be of use: {law.remark}."
+        )
+    elif law.useful_workers is None:
+        sentences.append(f"No serial part was seen up to {largest} workers: more would be of use.")
+    else:
+        number = law.useful_workers.value
+        if number > largest:
+            reach = f"By Amdahl's law, extrapolated from {largest} workers, beyond"
+        else:
+            reach = "Beyond"
+        sentences.append(
+            f"{reach} {number:.0f} {plural('worker', round(number))}{_interval(law.useful_workers)}"
+            " twice as many shorten this amount of work by less than a tenth."
+        )
+    return " ".join(sentences)
+
+
+def _step(step: Step) -> str:
+    ratio = step.ratio
+    spread = f" ({ratio.low:.2f} to {ratio.high:.2f})" if ratio.low < ratio.high else ""
+    return f"{step.workers} workers took {ratio.value:.2f} times as long as {step.fewer}{spread}"
+
+
+def _interval(reach: Reach) -> str:
+    if reach.high is None:
+        return f" ({reach.low:.0f} or more)"
+    return f" ({reach.low:.0f} to {reach.high:.0f})" if reach.low < reach.high else ""

@@ -134,7 +134,7 @@ def _pictures(
                 lambda: figures.curves(series),
                 caption="The same files on more and more workers. Points: medians, with the "
                 "smallest and largest of the repetitions; dashed: ideal; lines: Amdahl's law with "
-                "the serial part that fits best.",
+                "the serial part that fits best, dotted where it misses the points.",
                 alternative="Speed-up, events per second and core efficiency over the workers",
                 numbers=numbers,
             )
@@ -197,15 +197,16 @@ def _bars(gallery: Gallery, series: Sequence[Series]) -> list[Picture]:
                 name = f"{one.name}, {mode}, {workers}"
                 middle = sorted(rung, key=lambda m: m.wall_seconds)[(len(rung) - 1) // 2]
                 bars[name] = middle
-    bars = dict(list(bars.items())[:_BARS])
     if not bars:
         return []
+    shown = dict(list(bars.items())[:_BARS])
+    part = "" if len(shown) == len(bars) else f" The first {len(shown)} of {len(bars)} rungs."
     return [
         gallery.picture(
             "shares",
-            lambda: figures.shares(bars),
+            lambda: figures.shares(shown),
             caption="Where the time of all workers went; of repetitions, the one with the median "
-            "time.",
+            f"time.{part}",
             alternative="Shares of the core seconds of each point",
             numbers={name: dict.fromkeys(LIMITS, one.shares) for name, one in bars.items()},
         )
@@ -243,12 +244,15 @@ def _timelines(
         largest = max(
             own, key=lambda p: (p.mode != "cold", p.workers, p.mode == "strong", p.repeat)
         )
+        tasks = measures.tasks_of([largest])
+        n_workers = len({task.worker for task in tasks})
+        part = "" if n_workers <= figures.ROWS else f" {figures.ROWS} of {n_workers} are shown."
         pictures.append(
             gallery.picture(
                 f"timeline_{series.executor}_{series.input}",
                 lambda largest=largest: figures.timeline(largest),  # type: ignore[misc]
                 caption=f"Workers of {series.name} in time: headers of files (orange), chunks "
-                "(blue), and how many have a task.",
+                f"(blue), and how many have a task.{part}",
                 alternative=f"Tasks of {largest.workers} workers over {largest.wall:.0f} seconds",
                 numbers=[
                     {
@@ -257,7 +261,7 @@ def _timelines(
                         "start": task.started - largest.launched,
                         "seconds": task.seconds.wall,
                     }
-                    for task in measures.tasks_of([largest])
+                    for task in tasks
                 ],
             )
         )

@@ -9,14 +9,18 @@ Commun. ACM 31 (1988) 532: the speed-up is
 
     S(N) = N - a (N - 1)
 
-with the serial share a.
+with the serial share a. Neither knows of workers that slow each other down: what was measured is
+therefore compared with the law, and the rungs with each other.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import fmean, median
+from typing import Literal
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.stats import mannwhitneyu
 
 from agc_pipeline.settings import Settings
 
@@ -25,6 +29,17 @@ GAIN = 0.1
 # Resampled ladders for the intervals of a fit.
 _RESAMPLED = 400
 _CENTRAL = 0.68
+# What many workers are beyond which none are counted.
+_COUNTLESS = 1e6
+# Of a law that holds, the largest deviation of a median is further away than twice the scatter of
+# the repetitions in one of a hundred ladders with three of them; less than a per cent is none.
+_SCATTERS, _NONE = 2.0, 0.01
+# Two parameters go through the medians of two rungs, whatever they are.
+_TESTED = 3
+# Probability with which ranks of equal rungs differ as much.
+_CHANCE = 0.05
+# Repetitions up to which all their orders are counted.
+_COUNTED = 20
 
 
 class Range(Settings):
@@ -35,25 +50,75 @@ class Range(Settings):
     high: float
 
 
+class Reach(Settings):
+    """A number of workers with its interval of 68 %; ``high`` is None where it has no end."""
+
+    value: float
+    low: float
+    high: float | None
+
+
+Outcome = Literal["faster", "no faster", "slower"]
+
+
+class Step(Settings):
+    """The time of a rung against that of the fastest with fewer workers.
+
+    Attributes:
+        workers: of the rung.
+        fewer: of the other one.
+        ratio: of the median times, with the smallest and largest of the repetitions.
+        outcome: what the repetitions say beyond chance.
+    """
+
+    workers: int
+    fewer: int
+    ratio: Range
+    outcome: Outcome
+
+
 class Law(Settings):
     """A scaling law that was fitted to a ladder.
 
     Attributes:
         kind: "amdahl" or "gustafson".
+        rungs: numbers of workers that it was fitted to, rising.
         serial_share: of the work of one worker.
         serial_seconds: of it; None of Gustafson's law.
         parallel_seconds: of one worker; None of Gustafson's law.
-        useful_workers: beyond which twice as many shorten the time by less than ``GAIN``; None if
-            there are always more of use, or of Gustafson's law.
+        useful_workers: beyond which twice as many shorten the time by less than ``GAIN``. None if
+            there are always more of use, if the largest rung is no faster than one with fewer
+            workers, if the law does not describe the points, and of Gustafson's law.
         largest_deviation: of a median time from the law, as a share of it.
+        scatter: standard deviation of the repetitions of a rung, as a share of their mean; None
+            without repetitions.
+        describes: whether the deviation is within the scatter; None where that is not tested, of
+            fewer than three rungs or without repetitions.
+        steps: each rung against those with fewer workers; none of Gustafson's law.
     """
 
     kind: str
+    rungs: tuple[int, ...] = ()
     serial_share: Range
     serial_seconds: Range | None = None
     parallel_seconds: Range | None = None
-    useful_workers: Range | None = None
+    useful_workers: Reach | None = None
     largest_deviation: float
+    scatter: float | None = None
+    describes: bool | None = None
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def remark(self) -> str:
+        """How well it describes the points, in words."""
+        apart = f"{self.largest_deviation:.1%}"
+        if self.scatter is None:
+            verb = "misses the points by" if self.describes is False else "within"
+            return f"{verb} {apart}; without repetitions their scatter is not known"
+        within = f"{apart}, with a scatter of {self.scatter:.1%}"
+        if self.describes is None:
+            return f"not tested by {len(self.rungs)} rungs: within {within}"
+        return f"{'within' if self.describes else 'misses the points by up to'} {within}"
 
     def seconds(self, workers: float) -> float | None:
         """Time on so many workers by Amdahl's law."""
@@ -80,18 +145,23 @@ def amdahl(ladder: Ladder) -> Law | None:
         return None
     serial, parallel = _amdahl(ladder)
     fits = np.array([_amdahl(sample) for sample in _resampled(ladder)])
-    useful = [_useful(*fit) for fit in fits]
-    deviations = [
+    deviation = max(
         abs(median(times) / (serial + parallel / workers) - 1) for workers, times in ladder.items()
-    ]
+    )
+    describes, steps = _describes(ladder, deviation), _steps(ladder)
     reach = _useful(serial, parallel)
+    told = reach < _COUNTLESS and describes is not False and steps[-1].outcome == "faster"
     return Law(
         kind="amdahl",
+        rungs=tuple(sorted(ladder)),
         serial_share=_range(serial / (serial + parallel), fits[:, 0] / fits.sum(axis=1)),
         serial_seconds=_range(serial, fits[:, 0]),
         parallel_seconds=_range(parallel, fits[:, 1]),
-        useful_workers=_range(reach, useful) if np.isfinite(reach) else None,
-        largest_deviation=max(deviations),
+        useful_workers=_reach(reach, [_useful(*fit) for fit in fits]) if told else None,
+        largest_deviation=deviation,
+        scatter=_scatter(ladder),
+        describes=describes,
+        steps=steps,
     )
 
 
@@ -107,15 +177,66 @@ def gustafson(ladder: Ladder) -> Law | None:
     if len(ladder) < 2 or 1 not in ladder:
         return None
     share = _gustafson(ladder)
-    deviations = []
-    for workers, times in ladder.items():
-        speedup = workers * median(ladder[1]) / median(times)
-        deviations.append(abs(speedup / (workers - share * (workers - 1)) - 1))
+    one = median(ladder[1])
+    deviation = max(
+        abs(workers * one / median(times) / (workers - share * (workers - 1)) - 1)
+        for workers, times in ladder.items()
+    )
     return Law(
         kind="gustafson",
+        rungs=tuple(sorted(ladder)),
         serial_share=_range(share, [_gustafson(sample) for sample in _resampled(ladder)]),
-        largest_deviation=max(deviations),
+        largest_deviation=deviation,
+        scatter=_scatter(ladder),
+        describes=_describes(ladder, deviation),
     )
+
+
+def _scatter(ladder: Ladder) -> float | None:
+    """Of the repetitions, of all rungs together, which have too few for one of their own."""
+    free = sum(len(times) - 1 for times in ladder.values())
+    if not free:
+        return None
+    squares = [(time / fmean(times) - 1) ** 2 for times in ladder.values() for time in times]
+    return math.sqrt(sum(squares) / free)
+
+
+def _describes(ladder: Ladder, deviation: float) -> bool | None:
+    scatter = _scatter(ladder)
+    if deviation > (GAIN if scatter is None else max(_SCATTERS * scatter, _NONE)):
+        return False
+    return True if scatter is not None and len(ladder) >= _TESTED else None
+
+
+def _steps(ladder: Ladder) -> tuple[Step, ...]:
+    steps = []
+    numbers = sorted(ladder)
+    for place, workers in enumerate(numbers[1:], 1):
+        fewer = min(numbers[:place], key=lambda number: median(ladder[number]))
+        times, others = ladder[workers], ladder[fewer]
+        outcome: Outcome = "no faster"
+        if _longer(times, others):
+            outcome = "slower"
+        elif _longer(others, times):
+            outcome = "faster"
+        ratio = Range(
+            value=median(times) / median(others),
+            low=min(times) / max(others),
+            high=max(times) / min(others),
+        )
+        steps.append(Step(workers=workers, fewer=fewer, ratio=ratio, outcome=outcome))
+    return tuple(steps)
+
+
+def _longer(times: Sequence[float], others: Sequence[float]) -> bool:
+    """Whether times are longer than others beyond chance."""
+    if 1 / math.comb(len(times) + len(others), len(times)) > _CHANCE:
+        # Too few for ranks to say anything.
+        return min(times) > (1 + GAIN) * max(others)
+    counted = max(len(times), len(others)) <= _COUNTED
+    method = "exact" if counted else "asymptotic"
+    chance = mannwhitneyu(times, others, alternative="greater", method=method).pvalue
+    return bool(chance < _CHANCE or math.isclose(chance, _CHANCE))
 
 
 def _amdahl(ladder: Ladder) -> tuple[float, float]:
@@ -153,6 +274,11 @@ def _resampled(ladder: Ladder) -> list[dict[int, list[float]]]:
 
 def _range(value: float, samples: Sequence[float] | np.ndarray) -> Range:
     outside = (1 - _CENTRAL) / 2
-    finite = np.minimum(np.asarray(samples, float), 1e9)
-    low, high = np.quantile(finite, [outside, 1 - outside])
+    low, high = np.quantile(samples, [outside, 1 - outside])
     return Range(value=value, low=min(float(low), value), high=max(float(high), value))
+
+
+def _reach(value: float, samples: Sequence[float]) -> Reach:
+    finite = _range(value, np.minimum(samples, _COUNTLESS))
+    high = finite.high if finite.high < _COUNTLESS else None
+    return Reach(value=value, low=finite.low, high=high)
