@@ -128,17 +128,57 @@ def read(path: Path) -> Layer:
     return Layer(values or {}, {key: f"{name}, line {line}" for key, line in lines.items()})
 
 
-def validated(path: Path, model: type[Model]) -> Model:
+def validated(
+    path: Path,
+    model: type[Model],
+    *,
+    kind: str,
+    example: str,
+    others: Mapping[str, type[Settings]],
+) -> Model:
     """The values of one file as a model.
 
+    Args:
+        path: of the file.
+        model: of its values.
+        kind: of the file, for people, with its article.
+        example: path of a file of this kind.
+        others: kinds of files that are taken for it, with what they are for, to their models.
+
     Raises:
-        ConfigurationError: if the file is missing, is not YAML, or does not fit the model.
+        ConfigurationError: if the file is missing, is not YAML, is of another kind, or does not fit
+            the model.
     """
     values = Values(read(path))
     try:
         return model.model_validate(values)
     except ValidationError as error:
+        required = [name for name, item in model.model_fields.items() if item.is_required()]
+        missing = [name for name in required if name not in values]
+        if 2 * len(missing) > len(required):
+            # A line for each key would hide that it is all of them.
+            raise ConfigurationError(
+                _other_kind(values, model, kind, others, missing),
+                place=near(path),
+                remedy=f"name a copy of {example} in which you have changed what is different",
+            ) from error
         raise explain(error, model, place=str(path), values=values, origin=values.origin) from error
+
+
+def _other_kind(
+    values: Mapping[str, Any],
+    model: type[Settings],
+    kind: str,
+    others: Mapping[str, type[Settings]],
+    missing: list[str],
+) -> str:
+    """What to say of a file that lacks most of the keys of its kind."""
+    unknown = values.keys() - model.model_fields.keys()
+    for name, other in others.items():
+        if 2 * len(unknown & other.model_fields.keys()) > len(unknown):
+            return f"this is {name}, and not {kind}"
+    lacks = ", ".join(f"`{name}`" for name in missing)
+    return f"this is not {kind}, or not the whole of one: it has no {lacks}"
 
 
 class _Loader(yaml.SafeLoader):

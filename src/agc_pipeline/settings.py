@@ -5,9 +5,11 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -28,6 +30,7 @@ from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.formatting import name_list
 
 T = TypeVar("T")
+List = TypeVar("List", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,28 @@ class AtMost:
             raise ValueError(f"it must be {bound} {self.limit:g}: {reason}")
         return value
 
+
+def _each_once(values: List) -> List:
+    for value in values:
+        if values.count(value) > 1:
+            text = f"{value:g}" if isinstance(value, float) else value
+            raise ValueError(f"{text} is listed twice")
+    return values
+
+
+def _falling(values: List) -> List:
+    for before, after in pairwise(values):
+        if after >= before:
+            raise ValueError(
+                f"{after:g} follows {before:g}, and each must be smaller than the last"
+            )
+    return values
+
+
+# Of lists in which an entry means nothing a second time.
+EachOnce = AfterValidator(_each_once)
+# Of lists whose entries are taken one after the other, down to the last.
+Falling = AfterValidator(_falling)
 
 _WEEK = 7 * 24 * 3600
 # Time-outs and pauses, of which a week is more than any job has.
@@ -197,7 +222,7 @@ def explain(
     for item in _told(error.errors(include_url=False), values):
         parts = _key(item["loc"], values, missing=item["type"] == "missing")
         key = ".".join(parts)
-        message = item["msg"].removeprefix("Value error, ")
+        message = item["msg"].removeprefix("Value error, ").replace("Input should", "it should")
         reason = reasons.setdefault(parts, [])
         if item["type"] == "extra_forbidden":
             reason.append(f"unknown configuration key `{key}`")
@@ -255,11 +280,18 @@ def _told(errors: list[ErrorDetails], values: Any) -> list[ErrorDetails]:
         n = len(place)
         return any(len(other) > n and other[:n] == place for other in places)
 
+    def of_a_type(item: ErrorDetails) -> bool:
+        # Words that a key takes beside lists or numbers.
+        word = item["type"] == "literal_error" and not isinstance(item["input"], str)
+        return word or item["type"].endswith("_type")
+
     def of_another_type(number: int) -> bool:
         key = keys[number]
-        return errors[number]["type"].endswith("_type") and any(
+        return of_a_type(errors[number]) and any(
             other[: len(key)] == key
-            and (len(other) > len(key) or not item["type"].endswith(("_type", "_parsing")))
+            and (
+                len(other) > len(key) or not (of_a_type(item) or item["type"].endswith("_parsing"))
+            )
             for other, item in zip(keys, errors, strict=True)
         )
 

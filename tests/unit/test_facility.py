@@ -1,5 +1,6 @@
 """The facility: order of points, measures, scaling laws, limits, simulation, page and history."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ from agc_pipeline import config
 from agc_pipeline.columnar.traces import JobTrace, Task
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.facility import limits, measures, page, predictions, queueing, scaling, summary
-from agc_pipeline.facility import settings as facility_settings
+from agc_pipeline.facility import plan as facility_plan
 from agc_pipeline.facility.plan import FacilityPlan
 from agc_pipeline.facility.queueing import Size, Workload
 from agc_pipeline.facility.records import Delivered, InputRecord, Machine, PointRecord
 from agc_pipeline.facility.settings import FacilitySettings, Mode, SimulatedSettings
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.report.page import write
-from agc_pipeline.stages import facility_page, facility_point
+from agc_pipeline.stages import facility_input, facility_page, facility_point
 from conftest import ROOT, read_config
 
 MACHINE = Machine(host="node1", processor="a processor", cores=4, load=0.5, software={"numpy": "2"})
@@ -488,8 +489,29 @@ def test_rounds_have_every_rung_once() -> None:
     ]
     with pytest.raises(ConfigurationError, match="no delivery to measure"):
         facility_point.configure(ladder, "b+local+delivery+00001+0")
-    with pytest.raises(ConfigurationError, match="did you mean ttbar__nominal"):
-        plan(datasets=["ttbar_nominal"]).inner("local")
+
+
+def test_datasets_are_those_of_the_inputs(tmp_path: Path) -> None:
+    assert plan().files("local") == {"ttbar__nominal": 16}
+    listed = tmp_path / "eos.json"
+    files = {f"root://eos.example.org//{n}.root": {"num_entries": 10} for n in range(3)}
+    listed.write_text(json.dumps({"wjets__nominal": {"files": files}}))
+    inputs = {"eos": {"input": {"kind": "fileset", "path": str(listed)}}}
+    own = plan(inputs=inputs, datasets=["wjets__nominal"])
+    assert own.files("eos") == {"wjets__nominal": 3}
+    with pytest.raises(ConfigurationError, match="has 3 files, the largest point reads 16"):
+        facility_input.configure(own, "eos")
+    # A dataset of the analysis that the input does not have, and one that nobody has.
+    for changed, source, it_has in (
+        (plan(inputs=inputs), "eos", "'ttbar__nominal': it has wjets__nominal"),
+        (plan(datasets=["wjets__nominal"]), "local", "'wjets__nominal': it has ttbar__nominal"),
+        (plan(datasets=["ttbar"]), "local", "'ttbar': it has ttbar__nominal"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"{source} has no dataset {it_has}"):
+            facility_input.configure(changed, source)
+    sample = plan().settings.sample.model_dump() | {"dataset": "ttbar_nominal"}
+    with pytest.raises(ConfigurationError, match=r"'ttbar_nominal' in `sample.dataset` .did you"):
+        facility_input.configure(plan(sample=sample, datasets=["ttbar_nominal"]), "local")
 
 
 @pytest.mark.parametrize(
@@ -506,7 +528,21 @@ def test_rounds_have_every_rung_once() -> None:
             },
             "needs an executor with `snakemake`",
         ),
-        ({"files_per_job": 3}, "must be multiples of `files_per_job`"),
+        ({"files_per_job": 3}, "`sizes.strong` is 8, which is no multiple of `files_per_job`, 3"),
+        ({"files_per_job": 0}, "`files_per_job` cannot be 0: a job reads one file at least"),
+        ({"sizes": {"strong": 0, "weak": None, "cold": False}}, "0: no files are no measurement;"),
+        ({"sizes": {"strong": 1, "weak": 0, "cold": False}}, "`sizes.weak` cannot be 0: no files"),
+        ({"workers": [1, 2, 2]}, "`workers` is wrong: 2 is listed twice"),
+        ({"workers": []}, "`workers` is wrong: it is empty"),
+        ({"workers": [0, 1]}, "^`workers.0` cannot be 0"),
+        ({"workers": 4}, r"it should be a list\n.*\n.* write `workers: \[4\]`"),
+        ({"executors": {"x": {"workers": []}}}, "`executors.x.workers` is wrong: it is empty"),
+        ({"executors": {"x": {"workers": [2, 2]}}}, "`executors.x.workers` is wrong: 2 is listed"),
+        ({"simulated": {"workers": [5, 1, 5], "tasks": {}, "seed": 1}}, "5 is listed twice"),
+        (
+            {"datasets": ["ttbar__nominal"] * 2},
+            "`datasets` is wrong: ttbar__nominal is listed twice",
+        ),
         ({"worker": [1]}, "did you mean `workers`"),
         ({"inputs": {"a b": {}}}, "inputs"),
     ],
@@ -518,8 +554,30 @@ def test_what_cannot_be_measured_is_refused(
     path = tmp_path / "facility.yaml"
     path.write_text(yaml.safe_dump(values))
     with pytest.raises(ConfigurationError, match=message.replace("{", r"\{")) as caught:
-        facility_settings.read(path)
+        facility_plan.read(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("smoke", "this is a run configuration, which `--configfile` takes, and not a facility"),
+        ("matrix", "this is a matrix file, which `--config matrix=FILE` takes, and not a facility"),
+    ],
+)
+def test_another_kind_of_file_is_told_in_one_sentence(name: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        facility_plan.read(ROOT / "config" / f"{name}.yaml")
+    assert caught.value.problem == f"{told} file"
+    assert caught.value.place == f"config/{name}.yaml"
+    assert "a copy of config/facility.yaml" in caught.value.remedy
+
+
+def test_a_file_with_a_few_keys_is_told_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("site: T2\nexecutors: {processes: {}}\n")
+    with pytest.raises(ConfigurationError, match="or not the whole of one: it has no `folder`, "):
+        facility_plan.read(path)
 
 
 def check_compared(path: Path) -> None:
@@ -529,6 +587,7 @@ def check_compared(path: Path) -> None:
     other.write_text("{}")
     for wrong, problem in (
         ([str(path), str(path)], "is named twice"),
+        ([str(path), f"{path.parent}/../{path.parent.name}/{path.name}"], "is named twice"),
         ([str(path.with_name("none.json"))], "cannot be compared: file not found"),
         ([str(other)], "cannot be compared: not a measurement of a facility"),
     ):

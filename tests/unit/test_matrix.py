@@ -35,6 +35,7 @@ from agc_pipeline.matrix import (
     settings,
     timing,
 )
+from agc_pipeline.matrix import plan as matrix_plan
 from agc_pipeline.matrix.plan import MatrixPlan
 from agc_pipeline.matrix.records import (
     CellRecord,
@@ -164,6 +165,13 @@ def test_reference_differs_only_in_the_environment_if_there_is_such_a_cell() -> 
         ),
         ({"cells": {"exclude": [{"input": "csv"}]}}, "unknown input 'csv' in `cells.exclude`"),
         ({"environments": {"a/b": {}}}, "environments.a/b"),
+        (
+            {"cells": {"matrix": {"environment": []}}},
+            "`cells.matrix.environment` is wrong: it is",
+        ),
+        ({"cells": {"matrix": {"input": ["ttree"] * 2}}}, "ttree is listed twice"),
+        ({"extras": ["simulation"] * 2}, "`extras` is wrong: simulation is listed twice"),
+        ({"fail_on": ["broken"] * 2}, "`fail_on` is wrong: broken is listed twice"),
     ],
 )
 def test_a_wrong_matrix_is_told(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -171,13 +179,13 @@ def test_a_wrong_matrix_is_told(changes: dict[str, Any], message: str, tmp_path:
     path = tmp_path / "matrix.yaml"
     path.write_text(yaml.safe_dump(values | changes))
     with pytest.raises(ConfigurationError, match=re.escape(message)) as error:
-        settings.read(path)
+        matrix_plan.read(path)
     assert error.value.place.startswith(str(path))
 
 
 def test_a_missing_matrix_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="No such file"):
-        settings.read(tmp_path / "no.yaml")
+        matrix_plan.read(tmp_path / "no.yaml")
 
 
 def test_another_kind_replaces_what_belonged_to_the_old_one() -> None:
@@ -225,6 +233,12 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
         jobs = [matrix_simulate.configure(made, name, dataset) for dataset in datasets]
         assert {job.job["dataset"] for job in jobs} == datasets
         assert {job.analysis for job in jobs} == {name}
+
+
+def test_another_kind_of_file_is_told_in_one_sentence() -> None:
+    told = "^this is a run configuration, which `--configfile` takes, and not a matrix file\n"
+    with pytest.raises(ConfigurationError, match=told):
+        matrix_plan.read(ROOT / "config" / "smoke.yaml")
 
 
 def test_a_format_that_events_cannot_have_is_refused(config_values: dict[str, Any]) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from agc_pipeline import code, config
-from agc_pipeline.facility import settings as facility_settings
+from agc_pipeline.facility import plan as facility_plan
 from agc_pipeline.facility.plan import FacilityPlan
-from agc_pipeline.matrix import settings as matrix_settings
+from agc_pipeline.matrix import plan as matrix_plan
 from agc_pipeline.matrix.plan import MatrixPlan
 from agc_pipeline.plan import Plan
 from agc_pipeline.settings import Settings
@@ -43,11 +43,11 @@ def directives(stage: Stage[Any, Any], folder: Path, *names: str) -> Directives:
     loaded = config.load(read_config(*names))
     files = SettingsFiles(folder, lambda: True)
     if stage.name.startswith("facility_"):
-        measured = facility_settings.read(ROOT / loaded.facility)
+        measured = facility_plan.read(ROOT / loaded.facility)
         return Directives(stage, FacilityPlan(measured, loaded, ROOT), files)
     if not stage.name.startswith("matrix_"):
         return Directives(stage, Plan(loaded), files)
-    matrix = matrix_settings.read(ROOT / loaded.matrix)
+    matrix = matrix_plan.read(ROOT / loaded.matrix)
     return Directives(stage, MatrixPlan(matrix, loaded, ROOT, sys.executable), files)
 
 

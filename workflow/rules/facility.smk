@@ -1,9 +1,8 @@
-from agc_pipeline.facility import settings as facility_settings
-from agc_pipeline.facility.plan import FacilityPlan
+from agc_pipeline.facility import plan as facility_plan
 
 try:
-    FACILITY = FacilityPlan(
-        facility_settings.read(PROJECT / CONFIG.facility), CONFIG, PROJECT
+    FACILITY = facility_plan.FacilityPlan(
+        facility_plan.read(PROJECT / CONFIG.facility), CONFIG, PROJECT
     )
 except PipelineError as error:
     refuse(error)

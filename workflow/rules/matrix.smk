@@ -1,13 +1,12 @@
 import sys
 from pathlib import Path
 
-from agc_pipeline.matrix import settings as matrix_settings
-from agc_pipeline.matrix.plan import MatrixPlan
+from agc_pipeline.matrix import plan as matrix_plan
 
 PROJECT = ROOT
 try:
-    MATRIX = MatrixPlan(
-        matrix_settings.read(PROJECT / CONFIG.matrix), CONFIG, PROJECT, sys.executable
+    MATRIX = matrix_plan.MatrixPlan(
+        matrix_plan.read(PROJECT / CONFIG.matrix), CONFIG, PROJECT, sys.executable
     )
 except PipelineError as error:
     refuse(error)

@@ -7,13 +7,37 @@ from pathlib import Path
 from typing import Any
 
 from agc_pipeline import config as configuration
+from agc_pipeline import layers
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.facility.settings import FacilitySettings, Mode
+from agc_pipeline.formatting import name_list
 from agc_pipeline.layers import filled, merged
+from agc_pipeline.matrix.settings import MatrixSettings
 from agc_pipeline.plan import Plan
-from agc_pipeline.settings import unknown
+from agc_pipeline.settings import Settings, unknown
+
+# What is taken for a facility file.
+_OTHERS: dict[str, type[Settings]] = {
+    "a run configuration, which `--configfile` takes": Configuration,
+    "a matrix file, which `--config matrix=FILE` takes": MatrixSettings,
+}
+
+
+def read(path: Path) -> FacilitySettings:
+    """Read what is to be measured.
+
+    Raises:
+        ConfigurationError: if the file is missing, is not YAML, or is something else.
+    """
+    return layers.validated(
+        path,
+        FacilitySettings,
+        kind="a facility file",
+        example="config/facility.yaml",
+        others=_OTHERS,
+    )
 
 
 @dataclass(frozen=True)
@@ -148,18 +172,42 @@ class FacilityPlan:
                 "n_files_max_per_sample": self.n_files,
             },
         )
-        loaded = configuration.load(values)
-        names = [dataset.name for dataset in loaded.declaration.datasets]
-        problem = unknown("dataset", settings.datasets, names, "datasets")
-        if problem is not None:
-            raise ConfigurationError(
-                problem, place=self.config.facility, remedy="name datasets of the analysis"
-            )
+        configuration.load(values)
         return values
 
     def run_of(self, input_: str, executor: str | None = None) -> Plan:
         """The run that reads an input, for one executor; see ``inner``."""
         return Plan(configuration.load(self.inner(input_, executor)))
+
+    def files(self, input_: str) -> dict[str, int]:
+        """Number of files of each dataset that is read from an input.
+
+        Raises:
+            ConfigurationError: if the input does not have one of them, or the analysis not that of
+                the sample.
+        """
+        settings, run = self.settings, self.run_of(input_)
+        if self.uses_sample(input_):
+            declared = [dataset.name for dataset in run.config.declaration.datasets]
+            name = settings.sample.dataset
+            if problem := unknown("dataset", [name], declared, "sample.dataset"):
+                raise ConfigurationError(
+                    problem, place=self.config.facility, remedy="name a dataset of the analysis"
+                )
+            # As many links to its files as are needed.
+            listed = {name: self.n_files}
+        else:
+            listed = {name: len(dataset.files) for name, dataset in run.datasets.items()}
+        for name in settings.datasets:
+            if name not in listed:
+                raise ConfigurationError(
+                    f"the input {input_} has no dataset {name!r}: it has "
+                    f"{name_list(sorted(listed))}",
+                    place=f"`datasets` in {self.config.facility}",
+                    remedy="name datasets that each of the `inputs` has; the sample has "
+                    "`sample.dataset`",
+                )
+        return {name: listed[name] for name in settings.datasets}
 
     def uses_sample(self, input_: str) -> bool:
         """Whether an input has files of the sample."""

@@ -1,10 +1,10 @@
 """The file that describes a measurement of a facility: input, executors, and the ladder."""
 
 import os
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Field,
     NonNegativeFloat,
     PositiveFloat,
@@ -12,13 +12,28 @@ from pydantic import (
     model_validator,
 )
 
-from agc_pipeline import layers
-from agc_pipeline.settings import AtMost, Name, Seconds, Seed, Settings
+from agc_pipeline.settings import AtMost, EachOnce, Name, Seconds, Seed, Settings
 
 Mode = Literal["strong", "weak", "cold", "delivery"]
 # Of the generator.
 Kind = Literal["ttbar", "wjets"]
 _LARGEST = 100_000
+
+
+def _some(number: int) -> int:
+    if number < 1:
+        raise ValueError("no files are no measurement; null leaves it out")
+    return number
+
+
+def _at_least_one(number: int) -> int:
+    if number < 1:
+        raise ValueError("a job reads one file at least")
+    return number
+
+
+_Files = Annotated[int, AfterValidator(_some)]
+_Rungs = Annotated[tuple[PositiveInt, ...], Field(min_length=1), EachOnce]
 
 
 class SampleSettings(Settings):
@@ -53,7 +68,7 @@ class ExecutorSettings(Settings):
 
     histograms: dict[str, Any] = Field(default_factory=dict)
     snakemake: tuple[str, ...] | None = None
-    workers: tuple[PositiveInt, ...] | None = None
+    workers: _Rungs | None = None
     dispatch_seconds: NonNegativeFloat = 0.0
 
     @model_validator(mode="after")
@@ -77,10 +92,10 @@ class SizesSettings(Settings):
             it.
     """
 
-    strong: PositiveInt | None
-    weak: PositiveInt | None
+    strong: _Files | None
+    weak: _Files | None
     cold: bool
-    delivery: PositiveInt | None = None
+    delivery: _Files | None = None
 
 
 class TaskSize(Settings):
@@ -114,6 +129,7 @@ class SimulatedSettings(Settings):
     workers: Annotated[
         tuple[Annotated[PositiveInt, AtMost(_LARGEST, "no site has as many")], ...],
         Field(min_length=1),
+        EachOnce,
     ]
     tasks: dict[Name, TaskSize]
     seed: Seed
@@ -145,12 +161,12 @@ class FacilitySettings(Settings):
     timeout: Seconds
     sample: SampleSettings
     inputs: dict[Name, dict[str, Any]] = Field(min_length=1)
-    datasets: tuple[str, ...] = Field(min_length=1)
+    datasets: Annotated[tuple[str, ...], Field(min_length=1), EachOnce]
     run: dict[str, Any]
     executors: dict[Name, ExecutorSettings] = Field(min_length=1)
-    workers: Literal["auto"] | Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    workers: Literal["auto"] | _Rungs
     sizes: SizesSettings
-    files_per_job: PositiveInt
+    files_per_job: Annotated[int, AfterValidator(_at_least_one)]
     repeats: Annotated[PositiveInt, AtMost(1000, "each runs the whole ladder")]
     simulated: SimulatedSettings
     compare: tuple[str, ...] = ()
@@ -166,16 +182,20 @@ class FacilitySettings(Settings):
             raise ValueError(
                 "`sizes.delivery` needs an executor with `snakemake`, whose jobs deliver"
             )
-        sizes = (self.sizes.strong, self.sizes.weak, self.sizes.delivery)
-        if jobs and any((size or 0) % self.files_per_job for size in sizes):
-            raise ValueError("`sizes` must be multiples of `files_per_job`")
+        for name in ("strong", "weak", "delivery") if jobs else ():
+            size = getattr(self.sizes, name)
+            if size is not None and size % self.files_per_job:
+                raise ValueError(
+                    f"`sizes.{name}` is {size}, which is no multiple of `files_per_job`, "
+                    f"{self.files_per_job}"
+                )
         return self
 
     def ladder(self, executor: str) -> tuple[int, ...]:
         """The numbers of workers of an executor, rising."""
         rungs = self.executors[executor].workers or self.workers
         if rungs != "auto":
-            return tuple(sorted(set(rungs)))
+            return tuple(sorted(rungs))
         cores = len(os.sched_getaffinity(0))
         doubled = {2**power for power in range(cores.bit_length()) if 2**power <= cores}
         return tuple(sorted(doubled | {cores}))
@@ -226,12 +246,3 @@ class PointJob(Settings):
     files_per_job: int
     snakefile: str
     timeout: float
-
-
-def read(path: Path) -> FacilitySettings:
-    """Read what is to be measured.
-
-    Raises:
-        ConfigurationError: if the file is missing, is not YAML, or is something else.
-    """
-    return layers.validated(path, FacilitySettings)

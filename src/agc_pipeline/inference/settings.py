@@ -17,7 +17,7 @@ from pydantic import (
 
 from agc_pipeline.declaration import Analysis, Systematic
 from agc_pipeline.inference.edges import Edge
-from agc_pipeline.settings import AtMost, Settings, cost, unknown
+from agc_pipeline.settings import AtMost, EachOnce, Falling, Settings, cost, unknown
 
 
 class Pruning(Settings):
@@ -261,8 +261,8 @@ class DiscriminantSettings(Settings):
         leaf: share of the weight of all events that a leaf needs.
         patience: trees without an improvement on events that take no part in training, after which
             it stops.
-        widths: of the sigmoids around the edges of bins while trees are added, one after the other,
-            in units of the score.
+        widths: of the sigmoids around the edges of bins while trees are added, one after the other
+            and each smaller than the last, in units of the score.
     """
 
     features: Annotated[tuple[str, ...], Field(min_length=1)] | None
@@ -274,6 +274,7 @@ class DiscriminantSettings(Settings):
     widths: Annotated[
         tuple[Annotated[PositiveFloat, AtMost(1, "scores are between 0 and 1")], ...],
         Field(min_length=1),
+        Falling,
     ]
 
 
@@ -300,8 +301,9 @@ class OptimisationSettings(Settings):
             signal from background.
         discriminant: how these are trained.
         noise: whether the statistics of varied templates are part of what is minimised.
-        widths: of the sigmoids, one after the other, in units of the mean width of the histograms'
-            bins, and of the step from one value of a threshold to the next.
+        widths: of the sigmoids, one after the other and each smaller than the last, in units of the
+            mean width of the histograms' bins, and of the step from one value of a threshold to the
+            next.
         starts: of "gradient", the first with equal widths of bins.
         population: of "evolution", for each coordinate.
         generations: of "evolution".
@@ -312,18 +314,19 @@ class OptimisationSettings(Settings):
         toys: pseudo-experiments of the whole fit with the best bins; 0 is none.
     """
 
-    thresholds: dict[str, Annotated[tuple[_Value, ...], Field(min_length=1)]] | None
+    thresholds: dict[str, Annotated[tuple[_Value, ...], Field(min_length=1), EachOnce]] | None
     reference: dict[str, _Value]
     objective: Literal["uncertainty", "significance"]
-    bins: Annotated[tuple[_Bins, ...], Field(min_length=1)]
+    bins: Annotated[tuple[_Bins, ...], Field(min_length=1), EachOnce]
     overflow: bool
     methods: Annotated[
         tuple[Literal["gradient", "evolution", "cross entropy", "discriminant"], ...],
         Field(min_length=1),
+        EachOnce,
     ]
     discriminant: DiscriminantSettings
     noise: bool
-    widths: Annotated[tuple[_Width, ...], Field(min_length=1)]
+    widths: Annotated[tuple[_Width, ...], Field(min_length=1), Falling]
     starts: Annotated[PositiveInt, AtMost(1e4, cost(1.0))]
     population: Annotated[PositiveInt, AtMost(1e3, cost(1.0))]
     generations: Annotated[PositiveInt, AtMost(1e5, cost(0.1))]
@@ -331,14 +334,6 @@ class OptimisationSettings(Settings):
     judge: Annotated[str, Field(min_length=1)] | None
     throws: Annotated[int, Field(ge=2), AtMost(1e5, cost(0.01))]
     toys: Annotated[NonNegativeInt, AtMost(1e6, cost(0.015))]
-
-    @field_validator("methods", "bins")
-    @classmethod
-    def _each_once(cls, values: tuple[str | int, ...]) -> tuple[str | int, ...]:
-        for value in values:
-            if values.count(value) > 1:
-                raise ValueError(f"{value} is listed twice")
-        return values
 
 
 class FitSettings(Settings):

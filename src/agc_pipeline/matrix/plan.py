@@ -5,15 +5,64 @@ from pathlib import Path
 from typing import Any
 
 from agc_pipeline import config as configuration
+from agc_pipeline import layers
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.matrix import cells
 from agc_pipeline.matrix.cells import Cell, formats
-from agc_pipeline.matrix.settings import InputSettings, MatrixSettings
+from agc_pipeline.matrix.settings import ENVIRONMENT, InputSettings, MatrixSettings
+from agc_pipeline.settings import unknown
 
 # Parts of the configuration that belong to no analysis.
 _COMMON = ("delivery", "histograms", "resources", "results", "matrix", "blinded", "files_per_job")
+
+
+def read(path: Path) -> MatrixSettings:
+    """Read a matrix.
+
+    Raises:
+        ConfigurationError: if the file is missing, is not YAML, or is no matrix.
+    """
+    settings = layers.validated(
+        path,
+        MatrixSettings,
+        kind="a matrix file",
+        example="config/matrix.yaml",
+        others={"a run configuration, which `--configfile` takes": Configuration},
+    )
+    problem = _unknown_name(settings)
+    if problem is not None:
+        raise ConfigurationError(problem, place=str(path), remedy="correct the name, or define it")
+    return settings
+
+
+def _unknown_name(settings: MatrixSettings) -> str | None:
+    """The first unknown name of an axis or value; None if all are known."""
+    values = settings.values_of
+    if ENVIRONMENT in settings.axes:
+        return f"`axes.{ENVIRONMENT}`: environments are defined in `environments`"
+    missing = sorted(values.keys() - settings.baseline.keys())
+    if missing:
+        return f"`baseline` does not define {', '.join(missing)}"
+    names_in_use = [("baseline", axis, name) for axis, name in settings.baseline.items()]
+    names_in_use += [
+        ("cells.matrix", axis, name)
+        for axis, names in settings.cells.matrix.items()
+        for name in names
+    ]
+    names_in_use += [
+        (f"cells.{key}", axis, name)
+        for key in ("exclude", "include")
+        for entry in getattr(settings.cells, key)
+        for axis, name in entry.items()
+    ]
+    for place, axis, name in names_in_use:
+        if axis not in values:
+            return unknown("axis", [axis], values, place)
+        if name not in values[axis]:
+            return unknown(axis, [name], values[axis], place)
+    return None
 
 
 class MatrixPlan:

@@ -1,7 +1,6 @@
 """The file that describes a matrix: environments, axes, and the cells to run."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -11,9 +10,7 @@ from pydantic import (
     PositiveInt,
 )
 
-from agc_pipeline import layers
-from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.settings import AtMost, Name, Seconds, Settings, unknown
+from agc_pipeline.settings import AtMost, EachOnce, Name, Seconds, Settings
 
 ENVIRONMENT = "environment"
 _TOLERANCE = "everything would be called equal"
@@ -47,7 +44,7 @@ class EnvironmentSettings(Settings):
         expect: expected verdict, e.g. of a release that is known to be broken.
     """
 
-    requirements: tuple[str, ...] = ()
+    requirements: Annotated[tuple[str, ...], EachOnce] = ()
     versions: Versions = "locked"
     python: str | None = None
     prerelease: bool = False
@@ -62,7 +59,7 @@ class InputSettings(Settings):
         simulation: what differs from the part ``simulation`` of the analysis' own configuration.
     """
 
-    datasets: tuple[str, ...] = Field(min_length=1)
+    datasets: Annotated[tuple[str, ...], Field(min_length=1), EachOnce]
     simulation: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -76,7 +73,9 @@ class CellsSettings(Settings):
         include: further cells; missing values are those of the baseline.
     """
 
-    matrix: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    matrix: dict[str, Annotated[tuple[str, ...], Field(min_length=1), EachOnce]] = Field(
+        default_factory=dict
+    )
     exclude: tuple[dict[str, str], ...] = ()
     include: tuple[dict[str, str], ...] = ()
 
@@ -103,7 +102,7 @@ class TimingSettings(Settings):
             one plus this.
     """
 
-    stages: tuple[str, ...]
+    stages: Annotated[tuple[str, ...], EachOnce]
     repeats: Annotated[PositiveInt, AtMost(1000, "each runs the job in both environments")]
     slower: Annotated[PositiveFloat, AtMost(100, "a job that is as slow is not compared")]
 
@@ -129,7 +128,7 @@ class MatrixSettings(Settings):
     """
 
     folder: str = Field(min_length=1)
-    extras: tuple[str, ...]
+    extras: Annotated[tuple[str, ...], EachOnce]
     inputs: dict[Name, InputSettings] = Field(min_length=1)
     target: str
     timeout: Seconds
@@ -140,7 +139,7 @@ class MatrixSettings(Settings):
     cells: CellsSettings
     tolerance: ToleranceSettings
     timing: TimingSettings
-    fail_on: tuple[Verdict, ...]
+    fail_on: Annotated[tuple[Verdict, ...], EachOnce]
 
     @property
     def values_of(self) -> dict[str, tuple[str, ...]]:
@@ -176,44 +175,3 @@ class CellJob(Settings):
     timeout: float
     tolerance: ToleranceSettings
     timing: TimingSettings
-
-
-def read(path: Path) -> MatrixSettings:
-    """Read a matrix.
-
-    Raises:
-        ConfigurationError: if the file is missing, is not YAML, or is no matrix.
-    """
-    settings = layers.validated(path, MatrixSettings)
-    problem = _unknown_name(settings)
-    if problem is not None:
-        raise ConfigurationError(problem, place=str(path), remedy="correct the name, or define it")
-    return settings
-
-
-def _unknown_name(settings: MatrixSettings) -> str | None:
-    """The first unknown name of an axis or value; None if all are known."""
-    values = settings.values_of
-    if ENVIRONMENT in settings.axes:
-        return f"`axes.{ENVIRONMENT}`: environments are defined in `environments`"
-    missing = sorted(values.keys() - settings.baseline.keys())
-    if missing:
-        return f"`baseline` does not define {', '.join(missing)}"
-    names_in_use = [("baseline", axis, name) for axis, name in settings.baseline.items()]
-    names_in_use += [
-        ("cells.matrix", axis, name)
-        for axis, names in settings.cells.matrix.items()
-        for name in names
-    ]
-    names_in_use += [
-        (f"cells.{key}", axis, name)
-        for key in ("exclude", "include")
-        for entry in getattr(settings.cells, key)
-        for axis, name in entry.items()
-    ]
-    for place, axis, name in names_in_use:
-        if axis not in values:
-            return unknown("axis", [axis], values, place)
-        if name not in values[axis]:
-            return unknown(axis, [name], values[axis], place)
-    return None

@@ -59,16 +59,13 @@ def configure(plan: "FacilityPlan", source: str) -> InputStage:
         ConfigurationError: if it is not valid.
     """
     settings, values = plan.settings, plan.inner(source)
-    if not plan.uses_sample(source):
-        listed = plan.run_of(source).datasets
-        for name in settings.datasets:
-            n_files = len(listed[name].files) if name in listed else 0
-            if n_files < plan.n_files:
-                raise ConfigurationError(
-                    f"{name} has {n_files} files, the largest point reads {plan.n_files}",
-                    place=f"`inputs.{source}` in {plan.config.facility}",
-                    remedy="list more files, or make `sizes` or the ladder smaller",
-                )
+    for name, n_files in plan.files(source).items():
+        if n_files < plan.n_files:
+            raise ConfigurationError(
+                f"{name} has {n_files} files, the largest point reads {plan.n_files}",
+                place=f"`inputs.{source}` in {plan.config.facility}",
+                remedy="list more files, or make `sizes` or the ladder smaller",
+            )
     return InputStage(
         name=source,
         configuration=values,

@@ -41,8 +41,9 @@ def compared(plan: "FacilityPlan") -> list[str]:
     from agc_pipeline.facility import summary
 
     paths = plan.settings.compare
-    for path in paths:
-        problem = "is named twice" if paths.count(path) > 1 else None
+    files = [Path(path).resolve() for path in paths]
+    for path, file in zip(paths, files, strict=True):
+        problem = "is named twice" if files.count(file) > 1 else None
         try:
             summary.read(Path(path))
         except InputError as error:
