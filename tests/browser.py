@@ -94,6 +94,11 @@ def check_page(browser: Any, path: Path, folder: Path) -> None:
             assert violations(page) == [], f"{path.name}, {width} pixels, {scheme}"
 
 
+# What does not fit into the page, by its label.
+SCROLLING = """
+[...document.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth)
+  .map((box) => box.getAttribute("aria-label"))
+"""
 _BEYOND = """
 [...document.querySelectorAll("body *")].filter((element) => {
   const box = element.getBoundingClientRect();

@@ -8,10 +8,20 @@ import numpy as np
 import pytest
 import yaml
 
+import browser
 from agc_pipeline import config
 from agc_pipeline.columnar.traces import JobTrace, Task
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.facility import limits, measures, page, predictions, queueing, scaling, summary
+from agc_pipeline.facility import (
+    figures,
+    limits,
+    measures,
+    page,
+    predictions,
+    queueing,
+    scaling,
+    summary,
+)
 from agc_pipeline.facility import plan as facility_plan
 from agc_pipeline.facility.plan import FacilityPlan
 from agc_pipeline.facility.queueing import Size, Workload
@@ -595,6 +605,47 @@ def check_compared(path: Path) -> None:
             facility_page.compared(plan(compare=wrong))
 
 
+@pytest.mark.parametrize("ladder", [(1, 2), (1, 8, 128)])
+def test_labels_of_figures_are_whole_and_beside_the_points(ladder: tuple[int, ...]) -> None:
+    parts = {"decompress": seconds(0.5), "physics": seconds(0.2)}
+    points = [
+        series(parts, n, mode=mode, executor=executor)
+        for executor in ("processes", "dask-with-a-long-name", "snakemake", "slurm", "htcondor")
+        for mode in ("strong", "weak")
+        for n in ladder
+    ]
+    dispatch = dict.fromkeys((one.executor for one in points), 0.0)
+    record = summary.summarise(points, [], SIMULATED, dispatch)
+    tasks = {one.executor: measures.tasks_of([one]) for one in points}
+    for figure in (
+        figures.curves(record.series),
+        figures.weak(record.series),
+        figures.distributions(tasks),
+        figures.predicted(record.series[0].predictions, summary.EXERCISE),
+        figures.timeline(points[len(ladder) - 1]),
+    ):
+        figure.draw_without_rendering()
+        texts = [text for legend in figure.legends for text in legend.get_texts()]
+        for axes in figure.axes:
+            texts += [*axes.texts, axes.xaxis.label, axes.yaxis.label]
+        # Letters may be a little higher than the layout takes them for.
+        whole = figure.bbox.padded(2)
+        for box in (text.get_window_extent() for text in texts if text.get_text()):
+            assert whole.x0 <= box.x0 < box.x1 <= whole.x1
+            assert whole.y0 <= box.y0 < box.y1 <= whole.y1
+        for axes in figure.axes:
+            assert not axes.texts
+            assert axes.get_legend() is None
+            for legend in figure.legends:
+                assert not legend.get_window_extent().overlaps(axes.bbox)
+
+
+def check_tables(path: Path) -> None:
+    """All of them fit into the page."""
+    with browser.chromium() as program, browser.opened(program, path) as page:
+        assert page.evaluate(browser.SCROLLING) == []
+
+
 def test_page_record_and_history(tmp_path: Path) -> None:
     parts = {"read": seconds(0.3, 0.1), "decompress": seconds(0.5), "physics": seconds(0.2)}
     points = [
@@ -659,8 +710,12 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     assert "Decompression took" in html
     assert "elsewhere" in html
     assert html.count("within the spread") == 4
+    # Two workers were no faster here.
+    assert html.count("<td>none beyond 1</td>") == 2
+    assert html.count("not tested by 2 rungs: within 0.0%, with a scatter of 0.0%") == 4
     table = (tmp_path / "tables" / "comparison.csv").read_text()
     assert table.count("decompression") == 4
     assert (tmp_path / "tables" / "deliveries.csv").read_text().count("dask, local") == 2
     names = {picture.stem for picture in (tmp_path / "figures").glob("*.svg")}
     assert {"delivery", "scaling", "weak", "chunks", "shares", "timeline_dask_local"} <= names
+    check_tables(tmp_path / "index.html")
