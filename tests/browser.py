@@ -94,11 +94,12 @@ def check_page(browser: Any, path: Path, folder: Path) -> None:
             assert violations(page) == [], f"{path.name}, {width} pixels, {scheme}"
 
 
-# What does not fit into the page, by its label.
-SCROLLING = """
-[...document.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth)
-  .map((box) => box.getAttribute("aria-label"))
-"""
+def check_tables(path: Path) -> None:
+    """Tables and figures of a page fit into it at the width of a desk; skips without a browser."""
+    with chromium() as browser, opened(browser, path) as page:
+        assert page.evaluate(_SCROLLING) == []
+
+
 _BEYOND = """
 [...document.querySelectorAll("body *")].filter((element) => {
   const box = element.getBoundingClientRect();
@@ -108,4 +109,9 @@ _BEYOND = """
   }
   return !element.matches(".skip");
 }).map((element) => element.outerHTML.slice(0, 120))
+"""
+# What does not fit into the page, by its label.
+_SCROLLING = """
+[...document.querySelectorAll(".scroll")].filter((box) => box.scrollWidth > box.clientWidth)
+  .map((box) => box.getAttribute("aria-label"))
 """

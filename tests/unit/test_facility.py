@@ -640,12 +640,6 @@ def test_labels_of_figures_are_whole_and_beside_the_points(ladder: tuple[int, ..
                 assert not legend.get_window_extent().overlaps(axes.bbox)
 
 
-def check_tables(path: Path) -> None:
-    """All of them fit into the page."""
-    with browser.chromium() as program, browser.opened(program, path) as page:
-        assert page.evaluate(browser.SCROLLING) == []
-
-
 def test_page_record_and_history(tmp_path: Path) -> None:
     parts = {"read": seconds(0.3, 0.1), "decompress": seconds(0.5), "physics": seconds(0.2)}
     points = [
@@ -718,4 +712,4 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     assert (tmp_path / "tables" / "deliveries.csv").read_text().count("dask, local") == 2
     names = {picture.stem for picture in (tmp_path / "figures").glob("*.svg")}
     assert {"delivery", "scaling", "weak", "chunks", "shares", "timeline_dask_local"} <= names
-    check_tables(tmp_path / "index.html")
+    browser.check_tables(tmp_path / "index.html")

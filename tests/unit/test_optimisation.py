@@ -42,7 +42,7 @@ from agc_pipeline.inference.optimisation import (
     optimise,
     shares,
 )
-from agc_pipeline.inference.optimisation_record import Candidate, Judgement, verdict
+from agc_pipeline.inference.optimisation_record import Candidate, Judgement, Method, verdict
 from agc_pipeline.inference.settings import OptimisationSettings
 from agc_pipeline.inference.threshold_templates import (
     Scanned,
@@ -52,6 +52,7 @@ from agc_pipeline.inference.threshold_templates import (
     without_thresholds,
 )
 from agc_pipeline.plan import Plan
+from agc_pipeline.report.figures import optimisation as figures
 
 MODEL = load_config().fit.model
 FINE = np.linspace(-6.0, 6.0, 12001)
@@ -482,3 +483,45 @@ def test_a_tighter_cut_that_takes_others_is_refused() -> None:
 def test_wrong_values_are_told(wished: Any, reference: Any, message: str) -> None:
     (problem, *_) = trial_problems((NUMBER, PT), SELECTION, wished, reference)
     assert re.search(message, problem)
+
+
+def pictured(method: Method, edges: tuple[float, ...], **changes: Any) -> Candidate:
+    """A candidate with as many events in all bins of two regions."""
+    events = (1000.0,) * (len(edges) - 1)
+    regions = ("4j1b", "4j2b")
+    return Candidate(
+        method=method,
+        edges=dict.fromkeys(regions, edges),
+        contents={region: {"ttbar": events, "wjets": events} for region in regions},
+        uncertainty=0.1,
+        fit=0.1,
+        templates=0.0,
+        **changes,
+    )
+
+
+def test_figures_of_a_discriminant_have_its_own_axes() -> None:
+    ttbar = load_config().declaration
+    regions = {name: ttbar.region(name) for name in ("4j1b", "4j2b")}
+    declared = pictured("declared", (110, 150, 550))
+    scored = pictured("discriminant", (0, 0.4, 1), features={"HT": 1.0})
+    figure = figures.edges([declared, scored], regions)
+    methods = [[text.get_text() for text in axes.get_yticklabels()] for axes in figure.axes]
+    assert methods == [["declared"], ["discriminant"]] * 2
+    assert [axes.get_xlabel() == "Discriminant" for axes in figure.axes] == [False, True] * 2
+    (alone,) = {len(figures.edges([declared], {"4j1b": regions["4j1b"]}).axes)}
+    assert alone == 1
+    for after, shared in ((scored, False), (pictured("gradient", (110, 300, 550)), True)):
+        figure = figures.templates(declared, after, regions, {"ttbar": "top"})
+        for left, right in zip(figure.axes[::2], figure.axes[1::2], strict=True):
+            # The declared bins fill their panel beside another observable, too.
+            assert left.get_ylim()[1] < 1.2 * 2000 / 40
+            assert (left.get_ylim() == right.get_ylim()) == shared
+            assert (left.get_xlim() == right.get_xlim()) == shared
+        # No legend lies on a histogram.
+        (legend,) = figure.legends
+        assert [text.get_text() for text in legend.get_texts()] == ["top", "wjets"]
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            assert axes.get_legend() is None
+            assert not legend.get_window_extent().overlaps(axes.bbox)

@@ -134,7 +134,7 @@ def _pictures(
     arrows = any(any(beyond(edges)) for entry in candidates for edges in entry.edges.values())
     yield gallery.picture(
         "optimisation_edges",
-        lambda: figures.edges([entry for entry in candidates if not entry.features], regions),
+        lambda: figures.edges(candidates, regions),
         caption="Bin edges of the fit, before and after."
         + (" Arrows: the bin has all events beyond." if arrows else ""),
         alternative="Bin edges of each candidate in each region.",
