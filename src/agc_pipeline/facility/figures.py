@@ -200,7 +200,7 @@ def shares(named: Mapping[str, Measures]) -> Figure:
         axes.set_ylim(len(named) - 0.4, -0.6)
         axes.set_xlim(0, 1)
         axes.set_xlabel("share of the core seconds")
-        _legend_above(figure, axes)
+        figure.legend(loc="outside upper center", ncols=len(LIMITS), fontsize=_LEGEND)
     return figure
 
 
