@@ -149,6 +149,16 @@ def test_a_wrong_value_gives_one_error_with_its_name_and_a_remedy(
     assert max(map(len, str(caught.value).split("\n"))) < 300
 
 
+@pytest.mark.parametrize(("name", "keys"), [("facility", "`site`"), ("matrix", "`extras`")])
+def test_another_kind_of_file_is_told_in_one_sentence(name: str, keys: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(config.read([ROOT / "config" / f"{name}.yaml"], root=ROOT))
+    assert caught.value.problem.startswith("this is not a run configuration, which has no ")
+    assert keys in caught.value.problem
+    assert caught.value.place == f"config/{name}.yaml"
+    assert f"`--config {name}=FILE`" in caught.value.remedy
+
+
 def test_a_wrong_number_is_told_no_other_type(tmp_path: Path) -> None:
     # Of keys that take a number, or a mapping of them.
     for number, value in enumerate((-5, 1e30, {"2016": -5})):

@@ -281,13 +281,13 @@ def _useful(law: Law | None) -> str:
         told = "; ".join(map(_step, slower[-_SHOWN:]))
         sentences.append(f"More workers lengthen the time of this amount of work: {told}.")
     last, largest = law.steps[-1], law.rungs[-1]
-    most = f"{last.fewer} {plural('worker', last.fewer)}"
+    most = f"no more than {last.fewer} {'worker is' if last.fewer == 1 else 'workers are'}"
     if last.outcome == "slower":
-        sentences.append(f"More than {most} are of no use for it.")
+        sentences.append(f"For it, {most} of use.")
     elif last.outcome == "no faster":
         sentences.append(
-            f"{_step(last)}, which is not measurably faster: more than {most} are not seen to be "
-            "of use for this amount of work."
+            f"{_step(last)}, which is not measurably faster: {most} seen to be of use for this "
+            "amount of work."
         )
     elif law.describes is False:
         sentences.append(
