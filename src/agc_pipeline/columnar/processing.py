@@ -5,7 +5,7 @@ whose events are "records" is given coffea's NanoEvents. Either way the requirem
 observables and weights of the declaration are applied, and nothing else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -204,10 +204,10 @@ class Processing:
             varied = {v.name: selection.shift(base, v) for v in self.shifts}
             selected = {name: selection.selected(shift) for name, shift in varied.items()}
             in_group = {
-                name: [
-                    events[_mask(group.mask, view, self.selection, len(events))]
-                    for group in self.groups
-                ]
+                name: {
+                    number: events[_mask(group.mask, view, self.selection, len(events))]
+                    for number, group in enumerate(self.groups)
+                }
                 for name, events in selected.items()
                 for view in (selection.events(events, varied[name]),)
             }
@@ -238,16 +238,14 @@ class Processing:
             for variation in self.shifts:
                 varied, positions, flow = selection.selected(events, variation)
                 cutflow = cutflow or flow
-                masks = [
-                    _mask(group.mask, varied, self.selection, len(varied))
+                in_group = {
+                    number: np.flatnonzero(_mask(group.mask, varied, self.selection, len(varied)))
+                    for number, group in enumerate(self.groups)
                     if variation.name in self.acting[group.mask]
-                    else np.zeros(len(varied), np.bool_)
-                    for group in self.groups
-                ]
-                self._require_exclusive(len(varied), [np.flatnonzero(mask) for mask in masks])
-                for group, mask in zip(self.groups, masks, strict=True):
-                    if variation.name in self.acting[group.mask]:
-                        filler.fill(group, variation.name, varied[mask], positions[mask])
+                }
+                self._require_exclusive(len(varied), in_group)
+                for number, part in in_group.items():
+                    filler.fill(self.groups[number], variation.name, varied[part], positions[part])
             return filler.output(cutflow)
 
     @cached_property
@@ -263,12 +261,12 @@ class Processing:
                     channels.setdefault(region.selection, []).append((number, region.name))
         return tuple(tuple(regions) for regions in channels.values() if len(regions) > 1)
 
-    def _require_exclusive(self, n_events: int, positions: Sequence[Array]) -> None:
+    def _require_exclusive(self, n_events: int, in_group: Mapping[int, Array]) -> None:
         """Refuse events that are in two regions of one fit, which takes regions as independent.
 
         Args:
             n_events: in the range.
-            positions: of the events in each group, in the order of the groups.
+            in_group: number of a group to the positions of its events; others are not filled.
 
         Raises:
             AnalysisError: naming the regions and the number of events.
@@ -276,7 +274,9 @@ class Processing:
         for regions in self._channels:
             region_of = np.full(n_events, -1)
             for place, (number, name) in enumerate(regions):
-                events = positions[number]
+                if number not in in_group:
+                    continue
+                events = in_group[number]
                 taken = region_of[events]
                 if (taken >= 0).any():
                     other = taken.max()
