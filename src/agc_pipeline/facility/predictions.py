@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
+from typing import Literal
 
 from agc_pipeline.columnar.traces import JobTrace
 from agc_pipeline.facility import measures, queueing
@@ -11,6 +12,8 @@ from agc_pipeline.facility.records import PointRecord
 from agc_pipeline.facility.scaling import Range
 from agc_pipeline.facility.settings import TaskSize
 from agc_pipeline.settings import Settings
+
+Agreement = Literal["within the spread", "within a tenth of the spread", "different"]
 
 # Simulations of a rung, of which the range is told.
 _REPEATS = 5
@@ -23,13 +26,13 @@ class Rung(Settings):
         workers: how many.
         measured: median, smallest and largest wall time, seconds.
         simulated: likewise.
-        agrees: whether the two ranges overlap, widened by a tenth.
+        agreement: whether the two ranges overlap, as they are or widened by a tenth.
     """
 
     workers: int
     measured: Range
     simulated: Range
-    agrees: bool
+    agreement: Agreement
 
 
 class Prediction(Settings):
@@ -62,14 +65,19 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
     headers = [task.seconds.wall for task in tasks if task.kind == "header"]
     waiting = [measures.parts_of(task).get("data", 0.0) for task in chunks]
     starts = [start for point in points for start in _starts(point)]
+    last = [max(task.stopped for task in measures.tasks_of([point])) for point in points]
+    files_of_job = None
     if any(len(point.jobs) > 1 for point in points):
         # Each job opens its own files, and starts a process for it.
-        own = [
-            _own(job) / max(len({task.path for task in job.tasks}), 1)
-            for point in points
-            for job in point.jobs
-        ]
+        jobs = [job for point in points for job in point.jobs]
+        files = [max(len({task.path for task in job.tasks}), 1) for job in jobs]
+        own = [_own(job) / number for job, number in zip(jobs, files, strict=True)]
         headers = [median(headers or [0.0]) + seconds for seconds in own]
+        # The last job has what is left.
+        files_of_job = max(files)
+        # The first job is handed out as all others are, and the end of the last is its own.
+        starts = [max(0.0, start - dispatch) for start in starts]
+        last = [max(job.stopped for job in point.jobs) for point in points]
     attempts = sum(task.failed_attempts for task in chunks)
     return Workload(
         starts=starts or [0.0],
@@ -87,10 +95,8 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
         / max(sum(task.events for task in chunks), 1),
         waits=waiting or [0.0],
         dispatch=dispatch,
-        merging=median(
-            point.stopped - max(task.stopped for task in measures.tasks_of([point]))
-            for point in points
-        ),
+        job=files_of_job,
+        merging=median(point.stopped - end for point, end in zip(points, last, strict=True)),
         failing=attempts / (len(chunks) + attempts) if chunks else 0.0,
     )
 
@@ -135,10 +141,18 @@ def check(points: Sequence[PointRecord], dispatch: float, seed: int) -> tuple[Ru
                 workers=workers,
                 measured=measured,
                 simulated=simulated,
-                agrees=simulated.low < 1.1 * measured.high and measured.low < 1.1 * simulated.high,
+                agreement=agreement(measured, simulated),
             )
         )
     return tuple(rungs)
+
+
+def agreement(measured: Range, simulated: Range) -> Agreement:
+    """Whether two ranges of wall times overlap, as they are or widened by a tenth."""
+    apart = max(simulated.low / measured.high, measured.low / simulated.high)
+    if apart <= 1:
+        return "within the spread"
+    return "within a tenth of the spread" if apart < 1.1 else "different"
 
 
 def predictions(

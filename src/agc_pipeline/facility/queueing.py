@@ -3,11 +3,13 @@
 A worker starts, and then takes one task after another: whatever hands them out serves one worker at
 a time; the data come through a door whose rate all transfers share evenly, each with a largest rate
 of its own; then the worker computes. A task that fails is done again. Headers of files come first,
-and no chunk starts before the last header is read. Times are drawn from those that were measured.
+and no chunk starts before the last header is read; or a task is a job with files of its own, whose
+headers and chunks its worker reads one after the other. Times are drawn from those that were
+measured.
 """
 
 import heapq
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -32,6 +34,7 @@ class Workload:
         reading: part of the computing seconds for each event that grows with its bytes.
         waits: seconds that a chunk waits for data beside their rate.
         dispatch: seconds for each task in which no other is handed out.
+        job: files of each job; None hands out headers and chunks one by one.
         merging: seconds behind the last task.
         stream: largest rate of a transfer, bytes per second; None is without a limit.
         failing: probability that a task fails.
@@ -43,6 +46,7 @@ class Workload:
     reading: float = 0.0
     waits: Sequence[float] = (0.0,)
     dispatch: float = 0.0
+    job: int | None = None
     merging: float = 0.0
     stream: float | None = None
     failing: float = 0.0
@@ -85,15 +89,18 @@ def seconds(workload: Workload, size: Size, workers: int, seed: int) -> float:
     most = max(_EACH * workers, _LEAST)
     if size.tasks <= most:
         return _simulated(workload, size, workers, seed)
-    # Whole files, an even number.
-    files = max(2, most // size.chunks // 2 * 2)
+    # Whole jobs, an even number.
+    step = 2 * (workload.job or 1)
+    files = max(step, most // size.chunks // step * step)
     whole = _simulated(workload, replace(size, files=files), workers, seed)
     half = _simulated(workload, replace(size, files=files // 2), workers, seed)
     return whole + (size.files - files) / (files // 2) * (whole - half)
 
 
 def _simulated(workload: Workload, size: Size, workers: int, seed: int) -> float:
-    stage = _Stage(workload, size, min(workers, size.tasks), np.random.default_rng(seed))
+    # Workers beyond the tasks would wait for nothing.
+    n_tasks = size.tasks if workload.job is None else -(-size.files // workload.job)
+    stage = _Stage(workload, size, min(workers, n_tasks), np.random.default_rng(seed))
     return stage.run()
 
 
@@ -105,7 +112,7 @@ class _Stage:
         self._workload = workload
         self._door = Door(self._env, size.rate, workload.stream)
         self._dispatcher = simpy.Resource(self._env)
-        self._events = size.events
+        self._size = size
         self._starts = _drawn(rng, workload.starts, workers)
         # Drawn at once: one by one takes longer than all the rest.
         self._headers = _drawn(rng, workload.headers, size.files)
@@ -116,7 +123,8 @@ class _Stage:
         self._opened = self._env.event()
 
     def run(self) -> float:
-        processes = [self._env.process(self._worker(start)) for start in self._starts]
+        worker = self._worker if self._workload.job is None else self._worker_of_jobs
+        processes = [self._env.process(worker(start)) for start in self._starts]
         self._env.run(until=simpy.AllOf(self._env, processes))
         return float(self._env.now) + self._workload.merging
 
@@ -131,15 +139,31 @@ class _Stage:
                 self._opened.succeed()
         yield self._opened
         while self._chunks:
-            cost, n_bytes = self._chunks.pop()
-            wait = self._waits.pop()
-            while True:
-                yield from self._dispatched()
-                if n_bytes:
-                    yield self._door.transfer(n_bytes * self._events)
-                yield self._env.timeout(wait + cost * self._events)
-                if not self._workload.failing or self._rng.random() >= self._workload.failing:
-                    break
+            yield from self._chunk(self._dispatched)
+
+    def _worker_of_jobs(self, start: float) -> Generator[Any, Any, None]:
+        yield self._env.timeout(start)
+        while self._headers:
+            own = [self._headers.pop() for _ in self._headers[: self._workload.job]]
+            yield from self._dispatched()
+            for header in own:
+                yield self._env.timeout(header)
+                for _ in range(self._size.chunks):
+                    yield from self._chunk()
+
+    def _chunk(
+        self, handed_out: Callable[[], Generator[Any, Any, None]] | None = None
+    ) -> Generator[Any, Any, None]:
+        cost, n_bytes = self._chunks.pop()
+        wait = self._waits.pop()
+        while True:
+            if handed_out is not None:
+                yield from handed_out()
+            if n_bytes:
+                yield self._door.transfer(n_bytes * self._size.events)
+            yield self._env.timeout(wait + cost * self._size.events)
+            if not self._workload.failing or self._rng.random() >= self._workload.failing:
+                return
 
     def _dispatched(self) -> Generator[Any, Any, None]:
         if self._workload.dispatch:
