@@ -61,6 +61,17 @@ def test_adding_histograms_needs_neither_events_nor_kernels() -> None:
     assert not {name.partition(".")[0] for name in modules} & (EVENTS | HEAVY)
 
 
+@pytest.mark.parametrize("analysis", ["cms_ttbar", "atlas_hzz"])
+def test_declarations_and_simulations_need_no_kernels(analysis: str) -> None:
+    modules = told(
+        "import json, sys\nfrom agc_pipeline import analyses\n"
+        "from agc_pipeline.simulation import part\n"
+        "part.module(analyses.load(sys.argv[1]))\nprint(json.dumps(sorted(sys.modules)))",
+        analysis,
+    )
+    assert "numba" not in modules
+
+
 def test_the_plan_needs_no_arrays() -> None:
     # It is made in the process of Snakemake, on a batch system once more in each job.
     plans = "agc_pipeline.plan, agc_pipeline.matrix.plan, agc_pipeline.facility.plan"
@@ -112,7 +123,7 @@ def test_processes_that_start_together_compile_a_kernel_once(tmp_path: Path) -> 
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from double import double; "
         "print('ready', flush=True); sys.stdin.readline(); "
-        "print(double(3.0), sum(double.stats.cache_misses.values()))"
+        "print(double(3.0), sum(double.compiled.stats.cache_misses.values()))"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     processes = [

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agc_pipeline import compiling
+from agc_pipeline import machine_code
+from agc_pipeline.compiling import kernel
 from agc_pipeline.errors import ConfigurationError
 
 
@@ -63,7 +64,7 @@ def test_folders_of_others_are_refused(
 ) -> None:
     folder = make(tmp_path)
     with pytest.raises(ConfigurationError, match=problem) as caught:
-        compiling.check_folder(folder, tmp_path / "elsewhere" / "a.py")
+        machine_code.check_folder(folder, tmp_path / "elsewhere" / "a.py")
     assert caught.value.place in (str(folder), str(folder.parent))
     assert "NUMBA_CACHE_DIR" in caught.value.remedy
 
@@ -71,19 +72,19 @@ def test_folders_of_others_are_refused(
 def test_folders_of_the_user_are_taken(tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir(mode=0o700)
-    compiling.check_folder(own, tmp_path / "a.py")
+    machine_code.check_folder(own, tmp_path / "a.py")
     # Below the folder of temporary files, whose sticky bit protects what is in it.
     (tmp_path / "sticky").mkdir()
     (tmp_path / "sticky").chmod(0o1777)
     inside = tmp_path / "sticky" / "own"
     inside.mkdir(mode=0o700)
-    compiling.check_folder(inside, tmp_path / "elsewhere" / "a.py")
+    machine_code.check_folder(inside, tmp_path / "elsewhere" / "a.py")
     # Whoever may write beside the source needs no machine code.
     own.chmod(0o775)
-    compiling.check_folder(own, tmp_path / "a.py")
+    machine_code.check_folder(own, tmp_path / "a.py")
     own.chmod(0o777)
     with pytest.raises(ConfigurationError, match="all users"):
-        compiling.check_folder(own, tmp_path / "a.py")
+        machine_code.check_folder(own, tmp_path / "a.py")
 
 
 def test_a_kernel_looks_where_its_code_lies(
@@ -92,24 +93,24 @@ def test_a_kernel_looks_where_its_code_lies(
     def double(values: np.ndarray) -> np.ndarray:
         return values * 2
 
-    monkeypatch.setattr(compiling.numba.config, "CACHE_DIR", str(tmp_path / "kernels"))
-    assert compiling.kernel(double)(np.arange(3)).tolist() == [0, 2, 4]
+    monkeypatch.setattr(machine_code.numba.config, "CACHE_DIR", str(tmp_path / "kernels"))
+    assert kernel(double)(np.arange(3)).tolist() == [0, 2, 4]
     (tmp_path / "kernels").chmod(0o777)
     with pytest.raises(ConfigurationError, match="all users"):
-        compiling.kernel(double)
+        kernel(double)(np.arange(3))
 
 
 def test_a_folder_that_somebody_left_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiling.tempfile, "tempdir", str(tmp_path))
-    own = compiling._temporary_folder()
+    monkeypatch.setattr(machine_code.tempfile, "tempdir", str(tmp_path))
+    own = machine_code._temporary_folder()
     assert own.stat().st_mode & 0o777 == 0o700
-    assert compiling._temporary_folder() == own
+    assert machine_code._temporary_folder() == own
     own.chmod(0o777)
-    other = compiling._temporary_folder()
+    other = machine_code._temporary_folder()
     assert other != own
     assert other.stat().st_mode & 0o777 == 0o700
     own.rmdir()
     own.symlink_to(for_all(tmp_path))
-    assert compiling._temporary_folder() not in (own, own.resolve())
+    assert machine_code._temporary_folder() not in (own, own.resolve())
