@@ -415,12 +415,15 @@ def _is_model(part: Any) -> bool:
 
 def _has_truth(value: Any) -> bool:
     """Whether true or false is a value, or among the values in it."""
+    # Nearly all are: asking for mappings takes longer.
+    if isinstance(value, int | float | str):
+        return isinstance(value, bool)
     if isinstance(value, Mapping):
         return any(map(_has_truth, value.values()))
     if isinstance(value, list | tuple):
         # Nobody writes longer lists by hand, and those of records need no second look.
         return any(map(_has_truth, value[:_BY_HAND]))
-    return isinstance(value, bool)
+    return False
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -254,7 +254,7 @@ def test_events_of_momenta_that_are_not_finite() -> None:
     with pytest.raises(ImpossibleValue, match="MET_pt is nan, first in event 107"):
         check_finite("MET_pt", values, None, np.array([1, 3, 7, 8]), first=100)
     with pytest.raises(ImpossibleValue, match="Jet_pt is nan, first in event 103"):
-        check_finite("Jet_pt", values, np.array([0, 2, 0, 2]), first=100)
+        check_finite("Jet_pt", values, np.array([0, 0, 2, 2, 4]), first=100)
     momenta = ("MET_pt", "MET_sumEt", "Jet_mass", "lep_E", "pt", "GenPart_eta")
     assert all(map(NANOAOD.is_momentum, momenta))
     assert not any(map(NANOAOD.is_momentum, ("Jet_qgl", "Muon_sip3d", "event", "weight")))

@@ -21,6 +21,7 @@ from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.local import stored_columns
 from agc_pipeline.readers.opening import open_tree
 from agc_pipeline.readers.ranges import RangeColumns
+from agc_pipeline.readers.stored import StoredColumns
 from oracle import analysis as oracle
 from oracle.events import Jet, events_from_arrays
 from oracle.strategies import Arrays, nanoaod, to_arrays, write_nanoaod
@@ -147,6 +148,30 @@ def test_columns_are_those_of_uproot(tmp_path: Path, wanted: list[int] | None, k
             if events is not None:
                 flat = columns.flat(("event",), events)
                 assert flat["event"].tolist() == arrays["event"][start:stop][events].tolist()
+
+
+def test_columns_of_the_selection_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.root"
+    arrays = toy.events(200)
+    # No event has a good muon, whose pt is a part of the observables all the same.
+    arrays["Muon_tightId"] = ak.zeros_like(arrays["Muon_tightId"])
+    write_nanoaod(path, arrays)
+    read = []
+    collection = StoredColumns.collection
+
+    def recorded(
+        columns: StoredColumns[Any, Any], name: str, fields: Any, events: Any = None
+    ) -> Any:
+        read.extend((name, field) for field in fields if events is None or len(events))
+        return collection(columns, name, fields, events)
+
+    monkeypatch.setattr(StoredColumns, "collection", recorded)
+    result = run(path, 200, "auto")
+    assert result.output["selected"]["4j2b"] > 0
+    assert len(read) == len(set(read))
+    assert ("Muon", "pt") not in read
 
 
 def test_random_numbers_stay_what_they_are() -> None:
@@ -303,7 +328,7 @@ def test_baskets_with_another_number_of_lists_are_refused(tmp_path: Path) -> Non
     (seek,), (size,) = branch.seeks, branch.sizes
     basket = root_format.decompressed(path.read_bytes()[seek : seek + size], size, 20)
     with pytest.raises(ValueError, match="20 lists for 19 events"):
-        root_format.lists(basket, np.dtype(branch.dtype), 19, None)
+        root_format.Lists(np.dtype(branch.dtype), 19).add(basket, 19, None)
 
 
 def test_only_the_branches_that_are_needed_are_read_from_a_header(

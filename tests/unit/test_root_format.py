@@ -15,7 +15,13 @@ from agc_pipeline.declaration import NANOAOD
 from agc_pipeline.errors import InputError
 from agc_pipeline.readers import metadata
 from agc_pipeline.readers.opening import READ_ERRORS
-from agc_pipeline.readers.root_format import decompressed, flat, speed_up_uproot
+from agc_pipeline.readers.root_format import (
+    Content,
+    Lists,
+    decompressed,
+    flat,
+    speed_up_uproot,
+)
 from oracle.strategies import write_nanoaod
 from processed import COLUMNS, run
 
@@ -44,6 +50,17 @@ def basket(blocks: bytes, size: int, *, events: int = N, key_length: int = 40) -
     start = struct.pack(">ihiih", key_length + len(blocks), 4, size, 0, key_length)
     end = struct.pack(">iib", events, key_length + len(VALUES), 0)
     return start + bytes(40 - len(start) - len(end)) + end + blocks
+
+
+def basket_of_lists(lists: list[Any], dtype: str, starts: list[int] | None = None) -> Content:
+    """A decompressed basket of lists, which may begin elsewhere than behind one another."""
+    values = np.concatenate(lists).astype(dtype)
+    lengths = [len(values) for values in lists]
+    if starts is None:
+        starts = np.cumsum([0, *lengths[:-1]]).tolist()
+    offsets = np.array([len(lists) + 1, *(40 + values.itemsize * start for start in starts), 0])
+    payload = values.tobytes() + offsets.astype(">i4").tobytes()
+    return Content(payload, 40, 40 + values.nbytes)
 
 
 def content_of(data: bytes) -> Any:
@@ -153,3 +170,39 @@ def test_a_basket_that_says_less_than_it_has(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="damaged") as caught:
             run(path, 4000, reader)
         assert caught.value.place == str(path)
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i8", "u1", "?"])
+@pytest.mark.parametrize("share", [None, 0.0, 0.1, 0.6, 1.0])
+def test_lists_of_several_baskets(dtype: str, share: float | None) -> None:
+    rng = np.random.default_rng(3)
+    expected: list[Any] = []
+    baskets = []
+    for n_events, mean in ((50, 1.0), (1, 30.0), (300, 7.0), (20, 0.0)):
+        lists = [rng.integers(0, 100, n) for n in rng.poisson(mean, n_events)]
+        events = None if share is None else np.flatnonzero(rng.random(n_events) < share)
+        wanted = range(n_events) if events is None else events.tolist()
+        expected += [lists[event].astype(dtype).tolist() for event in wanted]
+        baskets.append((basket_of_lists(lists, dtype), n_events, events))
+    joined = Lists(np.dtype(dtype), len(expected))
+    for content, n_events, events in baskets:
+        joined.add(content, n_events, events)
+    lengths, values = joined.columns()
+    assert lengths.tolist() == [len(values) for values in expected]
+    assert values.tolist() == [value for values in expected for value in values]
+    assert values.dtype == np.dtype(dtype).newbyteorder("=")
+
+
+@pytest.mark.parametrize("events", [None, np.arange(40), np.arange(0, 40, 2)])
+@pytest.mark.parametrize(
+    "starts",
+    [
+        pytest.param([0, 20] * 20, id="lists that overlap"),
+        pytest.param([0] * 39 + [21], id="a list behind the basket"),
+        pytest.param([-1] + [0] * 39, id="a list in the key"),
+    ],
+)
+def test_lists_that_do_not_fit_into_their_basket(starts: list[int], events: Any) -> None:
+    content = basket_of_lists([np.arange(20)] + [np.arange(0)] * 39, ">f4", starts)
+    with pytest.raises(ValueError, match="lists overlap in a basket"):
+        Lists(np.dtype(">f4"), 40).add(content, 40, events)

@@ -103,7 +103,7 @@ class Stored(Collection):
         parent: "tuple[Stored, Array] | None" = None,
     ) -> None:
         super().__init__(offsets, {})
-        self._before = before
+        self.before = before
         self.columns = columns
         self.name = name
         self.abs_events = events
@@ -123,8 +123,8 @@ class Stored(Collection):
 
     def lookup(self, field: str) -> Array:
         """See ``Collection``: of a parent that has it, computed, or read from the file."""
-        if field in self._before:
-            return self._before[field]()
+        if field in self.before:
+            return self.before[field]()
         if self.parent is not None and self.parent[0].has(field):
             return self.parent[0][field].take(self.parent[1])
         if field in self.computed:
@@ -138,7 +138,7 @@ class Stored(Collection):
         """Whether a field needs no reading."""
         return (
             field in self.fields
-            or field in self._before
+            or field in self.before
             or (self.parent is not None and self.parent[0].has(field))
         )
 
@@ -233,7 +233,7 @@ class Preselector:
     ) -> tuple[Array, Array]:
         """Positions of the events that may pass, and a mask of those that do nominally."""
         n = len(state.events)
-        loose = np.zeros(n, np.int64)
+        loose = np.zeros(n, np.int32)
         nominal, tight = loose, loose
         moving = any(
             self.moves(objects.collection, cut)
@@ -364,7 +364,7 @@ def aligned(stored: Stored, events: Array) -> Stored:
         events,
         offsets_of(counts),
         lambda: part.position,
-        {},
+        part.before,
         part.computed,
         part.parent,
     )

@@ -138,7 +138,7 @@ def check_collection(
     """
     for field, branch in named.items():
         if layout.is_momentum(branch):
-            check_finite(branch, read[field], np.diff(read.offsets), events, first=first)
+            check_finite(branch, read[field], read.offsets, events, first=first)
 
 
 def collection(

@@ -34,6 +34,11 @@ class _Basket(NamedTuple):
     stop: int
     events: Array | None
 
+    @property
+    def n_wanted(self) -> int:
+        """Number of the events wanted."""
+        return self.stop - self.first if self.events is None else len(self.events)
+
 
 class BasketColumns(StoredColumns[BranchMetadata, Content]):
     """A range of events of a TTree file, read basket by basket."""
@@ -59,15 +64,11 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
         return map(self._lists, branches, self._baskets(branches, events))
 
     def _lists(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> tuple[Array, Array]:
-        dtype = np.dtype(branch.dtype)
-        counts, parts = [], []
+        n_wanted = sum(basket.n_wanted for basket in baskets)
+        lists = root_format.Lists(np.dtype(branch.dtype), n_wanted)
         for basket, content in self._contents(branch, baskets):
-            lengths, values = root_format.lists(
-                content, dtype, basket.stop - basket.first, basket.events
-            )
-            counts.append(lengths)
-            parts.append(values)
-        return joined(counts, np.dtype(np.int64)), joined(parts, dtype)
+            lists.add(content, basket.stop - basket.first, basket.events)
+        return lists.columns()
 
     def _baskets(
         self, branches: Sequence[BranchMetadata], events: Array | None

@@ -104,7 +104,7 @@ class Collection:
         """Positions of the events with at least ``n_min`` objects that pass: ``int64``."""
         if not mask.any():
             return np.empty(0, np.int64)
-        return np.flatnonzero(self.count(mask) >= n_min)
+        return with_enough(self.offsets, mask, n_min)
 
 
 class Columns(Protocol):
@@ -168,9 +168,9 @@ class ListLengths:
         """
         if collection not in self._lengths:
             if events is None:
-                self._lengths[collection] = column, np.require(lengths, np.int64, "W")
+                self._lengths[collection] = column, np.require(lengths, np.int32, "W")
                 return
-            self._lengths[collection] = column, np.full(self._n_events, -1, np.int64)
+            self._lengths[collection] = column, np.full(self._n_events, -1, np.int32)
         other, expected = self._lengths[collection]
         if len(lengths) != (self._n_events if events is None else len(events)):
             raise Disagreement(
@@ -209,7 +209,7 @@ def _first_other(expected: Array, lengths: Array, events: Array) -> int:
 def check_finite(
     branch: str,
     values: Array,
-    lengths: Array | None = None,
+    offsets: Array | None = None,
     events: Array | None = None,
     *,
     first: int = 0,
@@ -219,7 +219,7 @@ def check_finite(
     Args:
         branch: its name.
         values: of some events, one after the other.
-        lengths: number of values of each event; None is one.
+        offsets: of the values of each event, ``events + 1``; None is one value an event.
         events: positions in the range, in rising order; None is all.
         first: the first event of the range in the file.
 
@@ -230,8 +230,8 @@ def check_finite(
         return
     place = int(np.argmin(np.isfinite(values)))
     event = place
-    if lengths is not None:
-        event = int(np.searchsorted(np.cumsum(lengths), place, side="right"))
+    if offsets is not None:
+        event = int(np.searchsorted(offsets[1:], place, side="right"))
     position = event if events is None else int(events[event])
     raise ImpossibleValue(
         f"a value of {branch} is {values[place]:g}, first in event {first + position}"
@@ -281,17 +281,38 @@ def passing(offsets: Array, events: Array, mask: Array) -> tuple[Array, Array]:
 
 
 @kernel
+def _running(mask: Array) -> Array:
+    """Number of objects in front of each that pass, and of all.
+
+    For differences, instead of a loop in the loop, which would stall the processor.
+    """
+    numbers = np.empty(len(mask) + 1, np.int64)
+    numbers[0] = 0
+    for i in range(len(mask)):
+        numbers[i + 1] = numbers[i] + mask[i]
+    return numbers
+
+
+@kernel
 def count(offsets: Array, mask: Array) -> Array:
     """Number of objects of each event that pass: ``int64``."""
-    # Sums up to each object, instead of a loop in the loop, which would stall the processor.
-    sums = np.empty(len(mask) + 1, np.int64)
-    sums[0] = 0
-    for i in range(len(mask)):
-        sums[i + 1] = sums[i] + mask[i]
+    numbers = _running(mask)
     counts = np.empty(len(offsets) - 1, np.int64)
     for event in range(len(counts)):
-        counts[event] = sums[offsets[event + 1]] - sums[offsets[event]]
+        counts[event] = numbers[offsets[event + 1]] - numbers[offsets[event]]
     return counts
+
+
+@kernel
+def with_enough(offsets: Array, mask: Array, n_min: int) -> Array:
+    """Positions of the events with at least ``n_min`` objects that pass: ``int64``."""
+    numbers = _running(mask)
+    events = np.empty(len(offsets) - 1, np.int64)
+    n = 0
+    for event in range(len(events)):
+        events[n] = event
+        n += numbers[offsets[event + 1]] - numbers[offsets[event]] >= n_min
+    return events[:n]
 
 
 @kernel

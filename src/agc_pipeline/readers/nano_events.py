@@ -9,7 +9,7 @@ from pyarrow.parquet import ParquetFile
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers.arrays import grouped
-from agc_pipeline.readers.columns import ListLengths, check_finite
+from agc_pipeline.readers.columns import ListLengths, check_finite, offsets_of
 from agc_pipeline.readers.opening import only_reading
 
 
@@ -117,7 +117,8 @@ def _check_columns(
             counts = ak.to_numpy(ak.num(lists))
             lengths.compare(collections[name], name, counts)
             if layout.is_momentum(name):
-                check_finite(name, ak.to_numpy(ak.flatten(lists)), counts, first=entries[0])
+                offsets, flat = offsets_of(counts), ak.to_numpy(ak.flatten(lists))
+                check_finite(name, flat, offsets, first=entries[0])
         elif layout.is_momentum(name):
             check_finite(name, ak.to_numpy(values), first=entries[0])
         return values

@@ -85,6 +85,8 @@ _HAS_COUNT, _IS_REFERENCED, _REFERENCE, _LONG = 1 << 14, 1 << 4, 2, 255
 # What stands behind a page of an RNTuple, and what uproot's function that reads one takes.
 PAGE_CHECKSUM = struct.Struct("<Q")
 _PAGE = ("col_idx", "page_idx", "field_metadata")
+# Values of a list that are copied at once: most lists have less.
+_AT_ONCE = 8
 # Values as words of their size.
 _WORDS = {n: np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
 # Longer than nearly all names of classes, in bytes.
@@ -268,44 +270,85 @@ def flat(content: Content, dtype: np.dtype[Any], n_events: int) -> Array:
     return np.frombuffer(content.payload, dtype)
 
 
-def lists(
-    content: Content, dtype: np.dtype[Any], n_events: int, events: Array | None
-) -> tuple[Array, Array]:
-    """How long the lists of events of a basket are, and their values one after the other.
+class Lists:
+    """The lists of wanted events of the baskets of a branch, one after the other.
+
+    Baskets write into the same memory: putting pieces together would take as long as reading them.
 
     Args:
-        content: of the basket.
-        dtype: of the values.
-        n_events: in the basket.
-        events: positions in the basket of the events wanted, in rising order; None is all.
-
-    Raises:
-        ValueError: if the lists overlap or end within a value, or if there are more or less.
+        dtype: of the values, as they are stored.
+        n_events: number of the events wanted of all baskets.
     """
-    border = content.last - content.key_length
-    # In front of the offsets, which are counted from the start of the key, stands their number.
-    (stated,) = _COUNT.unpack_from(content.payload, border)
-    if stated != n_events + 1:
-        raise ValueError(f"a basket has {stated - 1} lists for {n_events} events")
-    offsets = np.frombuffer(content.payload, np.uint8, _OFFSET * n_events, border + _OFFSET)
-    # Sizes of values are powers of two: shifting is much faster than dividing.
-    shift = dtype.itemsize.bit_length() - 1
-    if events is None:
-        lengths, valid = _lengths(offsets, content.key_length, border, shift)
-        values = np.frombuffer(content.payload, dtype, border >> shift)
-    else:
-        words = np.frombuffer(content.payload, _WORDS[dtype.itemsize], border >> shift)
-        lengths, found, valid = _gathered(offsets, words, content.key_length, shift, events)
-        values = found.view(dtype)
-    if not valid:
-        raise ValueError("lists overlap in a basket, or end within a value")
-    return lengths, values
+
+    def __init__(self, dtype: np.dtype[Any], n_events: int) -> None:
+        self._dtype = dtype
+        # Sizes of values are powers of two: shifting is much faster than dividing.
+        self._shift = dtype.itemsize.bit_length() - 1
+        self._lengths = np.empty(n_events, np.int32)
+        self._values = np.empty(0, _WORDS[dtype.itemsize])
+        self._filled = 0
+        self._n_values = 0
+
+    def add(self, content: Content, n_events: int, events: Array | None) -> None:
+        """Add the next basket.
+
+        Args:
+            content: of the basket.
+            n_events: in the basket.
+            events: positions in the basket of the events wanted, in rising order; None is all.
+
+        Raises:
+            ValueError: if the lists overlap or end within a value, or if there are more or less.
+        """
+        border = content.last - content.key_length
+        # In front of the offsets, counted from the start of the key, stands their number.
+        (stated,) = _COUNT.unpack_from(content.payload, border)
+        if stated != n_events + 1:
+            raise ValueError(f"a basket has {stated - 1} lists for {n_events} events")
+        offsets = np.frombuffer(content.payload, np.uint8, _OFFSET * n_events, border + _OFFSET)
+        words = np.frombuffer(content.payload, self._values.dtype, border >> self._shift)
+        if self._n_values + len(words) > len(self._values):
+            self._make_room(len(words))
+        key = content.key_length, self._shift
+        lengths = self._lengths[self._filled :]
+        values = self._values[self._n_values :]
+        if events is None:
+            n = len(words) if _all_lengths(offsets, border, key, lengths[:n_events]) else -1
+            values[: len(words)] = words
+            self._filled += n_events
+        else:
+            n = _gather(offsets, words, events, key, (lengths, values))
+            self._filled += len(events)
+        if n < 0:
+            raise ValueError("lists overlap in a basket, or end within a value")
+        self._n_values += n
+
+    def _make_room(self, n_more: int) -> None:
+        """Have memory for so many more values, and for those that the other events may have."""
+        expected = self._n_values * len(self._lengths) // max(self._filled, 1)
+        values = np.empty(max(self._n_values, expected) + 2 * n_more, self._values.dtype)
+        values[: self._n_values] = self._values[: self._n_values]
+        self._values = values
+
+    def columns(self) -> tuple[Array, Array]:
+        """How long the lists are, and their values, in the byte order of the machine."""
+        values = self._values[: self._n_values]
+        if not self._dtype.isnative:
+            values.byteswap(inplace=True)
+        return self._lengths, values.view(self._dtype.newbyteorder("="))
 
 
 @kernel
-def _lengths(offsets: Array, key_length: int, border: int, shift: int) -> tuple[Array, bool]:
-    """Lengths of all lists, and whether they lie one behind the other."""
-    lengths = np.empty(len(offsets) // _OFFSET, np.int64)
+def _all_lengths(offsets: Array, border: int, key: tuple[int, int], lengths: Array) -> bool:
+    """Write the lengths of all lists, and tell whether they lie one behind the other.
+
+    Args:
+        offsets: in the basket, as they are stored.
+        border: end of the values.
+        key: its length, and the logarithm of the size of values.
+        lengths: of the lists.
+    """
+    key_length, shift = key
     valid = _big_endian(offsets, 0) == key_length
     inside = (1 << shift) - 1
     stop = border
@@ -314,19 +357,35 @@ def _lengths(offsets: Array, key_length: int, border: int, shift: int) -> tuple[
         valid &= start <= stop and start & inside == 0
         lengths[i] = (stop - start) >> shift
         stop = start
-    return lengths, valid and border & inside == 0
+    return valid and border & inside == 0
 
 
 @kernel
-def _gathered(
-    offsets: Array, words: Array, key_length: int, shift: int, events: Array
-) -> tuple[Array, Array, bool]:
-    """Lengths and values of the lists of some events, and whether they lie in the basket."""
+def _gather(
+    offsets: Array,
+    words: Array,
+    events: Array,
+    key: tuple[int, int],
+    lists: tuple[Array, Array],
+) -> int:
+    """Write lengths and values of the lists of some events.
+
+    Args:
+        offsets: in the basket, as they are stored.
+        words: all values.
+        events: positions in the basket, in rising order.
+        key: its length, and the logarithm of the size of values.
+        lists: lengths and values, with room for all of the basket.
+
+    Returns:
+        The number of values; -1 if a list is not in the basket.
+    """
+    key_length, shift = key
+    lengths, values = lists
     border = len(words) << shift
     inside = (1 << shift) - 1
-    starts = np.empty(len(events), np.int64)
-    lengths = np.empty(len(events), np.int64)
-    total = 0
+    last_start, last = len(words) - _AT_ONCE, len(values) - _AT_ONCE
+    n = 0
     for i in range(len(events)):
         at = _OFFSET * events[i]
         start = _big_endian(offsets, at) - key_length
@@ -334,17 +393,32 @@ def _gathered(
         if at + _OFFSET < len(offsets):
             stop = _big_endian(offsets, at + _OFFSET) - key_length
         if not 0 <= start <= stop <= border or (start | stop) & inside:
-            return lengths, words[:0].copy(), False
-        starts[i] = start >> shift
-        lengths[i] = (stop - start) >> shift
-        total += lengths[i]
-    values = np.empty(total, words.dtype)
-    n = 0
-    for i in range(len(events)):
-        for position in range(starts[i], starts[i] + lengths[i]):
-            values[n] = words[position]
-            n += 1
-    return lengths, values, True
+            return -1
+        start >>= shift
+        length = (stop >> shift) - start
+        # There is room for all values of the basket: only lists that overlap have more.
+        if n + length > len(values):
+            return -1
+        lengths[i] = length
+        if length <= _AT_ONCE and start <= last_start and n <= last:
+            _copy_at_once(words, start, values, n)
+        else:
+            for k in range(length):
+                values[n + k] = words[start + k]
+        n += length
+    return n
+
+
+@kernel
+def _copy_at_once(words: Array, start: int, values: Array, n: int) -> None:
+    """Copy a list, maybe with values behind it, which the next list overwrites.
+
+    The processor would guess the end of a loop over each list wrong as often as not.
+    """
+    # Indices without sign are not looked at twice.
+    source, target = np.uint64(start), np.uint64(n)
+    for k in range(np.uint64(_AT_ONCE)):
+        values[target + k] = words[source + k]
 
 
 @kernel

@@ -88,12 +88,15 @@ class StoredColumns(ABC, Generic[Place, Content]):
         named = {field: self._layout.branch(name, field) for field in fields}
         with self.clock.part("read"):
             self._compare_counter(name, events)
-            lengths, values = np.empty(0, np.int64), {}
+            before = np.empty(0, np.int32)
+            values: dict[str, Array] = {}
             read = self._jagged(tuple(named.values()), events)
             for (field, branch), (lengths, column) in zip(named.items(), read, strict=True):
-                self._lengths.compare(name, branch, lengths, events)
-                values[field] = column
-            lists = Collection(offsets_of(lengths), values)
+                # Most are those of the column before, which is quickly seen.
+                if not values or not np.array_equal(lengths, before):
+                    self._lengths.compare(name, branch, lengths, events)
+                before, values[field] = lengths, column
+            lists = Collection(offsets_of(before), values)
         check_collection(lists, named, self._layout, events, first=self._start)
         return lists
 
