@@ -500,15 +500,84 @@ def jobs_of_one_file() -> PointRecord:
     for number in range(4):
         launched = 1 + 0.5 + 11.0 * number
         chunks = [
-            task(launched + 0.25 + i, {"physics": seconds(1.0)}, path=f"/data/{number}.root")
+            task(
+                launched + 0.25 + i,
+                {"physics": seconds(1.0)},
+                process=number + 1,
+                path=f"/data/{number}.root",
+            )
             for i in range(10)
         ]
-        (job,) = point(chunks).jobs
+        (job,) = point(chunks, workers=1).jobs
         stopped = launched + 0.25 + 10 + 0.25
         jobs.append(job.model_copy(update={"launched": launched, "stopped": stopped}))
     tasks = [each for job in jobs for each in job.tasks]
     whole = point(tasks, workers=1, stopped=1 + 4 * (0.5 + 0.25 + 10.25))
     return whole.model_copy(update={"jobs": tuple(jobs)})
+
+
+def test_the_end_of_the_command_and_workers_without_a_job_are_no_queue() -> None:
+    # One worker has one job after the other, whose start is not that of the next task.
+    found = measures.of(jobs_of_one_file())
+    assert (found.shares["tail"], found.tail_seconds) == (0, 0)
+    assert found.shares["queue"] == pytest.approx(3 * 0.5 / 45)
+    # Six workers have no job, and from the launch of the last one nobody will give them any.
+    one = jobs_of_one_file()
+    many = one.model_copy(update={"workers": 6, "stopped": one.stopped + 2})
+    found = measures.of(many)
+    total = 6 * 47.0
+    assert found.shares["merge"] == pytest.approx((6 * 2 + 4 * 0.25) / total)
+    assert found.shares["tail"] == pytest.approx(5 * 10.5 / total)
+    assert found.tail_seconds == pytest.approx(33.0)
+    assert sum(found.shares.values()) == pytest.approx(1)
+
+
+def test_the_first_chunk_of_a_process_says_nothing_of_its_file() -> None:
+    def points(n_rounds: int) -> list[PointRecord]:
+        """Each process needs two seconds more for its first chunk, which is of the same file."""
+        return [
+            point(
+                [
+                    task(
+                        1.0 + 2 * i + 2 * (i > 0),
+                        {"physics": seconds(1.0 + 2 * (i == 0))},
+                        process=10 * r + 1,
+                        path=f"/data/{i // 2}.root",
+                    )
+                    for i in range(8)
+                ],
+                workers=1,
+                repeat=r,
+                stopped=20.0,
+            )
+            for r in range(n_rounds)
+        ]
+
+    assert limits.slow_things(points(5)) == ()
+    files = measures.grouped(measures.tasks_of(points(5)), lambda task: task.path)
+    assert {file.nanoseconds_per_event for file in files} == {1e6}
+    # Where each process has one chunk, there is nothing else to go by.
+    alone = [task(1.0, {"physics": seconds(3.0)}, process=n) for n in range(1, 4)]
+    (file,) = measures.grouped(alone, lambda task: task.path)
+    assert file.nanoseconds_per_event == 3e6
+
+
+def test_predictions_of_skims_count_events_of_the_inputs() -> None:
+    """The tasks of a point read a twentieth of its events: the skims."""
+    read = [series({"physics": seconds(1.0)}, n) for n in (1, 2)]
+    points = [p.model_copy(update={"input_events": 20 * p.input_events}) for p in read]
+    load = predictions.workload(points, dispatch=0.0)
+    assert load.costs[0] == (pytest.approx(1e-3 / 20), pytest.approx(1 / 20))
+    curves = predictions.predictions(load, SIMULATED.tasks, [1], seed=1)
+    assert curves["task"][0].seconds == pytest.approx(1 + 100_000 / 20 + 0.1)
+    for rung in predictions.check(points, dispatch=0.0, seed=1):
+        assert rung.simulated.value == pytest.approx(rung.measured.value)
+
+
+def test_times_of_chunks_are_drawn_as_often_as_each_was_measured() -> None:
+    load = Workload(costs=[(1.0, 0.0), (4.0, 0.0)])
+    for seed in range(5):
+        assert queueing.seconds(load, Size(5, 2, 1.0), 1, seed) == pytest.approx(5 * 5.0)
 
 
 def test_jobs_are_handed_out_once_each() -> None:
@@ -674,6 +743,7 @@ def check_compared(path: Path) -> None:
         ([str(path), f"{path.parent}/../{path.parent.name}/{path.name}"], "is named twice"),
         ([str(path.with_name("none.json"))], "cannot be compared: file not found"),
         ([str(other)], "cannot be compared: not a measurement of a facility"),
+        (["results/facility/facility.json"], "is what this measurement writes itself"),
     ):
         with pytest.raises(ConfigurationError, match=f"`compare`: {wrong[0]} {problem}"):
             facility_page.compared(plan(compare=wrong))

@@ -37,7 +37,7 @@ _TITLES = {
     "cores": "cores that others use, or that there are too few of",
     "scheduler": "workers that wait for their next task",
     "stragglers": "workers that wait for the last tasks of others",
-    "merging": "adding up and writing the histograms",
+    "merging": "adding up and writing the histograms, to the end of the command",
 }
 # A thing is slow if its median chunk takes so many times longer than those of the others and chance
 # gives that less often, to any of the things that were looked at.
@@ -145,7 +145,11 @@ def limits(point: PointRecord) -> dict[str, float]:
 
 def slow_things(points: Sequence[PointRecord]) -> tuple[Slow, ...]:
     """What is slower than its like, the most expensive first; of a slow host not its workers."""
-    tasks = [task for task in measures.tasks_of(points) if task.kind == "events" and task.events]
+    every = measures.tasks_of(points)
+    tasks = [task for task in every if task.kind == "events" and task.events]
+    # Whatever a process reads first takes long.
+    cold = measures.first_chunks(every)
+    tasks = [task for task in tasks if id(task) not in cold] or tasks
     found: list[Slow] = []
     kinds: dict[Kind, Callable[[Task], str]] = {
         "host": lambda task: task.host,

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from agc_pipeline.columnar.traces import Task
+from agc_pipeline.columnar.traces import JobTrace, Task
 from agc_pipeline.facility.records import Delivered, PointRecord
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.settings import Settings
@@ -20,8 +20,9 @@ from agc_pipeline.settings import Settings
 # open: headers of files, CPU time. read: columns made of decompressed bytes, CPU time.
 # decompress, physics, fill: CPU time. data: waiting for bytes while a file is opened or read.
 # stalled: a task that computes, but gets no CPU. other: the rest of the tasks.
-# merge: from the last task to the end of the job. queue: workers without a task while there were
-# more to start. tail: likewise, while the last ones ran.
+# merge: from the last task to the end of the job, and on to the end of the command. queue: workers
+# without a task while there were more to start. tail: likewise, while the last ones ran; of many
+# jobs, workers without a job once all were launched.
 SHARES = (
     "start",
     "open",
@@ -58,7 +59,8 @@ class Facts(Settings):
         bytes: compressed bytes that were read.
         seconds: wall time of the chunks.
         waiting_seconds: of these without CPU.
-        nanoseconds_per_event: wall time of the median chunk.
+        nanoseconds_per_event: wall time of the median chunk, without those of ``first_chunks``
+            where there are others.
         failed_attempts: to read.
         peak_mb: most memory of a process.
         first: UNIX time of the start of the first task.
@@ -126,7 +128,8 @@ class Measures(Settings):
         core_efficiency: CPU time over core seconds.
         shares: of the core seconds, each of ``SHARES``.
         chunk_seconds: of wall time.
-        tail_seconds: from the end of the first worker's last task to the end of all tasks.
+        tail_seconds: from the end of the first worker's last task to the end of all tasks; of many
+            jobs, of its last job.
         peak_mb: most memory of a worker.
         failed_attempts: to read a file.
         failed_jobs: that were tried again.
@@ -165,6 +168,9 @@ def of(point: PointRecord) -> Measures:
     walls = np.array([task.seconds.wall for task in chunks] or [0.0])
     workers = grouped(tasks, lambda task: task.worker)
     ends = [worker.last for worker in workers] or [0.0]
+    if len(point.jobs) > 1:
+        # As many as there are workers ended the last job of one.
+        ends = sorted(job.stopped for job in point.jobs)[-point.workers :]
     return Measures(
         wall_seconds=wall,
         core_seconds=core_seconds,
@@ -219,10 +225,27 @@ def grouped(tasks: Iterable[Task], key: Callable[[Task], str]) -> tuple[Facts, .
         tasks: of any points.
         key: name of the group of a task.
     """
+    tasks = list(tasks)
+    cold = first_chunks(tasks)
     groups: dict[str, list[Task]] = defaultdict(list)
     for task in tasks:
         groups[key(task)].append(task)
-    return tuple(_facts(name, groups[name]) for name in sorted(groups))
+    return tuple(_facts(name, groups[name], cold) for name in sorted(groups))
+
+
+def first_chunks(tasks: Iterable[Task]) -> set[int]:
+    """Which chunks are the first of their process, by ``id``: it loads and opens what others have.
+
+    Args:
+        tasks: of any points.
+    """
+    first: dict[str, Task] = {}
+    for task in tasks:
+        if task.kind == "events":
+            other = first.setdefault(task.worker, task)
+            if task.started < other.started:
+                first[task.worker] = task
+    return {id(task) for task in first.values()}
 
 
 def door(task: Task) -> str:
@@ -233,8 +256,9 @@ def door(task: Task) -> str:
     return task.url.rpartition("/")[0] or "."
 
 
-def _facts(name: str, tasks: Sequence[Task]) -> Facts:
+def _facts(name: str, tasks: Sequence[Task], cold: set[int]) -> Facts:
     chunks = [task for task in tasks if task.kind == "events"]
+    warm = [task for task in chunks if id(task) not in cold] or chunks
     return Facts(
         name=name,
         tasks=len(chunks),
@@ -242,7 +266,7 @@ def _facts(name: str, tasks: Sequence[Task]) -> Facts:
         bytes=sum(task.bytes for task in chunks),
         seconds=sum(task.seconds.wall for task in chunks),
         waiting_seconds=sum(max(0.0, task.seconds.wall - task.seconds.cpu) for task in chunks),
-        nanoseconds_per_event=median(map(per_event, chunks)) if chunks else 0.0,
+        nanoseconds_per_event=median(map(per_event, warm)) if warm else 0.0,
         failed_attempts=sum(task.failed_attempts for task in tasks),
         peak_mb=max(task.peak_mb for task in tasks),
         first=min(task.started for task in tasks),
@@ -289,6 +313,8 @@ def _shares(point: PointRecord) -> dict[str, float]:
         for task in job.tasks:
             for part, spent in parts_of(task).items():
                 seconds[part] += spent
+    ended = max(job.stopped for job in point.jobs)
+    seconds["merge"] += point.workers * max(0.0, point.stopped - ended)
     idle = max(0.0, total - sum(seconds.values()))
     seconds["tail"] = min(idle, _tail(point))
     seconds["queue"] = idle - seconds["tail"]
@@ -312,10 +338,16 @@ def parts_of(task: Task) -> Mapping[str, float]:
 
 
 def _tail(point: PointRecord) -> float:
-    """Core seconds without a task from the start of the last task to the end of all."""
-    tasks = tasks_of([point])
-    if not tasks:
+    """Core seconds of workers without work, while the last piece of it was under way."""
+    pieces: Sequence[Task | JobTrace] = tasks_of([point])
+    starts = [task.started for task in tasks_of([point])]
+    if len(point.jobs) > 1:
+        pieces, starts = point.jobs, [job.launched for job in point.jobs]
+    if not pieces:
         return 0.0
-    begin, end = max(task.started for task in tasks), max(task.stopped for task in tasks)
-    busy = sum(max(0.0, min(task.stopped, end) - max(task.started, begin)) for task in tasks)
+    stops = [piece.stopped for piece in pieces]
+    begin, end = max(starts), max(stops)
+    busy = sum(
+        max(0.0, stop - max(start, begin)) for start, stop in zip(starts, stops, strict=True)
+    )
     return max(0.0, point.workers * (end - begin) - busy)

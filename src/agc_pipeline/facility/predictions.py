@@ -79,20 +79,24 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
         starts = [max(0.0, start - dispatch) for start in starts]
         last = [max(job.stopped for job in point.jobs) for point in points]
     attempts = sum(task.failed_attempts for task in chunks)
+    # Tasks on skims have fewer events than the files that these were made of.
+    n_events = sum(task.events for task in chunks)
+    share = n_events / max(sum(point.input_events for point in points), 1)
     return Workload(
         starts=starts or [0.0],
         headers=headers or [0.0],
         costs=[
-            ((task.seconds.wall - wait) / task.events, task.bytes / task.events)
+            (share * (task.seconds.wall - wait) / task.events, share * task.bytes / task.events)
             for task, wait in zip(chunks, waiting, strict=True)
         ]
         or [(0.0, 0.0)],
-        reading=sum(
+        reading=share
+        * sum(
             measures.parts_of(task).get(part, 0.0)
             for task in chunks
             for part in ("read", "decompress")
         )
-        / max(sum(task.events for task in chunks), 1),
+        / max(n_events, 1),
         waits=waiting or [0.0],
         dispatch=dispatch,
         job=files_of_job,
@@ -211,12 +215,11 @@ def needed(curve: Sequence[Prediction], *, events_per_second: float) -> float | 
 
 
 def _size(point: PointRecord) -> Size:
-    """Files and chunks of a point; all chunks of one size."""
+    """Files and chunks of a point; all chunks of as many input events."""
     chunks = [task for task in measures.tasks_of([point]) if task.kind == "events" and task.events]
     files = len({task.path for task in chunks})
     each = max(1, round(len(chunks) / max(files, 1)))
-    events = sum(task.events for task in chunks)
-    return Size(max(files, 1), each, events / max(files, 1) / each)
+    return Size(max(files, 1), each, point.input_events / max(files, 1) / each)
 
 
 def _range(values: Sequence[float]) -> Range:

@@ -116,7 +116,9 @@ class _Stage:
         self._starts = _drawn(rng, workload.starts, workers)
         # Drawn at once: one by one takes longer than all the rest.
         self._headers = _drawn(rng, workload.headers, size.files)
-        self._chunks = [workload.costs[i] for i in rng.integers(0, len(workload.costs), size.tasks)]
+        self._chunks = [
+            workload.costs[i] for i in _drawn(rng, range(len(workload.costs)), size.tasks)
+        ]
         self._waits = _drawn(rng, workload.waits, size.tasks)
         self._rng = rng
         self._left = size.files
@@ -172,8 +174,9 @@ class _Stage:
                 yield self._env.timeout(self._workload.dispatch)
 
 
-def _drawn(rng: np.random.Generator, values: Sequence[float], n: int) -> list[float]:
-    drawn: list[float] = rng.choice(np.asarray(values, float), n).tolist()
+def _drawn(rng: np.random.Generator, values: Sequence[float], n: int) -> list[Any]:
+    """So many of the values in any order, each as often as the others: their mean does not vary."""
+    drawn: list[Any] = rng.permutation(np.resize(rng.permutation(np.asarray(values)), n)).tolist()
     return drawn
 
 

@@ -42,12 +42,15 @@ def compared(plan: "FacilityPlan") -> list[str]:
 
     paths = plan.settings.compare
     files = [Path(path).resolve() for path in paths]
+    own = Path(plan.folder, "facility.json").resolve()
     for path, file in zip(paths, files, strict=True):
         problem = "is named twice" if files.count(file) > 1 else None
         try:
             summary.read(Path(path))
         except InputError as error:
             problem = f"cannot be compared: {error.problem}"
+        if file == own:
+            problem = "is what this measurement writes itself: copy it, or choose other `results`"
         if problem is not None:
             raise ConfigurationError(
                 f"`compare`: {path} {problem}",
