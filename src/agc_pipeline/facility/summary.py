@@ -106,13 +106,18 @@ class Series(Settings):
         return rungs
 
     def best(self) -> Measures | None:
-        """The measures of the largest rung: of the repetitions, those with the median time."""
-        for mode in ("strong", "weak", "cold"):
-            rungs = self.measured(mode)
-            if rungs:
-                last = sorted(rungs[max(rungs)], key=lambda one: one.wall_seconds)
-                return last[(len(last) - 1) // 2]
-        return None
+        """The measures of the rung that the verdict is of: of the repetitions the median time.
+
+        Of two in the middle the longer one.
+        """
+        ladders = {mode: self.measured(mode) for mode in ("strong", "weak", "cold")}
+        warm = {mode: rungs for mode, rungs in ladders.items() if rungs and mode != "cold"}
+        ladders = warm or {mode: rungs for mode, rungs in ladders.items() if rungs}
+        if not ladders:
+            return None
+        largest = max(max(rungs) for rungs in ladders.values())
+        rung = next(rungs[largest] for rungs in ladders.values() if largest in rungs)
+        return sorted(rung, key=lambda one: one.wall_seconds)[len(rung) // 2]
 
 
 class FacilityRecord(Settings):
