@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -364,9 +364,4 @@ def _problem(result: CommandResult, timeout: float) -> str:
     """The first error that a stage or Snakemake reports, else the end of the output."""
     if result.code is None:
         return f"did not finish within {timeout:.0f} s"
-    return next(_errors(result.output), f"status {result.code}")
-
-
-def _errors(output: str) -> Iterator[str]:
-    for pattern in (r"^error: (.+)$", r"^((?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*)$"):
-        yield from re.findall(pattern, output, re.MULTILINE)
+    return result.error or f"status {result.code}"

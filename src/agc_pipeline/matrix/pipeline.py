@@ -153,16 +153,12 @@ def _import_problem(result: CommandResult) -> str:
 
 
 def _run_problem(result: CommandResult) -> str:
-    """The first error that a stage reports, else the last line of a traceback."""
+    """The first error in the output."""
     rules = re.findall(r"^[\d:]{8} failed +(\w+)", result.output, re.MULTILINE)
     rule = f" in `{rules[0]}`" if rules else ""
     if result.code is None:
         return f"did not finish within {result.seconds:.0f} s{rule}"
-    for pattern in (r"^error: (.+)$", r"^((?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*)$"):
-        errors = re.findall(pattern, result.output, re.MULTILINE)
-        if errors:
-            return f"does not run{rule}: {errors[0]}"
-    return f"does not run{rule}: status {result.code}"
+    return f"does not run{rule}: {result.error or f'status {result.code}'}"
 
 
 def collect_warnings(outputs: Iterable[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+_REPORTED = re.compile(
+    r"^(?:\S+: )?error: (?P<problem>.+)(?:\n\s+where: (?P<place>.+))?", re.MULTILINE
+)
+_RAISED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,19 @@ class CommandResult:
     def succeeded(self) -> bool:
         """Whether the command ended without an error."""
         return self.code == 0
+
+    @property
+    def error(self) -> str | None:
+        """The first error in the output, with its place, of a stage or of a command line.
+
+        Else that of the first traceback; None without either.
+        """
+        reported = _REPORTED.search(self.output)
+        if reported is not None:
+            place = reported["place"]
+            return reported["problem"] + (f" ({place})" if place else "")
+        raised = _RAISED.search(self.output)
+        return None if raised is None else raised[0]
 
 
 def run(

@@ -13,6 +13,7 @@ _NAMES = 3
 _KEPT = "What is finished is kept"
 # A page of the documentation, beside the Snakefile.
 _CHANGE = Path("docs/change.md")
+_REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def lines(run: Run) -> list[Line]:
             _fact(fact, "" if fact.label == before else fact.label)
             for before, fact in zip(labels, facts, strict=False)
         ]
-        if _good(run, lost) and any(fact.label == "page" for fact in facts) and _CHANGE.is_file():
+        report = any(fact.path is not None and fact.path.name == _REPORT for fact in facts)
+        if _good(run, lost) and report and _CHANGE.is_file():
             told.append(Line(f"  {'next':<11} {_CHANGE}: change a cut, a systematic, a binning"))
     if not _good(run, lost):
         told.append(_next(run, lost))
