@@ -23,9 +23,11 @@ this process. ``/NAME`` is a file;
 
 import asyncio
 import gzip
+import selectors
 import ssl
 import sys
 import threading
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -39,6 +41,8 @@ from servers.process import ServerProcess
 TOKEN = "members-only-5b0c7d"  # noqa: S105 - of this server
 PAGE = "<!DOCTYPE html>\n<html><body>Please sign in</body></html>\n" * 50
 _TICKET = 3
+# Seconds until connections that nobody ends are left as they are.
+_LONGEST_WAIT = 5.0
 
 
 class WebServer(ServerProcess):
@@ -63,7 +67,8 @@ class WebThread:
         self.behaviour = Behaviour(files)
         self.seen = self.behaviour.seen
         self._tls = tls
-        self._loop = asyncio.new_event_loop()
+        self._selector = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._selector)
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def __enter__(self) -> Self:
@@ -79,8 +84,11 @@ class WebThread:
 
     async def _stop(self) -> None:
         await self._runner.cleanup()
-        # Transports that are closing let go of their sockets in the next turn of the loop.
-        await asyncio.sleep(0)
+        # Connections that are closing, or whose client has left a handshake, let go of their
+        # sockets in later turns of the loop; what wakes up the loop stays.
+        end = time.monotonic() + _LONGEST_WAIT
+        while len(self._selector.get_map()) > 1 and time.monotonic() < end:
+            await asyncio.sleep(0.01)
 
     async def _start(self) -> None:
         self._runner = web.AppRunner(self.behaviour.application(), shutdown_timeout=0.1)
