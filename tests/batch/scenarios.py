@@ -157,13 +157,13 @@ def run_again_at_once(project: PoolProject, laptop: Filled, options: Sequence[st
 def too_little_memory_and_a_bad_file(project: PoolProject, memory_message: str) -> None:
     """A job that is killed for its memory succeeds with more; one that cannot is reported."""
     project.configure(resources={"histogram": {"mem_mb": 800}})
-    # With that of the stage and of Snakemake, which are 450 to 650 MB: too much for 800 MB, well
+    # With that of the stage, which calls no kernel yet, and of Snakemake: too much for 800 MB, well
     # within 1600 MB.
     project.edit(
         "src/agc_pipeline/stages/histogram.py",
         "    execution = options.execution\n",
         "    execution = options.execution\n"
-        "    filled = b'x' * 600_000_000\n"
+        "    filled = b'x' * 800_000_000\n"
         "    import time; time.sleep(8); del filled\n",
     )
     bad = project.folder / "results/simulated/wjets__nominal/0000.root"
