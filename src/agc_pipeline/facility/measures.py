@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from agc_pipeline.columnar.traces import JobTrace, Task
+from agc_pipeline.columnar.traces import Task
 from agc_pipeline.facility.records import Delivered, PointRecord
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.settings import Settings
@@ -200,6 +200,12 @@ def of(point: PointRecord) -> Measures:
     )
 
 
+def middle(repetitions: Iterable[Measures]) -> Measures:
+    """Of repetitions of a rung the one with the median time; of two in the middle the longer."""
+    ordered = sorted(repetitions, key=lambda one: one.wall_seconds)
+    return ordered[len(ordered) // 2]
+
+
 def of_delivery(point: PointRecord, delivered: Delivered) -> DeliveryMeasures:
     """The measures of a point that delivered."""
     wall = point.wall
@@ -339,15 +345,11 @@ def parts_of(task: Task) -> Mapping[str, float]:
 
 def _tail(point: PointRecord) -> float:
     """Core seconds of workers without work, while the last piece of it was under way."""
-    pieces: Sequence[Task | JobTrace] = tasks_of([point])
-    starts = [task.started for task in tasks_of([point])]
+    pieces = [(t.started, t.stopped) for t in tasks_of([point])]
     if len(point.jobs) > 1:
-        pieces, starts = point.jobs, [job.launched for job in point.jobs]
+        pieces = [(job.launched, job.stopped) for job in point.jobs]
     if not pieces:
         return 0.0
-    stops = [piece.stopped for piece in pieces]
-    begin, end = max(starts), max(stops)
-    busy = sum(
-        max(0.0, stop - max(start, begin)) for start, stop in zip(starts, stops, strict=True)
-    )
+    begin, end = max(start for start, _ in pieces), max(stop for _, stop in pieces)
+    busy = sum(max(0.0, stop - max(start, begin)) for start, stop in pieces)
     return max(0.0, point.workers * (end - begin) - busy)

@@ -194,9 +194,7 @@ def _bars(gallery: Gallery, series: Sequence[Series]) -> list[Picture]:
     for one in series:
         for mode in ("strong", "weak", "cold"):
             for workers, rung in one.measured(mode).items():
-                name = f"{one.name}, {mode}, {workers}"
-                middle = sorted(rung, key=lambda m: m.wall_seconds)[(len(rung) - 1) // 2]
-                bars[name] = middle
+                bars[f"{one.name}, {mode}, {workers}"] = measures.middle(rung)
     if not bars:
         return []
     shown = dict(list(bars.items())[:_BARS])

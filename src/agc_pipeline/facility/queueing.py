@@ -9,7 +9,7 @@ measured.
 """
 
 import heapq
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
@@ -141,7 +141,7 @@ class _Stage:
                 self._opened.succeed()
         yield self._opened
         while self._chunks:
-            yield from self._chunk(self._dispatched)
+            yield from self._chunk()
 
     def _worker_of_jobs(self, start: float) -> Generator[Any, Any, None]:
         yield self._env.timeout(start)
@@ -153,14 +153,12 @@ class _Stage:
                 for _ in range(self._size.chunks):
                     yield from self._chunk()
 
-    def _chunk(
-        self, handed_out: Callable[[], Generator[Any, Any, None]] | None = None
-    ) -> Generator[Any, Any, None]:
+    def _chunk(self) -> Generator[Any, Any, None]:
         cost, n_bytes = self._chunks.pop()
         wait = self._waits.pop()
         while True:
-            if handed_out is not None:
-                yield from handed_out()
+            if self._workload.job is None:
+                yield from self._dispatched()
             if n_bytes:
                 yield self._door.transfer(n_bytes * self._size.events)
             yield self._env.timeout(wait + cost * self._size.events)

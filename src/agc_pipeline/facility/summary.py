@@ -106,18 +106,13 @@ class Series(Settings):
         return rungs
 
     def best(self) -> Measures | None:
-        """The measures of the rung that the verdict is of: of the repetitions the median time.
-
-        Of two in the middle the longer one.
-        """
-        ladders = {mode: self.measured(mode) for mode in ("strong", "weak", "cold")}
-        warm = {mode: rungs for mode, rungs in ladders.items() if rungs and mode != "cold"}
-        ladders = warm or {mode: rungs for mode, rungs in ladders.items() if rungs}
-        if not ladders:
+        """The measures of the rung that the verdict is of."""
+        warm = [rungs for rungs in (self.measured("strong"), self.measured("weak")) if rungs]
+        ladders = warm or [self.measured("cold")]
+        largest = max((workers for rungs in ladders for workers in rungs), default=None)
+        if largest is None:
             return None
-        largest = max(max(rungs) for rungs in ladders.values())
-        rung = next(rungs[largest] for rungs in ladders.values() if largest in rungs)
-        return sorted(rung, key=lambda one: one.wall_seconds)[len(rung) // 2]
+        return measures.middle(next(rungs[largest] for rungs in ladders if largest in rungs))
 
 
 class FacilityRecord(Settings):
