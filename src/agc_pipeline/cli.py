@@ -105,7 +105,7 @@ def _validation(configuration: Values, files: Sequence[Path]) -> Finding:
     if "analysis" not in configuration:
         return Finding("configuration", "unused", "not in the folder of the Snakefile")
     try:
-        planned(configuration, folders=[path.parent for path in files])
+        planned(configuration, folders=[path.parent for path in files], projects=[Path()])
     except PipelineError as error:
         told = f"{error.problem} ({error.place})"
         detail = without_secrets(" ".join(told.split()))

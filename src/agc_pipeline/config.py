@@ -87,7 +87,7 @@ class Configuration(Settings):
 
     Attributes:
         analysis: name of the analysis, or path of its folder.
-        results: folder that all outputs go to.
+        results: folder that all outputs go to, and none of sources.
         input: where the events come from.
         n_files_max_per_sample: take only the first N files of each dataset; -1 is all.
         container: image that jobs run in with `--software-deployment-method apptainer`: a file,

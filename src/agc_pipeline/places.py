@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +16,23 @@ _NOT_LOOKED_AT = {"skims", ".settings", "file_metadata"}
 
 # Of the folder of the Snakefile.
 _DEFAULTS = "config/default.yaml"
+# Folders that a project comes with, and those in which git and Snakemake keep their records.
+_SOURCES = frozenset(
+    {
+        ".ci",
+        ".git",
+        ".github",
+        ".snakemake",
+        "benchmarks",
+        "config",
+        "docs",
+        "profiles",
+        "requirements",
+        "src",
+        "tests",
+        "workflow",
+    }
+)
 
 
 def check_working_folder(folder: Path, snakefile: Path) -> None:
@@ -36,6 +53,53 @@ def check_working_folder(folder: Path, snakefile: Path) -> None:
         place=str(folder),
         remedy=f"go to a folder of your own, and give `--snakefile {snakefile}`",
     )
+
+
+def check_outputs(
+    folder: Path, *, place: str, projects: Iterable[Path], analysis: Path | None = None
+) -> None:
+    """Check that a folder of outputs is one of its own, and not one of sources.
+
+    A new folder in a project is one of its own; links are followed.
+
+    Args:
+        folder: to check; it need not be there.
+        place: configuration key that names it, for the error.
+        projects: folders with a Snakefile.
+        analysis: folder of the analysis, if it has one.
+
+    Raises:
+        ConfigurationError: if outputs would lie among sources, or beside everything of a user.
+    """
+    outputs = folder.resolve()
+    roots = [project.resolve() for project in projects]
+    sources = {root / name for root in roots for name in _SOURCES}
+    wholes = {
+        Path(os.environ.get("HOME", "/")).resolve(): "your home folder",
+        Path.cwd(): "the working folder",
+        **dict.fromkeys(roots, "the folder of the project"),
+    }
+    if analysis is not None:
+        sources.add(analysis.resolve())
+        wholes[analysis.resolve()] = "the folder of the analysis"
+    problems = []
+    for path in (outputs, *outputs.parents):
+        # Somebody's package in a project, such as another analysis.
+        package = any(root in path.parents for root in roots) and (path / "__init__.py").is_file()
+        if package or path in sources:
+            where = "is" if path == outputs else f"lies in {path},"
+            problems.append(f"{folder} {where} a folder of sources")
+    problems += [
+        f"{folder} is {name}" if path == outputs else f"{folder} contains {name}, {path}"
+        for path, name in wholes.items()
+        if path.is_relative_to(outputs)
+    ]
+    if problems:
+        raise ConfigurationError(
+            f"outputs would be written among other files: {problems[0]}",
+            place=place,
+            remedy="choose a folder of its own, such as `results/NAME`; a new one is made",
+        )
 
 
 def use_own_python() -> None:

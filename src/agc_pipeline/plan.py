@@ -46,6 +46,7 @@ from agc_pipeline.layers import Values
 from agc_pipeline.learning.models import CARD, PARITIES
 from agc_pipeline.learning.models import read as read_models
 from agc_pipeline.learning.settings import LearningSettings
+from agc_pipeline.places import check_outputs
 from agc_pipeline.provenance import digest
 from agc_pipeline.simulation.part import SimulationPart, check_contents, module
 
@@ -56,12 +57,19 @@ _SIMULATED_FILES_PER_JOB = 4
 _FAN_IN = 100
 
 
-def planned(values: Values, folders: Iterable[Path] = (), *, starts: bool = True) -> "Plan":
+def planned(
+    values: Values,
+    folders: Iterable[Path] = (),
+    *,
+    projects: Iterable[Path] = (),
+    starts: bool = True,
+) -> "Plan":
     """The plan of a run, after everything that can be wrong with it before the first job.
 
     Args:
         values: of the configuration, see ``config.read``.
         folders: of configuration files.
+        projects: folders with a Snakefile, whose sources no result may lie among.
         starts: whether it is for the process that starts the jobs, not for one of them, before
             which Snakemake has removed what it writes.
 
@@ -72,6 +80,10 @@ def planned(values: Values, folders: Iterable[Path] = (), *, starts: bool = True
         loaded = load(values, folders)
         check_folder(Path(loaded.results), key="results")
         plan = Plan(loaded)
+        if starts:
+            # Jobs may have another home.
+            analysis = plan.analysis.folder
+            check_outputs(Path(plan.folder), place="results", projects=projects, analysis=analysis)
         plan.check()
         if starts:
             plan.check_optimisation()

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -13,7 +14,7 @@ import yaml
 from snakemake.utils import update_config
 
 import agc_pipeline
-from agc_pipeline import config
+from agc_pipeline import config, new
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.layers import merged
 from agc_pipeline.matrix.settings import MatrixSettings
@@ -298,6 +299,50 @@ def test_every_error_names_the_file_or_command_that_the_value_came_from(tmp_path
 def test_paths_that_cannot_be_looked_at(values: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigurationError, match=problem):
         planned(config.read(overrides=values, root=ROOT))
+
+
+def refused_results(results: Path | str) -> str:
+    with pytest.raises(ConfigurationError, match="written among other files") as caught:
+        planned(config.read(overrides={"results": str(results)}, root=ROOT), projects=[ROOT])
+    assert caught.value.place == "`results` in --config"
+    assert "results/NAME" in caught.value.remedy
+    return caught.value.problem
+
+
+def test_results_are_not_written_among_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # All that the project comes with: a folder that is new there is to be added.
+    (tmp_path / "copy").symlink_to(ROOT)
+    ignored = [line.strip("/") for line in (ROOT / ".gitignore").read_text().split()]
+    for path in ROOT.iterdir():
+        if path.is_dir() and not any(fnmatch(path.name, pattern) for pattern in ignored):
+            assert refused_results(ROOT / path.name / "new").endswith("a folder of sources")
+    assert refused_results("copy/docs").endswith("copy/docs is a folder of sources")
+    assert refused_results(ROOT / "src/agc_pipeline/analyses/cms_ttbar").endswith("of sources")
+    assert refused_results("copy").endswith("copy is the folder of the project")
+    assert refused_results(ROOT.parent).endswith(f"contains the folder of the project, {ROOT}")
+    assert refused_results(".").endswith(". is the working folder")
+    monkeypatch.setenv("HOME", str(tmp_path / "users/me"))
+    assert refused_results("users").endswith(f"contains your home folder, {tmp_path}/users/me")
+    # New folders, also below the project, and one that is there.
+    (tmp_path / "old").mkdir()
+    for results in ("old", "users/me/new", ROOT / "results/new", ROOT / "new"):
+        planned(config.read(overrides={"results": str(results)}, root=ROOT), projects=[ROOT])
+
+
+def test_results_are_not_written_into_analyses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    new.write("mine", tmp_path)
+    results = {"results": "mine/results"}
+    # That of the run wherever it is, others in the project.
+    for files, projects in ((["mine/run.yaml"], [ROOT]), ([], [tmp_path])):
+        values = config.read([*map(Path, files)], results, root=ROOT)
+        with pytest.raises(ConfigurationError, match=r"lies in .*mine, a folder of sources"):
+            planned(values, projects=projects)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from agc_pipeline.code import near
 from agc_pipeline.errors import ConfigurationError, PipelineError
 from agc_pipeline.places import (
     check_image,
+    check_outputs,
     check_times,
     check_working_folder,
     root_folder,
@@ -28,6 +29,9 @@ def refuse(error):
 # The defaults are beside this folder, or where the workflow was deployed from its repository.
 HERE = workflow.current_basedir
 ROOT = Path(HERE).parents[1] if isinstance(HERE, str | PathLike) else root_folder()
+# Of a workflow that has this one as a module, the folder may be another.
+MAIN = Path(workflow.main_snakefile).parent
+PROJECTS = [ROOT, MAIN.parent if MAIN.name == "workflow" else MAIN]
 
 # Everything that can be wrong with configuration and file lists is said before the first job.
 # Files are read here again, since Snakemake's `config` does not know which of them set a value.
@@ -42,7 +46,9 @@ try:
         use_own_python()
         check_working_folder(Path.cwd(), Path(workflow.main_snakefile))
     VALUES = configuration.read(FILES, GIVEN, root=ROOT)
-    PLAN = planned(VALUES, folders=OWN, starts=workflow.is_main_process)
+    PLAN = planned(
+        VALUES, folders=OWN, projects=PROJECTS, starts=workflow.is_main_process
+    )
     if workflow.is_main_process:
         check_times(Path(PLAN.folder))
         if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:

@@ -4,6 +4,12 @@ try:
     FACILITY = facility_plan.FacilityPlan(
         facility_plan.read(PROJECT / CONFIG.facility), CONFIG, PROJECT
     )
+    if workflow.is_main_process:
+        check_outputs(
+            Path(FACILITY.settings.folder),
+            place=f"`folder` in {CONFIG.facility}",
+            projects=PROJECTS,
+        )
 except PipelineError as error:
     refuse(error)
 

@@ -8,6 +8,12 @@ try:
     MATRIX = matrix_plan.MatrixPlan(
         matrix_plan.read(PROJECT / CONFIG.matrix), CONFIG, PROJECT, sys.executable
     )
+    if workflow.is_main_process:
+        check_outputs(
+            Path(MATRIX.settings.folder),
+            place=f"`folder` in {CONFIG.matrix}",
+            projects=PROJECTS,
+        )
 except PipelineError as error:
     refuse(error)
 
