@@ -103,6 +103,24 @@ def test_accounts_are_in_the_order_of_the_analysis() -> None:
     assert inputs.cuts(datasets) == ["all", "4j1b", "4j2b"]
 
 
+def test_the_summary_tells_which_events_are_counted() -> None:
+    made = record()
+    generated = sum(account.n_generated for account in made.datasets.values())
+    told = inputs.summary({"input": {"kind": "published"}}, made.datasets)
+    n = f"{generated:,}".replace(",", "\u2009")
+    assert told == f"Published histograms as input: {n} generated events of 9 datasets"
+    accounts = {"expected": None, "before": 20, "after": 5, "processed": 5, "generated": 100}
+    files = [
+        {"source": "a.root", "error": None} | accounts,
+        {"source": "b.root", "error": "truncated"} | accounts,
+    ]
+    whole = record(events_processed=20, files=files)
+    account = whole.datasets["wjets__nominal"]
+    assert account.events_delivered == 5
+    told = inputs.summary({"input": {"kind": "files"}}, {"wjets__nominal": account})
+    assert told.endswith(": 20 events in the files of 1 dataset")
+
+
 def test_incomplete_dataset() -> None:
     made = record(left_out=["b.root: truncated"])
     assert not made.datasets["wjets__nominal"].complete

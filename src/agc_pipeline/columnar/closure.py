@@ -51,6 +51,11 @@ class DatasetAccount(Settings):
     not_checked: tuple[str, ...] = ()
 
     @property
+    def events_delivered(self) -> int:
+        """Events of the files that are complete which delivery passed on."""
+        return sum(file.after for file in self.files if file.closed)
+
+    @property
     def complete(self) -> bool:
         """Whether every file and event is accounted for."""
         return not self.left_out and self.events_expected == self.events_processed

@@ -208,7 +208,7 @@ def comparison_mode(analysis: Analysis, closure: Closure) -> Mode:
     )
     if not whole:
         description += (
-            " The number of generated events differs from the number of processed events, as in "
+            " The number of generated events differs from that of the events in the files, as in "
             "simulated input, where it is calibrated to the published yields: then the yield of "
             "each dataset agrees by construction; shapes, the ratio of the regions and the effect "
             "of variations are real tests."

@@ -6,7 +6,7 @@ from typing import Any
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.declaration import NOMINAL, Analysis
 from agc_pipeline.errors import InputError
-from agc_pipeline.formatting import count, name_list
+from agc_pipeline.formatting import count, name_list, plural
 from agc_pipeline.inference.fit_records import blinded_words
 from agc_pipeline.report import figures
 from agc_pipeline.report.figures.cutflow import fractions
@@ -38,11 +38,15 @@ def summary(configuration: Mapping[str, Any], datasets: Mapping[str, DatasetAcco
     """The kind of input and the number of its events, in one line."""
     source = configuration.get("input", {})
     kind = source.get("kind", "unknown")
-    events = sum(entry.events_processed for entry in datasets.values())
     title = _KINDS.get(kind, kind)
     if kind == "simulated" and (listed := [n for n in datasets if n in source.get("datasets", {})]):
         title += f", and files of {name_list(listed)}"
-    return f"{title}: {count(events)} events of {len(datasets)} datasets"
+    of = f"{len(datasets)} {plural('dataset', len(datasets))}"
+    if not any(entry.files for entry in datasets.values()):
+        generated = sum(entry.n_generated for entry in datasets.values())
+        return f"{title}: {count(generated)} generated events of {of}"
+    events = sum(entry.events_processed for entry in datasets.values())
+    return f"{title}: {count(events)} events in the files of {of}"
 
 
 def blinded(
