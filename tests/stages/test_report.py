@@ -659,6 +659,20 @@ def test_values_at_the_pointer_and_charts_drawn_anew(made: Page) -> None:
             assert page.locator(".explore, .tip, .chart svg").count() == 0
 
 
+def test_a_single_figure_is_as_wide_as_one_of_several(made: Page) -> None:
+    name = "4j1b_propagated"
+    with (
+        browser.chromium() as program,
+        browser.opened(program, made.folder / "report.html") as page,
+    ):
+        figure = page.locator("figure", has=page.locator(f'a[href="figures/{name}.svg"]'))
+        several = figure.bounding_box()
+        assert figure.locator("xpath=following-sibling::figure").count() > 0
+        # As in the report of an analysis with a single region.
+        figure.evaluate("(one) => one.parentElement.replaceChildren(one)")
+        assert figure.bounding_box() == several
+
+
 def test_nothing_foreign_runs_even_if_it_is_not_escaped(made: Page, tmp_path: Path) -> None:
     foreign = (
         "<script>document.title = 'foreign'</script>"

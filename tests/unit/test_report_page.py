@@ -106,9 +106,11 @@ def test_accounts_are_in_the_order_of_the_analysis() -> None:
 def test_the_summary_tells_which_events_are_counted() -> None:
     made = record()
     generated = sum(account.n_generated for account in made.datasets.values())
-    told = inputs.summary({"input": {"kind": "published"}}, made.datasets)
+    published = {"input": {"kind": "published"}}
+    told = inputs.summary(published, made.datasets)
     n = f"{generated:,}".replace(",", "\u2009")
     assert told == f"Published histograms as input: {n} generated events of 9 datasets"
+    assert inputs.summary(published, {}) == "Published histograms as input"
     accounts = {"expected": None, "before": 20, "after": 5, "processed": 5, "generated": 100}
     files = [
         {"source": "a.root", "error": None} | accounts,

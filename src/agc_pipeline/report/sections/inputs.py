@@ -41,6 +41,9 @@ def summary(configuration: Mapping[str, Any], datasets: Mapping[str, DatasetAcco
     title = _KINDS.get(kind, kind)
     if kind == "simulated" and (listed := [n for n in datasets if n in source.get("datasets", {})]):
         title += f", and files of {name_list(listed)}"
+    if not datasets:
+        # Published yields have no events.
+        return title
     of = f"{len(datasets)} {plural('dataset', len(datasets))}"
     if not any(entry.files for entry in datasets.values()):
         generated = sum(entry.n_generated for entry in datasets.values())
