@@ -9,16 +9,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
+from agc_pipeline.columnar import region_files
 from agc_pipeline.columnar.filling import Array, not_finite
 from agc_pipeline.columnar.processing import Filler, Group, Processing, place_of
 from agc_pipeline.columnar.thresholds import Fill
 from agc_pipeline.declaration import Analysis, Dataset, Feature
-from agc_pipeline.errors import AnalysisError, InputError
-from agc_pipeline.files import atomic_path
+from agc_pipeline.errors import AnalysisError
 from agc_pipeline.readers.clock import Clock
 
 
@@ -220,17 +219,8 @@ def _ordered(parts: Sequence[RegionRows]) -> RegionRows:
 
 def write(path: Path, rows: Rows, seconds: float) -> None:
     """Write the rows of a dataset, and the CPU time that they took, atomically."""
-    arrays: dict[str, Any] = {
-        "shifts": np.array(rows.shifts, dtype=np.str_),
-        "weights": np.array(rows.weights, dtype=np.str_),
-        "keys": np.array([list(key) for key in rows.parts], dtype=np.str_).reshape(-1, 2),
-        "seconds": np.array(seconds),
-    }
-    for number, part in enumerate(rows.parts.values()):
-        for name, value in part._asdict().items():
-            arrays[f"{number}_{name}"] = value
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    names = {"shifts": rows.shifts, "weights": rows.weights}
+    region_files.write(path, region_files.Content(rows.parts, names, seconds))
 
 
 def read(path: Path) -> tuple[Rows, float]:
@@ -239,19 +229,5 @@ def read(path: Path) -> tuple[Rows, float]:
     Raises:
         InputError: if there are none, or the file is damaged.
     """
-    try:
-        with np.load(path) as arrays:
-            parts = {
-                (str(process), str(region)): RegionRows(
-                    *(arrays[f"{number}_{name}"] for name in RegionRows._fields)
-                )
-                for number, (process, region) in enumerate(arrays["keys"])
-            }
-            names = [tuple(map(str, arrays[name])) for name in ("shifts", "weights")]
-            return Rows(names[0], names[1], parts), float(arrays["seconds"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise InputError(
-            f"no rows of features can be read: {type(error).__name__}",
-            place=str(path),
-            remedy="delete the file and run again",
-        ) from error
+    content = region_files.read(path, RegionRows, "rows of features", "shifts", "weights")
+    return Rows(**content.names, parts=content.parts), content.seconds

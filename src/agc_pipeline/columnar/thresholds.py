@@ -12,11 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
-from agc_pipeline.columnar import runner
+from agc_pipeline.columnar import region_files, runner
 from agc_pipeline.columnar.executors import InThisProcess
 from agc_pipeline.columnar.filling import Array, bins_of, require_numbers
 from agc_pipeline.columnar.processing import Processing
@@ -25,8 +24,7 @@ from agc_pipeline.declaration import Analysis, Dataset, Region
 from agc_pipeline.declaration.thresholds import Trial, changed
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.readable import readable
-from agc_pipeline.errors import AnalysisError, InputError
-from agc_pipeline.files import atomic_path
+from agc_pipeline.errors import AnalysisError
 from agc_pipeline.readers.settings import Format, NetworkSettings
 
 # Fills events of a selection: what ``Processing`` gives of all files, summed.
@@ -275,16 +273,7 @@ def _migrations(content: Array, n: int) -> Array:
 
 def write(path: Path, scans: Scans, seconds: float) -> None:
     """Write the scans of a dataset, and the CPU time that they took, atomically."""
-    arrays: dict[str, Any] = {
-        "keys": np.array([list(key) for key in scans], dtype=np.str_),
-        "seconds": np.array(seconds),
-    }
-    for number, part in enumerate(scans.values()):
-        for name, value in part._asdict().items():
-            kind = np.str_ if isinstance(value, tuple) else np.float64
-            arrays[f"{number}_{name}"] = np.array(value, dtype=kind)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+    region_files.write(path, region_files.Content(scans, {}, seconds))
 
 
 def read(path: Path) -> tuple[Scans, float]:
@@ -293,22 +282,5 @@ def read(path: Path) -> tuple[Scans, float]:
     Raises:
         InputError: if there are none, or the file is damaged.
     """
-    try:
-        with np.load(path) as arrays:
-            scans = {
-                (str(process), str(region)): Scan(
-                    tuple(map(str, arrays[f"{number}_variations"])),
-                    arrays[f"{number}_contents"],
-                    arrays[f"{number}_variances"],
-                    tuple(map(str, arrays[f"{number}_moving"])),
-                    arrays[f"{number}_migrations"],
-                )
-                for number, (process, region) in enumerate(arrays["keys"])
-            }
-            return scans, float(arrays["seconds"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise InputError(
-            f"no scan of thresholds can be read: {type(error).__name__}",
-            place=str(path),
-            remedy="delete the file and run again",
-        ) from error
+    content = region_files.read(path, Scan, "scan of thresholds")
+    return content.parts, content.seconds

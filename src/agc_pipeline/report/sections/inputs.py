@@ -38,7 +38,7 @@ def summary(configuration: Mapping[str, Any], datasets: Mapping[str, DatasetAcco
     """The kind of input and the number of its events, in one line."""
     source = configuration.get("input", {})
     kind = source.get("kind", "unknown")
-    title = _KINDS.get(kind, kind)
+    title: str = _KINDS.get(kind, kind)
     if kind == "simulated" and (listed := [n for n in datasets if n in source.get("datasets", {})]):
         title += f", and files of {name_list(listed)}"
     if not datasets:
