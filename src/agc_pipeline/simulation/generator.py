@@ -13,6 +13,8 @@ from agc_pipeline.simulation.settings import LEPTON_ETA_MAX, LEPTON_PT_MIN, Reci
 ELECTRON, MUON = 11, 13
 _W = 24
 MAX_SEED = 900_000_000
+# Last of the incoming particles in Pythia's record, behind which are those of the process.
+_INCOMING = 4
 _QUIET = ("Print:quiet = on", "Next:numberCount = 0")
 
 # The early look at the partons of events that have few: when the shower has come down to this
@@ -167,7 +169,8 @@ def _branching_ratio(pythia: Any, leptons: tuple[int, ...]) -> float:
 def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any:
     """A Pythia user hook that drops events as early as possible and counts all of them."""
     # W bosons that can decay to such a lepton, and how many particles at the end of the process can
-    # be one: with "open" decays, another particle stands in for a W boson and decays before.
+    # be one: with "open" decays, another particle stands in for a W boson and decays before, and
+    # None is all that there are.
     n_bosons = 1 if recipe.decays == "any" else 2
     n_products = None if recipe.decays == "open" else 2 * n_bosons
 
@@ -190,9 +193,7 @@ def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any
             self.n_trials += 1
             # Products of W bosons stand at the end, and each look into Pythia takes time.
             in_reach, n_leptons = False, 0
-            last = process.size() - 1
-            first = 5 if n_products is None else last - n_products + 1
-            for index in range(last, first - 1, -1):
+            for index in range(process.size() - 1, _INCOMING, -1)[:n_products]:
                 particle = process[index]
                 if particle.idAbs() in leptons:
                     in_reach = in_reach or (
@@ -201,7 +202,7 @@ def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any
                     n_leptons += 1
                     if n_leptons == n_bosons:
                         break
-            if recipe.decays == "plus" and n_leptons == 2:
+            if n_leptons == 2 and recipe.decays == "plus":
                 self._n_double += 1
                 if self._n_double % 2:
                     return True
@@ -219,7 +220,7 @@ def _event_filter(pythia8: Any, leptons: tuple[int, ...], recipe: Recipe) -> Any
             # At least one particle is the W boson, or what it decayed to.
             if possible - 1 < recipe.min_partons:
                 return True
-            for index in range(event.size() - 1, 4, -1):
+            for index in range(event.size() - 1, _INCOMING, -1):
                 particle = event[index]
                 if not particle.isFinal():
                     continue
