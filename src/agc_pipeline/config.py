@@ -24,7 +24,6 @@ from agc_pipeline.declaration.features import feature_problems
 from agc_pipeline.declaration.thresholds import changed, nesting_problems, trial_problems, trials
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import AnalysisError, ConfigurationError
-from agc_pipeline.formatting import name_list
 from agc_pipeline.inference.edges import edge_problems
 from agc_pipeline.inference.settings import (
     TRAINED,
@@ -61,8 +60,6 @@ _IMAGE = re.compile(r"[\w./~][\w.+@:/~-]*")
 _EVENTS = (SimulatedInput, FilesInput, FilesetInput)
 # Where what is missing should have been.
 _PLACE = "configuration files and --config"
-# Unknown keys up to which each is told: so many can be slips.
-_SLIPS = 4
 _MISSING: Mapping[Part, str] = {
     "simulation": "it has no simulation.py",
     "validation": "it has no folder published",
@@ -359,18 +356,6 @@ def _analysis_files(name: str, root: Path, folders: Iterable[Path] = ()) -> list
     return []
 
 
-def _other_file(unknown_keys: list[str], values: Values) -> ConfigurationError:
-    """What to say of keys of which no run has so many."""
-    keys = name_list([f"`{key}`" for key in unknown_keys], _SLIPS)
-    origins = dict.fromkeys(values.origin((key,)) or _PLACE for key in unknown_keys)
-    return ConfigurationError(
-        f"this is not a run configuration, which has no {keys}",
-        place="; ".join(dict.fromkeys(origin.partition(", line ")[0] for origin in origins)),
-        remedy="facility files are named by `--config facility=FILE`, and matrix files by "
-        "`--config matrix=FILE`",
-    )
-
-
 def load(values: Mapping[str, Any], folders: Iterable[Path] = ()) -> Configuration:
     """Validate the merged configuration.
 
@@ -410,11 +395,9 @@ def load(values: Mapping[str, Any], folders: Iterable[Path] = ()) -> Configurati
     try:
         return model.model_validate({**values, "analysis": name})
     except ValidationError as error:
-        unknown_keys = [key for key in values if key not in model.model_fields]
-        if len(unknown_keys) > _SLIPS:
-            # A line for each would hide that it is another kind of file.
-            raise _other_file(unknown_keys, values) from error
-        raise explain(error, model, place=_PLACE, values=values, origin=values.origin) from error
+        raise layers.another_kind(values, model, layers.RUN, place=_PLACE) or explain(
+            error, model, place=_PLACE, values=values, origin=values.origin
+        ) from error
 
 
 def of_analysis(name: str, folders: Iterable[Path] = ()) -> type[Configuration]:

@@ -1,9 +1,9 @@
 """Configuration files as layers of values, which know where each value was set."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from agc_pipeline.code import near
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import no_text
+from agc_pipeline.formatting import name_list
 from agc_pipeline.settings import Settings, explain
 
 # Parts of the name of a key.
@@ -19,7 +20,82 @@ Key = tuple[str, ...]
 _CHOICES = {"input": "kind", "dask": "cluster"}
 _COMMAND_LINE = "--config"
 
+# Unknown keys up to which each is told: so many can be slips.
+_SLIPS = 4
+
 Model = TypeVar("Model", bound=Settings)
+
+
+class Kind(NamedTuple):
+    """A kind of configuration files.
+
+    Attributes:
+        name: for people, with its article.
+        taken: option that takes such a file.
+        example: path of one.
+        keys: that no other kind has; not all of them.
+    """
+
+    name: str
+    taken: str
+    example: str
+    keys: frozenset[str]
+
+
+RUN = Kind(
+    "a run configuration",
+    "`--configfile`",
+    "config/config.yaml",
+    frozenset(
+        [
+            "analysis",
+            "results",
+            "input",
+            "simulation",
+            "delivery",
+            "histograms",
+            "physics",
+            "fit",
+            "report",
+        ]
+    ),
+)
+MATRIX = Kind(
+    "a matrix file",
+    "`--config matrix=FILE`",
+    "config/matrix.yaml",
+    frozenset(
+        [
+            "extras",
+            "target",
+            "environments",
+            "axes",
+            "baseline",
+            "cells",
+            "tolerance",
+            "timing",
+            "fail_on",
+        ]
+    ),
+)
+FACILITY = Kind(
+    "a facility file",
+    "`--config facility=FILE`",
+    "config/facility.yaml",
+    frozenset(
+        [
+            "site",
+            "sample",
+            "datasets",
+            "executors",
+            "workers",
+            "sizes",
+            "repeats",
+            "simulated",
+            "compare",
+        ]
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -128,22 +204,13 @@ def read(path: Path) -> Layer:
     return Layer(values or {}, {key: f"{name}, line {line}" for key, line in lines.items()})
 
 
-def validated(
-    path: Path,
-    model: type[Model],
-    *,
-    kind: str,
-    example: str,
-    others: Mapping[str, type[Settings]],
-) -> Model:
+def validated(path: Path, model: type[Model], kind: Kind) -> Model:
     """The values of one file as a model.
 
     Args:
         path: of the file.
         model: of its values.
-        kind: of the file, for people, with its article.
-        example: path of a file of this kind.
-        others: kinds of files that are taken for it, with what they are for, to their models.
+        kind: of the file.
 
     Raises:
         ConfigurationError: if the file is missing, is not YAML, is of another kind, or does not fit
@@ -153,32 +220,49 @@ def validated(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        required = [name for name, item in model.model_fields.items() if item.is_required()]
-        missing = [name for name in required if name not in values]
-        if 2 * len(missing) > len(required):
-            # A line for each key would hide that it is all of them.
-            raise ConfigurationError(
-                _other_kind(values, model, kind, others, missing),
-                place=near(path),
-                remedy=f"name a copy of {example} in which you have changed what is different",
-            ) from error
-        raise explain(error, model, place=str(path), values=values, origin=values.origin) from error
+        raise another_kind(values, model, kind, place=near(path)) or explain(
+            error, model, place=str(path), values=values, origin=values.origin
+        ) from error
 
 
-def _other_kind(
-    values: Mapping[str, Any],
-    model: type[Settings],
-    kind: str,
-    others: Mapping[str, type[Settings]],
-    missing: list[str],
-) -> str:
-    """What to say of a file that lacks most of the keys of its kind."""
-    unknown = values.keys() - model.model_fields.keys()
-    for name, other in others.items():
-        if 2 * len(unknown & other.model_fields.keys()) > len(unknown):
-            return f"this is {name}, and not {kind}"
-    lacks = ", ".join(f"`{name}`" for name in missing)
-    return f"this is not {kind}, or not the whole of one: it has no {lacks}"
+def another_kind(
+    values: Values, model: type[Settings], kind: Kind, *, place: str
+) -> ConfigurationError | None:
+    """What to say of a file of another kind, for which a line for each key would hide it.
+
+    Args:
+        values: that do not fit the model.
+        model: of a file of the kind.
+        kind: that it should be of.
+        place: of values that have no origin.
+
+    Returns:
+        None if it may be of the kind.
+    """
+    unknown = [key for key in values if key not in model.model_fields]
+    required = [name for name, item in model.model_fields.items() if item.is_required()]
+    missing = [name for name in required if name not in values]
+    incomplete = 2 * len(missing) > len(required)
+    # What a run configuration lacks is in the defaults.
+    if not incomplete and (kind is not RUN or len(unknown) <= _SLIPS):
+        return None
+    problem = f"this is not {kind.name}, " + (
+        f"or not the whole of one: it has no {_keys_told(missing)}"
+        if incomplete
+        else f"which has no {_keys_told(unknown)}"
+    )
+    remedy = f"name a copy of {kind.example} in which you have changed what is different"
+    for other in (RUN, MATRIX, FACILITY):
+        if other is not kind and 2 * len(other.keys.intersection(unknown)) > len(unknown):
+            problem = f"this is {other.name}, which {other.taken} takes, and not {kind.name}"
+            remedy = f"give it to {other.taken}, or {remedy}"
+    origins = (values.origin((key,)) or place for key in unknown)
+    files = dict.fromkeys(origin.partition(", line ")[0] for origin in origins)
+    return ConfigurationError(problem, place="; ".join(files) or place, remedy=remedy)
+
+
+def _keys_told(keys: Sequence[str]) -> str:
+    return name_list([f"`{key}`" for key in keys], _SLIPS)
 
 
 class _Loader(yaml.SafeLoader):

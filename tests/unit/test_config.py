@@ -14,8 +14,9 @@ import yaml
 from snakemake.utils import update_config
 
 import agc_pipeline
-from agc_pipeline import config, new
+from agc_pipeline import config, layers, new
 from agc_pipeline.errors import ConfigurationError, InputError
+from agc_pipeline.facility.settings import FacilitySettings
 from agc_pipeline.layers import merged
 from agc_pipeline.matrix.settings import MatrixSettings
 from agc_pipeline.plan import planned
@@ -150,14 +151,40 @@ def test_a_wrong_value_gives_one_error_with_its_name_and_a_remedy(
     assert max(map(len, str(caught.value).split("\n"))) < 300
 
 
-@pytest.mark.parametrize(("name", "keys"), [("facility", "`site`"), ("matrix", "`extras`")])
-def test_another_kind_of_file_is_told_in_one_sentence(name: str, keys: str) -> None:
+@pytest.mark.parametrize("name", ["facility", "matrix"])
+def test_another_kind_of_file_is_told_in_one_sentence(name: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         config.load(config.read([ROOT / "config" / f"{name}.yaml"], root=ROOT))
-    assert caught.value.problem.startswith("this is not a run configuration, which has no ")
-    assert keys in caught.value.problem
+    taken = f"`--config {name}=FILE`"
+    told = f"this is a {name} file, which {taken} takes, and not a run configuration"
+    assert caught.value.problem == told
     assert caught.value.place == f"config/{name}.yaml"
-    assert f"`--config {name}=FILE`" in caught.value.remedy
+    assert caught.value.remedy.startswith(f"give it to {taken}, or name a copy of config/")
+
+
+def test_a_file_of_no_kind_is_told_in_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("\n".join(f"key_{number}: 1" for number in range(6)))
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(config.read([file], root=ROOT))
+    keys = ", ".join(f"`key_{number}`" for number in range(4))
+    assert caught.value.problem == (
+        f"this is not a run configuration, which has no {keys} and 2 more"
+    )
+    assert caught.value.place == str(file)
+
+
+def test_kinds_of_files_are_told_by_keys_of_their_own() -> None:
+    models = {
+        layers.RUN: config.Configuration,
+        layers.MATRIX: MatrixSettings,
+        layers.FACILITY: FacilitySettings,
+    }
+    for kind, model in models.items():
+        assert kind.keys <= model.model_fields.keys()
+        assert (ROOT / kind.example).is_file()
+        others = (other.model_fields for other in models.values() if other is not model)
+        assert kind.keys.isdisjoint(key for fields in others for key in fields)
 
 
 def test_a_wrong_number_is_told_no_other_type(tmp_path: Path) -> None:

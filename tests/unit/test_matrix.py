@@ -235,10 +235,16 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
         assert {job.analysis for job in jobs} == {name}
 
 
-def test_another_kind_of_file_is_told_in_one_sentence() -> None:
-    told = "^this is a run configuration, which `--configfile` takes, and not a matrix file\n"
-    with pytest.raises(ConfigurationError, match=told):
-        matrix_plan.read(ROOT / "config" / "smoke.yaml")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("smoke", "a run configuration, which `--configfile` takes"),
+        ("facility", "a facility file, which `--config facility=FILE` takes"),
+    ],
+)
+def test_another_kind_of_file_is_told_in_one_sentence(name: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^this is {told}, and not a matrix file\n"):
+        matrix_plan.read(ROOT / "config" / f"{name}.yaml")
 
 
 def test_a_format_that_events_cannot_have_is_refused(config_values: dict[str, Any]) -> None:

@@ -14,15 +14,8 @@ from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.facility.settings import FacilitySettings, Mode
 from agc_pipeline.formatting import name_list
 from agc_pipeline.layers import filled, merged
-from agc_pipeline.matrix.settings import MatrixSettings
 from agc_pipeline.plan import Plan
-from agc_pipeline.settings import Settings, unknown
-
-# What is taken for a facility file.
-_OTHERS: dict[str, type[Settings]] = {
-    "a run configuration, which `--configfile` takes": Configuration,
-    "a matrix file, which `--config matrix=FILE` takes": MatrixSettings,
-}
+from agc_pipeline.settings import unknown
 
 
 def read(path: Path) -> FacilitySettings:
@@ -31,13 +24,7 @@ def read(path: Path) -> FacilitySettings:
     Raises:
         ConfigurationError: if the file is missing, is not YAML, or is something else.
     """
-    return layers.validated(
-        path,
-        FacilitySettings,
-        kind="a facility file",
-        example="config/facility.yaml",
-        others=_OTHERS,
-    )
+    return layers.validated(path, FacilitySettings, layers.FACILITY)
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,7 @@ def read(path: Path) -> MatrixSettings:
     Raises:
         ConfigurationError: if the file is missing, is not YAML, or is no matrix.
     """
-    settings = layers.validated(
-        path,
-        MatrixSettings,
-        kind="a matrix file",
-        example="config/matrix.yaml",
-        others={"a run configuration, which `--configfile` takes": Configuration},
-    )
+    settings = layers.validated(path, MatrixSettings, layers.MATRIX)
     problem = _unknown_name(settings)
     if problem is not None:
         raise ConfigurationError(problem, place=str(path), remedy="correct the name, or define it")
