@@ -13,6 +13,7 @@ from agc_pipeline.columnar import features, thresholds
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.declaration import (
     Analysis,
+    Change,
     Columns,
     Dataset,
     Feature,
@@ -100,6 +101,15 @@ def filled(
 
 
 KINDS = pytest.mark.parametrize("kind", ["records", "columns"])
+
+
+# The same events as a variation that redoes the selection.
+VARIED: dict[str, dict[str, Any]] = {
+    "records": {"records": lambda events, _: events},
+    "columns": {
+        "changes": (Change(("", "x"), lambda objects, *_: objects["x"], lambda _: (1, 1)),)
+    },
+}
 
 
 @KINDS
@@ -219,6 +229,30 @@ def test_events_that_a_variation_moves_into_another_region_are_refused() -> None
     shift = Systematic("S", ("p",), up=Variation("s_up", records=moved))
     with pytest.raises(AnalysisError, match="1 events are in the region other and in r"):
         filled(replace(declaration, regions=regions, systematics=(shift,)), {})
+
+
+@KINDS
+def test_masks_are_applied_to_variations_that_act_on_their_regions(kind: Any) -> None:
+    seen: list[str] = []
+
+    def mask(name: str) -> Any:
+        def select(events: Any, _: Selection) -> Any:
+            seen.append(name)
+            return (np.asarray(events["event"]) % 2 == 0) == (name == "r")
+
+        return select
+
+    declaration = analysis(kind, mask=mask("r"))
+    (one,) = declaration.regions
+    other = replace(one, name="other", title="other", mask=mask("other"))
+    varied = Variation("s_up", **VARIED[kind])
+    shift = Systematic("S", ("p",), up=varied, regions=("other",))
+    declaration = replace(declaration, regions=(one, other), systematics=(shift,))
+    histograms = filled(declaration, {})["histograms"]["p"]
+    assert sorted(seen) == ["other", "other", "r"]
+    # In the other one, there is no template.
+    content = {name: h.values().sum(axis=1).tolist() for name, h in histograms.items()}
+    assert content == {"r": [6, 0], "other": [6, 6]}
 
 
 def test_regions_of_a_fit_with_one_mask_are_refused_when_declared() -> None:

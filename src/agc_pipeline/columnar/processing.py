@@ -207,6 +207,7 @@ class Processing:
                 name: {
                     number: events[_mask(group.mask, view, self.selection, len(events))]
                     for number, group in enumerate(self.groups)
+                    if name in self.acting[group.mask]
                 }
                 for name, events in selected.items()
                 for view in (selection.events(events, varied[name]),)
@@ -217,7 +218,7 @@ class Processing:
                 parts = {
                     name: positions[number]
                     for name, positions in in_group.items()
-                    if name in self.acting[group.mask]
+                    if number in positions
                 }
                 for variation, events in _views(selection, base, varied, parts):
                     filler.fill(group, variation, events, parts[variation])
