@@ -17,6 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from agc_pipeline import config
 from agc_pipeline.formatting import shortened
+from agc_pipeline.settings import plain_values, with_limits
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # Units as docstrings and names of keys have them.
@@ -32,14 +33,6 @@ _UNITS = {
 }
 _PB_UNITS = ("1/pb", "pb")
 _LONGEST_DEFAULT = 60
-_WORDS = {
-    str: "text",
-    int: "whole number",
-    float: "number",
-    bool: "true or false",
-    NoneType: "null",
-    Any: "anything",
-}
 
 
 class Key(NamedTuple):
@@ -169,7 +162,9 @@ def _keys(
             meaning = texts.get(name) or field.description or ""
             if not meaning and get_origin(annotation) is Literal:
                 meaning = "which of these it is; each has keys of its own beside this one."
-            yield Key(".".join(path), _kind(annotation), default, _unit(name, meaning), meaning)
+            yield Key(
+                ".".join(path), _kind(with_limits(field)), default, _unit(name, meaning), meaning
+            )
         # Of several models that a value may have, a key may stand in some.
         merged: dict[str, Key] = {}
         for steps, inner in own:
@@ -201,12 +196,12 @@ def _models(annotation: Any) -> Iterator[tuple[tuple[str, ...], type[BaseModel]]
 
 def _kind(annotation: Any) -> str:  # noqa: PLR0911 - one for each kind
     """What a value may be, in words."""
+    if (plain := plain_values(annotation)) is not None:
+        return plain
     arguments = get_args(annotation)
     match get_origin(annotation):
         case kind if kind is Annotated:
             return _kind(arguments[0])
-        case kind if kind is Literal:
-            return " or ".join(f"`{argument}`" for argument in arguments)
         case kind if kind in (Union, UnionType):
             return " or ".join(dict.fromkeys(map(_kind, arguments)))
         case kind if kind in (dict, Mapping):
@@ -216,7 +211,7 @@ def _kind(annotation: Any) -> str:  # noqa: PLR0911 - one for each kind
             return f"list of {' and '.join(dict.fromkeys(map(_kind, items)))}"
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return "keys"
-    return _WORDS.get(annotation, "text")
+    return "anything" if annotation is Any else "text"
 
 
 def _default(field: FieldInfo, value: Any) -> str | None:

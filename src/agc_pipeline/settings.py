@@ -2,11 +2,12 @@
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -24,7 +25,8 @@ from pydantic import (
     WrapSerializer,
     model_validator,
 )
-from pydantic_core import ErrorDetails, core_schema
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.formatting import name_list
@@ -56,7 +58,8 @@ class AtMost:
         if value > self.limit or (self.excluded and value == self.limit):
             reason = self.reason if isinstance(self.reason, str) else self.reason(value)
             bound = "below" if self.excluded else "at most"
-            raise ValueError(f"it must be {bound} {self.limit:g}: {reason}")
+            told = f"it must be {bound} {self.limit:g}: {reason}"
+            raise PydanticCustomError("at_most", "{told}", {"told": told})
         return value
 
 
@@ -113,6 +116,8 @@ _NAMES = 12
 _REMEDIES = 4
 # Types of pydantic's errors for what should be a list.
 _LISTS = frozenset({"tuple_type", "list_type", "set_type", "frozen_set_type"})
+# What pydantic's messages begin with.
+_SUBJECT = re.compile(r"^(Input|String|Value) should")
 # Numbers in a list of the configuration.
 _BY_HAND = 100
 
@@ -222,7 +227,7 @@ def explain(
     for item in _told(error.errors(include_url=False), values):
         parts = _key(item["loc"], values, missing=item["type"] == "missing")
         key = ".".join(parts)
-        message = item["msg"].removeprefix("Value error, ").replace("Input should", "it should")
+        message = _SUBJECT.sub("it should", item["msg"].removeprefix("Value error, "))
         reason = reasons.setdefault(parts, [])
         if item["type"] == "extra_forbidden":
             reason.append(f"unknown configuration key `{key}`")
@@ -240,7 +245,8 @@ def explain(
             for name in re.findall(r"`([\w.]+)`", message):
                 parts = parts or (tuple(name.split(".")) if origin(tuple(name.split("."))) else ())
         else:
-            remedy = f"correct `{key}`"
+            takes = _takes(model, parts, item)
+            remedy = f"set `{key}` to {' or '.join(takes)}" if takes else f"correct `{key}`"
             if item["type"] == "union_tag_invalid":
                 message, remedy = _wrong_tag(item["ctx"], remedy)
             if item["type"] in {"model_type", "dict_type"}:
@@ -315,6 +321,99 @@ def _of_list(
         least = item["ctx"]["min_length"]
         message = "it is empty" if least == 1 else f"it has fewer than {least} entries"
     return message, remedy
+
+
+def _takes(model: type[BaseModel], parts: Sequence[str], item: ErrorDetails) -> tuple[str, ...]:
+    """The plain values that a key takes, in words.
+
+    Returns:
+        None if a value of another type was wrong, or for a reason that the package tells by code of
+        its own.
+    """
+    types = list(_annotations(model, parts))
+    words = [plain_values(kind) for kind in types]
+    several = isinstance(item["input"], Mapping | list | tuple | set)
+    if item["type"] == "value_error" or (several and None in words):
+        return ()
+    if any(_bare(kind) in (str, Any) for kind in types):
+        return ()
+    return tuple(dict.fromkeys(f"a {word}" if "number" in word else word for word in words if word))
+
+
+def _annotations(annotation: Any, parts: Sequence[str]) -> Iterator[Any]:
+    """The types of a key: those in an annotation at the end of a path of names and positions."""
+    inner, bare = get_args(annotation), _bare(annotation)
+    if get_origin(annotation) in (Union, UnionType):
+        for part in inner:
+            yield from _annotations(part, parts)
+    elif get_origin(bare) in (Union, UnionType):
+        yield from _annotations(bare, parts)
+    elif not parts:
+        yield annotation
+    elif _is_model(bare):
+        field = bare.model_fields.get(parts[0])
+        if field is not None:
+            yield from _annotations(with_limits(field), parts[1:])
+    elif get_origin(bare) in (dict, Mapping):
+        yield from _annotations(get_args(bare)[1], parts[1:])
+    elif get_origin(bare) in (tuple, list, Sequence):
+        for part in get_args(bare):
+            yield from _annotations(part, parts[1:])
+
+
+def _bare(annotation: Any) -> Any:
+    """A type without its limits."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def with_limits(field: FieldInfo) -> Any:
+    """The type of a field with its limits, which pydantic keeps beside it."""
+    annotation: Any = field.annotation
+    for item in field.metadata:
+        annotation = Annotated[annotation, item]
+    return annotation
+
+
+def plain_values(annotation: Any) -> str | None:
+    """What a number, a word of several, a truth or null may be, in words; None for other types."""
+    bare = _bare(annotation)
+    if get_origin(bare) is Literal:
+        return " or ".join(f"`{word}`" for word in get_args(bare))
+    if bare not in (int, float):
+        return {bool: "true or false", type(None): "null"}.get(bare)
+    limits = list(_limits(get_args(annotation)[1:]))
+    low = max((limit for limit, sign in limits if sign in {">", ">="}), default=None)
+    high = min((limit for limit, sign in limits if sign in {"<", "<="}), default=None)
+    strict = {sign for limit, sign in limits if limit in (low, high)} & {"<", ">"}
+    if bare is int:
+        low = low + 1 if low is not None and ">" in strict else low
+        high = high - 1 if high is not None and "<" in strict else high
+        strict = set()
+    noun = "whole number" if bare is int else "number"
+    if low is not None and high is not None and not strict:
+        return f"{noun} from {_number(low)} to {_number(high)}"
+    bounds = []
+    if low is not None:
+        bounds.append(f"{'above' if '>' in strict else 'of at least'} {_number(low)}")
+    if high is not None:
+        bounds.append(f"{'below' if '<' in strict else 'of at most'} {_number(high)}")
+    return f"{noun} {' and '.join(bounds).replace('and of', 'and')}" if bounds else noun
+
+
+def _number(limit: float) -> str:
+    return f"{limit:.10g}" if abs(limit) < 1e10 else f"{limit:g}"
+
+
+def _limits(metadata: Sequence[Any]) -> Iterator[tuple[float, str]]:
+    """Limits of a number, each with the sign between a number and it."""
+    for item in metadata:
+        if isinstance(item, FieldInfo):
+            yield from _limits(item.metadata)
+        elif isinstance(item, AtMost):
+            yield item.limit, "<" if item.excluded else "<="
+        for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
+            if (limit := getattr(item, name, None)) is not None:
+                yield float(limit), sign
 
 
 def _space(text: str, known: Collection[str]) -> str | None:

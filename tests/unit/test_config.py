@@ -151,6 +151,46 @@ def test_a_wrong_value_gives_one_error_with_its_name_and_a_remedy(
     assert max(map(len, str(caught.value).split("\n"))) < 300
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("delivery.backend", "spark", "`auto` or `local` or `servicex` or `none`"),
+        ("delivery.datasets.wjets__nominal.format", "x", "`ttree` or `rntuple` or `parquet` or nu"),
+        ("files_per_job", 0, "a whole number from 1 to 1000000 or `auto`"),
+        ("files_per_job", "many", "a whole number from 1 to 1000000 or `auto`"),
+        ("files_per_job", 1e7, "a whole number from 1 to 1000000 or `auto`"),
+        ("fit.toys.count", [1], "a whole number from 0 to 1000000"),
+        ("fit.toys.count", 1.5, "a whole number from 0 to 1000000"),
+        ("simulation.seed", -1, "a whole number from 0 to 2147483647"),
+        ("fit.limit.confidence", 1, "a number above 0 and below 1"),
+        ("physics.selection.jet.btag_min", 1, "a number of at least -10 and below 1"),
+        ("physics.selection.variations.pt_scale", 3, "a number from 0.5 to 2"),
+        ("physics.luminosity_per_pb", 0, "a number above 0 and at most 1000000000"),
+        ("physics.cross_sections_pb.wjets", "1 fb", "a number above 0 and at most 1e+12"),
+        ("allow_partial", "perhaps", "true or false"),
+        ("jet_assignment", "x", "`off` or `xgboost` or `triton`"),
+    ],
+)
+def test_the_remedy_names_the_values_that_a_key_takes(
+    tmp_path: Path, key: str, value: Any, allowed: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(config.read([own_file(tmp_path, key, value)], root=ROOT))
+    assert caught.value.remedy.startswith(f"set `{key}` to {allowed}")
+
+
+def test_the_remedy_names_no_values_where_there_are_others(tmp_path: Path) -> None:
+    # Texts, and what is told by a message of the package.
+    for key, value, reason in (
+        ("results", "", "it should have at least 1 character"),
+        ("n_files_max_per_sample", 0, "0 files are none; give 1 or more, or -1 for all"),
+        ("physics.luminosity_per_pb", {}, "it is empty"),
+    ):
+        with pytest.raises(ConfigurationError, match=reason) as caught:
+            config.load(config.read([own_file(tmp_path, key, value)], root=ROOT))
+        assert caught.value.remedy == f"correct `{key}`"
+
+
 @pytest.mark.parametrize("name", ["facility", "matrix"])
 def test_another_kind_of_file_is_told_in_one_sentence(name: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
