@@ -5,6 +5,7 @@ depends on.
 """
 
 import math
+import os
 from collections.abc import Container, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,7 @@ from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.errors import AnalysisError, ConfigurationError, InputError
 from agc_pipeline.files import check_folder
-from agc_pipeline.formatting import quoted
+from agc_pipeline.formatting import name_list, plural, quoted
 from agc_pipeline.inference.edges import infinite_problems
 from agc_pipeline.inference.settings import TRAINED
 from agc_pipeline.inputs import (
@@ -53,6 +54,8 @@ from agc_pipeline.simulation.part import SimulationPart, check_contents, module
 # Simulated files are small, and their events are not known before: the default run has a job for
 # each dataset.
 _SIMULATED_FILES_PER_JOB = 4
+# Missing files that an error names.
+_NAMED = 4
 # Files that one job adds up, so that memory and command lines stay bounded.
 _FAN_IN = 100
 
@@ -547,6 +550,44 @@ class Plan:
                 cuts=bool(self.trials),
             ),
         )
+
+    def check_files(self) -> None:
+        """Check that the input files of all jobs are there, where they are on this machine.
+
+        It is not part of ``check``: not every target needs them, and jobs may run elsewhere.
+
+        Raises:
+            ConfigurationError: naming the first of those that are missing, and their number.
+        """
+        if self._missing_files and not self.config.allow_partial:
+            datasets = self.datasets.items()
+            n = sum(len(dataset.files) for name, dataset in datasets if name not in self._made)
+            raise ConfigurationError(
+                f"{len(self._missing_files)} of {n} input {plural('file', n)} cannot be found: "
+                f"{name_list(self._missing_files, _NAMED)}",
+                place=self._list,
+                remedy="correct the list, or bring the files to where it has them",
+            )
+
+    @cached_property
+    def _missing_files(self) -> list[str]:
+        """Input files that are on this machine only, and are not there."""
+        return [
+            file.source
+            for name, dataset in self.datasets.items()
+            if name not in self._made and self.deliveries[name][0].backend != "servicex"
+            for file in dataset.files
+            # Of thousands of files, a `Path` for each takes longer than the look.
+            if not any("://" in url or os.path.exists(url) for url in file.urls)  # noqa: PTH110
+        ]
+
+    @property
+    def _made(self) -> frozenset[str]:
+        """Datasets whose files are made in this run."""
+        source = self.config.input
+        if not isinstance(source, SimulatedInput):
+            return frozenset()
+        return frozenset(self.datasets.keys() - source.datasets.keys())
 
     def _check_paths(self) -> None:
         """Check that Snakemake can have the files of the user as inputs of jobs."""

@@ -300,6 +300,45 @@ def test_packages_that_are_not_installed_are_named_at_the_plan(
     plan(input={"kind": "published"}).check_packages()
 
 
+def listed(*names: str, **mirrors: str) -> dict[str, Any]:
+    """Input of files of one dataset."""
+    datasets = {"wjets__nominal": {"files": dict.fromkeys(names, 10)}}
+    return {"mirrors": mirrors, "mirror_order": list(mirrors), "datasets": datasets}
+
+
+def test_missing_files_are_told_by_one_error(tmp_path: Path) -> None:
+    names = [f"{number}.root" for number in range(8)]
+    for name in names[:2]:
+        (tmp_path / name).touch()
+    files = {"input": {"kind": "files", **listed(*names, disk=str(tmp_path))}}
+    problem = "6 of 8 input files cannot be found: {0}/2.root, {0}/3.root, {0}/4.root, {0}/5.root"
+    with pytest.raises(ConfigurationError) as caught:
+        plan(**files).check_files()
+    assert caught.value.problem == f"{problem.format(tmp_path)} and 2 more"
+    assert caught.value.place == "input.datasets"
+    # They may be left out, or be on servers, which are not asked.
+    plan(**files, allow_partial=True).check_files()
+    servers = listed(*names, disk=str(tmp_path), server="https://a.org/x")
+    plan(input={"kind": "files", **servers}).check_files()
+    for name in names:
+        (tmp_path / name).touch()
+    plan(**files).check_files()
+    # Of a list in a file, the file is named.
+    fileset = tmp_path / "fileset.json"
+    content = {"wjets__nominal": {"files": {"no.root": "Events"}, "metadata": {"n_events": 10}}}
+    fileset.write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match=f"1 of 1 .*: {tmp_path}/no.root") as caught:
+        plan(input={"kind": "fileset", "path": str(fileset)}).check_files()
+    assert caught.value.place == str(fileset)
+
+
+def test_files_that_the_run_makes_are_not_missing(tmp_path: Path) -> None:
+    plan("smoke", results=str(tmp_path)).check_files()
+    some = listed("no.root", disk=str(tmp_path))
+    with pytest.raises(ConfigurationError, match=r"^1 of 1 input file cannot be found"):
+        plan("smoke", results=str(tmp_path), input={"kind": "simulated", **some}).check_files()
+
+
 def test_braces_in_paths_are_refused_before_snakemake_reads_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -434,6 +434,11 @@ def test_a_bad_file_fails_its_job_and_the_rest_goes_on(finished: Project, tmp_pa
         (["--configfile", "fileset.yaml"], ["file not found", "no.json"]),
         (["--configfile", "typo.yaml"], ["`simulaton`", "typo.yaml, line 1", "`simulation`"]),
         (["--config", "results=toy.yaml/x"], ["toy.yaml is not a folder", "`results`"]),
+        (["--config", "results=src"], ["src is a folder of sources", "`results` in --config"]),
+        (
+            ["--configfile", "toy.yaml", "absent.yaml"],
+            ["1 of 7 input files cannot be found: data/no.root\n", "`input.datasets` in absent.y"],
+        ),
         (
             ["--config", 'physics={"cross_sections_pb": {"ttbar": -729.84}}'],
             ["cross_sections_pb.ttbar", "-729.84"],
@@ -446,6 +451,8 @@ def test_a_wrong_configuration_is_told_before_the_first_job(
     fileset = finished.folder / "fileset.yaml"
     fileset.write_text("input: {kind: fileset, path: no.json}")
     (finished.folder / "typo.yaml").write_text("simulaton: {scale: 0.05}")
+    absent = "input: {datasets: {wjets__nominal: {files: {no.root: null}}}}"
+    (finished.folder / "absent.yaml").write_text(absent)
     done = finished.run(*options)
     assert done.returncode != 0
     for message in [*messages, "where: ", "remedy: "]:

@@ -1,6 +1,7 @@
 from os import PathLike
 from pathlib import Path
 
+from snakemake.settings.enums import RerunTrigger
 from snakemake.settings.types import DeploymentMethod
 
 from agc_pipeline import config as configuration, stages
@@ -97,6 +98,21 @@ def refusing(function):
             refuse(error)
 
     return of
+
+
+def if_none_is_missing(function):
+    """The same function of wildcards; missing input files of any job end the run.
+
+    The jobs would tell it later, each of its own. Other machines may have files that this one has not.
+    """
+
+    def of(wildcards):
+        looked_at = RerunTrigger.INPUT in workflow.rerun_triggers
+        if workflow.is_main_process and workflow.local_exec and looked_at:
+            PLAN.check_files()
+        return function(wildcards)
+
+    return refusing(of)
 
 
 def directives(name, plan=PLAN):

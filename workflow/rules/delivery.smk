@@ -11,7 +11,7 @@ if workflow.is_main_process:
 rule deliver:
     """Skims of a batch of files of a dataset, with their manifest."""
     input:
-        **inputs(DELIVER),
+        **inputs(DELIVER) | {"files": if_none_is_missing(DELIVER.input["files"])},
     output:
         **outputs(DELIVER),
     log:
