@@ -116,6 +116,8 @@ _NAMES = 12
 _REMEDIES = 4
 # Types of pydantic's errors for what should be a list.
 _LISTS = frozenset({"tuple_type", "list_type", "set_type", "frozen_set_type"})
+# Type of the error of true or false in the place of a number.
+_TRUTH = "truth"
 # What pydantic's messages begin with.
 _SUBJECT = re.compile(r"^(Input|String|Value) should")
 # Numbers in a list of the configuration.
@@ -145,7 +147,8 @@ class Settings(BaseModel):
         if isinstance(values, Mapping):
             for name in _numbers_of(cls):
                 if name in values and _has_truth(values[name]):
-                    raise ValueError(f"`{name}` is true or false, and should be a number")
+                    told = "true or false stands where a number should"
+                    raise PydanticCustomError(_TRUTH, told, {"key": name})
         return values
 
     def shown(self) -> dict[str, Any]:
@@ -226,6 +229,8 @@ def explain(
     places: dict[str, None] = {}
     for item in _told(error.errors(include_url=False), values):
         parts = _key(item["loc"], values, missing=item["type"] == "missing")
+        if item["type"] == _TRUTH:
+            parts = (*parts, item["ctx"]["key"])
         key = ".".join(parts)
         message = _SUBJECT.sub("it should", item["msg"].removeprefix("Value error, "))
         reason = reasons.setdefault(parts, [])

@@ -345,7 +345,7 @@ class TestDeclaredDatasets:
             ("Z_low", "mini", {"process": "W"}, "name another dataset: W, nominal"),
             ("Z_low", "Events", {}, "in 'Events', not in 'mini'"),
             ("Z_lwo", "mini", {}, "did you mean Z_low"),
-            ("Z_low", "mini", {"xsec_pb": True}, "`xsec_pb` is true or false"),
+            ("Z_low", "mini", {"xsec_pb": True}, "xsec_pb` is wrong: true or false"),
         ],
     )
     def test_mistakes(

@@ -142,7 +142,7 @@ def test_bins_without_a_bound() -> None:
         ([INF, 50], r"`fit.model.edges.4j1b` needs two or more edges in ascending order"),
         ([50, INF, INF], "in ascending order"),
         ([50, math.nan], r"an edge is a number, or \.inf"),
-        ([50, True], "is true or false, and should be a number"),
+        ([50, True], "true or false stands where a number should"),
     ],
 )
 def test_wrong_edges_are_told_at_the_plan(edges: Any, problem: str) -> None:
