@@ -60,6 +60,19 @@ _IMAGE = re.compile(r"[\w./~][\w.+@:/~-]*")
 _EVENTS = (SimulatedInput, FilesInput, FilesetInput)
 # Where what is missing should have been.
 _PLACE = "configuration files and --config"
+# Keys of paths, which are seen from the working folder; * is any.
+_PATHS = (
+    ("container",),
+    ("discriminant",),
+    ("input", "mirrors", "*"),
+    ("input", "path"),
+    ("learning", "models"),
+    ("learning", "triton", "tls", "*"),
+    ("histograms", "dask", "tls", "*"),
+    ("optimise", "judge"),
+    ("report", "optimisation"),
+    ("results",),
+)
 _MISSING: Mapping[Part, str] = {
     "simulation": "it has no simulation.py",
     "validation": "it has no folder published",
@@ -398,6 +411,31 @@ def load(values: Mapping[str, Any], folders: Iterable[Path] = ()) -> Configurati
         raise layers.another_kind(values, model, layers.RUN, place=_PLACE) or explain(
             error, model, place=_PLACE, values=values, origin=values.origin
         ) from error
+
+
+def anchored(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same configuration for a run in another working folder: its paths are absolute.
+
+    Args:
+        values: of the configuration, merged and not validated.
+    """
+    anchored = dict(values)
+    for key in _PATHS:
+        _anchor(anchored, key)
+    if isinstance(anchored.get("analysis"), str):
+        anchored["analysis"] = analyses.locate(anchored["analysis"]).reference
+    return anchored
+
+
+def _anchor(values: dict[str, Any], key: tuple[str, ...]) -> None:
+    """Make the paths with a key absolute; mappings above them become copies."""
+    for name in list(values) if key[0] == "*" else [key[0]]:
+        value = values.get(name)
+        if len(key) > 1 and isinstance(value, Mapping):
+            values[name] = dict(value)
+            _anchor(values[name], key[1:])
+        elif len(key) == 1 and isinstance(value, str) and "://" not in value:
+            values[name] = str(Path(value).absolute())
 
 
 def of_analysis(name: str, folders: Iterable[Path] = ()) -> type[Configuration]:

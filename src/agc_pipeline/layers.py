@@ -104,11 +104,13 @@ class Layer:
 
     Attributes:
         values: as they stand there.
-        origins: where each key stands, for people; without those of the command line.
+        origins: where each key stands, for people.
+        place: where the others stand; None if that is nowhere to be told.
     """
 
     values: Mapping[str, Any]
     origins: Mapping[Key, str] = field(default_factory=dict)
+    place: str | None = _COMMAND_LINE
 
 
 class Values(dict[str, Any]):
@@ -120,10 +122,10 @@ class Values(dict[str, Any]):
 
     def __init__(self, *layers: Layer) -> None:
         super().__init__(merged(*(layer.values for layer in layers)))
-        self._origins: dict[Key, str] = {}
+        self._origins: dict[Key, str | None] = {}
         for layer in layers:
             for key in _keys(layer.values):
-                self._origins[key] = layer.origins.get(key, _COMMAND_LINE)
+                self._origins[key] = layer.origins.get(key, layer.place)
 
     def origin(self, key: Key) -> str | None:
         """Where the value of a key, or the part that it is missing in, was set; None if nowhere."""
@@ -132,12 +134,29 @@ class Values(dict[str, Any]):
                 return self._origins[key[:length]]
         return None
 
+    def place(self, *key: str) -> str:
+        """A key and where its value was set, for people."""
+        name, origin = ".".join(key), self.origin(key)
+        return f"`{name}`" if origin is None else f"`{name}` in {origin}"
+
+    def below(self, key: Key, values: Mapping[str, Any]) -> Layer:
+        """Values that stand below a key, as a layer of another configuration.
+
+        Args:
+            key: of these values.
+            values: as they stand there, or a part of them.
+        """
+        own = [inner for inner in self._origins if inner[: len(key)] == key]
+        return Layer(values, {inner[len(key) :]: self.place(*inner) for inner in own})
+
     def located(self, error: ConfigurationError) -> ConfigurationError:
         """The same error; if its place is a key, with the file that its value is from."""
-        origin = self.origin(tuple(error.place.split(".")))
+        key = tuple(error.place.split("."))
+        origin = self.origin(key)
         if origin is None:
             return error
-        place = f"`{error.place}` in {origin}"
+        # Of a value of another configuration, its key there.
+        place = origin if origin.startswith("`") else self.place(*key)
         return type(error)(error.problem, place=place, remedy=error.remedy)
 
 
@@ -204,8 +223,8 @@ def read(path: Path) -> Layer:
     return Layer(values or {}, {key: f"{name}, line {line}" for key, line in lines.items()})
 
 
-def validated(path: Path, model: type[Model], kind: Kind) -> Model:
-    """The values of one file as a model.
+def validated(path: Path, model: type[Model], kind: Kind) -> tuple[Model, Values]:
+    """The values of one file as a model, and as they stand there.
 
     Args:
         path: of the file.
@@ -218,7 +237,7 @@ def validated(path: Path, model: type[Model], kind: Kind) -> Model:
     """
     values = Values(read(path))
     try:
-        return model.model_validate(values)
+        return model.model_validate(values), values
     except ValidationError as error:
         raise another_kind(values, model, kind, place=near(path)) or explain(
             error, model, place=str(path), values=values, origin=values.origin

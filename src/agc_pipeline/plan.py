@@ -6,7 +6,7 @@ depends on.
 
 import math
 import os
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -551,35 +551,46 @@ class Plan:
             ),
         )
 
-    def check_files(self) -> None:
+    def check_files(self, names: Collection[str] | None = None) -> None:
         """Check that the input files of all jobs are there, where they are on this machine.
 
         It is not part of ``check``: not every target needs them, and jobs may run elsewhere.
 
+        Args:
+            names: of the datasets that are read; None is all.
+
         Raises:
             ConfigurationError: naming the first of those that are missing, and their number.
         """
-        if self._missing_files and not self.config.allow_partial:
-            datasets = self.datasets.items()
-            n = sum(len(dataset.files) for name, dataset in datasets if name not in self._made)
+        missing = [
+            path
+            for name, paths in self._missing_files.items()
+            if names is None or name in names
+            for path in paths
+        ]
+        if missing and not self.config.allow_partial:
+            read = (self.datasets.keys() if names is None else set(names)) - self._made
+            n = sum(len(self.datasets[name].files) for name in read)
             raise ConfigurationError(
-                f"{len(self._missing_files)} of {n} input {plural('file', n)} cannot be found: "
-                f"{name_list(self._missing_files, _NAMED)}",
+                f"{len(missing)} of {n} input {plural('file', n)} cannot be found: "
+                f"{name_list(missing, _NAMED)}",
                 place=self._list,
                 remedy="correct the list, or bring the files to where it has them",
             )
 
     @cached_property
-    def _missing_files(self) -> list[str]:
-        """Input files that are on this machine only, and are not there."""
-        return [
-            file.source
+    def _missing_files(self) -> dict[str, list[str]]:
+        """By dataset, input files that are on this machine only, and are not there."""
+        return {
+            name: [
+                file.source
+                for file in dataset.files
+                # Of thousands of files, a `Path` for each takes longer than the look.
+                if not any("://" in url or os.path.exists(url) for url in file.urls)  # noqa: PTH110
+            ]
             for name, dataset in self.datasets.items()
             if name not in self._made and self.deliveries[name][0].backend != "servicex"
-            for file in dataset.files
-            # Of thousands of files, a `Path` for each takes longer than the look.
-            if not any("://" in url or os.path.exists(url) for url in file.urls)  # noqa: PTH110
-        ]
+        }
 
     @property
     def _made(self) -> frozenset[str]:

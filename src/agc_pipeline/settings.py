@@ -247,7 +247,7 @@ def explain(
             reason.append(message)
             remedy = "correct the configuration"
             # It names the keys that do not fit together.
-            for name in re.findall(r"`([\w.]+)`", message):
+            for name in re.findall(r"`([\w.-]+)`", message):
                 parts = parts or (tuple(name.split(".")) if origin(tuple(name.split("."))) else ())
         else:
             takes = _takes(model, parts, item)

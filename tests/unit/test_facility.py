@@ -1,6 +1,8 @@
 """The facility: order of points, measures, scaling laws, limits, simulation, page and history."""
 
 import json
+import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import yaml
 import browser
 from agc_pipeline import config
 from agc_pipeline.columnar.traces import JobTrace, Task
-from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.errors import ConfigurationError, InputError, ServiceError
 from agc_pipeline.facility import (
     figures,
     limits,
@@ -25,9 +27,16 @@ from agc_pipeline.facility import (
 from agc_pipeline.facility import plan as facility_plan
 from agc_pipeline.facility.plan import FacilityPlan
 from agc_pipeline.facility.queueing import Size, Workload
-from agc_pipeline.facility.records import Delivered, InputRecord, Machine, PointRecord
+from agc_pipeline.facility.records import (
+    Delivered,
+    InputRecord,
+    Machine,
+    PointRecord,
+    count_failure,
+)
 from agc_pipeline.facility.scaling import Range
 from agc_pipeline.facility.settings import FacilitySettings, Mode, SimulatedSettings
+from agc_pipeline.layers import Layer, Values
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.report.page import write
 from agc_pipeline.stages import facility_input, facility_page, facility_point
@@ -604,17 +613,25 @@ def test_agreement_says_how_close_two_ranges_are(low: float, high: float, expect
     assert predictions.agreement(measured, Range(value=low, low=low, high=high)) == expected
 
 
+PROCESSES = {"histograms": {"executor": "futures"}}
+
+
 def plan(**changes: Any) -> FacilityPlan:
     values = yaml.safe_load((ROOT / "config" / "facility.yaml").read_text())
-    return FacilityPlan(
-        FacilitySettings.model_validate(values | {"workers": [1, 2, 4]} | changes),
-        config.load(read_config()),
-        ROOT,
-    )
+    values |= {"workers": [1, 2, 4]} | changes
+    settings = FacilitySettings.model_validate(values)
+    return FacilityPlan(settings, Values(Layer(values)), config.load(read_config()), ROOT)
+
+
+def written(path: Path, **changes: Any) -> FacilityPlan:
+    """The plan of a file."""
+    values = yaml.safe_load((ROOT / "config" / "facility.yaml").read_text())
+    path.write_text(yaml.safe_dump(values | {"workers": [1, 2]} | changes, sort_keys=False))
+    return FacilityPlan(*facility_plan.read(path), config.load(read_config()), ROOT)
 
 
 def test_rounds_have_every_rung_once() -> None:
-    made = plan(repeats=2, executors={"a": {}, "b": {"workers": [3]}})
+    made = plan(repeats=2, executors={"a": PROCESSES, "b": PROCESSES | {"workers": [3]}})
     names = list(made.points)
     first = [
         *("a+local+cold+00004+0", "a+local+strong+00001+0", "a+local+weak+00001+0"),
@@ -636,7 +653,9 @@ def test_rounds_have_every_rung_once() -> None:
     assert inner["histograms"]["trace"] is True
     assert inner["input"]["path"].endswith("results/facility/inputs/local/sample.json")
     sizes = {"strong": 2, "weak": None, "cold": False, "delivery": 2}
-    ladder = plan(sizes=sizes, repeats=1, executors={"a": {}, "b": {"snakemake": ["{workers}"]}})
+    ladder = plan(
+        sizes=sizes, repeats=1, executors={"a": PROCESSES, "b": {"snakemake": ["{workers}"]}}
+    )
     assert [name for name in ladder.points if "+delivery+" in name] == [
         f"b+local+delivery+0000{n}+0" for n in (1, 2, 4)
     ]
@@ -645,13 +664,12 @@ def test_rounds_have_every_rung_once() -> None:
 
 
 def test_datasets_are_those_of_the_inputs(tmp_path: Path) -> None:
-    assert plan().files("local") == {"ttbar__nominal": 16}
+    plan().check_files("local")
     listed = tmp_path / "eos.json"
     files = {f"root://eos.example.org//{n}.root": {"num_entries": 10} for n in range(3)}
     listed.write_text(json.dumps({"wjets__nominal": {"files": files}}))
     inputs = {"eos": {"input": {"kind": "fileset", "path": str(listed)}}}
     own = plan(inputs=inputs, datasets=["wjets__nominal"])
-    assert own.files("eos") == {"wjets__nominal": 3}
     with pytest.raises(ConfigurationError, match="has 3 files, the largest point reads 16"):
         facility_input.configure(own, "eos")
     # A dataset of the analysis that the input does not have, and one that nobody has.
@@ -667,13 +685,170 @@ def test_datasets_are_those_of_the_inputs(tmp_path: Path) -> None:
         facility_input.configure(plan(sample=sample, datasets=["ttbar_nominal"]), "local")
 
 
+def test_a_wrong_value_is_told_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    slip = {"histograms": {"executor": "dask", "dask": {"cluster": "local", "timeuot": 3}}}
+    wrong = {"delivery": {"backend": "none"}, "histograms": {"chunk_size": -1}}
+    for changes, point, key in (
+        ({"executors": {"dask": slip}}, "dask", "executors.dask.histograms.dask.timeuot"),
+        ({"run": wrong}, "processes", "run.histograms.chunk_size"),
+        ({"inputs": {"local": wrong}}, "processes", "inputs.local.histograms.chunk_size"),
+    ):
+        made = written(path, **changes)
+        with pytest.raises(ConfigurationError) as caught:
+            facility_point.configure(made, f"{point}+local+strong+00001+0")
+        (line,) = [
+            number
+            for number, text in enumerate(path.read_text().splitlines(), 1)
+            if key.rpartition(".")[2] in text
+        ]
+        assert caught.value.place == f"`{key}` in {path}, line {line}"
+    # What a run is refused for when its jobs are made.
+    listed = {"input": {"kind": "fileset", "path": str(tmp_path / "none.json")}}
+    with pytest.raises(InputError, match="file not found") as missing:
+        facility_input.configure(written(path, inputs={"eos": listed}), "eos")
+    assert missing.value.place.startswith(f"{tmp_path}/none.json, of `inputs.eos` in {path}, line")
+
+
+def test_files_that_are_not_there_are_told_before_any_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    listed = tmp_path / "lists" / "eos.json"
+    listed.parent.mkdir()
+    files = {f"data/{n}.root": {"num_entries": 10} for n in range(9)}
+    listed.write_text(json.dumps({"ttbar__nominal": {"files": files}}))
+
+    def made() -> FacilityPlan:
+        return written(
+            tmp_path / "mine.yaml",
+            inputs={"eos": {"input": {"kind": "fileset", "path": "lists/eos.json"}}},
+            sizes={"strong": 8, "weak": None, "cold": False},
+        )
+
+    (listed.parent / "data").mkdir()
+    for number in range(7):
+        (listed.parent / f"data/{number}.root").write_bytes(b"")
+    with pytest.raises(ConfigurationError) as caught:
+        facility_input.configure(made(), "eos")
+    # Of the eight that are read: relative to the list, wherever the command is given.
+    place = listed.parent / "data/7.root"
+    assert caught.value.problem == f"1 of 8 input files cannot be found: {place}"
+    assert caught.value.place.startswith(f"{listed}, of `inputs.eos` in mine.yaml")
+    (listed.parent / "data/7.root").write_bytes(b"")
+    values = facility_input.configure(made(), "eos").configuration
+    # A point runs in another folder.
+    assert values["input"]["path"] == str(listed)
+    assert Path(values["results"]).is_absolute()
+
+
+def test_a_scheduler_that_does_not_answer_is_told_before_any_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    point_name = "site+local+strong+00001+0"
+    for scheme in ("tcp", "tls"):
+        address = f"{scheme}://127.0.0.1:{port}"
+        site = {"executor": "dask", "dask": {"cluster": "scheduler", "address": address}}
+        path = tmp_path / "mine.yaml"
+        with pytest.raises(ServiceError, match=f"127.0.0.1:{port} does not answer") as caught:
+            facility_point.configure(
+                written(path, executors={"site": {"histograms": site}}), point_name
+            )
+        assert caught.value.place.startswith(f"`executors.site.histograms` in {path.name}, line")
+    # Nobody needs it for a point that has a result.
+    made = written(path, executors={"site": {"histograms": site}})
+    record = tmp_path / made.folder / "points" / f"{point_name}.json"
+    record.parent.mkdir(parents=True)
+    record.write_text('{"problem": null}')
+    assert facility_point.configure(made, point_name).executor == "site"
+    count_failure(tmp_path / made.folder / "failures" / point_name, 0)
+    assert not made.pending(point_name)
+    record.write_text('{"problem": "lost"}')
+    assert made.pending(point_name)
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [
+        {"snakemake": ["--profile", "profiles/slurm", "--jobs", "{workers}"]},
+        {"snakemake": ["--executor=slurm", "--jobs={workers}"]},
+        {"snakemake": ["-e", "slurm", "-j", "{workers}"]},
+        {"histograms": {"executor": "dask", "dask": {"cluster": "slurm"}}},
+    ],
+)
+def test_a_batch_system_that_is_not_there_is_told_before_any_point(
+    executor: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    sinfo = programs / "sinfo"
+    sinfo.write_text("#!/bin/sh\necho no configuration >&2\nexit 1\n")
+    sinfo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    path = tmp_path / "mine.yaml"
+    with pytest.raises(ConfigurationError, match=r"Slurm cannot .*no config") as error:
+        facility_point.configure(
+            written(path, executors={"slurm": executor}), "slurm+local+strong+00001+0"
+        )
+    assert error.value.place.startswith("`executors.slurm.")
+    assert "submit node" in error.value.remedy
+    sinfo.write_text("#!/bin/sh\necho slurm 26.05\n")
+    made = written(path, executors={"slurm": executor})
+    assert facility_point.configure(made, "slurm+local+strong+00001+0").executor == "slurm"
+
+
+def test_what_failed_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Snakemake takes jobs again whose parameters changed; those of others stay."""
+    monkeypatch.chdir(tmp_path)
+    made = plan()
+    names = ("processes+local+strong+00001+0", "processes+local+strong+00002+0")
+    first, other = (facility_point.configure(made, name) for name in names)
+    count_failure(Path(made.folder) / "failures" / names[0], first.failures)
+    again = facility_point.configure(made, names[0])
+    assert again == first.model_copy(update={"failures": 1})
+    assert facility_point.configure(made, names[1]) == other
+    count_failure(Path(made.folder) / "failures" / names[0], again.failures)
+    assert facility_point.configure(made, names[0]).failures == 2
+    assert facility_input.configure(made, "local").failures == 0
+    count_failure(Path(made.folder) / "failures" / "local", 0)
+    assert facility_input.configure(made, "local").failures == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"sizes": {"strong": None, "weak": None, "cold": False}}, "nothing to measure"),
         ({"sizes": {"strong": None, "weak": 1, "cold": True}}, "which is not set"),
         ({"executors": {"x": {"snakemake": ["--cores", "2"]}}}, "has `{workers}` in it"),
-        ({"executors": {"x": {"histograms": {"workers": 2}}}}, "set `workers`"),
+        (
+            {"executors": {"x": {"histograms": {"workers": 2}}}},
+            "`executors.x.histograms.workers` would have no effect: set `workers`",
+        ),
+        (
+            {"executors": {"x": PROCESSES}, "run": {"results": "mine"}},
+            "`run.results` would have no effect: points have a folder of their own",
+        ),
+        (
+            {"run": {"histograms": {"executor": "futures"}}},
+            "`run.histograms.executor` would have no effect: set it in `executors`",
+        ),
+        (
+            {"inputs": {"eos": {"n_files_max_per_sample": 2}}},
+            "`inputs.eos.n_files_max_per_sample` would have no effect: set `sizes`",
+        ),
+        (
+            {"executors": {"one": {}}, "workers": [1, 2]},
+            "`executors.one` works in one process .*, and its ladder goes to 2 workers",
+        ),
+        (
+            {"executors": {"one": {"histograms": {"executor": "iterative"}, "workers": [3]}}},
+            "ladder goes to 3 workers: set `executors.one.workers` to",
+        ),
         (
             {
                 "sizes": {"strong": 8, "weak": None, "cold": False, "delivery": 2},
@@ -689,7 +864,10 @@ def test_datasets_are_those_of_the_inputs(tmp_path: Path) -> None:
         ({"workers": []}, "`workers` is wrong: it is empty"),
         ({"workers": [0, 1]}, "^`workers.0` cannot be 0"),
         ({"workers": 4}, r"it should be a list\n.*\n.* write `workers: \[4\]`"),
-        ({"executors": {"x": {"workers": []}}}, "`executors.x.workers` is wrong: it is empty"),
+        (
+            {"executors": {"x": PROCESSES | {"workers": []}}},
+            "`executors.x.workers` is wrong: it is empty",
+        ),
         ({"executors": {"x": {"workers": [2, 2]}}}, "`executors.x.workers` is wrong: 2 is listed"),
         ({"simulated": {"workers": [5, 1, 5], "tasks": {}, "seed": 1}}, "5 is listed twice"),
         (

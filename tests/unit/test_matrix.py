@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import browser
 from agc_pipeline import config
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.layers import merged
+from agc_pipeline.layers import Layer, Values, merged
 from agc_pipeline.matrix import (
     cells,
     compare,
@@ -202,7 +202,9 @@ def test_another_kind_replaces_what_belonged_to_the_old_one() -> None:
 
 
 def plan(values: dict[str, Any], **changes: Any) -> MatrixPlan:
-    return MatrixPlan(matrix(**changes), config.load(values), ROOT, "3.11")
+    settings = matrix(**changes)
+    told = Values(Layer(settings.model_dump(mode="json")))
+    return MatrixPlan(settings, told, config.load(values), ROOT, "3.11")
 
 
 def test_every_cell_of_the_default_matrix_has_a_valid_configuration(

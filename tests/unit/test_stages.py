@@ -44,11 +44,11 @@ def directives(stage: Stage[Any, Any], folder: Path, *names: str) -> Directives:
     files = SettingsFiles(folder, lambda: True)
     if stage.name.startswith("facility_"):
         measured = facility_plan.read(ROOT / loaded.facility)
-        return Directives(stage, FacilityPlan(measured, loaded, ROOT), files)
+        return Directives(stage, FacilityPlan(*measured, loaded, ROOT), files)
     if not stage.name.startswith("matrix_"):
         return Directives(stage, Plan(loaded), files)
     matrix = matrix_plan.read(ROOT / loaded.matrix)
-    return Directives(stage, MatrixPlan(matrix, loaded, ROOT, sys.executable), files)
+    return Directives(stage, MatrixPlan(*matrix, loaded, ROOT, sys.executable), files)
 
 
 def options(parser: argparse.ArgumentParser) -> set[str]:

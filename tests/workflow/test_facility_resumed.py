@@ -1,5 +1,6 @@
 """The facility as a user meets it: killed, resumed, and what it says then."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,9 +12,11 @@ import pytest
 import yaml
 
 import project
+import toy
 from agc_pipeline.facility import summary
 from agc_pipeline.files import read_json
 from conftest import ROOT
+from oracle.strategies import write_nanoaod
 
 pytestmark = pytest.mark.workflow
 
@@ -105,3 +108,63 @@ def test_a_facility_killed_and_resumed(tmp_path: Path) -> None:
     html = (tmp_path / "results/facility/index.html").read_text()
     assert "What limits" in html
     assert 'src="data:image/svg+xml' in html
+
+
+def test_what_failed_is_taken_again_by_the_same_command(tmp_path: Path) -> None:
+    write_settings(tmp_path)
+    path = tmp_path / "my-facility.yaml"
+    values = yaml.safe_load(path.read_text())
+    inputs = {}
+    for number, name in enumerate(("good", "broken", "lost"), 1):
+        write_nanoaod(tmp_path / f"{name}.root", toy.events(500, seed=number))
+        fileset = {"ttbar__nominal": {"files": {f"{name}.root": "Events"}}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(fileset))
+        inputs[name] = {"input": {"kind": "fileset", "path": f"{name}.json"}}
+    values |= {
+        "inputs": inputs,
+        "executors": {"processes": {"histograms": {"executor": "futures"}}},
+        "workers": [1],
+        "sizes": {"strong": 1, "weak": None, "cold": False},
+    }
+    path.write_text(yaml.safe_dump(values))
+    # The delivery of one input fails, and the point of another.
+    whole = {name: (tmp_path / f"{name}.root").read_bytes() for name in inputs}
+    (tmp_path / "broken.root").write_bytes(whole["broken"][:1000])
+    # This target alone delivers.
+    target = "results/facility/inputs/lost.json"
+    project.run("snakemake", target, *arguments(tmp_path)[1:], folder=tmp_path)
+    damaged = bytearray(whole["lost"])
+    damaged[len(damaged) // 4 : len(damaged) // 2] = bytes(len(damaged) // 2 - len(damaged) // 4)
+    (tmp_path / "lost.root").write_bytes(damaged)
+    failed = subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments(tmp_path)],
+        cwd=tmp_path,
+        env=project.environment(ROOT / "src"),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert failed.returncode == 1
+    assert "2 of 3 points have no result; " in failed.stderr
+    assert "the same command takes these points again" in failed.stderr
+
+    records = {name: tmp_path / f"results/facility/inputs/{name}.json" for name in inputs}
+    points = {
+        name: tmp_path / f"results/facility/points/processes+{name}+strong+00001+0.json"
+        for name in inputs
+    }
+    problems = {name: read_json(file)["problem"] for name, file in points.items()}
+    assert problems["good"] is read_json(records["lost"])["problem"] is None
+    assert read_json(records["broken"])["problem"] == problems["broken"]
+    kept = {file: file.stat().st_mtime_ns for file in (points["good"], records["lost"])}
+    for name, content in whole.items():
+        (tmp_path / f"{name}.root").write_bytes(content)
+    told = project.run("snakemake", *arguments(tmp_path), folder=tmp_path)
+    assert "2 facility_point" in told
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    record = summary.read(tmp_path / "results/facility/facility.json")
+    for series in record.series:
+        (measured,) = series.measured("strong")[1]
+        assert measured.events == 500
+    # Nothing is left to be taken, but for what prints.
+    assert "1 job: facility\n" in project.run("snakemake", *arguments(tmp_path), folder=tmp_path)

@@ -2,7 +2,7 @@ from agc_pipeline.facility import plan as facility_plan
 
 try:
     FACILITY = facility_plan.FacilityPlan(
-        facility_plan.read(PROJECT / CONFIG.facility), CONFIG, PROJECT
+        *facility_plan.read(PROJECT / CONFIG.facility), CONFIG, PROJECT
     )
     if workflow.is_main_process:
         check_outputs(

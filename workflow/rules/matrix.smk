@@ -6,7 +6,7 @@ from agc_pipeline.matrix import plan as matrix_plan
 PROJECT = ROOT
 try:
     MATRIX = matrix_plan.MatrixPlan(
-        matrix_plan.read(PROJECT / CONFIG.matrix), CONFIG, PROJECT, sys.executable
+        *matrix_plan.read(PROJECT / CONFIG.matrix), CONFIG, PROJECT, sys.executable
     )
     if workflow.is_main_process:
         check_outputs(

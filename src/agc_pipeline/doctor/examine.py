@@ -52,9 +52,7 @@ def examine(
 
 
 def _tools(timeout: float) -> Iterator[Probe]:
-    htcondor = ("HTCondor", "condor_version", "snakemake_executor_plugin_htcondor")
-    slurm = ("Slurm", "sinfo", "snakemake_executor_plugin_slurm")
-    for system in (htcondor, slurm):
+    for system in tools.BATCH_SYSTEMS.values():
         yield Probe(system[0], partial(tools.batch, *system, timeout=timeout), "see its log")
     yield Probe("uv", partial(tools.uv, timeout=timeout), extras.remedy("matrix"))
 

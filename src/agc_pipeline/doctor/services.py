@@ -110,12 +110,14 @@ def dask(address: str, *, timeout: float) -> Finding:
     """A Dask scheduler: whether it answers, and its workers."""
     parts = urlsplit(address)
     remedy = "start the scheduler, or correct `histograms.dask.address`"
-    if parts.scheme != "tcp" or parts.port is None:
-        return Finding(
-            "Dask", "unused", f"{plain_address(address)} is not probed, only tcp://host:port is"
-        )
+    if parts.scheme not in ("tcp", "tls") or parts.port is None:
+        detail = f"{plain_address(address)} is not probed, only tcp:// and tls://host:port are"
+        return Finding("Dask", "unused", detail)
     try:
         _connect(parts.hostname or "", parts.port, timeout)
+        if parts.scheme == "tls":
+            # It tells only those who have its certificate.
+            return Finding("Dask", "ok", f"{address} takes connections")
         identity = asyncio.run(asyncio.wait_for(_identity(address, timeout), timeout))
     except OSError as error:
         return _unreachable("Dask", address, error, remedy)

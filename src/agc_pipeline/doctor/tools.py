@@ -6,6 +6,13 @@ from importlib.util import find_spec
 from agc_pipeline import extras
 from agc_pipeline.doctor.findings import Finding
 
+# Batch systems as Snakemake and Dask name them: name for people, command that prints the
+# version, and module of Snakemake's plugin.
+BATCH_SYSTEMS = {
+    "htcondor": ("HTCondor", "condor_version", "snakemake_executor_plugin_htcondor"),
+    "slurm": ("Slurm", "sinfo", "snakemake_executor_plugin_slurm"),
+}
+
 
 def batch(name: str, command: str, plugin: str, *, timeout: float) -> Finding:
     """A batch system: its submit commands, and the plugin of Snakemake.

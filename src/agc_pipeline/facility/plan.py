@@ -1,25 +1,34 @@
 """The points of a measurement, in the order in which they are taken."""
 
+import argparse
 import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from agc_pipeline import config as configuration
 from agc_pipeline import layers
+from agc_pipeline.columnar.settings import BatchDask, SchedulerDask
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.facility.settings import FacilitySettings, Mode
+from agc_pipeline.doctor import services, tools
+from agc_pipeline.errors import ConfigurationError, InputError, ServiceError
+from agc_pipeline.facility import records
+from agc_pipeline.facility.settings import DEFAULT_EXECUTOR, FacilitySettings, Mode
+from agc_pipeline.files import read_json
 from agc_pipeline.formatting import name_list
-from agc_pipeline.layers import filled, merged
+from agc_pipeline.layers import Layer, Values, filled
 from agc_pipeline.plan import Plan
 from agc_pipeline.settings import unknown
 
+# Seconds that a scheduler or a batch system may take to answer.
+_ANSWER = 5.0
 
-def read(path: Path) -> FacilitySettings:
-    """Read what is to be measured.
+
+def read(path: Path) -> tuple[FacilitySettings, Values]:
+    """Read what is to be measured, and where it stands.
 
     Raises:
         ConfigurationError: if the file is missing, is not YAML, or is something else.
@@ -55,19 +64,27 @@ class FacilityPlan:
 
     Args:
         settings: the measurement.
+        values: the same as they stand in its file.
         config: configuration of the workflow, the base of all points.
         project: folder with the Snakefile.
 
     Attributes:
         settings: as given.
+        values: as given.
         config: as given.
         project: as given.
     """
 
-    def __init__(self, settings: FacilitySettings, config: Configuration, project: Path) -> None:
+    def __init__(
+        self, settings: FacilitySettings, values: Values, config: Configuration, project: Path
+    ) -> None:
         self.settings = settings
+        self.values = values
         self.config = config
         self.project = project
+        self._inner: dict[tuple[str, str | None], Values] = {}
+        self._runs: dict[tuple[str, str | None], Plan] = {}
+        self._checked: set[str] = set()
 
     @property
     def folder(self) -> str:
@@ -133,7 +150,19 @@ class FacilityPlan:
         """The first point has the highest."""
         return len(self.points) - list(self.points).index(point)
 
-    def inner(self, input_: str, executor: str | None = None) -> dict[str, Any]:
+    def failures(self, name: str) -> int:
+        """How often a point or an input was taken without a result."""
+        return records.failures(Path(f"{self.folder}/failures/{name}"))
+
+    def pending(self, point: str) -> bool:
+        """Whether a point has no result yet."""
+        path = Path(f"{self.folder}/points/{point}.json")
+        if not path.exists():
+            return True
+        # Records may be large.
+        return self.failures(point) > 0 and read_json(path)["problem"] is not None
+
+    def inner(self, input_: str, executor: str | None = None) -> Values:
         """The whole configuration of the run that reads an input, for one executor.
 
         Args:
@@ -143,58 +172,151 @@ class FacilityPlan:
         Raises:
             ConfigurationError: if it is not valid.
         """
+        if (input_, executor) not in self._inner:
+            values = self._merged(input_, executor)
+            self._runs[input_, executor] = Plan(configuration.load(values))
+            self._inner[input_, executor] = values
+        return self._inner[input_, executor]
+
+    def _merged(self, input_: str, executor: str | None) -> Values:
         settings, place = self.settings, f"{self.folder}/inputs/{input_}"
         fileset = str(Path(f"{place}/sample.json").absolute())
-        ways: dict[str, Any] = {"executor": "iterative"}
+        source = filled(settings.inputs[input_], sample=fileset)
+        parts = [
+            # It is valid.
+            Layer(self.config.model_dump(mode="json"), place=None),
+            self.values.below(("run",), settings.run),
+            self.values.below(("inputs", input_), source),
+            Layer({"histograms": {"executor": DEFAULT_EXECUTOR}}, place=None),
+        ]
         if executor is not None:
-            ways |= settings.executors[executor].histograms
-        values = merged(
-            self.config.model_dump(mode="json"),
-            settings.run,
-            filled(settings.inputs[input_], sample=fileset),
-            {
-                "histograms": {**ways, "trace": True},
-                "results": str(Path(f"{place}/results").absolute()),
-                "files_per_job": settings.files_per_job,
-                "n_files_max_per_sample": self.n_files,
-            },
-        )
-        configuration.load(values)
+            ways = {"histograms": settings.executors[executor].histograms}
+            parts.append(self.values.below(("executors", executor), ways))
+        own = {
+            "histograms": {"trace": True},
+            "results": f"{place}/results",
+            "files_per_job": settings.files_per_job,
+            "n_files_max_per_sample": self.n_files,
+        }
+        values = Values(*parts, Layer(own, place=None))
+        # Snakemake runs in a folder of the input.
+        values.update(configuration.anchored(values))
         return values
 
     def run_of(self, input_: str, executor: str | None = None) -> Plan:
         """The run that reads an input, for one executor; see ``inner``."""
-        return Plan(configuration.load(self.inner(input_, executor)))
+        self.inner(input_, executor)
+        return self._runs[input_, executor]
 
-    def files(self, input_: str) -> dict[str, int]:
-        """Number of files of each dataset that is read from an input.
+    @contextmanager
+    def located(self, input_: str, executor: str | None = None) -> Iterator[None]:
+        """Have errors about a run name the keys of the facility file.
 
         Raises:
-            ConfigurationError: if the input does not have one of them, or the analysis not that of
-                the sample.
+            PipelineError: with its place.
         """
-        settings, run = self.settings, self.run_of(input_)
+        values = self.inner(input_, executor)
+        try:
+            yield
+        except (ConfigurationError, InputError) as error:
+            told = values.located(error) if isinstance(error, ConfigurationError) else error
+            place = told.place
+            if not place.startswith("`"):
+                # A file that the input names.
+                place = f"{place}, of {self.values.place('inputs', input_)}"
+            raise type(told)(told.problem, place=place, remedy=told.remedy) from None
+
+    def check_files(self, input_: str) -> None:
+        """Check that an input has the files that points read.
+
+        Raises:
+            PipelineError: if the input does not have one of them, or too few, if files are not
+                there, or if the analysis does not have the dataset of the sample.
+        """
+        settings = self.settings
         if self.uses_sample(input_):
-            declared = [dataset.name for dataset in run.config.declaration.datasets]
+            declared = [dataset.name for dataset in self.run_of(input_).analysis.datasets]
             name = settings.sample.dataset
             if problem := unknown("dataset", [name], declared, "sample.dataset"):
                 raise ConfigurationError(
-                    problem, place=self.config.facility, remedy="name a dataset of the analysis"
+                    problem,
+                    place=self.values.place("sample", "dataset"),
+                    remedy="name a dataset of the analysis",
                 )
             # As many links to its files as are needed.
             listed = {name: self.n_files}
         else:
-            listed = {name: len(dataset.files) for name, dataset in run.datasets.items()}
+            datasets = self.run_of(input_).datasets
+            listed = {name: len(dataset.files) for name, dataset in datasets.items()}
         for name in settings.datasets:
             if name not in listed:
                 raise ConfigurationError(
                     f"the input {input_} has no dataset {name!r}: it has "
                     f"{name_list(sorted(listed))}",
-                    place=f"`datasets` in {self.config.facility}",
+                    place=self.values.place("datasets"),
                     remedy="name datasets that each of the `inputs` has; the sample has "
                     "`sample.dataset`",
                 )
-        return {name: listed[name] for name in settings.datasets}
+            if listed[name] < self.n_files:
+                raise ConfigurationError(
+                    f"{name} has {listed[name]} files, the largest point reads {self.n_files}",
+                    place=self.values.place("inputs", input_),
+                    remedy="list more files, or make `sizes` or the ladder smaller",
+                )
+        if not self.uses_sample(input_):
+            run = self.run_of(input_)
+            run.check_files(settings.datasets)
+            run.check()
+
+    def check_executor(self, point: str) -> None:
+        """Check that there is what runs the workers of a point, where it is still to be taken.
+
+        Raises:
+            PipelineError: if a package, a batch system or a scheduler is missing.
+        """
+        taken = self.points[point]
+        run = self.run_of(taken.input, taken.executor)
+        run.check_executor()
+        if taken.executor in self._checked or not self.pending(point):
+            return
+        self._checked.add(taken.executor)
+        options = self.settings.executors[taken.executor].snakemake
+        histograms = run.config.histograms
+        if options is not None:
+            self._check_batch(taken.executor, self._executor_of(options), "snakemake")
+        elif histograms.executor == "dask" and isinstance(histograms.dask, BatchDask):
+            self._check_batch(taken.executor, histograms.dask.cluster, "histograms")
+        elif histograms.executor == "dask" and isinstance(histograms.dask, SchedulerDask):
+            found = services.dask(histograms.dask.address, timeout=_ANSWER)
+            if found.state == "failed":
+                raise ServiceError(
+                    found.detail,
+                    place=self.values.place("executors", taken.executor, "histograms"),
+                    remedy=f"start the scheduler, correct `dask.address`, or leave the executor "
+                    f"{taken.executor} out",
+                )
+
+    def _check_batch(self, executor: str, system: str | None, key: str) -> None:
+        if system not in tools.BATCH_SYSTEMS:
+            return
+        found = tools.batch(*tools.BATCH_SYSTEMS[system], timeout=_ANSWER)
+        if found.state != "ok":
+            raise ConfigurationError(
+                f"{found.name} cannot be used here: {found.detail}",
+                place=self.values.place("executors", executor, key),
+                remedy=f"{found.remedy}; or leave the executor {executor} out",
+            )
+
+    def _executor_of(self, options: Sequence[str]) -> str | None:
+        """What runs the jobs of Snakemake with some options; None on this machine."""
+        names = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        names.add_argument("--executor", "-e")
+        names.add_argument("--profile")
+        told, _ = names.parse_known_args(list(options))
+        if told.executor is None and told.profile is not None:
+            path = self.project / told.profile / "config.yaml"
+            return str(layers.read(path).values.get("executor")) if path.is_file() else None
+        return None if told.executor is None else str(told.executor)
 
     def uses_sample(self, input_: str) -> bool:
         """Whether an input has files of the sample."""

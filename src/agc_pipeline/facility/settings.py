@@ -1,6 +1,7 @@
 """The file that describes a measurement of a facility: input, executors, and the ladder."""
 
 import os
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -14,25 +15,39 @@ from pydantic import (
 
 from agc_pipeline.settings import AtMost, EachOnce, Name, Seconds, Seed, Settings
 
+# Of the histograms, where an executor of a facility names none.
+DEFAULT_EXECUTOR = "iterative"
 Mode = Literal["strong", "weak", "cold", "delivery"]
 # Of the generator.
 Kind = Literal["ttbar", "wjets"]
 _LARGEST = 100_000
 
 
-def _some(number: int) -> int:
-    if number < 1:
-        raise ValueError("no files are no measurement; null leaves it out")
-    return number
+# What the measurement says of all points itself, and where it is told.
+_OWN = {
+    "results": "points have a folder of their own in `results` of the workflow: leave it out",
+    "n_files_max_per_sample": "set `sizes`",
+    "files_per_job": "set `files_per_job` of the facility file",
+    "histograms.executor": "set it in `executors`",
+    "histograms.workers": "set `workers` of the facility file",
+    "histograms.trace": "all points are traced: leave it out",
+    "facility": "a point measures no facility: leave it out",
+    "matrix": "a point has no matrix: leave it out",
+}
 
 
-def _at_least_one(number: int) -> int:
-    if number < 1:
-        raise ValueError("a job reads one file at least")
-    return number
+def _or(reason: str) -> AfterValidator:
+    """Refuse numbers below one for a reason."""
+
+    def checked(number: int) -> int:
+        if number < 1:
+            raise ValueError(reason)
+        return number
+
+    return AfterValidator(checked)
 
 
-_Files = Annotated[int, AfterValidator(_some)]
+_Files = Annotated[int, _or("no files are no measurement; null leaves it out")]
 _Rungs = Annotated[tuple[PositiveInt, ...], Field(min_length=1), EachOnce]
 
 
@@ -73,8 +88,6 @@ class ExecutorSettings(Settings):
 
     @model_validator(mode="after")
     def _number_of_workers(self) -> Self:
-        if "workers" in self.histograms:
-            raise ValueError("`histograms.workers` are the rungs of the ladder: set `workers`")
         if self.snakemake is not None and not any("{workers}" in part for part in self.snakemake):
             raise ValueError("no option of `snakemake` has `{workers}` in it")
         return self
@@ -166,10 +179,35 @@ class FacilitySettings(Settings):
     executors: dict[Name, ExecutorSettings] = Field(min_length=1)
     workers: Literal["auto"] | _Rungs
     sizes: SizesSettings
-    files_per_job: Annotated[int, AfterValidator(_at_least_one)]
+    files_per_job: Annotated[int, _or("a job reads one file at least")]
     repeats: Annotated[PositiveInt, AtMost(1000, "each runs the whole ladder")]
     simulated: SimulatedSettings
     compare: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _what_points_have_of_their_own(self) -> Self:
+        parts = {"run": self.run} | {f"inputs.{name}": part for name, part in self.inputs.items()}
+        for place, part in parts.items():
+            for key, remedy in _OWN.items():
+                if _has(part, key):
+                    raise ValueError(f"`{place}.{key}` would have no effect: {remedy}")
+        for name, executor in self.executors.items():
+            for key in ("histograms.workers", "histograms.trace"):
+                if _has(executor.model_dump(), key):
+                    raise ValueError(f"`executors.{name}.{key}` would have no effect: {_OWN[key]}")
+        return self
+
+    @model_validator(mode="after")
+    def _as_many_workers_as_counted(self) -> Self:
+        for name, executor in self.executors.items():
+            alone = executor.histograms.get("executor", DEFAULT_EXECUTOR) == "iterative"
+            if executor.snakemake is None and alone and self.ladder(name)[-1] > 1:
+                raise ValueError(
+                    f"`executors.{name}` works in one process (`histograms: {{executor: "
+                    f"iterative}}`), and its ladder goes to {self.ladder(name)[-1]} workers: set "
+                    f"`executors.{name}.workers` to [1], or take `executor: futures`"
+                )
+        return self
 
     @model_validator(mode="after")
     def _something_to_measure(self) -> Self:
@@ -201,11 +239,22 @@ class FacilitySettings(Settings):
         return tuple(sorted(doubled | {cores}))
 
 
+def _has(values: Any, key: str) -> bool:
+    """Whether nested values have a key, whose parts are separated by dots."""
+    for part in key.split("."):
+        if not isinstance(values, Mapping) or part not in values:
+            return False
+        values = values[part]
+    return True
+
+
 class PointJob(Settings):
     """What a point of the ladder is told.
 
     Attributes:
         name: of the point.
+        failures: how often it was taken without a result: with one more it is another job, which
+            is not done yet.
         site: name of the place.
         executor: its name.
         input: its name.
@@ -228,6 +277,7 @@ class PointJob(Settings):
     """
 
     name: str
+    failures: int
     site: str
     executor: str
     input: str

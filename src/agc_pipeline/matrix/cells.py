@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.layers import filled, merged
+from agc_pipeline.layers import Key, filled, merged
 from agc_pipeline.matrix.settings import ENVIRONMENT, MatrixSettings
 
 # Key of the configuration that an axis may set.
@@ -91,9 +91,20 @@ def configuration(
         whole: configuration of the workflow.
         inputs: absolute path of the folder of the events, for ``{inputs}``.
     """
-    layers = [settings.run]
-    layers += [settings.axes[axis][name] for axis, name in cell.axes.items()]
-    return merged(whole, *(filled(layer, inputs=inputs) for layer in layers))
+    return merged(whole, *(values for _, values in parts(settings, cell, inputs)))
+
+
+def parts(settings: MatrixSettings, cell: Cell, inputs: str) -> list[tuple[Key, dict[str, Any]]]:
+    """What a cell changes in the configuration, with the key that it stands below in the matrix.
+
+    Args:
+        settings: the matrix.
+        cell: one of its cells.
+        inputs: absolute path of the folder of the events, for ``{inputs}``.
+    """
+    keys: list[Key] = [("run",), *(("axes", *place) for place in cell.axes.items())]
+    values = [settings.run, *(settings.axes[axis][name] for axis, name in cell.axes.items())]
+    return [(key, filled(part, inputs=inputs)) for key, part in zip(keys, values, strict=True)]
 
 
 def _cell(settings: MatrixSettings, values: Mapping[str, str]) -> Cell:

@@ -9,6 +9,7 @@ from agc_pipeline import layers
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.layers import Layer, Values
 from agc_pipeline.matrix import cells
 from agc_pipeline.matrix.cells import Cell, formats
 from agc_pipeline.matrix.settings import ENVIRONMENT, InputSettings, MatrixSettings
@@ -18,17 +19,17 @@ from agc_pipeline.settings import unknown
 _COMMON = ("delivery", "histograms", "resources", "results", "matrix", "blinded", "files_per_job")
 
 
-def read(path: Path) -> MatrixSettings:
-    """Read a matrix.
+def read(path: Path) -> tuple[MatrixSettings, Values]:
+    """Read a matrix, and where it stands.
 
     Raises:
         ConfigurationError: if the file is missing, is not YAML, or is no matrix.
     """
-    settings = layers.validated(path, MatrixSettings, layers.MATRIX)
+    settings, values = layers.validated(path, MatrixSettings, layers.MATRIX)
     problem = _unknown_name(settings)
     if problem is not None:
         raise ConfigurationError(problem, place=str(path), remedy="correct the name, or define it")
-    return settings
+    return settings, values
 
 
 def _unknown_name(settings: MatrixSettings) -> str | None:
@@ -64,21 +65,29 @@ class MatrixPlan:
 
     Args:
         settings: the matrix.
+        values: the same as they stand in its file.
         config: configuration of the workflow, the base of all cells.
         project: folder with the Snakefile, ``pyproject.toml`` and the lock file.
         python: interpreter of environments that do not name one.
 
     Attributes:
         settings: as given.
+        values: as given.
         config: as given.
         project: as given.
         python: as given.
     """
 
     def __init__(
-        self, settings: MatrixSettings, config: Configuration, project: Path, python: str
+        self,
+        settings: MatrixSettings,
+        values: Values,
+        config: Configuration,
+        project: Path,
+        python: str,
     ) -> None:
         self.settings = settings
+        self.values = values
         self.project = project
         self.config = config
         self.python = python
@@ -112,8 +121,16 @@ class MatrixPlan:
         if self.uses_inputs(cell):
             self.inputs(name)
         inputs = str(Path(f"{self.folder}/inputs/{name}").absolute())
-        values = self.base(name).model_dump(mode="json")
-        whole = cells.configuration(self.settings, self.cells[cell], values, inputs)
+        whole = Values(
+            # It is valid.
+            Layer(self.base(name).model_dump(mode="json"), place=None),
+            *(
+                self.values.below(key, part)
+                for key, part in cells.parts(self.settings, self.cells[cell], inputs)
+            ),
+        )
+        # Cells run in a folder of their own.
+        whole.update(configuration.anchored(whole))
         loaded = configuration.load(whole)
         source = Path(str(whole["input"].get("path", "")))
         if str(source.parent) == inputs and source.stem not in formats(loaded.declaration):

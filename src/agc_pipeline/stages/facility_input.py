@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import write_json
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import Options, Stage, has_threads, never, reads, uses, writes
@@ -18,6 +17,7 @@ class InputStage(Settings):
 
     Attributes:
         name: of the input.
+        failures: how often it was delivered without a result, see ``PointJob``.
         configuration: of the run.
         dataset: in whose place files of the sample are; None without the sample.
         datasets: that are delivered.
@@ -29,6 +29,7 @@ class InputStage(Settings):
     """
 
     name: str
+    failures: int
     configuration: dict[str, Any]
     dataset: str | None
     datasets: tuple[str, ...]
@@ -47,6 +48,7 @@ class InputOptions(Options):
         "files of the sample",
         default=(),
     )
+    failures: Path = uses("failures/{source}", "file that counts how often it has no result")
     folder: Path = uses("inputs/{source}", "folder to run in")
     cores: int = has_threads("that the delivery may use")
     output: Path = writes("inputs/{source}.json", "record to write")
@@ -56,18 +58,14 @@ def configure(plan: "FacilityPlan", source: str) -> InputStage:
     """The configuration of the delivery.
 
     Raises:
-        ConfigurationError: if it is not valid.
+        PipelineError: if it is not valid, or does not have the files that points read.
     """
     settings, values = plan.settings, plan.inner(source)
-    for name, n_files in plan.files(source).items():
-        if n_files < plan.n_files:
-            raise ConfigurationError(
-                f"{name} has {n_files} files, the largest point reads {plan.n_files}",
-                place=f"`inputs.{source}` in {plan.config.facility}",
-                remedy="list more files, or make `sizes` or the ladder smaller",
-            )
+    with plan.located(source):
+        plan.check_files(source)
     return InputStage(
         name=source,
+        failures=plan.failures(source),
         configuration=values,
         dataset=settings.sample.dataset if plan.uses_sample(source) else None,
         datasets=settings.datasets,
@@ -82,6 +80,7 @@ def configure(plan: "FacilityPlan", source: str) -> InputStage:
 def run(settings: InputStage, options: InputOptions) -> None:
     """List the sample, as many links to its files as are needed, and deliver."""
     from agc_pipeline.facility import point
+    from agc_pipeline.facility.records import count_failure
 
     options.folder.mkdir(parents=True, exist_ok=True)
     if settings.dataset is not None:
@@ -105,6 +104,8 @@ def run(settings: InputStage, options: InputOptions) -> None:
         timeout=settings.timeout,
         cores=options.cores,
     )
+    if record.problem is not None:
+        count_failure(options.failures, settings.failures)
     write_json(options.output, record.model_dump())
 
 

@@ -54,7 +54,7 @@ def compared(plan: "FacilityPlan") -> list[str]:
         if problem is not None:
             raise ConfigurationError(
                 f"`compare`: {path} {problem}",
-                place=plan.config.facility,
+                place=plan.values.place("compare"),
                 remedy="name the `facility.json` of each other measurement once",
             )
     return list(paths)

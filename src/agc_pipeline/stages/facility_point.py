@@ -27,6 +27,7 @@ class PointOptions(Options):
         "record of the input",
     )
     folder: Path = uses("runs/{point}", "folder to work in")
+    failures: Path = uses("failures/{point}", "file that counts how often it has no result")
     cores: int = has_threads("that nothing else uses meanwhile")
     output: Path = writes("points/{point}.json", "record to write")
 
@@ -35,22 +36,24 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
     """The configuration of the point.
 
     Raises:
-        ConfigurationError: if it is not valid, or needs models that would have to be trained first.
+        PipelineError: if it is not valid, needs models that would have to be trained first, or if
+            there is nothing that runs its workers.
     """
     settings, taken = plan.settings, plan.points[point]
     values = plan.inner(taken.input, taken.executor)
     inner = plan.run_of(taken.input, taken.executor)
-    inner.check_executor()
-    if inner.trains:
-        raise ConfigurationError(
-            "the points would have to train models first",
-            place=inner.learned.name,
-            remedy="give the folder of a training as `learning.models`",
-        )
+    with plan.located(taken.input, taken.executor):
+        plan.check_executor(point)
+        if inner.trains:
+            raise ConfigurationError(
+                "the points would have to train models first",
+                place=inner.learned.name,
+                remedy="give the folder of a training as `learning.models`",
+            )
     if taken.mode == "delivery" and inner.config.delivery.backend == "none":
         raise ConfigurationError(
             "there is no delivery to measure with `delivery.backend: none`",
-            place=f"`sizes.delivery` in {plan.config.facility}",
+            place=plan.values.place("sizes", "delivery"),
             remedy="set `run.delivery.backend`, or leave `sizes.delivery` out",
         )
     scoring = histogram.scoring(inner)
@@ -64,6 +67,7 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
         execution = execution.model_copy(update={"dask": dask})
     return PointJob(
         name=point,
+        failures=plan.failures(point),
         site=plan.site,
         executor=taken.executor,
         input=taken.input,
@@ -88,7 +92,7 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
 def run(settings: PointJob, options: PointOptions) -> None:
     """Take the point, and write its record."""
     from agc_pipeline.facility import point
-    from agc_pipeline.facility.records import InputRecord
+    from agc_pipeline.facility.records import InputRecord, count_failure
     from agc_pipeline.measuring.commands import locked
 
     # One whose workflow was killed may still run, and ends before this one starts.
@@ -96,6 +100,8 @@ def run(settings: PointJob, options: PointOptions) -> None:
         delivered = read_record(InputRecord, options.delivered, "an input of a facility")
         record = point.measure(settings, delivered, options.folder)
     log.info("%s: %s", settings.name, record.problem or duration(record.wall, decimals=1))
+    if record.problem is not None:
+        count_failure(options.failures, settings.failures)
     write_json(options.output, record.model_dump())
 
 

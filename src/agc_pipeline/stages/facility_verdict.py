@@ -39,8 +39,8 @@ def run(settings: VerdictStage, options: VerdictOptions) -> None:  # noqa: ARG00
             f"{len(failed)} of {sum(len(series.points) for series in record.series)} points have "
             f"no result; {first.name}: {first.problem}",
             place=first.log,
-            remedy="see the log; points are taken again once their records in "
-            f"{options.record.parent / 'points'} are deleted",
+            remedy="see the log and correct the cause: the same command takes these points again, "
+            "and keeps the others",
         )
 
 
