@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,9 @@ def point(
         mode=mode,
         workers=workers,
         repeat=repeat,
+        split=False,
+        kind="work",
+        datasets=("ttbar__nominal",),
         n_files=1,
         input_events=sum(t.events for t in tasks),
         file_bytes={"/data/a.root": 100_000},
@@ -522,7 +526,7 @@ def jobs_of_one_file() -> PointRecord:
         jobs.append(job.model_copy(update={"launched": launched, "stopped": stopped}))
     tasks = [each for job in jobs for each in job.tasks]
     whole = point(tasks, workers=1, stopped=1 + 4 * (0.5 + 0.25 + 10.25))
-    return whole.model_copy(update={"jobs": tuple(jobs)})
+    return whole.model_copy(update={"jobs": tuple(jobs), "split": True})
 
 
 def test_the_end_of_the_command_and_workers_without_a_job_are_no_queue() -> None:
@@ -962,6 +966,192 @@ def test_labels_of_figures_are_whole_and_beside_the_points(ladder: tuple[int, ..
                 assert not legend.get_window_extent().overlaps(axes.bbox)
 
 
+DISPATCH = {"processes": 0.0, "dask": 0.001}
+
+
+def later(points: Iterable[PointRecord], days: int = 1) -> list[PointRecord]:
+    """The same points, taken some days later."""
+
+    def shifted(one: Any, *names: str, **more: Any) -> Any:
+        times = {name: getattr(one, name) + 86400.0 * days for name in names}
+        return one.model_copy(update=times | more)
+
+    def of_job(job: JobTrace) -> Any:
+        tasks = tuple(shifted(task, "started") for task in job.tasks)
+        return shifted(job, "launched", "stopped", tasks=tasks)
+
+    return [
+        shifted(one, "launched", "stopped", jobs=tuple(map(of_job, one.jobs))) for one in points
+    ]
+
+
+def test_the_history_has_each_point_once_and_compares_only_the_same_work() -> None:
+    parts = {"decompress": seconds(0.5), "physics": seconds(0.2)}
+
+    def measured(points: list[PointRecord]) -> summary.FacilityRecord:
+        return summary.summarise(points, [], SIMULATED, DISPATCH)
+
+    points = [series(parts, n, repeat=r) for n in (1, 2) for r in range(2)]
+    first = measured(points)
+    (one,) = first.series
+    past = summary.add(summary.History(), first)
+    # A repetition more, and another that was taken again: the same measurement, of more points.
+    more = [*points[:3], *later([points[3], series(parts, 2, repeat=2)])]
+    past = summary.add(past, measured(more))
+    (entry,) = past.entries
+    assert len(entry.points) == 3
+    # A day later, more files, other events, other settings, one worker more: none is like another.
+    size = {"file_bytes": {"/data/a.root": 100_000, "/data/b.root": 100_000}, "n_files": 2}
+    others = [
+        [one.model_copy(update=size) for one in points],
+        [one.model_copy(update={"input_events": one.input_events + 1}) for one in points],
+        [one.model_copy(update={"kind": "other"}) for one in points],
+        [*points, series(parts, 3)],
+    ]
+    for number, other in enumerate(others, 2):
+        past = summary.add(past, measured(later(other, number)))
+    past = summary.add(past, measured(later(points, 10)))
+    assert len(past.of("here", one)) == 6
+    alike = past.alike("here", one)
+    assert [entry.finished[:10] for entry in alike] == ["1970-01-02", "1970-01-11"]
+    # An entry of an earlier version does not say what it did.
+    old = entry.model_dump() | {"work": None, "points": (), "finished": "1969-01-01"}
+    past = summary.History.model_validate({"entries": [old, *past.model_dump()["entries"]]})
+    assert past.alike("here", one) == alike
+    unknown = first.model_dump()
+    for item in unknown["series"][0]["points"]:
+        item["work"] = None
+    (unknown_series,) = summary.FacilityRecord.model_validate(unknown).series
+    assert past.alike("here", unknown_series) == ()
+
+
+def test_only_the_same_work_stands_together_in_the_comparison(tmp_path: Path) -> None:
+    parts = {"decompress": seconds(0.5), "physics": seconds(0.2)}
+    points = [series(parts, 2, repeat=r, executor=name) for name in DISPATCH for r in range(2)]
+
+    def measured(points: list[PointRecord], site: str) -> summary.FacilityRecord:
+        record = summary.summarise(points, [], SIMULATED, DISPATCH)
+        return record.model_copy(update={"site": site})
+
+    record = measured(points, "here")
+    other = [one.model_copy(update={"kind": "other-settings"}) for one in later(points)]
+    large = [one.model_copy(update={"n_files": 9}) for one in later(points)]
+    others = [
+        measured(later(points), "same"),
+        measured(other, "set otherwise"),
+        measured(large, "larger"),
+        measured([*points[:1], *later(points[1:])], "copied"),
+    ]
+    values = page.values(record, points, others, summary.History(), tmp_path)
+    groups = values["groups"]
+    assert [[row.site for row in group.rows] for group in groups] == [
+        ["here", "here", "same", "same", "copied", "copied"],
+        ["set otherwise"] * 2,
+        ["larger"] * 2,
+    ]
+    assert [group.title for group in groups] == [
+        "1 file of ttbar__nominal, 100 kB, 20,000 events, work",
+        "1 file of ttbar__nominal, 100 kB, 20,000 events, other-se",
+        "9 files of ttbar__nominal, 20,000 events",
+    ]
+    assert [row.shared for row in groups[0].rows] == [0, 0, 0, 0, 1, 0]
+    write(tmp_path / "index.html", "facility.html.j2", values, tmp_path / "tables")
+    table = (tmp_path / "tables" / "comparison.csv").read_text()
+    assert "1 of its rounds is of this measurement" in table
+    assert table.count("9 files of ttbar__nominal") == 2
+
+
+def test_points_stand_in_the_order_of_workers_and_rounds() -> None:
+    parts = {"physics": seconds(0.5)}
+    points = [
+        series(parts, workers, mode=mode, repeat=repeat)
+        for repeat in (1, 0)
+        for mode in ("weak", "cold", "strong")
+        for workers in (2, 10, 1)
+    ]
+    record = summary.summarise(points, [], SIMULATED, DISPATCH)
+    (one,) = record.series
+    assert [(p.mode, p.workers, p.repeat) for p in one.points] == [
+        (mode, workers, repeat)
+        for mode in ("strong", "weak", "cold")
+        for workers in (1, 2, 10)
+        for repeat in (0, 1)
+    ]
+
+
+def test_nothing_is_known_of_the_spread_of_one_repetition(tmp_path: Path) -> None:
+    parts = {"decompress": seconds(0.8), "physics": seconds(0.2)}
+    points = [series(parts, n) for n in (1, 2)]
+    record = summary.summarise(points, [], SIMULATED, DISPATCH)
+    (one,) = record.series
+    assert one.verdict is not None
+    assert one.amdahl is not None
+    assert (
+        "of the time of 2 workers: in one repetition, so that nothing is known of the spread."
+        in (one.verdict.text)
+    )
+    told = json.loads(record.model_dump_json())["series"][0]
+    assert told["verdict"]["certainty"] == "unknown"
+    assert told["verdict"]["repetitions"] == 1
+    intervals = [told["verdict"]["share"], told["check"][0]["measured"]]
+    intervals += [told["amdahl"]["serial_share"], told["amdahl"]["steps"][0]["ratio"]]
+    for interval in intervals:
+        assert interval["low"] is interval["high"] is None
+    assert [rung.agreement for rung in one.check] == ["within a tenth"] * 2
+    values = page.values(record, points, [], summary.History(), tmp_path)
+    write(tmp_path / "index.html", "facility.html.j2", values, tmp_path / "tables")
+    html = (tmp_path / "index.html").read_text()
+    assert "decompression: one repetition</span>" in html
+    assert "spread not known" in html
+    # With two it is.
+    twice = summary.summarise([*points, *later(points)], [], SIMULATED, DISPATCH)
+    (one,) = twice.series
+    assert one.verdict is not None
+    assert (one.verdict.certainty, one.verdict.repetitions) == ("clear", 2)
+    assert one.verdict.share.low == pytest.approx(one.verdict.share.high)
+
+
+@pytest.mark.parametrize(
+    ("ladder", "pieces", "number"),
+    [
+        # The law alone says 24 and 15 workers, and the third that more are always of use.
+        (HOLDING, 8, 8),
+        (HOLDING, 30, None),
+        (scattered({1: 10.0, 2: 6.0, 4: 4.2, 8: 3.1, 32: 2.3}), 12, 12),
+        (scattered({1: 8.0, 2: 4.0}), 2, 2),
+        (SLOWER, 2, None),
+    ],
+)
+def test_no_more_workers_are_of_use_than_there_are_pieces_of_work(
+    ladder: dict[int, list[float]], pieces: int, number: int | None
+) -> None:
+    law = scaling.amdahl(ladder, scaling.Pieces(number=pieces, kind="job"))
+    assert law is not None
+    text = limits.verdict([series({"physics": seconds(1.0)}, 2)], law).text
+    told = f"More than {pieces} workers are of no use for this amount of work, which has {pieces}"
+    if number is None:
+        assert law.bound is None
+        assert told not in text
+        return
+    assert law.useful_workers is not None
+    assert law.useful_workers.value == law.useful_workers.high == number
+    assert law.bound == scaling.Pieces(number=pieces, kind="job")
+    assert told in text
+
+
+def test_pieces_of_work_are_chunks_of_a_dataset_or_jobs() -> None:
+    one = series({"physics": seconds(1.0)}, 2)
+    assert measures.pieces(one) == scaling.Pieces(number=20, kind="chunk")
+    # Another dataset follows, with as many.
+    again = one.model_copy(update={"jobs": one.jobs * 2})
+    assert measures.pieces(again) == scaling.Pieces(number=20, kind="chunk")
+    assert measures.pieces(jobs_of_one_file()) == scaling.Pieces(number=4, kind="job")
+    assert measures.pieces(one.model_copy(update={"jobs": ()})) is None
+    delivered = Delivered(events=1, bytes_read=1, bytes_written=1)
+    delivery = one.model_copy(update={"delivered": delivered, "n_files": 3})
+    assert measures.pieces(delivery) == scaling.Pieces(number=3, kind="file")
+
+
 def test_page_record_and_history(tmp_path: Path) -> None:
     parts = {"read": seconds(0.3, 0.1), "decompress": seconds(0.5), "physics": seconds(0.2)}
     points = [
@@ -984,9 +1174,7 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     inputs = [
         InputRecord(name="local", folder="inputs/local", log="delivery.log", delivered=delivered)
     ]
-    record = summary.summarise(
-        [*points[:-1], broken], inputs, SIMULATED, {"processes": 0.0, "dask": 0.001}
-    )
+    record = summary.summarise([*points[:-1], broken], inputs, SIMULATED, DISPATCH)
     assert [one.name for one in record.series] == ["dask, local", "processes, local"]
     second, first = record.series
     assert first.delivery is None
@@ -1014,8 +1202,7 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     check_compared(path)
     past = summary.add(summary.History(), record)
     assert summary.add(past, record) == past
-    later = record.model_copy(update={"finished": "2030-01-01T00:00:00+00:00"})
-    past = summary.add(past, later)
+    past = summary.add(past, summary.summarise(later(points), inputs, SIMULATED, DISPATCH))
     assert [entry.limit for entry in past.of("here", first)] == ["decompression"] * 2
     other = record.model_copy(update={"site": "elsewhere"})
     values = page.values(record, [*points[:-1], broken], [other], past, tmp_path)

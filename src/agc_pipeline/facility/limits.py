@@ -5,16 +5,17 @@ from collections.abc import Callable, Sequence
 from statistics import mean, median
 from typing import Literal
 
+from pydantic import PositiveInt
 from scipy.stats import mannwhitneyu
 
 from agc_pipeline.columnar.traces import Task
 from agc_pipeline.facility import measures
 from agc_pipeline.facility.records import PointRecord
-from agc_pipeline.facility.scaling import Law, Range, Reach, Step
+from agc_pipeline.facility.scaling import Law, Range, Reach, Step, spread
 from agc_pipeline.formatting import plural
 from agc_pipeline.settings import Settings
 
-Certainty = Literal["clear", "likely", "unclear"]
+Certainty = Literal["clear", "likely", "unclear", "unknown"]
 Kind = Literal["worker", "host", "door", "file"]
 
 # What can limit, and the shares of the time that say so.
@@ -78,8 +79,9 @@ class Verdict(Settings):
         workers: of the points that say so, the largest number.
         limit: key of ``LIMITS`` with the largest share there.
         share: of the core seconds, with the smallest and largest of the repetitions.
+        repetitions: of that rung; None in records of earlier versions.
         certainty: clear if all repetitions agree and the next share is further away than they
-            scatter; likely if most agree.
+            scatter; likely if most agree; unknown of one repetition, whose spread nobody knows.
         lasting: what limits a measurement that is longer: without start-up and merging. Also
             "worker", "host", "door" and "file", where one is slower than its like.
         data: what limits the data, where they wait: "rate" of all streams together, "latency" or
@@ -93,6 +95,7 @@ class Verdict(Settings):
     workers: int
     limit: str
     share: Range
+    repetitions: PositiveInt | None = None
     certainty: Certainty
     lasting: str
     data: Literal["rate", "latency"] | None
@@ -127,7 +130,8 @@ def verdict(points: Sequence[PointRecord], law: Law | None) -> Verdict:
         input=top[0].input,
         workers=largest,
         limit=limit,
-        share=Range(value=mean(values), low=min(values), high=max(values)),
+        share=spread(values, mean),
+        repetitions=len(top),
         certainty=certainty,
         lasting=lasting,
         data=data,
@@ -196,9 +200,11 @@ def _outliers(kind: Kind, tasks: Sequence[Task], key: Callable[[Task], str]) -> 
 
 
 def _certainty(shares: Sequence[dict[str, float]], limit: str, agreeing: float) -> Certainty:
+    if len(shares) == 1:
+        return "unknown"
     ahead = [one[limit] - max(v for name, v in one.items() if name != limit) for one in shares]
-    spread = max(ahead) - min(ahead)
-    if len(shares) > 1 and min(ahead) > spread:
+    scatter = max(ahead) - min(ahead)
+    if min(ahead) > scatter:
         return "clear"
     return "likely" if agreeing > 0.5 and mean(ahead) > 0.05 else "unclear"
 
@@ -232,12 +238,15 @@ def _text(
 ) -> str:
     """The verdict in sentences."""
     places = sorted({measures.door(task) for task in measures.tasks_of(top)})
-    share = f"{found.share.value:.0%}"
-    if len(top) > 1:
-        share += f" ({found.share.low:.0%} to {found.share.high:.0%} in {len(top)} repetitions)"
+    share, certainty = found.share, str(found.certainty)
+    interval = ""
+    if share.low is not None and share.high is not None:
+        interval = f" ({share.low:.0%} to {share.high:.0%} in {len(top)} repetitions)"
+    else:
+        certainty = "in one repetition, so that nothing is known of the spread"
     sentences = [
-        f"{_capital(_title(found.limit, places))} took {share} of the time of "
-        f"{found.workers} {plural('worker', found.workers)}: {found.certainty}."
+        f"{_capital(_title(found.limit, places))} took {share.value:.0%}{interval} of the time of "
+        f"{found.workers} {plural('worker', found.workers)}: {certainty}."
     ]
     for item in found.slow[:_SHOWN]:
         sentences.append(
@@ -297,6 +306,13 @@ def _useful(law: Law | None) -> str:
         sentences.append(
             f"Amdahl's law does not tell how many workers would be of use: {law.remark}."
         )
+    elif law.bound is not None:
+        pieces = law.bound
+        sentences.append(
+            f"More than {pieces.number} {plural('worker', pieces.number)} are of no use for this "
+            f"amount of work, which has {pieces.number} {plural(pieces.kind, pieces.number)}: the "
+            "others would have none."
+        )
     elif law.useful_workers is None:
         sentences.append(f"No serial part was seen up to {largest} workers: more would be of use.")
     else:
@@ -314,11 +330,15 @@ def _useful(law: Law | None) -> str:
 
 def _step(step: Step) -> str:
     ratio = step.ratio
-    spread = f" ({ratio.low:.2f} to {ratio.high:.2f})" if ratio.low < ratio.high else ""
-    return f"{step.workers} workers took {ratio.value:.2f} times as long as {step.fewer}{spread}"
+    told = f"{step.workers} workers took {ratio.value:.2f} times as long as {step.fewer}"
+    if ratio.low is None or ratio.high is None or ratio.low == ratio.high:
+        return told
+    return f"{told} ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
 def _interval(reach: Reach) -> str:
+    if reach.low is None:
+        return ""
     if reach.high is None:
         return f" ({reach.low:.0f} or more)"
     return f" ({reach.low:.0f} to {reach.high:.0f})" if reach.low < reach.high else ""

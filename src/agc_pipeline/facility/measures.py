@@ -13,6 +13,7 @@ import numpy as np
 
 from agc_pipeline.columnar.traces import Task
 from agc_pipeline.facility.records import Delivered, PointRecord
+from agc_pipeline.facility.scaling import Pieces
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.settings import Settings
 
@@ -168,7 +169,7 @@ def of(point: PointRecord) -> Measures:
     walls = np.array([task.seconds.wall for task in chunks] or [0.0])
     workers = grouped(tasks, lambda task: task.worker)
     ends = [worker.last for worker in workers] or [0.0]
-    if len(point.jobs) > 1:
+    if point.split:
         # As many as there are workers ended the last job of one.
         ends = sorted(job.stopped for job in point.jobs)[-point.workers :]
     return Measures(
@@ -204,6 +205,22 @@ def middle(repetitions: Iterable[Measures]) -> Measures:
     """Of repetitions of a rung the one with the median time; of two in the middle the longer."""
     ordered = sorted(repetitions, key=lambda one: one.wall_seconds)
     return ordered[len(ordered) // 2]
+
+
+def pieces(point: PointRecord) -> Pieces | None:
+    """Into how many pieces the work of a point was cut that are done at the same time.
+
+    Datasets follow each other, but for jobs of Snakemake.
+
+    Returns:
+        None of a point without any.
+    """
+    if point.delivered is not None:
+        return Pieces(number=point.n_files * len(point.datasets), kind="file")
+    if point.split:
+        return Pieces(number=len(point.jobs), kind="job") if point.jobs else None
+    chunks = [sum(task.kind == "events" for task in job.tasks) for job in point.jobs]
+    return Pieces(number=max(chunks), kind="chunk") if any(chunks) else None
 
 
 def of_delivery(point: PointRecord, delivered: Delivered) -> DeliveryMeasures:
@@ -345,11 +362,11 @@ def parts_of(task: Task) -> Mapping[str, float]:
 
 def _tail(point: PointRecord) -> float:
     """Core seconds of workers without work, while the last piece of it was under way."""
-    pieces = [(t.started, t.stopped) for t in tasks_of([point])]
-    if len(point.jobs) > 1:
-        pieces = [(job.launched, job.stopped) for job in point.jobs]
-    if not pieces:
+    spans = [(t.started, t.stopped) for t in tasks_of([point])]
+    if point.split:
+        spans = [(job.launched, job.stopped) for job in point.jobs]
+    if not spans:
         return 0.0
-    begin, end = max(start for start, _ in pieces), max(stop for _, stop in pieces)
-    busy = sum(max(0.0, stop - max(start, begin)) for start, stop in pieces)
+    begin, end = max(start for start, _ in spans), max(stop for _, stop in spans)
+    busy = sum(max(0.0, stop - max(start, begin)) for start, stop in spans)
     return max(0.0, point.workers * (end - begin) - busy)

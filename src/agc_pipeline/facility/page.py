@@ -1,7 +1,7 @@
 """Content of the page of a measurement."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,16 @@ from typing import Any
 from agc_pipeline.facility import figures, measures
 from agc_pipeline.facility.limits import LIMITS
 from agc_pipeline.facility.measures import SHARES, Facts, Measures
-from agc_pipeline.facility.records import PointRecord
-from agc_pipeline.facility.summary import EXERCISE, Entry, FacilityRecord, History, Series
-from agc_pipeline.formatting import plural
+from agc_pipeline.facility.records import PointRecord, Work
+from agc_pipeline.facility.summary import (
+    EXERCISE,
+    Entry,
+    FacilityRecord,
+    History,
+    PointSummary,
+    Series,
+)
+from agc_pipeline.formatting import byte_size, name_list, plural
 from agc_pipeline.measuring.trends import line
 from agc_pipeline.report.style import Gallery, Picture
 
@@ -19,6 +26,8 @@ _RUNS_SHOWN = 30
 _FILES_SHOWN = 20
 # Bars of one figure.
 _BARS = 40
+# Datasets that the title of a group names.
+_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -27,12 +36,14 @@ class Trend:
 
     Attributes:
         name: of the series.
-        entries: the last ones, oldest first.
+        entries: the last ones of the same work on as many workers, oldest first.
+        others: how many did other work, or had other workers.
         points: of the line of events per second, see ``trends.line``.
     """
 
     name: str
     entries: tuple[Entry, ...]
+    others: int
     points: str
 
 
@@ -46,6 +57,8 @@ class Row:
         processor: of the machine that started the points.
         series: with its verdict.
         measures: of the rung.
+        repetitions: of it.
+        shared: how many of these are repetitions of this measurement, too.
     """
 
     site: str
@@ -53,6 +66,21 @@ class Row:
     processor: str
     series: Series
     measures: Measures
+    repetitions: int
+    shared: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of the same work.
+
+    Attributes:
+        title: what it is.
+        rows: that did it.
+    """
+
+    title: str
+    rows: list[Row]
 
 
 def values(
@@ -83,7 +111,7 @@ def values(
         "record": record,
         "pictures": _pictures(gallery, record, points),
         "timelines": _timelines(gallery, record, points),
-        "rows": [row for one in (record, *others) for row in _rows(one)],
+        "groups": _groups(record, others),
         "deliveries": [
             (series.name, point)
             for series in record.series
@@ -101,19 +129,62 @@ def values(
     }
 
 
-def _rows(record: FacilityRecord) -> list[Row]:
+def _groups(record: FacilityRecord, others: Sequence[FacilityRecord]) -> list[Group]:
+    """The largest rungs, those together that did the same work, which only can be compared."""
+    own = {_identity(point) for series in record.series for point in series.top()}
+    rows = _rows(record, set()) + [row for other in others for row in _rows(other, own)]
+    works = list(dict.fromkeys(row.series.work for row in rows))
+    titles = list(map(_work, works))
+    return [
+        Group(
+            # Of the same files with other settings.
+            title if work is None or titles.count(title) == 1 else f"{title}, {work.kind[:8]}",
+            [row for row in rows if row.series.work == work],
+        )
+        for work, title in zip(works, titles, strict=True)
+    ]
+
+
+def _identity(point: PointSummary) -> tuple[str, str]:
+    return point.name, point.finished
+
+
+def _rows(record: FacilityRecord, own: Collection[tuple[str, str]]) -> list[Row]:
     rows = []
     for series in record.series:
         best = series.best()
         if best is not None and series.verdict is not None:
-            rows.append(Row(record.site, record.finished, record.machine.processor, series, best))
+            top = series.top()
+            shared = sum(_identity(point) in own for point in top)
+            rows.append(
+                Row(
+                    site=record.site,
+                    finished=record.finished,
+                    processor=record.machine.processor,
+                    series=series,
+                    measures=best,
+                    repetitions=len(top),
+                    shared=shared,
+                )
+            )
     return rows
 
 
+def _work(work: Work | None) -> str:
+    """What a rung did, for people."""
+    if work is None:
+        return "work that was not recorded: it cannot be compared"
+    size = "" if work.file_bytes is None else f", {byte_size(work.file_bytes)}"
+    files = f"{work.n_files} {plural('file', work.n_files)} of {name_list(work.datasets, _NAMES)}"
+    return f"{files}{size}, {work.events:,} events"
+
+
 def _trend(past: History, site: str, series: Series) -> Trend:
-    entries = past.of(site, series)[-_RUNS_SHOWN:]
+    alike = past.alike(site, series)
+    entries = alike[-_RUNS_SHOWN:]
     rates = [(number, entry.events_per_second) for number, entry in enumerate(entries)]
-    return Trend(series.name, entries, line(rates, len(entries)))
+    others = len(past.of(site, series)) - len(alike)
+    return Trend(series.name, entries, others, line(rates, len(entries)))
 
 
 def _slowest(facts: Sequence[Facts]) -> list[Facts]:

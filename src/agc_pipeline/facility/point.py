@@ -44,8 +44,12 @@ def measure(job: PointJob, delivered: InputRecord, folder: Path) -> PointRecord:
     now = time.time()
     record = PointRecord(
         **job.model_dump(
-            include={*("name", "site", "executor", "input", "mode", "workers", "repeat", "n_files")}
+            include={
+                *("name", "site", "executor", "input", "mode", "workers", "repeat"),
+                *("kind", "datasets", "n_files"),
+            }
         ),
+        split=job.options is not None,
         launched=now,
         stopped=now,
         machine=machine(),

@@ -9,11 +9,13 @@ from agc_pipeline.columnar.traces import JobTrace
 from agc_pipeline.facility import measures, queueing
 from agc_pipeline.facility.queueing import Size, Workload
 from agc_pipeline.facility.records import PointRecord
-from agc_pipeline.facility.scaling import Range
+from agc_pipeline.facility.scaling import Range, spread
 from agc_pipeline.facility.settings import TaskSize
 from agc_pipeline.settings import Settings
 
-Agreement = Literal["within the spread", "within a tenth of the spread", "different"]
+Agreement = Literal[
+    "within the spread", "within a tenth of the spread", "within a tenth", "different"
+]
 
 # Simulations of a rung, of which the range is told.
 _REPEATS = 5
@@ -26,7 +28,8 @@ class Rung(Settings):
         workers: how many.
         measured: median, smallest and largest wall time, seconds.
         simulated: likewise.
-        agreement: whether the two ranges overlap, as they are or widened by a tenth.
+        agreement: whether the two ranges overlap, as they are or widened by a tenth; of one
+            repetition, whether the times are a tenth apart.
     """
 
     workers: int
@@ -67,7 +70,7 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
     starts = [start for point in points for start in _starts(point)]
     last = [max(task.stopped for task in measures.tasks_of([point])) for point in points]
     files_of_job = None
-    if any(len(point.jobs) > 1 for point in points):
+    if any(point.split for point in points):
         # Each job opens its own files, and starts a process for it.
         jobs = [job for point in points for job in point.jobs]
         files = [max(len({task.path for task in job.tasks}), 1) for job in jobs]
@@ -107,12 +110,17 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
 
 def _starts(point: PointRecord) -> list[float]:
     """Seconds until each worker has its first task; of many jobs, until the first is launched."""
-    if len(point.jobs) > 1:
+    if point.split:
         return [min(job.launched for job in point.jobs) - point.launched]
-    first: dict[str, float] = {}
-    for task in measures.tasks_of([point]):
-        first[task.worker] = min(first.get(task.worker, task.started), task.started)
-    return [start - point.launched for start in first.values()]
+    begin, starts = point.launched, []
+    # Datasets follow each other, with workers of their own.
+    for job in point.jobs:
+        first: dict[str, float] = {}
+        for task in job.tasks:
+            first[task.worker] = min(first.get(task.worker, task.started), task.started)
+        starts += [start - begin for start in first.values()]
+        begin = job.stopped
+    return starts
 
 
 def _own(job: JobTrace) -> float:
@@ -139,7 +147,7 @@ def check(points: Sequence[PointRecord], dispatch: float, seed: int) -> tuple[Ru
             queueing.seconds(workload(own, dispatch), size, workers, seed + n)
             for n in range(_REPEATS)
         ]
-        measured, simulated = _range([point.wall for point in own]), _range(took)
+        measured, simulated = spread([p.wall for p in own], median), spread(took, median)
         rungs.append(
             Rung(
                 workers=workers,
@@ -153,7 +161,10 @@ def check(points: Sequence[PointRecord], dispatch: float, seed: int) -> tuple[Ru
 
 def agreement(measured: Range, simulated: Range) -> Agreement:
     """Whether two ranges of wall times overlap, as they are or widened by a tenth."""
-    apart = max(simulated.low / measured.high, measured.low / simulated.high)
+    (low, high), (lowest, highest) = _ends(measured), _ends(simulated)
+    apart = max(lowest / high, low / highest)
+    if measured.low is None:
+        return "within a tenth" if apart < 1.1 else "different"
     if apart <= 1:
         return "within the spread"
     return "within a tenth of the spread" if apart < 1.1 else "different"
@@ -222,5 +233,8 @@ def _size(point: PointRecord) -> Size:
     return Size(max(files, 1), each, point.input_events / max(files, 1) / each)
 
 
-def _range(values: Sequence[float]) -> Range:
-    return Range(value=median(values), low=min(values), high=max(values))
+def _ends(times: Range) -> tuple[float, float]:
+    return (
+        times.value if times.low is None else times.low,
+        times.value if times.high is None else times.high,
+    )

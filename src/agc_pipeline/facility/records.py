@@ -64,6 +64,24 @@ class Machine(Settings):
     software: dict[str, str]
 
 
+class Work(Settings):
+    """What a point does: times and rates of two are comparable where it is the same.
+
+    Attributes:
+        kind: digest of analysis, selection, delivery, and how many events are read at a time.
+        datasets: that are read.
+        n_files: of each of them.
+        events: of these files, before any skim.
+        file_bytes: sizes of all of them; None if some are unknown.
+    """
+
+    kind: str
+    datasets: tuple[str, ...]
+    n_files: PositiveInt
+    events: NonNegativeInt
+    file_bytes: NonNegativeInt | None
+
+
 class PointRecord(Settings):
     """A point of the ladder.
 
@@ -75,7 +93,10 @@ class PointRecord(Settings):
         mode: of scaling.
         workers: how many.
         repeat: number of the round.
-        n_files: that were read.
+        split: whether Snakemake runs many jobs of one worker, not one of all for each dataset.
+        kind: of its work, see ``Work``.
+        datasets: that were read.
+        n_files: of each of them.
         input_events: of these files, before any skim.
         file_bytes: size of each file, where it is known.
         launched: UNIX time at which the command was started.
@@ -95,6 +116,9 @@ class PointRecord(Settings):
     mode: Mode
     workers: PositiveInt
     repeat: NonNegativeInt
+    split: bool
+    kind: str
+    datasets: tuple[str, ...]
     n_files: PositiveInt
     input_events: NonNegativeInt = 0
     file_bytes: dict[str, NonNegativeInt] = Field(default_factory=dict)
@@ -111,6 +135,18 @@ class PointRecord(Settings):
     def series(self) -> tuple[str, str]:
         """Executor and input: points that belong to one curve."""
         return self.executor, self.input
+
+    @property
+    def work(self) -> Work:
+        """What it did."""
+        known = len(self.file_bytes) == self.n_files * len(self.datasets)
+        return Work(
+            kind=self.kind,
+            datasets=self.datasets,
+            n_files=self.n_files,
+            events=self.input_events,
+            file_bytes=sum(self.file_bytes.values()) if known else None,
+        )
 
     @property
     def wall(self) -> float:

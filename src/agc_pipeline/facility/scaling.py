@@ -14,11 +14,12 @@ therefore compared with the law, and the rungs with each other.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, median
 from typing import Literal
 
 import numpy as np
+from pydantic import PositiveInt
 from scipy.optimize import nnls
 from scipy.stats import mannwhitneyu
 
@@ -43,19 +44,36 @@ _COUNTED = 20
 
 
 class Range(Settings):
-    """A value with its interval of 68 %."""
+    """A value with its interval, both ends None where nothing was repeated and none is known."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+
+
+def spread(values: Sequence[float], middle: Callable[[Sequence[float]], float]) -> Range:
+    """The middle of repetitions, with the smallest and the largest; of one, neither is known."""
+    if len(values) == 1:
+        return Range(value=values[0], low=None, high=None)
+    return Range(value=middle(values), low=min(values), high=max(values))
 
 
 class Reach(Settings):
-    """A number of workers with its interval of 68 %; ``high`` is None where it has no end."""
+    """A number of workers with its interval of 68 %.
+
+    ``high`` alone is None where the interval has no end; see ``Range``.
+    """
 
     value: float
-    low: float
+    low: float | None
     high: float | None
+
+
+class Pieces(Settings):
+    """Into how many pieces the work is cut, each of which one worker takes."""
+
+    number: PositiveInt
+    kind: Literal["chunk", "job", "file"]
 
 
 Outcome = Literal["faster", "no faster", "slower"]
@@ -86,9 +104,11 @@ class Law(Settings):
         serial_share: of the work of one worker.
         serial_seconds: of it; None of Gustafson's law.
         parallel_seconds: of one worker; None of Gustafson's law.
-        useful_workers: beyond which twice as many shorten the time by less than ``GAIN``. None if
-            there are always more of use, if the largest rung is no faster than one with fewer
-            workers, if the law does not describe the points, and of Gustafson's law.
+        useful_workers: beyond which twice as many shorten the time by less than ``GAIN``, at most
+            as many as there are pieces of work. None if there are always more of use, if the
+            largest rung is no faster than one with fewer workers, if the law does not describe the
+            points, and of Gustafson's law.
+        bound: the pieces, where there are fewer than the law alone has workers of use; else None.
         largest_deviation: of a median time from the law, as a share of it.
         scatter: standard deviation of the repetitions of a rung, as a share of their mean; None
             without repetitions.
@@ -103,6 +123,7 @@ class Law(Settings):
     serial_seconds: Range | None = None
     parallel_seconds: Range | None = None
     useful_workers: Reach | None = None
+    bound: Pieces | None = None
     largest_deviation: float
     scatter: float | None = None
     describes: bool | None = None
@@ -130,13 +151,14 @@ class Law(Settings):
 Ladder = Mapping[int, Sequence[float]]
 
 
-def amdahl(ladder: Ladder) -> Law | None:
+def amdahl(ladder: Ladder, pieces: Pieces | None = None) -> Law | None:
     """The law of the times of the same work, with neither part negative.
 
     Intervals are from resampled repetitions of each rung (bootstrap): no shape is assumed.
 
     Args:
         ladder: number of workers to wall times, seconds.
+        pieces: of the work; None if that is not known.
 
     Returns:
         None with fewer than two rungs.
@@ -149,17 +171,25 @@ def amdahl(ladder: Ladder) -> Law | None:
         abs(median(times) / (serial + parallel / workers) - 1) for workers, times in ladder.items()
     )
     describes, steps = _describes(ladder, deviation), _steps(ladder)
-    reach = _useful(serial, parallel)
-    told = reach < _COUNTLESS and describes is not False and steps[-1].outcome == "faster"
+    scatter = _scatter(ladder)
+    reach, most = _useful(serial, parallel), _COUNTLESS if pieces is None else pieces.number
+    told = describes is not False and steps[-1].outcome == "faster"
+    bound = pieces if told and reach > most else None
+    useful = None
+    if told and (reach < _COUNTLESS or bound is not None):
+        reaches = np.minimum([_useful(*fit) for fit in fits], most)
+        useful = _reach(min(reach, most), reaches, known=scatter is not None)
+    share = serial / (serial + parallel)
     return Law(
         kind="amdahl",
         rungs=tuple(sorted(ladder)),
-        serial_share=_range(serial / (serial + parallel), fits[:, 0] / fits.sum(axis=1)),
-        serial_seconds=_range(serial, fits[:, 0]),
-        parallel_seconds=_range(parallel, fits[:, 1]),
-        useful_workers=_reach(reach, [_useful(*fit) for fit in fits]) if told else None,
+        serial_share=_range(share, fits[:, 0] / fits.sum(axis=1), known=scatter is not None),
+        serial_seconds=_range(serial, fits[:, 0], known=scatter is not None),
+        parallel_seconds=_range(parallel, fits[:, 1], known=scatter is not None),
+        useful_workers=useful,
+        bound=bound,
         largest_deviation=deviation,
-        scatter=_scatter(ladder),
+        scatter=scatter,
         describes=describes,
         steps=steps,
     )
@@ -176,7 +206,8 @@ def gustafson(ladder: Ladder) -> Law | None:
     """
     if len(ladder) < 2 or 1 not in ladder:
         return None
-    share = _gustafson(ladder)
+    share, scatter = _gustafson(ladder), _scatter(ladder)
+    shares = [_gustafson(sample) for sample in _resampled(ladder)]
     one = median(ladder[1])
     deviation = max(
         abs(workers * one / median(times) / (workers - share * (workers - 1)) - 1)
@@ -185,9 +216,9 @@ def gustafson(ladder: Ladder) -> Law | None:
     return Law(
         kind="gustafson",
         rungs=tuple(sorted(ladder)),
-        serial_share=_range(share, [_gustafson(sample) for sample in _resampled(ladder)]),
+        serial_share=_range(share, shares, known=scatter is not None),
         largest_deviation=deviation,
-        scatter=_scatter(ladder),
+        scatter=scatter,
         describes=_describes(ladder, deviation),
     )
 
@@ -219,10 +250,11 @@ def _steps(ladder: Ladder) -> tuple[Step, ...]:
             outcome = "slower"
         elif _longer(others, times):
             outcome = "faster"
+        known = len(times) + len(others) > 2
         ratio = Range(
             value=median(times) / median(others),
-            low=min(times) / max(others),
-            high=max(times) / min(others),
+            low=min(times) / max(others) if known else None,
+            high=max(times) / min(others) if known else None,
         )
         steps.append(Step(workers=workers, fewer=fewer, ratio=ratio, outcome=outcome))
     return tuple(steps)
@@ -272,13 +304,16 @@ def _resampled(ladder: Ladder) -> list[dict[int, list[float]]]:
     ]
 
 
-def _range(value: float, samples: Sequence[float] | np.ndarray) -> Range:
+def _range(value: float, samples: Sequence[float] | np.ndarray, *, known: bool) -> Range:
+    """The interval of samples; without repetitions, which it is of, it is not known."""
+    if not known:
+        return Range(value=value, low=None, high=None)
     outside = (1 - _CENTRAL) / 2
     low, high = np.quantile(samples, [outside, 1 - outside])
     return Range(value=value, low=min(float(low), value), high=max(float(high), value))
 
 
-def _reach(value: float, samples: Sequence[float]) -> Reach:
-    finite = _range(value, np.minimum(samples, _COUNTLESS))
-    high = finite.high if finite.high < _COUNTLESS else None
-    return Reach(value=value, low=finite.low, high=high)
+def _reach(value: float, samples: np.ndarray, *, known: bool) -> Reach:
+    finite = _range(value, samples, known=known)
+    endless = finite.high is not None and finite.high >= _COUNTLESS
+    return Reach(value=value, low=finite.low, high=None if endless else finite.high)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,8 @@ from agc_pipeline.settings import AtMost, EachOnce, Name, Seconds, Seed, Setting
 # Of the histograms, where an executor of a facility names none.
 DEFAULT_EXECUTOR = "iterative"
 Mode = Literal["strong", "weak", "cold", "delivery"]
+# In the order of tables.
+MODES: tuple[Mode, ...] = get_args(Mode)
 # Of the generator.
 Kind = Literal["ttbar", "wjets"]
 _LARGEST = 100_000
@@ -262,6 +264,7 @@ class PointJob(Settings):
             of strong, with empty caches; delivery: all rungs deliver the same files.
         workers: how many.
         repeat: number of the round, from 0.
+        kind: of its work, see ``records.Work``.
         n_files: of each dataset.
         datasets: that are read.
         configuration: of the run.
@@ -284,6 +287,7 @@ class PointJob(Settings):
     mode: Mode
     workers: int
     repeat: int
+    kind: str
     n_files: int
     datasets: tuple[str, ...]
     configuration: dict[str, Any]

@@ -11,9 +11,9 @@ from agc_pipeline.facility import limits, measures, predictions, scaling
 from agc_pipeline.facility.limits import Verdict
 from agc_pipeline.facility.measures import DeliveryMeasures, Facts, Measures
 from agc_pipeline.facility.predictions import Prediction, Rung
-from agc_pipeline.facility.records import InputRecord, Machine, PointRecord
-from agc_pipeline.facility.scaling import Law
-from agc_pipeline.facility.settings import Mode, SimulatedSettings
+from agc_pipeline.facility.records import InputRecord, Machine, PointRecord, Work
+from agc_pipeline.facility.scaling import Law, Pieces
+from agc_pipeline.facility.settings import MODES, Mode, SimulatedSettings
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.settings import Settings
 
@@ -33,6 +33,7 @@ class PointSummary(Settings):
         load: average load of the machine in the minute before.
         problem: why there is no result; None if there is.
         log: of the command.
+        work: what it did; None in records of earlier versions.
         measures: of histograms; None if there is no result.
         delivery: likewise, of a delivery.
     """
@@ -45,6 +46,7 @@ class PointSummary(Settings):
     load: float
     problem: str | None
     log: str
+    work: Work | None = None
     measures: Measures | None
     delivery: DeliveryMeasures | None = None
 
@@ -105,14 +107,23 @@ class Series(Settings):
                 rungs.setdefault(point.workers, []).append(point.delivery)
         return rungs
 
+    def top(self) -> tuple[PointSummary, ...]:
+        """The repetitions of the rung that the verdict is of; none if no point has a result."""
+        good = [point for point in self.points if point.measures is not None]
+        warm = [point for point in good if point.mode != "cold"] or good
+        largest = max((point.workers for point in warm), default=None)
+        rung = [point for point in warm if point.workers == largest]
+        return tuple([point for point in rung if point.mode == "strong"] or rung)
+
     def best(self) -> Measures | None:
-        """The measures of the rung that the verdict is of."""
-        warm = [rungs for rungs in (self.measured("strong"), self.measured("weak")) if rungs]
-        ladders = warm or [self.measured("cold")]
-        largest = max((workers for rungs in ladders for workers in rungs), default=None)
-        if largest is None:
-            return None
-        return measures.middle(next(rungs[largest] for rungs in ladders if largest in rungs))
+        """The measures of that rung; of repetitions, those of the median time."""
+        found = [point.measures for point in self.top() if point.measures is not None]
+        return measures.middle(found) if found else None
+
+    @property
+    def work(self) -> Work | None:
+        """What that rung did; None if that is not known."""
+        return next((point.work for point in self.top()), None)
 
 
 class FacilityRecord(Settings):
@@ -142,6 +153,8 @@ class Entry(Settings):
         executor: of the series.
         input: of the series.
         workers: of the largest rung.
+        work: that was done there; None in entries of earlier versions.
+        points: of that rung, by name and time: what has one of them is no other measurement.
         events_per_second: there.
         khz_per_core: there.
         gigabits_per_second: there.
@@ -156,6 +169,8 @@ class Entry(Settings):
     executor: str
     input: str
     workers: int
+    work: Work | None = None
+    points: tuple[str, ...] = ()
     events_per_second: float
     khz_per_core: float
     gigabits_per_second: float
@@ -174,6 +189,13 @@ class History(Settings):
         """Those of a series, oldest first."""
         wanted = (site, series.executor, series.input)
         return tuple(e for e in self.entries if (e.site, e.executor, e.input) == wanted)
+
+    def alike(self, site: str, series: Series) -> tuple[Entry, ...]:
+        """Those of a series that did the same work with as many workers, oldest first."""
+        wanted = ({point.workers for point in series.top()}, series.work)
+        if series.work is None:
+            return ()
+        return tuple(e for e in self.of(site, series) if ({e.workers}, e.work) == wanted)
 
 
 def summarise(
@@ -207,17 +229,19 @@ def summarise(
 
 def _series(points: Sequence[PointRecord], simulated: SimulatedSettings, dispatch: float) -> Series:
     executor, input_ = points[0].series
+    points = sorted(points, key=lambda p: (MODES.index(p.mode), p.workers, p.repeat))
     complete = [point for point in points if point.problem is None]
     good = [point for point in complete if point.mode != "delivery"]
     strong = [point for point in good if point.mode == "strong"]
-    law = scaling.amdahl(_ladder(strong))
+    law = scaling.amdahl(_ladder(strong), _pieces(strong))
+    deliveries = [point for point in complete if point.mode == "delivery"]
     series = Series(
         executor=executor,
         input=input_,
         points=tuple(map(_summary, points)),
         amdahl=law,
         gustafson=scaling.gustafson(_ladder([p for p in good if p.mode == "weak"])),
-        delivery=scaling.amdahl(_ladder([p for p in complete if p.mode == "delivery"])),
+        delivery=scaling.amdahl(_ladder(deliveries), _pieces(deliveries)),
         verdict=limits.verdict(good, law) if good else None,
     )
     if not good:
@@ -248,6 +272,13 @@ def _ladder(points: Iterable[PointRecord]) -> dict[int, list[float]]:
     return ladder
 
 
+def _pieces(points: Sequence[PointRecord]) -> Pieces | None:
+    """Those of the largest rung of the same files."""
+    if not points:
+        return None
+    return measures.pieces(max(points, key=lambda point: point.workers))
+
+
 def _summary(point: PointRecord) -> PointSummary:
     return PointSummary(
         name=point.name,
@@ -258,6 +289,7 @@ def _summary(point: PointRecord) -> PointSummary:
         load=point.machine.load,
         problem=point.problem,
         log=point.log,
+        work=None if point.problem or point.delivered else point.work,
         measures=None if point.problem or point.delivered else measures.of(point),
         delivery=point.delivered and measures.of_delivery(point, point.delivered),
     )
@@ -300,14 +332,15 @@ def write_history(path: Path, history: History) -> None:
 
 
 def add(history: History, record: FacilityRecord) -> History:
-    """The history with a measurement; what it has of it already is ignored."""
-    recorded = {(e.finished, e.site, e.executor, e.input) for e in history.entries}
+    """The history with a measurement; it replaces what was made of the same points before."""
     entries = list(history.entries)
     for series in record.series:
         best = series.best()
-        key = (record.finished, record.site, series.executor, series.input)
-        if best is None or series.verdict is None or key in recorded:
+        if best is None or series.verdict is None:
             continue
+        points = tuple(f"{point.name} {point.finished}" for point in series.top())
+        older = [e for e in history.of(record.site, series) if set(e.points) & set(points)]
+        entries = [entry for entry in entries if entry not in older]
         entries.append(
             Entry(
                 site=record.site,
@@ -315,6 +348,8 @@ def add(history: History, record: FacilityRecord) -> History:
                 executor=series.executor,
                 input=series.input,
                 workers=series.verdict.workers,
+                work=series.work,
+                points=points,
                 events_per_second=best.events_per_second,
                 khz_per_core=best.khz_per_core,
                 gigabits_per_second=best.gigabits_per_second,

@@ -10,11 +10,13 @@ from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.facility.settings import PointJob
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.formatting import duration
+from agc_pipeline.provenance import digest
 from agc_pipeline.stages import histogram
 from agc_pipeline.stages.description import Options, Stage, has_threads, never, reads, uses, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.facility.plan import FacilityPlan
+    from agc_pipeline.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
         mode=taken.mode,
         workers=taken.workers,
         repeat=taken.repeat,
+        kind=_kind(inner),
         n_files=taken.n_files,
         datasets=settings.datasets,
         configuration=values,
@@ -87,6 +90,21 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
         snakefile=str(plan.project / "Snakefile"),
         timeout=settings.timeout,
     )
+
+
+def _kind(run: "Plan") -> str:
+    """Digest of what decides, beside files and workers, how much a point has to do."""
+    histograms = run.config.histograms
+    work = histogram.configure(run).model_dump(mode="json") | {
+        # Its folder may be another elsewhere.
+        "analysis": run.analysis.name,
+        "backend": run.config.delivery.backend,
+        "reader": histograms.reader,
+        "chunk_size": histograms.chunk_size,
+        "chunk_bytes": histograms.chunk_bytes,
+        "files_per_job": run.files_per_job,
+    }
+    return digest(work)
 
 
 def run(settings: PointJob, options: PointOptions) -> None:
