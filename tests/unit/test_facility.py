@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -1223,3 +1224,25 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     names = {picture.stem for picture in (tmp_path / "figures").glob("*.svg")}
     assert {"delivery", "scaling", "weak", "chunks", "shares", "timeline_dask_local"} <= names
     browser.check_tables(tmp_path / "index.html")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1.0, 1.01), (1.02, 1.5), (0.21, 0.85), (0.9, 3.7), (0.02, 0.9), (0.003, 12), (4e-4, 80)],
+)
+def test_labels_of_times_of_chunks_stay_apart(low: float, high: float) -> None:
+    times = np.geomspace(low, high, 40).tolist()
+    chunks = [task(0.0, {"physics": seconds(time)}) for time in times]
+    figure = figures.distributions({"processes": chunks})
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    first, last = axes.get_xlim()
+    shown = [
+        label
+        for label in axes.get_xticklabels(which="both")
+        if label.get_text() and first <= label.get_position()[0] <= last
+    ]
+    assert len(shown) >= 2
+    boxes = sorted((label.get_window_extent() for label in shown), key=lambda box: box.x0)
+    for one, other in pairwise(boxes):
+        assert one.x1 + 2 < other.x0

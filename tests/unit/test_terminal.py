@@ -662,6 +662,20 @@ def test_the_time_that_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert run.left() == (0.0, False)
 
 
+def test_the_time_that_is_left_of_a_facility_has_that_of_its_page(tmp_path: Path) -> None:
+    (tmp_path / "facility/benchmarks").mkdir(parents=True)
+    path = tmp_path / "facility/benchmarks/facility_page.tsv"
+    path.write_text("s\th:m:s\n30.0\t0:00:30\n")
+    run = Run(results=tmp_path, started=time.monotonic())
+    run.plan({"total": 3, "facility_point": 2, "facility_page": 1})
+    values = {"wildcards": {}, "log": [], "shellcmd": "x", "output": ["y"]}
+    run.start({"jobid": 1, "rule_name": "facility_point", **values})
+    run.jobs[1].started -= 10
+    run.finish(1)
+    seconds, known = run.left()
+    assert (round(seconds), known) == (40, True)
+
+
 class Terminal:
     """A terminal of 80 columns and 24 lines, and what is written to it."""
 

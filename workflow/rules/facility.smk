@@ -34,6 +34,8 @@ rule facility_sample:
         **outputs(FACILITY_SAMPLE),
     log:
         **FACILITY_SAMPLE.log,
+    benchmark:
+        FACILITY_SAMPLE.benchmark
     conda:
         "../../environment.yml"
     params:
@@ -50,6 +52,8 @@ rule facility_input:
         **outputs(FACILITY_INPUT),
     log:
         **FACILITY_INPUT.log,
+    benchmark:
+        FACILITY_INPUT.benchmark
     localrule: True
     conda:
         "../../environment.yml"
@@ -88,6 +92,8 @@ rule facility_page:
         **outputs(FACILITY_PAGE),
     log:
         **FACILITY_PAGE.log,
+    benchmark:
+        FACILITY_PAGE.benchmark
     localrule: True
     conda:
         "../../environment.yml"

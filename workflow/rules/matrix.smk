@@ -41,6 +41,8 @@ rule matrix_simulate:
         **outputs(MATRIX_SIMULATE),
     log:
         **MATRIX_SIMULATE.log,
+    benchmark:
+        MATRIX_SIMULATE.benchmark
     conda:
         "../../environment.yml"
     params:
@@ -57,6 +59,8 @@ rule matrix_inputs:
         **outputs(MATRIX_INPUTS),
     log:
         **MATRIX_INPUTS.log,
+    benchmark:
+        MATRIX_INPUTS.benchmark
     conda:
         "../../environment.yml"
     params:
@@ -89,6 +93,8 @@ rule matrix_environment:
         **outputs(MATRIX_ENVIRONMENT),
     log:
         **MATRIX_ENVIRONMENT.log,
+    benchmark:
+        MATRIX_ENVIRONMENT.benchmark
     conda:
         "../../environment.yml"
     params:
@@ -105,6 +111,8 @@ rule matrix_cell:
         **outputs(MATRIX_CELL),
     log:
         **MATRIX_CELL.log,
+    benchmark:
+        MATRIX_CELL.benchmark
     conda:
         "../../environment.yml"
     params:
@@ -121,6 +129,8 @@ rule matrix_page:
         **outputs(MATRIX_PAGE),
     log:
         **MATRIX_PAGE.log,
+    benchmark:
+        MATRIX_PAGE.benchmark
     conda:
         "../../environment.yml"
     params:

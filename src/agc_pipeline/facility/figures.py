@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import (
+    FuncFormatter,
+    Locator,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from agc_pipeline.columnar.traces import Task
 from agc_pipeline.facility import measures
@@ -41,6 +48,8 @@ ROWS, _NAMES = 64, 32
 _MANY = 8
 _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 _IDEAL: dict[str, Any] = {"color": SOFT, "linestyle": "--", "linewidth": 0.9, "label": "ideal"}
+# Range of times beyond which labels are powers of ten, and below which the steps between are even.
+_DECADES, _TWICE = 300, 4
 # Size of legends, letters of it in an inch, and those that a line beside a label takes.
 _LEGEND, _LETTERS, _KEY = 8, 15, 7
 
@@ -275,10 +284,29 @@ def distributions(points: Mapping[str, Sequence[Task]]) -> Figure:
                 linewidth=1.2,
             )
         axes.set_xscale("log")
+        _time_labels(axes, edges[-1] / edges[0])
         axes.set_xlabel("wall time of a chunk [s]")
         axes.set_ylabel("chunks")
         _legend_above(figure, axes)
     return figure
+
+
+def _time_labels(axes: Axes, ratio: float) -> None:
+    """So many labels on a logarithmic axis of times that they stay apart.
+
+    Args:
+        axes: whose x axis it is.
+        ratio: of its last to its first value.
+    """
+    locator: Locator = MaxNLocator(5)
+    if ratio > _DECADES:
+        locator = LogLocator()
+    elif ratio > _TWICE:
+        locator = LogLocator(subs=(1, 2, 5))
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(_PLAIN)
+    # Those between have lines only.
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def predicted(tasks: Mapping[str, Sequence[Prediction]], exercise: float) -> Figure:

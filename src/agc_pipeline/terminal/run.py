@@ -285,8 +285,13 @@ class Run:
         """Mean time of some jobs of the rule in an earlier run, as Snakemake wrote it."""
         if self.results is None:
             return None
-        folder = self.results / "benchmarks"
-        files = [folder / f"{rule}.tsv", *_first((folder / rule).rglob("*.tsv"), 5)]
+        # Matrix and facility have a folder in there.
+        folders = [self.results / "benchmarks", *self.results.glob("*/benchmarks")]
+        files = [
+            file
+            for folder in folders
+            for file in (folder / f"{rule}.tsv", *_first((folder / rule).rglob("*.tsv"), 5))
+        ]
         times = [seconds for file in files if (seconds := _benchmark(file)) is not None]
         return sum(times) / len(times) if times else None
 
