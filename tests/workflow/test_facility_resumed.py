@@ -44,6 +44,19 @@ def write_settings(folder: Path) -> None:
     (folder / "my-facility.yaml").write_text(yaml.safe_dump(values))
 
 
+def processes_in(folder: Path) -> list[str]:
+    """Command lines of the processes that work in a folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and (process / "cwd").readlink().is_relative_to(folder):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            # It has ended, or is another user's.
+            continue
+    return found
+
+
 def arguments(folder: Path) -> list[str]:
     return [
         *("facility", "--cores", "2", "--nocolor", "--snakefile", str(ROOT / "Snakefile")),
@@ -71,6 +84,11 @@ def test_a_facility_killed_and_resumed(tmp_path: Path) -> None:
         time.sleep(0.1)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
+    # What a point had started would go on beside the next run.
+    patience = time.monotonic() + 60
+    while left := processes_in(tmp_path):
+        assert time.monotonic() < patience, left
+        time.sleep(0.1)
     finished = {path: path.stat().st_mtime_ns for path in points.glob("*.json")}
     assert 0 < len(finished) < 4
     project.run("snakemake", *arguments(tmp_path), "--unlock", folder=tmp_path)

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,6 +25,8 @@ from agc_pipeline.measuring.commands import CommandResult, run
 from agc_pipeline.provenance import provenance
 
 _PACKAGES = ("awkward", "coffea", "distributed", "numba", "numpy", "snakemake", "uproot")
+# Seconds that the jobs of a point may take to leave the queue.
+_CANCELLING = 120.0
 # What a process tells of its work would be taken for that of the point.
 _INNER = ("SNAKEMAKE", process.FOLDER)
 
@@ -322,7 +325,9 @@ def _run_jobs(
         str(project / option) if option.startswith("profiles/") else option
         for option in filled(job.options or (), workers=str(job.workers))
     ]
-    return _run_workflow(
+    # Jobs of a point that was killed would take its place in the queue, and write to its files.
+    _cancel(options, folder, log)
+    result = _run_workflow(
         job.snakefile,
         options,
         targets,
@@ -331,6 +336,23 @@ def _run_jobs(
         log=log,
         timeout=job.timeout,
     )
+    if not result.succeeded:
+        _cancel(options, folder, log)
+    return result
+
+
+def _cancel(options: Sequence[str], folder: Path, log: Path) -> None:
+    """Remove the jobs of a folder from a batch system, as its profile does after a kill."""
+    for before, profile in pairwise(options):
+        script = Path(profile, "cancel")
+        if before == "--profile" and os.access(script, os.X_OK):
+            run(
+                [str(script.absolute())],
+                log.with_name("cancel.log"),
+                timeout=_CANCELLING,
+                environment=_variables(),
+                folder=folder,
+            )
 
 
 def _run_workflow(

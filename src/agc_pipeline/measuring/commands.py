@@ -12,9 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agc_pipeline.measuring import process
+
 _REPORTED = re.compile(
     r"^(?:\S+: )?error: (?P<problem>.+)(?:\n\s+where: (?P<place>.+))?", re.MULTILINE
 )
+# Seconds between looks at whether the workflow still runs.
+_LOOK = 1.0
 _RAISED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*$", re.MULTILINE)
 
 
@@ -61,6 +65,9 @@ def run(
 ) -> CommandResult:
     """Run a command; after a time-out, or if this process ends, all its processes are killed.
 
+    Also if this process is killed, or the Snakemake that runs it as a job: what is left of a run
+    would go on beside the next one.
+
     Args:
         arguments: program and arguments.
         log: file that its output is written to.
@@ -69,11 +76,11 @@ def run(
         folder: working directory.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
+    started, lineage = time.monotonic(), process.lineage("snakemake")
     # Batch systems end jobs this way, and without a handler nothing below would run.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - the commands are ours
+        command = subprocess.Popen(  # noqa: S603 - the commands are ours
             list(arguments),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -83,23 +90,58 @@ def run(
             start_new_session=True,
         )
         try:
-            code: int | None = process.wait(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            code = None
+            with _ends_with_this_process(command.pid):
+                code = _wait(command, started + timeout, lineage)
         finally:
             # Also processes that outlive their parent.
-            _kill(process)
+            _kill(command)
             signal.signal(signal.SIGTERM, before)
     text = log.read_text(encoding="utf-8", errors="replace")
     return CommandResult(code, text, time.monotonic() - started)
 
 
-def _kill(process: "subprocess.Popen[bytes]") -> None:
+def _wait(
+    command: "subprocess.Popen[bytes]", deadline: float, lineage: Sequence[int]
+) -> int | None:
+    """Exit status of a command; None if it does not end in time."""
+    while True:
+        left = deadline - time.monotonic()
+        try:
+            return command.wait(timeout=max(0.0, min(left, _LOOK)))
+        except subprocess.TimeoutExpired:
+            if left <= _LOOK:
+                return None
+            if not process.is_lineage(lineage):
+                sys.exit("the workflow was killed")
+
+
+@contextmanager
+def _ends_with_this_process(group: int) -> Iterator[None]:
+    """Kill a group of processes if this process ends inside, in whatever way."""
+    end, held = os.pipe()
+    # The end of the pipe that this process holds is closed with it.
+    watcher = subprocess.Popen(  # noqa: S603 - ours
+        ("/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "sh", str(group)),
+        stdin=end,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.close(end)
     try:
-        os.killpg(process.pid, signal.SIGKILL)
+        yield
+    finally:
+        watcher.kill()
+        watcher.wait()
+        os.close(held)
+
+
+def _kill(command: "subprocess.Popen[bytes]") -> None:
+    try:
+        os.killpg(command.pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-    process.wait()
+    command.wait()
 
 
 @contextmanager

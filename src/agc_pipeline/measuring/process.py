@@ -5,8 +5,9 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 # Name of the environment variable with the folder.
@@ -64,3 +65,40 @@ def peak_mb() -> float:
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024 / 1e6
+
+
+def lineage(program: str) -> tuple[int, ...]:
+    """This process and those above it, up to the first that runs a program or module.
+
+    Returns:
+        Their numbers; empty without one.
+    """
+    numbers = [os.getpid()]
+    while (parent := _parent(numbers[-1])) is not None and parent > 0:
+        numbers.append(parent)
+        if program in _names(parent):
+            return tuple(numbers)
+    return ()
+
+
+def is_lineage(numbers: Sequence[int]) -> bool:
+    """Whether each process is still the child of the next: others take the place of a lost one."""
+    return all(_parent(child) == parent for child, parent in pairwise(numbers))
+
+
+def _parent(number: int) -> int | None:
+    """Number of the parent of a process; None if that is not there."""
+    try:
+        status = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return int(status.rpartition(")")[2].split()[1])
+
+
+def _names(number: int) -> set[str]:
+    """Names of the files and modules in the command line of a process."""
+    try:
+        text = Path(f"/proc/{number}/cmdline").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return set()
+    return {argument.rpartition("/")[2] for argument in text.split("\0")}
