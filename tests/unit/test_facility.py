@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -586,6 +586,55 @@ def test_predictions_of_skims_count_events_of_the_inputs() -> None:
     assert curves["task"][0].seconds == pytest.approx(1 + 100_000 / 20 + 0.1)
     for rung in predictions.check(points, dispatch=0.0, seed=1):
         assert rung.simulated.value == pytest.approx(rung.measured.value)
+
+
+def streamed(wait: Callable[[int], float], n_events: Sequence[int]) -> PointRecord:
+    """A point of one worker, whose chunks have as many bytes as events and wait for them."""
+    start, chunks = 1.0, []
+    for number in n_events:
+        parts = {"read": seconds(wait(number), 0.0), "physics": seconds(1e-4 * number)}
+        chunk = task(start, parts).model_copy(update={"events": number, "bytes": number})
+        chunks.append(chunk)
+        start = chunk.stopped
+    return point(chunks, workers=1, stopped=start)
+
+
+@pytest.mark.parametrize(
+    ("wait", "n_events", "rate", "seconds_of_large"),
+    [
+        # A tenth of a second, and a rate of ten thousand bytes a second: of two chunks of 100,000.
+        (lambda n: 0.1 + n / 1e4, [1000, 2000, 3000, 4000] * 5, 1e4, 2 * (0.1 + 10 + 10)),
+        (lambda _: 0.1, [1000, 2000, 3000, 4000] * 5, None, 2 * (0.1 + 10)),
+        # Chunks that are alike do not say what others would wait, nor do a few.
+        (lambda n: 0.1 + n / 1e4, [1000] * 20, None, 2 * (0.2 + 10)),
+        (lambda n: 0.1 + n / 1e4, [1000, 4000, 1000, 4000], None, 2 * (0.35 + 10)),
+    ],
+)
+def test_waiting_grows_with_the_bytes_of_a_chunk_where_it_was_measured(
+    wait: Callable[[int], float],
+    n_events: list[int],
+    rate: float | None,
+    seconds_of_large: float,
+) -> None:
+    measured = streamed(wait, n_events)
+    load = predictions.workload([measured], dispatch=0.0)
+    assert load.stream == (None if rate is None else pytest.approx(rate))
+    large = queueing.seconds(load, Size(1, 2, 100_000), 1, seed=1)
+    assert large == pytest.approx(1 + seconds_of_large)
+    # What was measured stays as it was.
+    (rung,) = predictions.check([measured], dispatch=0.0, seed=1)
+    assert rung.simulated.value == pytest.approx(measured.wall)
+
+
+def test_waiting_that_has_nothing_to_do_with_bytes_has_no_rate() -> None:
+    numbers = np.random.default_rng(5)
+    n_events = numbers.integers(1000, 4000, 60).tolist()
+    found = 0
+    for _ in range(20):
+        waits = iter(numbers.exponential(0.1, 60).tolist())
+        measured = streamed(lambda _, waits=waits: next(waits), n_events)
+        found += predictions.workload([measured], dispatch=0.0).stream is not None
+    assert found <= 1
 
 
 def test_times_of_chunks_are_drawn_as_often_as_each_was_measured() -> None:

@@ -5,6 +5,9 @@ from dataclasses import replace
 from statistics import median
 from typing import Literal
 
+import numpy as np
+from scipy.stats import kendalltau, siegelslopes
+
 from agc_pipeline.columnar.traces import JobTrace
 from agc_pipeline.facility import measures, queueing
 from agc_pipeline.facility.queueing import Size, Workload
@@ -17,6 +20,9 @@ Agreement = Literal[
     "within the spread", "within a tenth of the spread", "within a tenth", "different"
 ]
 
+# Chunks that a rate is fitted to, at least and at most; by how much the largest tenth has more
+# bytes than the smallest; and with which probability they wait longer for more by chance.
+_FITTED, _PAIRED, _UNLIKE, _CHANCE = 10, 1000, 1.5, 0.01
 # Simulations of a rung, of which the range is told.
 _REPEATS = 5
 
@@ -81,6 +87,12 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
         # The first job is handed out as all others are, and the end of the last is its own.
         starts = [max(0.0, start - dispatch) for start in starts]
         last = [max(job.stopped for job in point.jobs) for point in points]
+    stream = _stream([task.bytes for task in chunks], waiting)
+    latencies = waiting
+    if stream is not None:
+        latencies = [
+            max(0.0, wait - t.bytes / stream) for t, wait in zip(chunks, waiting, strict=True)
+        ]
     attempts = sum(task.failed_attempts for task in chunks)
     # Tasks on skims have fewer events than the files that these were made of.
     n_events = sum(task.events for task in chunks)
@@ -100,12 +112,39 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
             for part in ("read", "decompress")
         )
         / max(n_events, 1),
-        waits=waiting or [0.0],
+        waits=latencies or [0.0],
         dispatch=dispatch,
         job=files_of_job,
         merging=median(point.stopped - end for point, end in zip(points, last, strict=True)),
+        stream=stream,
         failing=attempts / (len(chunks) + attempts) if chunks else 0.0,
     )
+
+
+def _stream(sizes: Sequence[int], waits: Sequence[float]) -> float | None:
+    """Rate of a stream by which the waiting of a chunk grows with its bytes, bytes per second.
+
+    Args:
+        sizes: bytes of chunks.
+        waits: seconds that each waited for them.
+
+    Returns:
+        None where chunks are too much alike, or do not wait longer for more bytes beyond chance.
+    """
+    # Of more, the slopes of all pairs take long.
+    step = -(-len(sizes) // _PAIRED) or 1
+    some, seconds = np.array(sizes[::step], float), np.array(waits[::step])
+    if len(some) < _FITTED:
+        return None
+    small, large = np.quantile(some, [0.1, 0.9])
+    if large < _UNLIKE * small:
+        return None
+    # By ranks and medians: some chunks wait long for reasons of their own. NaN if all wait as long.
+    found = kendalltau(some, seconds)
+    if not (found.statistic > 0 and found.pvalue < _CHANCE):
+        return None
+    slope = float(siegelslopes(seconds, some).slope)
+    return 1 / slope if slope > 0 else None
 
 
 def _starts(point: PointRecord) -> list[float]:

@@ -9,6 +9,7 @@ measured.
 """
 
 import heapq
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -202,16 +203,17 @@ class Door:
 
     def transfer(self, n_bytes: float) -> simpy.Event:
         """The event that so many bytes came through from now on."""
+        if self.rate is None:
+            # Nobody is in the way of others.
+            return self.env.timeout(0.0 if self.stream is None else n_bytes / self.stream)
         done = self.env.event()
-        if self.rate is None and self.stream is None:
-            return done.succeed()
         self._advance()
         heapq.heappush(self._ends, (self._virtual + n_bytes, next(self._numbers), done))
         self._wait()
         return done
 
     def _speed(self) -> float:
-        shared = float("inf") if self.rate is None else self.rate / len(self._ends)
+        shared = (self.rate or math.inf) / len(self._ends)
         return shared if self.stream is None else min(shared, self.stream)
 
     def _advance(self) -> None:

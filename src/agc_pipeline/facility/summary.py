@@ -66,6 +66,8 @@ class Series(Settings):
         doors: likewise.
         files: likewise.
         cold: wall time with empty caches over that with warm ones; None if not measured.
+        stream_megabytes_per_second: rate of a stream, by which chunks with more bytes wait longer
+            in the predictions; None where all wait as long as those that were measured.
         check: rungs, simulated.
         predictions: task to its curve.
         workers_for_exercise: that reach ``EXERCISE`` events a second; by task.
@@ -82,6 +84,7 @@ class Series(Settings):
     doors: tuple[Facts, ...] = ()
     files: tuple[Facts, ...] = ()
     cold: float | None = None
+    stream_megabytes_per_second: float | None = None
     check: tuple[Rung, ...] = ()
     predictions: dict[str, tuple[Prediction, ...]] = Field(default_factory=dict)
     workers_for_exercise: dict[str, float | None] = Field(default_factory=dict)
@@ -255,6 +258,7 @@ def _series(points: Sequence[PointRecord], simulated: SimulatedSettings, dispatc
             "doors": measures.grouped(tasks, measures.door),
             "files": measures.grouped(tasks, lambda task: task.path),
             "cold": _cold(good),
+            "stream_megabytes_per_second": None if load.stream is None else load.stream / 1e6,
             "check": predictions.check(strong, dispatch, simulated.seed),
             "predictions": curves,
             "workers_for_exercise": {
