@@ -27,6 +27,7 @@ from agc_pipeline.facility import (
     summary,
 )
 from agc_pipeline.facility import plan as facility_plan
+from agc_pipeline.facility import point as facility_points
 from agc_pipeline.facility.plan import FacilityPlan
 from agc_pipeline.facility.queueing import Size, Workload
 from agc_pipeline.facility.records import (
@@ -854,6 +855,21 @@ def test_a_batch_system_that_is_not_there_is_told_before_any_point(
     sinfo.write_text("#!/bin/sh\necho slurm 26.05\n")
     made = written(path, executors={"slurm": executor})
     assert facility_point.configure(made, "slurm+local+strong+00001+0").executor == "slurm"
+
+
+def test_jobs_that_a_killed_point_left_in_the_queue_are_removed(tmp_path: Path) -> None:
+    profile, folder = tmp_path / "profile", tmp_path / "inputs"
+    profile.mkdir()
+    folder.mkdir()
+    options = ["--profile", str(profile), "--jobs", "2"]
+    facility_points.cancel_jobs(options, folder, tmp_path / "output.log")
+    (profile / "cancel").write_text("#!/bin/sh\npwd > cancelled\n")
+    (profile / "cancel").chmod(0o755)
+    facility_points.cancel_jobs(["--cores", "2"], folder, tmp_path / "output.log")
+    assert not (folder / "cancelled").exists()
+    # Profiles know the jobs by the folder that Snakemake ran in.
+    facility_points.cancel_jobs(options, folder, tmp_path / "output.log")
+    assert (folder / "cancelled").read_text() == f"{folder}\n"
 
 
 def test_what_failed_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,6 +237,26 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
         assert {job.analysis for job in jobs} == {name}
 
 
+def test_a_wrong_value_of_a_cell_is_told_where_it_stands(
+    config_values: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    for part, cell in (("run", "lock"), ("axes.executor.futures", "lock+executor-futures")):
+        values = yaml.safe_load((ROOT / "config" / "matrix.yaml").read_text())
+        changed = values
+        for name in part.split("."):
+            changed = changed[name]
+        changed["histograms"] = {"chunk_size": -7}
+        path.write_text(yaml.safe_dump(values, sort_keys=False))
+        made = MatrixPlan(*matrix_plan.read(path), config.load(config_values), ROOT, "3.11")
+        with pytest.raises(ConfigurationError, match="cannot be -7") as error:
+            matrix_cell.configure(made, cell)
+        lines = path.read_text().splitlines()
+        (line,) = [number for number, text in enumerate(lines, 1) if ": -7" in text]
+        place = f"`{part}.histograms.chunk_size` in {path}, line {line}"
+        assert error.value.place == place
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [

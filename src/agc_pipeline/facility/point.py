@@ -326,7 +326,7 @@ def _run_jobs(
         for option in filled(job.options or (), workers=str(job.workers))
     ]
     # Jobs of a point that was killed would take its place in the queue, and write to its files.
-    _cancel(options, folder, log)
+    cancel_jobs(options, folder, log)
     result = _run_workflow(
         job.snakefile,
         options,
@@ -337,12 +337,18 @@ def _run_jobs(
         timeout=job.timeout,
     )
     if not result.succeeded:
-        _cancel(options, folder, log)
+        cancel_jobs(options, folder, log)
     return result
 
 
-def _cancel(options: Sequence[str], folder: Path, log: Path) -> None:
-    """Remove the jobs of a folder from a batch system, as its profile does after a kill."""
+def cancel_jobs(options: Sequence[str], folder: Path, log: Path) -> None:
+    """Remove the jobs of a folder from a batch system, as its profile does after a kill.
+
+    Args:
+        options: of Snakemake, of which the profile has the program ``cancel``, if there are jobs.
+        folder: where Snakemake ran.
+        log: of the run; that of the program lies beside it.
+    """
     for before, profile in pairwise(options):
         script = Path(profile, "cancel")
         if before == "--profile" and os.access(script, os.X_OK):
