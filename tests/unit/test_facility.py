@@ -1084,6 +1084,11 @@ def test_the_history_has_each_point_once_and_compares_only_the_same_work() -> No
     old = entry.model_dump() | {"work": None, "points": (), "finished": "1969-01-01"}
     past = summary.History.model_validate({"entries": [old, *past.model_dump()["entries"]]})
     assert past.alike("here", one) == alike
+    # Of repetitions that did different work, nothing can be said.
+    mixed = [*points[:-1], points[-1].model_copy(update={"n_files": 3})]
+    (mixed_series,) = measured(mixed).series
+    assert mixed_series.work is None
+    assert past.alike("here", mixed_series) == ()
     unknown = first.model_dump()
     for item in unknown["series"][0]["points"]:
         item["work"] = None

@@ -173,7 +173,7 @@ def _rows(record: FacilityRecord, own: Collection[tuple[str, str]]) -> list[Row]
 def _work(work: Work | None) -> str:
     """What a rung did, for people."""
     if work is None:
-        return "work that was not recorded: it cannot be compared"
+        return "work that was not recorded, or differs between rounds: it cannot be compared"
     size = "" if work.file_bytes is None else f", {byte_size(work.file_bytes)}"
     files = f"{work.n_files} {plural('file', work.n_files)} of {name_list(work.datasets, _NAMES)}"
     return f"{files}{size}, {work.events:,} events"

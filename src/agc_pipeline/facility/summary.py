@@ -125,8 +125,9 @@ class Series(Settings):
 
     @property
     def work(self) -> Work | None:
-        """What that rung did; None if that is not known."""
-        return next((point.work for point in self.top()), None)
+        """What that rung did; None if that is not known, or not the same in all repetitions."""
+        works = {point.work for point in self.top()}
+        return works.pop() if len(works) == 1 else None
 
 
 class FacilityRecord(Settings):
