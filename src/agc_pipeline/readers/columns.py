@@ -238,10 +238,13 @@ def check_finite(
     )
 
 
+@kernel
 def offsets_of(counts: Array) -> Array:
     """Offsets of lists of these lengths: ``n + 1``, from 0."""
-    offsets = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=offsets[1:])
+    offsets = np.empty(len(counts) + 1, np.int64)
+    offsets[0] = 0
+    for i in range(len(counts)):
+        offsets[i + 1] = offsets[i] + counts[i]
     return offsets
 
 
@@ -286,10 +289,13 @@ def _running(mask: Array) -> Array:
 
     For differences, instead of a loop in the loop, which would stall the processor.
     """
-    numbers = np.empty(len(mask) + 1, np.int64)
+    # As short as can be: what these loops take is the time of the memory.
+    numbers = np.empty(len(mask) + 1, np.int32)
+    number = np.int32(0)
     numbers[0] = 0
     for i in range(len(mask)):
-        numbers[i + 1] = numbers[i] + mask[i]
+        number += np.int32(mask[i])
+        numbers[i + 1] = number
     return numbers
 
 
@@ -298,8 +304,11 @@ def count(offsets: Array, mask: Array) -> Array:
     """Number of objects of each event that pass: ``int64``."""
     numbers = _running(mask)
     counts = np.empty(len(offsets) - 1, np.int64)
+    before = numbers[offsets[0]]
     for event in range(len(counts)):
-        counts[event] = numbers[offsets[event + 1]] - numbers[offsets[event]]
+        after = numbers[offsets[event + 1]]
+        counts[event] = after - before
+        before = after
     return counts
 
 
@@ -309,9 +318,12 @@ def with_enough(offsets: Array, mask: Array, n_min: int) -> Array:
     numbers = _running(mask)
     events = np.empty(len(offsets) - 1, np.int64)
     n = 0
+    before = numbers[offsets[0]]
     for event in range(len(events)):
+        after = numbers[offsets[event + 1]]
         events[n] = event
-        n += numbers[offsets[event + 1]] - numbers[offsets[event]] >= n_min
+        n += after - before >= n_min
+        before = after
     return events[:n]
 
 

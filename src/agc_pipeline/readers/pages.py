@@ -20,18 +20,20 @@ from agc_pipeline.readers.stored import StoredColumns
 
 # Bytes of the longer kind of offsets.
 _WORD = 8
+# Values of the longest list whose length fits into 4 bytes.
+_LONGEST = 2**31 - 1
 
 
 class _Lists(NamedTuple):
-    """Lists of events of a cluster.
+    """Lists of the events wanted.
 
     Attributes:
-        cluster: which one.
-        starts: first value of each, counted in the cluster.
-        lengths: of each.
+        clusters: number of each cluster, and which of the events are in it.
+        starts: first value of each list, counted in its cluster: ``events * int64``.
+        lengths: of each: ``events * int32``.
     """
 
-    cluster: int
+    clusters: Sequence[tuple[int, slice]]
     starts: Array
     lengths: Array
 
@@ -44,16 +46,15 @@ class PageColumns(StoredColumns[FieldMetadata, Array]):
 
     def _jagged(self, names: Sequence[str], events: Array | None) -> Iterator[tuple[Array, Array]]:
         # Fields of one collection may share their offsets.
-        read: dict[tuple[int, ...], list[_Lists]] = {}
+        read: dict[tuple[int, ...], _Lists] = {}
         for name in names:
             field = self._places[name]
             if field.offsets is None or field.values is None:
                 raise ValueError(f"{name} has no lists")
             if field.offsets.seeks not in read:
-                read[field.offsets.seeks] = list(self._lists(field.offsets, events))
+                read[field.offsets.seeks] = self._lists(field.offsets, events)
             lists = read[field.offsets.seeks]
-            lengths = joined([part.lengths for part in lists], np.dtype(np.int64))
-            yield lengths, self._values(field.values, lists)
+            yield lists.lengths, self._values(field.values, lists)
 
     def _single(self, field: FieldMetadata, events: Array) -> Array:
         if field.values is None or field.offsets is not None:
@@ -72,29 +73,39 @@ class PageColumns(StoredColumns[FieldMetadata, Array]):
     def _counts(self, field: FieldMetadata, events: Array) -> Array:
         if field.offsets is None or field.values is not None:
             raise ValueError("lists where there should be one value an event")
-        lists = self._lists(field.offsets, events)
-        return joined([part.lengths for part in lists], np.dtype(np.int64))
+        return self._lists(field.offsets, events).lengths.astype(np.int64)
 
-    def _lists(self, column: PageMetadata, events: Array | None) -> Iterator[_Lists]:
-        """The lists of the events wanted, cluster by cluster."""
+    def _lists(self, column: PageMetadata, events: Array | None) -> _Lists:
+        """The lists of the events wanted."""
+        n_events = self.n_events if events is None else len(events)
+        starts, lengths = np.empty(n_events, np.int64), np.empty(n_events, np.int32)
+        clusters = []
+        n = 0
         for cluster in range(len(column.clusters) - 1):
             first, behind = column.first(cluster), column.first(cluster + 1)
             low = max(first, self._start)
             high = min(behind, self._start + self.n_events)
-            if events is None:
-                wanted = np.arange(low - first, high - first)
-            else:
+            # Positions in the cluster of the events wanted: all of a range, or those of a list.
+            wanted: range | Array = range(low - first, high - first)
+            if events is not None:
                 here = np.searchsorted(events, (low - self._start, high - self._start))
                 wanted = events[here[0] : here[1]] + (self._start - first)
             if len(wanted):
+                part = slice(n, n + len(wanted))
                 # The start of a list is the end of the one before.
                 event = first + max(int(wanted[0]) - 1, 0)
                 ends, base = self._range(column, cluster, event, first + int(wanted[-1]) + 1)
                 ends = ends.view(np.int64) if ends.itemsize == _WORD else ends.astype(np.int64)
-                starts, lengths, valid = _bounds(ends, base - first, wanted)
+                bounds = starts[part], lengths[part]
+                if isinstance(wanted, range):
+                    valid = _all_bounds(ends, wanted.start - (base - first), bounds)
+                else:
+                    valid = _bounds(ends, base - first, wanted, bounds)
                 if not valid:
                     raise ValueError("lists overlap in a cluster")
-                yield _Lists(cluster, starts, lengths)
+                clusters.append((cluster, part))
+                n = part.stop
+        return _Lists(clusters, starts, lengths)
 
     def _range(
         self, column: PageMetadata, cluster: int, first: int, behind: int
@@ -108,18 +119,20 @@ class PageColumns(StoredColumns[FieldMetadata, Array]):
         values = contents[0] if len(contents) == 1 else np.concatenate(contents)
         return values, column.elements[pages.start]
 
-    def _values(self, column: PageMetadata, lists: Sequence[_Lists]) -> Array:
-        parts = []
-        for cluster, starts, lengths in lists:
+    def _values(self, column: PageMetadata, lists: _Lists) -> Array:
+        # Clusters write into the same memory: putting pieces together would take as long as reading
+        # them.
+        values = np.empty(lists.lengths.sum(), column.dtype)
+        words = values.view(f"u{values.itemsize}")
+        n = 0
+        for cluster, part in lists.clusters:
+            starts, lengths = lists.starts[part], lists.lengths[part]
             n_values = int(lengths.sum())
-            if not n_values:
-                continue
-            contents, base = self._needed(column, cluster, starts, lengths)
-            if n_values < len(contents):
-                words = contents.view(f"u{contents.itemsize}")
-                contents = _gathered(words, starts - base, lengths).view(contents.dtype)
-            parts.append(contents)
-        return joined(parts, np.dtype(column.dtype))
+            if n_values:
+                contents, base = self._needed(column, cluster, starts, lengths)
+                _gather(contents.view(words.dtype), base, starts, lengths, words[n : n + n_values])
+                n += n_values
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
 
     def _needed(
         self, column: PageMetadata, cluster: int, starts: Array, lengths: Array
@@ -217,36 +230,64 @@ def _merge(stored: Array, words: Array, n_bytes: Any) -> None:
 
 
 @kernel
-def _bounds(ends: Array, base: int, events: Array) -> tuple[Array, Array, bool]:
-    """First values and lengths of the lists of some events, and whether they do not overlap.
+def _all_bounds(ends: Array, first: int, bounds: tuple[Array, Array]) -> bool:
+    """Starts and lengths of lists that follow one another, and whether they do not overlap.
+
+    Args:
+        ends: of lists.
+        first: the first of the lists wanted; where it is 0, it is the first of its cluster.
+        bounds: starts and lengths, which are filled.
+    """
+    starts, lengths = bounds
+    n = len(starts)
+    # Without branches, the loop is compiled to instructions for several values at a time.
+    valid = True
+    for i in range(max(first, 1), first + n):
+        length = ends[i] - ends[i - 1]
+        valid &= (length >= 0) & (length <= _LONGEST)
+        starts[i - first] = ends[i - 1]
+        lengths[i - first] = length
+    if first == 0:
+        valid &= (ends[0] >= 0) & (ends[0] <= _LONGEST)
+        starts[0] = 0
+        lengths[0] = ends[0]
+    return bool(valid & (starts[0] >= 0))
+
+
+@kernel
+def _bounds(ends: Array, base: int, events: Array, bounds: tuple[Array, Array]) -> bool:
+    """The same for some events.
 
     Args:
         ends: of the lists of all events from ``base`` on.
         base: an event of the cluster, the one before the first wanted or earlier.
         events: positions in the cluster, in rising order.
+        bounds: starts and lengths, which are filled.
     """
-    starts = np.empty(len(events), np.int64)
-    lengths = np.empty(len(events), np.int64)
+    starts, lengths = bounds
     last = 0
     for i in range(len(events)):
         event = events[i] - base
         start = 0 if events[i] == 0 else ends[event - 1]
         stop = ends[event]
-        if not last <= start <= stop:
-            return starts, lengths, False
+        if not (last <= start <= stop and stop - start <= _LONGEST):
+            return False
         starts[i] = start
         lengths[i] = stop - start
         last = stop
-    return starts, lengths, True
+    return True
 
 
 @kernel
-def _gathered(words: Array, starts: Array, lengths: Array) -> Array:
-    """The values of lists one after the other."""
-    values = np.empty(lengths.sum(), words.dtype)
+def _gather(words: Array, base: int, starts: Array, lengths: Array, values: Array) -> None:
+    """Fill in the values of lists, one after the other; ``base`` is the first of the words."""
+    first, last = starts[0] - base, starts[-1] + lengths[-1] - base
+    if last - first == len(values):
+        # Nothing lies between the lists.
+        values[:] = words[first:last]
+        return
     n = 0
     for i in range(len(starts)):
-        for position in range(starts[i], starts[i] + lengths[i]):
+        for position in range(starts[i] - base, starts[i] + lengths[i] - base):
             values[n] = words[position]
             n += 1
-    return values
