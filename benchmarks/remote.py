@@ -2,20 +2,21 @@
 
     python benchmarks/remote.py [FILE] [--events 400000] [--round-trips 0.05 0.4] [--repeat 3]
 
-Without a file it makes one of ttbar (``agc_pipeline.facility.sample``). A server of this process
-gives ranges of it; a proxy between them holds back all that goes either way for half of a round
-trip, and each new connection for one more. Bandwidth is not limited. Both ways alternate; the
-best of each is kept.
+Without a file it makes one of ttbar (``agc_pipeline.facility.sample``). A server in a process of
+its own gives ranges of it; a proxy in front of it holds back all that goes either way for half of a
+round trip, and each new connection for one more. Bandwidth is not limited, but for what the proxy
+can pass on. Both ways alternate; the best of each is kept.
 The bytes that the server sends are told over those of the baskets that are needed.
 """
 
 import argparse
 import asyncio
+import multiprocessing
 import tempfile
 import threading
 import time
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,39 @@ class FarAway:
         writer.close()
 
 
+def _serve(folder: Path, round_trips: Sequence[float], pipe: Any) -> None:
+    """Serve a folder from far away until nobody asks any more for what was sent."""
+    loop = Loop()
+    port = loop.run(serve(folder))
+    near = FarAway(port, 0.0)
+    proxies = [near, *(FarAway(port, round_trip) for round_trip in round_trips)]
+    pipe.send([loop.run(proxy.listen()) for proxy in proxies])
+    with suppress(EOFError):
+        while True:
+            pipe.recv()
+            pipe.send([proxy.sent for proxy in proxies])
+
+
+@contextmanager
+def servers(folder: Path, round_trips: Sequence[float]) -> Iterator[tuple[list[int], Any]]:
+    """Ports of a server without and with round trips, and what gives the bytes that each sent."""
+    processes = multiprocessing.get_context("spawn")
+    here, there = processes.Pipe()
+    process = processes.Process(target=_serve, args=(folder, round_trips, there), daemon=True)
+    process.start()
+    there.close()
+
+    def sent() -> list[int]:
+        here.send(None)
+        return here.recv()
+
+    try:
+        yield here.recv(), sent
+    finally:
+        here.close()
+        process.join()
+
+
 def content() -> SkimContent:
     """What the stage writes of each file."""
     physics = yaml.safe_load((CONFIG / ANALYSIS / "physics.yaml").read_text())["physics"]
@@ -139,26 +173,21 @@ def main() -> None:
             sample.write(path, "ttbar", options.events)
         with open_input(str(path), full) as tree:
             needed = needed_bytes(tree, full.columns, full.layout) or 1
-        port = Loop().run(serve(path.parent))
-        # What is made once in a process.
-        skim(f"http://127.0.0.1:{port}/{path.name}", full, folder)
-        best: dict[float | None, float] = {}
-        sent: dict[float, float] = {}
-        for _ in range(options.repeat):
-            seconds = skim(str(path), full, folder)
-            best[None] = min(seconds, best.get(None, seconds))
-            for round_trip in options.round_trips:
-                proxy = FarAway(port, round_trip)
-                url = f"http://127.0.0.1:{Loop().run(proxy.listen())}/{path.name}"
-                seconds = skim(url, full, folder)
-                best[round_trip] = min(seconds, best.get(round_trip, seconds))
-                sent[round_trip] = proxy.sent / needed
+        with servers(path.parent, options.round_trips) as (ports, sent):
+            urls = [f"http://127.0.0.1:{port}/{path.name}" for port in ports]
+            # What is made once in a process.
+            skim(urls[0], full, folder)
+            before = sent()
+            ways = [str(path), *urls[1:]]
+            seconds = [[skim(way, full, folder) for way in ways] for _ in range(options.repeat)]
+            n_bytes = [after - other for after, other in zip(sent(), before, strict=True)]
+    local, *others = map(min, zip(*seconds, strict=True))
     print("| round trip in ms | seconds | over local | bytes over needed |")
     print("| --- | --- | --- | --- |")
-    print(f"| local | {best[None]:.2f} | 1.0 | 1.0 |")
-    for round_trip in options.round_trips:
-        row = best[round_trip], best[round_trip] / best[None], sent[round_trip]
-        print(f"| {1000 * round_trip:.0f} | {row[0]:.2f} | {row[1]:.1f} | {row[2]:.2f} |")
+    print(f"| local | {local:.2f} | 1.00 | 1.00 |")
+    for round_trip, best, total in zip(options.round_trips, others, n_bytes[1:], strict=True):
+        over = total / options.repeat / needed
+        print(f"| {1000 * round_trip:.0f} | {best:.2f} | {best / local:.2f} | {over:.2f} |")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.mirrors import from_mirrors
 from agc_pipeline.delivery.preselected import open_input
 from agc_pipeline.delivery.skim import SkimCounts, write_skim
-from agc_pipeline.readers import remote
+from agc_pipeline.readers import ahead, remote
 from agc_pipeline.readers.failures import Failure, Undelivered
 from agc_pipeline.readers.ntuple_format import Structure
 from agc_pipeline.readers.opening import (
@@ -151,6 +151,12 @@ def skim(tmp_path: Path) -> Skimming:
     return Skimming(tmp_path / "skim.root")
 
 
+@pytest.fixture
+def one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranges of events come one after the other: all of the small files come before the first."""
+    monkeypatch.setattr(ahead, "_CHUNKS", 1)
+
+
 @pytest.fixture(scope="module")
 def expected(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Content of the skim of the file on disk."""
@@ -243,6 +249,7 @@ def test_pages_of_an_rntuple_come_together(
     assert n_bytes < 1.2 * needed + 18_000
 
 
+@pytest.mark.usefixtures("one_after_the_other")
 @pytest.mark.parametrize("scheme", ["http", "root"])
 def test_server_is_killed_in_the_middle_and_comes_back(
     scheme: str, files: Path, skim: Skimming, expected: Any
@@ -276,6 +283,7 @@ def test_server_is_killed_in_the_middle_and_comes_back(
         server.kill()
 
 
+@pytest.mark.usefixtures("one_after_the_other")
 @pytest.mark.parametrize("scheme", ["http", "root"])
 def test_server_hangs_in_the_middle(
     scheme: str, files: Path, web: ServerProcess, skim: Skimming, expected: Any
@@ -413,6 +421,7 @@ def test_no_mirror_fails_the_stage(chain: Chain, server: ServerProcess) -> None:
     assert not (chain.folder / "0.manifest.json").exists()
 
 
+@pytest.mark.usefixtures("one_after_the_other")
 def test_time_for_a_file(
     server: ServerProcess, skim: Skimming, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,10 +20,12 @@ from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.readers.chunks import Chunk
 from agc_pipeline.readers.clock import Clock, Seconds, Stopwatch
 from agc_pipeline.readers.columns import Columns as ReadColumns
+from agc_pipeline.readers.file_header import HEADER_BYTES, file_uuid
 from agc_pipeline.readers.local import stored_columns
 from agc_pipeline.readers.metadata import FileMetadata
 from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
 from agc_pipeline.readers.ranges import RangeColumns, Timed, stored_bytes
+from agc_pipeline.readers.remote import RemoteSource
 from agc_pipeline.readers.root_format import speed_up_uproot
 from agc_pipeline.readers.settings import NETWORK, Format, NetworkSettings
 from agc_pipeline.readers.tuning import keep_freed_memory, without_garbage_collection
@@ -146,7 +148,8 @@ class ColumnsTask:
     @contextmanager
     def _opened(self, chunk: Chunk, clock: Clock) -> Iterator[ReadColumns]:
         layout = self._processing.analysis.layout
-        stored = stored_columns(chunk, layout, clock)
+        content = self._content(chunk, clock)
+        stored = stored_columns(chunk, layout, clock, content=content)
         if stored is not None:
             with stored as columns:
                 yield columns
@@ -154,8 +157,20 @@ class ColumnsTask:
         with clock.part("open"):
             tree = open_tree(chunk.path, self._processing.columns, layout, self._network.settings)
         with tree:
-            _check_identity(tree.file, chunk)
+            _check_identity(tree.file.uuid.hex, chunk)
             yield RangeColumns(tree, layout, chunk.edges, clock)
+
+    def _content(self, chunk: Chunk, clock: Clock) -> Mapping[int, bytes] | None:
+        """The ranges of a file on a server, in one go; None for other files, or if not known."""
+        if not is_remote(chunk.path) or not chunk.ranges:
+            return None
+        with clock.part("open"):
+            source = RemoteSource(chunk.path, network=self._network.settings)
+        with source, clock.part("read"):
+            header = (0, min(HEADER_BYTES, source.num_bytes))
+            blocks = source.fetch([header, *chunk.ranges])
+        _check_identity(file_uuid(blocks.pop(header)), chunk)
+        return {start: data for (start, _), data in blocks.items()}
 
 
 class CoffeaTask:
@@ -194,7 +209,7 @@ class CoffeaTask:
         with clock.part("open"), without_garbage_collection():
             tree = open_tree(chunk.path, columns, self._layout, self._network.settings)
         with tree:
-            _check_identity(tree.file, chunk)
+            _check_identity(tree.file.uuid.hex, chunk)
             with clock.part("open"), without_garbage_collection():
                 events = of_root(
                     tree,
@@ -250,16 +265,16 @@ def columns_reader(file: Chunk | FileMetadata) -> str:
     return "uproot" if file.fields is None else "pages"
 
 
-def _check_identity(file: Any, chunk: Chunk) -> None:
+def _check_identity(uuid: str | None, chunk: Chunk) -> None:
     """Check that it is the file whose metadata were read.
 
     Raises:
         InputError: if it is another one.
     """
-    if file.uuid.hex != chunk.uuid:
+    if uuid != chunk.uuid:
         raise InputError(
-            f"another file than the one that was looked at before: its UUID is {file.uuid}, not "
-            f"{UUID(chunk.uuid)}",
+            "another file than the one that was looked at before: its UUID is "
+            f"{uuid and UUID(uuid)}, not {UUID(chunk.uuid)}",
             place=chunk.path,
             remedy="deliver it again once the file no longer changes, and list mirrors of the same "
             "file only",

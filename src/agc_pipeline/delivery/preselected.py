@@ -1,13 +1,11 @@
 """The events of an input file that a skim keeps, with all columns of the skim.
 
-They are preselected by the code that selects them for the histograms, on the same columns. Of a
-file on this machine, baskets are read as they are needed: cheap columns first, and the other
-columns only where there are events to keep. Of a file on a server, all columns of a range come in
-one go: each further request would take as long as the way there and back.
+They are preselected by the code that selects them for the histograms, on the same columns. Baskets
+are read as they are needed: cheap columns first, and the other columns only where there are events
+to keep. Of a file on a server, all baskets of a range come before, see ``readers.ahead``.
 """
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,6 +16,7 @@ from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.readers import metadata
 from agc_pipeline.readers.addresses import is_remote
+from agc_pipeline.readers.ahead import Ahead
 from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.readers.baskets import BasketColumns
 from agc_pipeline.readers.chunks import Chunk, chunks
@@ -34,6 +33,7 @@ from agc_pipeline.readers.opening import (
 )
 from agc_pipeline.readers.pages import PageColumns
 from agc_pipeline.readers.ranges import arrays_of
+from agc_pipeline.readers.remote import RemoteSource
 from agc_pipeline.readers.root_format import speed_up_uproot
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.readers.tuning import keep_freed_memory, without_garbage_collection
@@ -110,8 +110,8 @@ class PreselectionReader(Protocol):
 def compare_counters(tree: Any, content: SkimContent, url: str, chunk_size: int) -> None:
     """Compare the counters of the collections of an open file on this machine with their lists.
 
-    Who reads single baskets has no need of the counters. All other readers compare them as they
-    read.
+    Who reads single baskets of such a file has no need of the counters. All other readers compare
+    them as they read.
 
     Args:
         tree: TTree or RNTuple.
@@ -147,15 +147,20 @@ def compare_counters(tree: Any, content: SkimContent, url: str, chunk_size: int)
 
 
 def _stored_file(tree: Any, content: SkimContent, url: str) -> metadata.FileMetadata:
-    """Metadata of a file on this machine, with its counters."""
+    """Metadata of a file, with its counters."""
     names = present_branches(tree, content.columns, content.layout)
     return metadata.of_tree(tree, url, names)
 
 
 def _stored_columns(
-    chunk: Chunk, content: SkimContent, clock: Clock, *, keep: bool = False
+    chunk: Chunk,
+    content: SkimContent,
+    clock: Clock,
+    *,
+    keep: bool = False,
+    had: Mapping[int, bytes] | None = None,
 ) -> AbstractContextManager[BasketColumns | PageColumns]:
-    columns = stored_columns(chunk, content.layout, clock, keep=keep)
+    columns = stored_columns(chunk, content.layout, clock, keep=keep, content=had)
     if columns is None:
         raise ValueError("where the columns of the file are is not known")
     return columns
@@ -170,18 +175,19 @@ def reader_of(tree: Any, content: SkimContent, url: str, chunk_size: int) -> Pre
         url: of the file.
         chunk_size: events to read at a time, at most.
     """
-    if not content.records and not is_remote(url):
+    if not content.records:
         file = _stored_file(tree, content, url)
         if file.n_events and (file.branches is not None or file.fields is not None):
-            return _StoredReader(file, content, chunk_size)
-    # Records are read from the file while events are preselected.
-    ahead = is_remote(url) and not content.records
-    return _RangeReader(tree, content, chunk_size, ahead=ahead)
+            return _StoredReader(tree, file, content, chunk_size)
+    return _RangeReader(tree, content, chunk_size)
 
 
 class _StoredReader:
-    def __init__(self, file: metadata.FileMetadata, content: SkimContent, chunk_size: int) -> None:
+    def __init__(
+        self, tree: Any, file: metadata.FileMetadata, content: SkimContent, chunk_size: int
+    ) -> None:
         keep_freed_memory()
+        self._tree = tree
         self._content = content
         self._clock = Clock()
         self._chunks = {
@@ -189,18 +195,26 @@ class _StoredReader:
             for chunk in chunks(file, chunk_size=chunk_size, chunk_bytes=_CHUNK_BYTES)
         }
         self.ranges = tuple(self._chunks)
+        source = tree.file.source
+        self._ahead = (
+            Ahead(source, tuple(self._chunks.values()))
+            if isinstance(source, RemoteSource)
+            else None
+        )
 
     @property
     def bytes_read(self) -> int:
-        return self._clock.bytes
+        return self._clock.bytes if self._ahead is None else bytes_read(self._tree)
 
     def close(self) -> None:
-        """Its files are closed."""
+        if self._ahead is not None:
+            self._ahead.close()
 
     def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
         chunk = self._chunks[start, stop]
         layout = self._content.layout
-        with _stored_columns(chunk, self._content, self._clock, keep=True) as columns:
+        had = None if self._ahead is None else self._ahead.next()
+        with _stored_columns(chunk, self._content, self._clock, keep=True, had=had) as columns:
             events, cutflow = self._content.preselect(columns)
             arrays: dict[str, Any] = {}
             for name, fields in self._content.columns.items():
@@ -218,15 +232,13 @@ class _StoredReader:
 
 
 class _RangeReader:
-    """Reads all columns of a range at a time; of a file on a server, the next one meanwhile."""
+    """Reads all columns of a range at a time."""
 
-    def __init__(self, tree: Any, content: SkimContent, chunk_size: int, *, ahead: bool) -> None:
+    def __init__(self, tree: Any, content: SkimContent, chunk_size: int) -> None:
         self._tree = tree
         self._content = content
         self._names = present_branches(tree, content.columns, content.layout)
         self.ranges = tuple(entry_ranges(tree, self._names, chunk_size))
-        self._ahead = ThreadPoolExecutor(1) if ahead else None
-        self._next: dict[tuple[int, int], Future[ak.Array]] = {}
 
     @property
     def bytes_read(self) -> int:
@@ -234,7 +246,8 @@ class _RangeReader:
 
     def preselected(self, start: int, stop: int) -> tuple[ak.Array, dict[str, int]]:
         layout = self._content.layout
-        arrays = self._arrays(start, stop)
+        with only_reading():
+            arrays = arrays_of(self._tree, self._names, (start, stop))
         columns = ArrayColumns(arrays, layout, first=start)
         columns.compare_lists(self._content.columns)
         view: Any = columns
@@ -247,18 +260,4 @@ class _RangeReader:
         return arrays[events], cutflow
 
     def close(self) -> None:
-        if self._ahead is not None:
-            # What is being read ends in the time of a request.
-            self._ahead.shutdown(cancel_futures=True)
-
-    def _arrays(self, start: int, stop: int) -> ak.Array:
-        future = self._next.pop((start, stop), None)
-        arrays = self._read(start, stop) if future is None else future.result()
-        following = next((entries for entries in self.ranges if entries[0] == stop), None)
-        if self._ahead is not None and following is not None:
-            self._next[following] = self._ahead.submit(self._read, *following)
-        return arrays
-
-    def _read(self, start: int, stop: int) -> ak.Array:
-        with only_reading():
-            return arrays_of(self._tree, self._names, (start, stop))
+        """The file is closed with the tree."""

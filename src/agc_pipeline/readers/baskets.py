@@ -1,11 +1,10 @@
-"""Reads baskets of local TTree files: only those that hold an event that is wanted.
+"""Reads baskets of TTree files: only those that hold an event that is wanted.
 
 uproot reads whole ranges of entries. Knowing where each basket is, this reads and decompresses
 single ones, and makes columns of the events wanted only. Files that it does not cover have no
 ``branches`` among their metadata, and are read by ``readers.ranges``.
 """
 
-import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -110,7 +109,7 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
         seek, size = branch.seeks[basket.number], branch.sizes[basket.number]
         if self._cache is not None and seek in self._cache:
             return self._cache[seek]
-        data = os.pread(self._file, size, seek)
+        data = self._bytes(size, seek)
         self.clock.bytes += size
         with self.clock.part("decompress"):
             content = decompressed(data, size, basket.stop - basket.first)

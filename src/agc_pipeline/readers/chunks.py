@@ -38,6 +38,20 @@ class Chunk(NamedTuple):
         """The event behind the last."""
         return self.edges[-1]
 
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """Where the baskets or pages begin and end in the file, in order; none if not known."""
+        ranges = set()
+        for branch in (self.branches or {}).values():
+            ranges |= {
+                (seek, seek + size) for seek, size in zip(branch.seeks, branch.sizes, strict=True)
+            }
+        for field in (self.fields or {}).values():
+            for column in (field.offsets, field.values):
+                if column is not None:
+                    ranges |= set(column.ranges(0, len(column.clusters) - 1))
+        return sorted(ranges)
+
 
 def chunks(metadata: FileMetadata, *, chunk_size: int, chunk_bytes: int) -> list[Chunk]:
     """Split a file, between clusters where that is possible.

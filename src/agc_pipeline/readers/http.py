@@ -98,9 +98,7 @@ class HttpFile:
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-        data = [self._arrived[wanted] for wanted in ranges]
-        self._arrived.clear()
-        return data
+        return [self._arrived.pop(wanted) for wanted in ranges]
 
     async def checksum(self) -> str | None:
         """ETag, which came with the size."""

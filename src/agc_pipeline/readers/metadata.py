@@ -17,9 +17,10 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.files import read_record, write_record
+from agc_pipeline.readers.addresses import is_remote
 from agc_pipeline.readers.file_header import HEADER_BYTES, file_uuid
 from agc_pipeline.readers.ntuple_format import FieldMetadata, Structure
-from agc_pipeline.readers.opening import DAMAGE, open_tree, unreadable
+from agc_pipeline.readers.opening import DAMAGE, open_tree, present_branches, unreadable
 from agc_pipeline.readers.root_format import BranchMetadata, baskets_of
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 from agc_pipeline.settings import Settings
@@ -94,7 +95,10 @@ def read(
         InputError: if the file cannot be read, holds no such tree, or lacks a column.
     """
     with open_tree(path, columns, layout, network) as tree:
-        return of_tree(tree, path, layout.branches(columns))
+        # Of a file on this machine, counters are compared at its delivery.
+        remote = is_remote(path)
+        names = present_branches(tree, columns, layout) if remote else layout.branches(columns)
+        return of_tree(tree, path, names)
 
 
 def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
@@ -116,7 +120,9 @@ def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
             "uuid": tree.file.uuid.hex,
             "columns": tuple(names),
         }
-        if identity is not None and isinstance(tree, uproot.behaviors.RNTuple.RNTuple):
+        # Others than paths and addresses of servers, such as `file:///...`, are left to uproot.
+        places = identity is not None or is_remote(path)
+        if places and isinstance(tree, uproot.behaviors.RNTuple.RNTuple):
             stored = Structure(tree).fields(names)
             if stored is not None:
                 edges, fields = stored
@@ -134,7 +140,7 @@ def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
             n_events=tree.num_entries,
             event_bytes=_size(tree, opened) / max(tree.num_entries, 1),
             edges=_edges(tree, opened),
-            branches=None if identity is None else _complete(branches),
+            branches=_complete(branches) if places else None,
         )
     except DAMAGE as error:
         raise unreadable(path, error) from error

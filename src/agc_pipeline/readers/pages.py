@@ -1,10 +1,9 @@
-"""Reads pages of local RNTuples: only those that hold an event that is wanted.
+"""Reads pages of RNTuples: only those that hold an event that is wanted.
 
 As ``readers.baskets`` for TTrees. RNTuples that it does not cover have no ``fields`` among their
 metadata, and are read by ``readers.ranges``.
 """
 
-import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, assert_never
@@ -170,7 +169,7 @@ class PageColumns(StoredColumns[FieldMetadata, Array]):
         seek, size = column.seeks[page], column.sizes[page]
         if self._cache is not None and seek in self._cache:
             return self._cache[seek]
-        data = os.pread(self._file, size + column.checksums * PAGE_CHECKSUM.size, seek)
+        data = self._bytes(size + column.checksums * PAGE_CHECKSUM.size, seek)
         self.clock.bytes += size
         with self.clock.part("decompress"):
             packed = memoryview(data)[:size]

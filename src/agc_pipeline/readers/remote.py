@@ -204,6 +204,11 @@ class RemoteSource(uproot.source.chunk.Source):
         """
         self._ahead = {start: data for (start, _), data in self._read(ranges).items()}
 
+    @property
+    def at_once(self) -> int:
+        """Bytes that this server sends in time if they are asked for at once."""
+        return self._at_once
+
     def _read(self, ranges: Sequence[Range]) -> dict[Range, bytes]:
         blocks = {}
         for start, stop in ranges:
@@ -211,8 +216,24 @@ class RemoteSource(uproot.source.chunk.Source):
                 data = had.get(start, b"")
                 if len(data) >= stop - start:
                     blocks[start, stop] = data[: stop - start]
-        missing = [wanted for wanted in ranges if wanted not in blocks]
-        spans = joined(missing)
+        blocks |= self.fetch([wanted for wanted in ranges if wanted not in blocks])
+        self._keep(blocks)
+        return blocks
+
+    def fetch(self, ranges: Sequence[Range]) -> dict[Range, bytes]:
+        """The content of ranges from the server; several threads may ask at a time.
+
+        Raises:
+            Disagreement: if the file ends before one of them does.
+            OSError: if they do not come in time.
+        """
+        behind = max((stop for _, stop in ranges), default=0)
+        if behind > self._num_bytes > 0:
+            raise Disagreement(
+                f"the file is cut off: it has {self._num_bytes} bytes, and refers to byte "
+                f"{behind - 1}"
+            )
+        spans = joined(ranges)
         content = {span: bytearray() for span in spans}
         owners = iter(spans)
         owner: Range = (0, 0)
@@ -228,10 +249,10 @@ class RemoteSource(uproot.source.chunk.Source):
                     owner = next(owners)
                 content[owner] += data
         starts = [start for start, _ in spans]
-        for start, stop in missing:
+        blocks = {}
+        for start, stop in ranges:
             span = spans[bisect_right(starts, start) - 1]
             blocks[start, stop] = bytes(content[span][start - span[0] : stop - span[0]])
-        self._keep(blocks)
         return blocks
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:

@@ -1,9 +1,10 @@
-"""Columns of a local file whose places are known: what its formats have in common."""
+"""Columns of a file in which their places are known: what its formats have in common."""
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Generic, Self, TypeVar
 
 import numpy as np
@@ -24,10 +25,10 @@ Content = TypeVar("Content")
 
 
 class StoredColumns(ABC, Generic[Place, Content]):
-    """A range of events of a local file, of which only what is wanted is read.
+    """A range of events of a file, of which only what is wanted is read or decompressed.
 
     Args:
-        path: the file.
+        path: the file; of one on a server, its address.
         places: where each column is, at least what overlaps with the range; counters of
             collections among them are compared with the lists.
         start: first event of the range.
@@ -59,19 +60,30 @@ class StoredColumns(ABC, Generic[Place, Content]):
         self._places = places
         self._layout = layout
         self._start = start
-        self._file = -1
+        # Gives so many bytes from a position on, or what there is of them.
+        self._bytes: Callable[[int, int], bytes]
         self._cache: dict[int, Content] | None = {} if keep else None
         self._lengths = ListLengths(stop - start, start)
 
     @contextmanager
-    def opened(self) -> Iterator[Self]:
-        """Keep the file open until the block ends."""
+    def opened(self, content: Mapping[int, bytes] | None = None) -> Iterator[Self]:
+        """Keep the file open until the block ends.
+
+        Args:
+            content: all that may be read of a file on a server, by its first byte; None for a file
+                on this machine.
+        """
+        if content is not None:
+            self._bytes = lambda _, position: content.get(position, b"")
+            yield self
+            return
         with self.clock.part("open"):
-            self._file = os.open(self._path, os.O_RDONLY)
+            file = os.open(self._path, os.O_RDONLY)
+        self._bytes = partial(os.pread, file)
         try:
             yield self
         finally:
-            os.close(self._file)
+            os.close(file)
 
     def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
         """See ``Columns``."""
