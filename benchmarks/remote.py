@@ -1,6 +1,7 @@
 """Wall time of a skim from a web server far away, against the same file on this machine.
 
-    python benchmarks/remote.py [FILE] [--events 400000] [--round-trips 0.05 0.4] [--repeat 3]
+    python benchmarks/remote.py [FILE] [--events 1200000] [--round-trips 0.05 0.4] [--repeat 3]
+        [--parallel 64]
 
 Without a file it makes one of ttbar (``agc_pipeline.facility.sample``). A server in a process of
 its own gives ranges of it; a proxy in front of it holds back all that goes either way for half of a
@@ -29,9 +30,12 @@ from agc_pipeline.delivery.preselected import SkimContent, open_input
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.facility import sample
 from agc_pipeline.readers.opening import needed_bytes
+from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 ANALYSIS = "cms_ttbar"
+# Bytes that the proxy passes on at a time.
+_PIECE = 2**20
 
 
 class Loop:
@@ -74,12 +78,12 @@ class FarAway:
 
     async def listen(self) -> int:
         """Start; gives the port."""
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=_PIECE)
         return int(server.sockets[0].getsockname()[1])
 
     async def _connected(self, reader: Any, writer: Any) -> None:
         await asyncio.sleep(2 * self._one_way)
-        there, back = await asyncio.open_connection("127.0.0.1", self._port)
+        there, back = await asyncio.open_connection("127.0.0.1", self._port, limit=_PIECE)
         await asyncio.gather(
             self._pass_on(reader, back), self._pass_on(there, writer, counted=True)
         )
@@ -98,7 +102,7 @@ class FarAway:
 
         arriving = asyncio.create_task(arrive())
         with suppress(ConnectionError):
-            while data := await reader.read(1 << 18):
+            while data := await reader.read(_PIECE):
                 self.sent += counted * len(data)
                 waiting.put_nowait((clock() + self._one_way, data))
         waiting.put_nowait((clock() + self._one_way, b""))
@@ -147,10 +151,10 @@ def content() -> SkimContent:
     return skim_content(analysis, selection, analysis.datasets[0], learned=True)
 
 
-def skim(url: str, full: SkimContent, folder: Path) -> float:
+def skim(url: str, full: SkimContent, network: NetworkSettings, folder: Path) -> float:
     """Seconds of wall time for the skim of a file."""
     start = time.monotonic()
-    with open_input(url, full) as tree:
+    with open_input(url, full, network) as tree:
         write_skim(tree, full, folder / "skim.root", url=url, kind="ttree", chunk_size=100_000)
     return time.monotonic() - start
 
@@ -161,10 +165,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("file", nargs="?", type=Path)
-    parser.add_argument("--events", type=int, default=400_000)
+    parser.add_argument("--events", type=int, default=1_200_000)
     parser.add_argument("--round-trips", nargs="+", type=float, default=(0.05, 0.4))
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--parallel", type=int, default=NETWORK.parallel)
     options = parser.parse_args()
+    network = NETWORK.model_copy(update={"parallel": options.parallel})
     full = content()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -176,10 +182,12 @@ def main() -> None:
         with servers(path.parent, options.round_trips) as (ports, sent):
             urls = [f"http://127.0.0.1:{port}/{path.name}" for port in ports]
             # What is made once in a process.
-            skim(urls[0], full, folder)
+            skim(urls[0], full, network, folder)
             before = sent()
             ways = [str(path), *urls[1:]]
-            seconds = [[skim(way, full, folder) for way in ways] for _ in range(options.repeat)]
+            seconds = [
+                [skim(way, full, network, folder) for way in ways] for _ in range(options.repeat)
+            ]
             n_bytes = [after - other for after, other in zip(sent(), before, strict=True)]
     local, *others = map(min, zip(*seconds, strict=True))
     print("| round trip in ms | seconds | over local | bytes over needed |")

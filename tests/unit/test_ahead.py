@@ -22,13 +22,13 @@ class Server:
         self.open = threading.Event()
         self._lock = threading.Lock()
 
-    def fetch(self, ranges: Sequence[Range]) -> dict[Range, bytes]:
+    def fetch(self, ranges: Sequence[Range]) -> dict[Range, memoryview]:
         with self._lock:
             self.asked.append(list(ranges))
         assert self.open.wait(60)
         if any(stop > 10_000 for _, stop in ranges):
             raise OSError("the server went away")
-        return {span: bytes(i % 256 for i in range(*span)) for span in ranges}
+        return {span: memoryview(bytes(i % 256 for i in range(*span))) for span in ranges}
 
 
 def chunk(*baskets: Range) -> Chunk:

@@ -160,7 +160,7 @@ class ColumnsTask:
             _check_identity(tree.file.uuid.hex, chunk)
             yield RangeColumns(tree, layout, chunk.edges, clock)
 
-    def _content(self, chunk: Chunk, clock: Clock) -> Mapping[int, bytes] | None:
+    def _content(self, chunk: Chunk, clock: Clock) -> Mapping[int, memoryview] | None:
         """The ranges of a file on a server, in one go; None for other files, or if not known."""
         if not is_remote(chunk.path) or not chunk.ranges:
             return None
@@ -169,7 +169,7 @@ class ColumnsTask:
         with source, clock.part("read"):
             header = (0, min(HEADER_BYTES, source.num_bytes))
             blocks = source.fetch([header, *chunk.ranges])
-        _check_identity(file_uuid(blocks.pop(header)), chunk)
+        _check_identity(file_uuid(bytes(blocks.pop(header))), chunk)
         return {start: data for (start, _), data in blocks.items()}
 
 

@@ -158,7 +158,7 @@ def _stored_columns(
     clock: Clock,
     *,
     keep: bool = False,
-    had: Mapping[int, bytes] | None = None,
+    had: Mapping[int, memoryview] | None = None,
 ) -> AbstractContextManager[BasketColumns | PageColumns]:
     columns = stored_columns(chunk, content.layout, clock, keep=keep, content=had)
     if columns is None:

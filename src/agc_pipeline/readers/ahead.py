@@ -8,12 +8,13 @@ from itertools import pairwise
 from agc_pipeline.readers.chunks import Chunk
 from agc_pipeline.readers.remote import Range, RemoteSource
 
-# Chunks that come at a time, at most; few are so small, see ``RemoteSource.at_once``.
+# Chunks that are had before they are processed, and their bytes, at most.
 _CHUNKS = 8
+_BYTES = 128 * 2**20
 
 
 class Ahead:
-    """Gets the baskets or pages of chunks, as many chunks at a time as come in time.
+    """Gets the baskets or pages of chunks, as many chunks at a time as the server sends in time.
 
     All of a chunk come in one go: each further request would take as long as the way there and
     back. What is on both sides of the border between two chunks comes once.
@@ -30,10 +31,10 @@ class Ahead:
         self._missing = deque(sorted(other - one) for one, other in pairwise(ranges))
         self._threads = ThreadPoolExecutor(_CHUNKS)
         # With their sizes in bytes.
-        self._coming: deque[tuple[int, Future[dict[Range, bytes]]]] = deque()
-        self._content: dict[int, bytes] = {}
+        self._coming: deque[tuple[int, Future[dict[Range, memoryview]]]] = deque()
+        self._content: dict[int, memoryview] = {}
 
-    def next(self) -> Mapping[int, bytes]:
+    def next(self) -> Mapping[int, memoryview]:
         """The ranges of the next chunk, by their first byte.
 
         Raises:
@@ -52,8 +53,10 @@ class Ahead:
         """Ask for the next chunks, for at least one."""
         while self._missing and len(self._coming) < _CHUNKS:
             n_bytes = sum(stop - start for start, stop in self._missing[0])
-            n_coming = sum(size for size, _ in self._coming)
-            if self._coming and n_coming + n_bytes > self._source.at_once:
+            n_had = sum(size for size, _ in self._coming)
+            n_asked = sum(size for size, future in self._coming if not future.done())
+            late = n_asked + n_bytes > self._source.at_once
+            if self._coming and (late or n_had + n_bytes > _BYTES):
                 return
             ranges = self._missing.popleft()
             self._coming.append((n_bytes, self._threads.submit(self._source.fetch, ranges)))

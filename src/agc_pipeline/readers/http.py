@@ -28,6 +28,8 @@ Range = tuple[int, int]
 
 # uproot begins with the header of a file and its folder, which may lie there.
 _BEGINNING = 4096
+# What arrives before it is taken; each time takes as long, however much it is.
+_BUFFER = 2**20
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 10
 _GONE = {404, 410}
@@ -78,6 +80,7 @@ class HttpFile:
         trusted = _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
         self._session = aiohttp.ClientSession(
             timeout=timeout,
+            read_bufsize=_BUFFER,
             connector=aiohttp.TCPConnector(ssl=trusted, limit=self._network.parallel),
         )
         self.beginning = await self._read(0, _BEGINNING)
@@ -315,13 +318,14 @@ def _encoded(headers: Any) -> bool:
 
 async def _at_most(response: aiohttp.ClientResponse, size: int) -> bytes | None:
     """The body of an answer; None if it is longer."""
-    data = bytearray()
+    pieces = []
     async for piece in response.content.iter_any():
-        data += piece
-        if len(data) > size:
+        pieces.append(piece)
+        size -= len(piece)
+        if size < 0:
             response.close()
             return None
-    return bytes(data)
+    return b"".join(pieces)
 
 
 def _no_ranges() -> HttpError:

@@ -16,7 +16,7 @@ def stored_columns(
     clock: Clock,
     *,
     keep: bool = False,
-    content: Mapping[int, bytes] | None = None,
+    content: Mapping[int, memoryview] | None = None,
 ) -> AbstractContextManager[BasketColumns | PageColumns] | None:
     """The columns of a range of events whose baskets or pages are known.
 

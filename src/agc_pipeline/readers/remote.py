@@ -216,12 +216,16 @@ class RemoteSource(uproot.source.chunk.Source):
                 data = had.get(start, b"")
                 if len(data) >= stop - start:
                     blocks[start, stop] = data[: stop - start]
-        blocks |= self.fetch([wanted for wanted in ranges if wanted not in blocks])
+        missing = self.fetch([wanted for wanted in ranges if wanted not in blocks])
+        # What is kept must not hold what came with it.
+        blocks |= {wanted: bytes(data) for wanted, data in missing.items()}
         self._keep(blocks)
         return blocks
 
-    def fetch(self, ranges: Sequence[Range]) -> dict[Range, bytes]:
+    def fetch(self, ranges: Sequence[Range]) -> dict[Range, memoryview]:
         """The content of ranges from the server; several threads may ask at a time.
+
+        What came with one request stays in memory as long as a range of it.
 
         Raises:
             Disagreement: if the file ends before one of them does.
@@ -234,7 +238,7 @@ class RemoteSource(uproot.source.chunk.Source):
                 f"{behind - 1}"
             )
         spans = joined(ranges)
-        content = {span: bytearray() for span in spans}
+        pieces: dict[Range, list[bytes]] = {span: [] for span in spans}
         owners = iter(spans)
         owner: Range = (0, 0)
         for group in requests(spans, lambda: self._at_once):
@@ -247,12 +251,16 @@ class RemoteSource(uproot.source.chunk.Source):
                     )
                 if start >= owner[1]:
                     owner = next(owners)
-                content[owner] += data
+                pieces[owner].append(data)
+        content = {
+            span: memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
+            for span, parts in pieces.items()
+        }
         starts = [start for start, _ in spans]
         blocks = {}
         for start, stop in ranges:
             span = spans[bisect_right(starts, start) - 1]
-            blocks[start, stop] = bytes(content[span][start - span[0] : stop - span[0]])
+            blocks[start, stop] = content[span][start - span[0] : stop - span[0]]
         return blocks
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:

@@ -207,7 +207,7 @@ class Content(NamedTuple):
     last: int
 
 
-def decompressed(data: bytes, n_bytes: int, n_events: int) -> Content:
+def decompressed(data: bytes | memoryview, n_bytes: int, n_events: int) -> Content:
     """Decompress a basket, whose key must fit to what its branch says.
 
     Args:

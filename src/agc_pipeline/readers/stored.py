@@ -23,6 +23,8 @@ from agc_pipeline.readers.columns import (
 Place = TypeVar("Place")
 Content = TypeVar("Content")
 
+_NOTHING = memoryview(b"")
+
 
 class StoredColumns(ABC, Generic[Place, Content]):
     """A range of events of a file, of which only what is wanted is read or decompressed.
@@ -61,12 +63,12 @@ class StoredColumns(ABC, Generic[Place, Content]):
         self._layout = layout
         self._start = start
         # Gives so many bytes from a position on, or what there is of them.
-        self._bytes: Callable[[int, int], bytes]
+        self._bytes: Callable[[int, int], bytes | memoryview]
         self._cache: dict[int, Content] | None = {} if keep else None
         self._lengths = ListLengths(stop - start, start)
 
     @contextmanager
-    def opened(self, content: Mapping[int, bytes] | None = None) -> Iterator[Self]:
+    def opened(self, content: Mapping[int, memoryview] | None = None) -> Iterator[Self]:
         """Keep the file open until the block ends.
 
         Args:
@@ -74,7 +76,7 @@ class StoredColumns(ABC, Generic[Place, Content]):
                 on this machine.
         """
         if content is not None:
-            self._bytes = lambda _, position: content.get(position, b"")
+            self._bytes = lambda _, position: content.get(position, _NOTHING)
             yield self
             return
         with self.clock.part("open"):
