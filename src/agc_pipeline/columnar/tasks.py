@@ -162,13 +162,15 @@ class ColumnsTask:
 
     def _content(self, chunk: Chunk, clock: Clock) -> Mapping[int, memoryview] | None:
         """The ranges of a file on a server, in one go; None for other files, or if not known."""
-        if not is_remote(chunk.path) or not chunk.ranges:
+        ranges = chunk.ranges
+        if not is_remote(chunk.path) or not ranges:
             return None
         with clock.part("open"):
             source = RemoteSource(chunk.path, network=self._network.settings)
         with source, clock.part("read"):
             header = (0, min(HEADER_BYTES, source.num_bytes))
-            blocks = source.fetch([header, *chunk.ranges])
+            blocks = source.fetch([header, *ranges])
+            clock.bytes += source.received
         _check_identity(file_uuid(bytes(blocks.pop(header))), chunk)
         return {start: data for (start, _), data in blocks.items()}
 

@@ -109,8 +109,7 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
         seek, size = branch.seeks[basket.number], branch.sizes[basket.number]
         if self._cache is not None and seek in self._cache:
             return self._cache[seek]
-        data = self._bytes(size, seek)
-        self.clock.bytes += size
+        data = self._stored(size, seek)
         with self.clock.part("decompress"):
             content = decompressed(data, size, basket.stop - basket.first)
         if self._cache is not None:

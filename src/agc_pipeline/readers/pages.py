@@ -169,8 +169,7 @@ class PageColumns(StoredColumns[FieldMetadata, Array]):
         seek, size = column.seeks[page], column.sizes[page]
         if self._cache is not None and seek in self._cache:
             return self._cache[seek]
-        data = self._bytes(size + column.checksums * PAGE_CHECKSUM.size, seek)
-        self.clock.bytes += size
+        data = self._stored(size + column.checksums * PAGE_CHECKSUM.size, seek)
         with self.clock.part("decompress"):
             packed = memoryview(data)[:size]
             if column.checksums:

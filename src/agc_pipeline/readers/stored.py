@@ -2,9 +2,8 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Generic, Self, TypeVar
 
 import numpy as np
@@ -62,8 +61,8 @@ class StoredColumns(ABC, Generic[Place, Content]):
         self._places = places
         self._layout = layout
         self._start = start
-        # Gives so many bytes from a position on, or what there is of them.
-        self._bytes: Callable[[int, int], bytes | memoryview]
+        self._file = -1
+        self._had: Mapping[int, memoryview] | None = None
         self._cache: dict[int, Content] | None = {} if keep else None
         self._lengths = ListLengths(stop - start, start)
 
@@ -72,20 +71,26 @@ class StoredColumns(ABC, Generic[Place, Content]):
         """Keep the file open until the block ends.
 
         Args:
-            content: all that may be read of a file on a server, by its first byte; None for a file
-                on this machine.
+            content: all that may be read of a file on a server, by its first byte; its bytes were
+                counted when it came. None for a file on this machine.
         """
+        self._had = content
         if content is not None:
-            self._bytes = lambda _, position: content.get(position, _NOTHING)
             yield self
             return
         with self.clock.part("open"):
-            file = os.open(self._path, os.O_RDONLY)
-        self._bytes = partial(os.pread, file)
+            self._file = os.open(self._path, os.O_RDONLY)
         try:
             yield self
         finally:
-            os.close(file)
+            os.close(self._file)
+
+    def _stored(self, size: int, position: int) -> bytes | memoryview:
+        """So many bytes from a position on, or what there is of them."""
+        if self._had is not None:
+            return self._had.get(position, _NOTHING)
+        self.clock.bytes += size
+        return os.pread(self._file, size, position)
 
     def flat(self, names: Sequence[str], events: Array) -> dict[str, Array]:
         """See ``Columns``."""
