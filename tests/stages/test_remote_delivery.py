@@ -496,3 +496,20 @@ def test_only_the_needed_bytes_are_transferred(
     assert path.stat().st_size > 1.4 * needed
     assert sum(events for events, _ in progress) == n_events
     assert sum(n_bytes for _, n_bytes in progress) == counted <= sent
+
+
+def test_histograms_count_what_a_server_sends(
+    chain: Chain, server: ServerProcess, files: Path
+) -> None:
+    path = files / "histogrammed.root"
+    if not path.exists():
+        many_branches(path, 4000)
+    with CountingProxy(server.port) as proxy:
+        url = server.url(path.name, port=proxy.port)
+        assert chain.deliver([url], backend="none", network=NETWORK) is None
+        before = proxy.sent
+        assert chain.histogram() is None
+        sent = proxy.sent - before
+    (cost,) = chain.result().performance.values()
+    # The answers of the protocol, and what tells where the baskets are, come on top.
+    assert 0.5 * sent < cost.bytes < sent
