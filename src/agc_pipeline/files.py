@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from agc_pipeline.errors import ConfigurationError, InputError
+from agc_pipeline.errors import InputError
 from agc_pipeline.formatting import quoted
 from agc_pipeline.provenance import digest
 
@@ -231,38 +231,3 @@ def read_record(kind: type[Record], path: Path, what: str, *, missing: str = _RE
             place=str(path),
             remedy="delete it and run again: its rule writes it anew",
         ) from error
-
-
-def _unwritable(existing: Path) -> str | None:
-    """Why nothing can be written to a place that exists; None if it can."""
-    if not existing.is_dir():
-        return "is not a folder"
-    if not os.access(existing, os.W_OK | os.X_OK):
-        return "is not writable"
-    try:
-        # File systems such as /proc let their owner write, but nobody make a file.
-        with tempfile.TemporaryFile(dir=existing):
-            return None
-    except OSError:
-        return "is not writable"
-
-
-def check_folder(folder: Path, *, key: str) -> None:
-    """Check that a folder can be written to, or created, without creating it.
-
-    Args:
-        folder: to check.
-        key: configuration key that names it, for the error.
-
-    Raises:
-        ConfigurationError: if it cannot.
-    """
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    reason = _unwritable(existing)
-    if reason is None:
-        return
-    raise ConfigurationError(
-        f"cannot write to {folder}: {existing} {reason}",
-        place=key,
-        remedy=f"choose another folder with `{key}`, or change the permissions",
-    )

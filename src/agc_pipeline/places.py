@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ _SOURCES = frozenset(
         ".git",
         ".github",
         ".snakemake",
+        ".venv",
         "benchmarks",
         "config",
         "docs",
@@ -55,6 +57,41 @@ def check_working_folder(folder: Path, snakefile: Path) -> None:
     )
 
 
+def _unwritable(existing: Path) -> str | None:
+    """Why nothing can be written to a place that exists; None if it can."""
+    if not existing.is_dir():
+        return "is not a folder"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return "is not writable"
+    try:
+        # File systems such as /proc let their owner write, but nobody make a file.
+        with tempfile.TemporaryFile(dir=existing):
+            return None
+    except OSError:
+        return "is not writable"
+
+
+def check_folder(folder: Path, *, place: str) -> None:
+    """Check that a folder can be written to, or created, without creating it.
+
+    Args:
+        folder: to check.
+        place: where it is named, for the error.
+
+    Raises:
+        ConfigurationError: if it cannot.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    reason = _unwritable(existing)
+    if reason is None:
+        return
+    raise ConfigurationError(
+        f"cannot write to {folder}: {existing} {reason}",
+        place=place,
+        remedy="choose another folder, or change the permissions",
+    )
+
+
 def check_outputs(
     folder: Path, *, place: str, projects: Iterable[Path], analysis: Path | None = None
 ) -> None:
@@ -69,8 +106,10 @@ def check_outputs(
         analysis: folder of the analysis, if it has one.
 
     Raises:
-        ConfigurationError: if outputs would lie among sources, or beside everything of a user.
+        ConfigurationError: if outputs would lie among sources, or beside everything of a user, or
+            if nothing can be written there.
     """
+    check_folder(folder, place=place)
     outputs = folder.resolve()
     roots = [project.resolve() for project in projects]
     sources = {root / name for root in roots for name in _SOURCES}

@@ -31,7 +31,6 @@ from agc_pipeline.declaration.thresholds import Trial, nesting_problems, trials
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.errors import AnalysisError, ConfigurationError, InputError
-from agc_pipeline.files import check_folder
 from agc_pipeline.formatting import name_list, plural, quoted
 from agc_pipeline.inference.edges import infinite_problems
 from agc_pipeline.inference.settings import TRAINED
@@ -81,7 +80,6 @@ def planned(
     """
     try:
         loaded = load(values, folders)
-        check_folder(Path(loaded.results), key="results")
         plan = Plan(loaded)
         if starts:
             # Jobs may have another home.
@@ -148,7 +146,10 @@ class Plan:
     @property
     def folder(self) -> str:
         """Folder of the results."""
-        return self.config.results.rstrip("/")
+        # Snakemake takes `a//b` and `a/b` for two files. What `..` means depends on links.
+        path = self.config.results
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        return "/" * path.startswith("/") + "/".join(parts) or "."
 
     @property
     def external(self) -> bool:

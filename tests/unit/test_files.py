@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agc_pipeline import files
-from agc_pipeline.errors import ConfigurationError, InputError, PipelineError
+from agc_pipeline.errors import InputError, PipelineError
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -104,23 +104,3 @@ def test_errors_survive_pickling() -> None:
     assert isinstance(again, InputError)
     assert isinstance(again, PipelineError)
     assert str(again) == "bad\n  where: here\n  remedy: mend"
-
-
-def test_folders_that_can_be_written_to(tmp_path: Path) -> None:
-    for folder in (tmp_path, tmp_path / "new" / "deep", Path("relative")):
-        files.check_folder(folder, key="results")
-    assert os.listdir(tmp_path) == []  # noqa: PTH208 - hidden files count
-
-
-def test_folders_that_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigurationError, match="file is not a folder"):
-        files.check_folder(tmp_path / "file" / "results", key="results")
-    # Its owner may write there, but nobody can.
-    with pytest.raises(ConfigurationError, match="/proc is not writable"):
-        files.check_folder(Path("/proc/results"), key="results")
-    # Root may write everywhere: ask as somebody who may not.
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(ConfigurationError, match="is not writable") as caught:
-        files.check_folder(tmp_path / "results", key="results")
-    assert caught.value.place == "results"

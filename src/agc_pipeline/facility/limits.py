@@ -269,6 +269,8 @@ def _text(
             "share of the rate."
         )
     sentences.append(_useful(law))
+    if found.repetitions == 1:
+        sentences.append("One repetition does not tell what of all this is chance.")
     return " ".join(sentence for sentence in sentences if sentence)
 
 

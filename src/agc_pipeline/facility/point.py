@@ -104,6 +104,8 @@ def deliver(
 ) -> InputRecord:
     """Deliver an input for the points to read; that it fails is no error but part of the record.
 
+    The kernels that its histograms take are compiled, too.
+
     Args:
         name: of the input.
         configuration: of the run.
@@ -123,6 +125,13 @@ def deliver(
     )
     if not result.succeeded:
         return record.model_copy(update={"problem": _problem(result, timeout)})
+    # The first job ever compiles the kernels, which is no part of what a point measures. If it
+    # fails, the points say why.
+    first = str(Path(str(configuration["results"])) / "histograms" / datasets[0] / "0000.json")
+    warming = folder / "kernels.log"
+    _run_workflow(
+        snakefile, options, [first], configuration, folder=folder, log=warming, timeout=timeout
+    )
     return record.model_copy(
         update={
             "manifests": manifests,

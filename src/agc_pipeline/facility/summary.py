@@ -251,7 +251,9 @@ def _series(points: Sequence[PointRecord], simulated: SimulatedSettings, dispatc
     if not good:
         return series
     tasks = measures.tasks_of(good)
-    load = predictions.workload(good, dispatch)
+    # What an emptied cache costs is told by itself, and no part of what follows of a long run.
+    warm = [point for point in good if point.mode != "cold"] or good
+    load = predictions.workload(warm, dispatch)
     curves = predictions.predictions(load, simulated.tasks, simulated.workers, simulated.seed)
     return series.model_copy(
         update={
