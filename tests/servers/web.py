@@ -8,6 +8,7 @@ this process. ``/NAME`` is a file;
                           WHEN "date", at a date a second ahead
     /often-N-WHEN/NAME    the same, for one request of each N
     /halves/NAME          closes the connection in the middle of every answer
+    /short/NAME           sends a byte less than it is asked for, but of the beginning
     /whole/NAME           sends the whole file, whatever range is asked for
     /zipped/NAME          sends ranges of the compressed file
     /star/NAME            tells the size only in the answer to HEAD
@@ -191,6 +192,14 @@ class Behaviour:
             return web.FileResponse(path)
         wanted = path.read_bytes()[request.http_range]
         headers = {"Content-Range": _content_range(request, len(wanted), "*")}
+        return web.Response(status=206, body=wanted, headers=headers)
+
+    async def _short(self, request: web.Request, path: Path) -> web.StreamResponse:
+        content = path.read_bytes()
+        wanted = content[request.http_range]
+        if request.http_range.start:
+            wanted = wanted[:-1]
+        headers = {"Content-Range": _content_range(request, len(wanted), len(content))}
         return web.Response(status=206, body=wanted, headers=headers)
 
     async def _sizeless(self, request: web.Request, path: Path) -> web.StreamResponse:

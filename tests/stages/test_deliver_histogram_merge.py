@@ -243,6 +243,8 @@ def test_all_files_that_fail_are_named(chain: Chain, files: list[Path]) -> None:
     assert message is not None
     assert "2 of 3 files are not delivered" in message
     assert all(f"{path}: file not found" in message for path in files[:2])
+    # What helps is the same for both.
+    assert "remedy: check the path or the mirror, and run again: the others are kept;" in message
 
 
 def test_batches_of_any_size(chain: Chain, files: list[Path], reference: dict[str, Any]) -> None:

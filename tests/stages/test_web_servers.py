@@ -103,6 +103,12 @@ def test_files_that_cannot_be_had(
     assert web.behaviour.sent < 16_000_000
 
 
+def test_a_server_that_sends_less_than_it_was_asked_for(web: WebThread, skim: Skimming) -> None:
+    error, _ = refused(skim, web.url("short/good.root"), attempts=1)
+    assert error.problem.startswith("the server sends less than it was asked for: ")
+    assert "another mirror" in error.remedy
+
+
 @pytest.mark.parametrize("folder", ["later-3-0", "later-1-1", "later-1-date", "often-3-0"])
 def test_a_server_that_asks_to_wait(
     web: WebThread, skim: Skimming, expected: Any, folder: str

@@ -1150,6 +1150,20 @@ def test_points_stand_in_the_order_of_workers_and_rounds() -> None:
     ]
 
 
+def test_cold_points_are_no_part_of_predictions() -> None:
+    parts = {"read": seconds(0.1), "physics": seconds(0.5)}
+    warm = [series(parts, n, repeat=repeat) for n in (1, 2) for repeat in (0, 1)]
+    cold = [series(parts | {"read": seconds(5.0, 0.1)}, 2, mode="cold")]
+    (one,) = summary.summarise(warm, [], SIMULATED, DISPATCH).series
+    (both,) = summary.summarise([*warm, *cold], [], SIMULATED, DISPATCH).series
+    assert both.predictions == one.predictions
+    assert both.workers_for_exercise == one.workers_for_exercise
+    assert (one.cold, both.cold) == (None, pytest.approx(cold[0].wall / warm[-1].wall))
+    # Where nothing else was measured, they are what there is.
+    (alone,) = summary.summarise(cold, [], SIMULATED, DISPATCH).series
+    assert alone.predictions.keys() == one.predictions.keys()
+
+
 def test_nothing_is_known_of_the_spread_of_one_repetition(tmp_path: Path) -> None:
     parts = {"decompress": seconds(0.8), "physics": seconds(0.2)}
     points = [series(parts, n) for n in (1, 2)]
@@ -1161,6 +1175,7 @@ def test_nothing_is_known_of_the_spread_of_one_repetition(tmp_path: Path) -> Non
         "of the time of 2 workers: in one repetition, so that nothing is known of the spread."
         in (one.verdict.text)
     )
+    assert one.verdict.text.endswith("One repetition does not tell what of all this is chance.")
     told = json.loads(record.model_dump_json())["series"][0]
     assert told["verdict"]["certainty"] == "unknown"
     assert told["verdict"]["repetitions"] == 1

@@ -97,6 +97,9 @@ def test_a_facility_killed_and_resumed(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     record = summary.read(tmp_path / "results/facility/facility.json")
     assert record.site == "here"
+    # What is compiled once was so before the first point.
+    kernels = tmp_path / "results/facility/inputs/local/kernels.log"
+    assert "finished  histogram ttbar__nominal 0000" in kernels.read_text()
     names = ["processes, local", "dask, local", "snakemake, local"]
     assert sorted(series.name for series in record.series) == sorted(names)
     for series in record.series:

@@ -66,11 +66,14 @@ class Outcome:
             listed = "; ".join(
                 f"{file.source}: {error.problem}" for file, error in self.problems.items()
             )
+            remedies = {error.remedy for error in self.problems.values()}
+            # A server that is gone needs no list of files.
+            remedy = remedies.pop() if len(remedies) == 1 else "mend or remove these files"
             raise InputError(
                 f"{len(self.problems)} of {len(self.files)} files are not delivered: {listed}",
                 place=f"dataset {dataset}",
-                remedy="mend or remove these files and run again, the others are kept; or leave "
-                "them out with `allow_partial: true`",
+                remedy=f"{remedy}, and run again: the others are kept; or leave them out with "
+                "`allow_partial: true`",
             )
 
 

@@ -91,6 +91,10 @@ class Unanswered(ConnectionError):  # noqa: N818 - what it is about, not that it
     """A connection to a web server failed, or broke off."""
 
 
+class ShortAnswer(ConnectionError):  # noqa: N818 - what it is about, not that it is an error
+    """A server sent less than it was asked for."""
+
+
 class Disagreement(ValueError):  # noqa: N818 - what it is about, not that it is an error
     """Columns of a file do not fit together: it can be read in more than one way."""
 

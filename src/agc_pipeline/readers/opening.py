@@ -23,6 +23,7 @@ from agc_pipeline.readers.failures import (
     HttpError,
     ImpossibleValue,
     ReadError,
+    ShortAnswer,
     one_line,
 )
 from agc_pipeline.readers.file_header import MAGIC, Identity, check_magic, normalised_uuid
@@ -363,7 +364,9 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
         elif error.status is not None:
             problem = f"the server refuses to give the file: {problem}"
     elif _transient(error) and remote:
-        problem = f"the server does not answer: {one_line(error)}"
+        short = isinstance(error, ShortAnswer)
+        what = "sends less than it was asked for" if short else "does not answer"
+        problem = f"the server {what}: {one_line(error)}"
         remedy = f"{_LATER}{_OTHER_MIRROR}"
     elif isinstance(error, Disagreement | ImpossibleValue):
         # awkward adds lines about the call.

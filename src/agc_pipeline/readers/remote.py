@@ -18,7 +18,7 @@ from uproot.source.chunk import Chunk
 from uproot.source.futures import TrivialFuture
 
 from agc_pipeline.readers import addresses
-from agc_pipeline.readers.failures import Disagreement, HttpError
+from agc_pipeline.readers.failures import Disagreement, HttpError, ShortAnswer
 from agc_pipeline.readers.file_header import check_magic
 from agc_pipeline.readers.settings import NetworkSettings
 from agc_pipeline.readers.xrootd import XRootDFile
@@ -246,7 +246,7 @@ class RemoteSource(uproot.source.chunk.Source):
                 if len(data) > stop - start:
                     raise ValueError("the server does not serve ranges of bytes")
                 if len(data) < stop - start:
-                    raise ConnectionError(
+                    raise ShortAnswer(
                         f"{len(data)} instead of {stop - start} bytes from byte {start} on"
                     )
                 if start >= owner[1]:
