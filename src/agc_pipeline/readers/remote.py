@@ -5,6 +5,7 @@ import io
 import logging
 import math
 import queue
+import threading
 import time
 from bisect import bisect_right
 from collections import OrderedDict
@@ -147,6 +148,8 @@ class RemoteSource(uproot.source.chunk.Source):
         self._deadline = time.monotonic() + network.file_timeout
         self._at_once = _LEAST_BYTES
         self._patience, self._pause = network.patience, network.backoff
+        # Several threads may add to what was received.
+        self._counting = threading.Lock()
         # By their first byte.
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         # What is about to be read, likewise.
@@ -279,7 +282,8 @@ class RemoteSource(uproot.source.chunk.Source):
                 raise
             else:
                 n_bytes = sum(map(len, data))
-                self.received += n_bytes
+                with self._counting:
+                    self.received += n_bytes
                 self._adapt(n_bytes, time.monotonic() - start)
                 return data
 
