@@ -47,9 +47,7 @@ class Chunk(NamedTuple):
                 (seek, seek + size) for seek, size in zip(branch.seeks, branch.sizes, strict=True)
             }
         for field in (self.fields or {}).values():
-            for column in (field.offsets, field.values):
-                if column is not None:
-                    ranges |= set(column.ranges(0, len(column.clusters) - 1))
+            ranges |= set(field.ranges(0, len(field.edges) - 1))
         return sorted(ranges)
 
 

@@ -144,13 +144,20 @@ class FieldMetadata(Settings):
     @property
     def bytes(self) -> int:
         """In memory."""
-        columns = (self.offsets, self.values)
-        return sum(c.elements[-1] * np.dtype(c.dtype).itemsize for c in columns if c is not None)
+        return sum(c.elements[-1] * np.dtype(c.dtype).itemsize for c in self._columns)
 
     @property
     def stored_bytes(self) -> int:
         """In the file, compressed."""
-        return sum(sum(c.sizes) for c in (self.offsets, self.values) if c is not None)
+        return sum(sum(c.sizes) for c in self._columns)
+
+    @property
+    def _columns(self) -> list[PageMetadata]:
+        return [column for column in (self.offsets, self.values) if column is not None]
+
+    def ranges(self, first: int, behind: int) -> list[tuple[int, int]]:
+        """Where the pages of a range of clusters begin and end, see ``PageMetadata``."""
+        return [page for column in self._columns for page in column.ranges(first, behind)]
 
     def part(self, first: int, behind: int) -> "FieldMetadata":
         """The pages of a range of clusters."""

@@ -173,14 +173,7 @@ def _pages(tree: Any, names: tuple[str, ...], entries: tuple[int, int]) -> list[
     first, behind = bisect_right(edges, entries[0]) - 1, bisect_right(edges, entries[1])
     clusters = first, min(behind, len(edges) - 1)
     return sorted(
-        {
-            page
-            for field in fields.values()
-            for column in (field.offsets, field.values)
-            if column is not None
-            for page in column.ranges(*clusters)
-            if page[0] < page[1]
-        }
+        {page for field in fields.values() for page in field.ranges(*clusters) if page[0] < page[1]}
     )
 
 

@@ -179,9 +179,7 @@ class RemoteSource(uproot.source.chunk.Source):
         if start >= self._num_bytes > 0:
             # uproot does not close what it cannot open.
             self.close()
-            raise Disagreement(
-                f"the file is cut off: it has {self._num_bytes} bytes, and refers to byte {start}"
-            )
+            raise self._cut_off(start)
         there = (min(start, self._num_bytes), min(stop, self._num_bytes))
         data = self._read([there])[there]
         if start == 0 and stop > self._num_bytes:
@@ -236,10 +234,7 @@ class RemoteSource(uproot.source.chunk.Source):
         """
         behind = max((stop for _, stop in ranges), default=0)
         if behind > self._num_bytes > 0:
-            raise Disagreement(
-                f"the file is cut off: it has {self._num_bytes} bytes, and refers to byte "
-                f"{behind - 1}"
-            )
+            raise self._cut_off(behind - 1)
         spans = joined(ranges)
         pieces: dict[Range, list[bytes]] = {span: [] for span in spans}
         owners = iter(spans)
@@ -265,6 +260,11 @@ class RemoteSource(uproot.source.chunk.Source):
             span = spans[bisect_right(starts, start) - 1]
             blocks[start, stop] = content[span][start - span[0] : stop - span[0]]
         return blocks
+
+    def _cut_off(self, byte: int) -> Disagreement:
+        return Disagreement(
+            f"the file is cut off: it has {self._num_bytes} bytes, and refers to byte {byte}"
+        )
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:
         if all(stop <= len(self._beginning) for _, stop in ranges):
