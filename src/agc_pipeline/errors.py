@@ -20,6 +20,7 @@ PARSER_ERRORS = (
     LookupError,
     TypeError,
     AttributeError,
+    NameError,
     ArithmeticError,
     AssertionError,
     NotImplementedError,

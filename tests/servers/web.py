@@ -9,6 +9,10 @@ this process. ``/NAME`` is a file;
     /often-N-WHEN/NAME    the same, for one request of each N
     /halves/NAME          closes the connection in the middle of every answer
     /short/NAME           sends a byte less than it is asked for, but of the beginning
+    /shifted-N-A-B/NAME   sends what lies N bytes behind the ranges that begin at bytes from A to B
+    /skewed-N/NAME        the same of all ranges, and says so
+    /boasting/NAME        sends a byte less than it says, but of the beginning
+    /replaced-N/NAME      has another file of the same size behind N requests
     /whole/NAME           sends the whole file, whatever range is asked for
     /zipped/NAME          sends ranges of the compressed file
     /star/NAME            tells the size only in the answer to HEAD
@@ -200,6 +204,43 @@ class Behaviour:
         if request.http_range.start:
             wanted = wanted[:-1]
         headers = {"Content-Range": _content_range(request, len(wanted), len(content))}
+        return web.Response(status=206, body=wanted, headers=headers)
+
+    async def _shifted(
+        self, request: web.Request, path: Path, by: str, first: str, behind: str
+    ) -> web.StreamResponse:
+        content = path.read_bytes()
+        start, stop = request.http_range.start, min(request.http_range.stop, len(content))
+        at = start
+        if int(first) <= start < int(behind):
+            # No more than the file has: of the end, something comes twice.
+            at = min(start + int(by), len(content) - stop + start)
+        headers = {"Content-Range": _content_range(request, stop - start, len(content))}
+        return web.Response(status=206, body=content[at : at + stop - start], headers=headers)
+
+    async def _skewed(self, request: web.Request, path: Path, by: str) -> web.StreamResponse:
+        content = path.read_bytes()
+        start, stop = (at + int(by) for at in (request.http_range.start, request.http_range.stop))
+        wanted = content[start:stop]
+        told = f"bytes {start}-{start + len(wanted) - 1}/{len(content)}"
+        return web.Response(status=206, body=wanted, headers={"Content-Range": told})
+
+    async def _boasting(self, request: web.Request, path: Path) -> web.StreamResponse:
+        content = path.read_bytes()
+        wanted = content[request.http_range]
+        headers = {"Content-Range": _content_range(request, len(wanted), len(content))}
+        body = wanted[:-1] if request.http_range.start else wanted
+        return web.Response(status=206, body=body, headers=headers)
+
+    async def _replaced(self, request: web.Request, path: Path, after: str) -> web.StreamResponse:
+        content = path.read_bytes()
+        wanted = content[request.http_range]
+        age = int(self._asked[request.path] > int(after))
+        headers = {
+            "Content-Range": _content_range(request, len(wanted), len(content)),
+            "ETag": f'"{age}"',
+            "Last-Modified": format_datetime(datetime(2026, 1, 1 + age, tzinfo=UTC), usegmt=True),
+        }
         return web.Response(status=206, body=wanted, headers=headers)
 
     async def _sizeless(self, request: web.Request, path: Path) -> web.StreamResponse:

@@ -28,6 +28,7 @@ from agc_pipeline.readers.ntuple_format import Structure
 from agc_pipeline.readers.opening import (
     bytes_read,
     check_entries,
+    count_events,
     identity,
     open_tree,
     present_branches,
@@ -113,7 +114,7 @@ class Skimming:
 
     def attempt(self, url: str, network: NetworkSettings, **options: Any) -> SkimCounts:
         with open_input(url, CONTENT, network) as tree:
-            check_entries(tree.num_entries, N_EVENTS, url=url)
+            check_entries(count_events(tree), N_EVENTS, url=url)
             return write_skim(
                 tree,
                 CONTENT,
@@ -344,7 +345,7 @@ def test_mirror_hangs_from_the_beginning(
     ("name", "error"),
     [
         ("truncated.root", "the file is cut off"),
-        ("stump.root", "the file is cut off: it has 500 bytes"),
+        ("stump.root", "it has 500 bytes, and refers to byte"),
         ("other.root", "the file has 119 events, the configuration says 120"),
         ("lacking.root", "branches missing: Jet_qgl"),
         ("text.root", "not a ROOT file"),

@@ -1,19 +1,34 @@
 """Files on web servers: each way of theirs gives the right events, or an error that helps."""
 
 import os
+import re
 import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import awkward as ak
+import numpy as np
 import pytest
+import uproot
 from test_deliver_histogram_merge import Chain, content
-from test_remote_delivery import NETWORK, Skimming, chain, expected, files, reference, skim
+from test_remote_delivery import (
+    N_EVENTS,
+    NETWORK,
+    Skimming,
+    chain,
+    expected,
+    files,
+    reference,
+    skim,
+)
 
+import toy
 from agc_pipeline.delivery import manifest
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.readers.failures import Failure, Undelivered
+from oracle.strategies import write_nanoaod
 from servers import certificates
 from servers.web import TOKEN, WebThread
 
@@ -107,6 +122,101 @@ def test_a_server_that_sends_less_than_it_was_asked_for(web: WebThread, skim: Sk
     error, _ = refused(skim, web.url("short/good.root"), attempts=1)
     assert error.problem.startswith("the server sends less than it was asked for: ")
     assert "another mirror" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("folder", "problem"),
+    [
+        ("skewed-8", "other bytes than it was asked for: asked for those from 0 to 4096, it sends"),
+        ("boasting", "other bytes than it was asked for"),
+        ("replaced-1", 'the file changed while it was read: the ETag "1" instead of "0"'),
+    ],
+)
+def test_a_server_that_contradicts_itself(
+    web: WebThread, skim: Skimming, expected: Any, folder: str, problem: str
+) -> None:
+    url = web.url(f"{folder}/good.root")
+    error, _ = refused(skim, url, attempts=1)
+    assert problem in error.problem
+    assert "use another mirror" in error.remedy
+    # From the beginning, all is of the new file.
+    failures = skim(url, web.url("good.root"))
+    assert len(failures) == (0 if folder.startswith("replaced") else 1)
+    assert skim.content() == expected
+
+
+# Into the header, what lists the content, and the events; by little, and by more than they have.
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("by", [1, 4, 1000, 10**6])
+@pytest.mark.parametrize("kind", ["ttree", "zipped", "rntuple"])
+def test_a_server_that_sends_other_bytes_than_it_says(
+    web: WebThread, files: Path, skim: Skimming, expected: Any, kind: str, by: int, first: int
+) -> None:
+    path = files / f"{kind}.shifted.root"
+    if not path.exists():
+        write_nanoaod(
+            path,
+            toy.events(N_EVENTS),
+            kind="rntuple" if kind == "rntuple" else "ttree",
+            events_per_piece=40,
+            compression=uproot.ZLIB(1) if kind == "zipped" else None,
+            checksums=True,
+        )
+    url = web.url(f"shifted-{by}-{first}-999999/{path.name}")
+    error, _ = refused(skim, url)
+    assert "does not answer" not in error.problem
+    assert error.place == url
+    assert "use another mirror" in error.remedy
+    # What the first one sent is forgotten.
+    assert [failure.url for failure in skim(url, web.url(path.name))] == [url]
+    assert skim.content() == expected
+
+
+def test_what_is_damaged_is_told_with_its_place(
+    web: WebThread, files: Path, skim: Skimming
+) -> None:
+    with uproot.open(files / "good.root") as file:
+        header, branch = file.key("Events").fSeekKey, file["Events"]["run"]
+        seek, size = (int(branch.member(name)[0]) for name in ("fBasketSeek", "fBasketBytes"))
+    assert seek < header
+    error, failure = refused(skim, web.url(f"shifted-4-1-{header}/good.root"))
+    assert error.problem.startswith(
+        "what the server sends is damaged, or no part of the file: "
+        f"a basket of the branch run, bytes {seek} to {seek + size}: a basket of "
+    )
+    assert failure.events == (0, 40)
+
+
+@pytest.mark.parametrize("reader", ["auto", "coffea"])
+def test_a_server_that_sends_the_baskets_of_other_events(
+    chain: Chain, web: WebThread, files: Path, reader: str
+) -> None:
+    path = files / "alike.root"
+    if not path.exists():
+        # Three clusters alike, but of other events.
+        first = toy.events(40)
+        write_nanoaod(
+            path,
+            {name: ak.concatenate([values] * 3) for name, values in first.items()}
+            | {"event": np.arange(120, dtype=np.uint64)},
+            events_per_piece=40,
+        )
+    with uproot.open({path: "Events"}) as tree:
+        seeks = np.array([branch.member("fBasketSeek")[:3] for branch in tree.branches])
+    # The header lies behind the first.
+    second, third = seeks[:, 1:].min(axis=0).tolist()
+    assert set(seeks[:, 2] - seeks[:, 1]) == {third - second}
+    assert chain.deliver([web.url(path.name)], backend="none", network=NETWORK) is None
+    made = manifest.read(chain.folder / "0.manifest.json")
+    bad = web.url(f"shifted-{third - second}-{second}-{third}/{path.name}")
+    manifest.write(
+        chain.folder / "0.manifest.json",
+        made.model_copy(update={"files": (made.files[0].model_copy(update={"path": bad}),)}),
+    )
+    message = chain.histogram(network=NETWORK, reader=reader, chunk_size=40)
+    assert message is not None
+    assert "what the server sends is damaged, or no part of the file" in message
+    assert re.search(r"says to be at byte \d+", message)
 
 
 @pytest.mark.parametrize("folder", ["later-3-0", "later-1-1", "later-1-date", "often-3-0"])

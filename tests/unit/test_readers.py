@@ -319,6 +319,25 @@ def test_damaged_baskets_are_named(tmp_path: Path) -> None:
         run(path, 200, "auto")
 
 
+@pytest.mark.parametrize("always", [False, True])
+def test_classes_of_a_damaged_file_are_not_kept(always: bool) -> None:
+    trees = uproot.classes["TTree"].known_versions
+
+    def add(*, damaged: bool) -> None:
+        trees[99] = trees[20]
+        uproot.classes["TNobody"] = uproot.classes["TTree"]
+        if damaged:
+            raise ValueError("damaged")
+
+    before = dict(uproot.classes), dict(trees)
+    with pytest.raises(ValueError, match="damaged"), root_format.same_classes(always=always):
+        add(damaged=True)
+    assert (uproot.classes, trees) == before
+    with root_format.same_classes(always=True):
+        add(damaged=False)
+    assert (uproot.classes, trees) == before
+
+
 def test_baskets_with_another_number_of_lists_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.root"
     write_nanoaod(path, toy.events(20), events_per_piece=20)
@@ -326,9 +345,12 @@ def test_baskets_with_another_number_of_lists_are_refused(tmp_path: Path) -> Non
     assert content.branches is not None
     branch = content.branches["Jet_pt"]
     (seek,), (size,) = branch.seeks, branch.sizes
-    basket = root_format.decompressed(path.read_bytes()[seek : seek + size], size, 20)
+    data = path.read_bytes()[seek : seek + size]
+    basket = root_format.decompressed(data, seek, size, 20)
     with pytest.raises(ValueError, match="20 lists for 19 events"):
         root_format.Lists(np.dtype(branch.dtype), 19).add(basket, 19, None)
+    with pytest.raises(ValueError, match=f"a basket at byte {seek + 1} says to be at byte {seek}"):
+        root_format.decompressed(data, seek + 1, size, 20)
 
 
 def test_only_the_branches_that_are_needed_are_read_from_a_header(

@@ -64,7 +64,7 @@ def basket_of_lists(lists: list[Any], dtype: str, starts: list[int] | None = Non
 
 
 def content_of(data: bytes) -> Any:
-    return flat(decompressed(data, len(data), N), np.dtype(">i4"), N).tolist()
+    return flat(decompressed(data, 0, len(data), N), np.dtype(">i4"), N).tolist()
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -107,7 +107,7 @@ def test_lz4_that_seems_to_begin_with_its_size() -> None:
         unasked = cramjam.lz4.decompress_block_into(packed, np.empty(len(content), np.uint8))
         apart += unasked != len(content)
         data = basket(block("L4", content), len(content))
-        assert bytes(decompressed(data, len(data), N).payload) == content
+        assert bytes(decompressed(data, 0, len(data), N).payload) == content
     assert apart > 0
 
 

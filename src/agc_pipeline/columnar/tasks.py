@@ -20,7 +20,7 @@ from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.readers.chunks import Chunk
 from agc_pipeline.readers.clock import Clock, Seconds, Stopwatch
 from agc_pipeline.readers.columns import Columns as ReadColumns
-from agc_pipeline.readers.file_header import HEADER_BYTES, file_uuid
+from agc_pipeline.readers.file_header import HEADER_BYTES, check_magic, file_uuid
 from agc_pipeline.readers.local import stored_columns
 from agc_pipeline.readers.metadata import FileMetadata
 from agc_pipeline.readers.opening import READ_ERRORS, open_tree, unreadable
@@ -142,7 +142,7 @@ class ColumnsTask:
             ):
                 output = self._processing.process(columns)
         except READ_ERRORS as error:
-            raise unreadable(chunk.path, error) from error
+            raise unreadable(chunk.path, error, (chunk.start, chunk.stop)) from error
         return _accounted(output, chunk, clock, columns_reader(chunk))
 
     @contextmanager
@@ -171,7 +171,9 @@ class ColumnsTask:
             header = (0, min(HEADER_BYTES, source.num_bytes))
             blocks = source.fetch([header, *ranges])
             clock.bytes += source.received
-        _check_identity(file_uuid(bytes(blocks.pop(header))), chunk)
+        beginning = bytes(blocks.pop(header))
+        check_magic(beginning)
+        _check_identity(file_uuid(beginning), chunk)
         return {start: data for (start, _), data in blocks.items()}
 
 
@@ -199,7 +201,7 @@ class CoffeaTask:
             else:
                 output = self._root(chunk, clock)
         except READ_ERRORS as error:
-            raise unreadable(chunk.path, error) from error
+            raise unreadable(chunk.path, error, (chunk.start, chunk.stop)) from error
         return _accounted(output, chunk, clock, "coffea")
 
     # coffea and Parquet take longer to import than a small file to read. Most jobs need neither.
@@ -278,8 +280,8 @@ def _check_identity(uuid: str | None, chunk: Chunk) -> None:
             "another file than the one that was looked at before: its UUID is "
             f"{uuid and UUID(uuid)}, not {UUID(chunk.uuid)}",
             place=chunk.path,
-            remedy="deliver it again once the file no longer changes, and list mirrors of the same "
-            "file only",
+            remedy="use another mirror: list mirrors of the same file only; or deliver it again "
+            "once the file no longer changes",
         )
 
 

@@ -17,7 +17,14 @@ from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.delivery.store import Store, with_digest
 from agc_pipeline.errors import InputError
-from agc_pipeline.readers.opening import check_entries, check_uuid, count_events, identity
+from agc_pipeline.readers.opening import (
+    READ_ERRORS,
+    check_entries,
+    check_uuid,
+    count_events,
+    identity,
+    unreadable,
+)
 from agc_pipeline.readers.settings import ReadingSettings
 
 log = logging.getLogger(__name__)
@@ -158,7 +165,7 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
             chunk_size=task.reading.chunk_size,
             advance=task.progress.advance,
         )
-        origin, weights = identity(tree), _sum_of_weights(content, tree)
+        origin, weights = identity(tree), _sum_of_weights(content, tree, url)
     return entry(
         file,
         path=str(path),
@@ -173,10 +180,13 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
     )
 
 
-def _sum_of_weights(content: SkimContent, tree: Any) -> float | None:
+def _sum_of_weights(content: SkimContent, tree: Any, url: str) -> float | None:
     if content.generated is None:
         return None
-    return float(content.generated(tree.file.root_directory))
+    try:
+        return float(content.generated(tree.file.root_directory))
+    except READ_ERRORS as error:
+        raise unreadable(url, error) from error
 
 
 def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
@@ -187,7 +197,7 @@ def _as_is(task: _Task, file: InputFile, url: str) -> Delivered:
         check_entries(entries, promised(file)[0], url=url)
         check_uuid(str(tree.file.uuid), file.uuid, url=url)
         compare_counters(tree, content, url, task.reading.chunk_size)
-        origin, weights = identity(tree), _sum_of_weights(content, tree)
+        origin, weights = identity(tree), _sum_of_weights(content, tree, url)
     task.progress.advance(entries, 0)
     return entry(
         file,

@@ -170,7 +170,10 @@ def write_skim(
     Raises:
         ReadError: with the range of entries that could not be read.
     """
-    reader = reader_of(tree, content, url, chunk_size)
+    try:
+        reader = reader_of(tree, content, url, chunk_size)
+    except READ_ERRORS as error:
+        raise unreadable(url, error) from error
     read = written = n_bytes = 0
     cutflow: dict[str, int] = {}
     with (

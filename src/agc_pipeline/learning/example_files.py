@@ -24,6 +24,7 @@ from agc_pipeline.readers.opening import (
     count_events,
     entry_ranges,
     identity,
+    only_reading,
     open_tree,
     present_branches,
     unreadable,
@@ -113,7 +114,8 @@ class _Reader:
             n_bytes = 0
             for start, stop in entry_ranges(tree, names, self._chunk_size):
                 try:
-                    arrays = arrays_of(tree, names, (start, stop))
+                    with only_reading():
+                        arrays = arrays_of(tree, names, (start, stop))
                 except READ_ERRORS as error:
                     raise unreadable(url, error, (start, stop)) from error
                 chunks.append(self.example_function(arrays))

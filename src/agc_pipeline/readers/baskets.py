@@ -14,7 +14,13 @@ import numpy as np
 
 from agc_pipeline.readers import root_format
 from agc_pipeline.readers.columns import Array, joined
-from agc_pipeline.readers.root_format import BranchMetadata, Content, decompressed
+from agc_pipeline.readers.failures import DamagedPart
+from agc_pipeline.readers.root_format import (
+    DECODING_ERRORS,
+    BranchMetadata,
+    Content,
+    decompressed,
+)
 from agc_pipeline.readers.stored import StoredColumns
 
 
@@ -53,8 +59,13 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
     def _values(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> Array:
         dtype = np.dtype(branch.dtype)
         parts = []
-        for basket, content in self._contents(branch, baskets):
-            values = root_format.flat(content, dtype, basket.stop - basket.first)
+        # One after the other: each is used while it is in the cache.
+        for basket in baskets:
+            try:
+                content = self._content(branch, basket)
+                values = root_format.flat(content, dtype, basket.stop - basket.first)
+            except DECODING_ERRORS as error:
+                raise self._damaged(branch, basket, error) from error
             parts.append(values if basket.events is None else values[basket.events])
         return joined(parts, dtype)
 
@@ -65,8 +76,12 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
     def _lists(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> tuple[Array, Array]:
         n_wanted = sum(basket.n_wanted for basket in baskets)
         lists = root_format.Lists(np.dtype(branch.dtype), n_wanted)
-        for basket, content in self._contents(branch, baskets):
-            lists.add(content, basket.stop - basket.first, basket.events)
+        for basket in baskets:
+            try:
+                content = self._content(branch, basket)
+                lists.add(content, basket.stop - basket.first, basket.events)
+            except DECODING_ERRORS as error:
+                raise self._damaged(branch, basket, error) from error
         return lists.columns()
 
     def _baskets(
@@ -98,20 +113,21 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
             baskets.append(_Basket(begin + i, first, stop, positions))
         return baskets
 
-    def _contents(
-        self, branch: BranchMetadata, baskets: Sequence[_Basket]
-    ) -> Iterator[tuple[_Basket, Content]]:
-        """The wanted baskets, one after the other: each is used while it is in the cache."""
-        for basket in baskets:
-            yield basket, self._content(branch, basket)
-
     def _content(self, branch: BranchMetadata, basket: _Basket) -> Content:
         seek, size = branch.seeks[basket.number], branch.sizes[basket.number]
         if self._cache is not None and seek in self._cache:
             return self._cache[seek]
         data = self._stored(size, seek)
         with self.clock.part("decompress"):
-            content = decompressed(data, size, basket.stop - basket.first)
+            content = decompressed(data, seek, size, basket.stop - basket.first)
         if self._cache is not None:
             self._cache[seek] = content
         return content
+
+    def _damaged(
+        self, branch: BranchMetadata, basket: _Basket, error: BaseException
+    ) -> DamagedPart:
+        seek = branch.seeks[basket.number]
+        name = next(name for name, place in self._places.items() if place is branch)
+        part = f"a basket of the branch {name}"
+        return DamagedPart(part, seek, seek + branch.sizes[basket.number], error)

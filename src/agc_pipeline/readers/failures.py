@@ -9,6 +9,8 @@ from agc_pipeline.errors import InputError
 from agc_pipeline.secrets import without_secrets
 from agc_pipeline.settings import Settings
 
+OTHER_MIRROR = "use another mirror (`input.mirror_order`)"
+
 _Told = Annotated[str, AfterValidator(without_secrets)]
 
 
@@ -93,6 +95,21 @@ class Unanswered(ConnectionError):  # noqa: N818 - what it is about, not that it
 
 class ShortAnswer(ConnectionError):  # noqa: N818 - what it is about, not that it is an error
     """A server sent less than it was asked for."""
+
+
+class DamagedPart(ValueError):  # noqa: N818 - what it is about, not that it is an error
+    """A part of a file is not what its description says.
+
+    Args:
+        part: what it should be.
+        start: its first byte in the file.
+        stop: the byte behind its last.
+        error: what is wrong with it.
+    """
+
+    def __init__(self, part: str, start: int, stop: int, error: BaseException) -> None:
+        reason = str(error) if type(error) is ValueError else one_line(error)
+        super().__init__(f"{part}, bytes {start} to {stop}: {reason}")
 
 
 class Disagreement(ValueError):  # noqa: N818 - what it is about, not that it is an error

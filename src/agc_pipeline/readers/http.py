@@ -21,7 +21,7 @@ import yarl
 
 from agc_pipeline.readers import tokens
 from agc_pipeline.readers.addresses import HTTP
-from agc_pipeline.readers.failures import HttpError, Unanswered, one_line
+from agc_pipeline.readers.failures import OTHER_MIRROR, HttpError, Unanswered, one_line
 from agc_pipeline.readers.settings import NetworkSettings
 
 Range = tuple[int, int]
@@ -38,7 +38,7 @@ _EXPIRED = {400, 401, 403, 404, 410}
 # Time-out, too early, too many requests; and all that are the server's fault.
 _AGAIN = {408, 425, 429}
 _SERVER_ERROR = 500
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _HTML = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 
 
@@ -52,12 +52,14 @@ class HttpFile:
     Attributes:
         size: in bytes, once it is open.
         etag: that the server gave it, if any.
+        modified: when it was, as the server says.
         beginning: its first bytes.
     """
 
     def __init__(self, url: str, network: NetworkSettings) -> None:
         self.size = 0
         self.etag: str | None = None
+        self.modified: str | None = None
         self.beginning = b""
         scheme, _, rest = url.partition("://")
         self._origin = yarl.URL(f"{HTTP[scheme]}://{rest}")
@@ -135,7 +137,7 @@ class HttpFile:
         except aiohttp.InvalidURL as error:
             raise HttpError(
                 f"not an address: {one_line(error)}",
-                remedy="check the address; or use another mirror (`input.mirror_order`)",
+                remedy=f"check the address; or {OTHER_MIRROR}",
             ) from error
         except aiohttp.ClientError as error:
             raise Unanswered(one_line(error)) from error
@@ -159,8 +161,7 @@ class HttpFile:
             return data
         raise HttpError(
             f"redirected more than {_MOST_REDIRECTS} times, from {_place(first)} to {_place(url)}",
-            remedy="look at the address in a browser: a login may be needed; or use another mirror "
-            "(`input.mirror_order`)",
+            remedy=f"look at the address in a browser: a login may be needed; or {OTHER_MIRROR}",
         )
 
     async def _content(
@@ -186,15 +187,21 @@ class HttpFile:
         # Some servers leave it out, and do as they are told.
         told = headers.get("Content-Range", f"bytes {start}-{stop - 1}/*")
         sent = _CONTENT_RANGE.fullmatch(told)
-        if sent is None or int(sent[1]) != start or _encoded(headers):
+        if sent is None or _encoded(headers):
             raise _no_ranges()
-        if sent[2] != "*":
-            self._note(int(sent[2]), headers)
+        first, last = int(sent[1]), int(sent[2])
+        if first != start or last >= stop:
+            raise _other_bytes(start, stop, f"sends those from {first} to {last + 1}")
+        if sent[3] != "*":
+            self._note(int(sent[3]), headers)
         elif not self.size:
             self._note(await self._size(url), headers)
         data = await _at_most(response, stop - start)
         if data is None:
             raise _no_ranges()
+        if "Content-Range" in headers and len(data) != last + 1 - first:
+            said = f"says to send those to {last + 1}, and sends {len(data)} bytes"
+            raise _other_bytes(start, stop, said)
         return data
 
     async def _whole(
@@ -222,18 +229,25 @@ class HttpFile:
                 return int(size)
         raise HttpError(
             "the server does not tell the size of the file",
-            remedy="use another mirror (`input.mirror_order`), or copy the file and list the copy",
+            remedy=f"{OTHER_MIRROR}, or copy the file and list the copy",
         )
 
     def _note(self, size: int, headers: Any) -> None:
+        etag, modified = headers.get("ETag"), headers.get("Last-Modified")
+        change = None
         if self.size and size != self.size:
+            change = f"{size} bytes instead of {self.size}"
+        # Servers that share a name may have ETags of their own for copies of the same time.
+        elif None not in (etag, self.etag) and etag != self.etag and modified != self.modified:
+            change = f"the ETag {etag} instead of {self.etag}"
+        if change is not None:
             raise HttpError(
-                f"the file changed while it was read: {size} bytes instead of {self.size}",
-                remedy="run again once the file is complete",
+                f"the file changed while it was read: {change}",
+                remedy=f"run again once the file is complete, or {OTHER_MIRROR}",
                 again=True,
             )
         self.size = size
-        self.etag = self.etag or headers.get("ETag")
+        self.etag, self.modified = self.etag or etag, self.modified or modified
 
     def _refusal(self, response: aiohttp.ClientResponse, url: yarl.URL) -> HttpError:
         """The error for a status that is no success."""
@@ -301,7 +315,7 @@ def _next(url: yarl.URL, location: str) -> yarl.URL:
         raise HttpError(
             f"{_place(url)} redirects to what is no web address"
             + (f" ({target.scheme}:)" if target.scheme else ""),
-            remedy="use another mirror (`input.mirror_order`)",
+            remedy=OTHER_MIRROR,
         )
     # Neither what a server puts in front of the host nor what is behind # is for the next one.
     return target.with_scheme(HTTP[target.scheme]).with_user(None).with_fragment(None)
@@ -331,7 +345,15 @@ async def _at_most(response: aiohttp.ClientResponse, size: int) -> bytes | None:
 def _no_ranges() -> HttpError:
     return HttpError(
         "the server does not serve ranges of bytes, and whole files are not read over the network",
-        remedy="use another mirror (`input.mirror_order`), or copy the file and list the copy",
+        remedy=f"{OTHER_MIRROR}, or copy the file and list the copy",
+    )
+
+
+def _other_bytes(start: int, stop: int, answer: str) -> HttpError:
+    return HttpError(
+        f"the server sends other bytes than it was asked for: asked for those from {start} to "
+        f"{stop}, it {answer}",
+        remedy=OTHER_MIRROR,
     )
 
 

@@ -1,9 +1,6 @@
 """Opening input files with checks: everything that can be wrong is said before events are read."""
 
-import lzma
 import re
-import struct
-import zlib
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,7 +8,6 @@ from operator import gt
 from pathlib import Path
 from typing import Any
 
-import cramjam
 import uproot
 
 from agc_pipeline.declaration.analysis import Columns
@@ -19,6 +15,8 @@ from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import PARSER_ERRORS, InputError
 from agc_pipeline.readers import addresses
 from agc_pipeline.readers.failures import (
+    OTHER_MIRROR,
+    DamagedPart,
     Disagreement,
     HttpError,
     ImpossibleValue,
@@ -29,20 +27,16 @@ from agc_pipeline.readers.failures import (
 from agc_pipeline.readers.file_header import MAGIC, Identity, check_magic, normalised_uuid
 from agc_pipeline.readers.ntuple_format import Structure
 from agc_pipeline.readers.remote import RemoteSource
-from agc_pipeline.readers.root_format import tree_of
+from agc_pipeline.readers.root_format import DECODING_ERRORS, same_classes, tree_of
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
 
 # What uproot and the libraries below it raise for files that are missing, unreachable, cut off
 # or damaged. They share no base class.
 READ_ERRORS = (
     OSError,
-    ValueError,
     EOFError,
     ImportError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    cramjam.DecompressionError,
+    *DECODING_ERRORS,
     uproot.DeserializationError,
 )
 
@@ -65,8 +59,9 @@ _HTML = re.compile(r"first four bytes are b'\s*<(?:!d|!D|ht|HT)")
 # What it says of others, and pyarrow of those that are no Parquet.
 _NOT_ROOT = re.compile(r"first four bytes are (b'.*?'|b\".*?\")")
 _NOT_PARQUET = re.compile(r"not a parquet file|Parquet file size is", re.IGNORECASE)
+_SENT = "what the server sends is damaged, or no part of the file"
 _LATER = "try again later, or "
-_OTHER_MIRROR = "use another mirror (`input.mirror_order`)"
+_INTACT = "get an intact copy of the file, or take it out of the list"
 
 
 @contextmanager
@@ -124,7 +119,7 @@ def open_tree(
         ReadError: if the file cannot be read.
         InputError: if it holds no such tree, or lacks a column.
     """
-    with ExitStack() as open_files:
+    with same_classes(), ExitStack() as open_files:
         try:
             file = open_files.enter_context(open_root(url, network))
             size, full_size = file.file.source.num_bytes, file.file.fEND
@@ -132,14 +127,14 @@ def open_tree(
                 raise InputError(
                     f"the file is cut off: {size} of {full_size} bytes",
                     place=url,
-                    remedy="get an intact copy of the file, or take it out of the list",
+                    remedy=_at_mirrors(url, _INTACT),
                 )
             if layout.tree not in file:
                 content = ", ".join(file.keys()) or "nothing"
                 raise InputError(
                     f"no tree `{layout.tree}` in the file, only {content}",
                     place=url,
-                    remedy="give a file of the layout that the analysis declares",
+                    remedy=_at_mirrors(url, "give a file of the layout that the analysis declares"),
                 )
             opened = tree_of(file, layout.tree, layout.all_branches(columns))
             if not isinstance(opened, _TREES):
@@ -147,7 +142,7 @@ def open_tree(
                 raise InputError(
                     f"`{layout.tree}` is no tree but a {kind}",
                     place=url,
-                    remedy="give a file of the layout that the analysis declares",
+                    remedy=_at_mirrors(url, "give a file of the layout that the analysis declares"),
                 )
             present = _names(opened)
         except DAMAGE as error:
@@ -162,12 +157,14 @@ def open_tree(
             raise InputError(
                 f"branches missing: {', '.join(missing)}",
                 place=url,
-                remedy=remedy,
+                remedy=_at_mirrors(url, remedy),
             )
         try:
             names = present_branches(opened, columns, layout)
             check_types(opened, names, columns, layout)
             check_branches(opened, names)
+            # Of an RNTuple, that reads where its clusters are described.
+            count_events(opened)
         except DAMAGE as error:
             raise unreadable(url, error) from error
         # Whoever gets the tree closes the file.
@@ -244,11 +241,15 @@ def open_root(url: str, network: NetworkSettings) -> Any:
     """
     addresses.check(url, place="the address of a file")
     options: dict[str, Any] = {}
+    opened: list[RemoteSource] = []
     if addresses.is_remote(url):
-        options = {"handler": RemoteSource, "network": network}
+        options = {"handler": RemoteSource, "network": network, "opened": opened}
     try:
         return uproot.open({url: None}, array_cache=None, object_cache=None, **options)
-    except READ_ERRORS as error:
+    except DAMAGE as error:
+        # uproot does not close what it cannot open.
+        for source in opened:
+            source.close()
         # uproot looks at the beginning of files only that are as long as a header.
         if _BEHIND_END.search(str(error)) and not addresses.is_remote(url):
             with Path(url.removeprefix("file://")).open("rb") as file:
@@ -282,7 +283,7 @@ def needed_bytes(tree: Any, columns: Columns, layout: Layout) -> int | None:
     return sum(int(tree[name].compressed_bytes) for name in layout.all_branches(columns))
 
 
-def entry_ranges(tree: Any, names: Sequence[str], chunk_size: int) -> Iterator[tuple[int, int]]:
+def entry_ranges(tree: Any, names: Sequence[str], chunk_size: int) -> list[tuple[int, int]]:
     """Ranges of entries to read one after the other.
 
     A range ends where baskets of all branches, or a cluster, end if that leaves it any entries:
@@ -292,19 +293,30 @@ def entry_ranges(tree: Any, names: Sequence[str], chunk_size: int) -> Iterator[t
         tree: TTree or RNTuple.
         names: branches that will be read.
         chunk_size: most entries of a range.
+
+    Raises:
+        ReadError: if where they end cannot be read.
     """
-    if isinstance(tree, uproot.TTree):
-        borders = sorted(set.intersection(*(set(tree[name].entry_offsets) for name in names)))
-    else:
-        borders = [cluster.num_first_entry for cluster in tree.ntuple.cluster_summaries]
+    try:
+        with only_reading():
+            n_events = count_events(tree)
+            if isinstance(tree, uproot.TTree):
+                offsets = (set(tree[name].entry_offsets) for name in names)
+                borders = sorted(set.intersection(*offsets))
+            else:
+                borders = [cluster.num_first_entry for cluster in tree.ntuple.cluster_summaries]
+    except READ_ERRORS as error:
+        raise unreadable(tree.file.file_path, error) from error
+    ranges = []
     start = 0
-    while start < tree.num_entries:
-        stop = min(start + chunk_size, tree.num_entries)
-        if stop < tree.num_entries:
+    while start < n_events:
+        stop = min(start + chunk_size, n_events)
+        if stop < n_events:
             border = borders[bisect_right(borders, stop) - 1]
             stop = border if border > start else stop
-        yield start, stop
+        ranges.append((start, stop))
         start = stop
+    return ranges
 
 
 def check_entries(found: int, expected: int | None, *, url: str) -> None:
@@ -317,7 +329,7 @@ def check_entries(found: int, expected: int | None, *, url: str) -> None:
         raise InputError(
             f"the file has {found} events, the configuration says {expected}",
             place=url,
-            remedy="correct the number, or get an intact copy of the file",
+            remedy=_at_mirrors(url, "correct the number, or get an intact copy of the file"),
         )
 
 
@@ -336,7 +348,9 @@ def check_uuid(found: str, expected: str | None, *, url: str) -> None:
         raise InputError(
             f"the file has the UUID {found}, the list of files says {expected}",
             place=url,
-            remedy="correct the address or the `uuid`: the list was made of another file",
+            remedy=_at_mirrors(
+                url, "correct the address or the `uuid`: the list was made of another file"
+            ),
         )
 
 
@@ -353,25 +367,21 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
         problem = "file not found"
         remedy = error.remedy if isinstance(error, HttpError) else "check the path or the mirror"
     elif (content := _other_content(error)) is not None:
-        problem, remedy = content
+        problem, remedy = content[0], _at_mirrors(url, content[1])
     elif isinstance(error, HttpError):
         problem, remedy = str(error), error.remedy
         if error.wait is not None:
             problem = f"{problem}: the server asks to wait {error.wait:.0f} s"
-            remedy = f"try again later, or raise `delivery.network.patience`; or {_OTHER_MIRROR}"
-        elif error.again:
-            problem, remedy = f"the server does not answer: {problem}", f"{_LATER}{_OTHER_MIRROR}"
+            remedy = f"try again later, or raise `delivery.network.patience`; or {OTHER_MIRROR}"
+        elif error.again and error.status is not None:
+            problem, remedy = f"the server does not answer: {problem}", f"{_LATER}{OTHER_MIRROR}"
         elif error.status is not None:
             problem = f"the server refuses to give the file: {problem}"
     elif _transient(error) and remote:
         short = isinstance(error, ShortAnswer)
         what = "sends less than it was asked for" if short else "does not answer"
         problem = f"the server {what}: {one_line(error)}"
-        remedy = f"{_LATER}{_OTHER_MIRROR}"
-    elif isinstance(error, Disagreement | ImpossibleValue):
-        # awkward adds lines about the call.
-        problem = str(error).splitlines()[0]
-        remedy = "get an intact copy of the file, write it anew, or take it out of the list"
+        remedy = f"{_LATER}{OTHER_MIRROR}"
     elif isinstance(error, ImportError):
         problem = f"cannot read this kind of address: {one_line(error)}"
         remedy = "install the package that it names"
@@ -379,10 +389,7 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
         problem = f"the server refuses to give the file: {one_line(error)}"
         remedy = "check the address and the permission to read it"
     else:
-        problem = (
-            f"cannot read the file, it may be cut off, damaged or no ROOT file: {one_line(error)}"
-        )
-        remedy = "get an intact copy of the file, or take it out of the list"
+        problem, remedy = _damage(url, error, events)
     return ReadError(
         problem,
         place=url,
@@ -394,10 +401,36 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
     )
 
 
+def _at_mirrors(url: str, remedy: str) -> str:
+    """What to do about the content of a file: another server may have the right one."""
+    return f"{OTHER_MIRROR}; or {remedy}" if addresses.is_remote(url) else remedy
+
+
+def _damage(url: str, error: BaseException, events: tuple[int, int] | None) -> tuple[str, str]:
+    """Problem and remedy of a file whose content cannot be right."""
+    remote = addresses.is_remote(url)
+    remedy = _INTACT
+    if isinstance(error, Disagreement | ImpossibleValue):
+        # awkward adds lines about the call.
+        problem = str(error).splitlines()[0]
+        remedy = "get an intact copy of the file, write it anew, or take it out of the list"
+    elif isinstance(error, DamagedPart):
+        problem = f"{_SENT if remote else 'the file is damaged'}: {error}"
+    elif remote:
+        part = "the description of its content"
+        if events is not None:
+            part = f"the events {events[0]} to {events[1]}"
+        problem = f"{_SENT}, where {part} should be: {one_line(error)}"
+    else:
+        problem = (
+            f"cannot read the file, it may be cut off, damaged or no ROOT file: {one_line(error)}"
+        )
+    return problem, _at_mirrors(url, remedy)
+
+
 def _other_content(error: BaseException) -> tuple[str, str] | None:
     """Problem and remedy of a file that is empty, cut off or of another kind; None for others."""
     text = str(error)
-    remedy = "get an intact copy of the file, or take it out of the list"
     if _HTML.search(text):
         return (
             f"a web page (HTML), not a ROOT file: {one_line(error)}",
@@ -412,14 +445,14 @@ def _other_content(error: BaseException) -> tuple[str, str] | None:
         return (
             "the file is empty or cut off, it ends before what it says to have: "
             f"{end[2]} of {end[1]} bytes of a part are there",
-            remedy,
+            _INTACT,
         )
     if _NOT_PARQUET.search(text):
         empty = text.endswith("size is 0 bytes")
         kind = (
             "the file is empty" if empty else f"not a Parquet file, or cut off: {one_line(error)}"
         )
-        return kind, remedy
+        return kind, _INTACT
     return None
 
 

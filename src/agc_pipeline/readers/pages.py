@@ -13,8 +13,9 @@ import xxhash
 
 from agc_pipeline.compiling import kernel
 from agc_pipeline.readers.columns import Array, joined
+from agc_pipeline.readers.failures import DamagedPart
 from agc_pipeline.readers.ntuple_format import FieldMetadata, PageMetadata
-from agc_pipeline.readers.root_format import PAGE_CHECKSUM, unpacked
+from agc_pipeline.readers.root_format import DECODING_ERRORS, PAGE_CHECKSUM, unpacked
 from agc_pipeline.readers.stored import StoredColumns
 
 # Bytes of the longer kind of offsets.
@@ -170,25 +171,30 @@ class PageColumns(StoredColumns[FieldMetadata, Array]):
         if self._cache is not None and seek in self._cache:
             return self._cache[seek]
         data = self._stored(size + column.checksums * PAGE_CHECKSUM.size, seek)
-        with self.clock.part("decompress"):
-            packed = memoryview(data)[:size]
-            if column.checksums:
-                (checksum,) = PAGE_CHECKSUM.unpack_from(data, size)
-                if xxhash.xxh3_64_intdigest(packed) != checksum:
-                    raise ValueError("a page differs from its checksum")
-            n_values = column.elements[page + 1] - column.elements[page]
-            values = _decoded(packed, column, n_values)
+        n_values = column.elements[page + 1] - column.elements[page]
+        try:
+            with self.clock.part("decompress"):
+                values = _decoded(memoryview(data), size, column, n_values)
+        except DECODING_ERRORS as error:
+            fields = self._places.items()
+            name = next(n for n, field in fields if column in (field.offsets, field.values))
+            raise DamagedPart(f"a page of the field {name}", seek, seek + size, error) from error
         if self._cache is not None:
             self._cache[seek] = values
         return values
 
 
-def _decoded(packed: memoryview, column: PageMetadata, n_values: int) -> Array:
-    """The values of a compressed page.
+def _decoded(data: memoryview, n_bytes: int, column: PageMetadata, n_values: int) -> Array:
+    """The values of a compressed page, behind which its checksum may stand.
 
     Raises:
-        ValueError: if it has more or less.
+        ValueError: if it has more or less, or differs from its checksum.
     """
+    packed = data[:n_bytes]
+    if column.checksums:
+        (checksum,) = PAGE_CHECKSUM.unpack_from(data, n_bytes)
+        if xxhash.xxh3_64_intdigest(packed) != checksum:
+            raise ValueError("a page differs from its checksum")
     dtype = np.dtype(column.dtype)
     size = -(-n_values // 8) if column.encoding == "bits" else n_values * dtype.itemsize
     content = packed if len(packed) == size else unpacked(packed, size)

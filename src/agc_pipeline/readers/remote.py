@@ -84,11 +84,17 @@ def joined(ranges: Sequence[Range]) -> list[Range]:
     return together
 
 
-def requests(spans: Sequence[Range], most: Callable[[], int]) -> Iterator[list[Range]]:
+def requests(
+    spans: Sequence[Range], borders: Sequence[int], most: Callable[[], int]
+) -> Iterator[list[Range]]:
     """Spans cut and grouped so that no group is more than what is asked for at once.
+
+    They are cut where baskets or pages begin, if that leaves any: each answer then begins with what
+    tells its place, so that bytes of another are seen.
 
     Args:
         spans: what is needed.
+        borders: first bytes of baskets or pages, in order.
         most: bytes of the next group; asked when the group before is had.
     """
     group: list[Range] = []
@@ -96,10 +102,14 @@ def requests(spans: Sequence[Range], most: Callable[[], int]) -> Iterator[list[R
     for start, stop in spans:
         while start < stop:
             cut = min(stop, start + room)
-            group.append((start, cut))
-            room -= cut - start
+            border = borders[bisect_right(borders, cut) - 1]
+            if cut < stop and (border > start or group):
+                cut = max(border, start)
+            if cut > start:
+                group.append((start, cut))
+                room -= cut - start
             start = cut  # noqa: PLW2901 - the rest of the span
-            if room == 0:
+            if start < stop or room == 0:
                 yield group
                 group, room = [], most()
     if group:
@@ -134,13 +144,21 @@ class RemoteSource(uproot.source.chunk.Source):
     Args:
         file_path: address of the file.
         network: its time-outs.
+        opened: gets this source, for who has it through uproot only.
         options: what uproot gives to every source; nothing here depends on it.
 
     Raises:
         OSError: for a file that is not there or does not come in time.
     """
 
-    def __init__(self, file_path: str, *, network: NetworkSettings, **options: Any) -> None:  # noqa: ARG002
+    def __init__(
+        self,
+        file_path: str,
+        *,
+        network: NetworkSettings,
+        opened: "list[RemoteSource] | None" = None,
+        **options: Any,  # noqa: ARG002
+    ) -> None:
         super().__init__()
         self._file_path = file_path
         self._closed = False
@@ -164,6 +182,8 @@ class RemoteSource(uproot.source.chunk.Source):
         self._num_bytes = self._file.size
         self._beginning = self._file.beginning
         self.received = len(self._beginning)
+        if opened is not None:
+            opened.append(self)
 
     def checksum(self) -> str | None:
         """Checksum or ETag that the server has at hand; None if it gives none."""
@@ -177,14 +197,11 @@ class RemoteSource(uproot.source.chunk.Source):
             ValueError: if it ends before its end, and does not begin as ROOT files do.
         """
         if start >= self._num_bytes > 0:
-            # uproot does not close what it cannot open.
-            self.close()
             raise self._cut_off(start)
         there = (min(start, self._num_bytes), min(stop, self._num_bytes))
         data = self._read([there])[there]
         if start == 0 and stop > self._num_bytes:
-            # Too short for a header: uproot gives up then, and does not close it.
-            self.close()
+            # Too short for a header: uproot gives up then.
             check_magic(data)
         return Chunk(self, start, stop, TrivialFuture(data))
 
@@ -239,7 +256,8 @@ class RemoteSource(uproot.source.chunk.Source):
         pieces: dict[Range, list[bytes]] = {span: [] for span in spans}
         owners = iter(spans)
         owner: Range = (0, 0)
-        for group in requests(spans, lambda: self._at_once):
+        borders = sorted(start for start, _ in ranges)
+        for group in requests(spans, borders, lambda: self._at_once):
             for (start, stop), data in zip(group, self._fetch(group), strict=True):
                 if len(data) > stop - start:
                     raise ValueError("the server does not serve ranges of bytes")
@@ -263,7 +281,8 @@ class RemoteSource(uproot.source.chunk.Source):
 
     def _cut_off(self, byte: int) -> Disagreement:
         return Disagreement(
-            f"the file is cut off: it has {self._num_bytes} bytes, and refers to byte {byte}"
+            f"the file is cut off, or the server sends other bytes of it: it has {self._num_bytes} "
+            f"bytes, and refers to byte {byte}"
         )
 
     def _fetch(self, ranges: Sequence[Range]) -> list[bytes]:

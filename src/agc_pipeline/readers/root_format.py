@@ -14,10 +14,11 @@ baskets of a        ``TBranch`` 10 to 13 (ROOT 5 and 6) as uproot 5   ``baskets_
 branch              reads it: ``fBasketSeek``, ``fBasketBytes``,      uproot reads the columns of
                     ``fEntryOffsetLen``; plain numbers and lists of   the file
                     these by ``AsDtype`` and ``AsJagged``
-key of a basket     ``TKey`` 2 to 4, 1002 to 1004: bytes, version,    ``ValueError``: bytes or
-                    uncompressed bytes, time, length of the key;      events are not those of the
-                    behind class, name and title ``TBasket`` 2 and    branch, or the content does
-                    3: ..., events, last byte of values, flag         not decompress to its size
+key of a basket     ``TKey`` 2 to 4, 1002 to 1004: bytes, version,    ``ValueError``: bytes, events
+                    uncompressed bytes, time, length of the key,      or position are not those of
+                    cycle, position of the key in the file; behind    the branch, or the content
+                    class, name and title ``TBasket`` 2 and 3: ...,   does not decompress to its
+                    events, last byte of values, flag                 size
 compressed block    9 bytes: "ZL", "XZ", "ZS" or "L4", method,        ``ValueError``: another codec,
                     3 bytes of compressed and of uncompressed size,   another checksum, or more than
                     lower first; XXH64 of LZ4's data before them      the key of the basket says
@@ -30,6 +31,8 @@ header of a tree    ``TObjArray``, ``TObject``, ``TNamed`` and        uproot rea
                     ``TBranch``; ``custom_classes`` of uproot 5
 page of an RNTuple  XXH3 behind it, as its description says;          pages are not compared with
                     ``read_page`` of uproot's model                   their checksum
+baskets of uproot   ``Model_TBasket.read_members``, and the start of  positions of baskets are not
+                    the key as above                                  compared
 uproot's codecs and ``uproot.compression._decompress_ZLIB`` (_LZMA,   uproot keeps its own: slower,
 reading of headers  _LZ4, _ZSTD), ``model.classname_regularize``,     not bounded, and the same
                     ``Cursor.classname`` as in release 5.7            values
@@ -40,10 +43,12 @@ The layouts are described in ``io/doc/TFile`` of ROOT's sources, and read in ful
 """
 
 import inspect
+import lzma
 import re
 import struct
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Any, NamedTuple
 
@@ -56,11 +61,15 @@ from pydantic import NonNegativeInt
 
 from agc_pipeline.compiling import kernel
 from agc_pipeline.readers.columns import Array
+from agc_pipeline.readers.failures import Disagreement
 from agc_pipeline.settings import Settings
 
-# Start and end of the key of a basket: its bytes, uncompressed bytes and length of the key; number
-# of events, and length of key and values without the offsets behind them.
-_KEY_START = struct.Struct(">ixxi4xh")
+# Start and end of the key of a basket: its bytes, version, uncompressed bytes and length of the
+# key; number of events, and length of key and values without the offsets behind them. Where it is
+# in the file stands in 4 bytes, in 8 of later versions.
+_KEY_START = struct.Struct(">ihi4xhxx")
+_KEY_POSITION, _LARGE_KEY_POSITION = struct.Struct(">i"), struct.Struct(">q")
+_FIRST_LARGE_KEY = 1001
 _KEY_END = struct.Struct(">iix")
 # Header of a compressed block: codec, compressed and uncompressed bytes, each as two lower bytes
 # and an upper one.
@@ -91,6 +100,16 @@ _AT_ONCE = 8
 _WORDS = {n: np.dtype(f"u{n}") for n in (1, 2, 4, 8)}
 # Longer than nearly all names of classes, in bytes.
 _CLASS_NAME = 256
+
+
+# What damaged baskets and pages raise.
+DECODING_ERRORS = (
+    ValueError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    cramjam.DecompressionError,
+)
 
 
 class BranchMetadata(Settings):
@@ -207,11 +226,12 @@ class Content(NamedTuple):
     last: int
 
 
-def decompressed(data: bytes | memoryview, n_bytes: int, n_events: int) -> Content:
+def decompressed(data: bytes | memoryview, position: int, n_bytes: int, n_events: int) -> Content:
     """Decompress a basket, whose key must fit to what its branch says.
 
     Args:
         data: the basket with its key.
+        position: in the file, as the branch says.
         n_bytes: its size, as the branch says.
         n_events: number of events in it, as the branch says.
 
@@ -220,7 +240,7 @@ def decompressed(data: bytes | memoryview, n_bytes: int, n_events: int) -> Conte
     """
     if len(data) != n_bytes:
         raise ValueError(f"the file ends within a basket of {n_bytes} bytes")
-    stated, size, key_length = _KEY_START.unpack_from(data)
+    stated, _, size, key_length = _KEY_START.unpack_from(data)
     if not _KEY_START.size + _KEY_END.size <= key_length <= n_bytes:
         raise ValueError(f"a basket of {n_bytes} bytes has a key of {key_length}")
     events, last = _KEY_END.unpack_from(data, key_length - _KEY_END.size)
@@ -228,11 +248,31 @@ def decompressed(data: bytes | memoryview, n_bytes: int, n_events: int) -> Conte
         raise ValueError(
             f"a basket of {n_bytes} bytes and {n_events} events says {stated} and {events}"
         )
+    check_position(data, position)
     packed = memoryview(data)[key_length:]
     payload = packed if len(packed) == size else unpacked(packed, size)
     if not 0 <= last - key_length <= size:
         raise ValueError(f"the values of a basket of {size} bytes end at {last - key_length}")
     return Content(payload, key_length, last)
+
+
+def check_position(key: bytes | memoryview, position: int) -> None:
+    """Compare where the key of a basket was read with where it says to be.
+
+    Many baskets are of one size, and servers may send one for another.
+
+    Args:
+        key: its bytes, more may follow.
+        position: in the file.
+
+    Raises:
+        ValueError: if it is the key of another place.
+    """
+    _, version, *_ = _KEY_START.unpack_from(key)
+    place = _KEY_POSITION if version < _FIRST_LARGE_KEY else _LARGE_KEY_POSITION
+    (stated,) = place.unpack_from(key, _KEY_START.size)
+    if stated != position:
+        raise ValueError(f"a basket at byte {position} says to be at byte {stated}")
 
 
 def unpacked(packed: memoryview, size: int) -> Any:
@@ -475,6 +515,9 @@ def speed_up_uproot() -> None:
     pages: Any = getattr(uproot.models.RNTuple, "Model_ROOT_3a3a_RNTuple", None)
     if _takes(pages, "read_page", "self", "destination", "cluster_idx", *_PAGE):
         pages.read_page = _checked_page(pages.read_page)
+    basket = uproot.models.TBasket.Model_TBasket
+    if _takes(basket, "read_members", "self", "chunk", "cursor", "context", "file"):
+        basket.read_members = _checked_basket(basket.read_members)
     if _takes(model, "classname_regularize", "classname"):
         model.classname_regularize = cache(model.classname_regularize)
     if _takes(cursor, "classname", "self", "chunk", "context", "move"):
@@ -509,6 +552,20 @@ def _checked_page(read: Callable[..., None]) -> Callable[..., None]:
         read(ntuple, destination, cluster_idx, col_idx, page_idx, *others)
 
     return read_page
+
+
+def _checked_basket(read: Callable[..., None]) -> Callable[..., None]:
+    """Reading of a basket, which must be where its key says; uproot does not look at that."""
+
+    @wraps(read)
+    def read_members(basket: Any, chunk: Any, cursor: Any, context: Any, file: Any) -> None:
+        start = cursor.index
+        read(basket, chunk, cursor, context, file)
+        if not basket.is_embedded:
+            stop = min(start + _KEY_START.size + _LARGE_KEY_POSITION.size, chunk.stop)
+            check_position(chunk.get(start, stop, cursor, context).tobytes(), start)
+
+    return read_members
 
 
 def _short_names_first(read: Callable[..., str]) -> Callable[..., str]:
@@ -562,12 +619,42 @@ def _some_branches(directory: Any, name: str, branches: frozenset[str]) -> Any:
     array = type("Model_TObjArray", (_SomeBranches,), {"tree": name, "names": branches})
     file.custom_classes = {**(before or uproot.classes), "TObjArray": array}
     try:
-        return directory[name]
+        with same_classes(always=True):
+            return directory[name]
+    except Disagreement:
+        raise
     except (uproot.DeserializationError, struct.error, ValueError, IndexError, TypeError):
         # Reading all of the header says better what is wrong with it, if anything is.
         return None
     finally:
         file.custom_classes = before
+
+
+@contextmanager
+def same_classes(*, always: bool = False) -> Iterator[None]:
+    """A block that leaves the classes of uproot as they were if it fails.
+
+    uproot makes classes of what a file says of them, and keeps them for all files that the process
+    reads later: those of a damaged file must not be among them.
+
+    Args:
+        always: also if it does not fail.
+    """
+    classes, versions = dict(uproot.classes), {}
+    for cls in classes.values():
+        if issubclass(cls, uproot.model.DispatchByVersion):
+            versions[cls] = dict(cls.known_versions)
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        if failed or always:
+            uproot.classes.clear()
+            uproot.classes.update(classes)
+            for cls, known in versions.items():
+                cls.known_versions.clear()
+                cls.known_versions.update(known)
 
 
 def _skipped_counters(leaves: Sequence[Any]) -> frozenset[str]:
