@@ -231,3 +231,26 @@ def read_record(kind: type[Record], path: Path, what: str, *, missing: str = _RE
             place=str(path),
             remedy="delete it and run again: its rule writes it anew",
         ) from error
+
+
+def read_history(kind: type[Record], path: Path, what: str) -> Record:
+    """Read a JSON file to which each run adds; empty if there is none yet.
+
+    Args:
+        kind: model of its content.
+        path: the file.
+        what: description of the file, with an article, for the error.
+
+    Raises:
+        InputError: if the file has other content.
+    """
+    if not path.exists():
+        return kind()
+    try:
+        return read_record(kind, path, what)
+    except InputError as error:
+        raise InputError(
+            error.problem,
+            place=error.place,
+            remedy="repair it from a copy, or move it away: the next run begins a new one",
+        ) from error

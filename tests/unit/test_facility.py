@@ -35,11 +35,11 @@ from agc_pipeline.facility.records import (
     InputRecord,
     Machine,
     PointRecord,
-    count_failure,
 )
 from agc_pipeline.facility.scaling import Range
 from agc_pipeline.facility.settings import FacilitySettings, Mode, SimulatedSettings
 from agc_pipeline.layers import Layer, Values
+from agc_pipeline.measuring.commands import count_failure
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.report.page import write
 from agc_pipeline.stages import facility_input, facility_page, facility_point
@@ -870,6 +870,18 @@ def test_jobs_that_a_killed_point_left_in_the_queue_are_removed(tmp_path: Path) 
     # Profiles know the jobs by the folder that Snakemake ran in.
     facility_points.cancel_jobs(options, folder, tmp_path / "output.log")
     assert (folder / "cancelled").read_text() == f"{folder}\n"
+
+
+@pytest.mark.parametrize("content", ["{", '{"entries": [{}]}', "[]"])
+def test_a_damaged_history_is_told_before_any_point(content: str, tmp_path: Path) -> None:
+    made = plan(folder=str(tmp_path))
+    path = tmp_path / "history.json"
+    assert facility_page.configure(made).history == str(path)
+    path.write_text(content)
+    with pytest.raises(InputError) as caught:
+        facility_page.configure(made)
+    assert caught.value.place == str(path)
+    assert "move it away" in caught.value.remedy
 
 
 def test_what_failed_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

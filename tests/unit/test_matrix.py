@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 import browser
 from agc_pipeline import config
-from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.layers import Layer, Values, merged
 from agc_pipeline.matrix import (
     cells,
@@ -54,7 +54,13 @@ from agc_pipeline.measuring import intervals, process
 from agc_pipeline.measuring.intervals import Ratio
 from agc_pipeline.report.page import render, write
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages import command, matrix_cell, matrix_environment, matrix_simulate
+from agc_pipeline.stages import (
+    command,
+    matrix_cell,
+    matrix_environment,
+    matrix_page,
+    matrix_simulate,
+)
 from agc_pipeline.stages.description import Options, Stage
 from conftest import ROOT
 
@@ -623,8 +629,74 @@ def test_an_unknown_history_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "history.json"
     assert history.read(path) == history.History()
     path.write_text("[]")
-    with pytest.raises(Exception, match="not a history"):
+    with pytest.raises(InputError, match="not a history"):
         history.read(path)
+    lost = history.add(history.History(), [judged(record())]).model_copy(
+        update={"environments": {}}
+    )
+    history.write(path, lost)
+    with pytest.raises(InputError, match="of a run is not there"):
+        history.read(path)
+
+
+def test_a_damaged_history_is_told_before_any_cell(
+    config_values: dict[str, Any], tmp_path: Path
+) -> None:
+    made = plan(config_values, folder=str(tmp_path))
+    path = tmp_path / "history.json"
+    assert matrix_page.configure(made).history == str(path)
+    path.write_text("{")
+    with pytest.raises(InputError, match="not valid JSON") as caught:
+        matrix_page.configure(made)
+    assert caught.value.place == str(path)
+    assert "move it away" in caught.value.remedy
+
+
+@pytest.mark.parametrize("expect", [Verdict.WORKS, Verdict.BROKEN])
+@pytest.mark.parametrize("interpreter", ["/x/bin/python", None])
+def test_cells_and_environments_without_a_result_are_other_jobs(
+    config_values: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interpreter: str | None,
+    expect: Verdict,
+) -> None:
+    """Snakemake takes jobs again whose parameters changed; what is known to be broken stays."""
+    values = yaml.safe_load((ROOT / "config" / "matrix.yaml").read_text())["environments"]
+    values["newest"] |= {"expect": expect}
+    made = plan({**config_values, "results": str(tmp_path)}, environments=values)
+    folder = tmp_path / "matrix"
+    job = matrix_cell.configure(made, "newest")
+    environment = record("newest").environment.model_copy(update={"interpreter": interpreter})
+    (tmp_path / "environment.json").write_text(environment.model_dump_json())
+    (tmp_path / "package.json").write_text('{"digest": "", "path": ""}')
+    options = matrix_cell.CellOptions(
+        environment=tmp_path / "environment.json",
+        package=tmp_path / "package.json",
+        reference=None,
+        failures=folder / "failures" / "cells" / "newest",
+        folder=tmp_path / "run",
+        output=tmp_path / "cell.json",
+    )
+    results = [broken("newest", environment=environment), record("newest", environment=environment)]
+    monkeypatch.setattr("agc_pipeline.matrix.cell.run", lambda *_: results.pop())
+    matrix_cell.run(job, options)
+    assert matrix_cell.configure(made, "newest") == job
+    matrix_cell.run(job, options)
+    # What has no environment waits for it.
+    counted = int(interpreter is not None and expect is Verdict.WORKS)
+    assert matrix_cell.configure(made, "newest") == job.model_copy(update={"failures": counted})
+    request = matrix_environment.configure(made, "newest")
+    monkeypatch.setattr(environments, "build", lambda *_, **__: environment)
+    matrix_environment.run(
+        request,
+        matrix_environment.EnvironmentOptions(
+            failures=folder / "failures" / "environments" / "newest",
+            output=tmp_path / "environment.json",
+        ),
+    )
+    counted = int(interpreter is None and expect is Verdict.WORKS)
+    assert matrix_environment.configure(made, "newest").failures == counted
 
 
 def everything() -> list[CellVerdict]:

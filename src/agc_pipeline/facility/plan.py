@@ -15,11 +15,11 @@ from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.doctor import services, tools
 from agc_pipeline.errors import ConfigurationError, InputError, ServiceError
-from agc_pipeline.facility import records
 from agc_pipeline.facility.settings import DEFAULT_EXECUTOR, FacilitySettings, Mode
 from agc_pipeline.files import read_json
 from agc_pipeline.formatting import name_list
 from agc_pipeline.layers import Layer, Values, filled
+from agc_pipeline.measuring import commands
 from agc_pipeline.plan import Plan
 from agc_pipeline.settings import unknown
 
@@ -152,7 +152,7 @@ class FacilityPlan:
 
     def failures(self, name: str) -> int:
         """How often a point or an input was taken without a result."""
-        return records.failures(Path(f"{self.folder}/failures/{name}"))
+        return commands.failures(Path(f"{self.folder}/failures/{name}"))
 
     def pending(self, point: str) -> bool:
         """Whether a point has no result yet."""

@@ -1,12 +1,9 @@
 """Records of a measurement: inputs, points of the ladder, and the whole."""
 
-from pathlib import Path
-
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from agc_pipeline.columnar.traces import JobTrace
 from agc_pipeline.facility.settings import Mode
-from agc_pipeline.files import write_text
 from agc_pipeline.settings import Settings
 
 
@@ -152,16 +149,3 @@ class PointRecord(Settings):
     def wall(self) -> float:
         """Seconds from the start of the command to its end."""
         return self.stopped - self.launched
-
-
-def failures(path: Path) -> int:
-    """How often a point or an input was taken without a result; 0 without a file.
-
-    It is kept beside the record, which may be large, and is looked at before every run.
-    """
-    return int(path.read_text(encoding="utf-8")) if path.exists() else 0
-
-
-def count_failure(path: Path, before: int) -> None:
-    """Write that there was one failure more than before."""
-    write_text(path, str(before + 1))

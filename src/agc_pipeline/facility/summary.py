@@ -14,6 +14,7 @@ from agc_pipeline.facility.predictions import Prediction, Rung
 from agc_pipeline.facility.records import InputRecord, Machine, PointRecord, Work
 from agc_pipeline.facility.scaling import Law, Pieces
 from agc_pipeline.facility.settings import MODES, Mode, SimulatedSettings
+from agc_pipeline.files import read_history as read_kept
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.settings import Settings
 
@@ -328,9 +329,7 @@ def read_history(path: Path) -> History:
     Raises:
         InputError: if the file is something else.
     """
-    if not path.exists():
-        return History()
-    return read_record(History, path, "a history of a facility")
+    return read_kept(History, path, "a history of a facility")
 
 
 def write_history(path: Path, history: History) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from agc_pipeline.files import read_record, write_json
+from agc_pipeline.files import read_history, write_json
 from agc_pipeline.matrix.records import CellRecord, CellVerdict
 from agc_pipeline.matrix.settings import Verdict
 from agc_pipeline.settings import Settings
@@ -60,6 +61,13 @@ class History(Settings):
     environments: dict[str, dict[str, str]] = Field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
 
+    @model_validator(mode="after")
+    def _every_environment(self) -> Self:
+        for entry in self.entries:
+            if entry.environment is not None and entry.environment not in self.environments:
+                raise ValueError(f"the environment {entry.environment} of a run is not there")
+        return self
+
     def of(self, cell: str) -> tuple[Entry, ...]:
         """The runs of a cell, oldest first."""
         return tuple(entry for entry in self.entries if entry.cell == cell)
@@ -95,7 +103,7 @@ def read(path: Path) -> History:
     Raises:
         InputError: if the file is something else.
     """
-    return read_record(History, path, "a history of the matrix") if path.exists() else History()
+    return read_history(History, path, "a history of the matrix")
 
 
 def write(path: Path, history: History) -> None:

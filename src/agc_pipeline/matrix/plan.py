@@ -12,7 +12,8 @@ from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.layers import Layer, Values
 from agc_pipeline.matrix import cells
 from agc_pipeline.matrix.cells import Cell, formats
-from agc_pipeline.matrix.settings import ENVIRONMENT, InputSettings, MatrixSettings
+from agc_pipeline.matrix.settings import ENVIRONMENT, InputSettings, MatrixSettings, Verdict
+from agc_pipeline.measuring import commands
 from agc_pipeline.settings import unknown
 
 # Parts of the configuration that belong to no analysis.
@@ -106,6 +107,19 @@ class MatrixPlan:
     def analysis(self) -> Analysis:
         """The declaration of the workflow's analysis."""
         return self.config.declaration
+
+    def failures(self, kind: str, name: str, environment: str) -> int:
+        """How often a cell or an environment was taken without a result.
+
+        Args:
+            kind: "cells" or "environments".
+            name: of it.
+            environment: its own or that of the cell; where it is known to be broken, nothing is
+                taken again.
+        """
+        if self.settings.environments[environment].expect is Verdict.BROKEN:
+            return 0
+        return commands.failures(Path(f"{self.folder}/failures/{kind}/{name}"))
 
     def reference(self, cell: str) -> Cell | None:
         """The cell that another one is compared with."""

@@ -154,6 +154,8 @@ class CellJob(Settings):
 
     Attributes:
         name: of the cell.
+        failures: how often it was run without a result: with one more it is another job, which is
+            not done yet.
         axes: axis to the name of its value.
         reference: cell to compare with; None for the baseline.
         same_axes: whether only the environment differs from the reference.
@@ -166,6 +168,7 @@ class CellJob(Settings):
     """
 
     name: str
+    failures: int
     axes: dict[str, str]
     reference: str | None
     same_axes: bool

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agc_pipeline.files import write_text
 from agc_pipeline.measuring import process
 
 _REPORTED = re.compile(
@@ -151,3 +152,17 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def failures(path: Path) -> int:
+    """How often something was taken without a result; 0 without a file.
+
+    It is kept beside the record, which may be large, and is looked at before every run: a job with
+    another number is another job, which is not done yet.
+    """
+    return int(path.read_text(encoding="utf-8")) if path.exists() else 0
+
+
+def count_failure(path: Path, before: int) -> None:
+    """Write that there was one failure more than before."""
+    write_text(path, str(before + 1))

@@ -80,7 +80,7 @@ def configure(plan: "FacilityPlan", source: str) -> InputStage:
 def run(settings: InputStage, options: InputOptions) -> None:
     """List the sample, as many links to its files as are needed, and deliver."""
     from agc_pipeline.facility import point
-    from agc_pipeline.facility.records import count_failure
+    from agc_pipeline.measuring.commands import count_failure
 
     options.folder.mkdir(parents=True, exist_ok=True)
     if settings.dataset is not None:

@@ -83,7 +83,12 @@ def configure(plan: "FacilityPlan") -> PageStage:
 
     Raises:
         ConfigurationError: if the simulation is not installed.
+        InputError: if the history is damaged: all points would be taken before that shows.
     """
+    from agc_pipeline.facility import summary
+
+    history = f"{plan.settings.folder}/history.json"
+    summary.read_history(Path(history))
     extras.require(
         "facility",
         setting="snakemake facility",
@@ -94,7 +99,7 @@ def configure(plan: "FacilityPlan") -> PageStage:
         dispatch={
             name: executor.dispatch_seconds for name, executor in plan.settings.executors.items()
         },
-        history=f"{plan.settings.folder}/history.json",
+        history=history,
     )
 
 

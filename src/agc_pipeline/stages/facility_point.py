@@ -110,8 +110,8 @@ def _kind(run: "Plan") -> str:
 def run(settings: PointJob, options: PointOptions) -> None:
     """Take the point, and write its record."""
     from agc_pipeline.facility import point
-    from agc_pipeline.facility.records import InputRecord, count_failure
-    from agc_pipeline.measuring.commands import locked
+    from agc_pipeline.facility.records import InputRecord
+    from agc_pipeline.measuring.commands import count_failure, locked
 
     # One whose workflow was killed may still run, and ends before this one starts.
     with locked(options.folder.with_name(f".{settings.name}.lock")):

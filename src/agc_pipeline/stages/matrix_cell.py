@@ -25,6 +25,7 @@ class CellOptions(Options):
     reference: Path | None = reads(
         lambda plan, cell: plan.reference_record(cell), "record of the cell to compare with"
     )
+    failures: Path = uses("failures/cells/{cell}", "file that counts how often it has no result")
     folder: Path = uses("runs/{cell}", "folder to run in")
     output: Path = writes("cells/{cell}.json", "record to write")
 
@@ -38,6 +39,7 @@ def configure(plan: "MatrixPlan", cell: str) -> CellJob:
     axes, reference = plan.cells[cell].axes, plan.reference(cell)
     return CellJob(
         name=cell,
+        failures=plan.failures("cells", cell, plan.cells[cell].environment),
         axes=axes,
         reference=None if reference is None else reference.name,
         same_axes=reference is not None and reference.axes == axes,
@@ -55,7 +57,7 @@ def run(settings: CellJob, options: CellOptions) -> None:
     from agc_pipeline.matrix import cell
     from agc_pipeline.matrix.records import CellRecord, EnvironmentRecord, PackageRecord
     from agc_pipeline.matrix.verdicts import verdict_on
-    from agc_pipeline.measuring.commands import locked
+    from agc_pipeline.measuring.commands import count_failure, locked
 
     reference = options.reference
     # A cell whose workflow was killed may still run, and ends before this one starts.
@@ -68,6 +70,9 @@ def run(settings: CellJob, options: CellOptions) -> None:
             options.folder,
         )
     log.info("%s: %s: %s", settings.name, *verdict_on(record, settings.timing.slower))
+    # Without its environment, it is run again once that is there.
+    if record.failed is not None and record.environment.interpreter is not None:
+        count_failure(options.failures, settings.failures)
     write_json(options.output, record.model_dump())
 
 

@@ -11,7 +11,7 @@ from agc_pipeline.files import write_json
 from agc_pipeline.matrix import requirements
 from agc_pipeline.matrix.settings import Versions
 from agc_pipeline.settings import Settings
-from agc_pipeline.stages.description import Options, Stage, never, writes
+from agc_pipeline.stages.description import Options, Stage, never, uses, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.matrix.plan import MatrixPlan
@@ -24,6 +24,7 @@ class EnvironmentStage(Settings):
     """What building needs; see ``environments.EnvironmentRequest``.
 
     Attributes:
+        failures: how often it could not be had, see ``CellJob``.
         contents: digests of wheels and checkouts, so that the rule runs again if they change.
         lock: path of the lock file.
         folder: of the matrix.
@@ -31,6 +32,7 @@ class EnvironmentStage(Settings):
     """
 
     name: str
+    failures: int
     needs: tuple[str, ...]
     requirements: tuple[str, ...]
     contents: dict[str, str]
@@ -45,6 +47,9 @@ class EnvironmentStage(Settings):
 class EnvironmentOptions(Options):
     """What the stage is told beside its settings."""
 
+    failures: Path = uses(
+        "failures/environments/{environment}", "file that counts how often it could not be had"
+    )
     output: Path = writes("environments/{environment}.json", "record to write")
 
 
@@ -53,6 +58,7 @@ def configure(plan: "MatrixPlan", environment: str) -> EnvironmentStage:
     request = plan.settings.environments[environment]
     return EnvironmentStage(
         name=environment,
+        failures=plan.failures("environments", environment, environment),
         needs=requirements.direct(
             plan.project / "pyproject.toml",
             plan.settings.extras,
@@ -73,6 +79,7 @@ def configure(plan: "MatrixPlan", environment: str) -> EnvironmentStage:
 def run(settings: EnvironmentStage, options: EnvironmentOptions) -> None:
     """Build, and write the record of the environment."""
     from agc_pipeline.matrix import environments
+    from agc_pipeline.measuring.commands import count_failure
 
     environment = environments.build(
         environments.EnvironmentRequest(
@@ -89,6 +96,8 @@ def run(settings: EnvironmentStage, options: EnvironmentOptions) -> None:
         timeout=settings.timeout,
     )
     log.info("%s: %s", settings.name, environments.describe(environment))
+    if environment.interpreter is None:
+        count_failure(options.failures, settings.failures)
     write_json(options.output, environment.model_dump())
 
 

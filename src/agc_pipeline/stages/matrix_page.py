@@ -49,7 +49,15 @@ class PageOptions(Options):
 
 
 def configure(plan: "MatrixPlan") -> PageStage:
-    """What is expected of the cells, and what is bad."""
+    """What is expected of the cells, and what is bad.
+
+    Raises:
+        InputError: if the history is damaged: all cells would be run before that shows.
+    """
+    from agc_pipeline.matrix import history
+
+    kept = f"{plan.settings.folder}/history.json"
+    history.read(Path(kept))
     return PageStage(
         expected={
             cell.name: plan.settings.environments[cell.environment].expect
@@ -57,7 +65,7 @@ def configure(plan: "MatrixPlan") -> PageStage:
         },
         slower=plan.settings.timing.slower,
         fail_on=plan.settings.fail_on,
-        history=f"{plan.settings.folder}/history.json",
+        history=kept,
     )
 
 

@@ -40,8 +40,8 @@ def run(settings: PageStage, options: VerdictOptions) -> None:
         raise PipelineError(
             f"{len(bad)} of {len(verdicts)} cells are not as expected: {names}",
             place=str(options.record.with_name("index.html")),
-            remedy="see there why; set `expect` of an environment for what is known, or "
-            "`fail_on` in the matrix",
+            remedy="see there why, and correct the cause: the same command takes broken cells "
+            "again; set `expect` of an environment for what is known, or `fail_on` in the matrix",
         )
 
 
