@@ -9,6 +9,7 @@ from itertools import pairwise
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, TypeVar, Union, get_args, get_origin
 
+import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -250,8 +251,7 @@ def explain(
             for name in re.findall(r"`([\w.-]+)`", message):
                 parts = parts or (tuple(name.split(".")) if origin(tuple(name.split("."))) else ())
         else:
-            takes = _takes(model, parts, item)
-            remedy = f"set `{key}` to {' or '.join(takes)}" if takes else f"correct `{key}`"
+            remedy = _remedy(model, parts, item)
             if item["type"] == "union_tag_invalid":
                 message, remedy = _wrong_tag(item["ctx"], remedy)
             if item["type"] in {"model_type", "dict_type"}:
@@ -320,12 +320,25 @@ def _of_list(
     """Message and remedy for what should be a list, or is too short a one; others stay."""
     if item["type"] in _LISTS:
         message = "it should be a list"
-        if not hidden and isinstance(item["input"], str | int | float):
+        text = str(item["input"])
+        # Of words without commas nobody knows where an entry ends.
+        plain = isinstance(item["input"], str | int | float) and ("," in text or " " not in text)
+        if plain and not hidden:
             remedy = f"write `{key}: [{item['input']}]`"
     if item["type"] == "too_short":
         least = item["ctx"]["min_length"]
         message = "it is empty" if least == 1 else f"it has fewer than {least} entries"
     return message, remedy
+
+
+def _remedy(model: type[BaseModel], parts: Sequence[str], item: ErrorDetails) -> str:
+    """What a key may be set to, with an example where that is not all."""
+    key, takes = ".".join(parts), _takes(model, parts, item)
+    if item["type"] in _LISTS:
+        return _with_example(f"make `{key}` a list", model, parts)
+    remedy = f"set `{key}` to {' or '.join(takes)}" if takes else f"correct `{key}`"
+    complete = takes and len(takes) == len(set(_annotations(model, parts)))
+    return remedy if complete else _with_example(remedy, model, parts)
 
 
 def _takes(model: type[BaseModel], parts: Sequence[str], item: ErrorDetails) -> tuple[str, ...]:
@@ -343,6 +356,24 @@ def _takes(model: type[BaseModel], parts: Sequence[str], item: ErrorDetails) -> 
     if any(_bare(kind) in (str, Any) for kind in types):
         return ()
     return tuple(dict.fromkeys(f"a {word}" if "number" in word else word for word in words if word))
+
+
+def _with_example(remedy: str, model: type[BaseModel], parts: Sequence[str]) -> str:
+    """A remedy with an example of the key, or of what it is part of, where the model has one."""
+    told = ""
+    annotations: list[Any] = [model]
+    for number, part in enumerate(parts):
+        for inner in filter(_is_model, map(_bare, annotations)):
+            field = inner.model_fields.get(part)
+            if field is not None and field.examples:
+                # As it stands in the file.
+                text = yaml.safe_dump(
+                    field.examples[0], default_flow_style=True, sort_keys=False, width=1000
+                )
+                value = text.removesuffix("...\n").strip()
+                told = f"; for example `{'.'.join(parts[: number + 1])}: {value}`"
+        annotations = [kind for each in annotations for kind in _annotations(each, [part])]
+    return remedy + told
 
 
 def _annotations(annotation: Any, parts: Sequence[str]) -> Iterator[Any]:
@@ -474,7 +505,7 @@ def _is_sensitive(model: type[BaseModel], location: tuple[int | str, ...]) -> bo
             for item in field.metadata
         ):
             return True
-        current = [inner for field in own for inner in _models_in(field.annotation)] or current
+        current = [inner for field in own for inner in models_in(field.annotation)] or current
     return False
 
 
@@ -486,7 +517,7 @@ def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> lis
         for candidate in current:
             field = candidate.model_fields.get(str(part))
             if field is not None:
-                inner += _models_in(field.annotation)
+                inner += models_in(field.annotation)
         # Parts that are not fields are dictionary keys, list positions or tags of a union.
         current = inner or current
     return sorted({name for candidate in current for name in candidate.model_fields})
@@ -530,7 +561,8 @@ def _has_truth(value: Any) -> bool:
     return False
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation is made of."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for part in get_args(annotation) for model in _models_in(part)]
+    return [model for part in get_args(annotation) for model in models_in(part)]

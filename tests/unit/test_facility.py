@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
 
 import browser
 from agc_pipeline import config
@@ -39,11 +41,16 @@ from agc_pipeline.facility.records import (
 from agc_pipeline.facility.scaling import Range
 from agc_pipeline.facility.settings import FacilitySettings, Mode, SimulatedSettings
 from agc_pipeline.layers import Layer, Values
+from agc_pipeline.matrix.settings import MatrixSettings
 from agc_pipeline.measuring.commands import count_failure
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.report.page import write
+from agc_pipeline.settings import models_in, with_limits
 from agc_pipeline.stages import facility_input, facility_page, facility_point
 from conftest import ROOT, read_config
+
+# Snakemake reads the options of all executors, and imports them.
+pytestmark = pytest.mark.filterwarnings("ignore:The environment variable CONDOR_CONFIG is unset")
 
 MACHINE = Machine(host="node1", processor="a processor", cores=4, load=0.5, software={"numpy": "2"})
 SIMULATED = SimulatedSettings.model_validate(
@@ -709,7 +716,9 @@ def test_rounds_have_every_rung_once() -> None:
     assert inner["input"]["path"].endswith("results/facility/inputs/local/sample.json")
     sizes = {"strong": 2, "weak": None, "cold": False, "delivery": 2}
     ladder = plan(
-        sizes=sizes, repeats=1, executors={"a": PROCESSES, "b": {"snakemake": ["{workers}"]}}
+        sizes=sizes,
+        repeats=1,
+        executors={"a": PROCESSES, "b": {"snakemake": ["--cores", "{workers}"]}},
     )
     assert [name for name in ladder.points if "+delivery+" in name] == [
         f"b+local+delivery+0000{n}+0" for n in (1, 2, 4)
@@ -857,6 +866,35 @@ def test_a_batch_system_that_is_not_there_is_told_before_any_point(
     assert facility_point.configure(made, "slurm+local+strong+00001+0").executor == "slurm"
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--coress", "{workers}"], r"unknown option '--coress' \(did you mean --cores\?\)"),
+        (["--coress={workers}"], r"unknown option '--coress' \(did you mean --cores\?\)"),
+        (["--cores", "all of {workers}"], "Error parsing number of cores"),
+        (["--cores", "{workers}", "and", "more"], "`and more` belongs to no option"),
+        (["--cores", "{workers}", "--executor", "slum"], "invalid choice: 'slum'"),
+        (["--cores", "{workers}", "--jobs"], "--jobs/-j: expected one argument"),
+        (["--profile", "profiles/slum", "--jobs", "{workers}"], "no profile `profiles/slum`"),
+        (["--profile=profiles/slurm", "--jobs", "{workers}"], "are not two texts"),
+    ],
+)
+def test_options_that_snakemake_does_not_take_are_told_before_any_point(
+    options: list[str], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "mine.yaml"
+    made = written(path, executors={"jobs": {"snakemake": options}})
+    with pytest.raises(ConfigurationError, match=problem) as error:
+        facility_point.configure(made, "jobs+local+strong+00001+0")
+    assert error.value.place.startswith(f"`executors.jobs.snakemake` in {path.name}, line")
+    assert "snakemake --help" in error.value.remedy
+    made = written(
+        path, executors={"jobs": {"snakemake": ["--cores", "{workers}", "--keep-going"]}}
+    )
+    assert facility_point.configure(made, "jobs+local+strong+00001+0").executor == "jobs"
+
+
 def test_jobs_that_a_killed_point_left_in_the_queue_are_removed(tmp_path: Path) -> None:
     profile, folder = tmp_path / "profile", tmp_path / "inputs"
     profile.mkdir()
@@ -870,6 +908,47 @@ def test_jobs_that_a_killed_point_left_in_the_queue_are_removed(tmp_path: Path) 
     # Profiles know the jobs by the folder that Snakemake ran in.
     facility_points.cancel_jobs(options, folder, tmp_path / "output.log")
     assert (folder / "cancelled").read_text() == f"{folder}\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"workers": "all"}, "set `workers` to `auto`; for example `workers: [1, 2, 4]`"),
+        (
+            {"executors": {"p": None}},
+            "correct `executors.p`; for example `executors: {processes: {histograms: {executor: "
+            "futures}}, jobs: {snakemake: [--cores, '{workers}'], workers: [1, 2]}}`",
+        ),
+        (
+            {"executors": {"p": {"snakemake": "--cores 2"}}},
+            "make `executors.p.snakemake` a list; for example `executors.p.snakemake: [--profile, "
+            "profiles/slurm, --jobs, '{workers}']`",
+        ),
+        ({"sizes": {"strong": 0, "weak": None, "cold": False}}, "for example `sizes.strong: 8`"),
+    ],
+)
+def test_remedies_have_an_example(changes: dict[str, Any], remedy: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        written(tmp_path / "mine.yaml", **changes)
+    assert remedy in caught.value.remedy
+
+
+def fields_with_examples(model: type[BaseModel]) -> Iterator[FieldInfo]:
+    """Those of a model, and of the models in it."""
+    for field in model.model_fields.values():
+        if field.examples:
+            yield field
+        for inner in models_in(field.annotation):
+            yield from fields_with_examples(inner)
+
+
+@pytest.mark.parametrize("model", [FacilitySettings, MatrixSettings])
+def test_examples_are_valid(model: type[BaseModel]) -> None:
+    fields = list(fields_with_examples(model))
+    assert len(fields) > 5
+    for field in fields:
+        for example in field.examples or ():
+            TypeAdapter(with_limits(field)).validate_python(example)
 
 
 @pytest.mark.parametrize("content", ["{", '{"entries": [{}]}', "[]"])

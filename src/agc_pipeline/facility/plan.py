@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn, cast
 
 from agc_pipeline import config as configuration
 from agc_pipeline import layers
@@ -283,7 +284,7 @@ class FacilityPlan:
         options = self.settings.executors[taken.executor].snakemake
         histograms = run.config.histograms
         if options is not None:
-            self._check_batch(taken.executor, self._executor_of(options), "snakemake")
+            self._check_batch(taken.executor, self._runs_jobs(taken, options), "snakemake")
         elif histograms.executor == "dask" and isinstance(histograms.dask, BatchDask):
             self._check_batch(taken.executor, histograms.dask.cluster, "histograms")
         elif histograms.executor == "dask" and isinstance(histograms.dask, SchedulerDask):
@@ -307,16 +308,23 @@ class FacilityPlan:
                 remedy=f"{found.remedy}; or leave the executor {executor} out",
             )
 
-    def _executor_of(self, options: Sequence[str]) -> str | None:
-        """What runs the jobs of Snakemake with some options; None on this machine."""
-        names = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        names.add_argument("--executor", "-e")
-        names.add_argument("--profile")
-        told, _ = names.parse_known_args(list(options))
-        if told.executor is None and told.profile is not None:
-            path = self.project / told.profile / "config.yaml"
-            return str(layers.read(path).values.get("executor")) if path.is_file() else None
-        return None if told.executor is None else str(told.executor)
+    def _runs_jobs(self, point: Point, options: Sequence[str]) -> str | None:
+        """What runs the jobs of Snakemake with some options; None for what it takes by itself.
+
+        Raises:
+            ConfigurationError: if Snakemake does not know one of them, or cannot read its value.
+        """
+        told = list(filled(tuple(options), workers=str(point.workers)))
+        try:
+            parsed = _parsed(told, self.project)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"options for Snakemake: {error}",
+                place=self.values.place("executors", point.executor, "snakemake"),
+                remedy="write options of `snakemake --help`, each and its value as a text of its "
+                'own, as in `snakemake: [--profile, profiles/slurm, --jobs, "{workers}"]`',
+            ) from None
+        return None if parsed.executor is None else str(parsed.executor)
 
     def uses_sample(self, input_: str) -> bool:
         """Whether an input has files of the sample."""
@@ -330,3 +338,42 @@ class FacilityPlan:
             return []
         n_files = min(self.settings.sample.files, self.n_files)
         return [f"{self.folder}/sample/{number:04d}.root" for number in range(n_files)]
+
+
+def _parsed(options: Sequence[str], project: Path) -> argparse.Namespace:
+    """Options as Snakemake reads them, with those of their profile.
+
+    Raises:
+        ValueError: saying which one it does not take.
+    """
+    # Whoever plans has it imported.
+    from snakemake.cli import get_argument_parser, get_profile_dir  # noqa: PLC0415
+    from snakemake.exceptions import CliException, WorkflowError  # noqa: PLC0415
+
+    def refuse(message: str) -> NoReturn:
+        raise ValueError(message)
+
+    def read(*profiles: str) -> argparse.Namespace:
+        parser = get_argument_parser(profiles)
+        parser.error = refuse
+        try:
+            told, others = parser.parse_known_args(list(options))
+        except (CliException, WorkflowError) as error:
+            raise ValueError(str(error)) from error
+        known = [text for action in parser._actions for text in action.option_strings]
+        if problem := unknown("option", [text.partition("=")[0] for text in others], known):
+            raise ValueError(problem)
+        return cast(argparse.Namespace, told)
+
+    told = read()
+    if told.targets:
+        raise ValueError(f"`{' '.join(told.targets)}` belongs to no option")
+    profiles = [
+        str(project / name) if name.startswith("profiles/") else name for name in told.profile or ()
+    ]
+    if profiles and "--profile" not in options:
+        raise ValueError("`--profile` and its folder are not two texts")
+    for name, place in zip(told.profile or (), profiles, strict=True):
+        if get_profile_dir(place) is None:
+            raise ValueError(f"there is no profile `{name}`")
+    return read(*profiles)

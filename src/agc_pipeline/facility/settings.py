@@ -10,6 +10,7 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    field_validator,
     model_validator,
 )
 
@@ -83,16 +84,21 @@ class ExecutorSettings(Settings):
             for the simulation.
     """
 
-    histograms: dict[str, Any] = Field(default_factory=dict)
-    snakemake: tuple[str, ...] | None = None
-    workers: _Rungs | None = None
+    histograms: dict[str, Any] = Field(
+        default_factory=dict, examples=[{"executor": "futures", "chunk_size": 200_000}]
+    )
+    snakemake: tuple[str, ...] | None = Field(
+        default=None, examples=[["--profile", "profiles/slurm", "--jobs", "{workers}"]]
+    )
+    workers: _Rungs | None = Field(default=None, examples=[[1, 10, 100]])
     dispatch_seconds: NonNegativeFloat = 0.0
 
-    @model_validator(mode="after")
-    def _number_of_workers(self) -> Self:
-        if self.snakemake is not None and not any("{workers}" in part for part in self.snakemake):
-            raise ValueError("no option of `snakemake` has `{workers}` in it")
-        return self
+    @field_validator("snakemake")
+    @classmethod
+    def _number_of_workers(cls, options: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if options is not None and not any("{workers}" in part for part in options):
+            raise ValueError("no option has `{workers}` in it")
+        return options
 
 
 class SizesSettings(Settings):
@@ -107,10 +113,10 @@ class SizesSettings(Settings):
             it.
     """
 
-    strong: _Files | None
-    weak: _Files | None
+    strong: _Files | None = Field(examples=[8])
+    weak: _Files | None = Field(examples=[4])
     cold: bool
-    delivery: _Files | None = None
+    delivery: _Files | None = Field(default=None, examples=[8])
 
 
 class TaskSize(Settings):
@@ -145,8 +151,10 @@ class SimulatedSettings(Settings):
         tuple[Annotated[PositiveInt, AtMost(_LARGEST, "no site has as many")], ...],
         Field(min_length=1),
         EachOnce,
-    ]
-    tasks: dict[Name, TaskSize]
+    ] = Field(examples=[[1, 10, 100, 1000]])
+    tasks: dict[Name, TaskSize] = Field(
+        examples=[{"task": {"files": 787, "events": 940_000_000, "chunks": 3}}]
+    )
     seed: Seed
 
 
@@ -172,16 +180,35 @@ class FacilitySettings(Settings):
     """
 
     site: str | None
-    folder: str = Field(min_length=1)
+    folder: str = Field(min_length=1, examples=[".facility"])
     timeout: Seconds
-    sample: SampleSettings
-    inputs: dict[Name, dict[str, Any]] = Field(min_length=1)
-    datasets: Annotated[tuple[str, ...], Field(min_length=1), EachOnce]
-    run: dict[str, Any]
-    executors: dict[Name, ExecutorSettings] = Field(min_length=1)
-    workers: Literal["auto"] | _Rungs
-    sizes: SizesSettings
-    files_per_job: Annotated[int, _or("a job reads one file at least")]
+    sample: SampleSettings = Field(
+        examples=[
+            {"dataset": "ttbar__nominal", "kind": "ttbar", "events": 100_000, "files": 2, "seed": 1}
+        ]
+    )
+    inputs: dict[Name, dict[str, Any]] = Field(
+        min_length=1,
+        examples=[{"local": {"input": {"kind": "fileset", "path": "{sample}"}}}],
+    )
+    datasets: Annotated[tuple[str, ...], Field(min_length=1), EachOnce] = Field(
+        examples=[["ttbar__nominal"]]
+    )
+    run: dict[str, Any] = Field(examples=[{"delivery": {"backend": "none"}}])
+    executors: dict[Name, ExecutorSettings] = Field(
+        min_length=1,
+        examples=[
+            {
+                "processes": {"histograms": {"executor": "futures"}},
+                "jobs": {"snakemake": ["--cores", "{workers}"], "workers": [1, 2]},
+            }
+        ],
+    )
+    workers: Literal["auto"] | _Rungs = Field(examples=[[1, 2, 4]])
+    sizes: SizesSettings = Field(
+        examples=[{"strong": 8, "weak": 4, "cold": False, "delivery": None}]
+    )
+    files_per_job: Annotated[int, _or("a job reads one file at least")] = Field(examples=[1])
     repeats: Annotated[PositiveInt, AtMost(1000, "each runs the whole ladder")]
     simulated: SimulatedSettings
     compare: tuple[str, ...] = ()
@@ -227,7 +254,8 @@ class FacilitySettings(Settings):
             if size is not None and size % self.files_per_job:
                 raise ValueError(
                     f"`sizes.{name}` is {size}, which is no multiple of `files_per_job`, "
-                    f"{self.files_per_job}"
+                    f"{self.files_per_job}: set it to "
+                    f"{self.files_per_job * max(size // self.files_per_job, 1)}"
                 )
         return self
 

@@ -44,7 +44,9 @@ class EnvironmentSettings(Settings):
         expect: expected verdict, e.g. of a release that is known to be broken.
     """
 
-    requirements: Annotated[tuple[str, ...], EachOnce] = ()
+    requirements: Annotated[tuple[str, ...], EachOnce] = Field(
+        default=(), examples=[["coffea==2026.7.0"]]
+    )
     versions: Versions = "locked"
     python: str | None = None
     prerelease: bool = False
@@ -59,7 +61,9 @@ class InputSettings(Settings):
         simulation: what differs from the part ``simulation`` of the analysis' own configuration.
     """
 
-    datasets: Annotated[tuple[str, ...], Field(min_length=1), EachOnce]
+    datasets: Annotated[tuple[str, ...], Field(min_length=1), EachOnce] = Field(
+        examples=[["ttbar__nominal"]]
+    )
     simulation: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -74,10 +78,12 @@ class CellsSettings(Settings):
     """
 
     matrix: dict[str, Annotated[tuple[str, ...], Field(min_length=1), EachOnce]] = Field(
-        default_factory=dict
+        default_factory=dict, examples=[{"environment": ["lock", "newest"]}]
     )
-    exclude: tuple[dict[str, str], ...] = ()
-    include: tuple[dict[str, str], ...] = ()
+    exclude: tuple[dict[str, str], ...] = Field(
+        default=(), examples=[[{"environment": "newest", "input": "rntuple"}]]
+    )
+    include: tuple[dict[str, str], ...] = Field(default=(), examples=[[{"executor": "futures"}]])
 
 
 class ToleranceSettings(Settings):
@@ -127,15 +133,21 @@ class MatrixSettings(Settings):
         fail_on: verdicts that end ``snakemake matrix`` with an error unless they are expected.
     """
 
-    folder: str = Field(min_length=1)
-    extras: Annotated[tuple[str, ...], EachOnce]
-    inputs: dict[Name, InputSettings] = Field(min_length=1)
+    folder: str = Field(min_length=1, examples=[".matrix"])
+    extras: Annotated[tuple[str, ...], EachOnce] = Field(examples=[["learning"]])
+    inputs: dict[Name, InputSettings] = Field(
+        min_length=1, examples=[{"dimuon": {"datasets": ["signal__nominal"]}}]
+    )
     target: str
     timeout: Seconds
     run: dict[str, Any]
-    environments: dict[Name, EnvironmentSettings] = Field(min_length=1)
-    axes: dict[Name, dict[Name, dict[str, Any]]]
-    baseline: dict[str, str]
+    environments: dict[Name, EnvironmentSettings] = Field(
+        min_length=1, examples=[{"lock": {}, "newest": {"versions": "newest"}}]
+    )
+    axes: dict[Name, dict[Name, dict[str, Any]]] = Field(
+        examples=[{"executor": {"futures": {"histograms": {"executor": "futures"}}}}]
+    )
+    baseline: dict[str, str] = Field(examples=[{"environment": "lock", "executor": "futures"}])
     cells: CellsSettings
     tolerance: ToleranceSettings
     timing: TimingSettings
