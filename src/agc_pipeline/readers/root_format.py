@@ -345,8 +345,10 @@ class Lists:
         (stated,) = _COUNT.unpack_from(content.payload, border)
         if stated != n_events + 1:
             raise ValueError(f"a basket has {stated - 1} lists for {n_events} events")
-        offsets = np.frombuffer(content.payload, np.uint8, _OFFSET * n_events, border + _OFFSET)
-        words = np.frombuffer(content.payload, self._values.dtype, border >> self._shift)
+        # Whether memory can be written to is part of the type that kernels are compiled for.
+        payload = memoryview(content.payload).toreadonly()
+        offsets = np.frombuffer(payload, np.uint8, _OFFSET * n_events, border + _OFFSET)
+        words = np.frombuffer(payload, self._values.dtype, border >> self._shift)
         if self._n_values + len(words) > len(self._values):
             self._make_room(len(words))
         key = content.key_length, self._shift

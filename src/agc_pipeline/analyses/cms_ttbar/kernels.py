@@ -55,7 +55,7 @@ def trijets(jets: JetArrays) -> Array:
     x = jets.pt * jets.cos_phi
     y = jets.pt * jets.sin_phi
     tagged = jets.tagged
-    triplets = np.full((len(jets.offsets) - 1, 3), -1, np.int64)
+    triplets = np.empty((len(jets.offsets) - 1, 3), np.int64)
     for event in range(len(triplets)):
         stop = jets.offsets[event + 1]
         largest, best = -1.0, (-1, -1, -1)
@@ -83,9 +83,10 @@ def trijet_masses(jets: JetArrays) -> Array:
         ``events * float64`` in GeV; NaN for an event without such a triplet.
     """
     triplets = trijets(jets)
-    masses = np.full(len(triplets), np.nan)
+    masses = np.empty(len(triplets), np.float64)
     for event in range(len(triplets)):
         if triplets[event, 0] < 0:
+            masses[event] = np.nan
             continue
         x, y, z, energy = 0.0, 0.0, 0.0, 0.0
         for jet in triplets[event]:
