@@ -102,7 +102,7 @@ _TW = (
 # A chunk takes 2 to 5 s of one core, shared out with a view to the fit: to the templates to whose
 # precision it is most sensitive, those of ttbar with all of its variations.
 #
-# Calibration measured with the default seed: of ttbar with all of its chunks, to 0.4 %; of the
+# Calibration measured with the default seed: of ttbar with 80 chunks, to 0.4 %; of the
 # others with three passes of the detector, to 2 to 5 %. A factor of 1.29 in each is the
 # inefficiency of electrons that ``lepton_response`` leaves out.
 # Published acceptances in % (4j1b, 4j2b): ttbar 0.951, 2.127; ME 1.242, 2.536; PS 1.037, 2.043;
@@ -113,7 +113,7 @@ RECIPES = {
         cards=(*_TTBAR, *_damped(1.0)),
         decays="plus",
         parts=4,
-        chunks_per_part=20,
+        chunks_per_part=16,
         showers=4000,
         n_generated_factor=1.299,
         bottom_exponent=1.22,
@@ -122,7 +122,7 @@ RECIPES = {
         cards=(*_COMMON, *_ORDERED, "Top:ffbar2tqbar(s:W) = on", *_damped(1.4)),
         decays="any",
         parts=1,
-        chunks_per_part=3,
+        chunks_per_part=2,
         showers=5000,
         n_generated_factor=1.186,
         bottom_exponent=1.22,
@@ -131,7 +131,7 @@ RECIPES = {
         cards=(*_COMMON, *_ORDERED, "Top:qq2tq(t:W) = on", *_damped(1.0)),
         decays="any",
         parts=1,
-        chunks_per_part=4,
+        chunks_per_part=3,
         showers=4000,
         n_generated_factor=1.046,
         bottom_exponent=1.22,
@@ -156,7 +156,7 @@ RECIPES = {
         decays="any",
         min_partons=4,
         parts=3,
-        chunks_per_part=5,
+        chunks_per_part=4,
         showers=2000,
         n_generated_factor=3.537,
         bottom_exponent=1.22,
