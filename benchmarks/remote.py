@@ -1,7 +1,7 @@
 """Wall time of a skim from a web server far away, against the same file on this machine.
 
     python benchmarks/remote.py [FILE] [--events 1200000] [--round-trips 0.05 0.4] [--repeat 3]
-        [--parallel 64]
+        [--parallel 96]
 
 Without a file it makes one of ttbar (``agc_pipeline.facility.sample``). A server in a process of
 its own gives ranges of it; a proxy in front of it holds back all that goes either way for half of a
