@@ -1,6 +1,6 @@
 """Code in the documents is that of the package, and runs.
 
-``python tests/unit/test_documents.py`` writes the present code into the page.
+``PYTHONPATH=tests python tests/unit/test_documents.py`` writes the present code into the page.
 """
 
 import ast
@@ -77,7 +77,8 @@ def test_the_page_of_an_analysis_has_its_code(page: Path) -> None:
     blocks = BLOCK.findall(page.read_text())
     assert len(blocks) == number
     for source, _, block in blocks:
-        assert block == current(analysis, source, block), f"run python {__file__}: {source} changed"
+        remedy = f"run PYTHONPATH=tests python {__file__}"
+        assert block == current(analysis, source, block), f"{remedy}: {source} changed"
 
 
 def test_the_page_of_all_rules_is_up_to_date() -> None:
