@@ -6,7 +6,8 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -1349,7 +1350,14 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     ]
     points = [*deliveries, *points]
     inputs = [
-        InputRecord(name="local", folder="inputs/local", log="delivery.log", delivered=delivered)
+        InputRecord(name="local", folder="inputs/local", log="delivery.log", delivered=delivered),
+        # A million times a millionth of these is another number.
+        InputRecord(
+            name="far",
+            folder="inputs/far",
+            log="delivery.log",
+            delivered=Delivered(events=1, bytes_read=258_310_144, bytes_written=1),
+        ),
     ]
     record = summary.summarise([*points[:-1], broken], inputs, SIMULATED, DISPATCH)
     assert [one.name for one in record.series] == ["dask, local", "processes, local"]
@@ -1396,10 +1404,39 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     assert html.count("not tested by 2 rungs: within 0.0%, with a scatter of 0.0%") == 4
     table = (tmp_path / "tables" / "comparison.csv").read_text()
     assert table.count("decompression") == 4
+    assert ",258310144," in (tmp_path / "tables" / "inputs.csv").read_text()
     assert (tmp_path / "tables" / "deliveries.csv").read_text().count("dask, local") == 2
     names = {picture.stem for picture in (tmp_path / "figures").glob("*.svg")}
     assert {"delivery", "scaling", "weak", "chunks", "shares", "timeline_dask_local"} <= names
     browser.check_tables(tmp_path / "index.html")
+
+
+@pytest.mark.parametrize("rates", [(5e4, 1e5), (9.99e4, 1e5), (0.0, 0.0)])
+def test_the_highest_point_has_room_below_the_axis(rates: tuple[float, float]) -> None:
+    delivered = {
+        workers: (
+            measures.DeliveryMeasures(
+                wall_seconds=1,
+                events=1,
+                bytes_read=1,
+                bytes_written=1,
+                events_per_second=rate,
+                khz_per_core=1,
+                gigabits_per_second=1e-6 * rate,
+                megabytes_per_second_written=1,
+            ),
+        )
+        for workers, rate in zip((1, 2), rates, strict=True)
+    }
+    series = SimpleNamespace(name="jobs, local", delivered=lambda: delivered)
+    figure = figures.delivery([cast(summary.Series, series)])
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        # Half of a marker of four points, in pixels.
+        radius = 2 * figure.dpi / 72
+        highest = axes.transData.transform((2, axes.dataLim.y1))[1]
+        assert axes.get_ylim()[0] == 0
+        assert highest + radius < axes.bbox.y1
 
 
 @pytest.mark.parametrize(

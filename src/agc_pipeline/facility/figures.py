@@ -96,12 +96,12 @@ def curves(series: Sequence[Series]) -> Figure:
             speedup.yaxis.set_major_formatter(_PLAIN)
             speedup.yaxis.set_minor_locator(NullLocator())
         else:
-            speedup.set_ylim(bottom=0)
+            _from_zero(speedup)
         speedup.set_ylabel("speed-up")
         rate.set_ylabel("thousand events per second")
         efficiency.set_ylabel("core efficiency")
-        efficiency.set_ylim(0, max(1.05, efficiency.get_ylim()[1]))
-        rate.set_ylim(bottom=0)
+        _from_zero(efficiency, least=1.0)
+        _from_zero(rate)
         _legend_above(figure, speedup)
     return figure
 
@@ -122,6 +122,18 @@ def _bars(
         linewidth=1.1,
         label=label,
     )
+
+
+def _from_zero(axes: Axes, least: float = 0.0) -> None:
+    """Begin at zero, and end above the highest point with its marker.
+
+    matplotlib leaves a part of what lies between the points, which may be nothing.
+
+    Args:
+        axes: with all of its points.
+        least: value that is shown, too.
+    """
+    axes.set_ylim(0, 1.08 * max(axes.dataLim.y1, least) or None)
 
 
 def _workers_axis(panels: Sequence[Axes], largest: int) -> None:
@@ -164,7 +176,7 @@ def delivery(series: Sequence[Series]) -> Figure:
         rate.set_ylabel("thousand events per second")
         read.set_ylabel("Gbps read")
         for axes in (rate, read):
-            axes.set_ylim(0, None)
+            _from_zero(axes)
         _legend_above(figure, rate)
     return figure
 
@@ -186,7 +198,7 @@ def weak(series: Sequence[Series]) -> Figure:
             each = float(np.median(rates[0])) / workers[0]
             axes.plot(workers, each * workers, **_IDEAL | {"color": colour, "label": None})
         _workers_axis((axes,), largest)
-        axes.set_ylim(bottom=0)
+        _from_zero(axes)
         axes.set_ylabel("thousand events per second")
         _legend_above(figure, axes)
     return figure

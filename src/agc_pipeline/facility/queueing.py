@@ -111,8 +111,9 @@ class _Stage:
     ) -> None:
         self._env = simpy.Environment()
         self._workload = workload
-        self._door = Door(self._env, size.rate, workload.stream)
-        self._dispatcher = simpy.Resource(self._env)
+        self._door = Door(self._env, size.rate or math.inf, workload.stream)
+        # When the next task can be handed out.
+        self._free = 0.0
         self._size = size
         self._starts = _drawn(rng, workload.starts, workers)
         # Drawn at once: one by one takes longer than all the rest.
@@ -134,9 +135,7 @@ class _Stage:
     def _worker(self, start: float) -> Generator[Any, Any, None]:
         yield self._env.timeout(start)
         while self._headers:
-            header = self._headers.pop()
-            yield from self._dispatched()
-            yield self._env.timeout(header)
+            yield self._env.timeout(self._headers.pop() + self._turn())
             self._left -= 1
             if self._left == 0:
                 self._opened.succeed()
@@ -148,29 +147,37 @@ class _Stage:
         yield self._env.timeout(start)
         while self._headers:
             own = [self._headers.pop() for _ in self._headers[: self._workload.job]]
-            yield from self._dispatched()
+            turn = self._turn()
             for header in own:
-                yield self._env.timeout(header)
+                yield self._env.timeout(turn + header)
+                turn = 0.0
                 for _ in range(self._size.chunks):
                     yield from self._chunk()
 
     def _chunk(self) -> Generator[Any, Any, None]:
         cost, n_bytes = self._chunks.pop()
         wait = self._waits.pop()
+        n_bytes *= self._size.events
+        computing = wait + cost * self._size.events
         while True:
-            if self._workload.job is None:
-                yield from self._dispatched()
-            if n_bytes:
-                yield self._door.transfer(n_bytes * self._size.events)
-            yield self._env.timeout(wait + cost * self._size.events)
+            # Events are few: each takes longer than all that is computed for it.
+            turn = self._turn() if self._workload.job is None else 0.0
+            if n_bytes and self._size.rate is not None:
+                if turn:
+                    yield self._env.timeout(turn)
+                yield self._door.transfer(n_bytes)
+                yield self._env.timeout(computing)
+            else:
+                # Nobody is in the way of others.
+                transfer = n_bytes / self._workload.stream if self._workload.stream else 0.0
+                yield self._env.timeout(turn + transfer + computing)
             if not self._workload.failing or self._rng.random() >= self._workload.failing:
                 return
 
-    def _dispatched(self) -> Generator[Any, Any, None]:
-        if self._workload.dispatch:
-            with self._dispatcher.request() as turn:
-                yield turn
-                yield self._env.timeout(self._workload.dispatch)
+    def _turn(self) -> float:
+        """Seconds until a task is handed out that is asked for now: one after the other."""
+        self._free = max(self._free, self._env.now) + self._workload.dispatch
+        return self._free - self._env.now
 
 
 def _drawn(rng: np.random.Generator, values: Sequence[float], n: int) -> list[Any]:
@@ -188,12 +195,12 @@ class Door:
 
     Args:
         env: of the simulation.
-        rate: bytes per second of all transfers; None is without a limit.
-        stream: of each; likewise.
+        rate: bytes per second of all transfers.
+        stream: of each; None is without a limit.
     """
 
     env: simpy.Environment
-    rate: float | None
+    rate: float
     stream: float | None
     _virtual: float = 0.0
     _since: float = 0.0
@@ -203,9 +210,6 @@ class Door:
 
     def transfer(self, n_bytes: float) -> simpy.Event:
         """The event that so many bytes came through from now on."""
-        if self.rate is None:
-            # Nobody is in the way of others.
-            return self.env.timeout(0.0 if self.stream is None else n_bytes / self.stream)
         done = self.env.event()
         self._advance()
         heapq.heappush(self._ends, (self._virtual + n_bytes, next(self._numbers), done))
@@ -213,7 +217,7 @@ class Door:
         return done
 
     def _speed(self) -> float:
-        shared = (self.rate or math.inf) / len(self._ends)
+        shared = self.rate / len(self._ends)
         return shared if self.stream is None else min(shared, self.stream)
 
     def _advance(self) -> None:

@@ -184,5 +184,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "prose": prose,
     "quoted": quoted,
     "seconds": _as_data(lambda seconds: formatting.duration(seconds, decimals=1), "s"),
-    "size": lambda megabytes: _data(1e6 * megabytes, formatting.byte_size(1e6 * megabytes), "B"),
+    "size": lambda megabytes: _data(
+        round(1e6 * megabytes), formatting.byte_size(1e6 * megabytes), "B"
+    ),
 }
