@@ -4,7 +4,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,11 @@ from test_remote_delivery import (
 import toy
 from agc_pipeline.delivery import manifest
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.readers.ahead import Ahead
+from agc_pipeline.readers.chunks import Chunk
 from agc_pipeline.readers.failures import Failure, Undelivered
-from oracle.strategies import write_nanoaod
+from agc_pipeline.readers.remote import RemoteSource
+from oracle.strategies import as_collections, write_nanoaod
 from servers import certificates
 from servers.web import TOKEN, WebThread
 
@@ -84,6 +87,35 @@ def refused(skim: Skimming, url: str, **network: Any) -> tuple[Undelivered, Fail
 def test_files_that_can_be_had(web: WebThread, skim: Skimming, expected: Any, folder: str) -> None:
     assert skim(web.url(f"{folder}good.root")) == ()
     assert skim.content() == expected
+
+
+def test_arrays_of_a_fixed_size_are_read_ahead(
+    web: WebThread, files: Path, skim: Skimming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files / "fixed.root"
+    events = toy.events(N_EVENTS)
+    jets = {name: ak.to_numpy(values[:, :4]) for name, values in events.items() if "Jet_" in name}
+    others = {name: values for name, values in events.items() if name not in jets}
+    columns = as_collections(others) | jets | {"nJet": np.full(N_EVENTS, 4, np.uint32)}
+    with uproot.recreate(path) as file:
+        tree = file.mktree("Events", {name: values[:40] for name, values in columns.items()})
+        for start in range(40, N_EVENTS, 40):
+            tree.extend({name: values[start : start + 40] for name, values in columns.items()})
+    assert skim(str(path)) == ()
+    local = skim.content()
+    coming: list[Chunk] = []
+    begin = Ahead.__init__
+
+    def noted(ahead: Ahead, source: RemoteSource, chunks: Sequence[Chunk]) -> None:
+        coming.extend(chunks)
+        begin(ahead, source, chunks)
+
+    monkeypatch.setattr(Ahead, "__init__", noted)
+    assert skim(web.url(path.name)) == ()
+    assert skim.content() == local
+    assert 10 < len(local) < N_EVENTS
+    assert [chunk.stop for chunk in coming] == [40, 80, 120]
+    assert all(chunk.ranges for chunk in coming)
 
 
 @pytest.mark.parametrize(

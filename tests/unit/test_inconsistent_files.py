@@ -18,12 +18,13 @@ from agc_pipeline.declaration import NANOAOD, Cut
 from agc_pipeline.delivery.preselected import compare_counters, open_input
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.errors import InputError
+from agc_pipeline.readers import metadata
 from agc_pipeline.readers.columns import ListLengths, check_finite
 from agc_pipeline.readers.failures import Disagreement, ImpossibleValue
 from agc_pipeline.readers.nano_events import of_root
 from inconsistent import set_entries, write_lists
 from oracle.strategies import Arrays, with_counts, write_nanoaod
-from processed import ANALYSIS, EXECUTOR, SELECTION, delivered, in_memory, processing, run
+from processed import ANALYSIS, COLUMNS, EXECUTOR, SELECTION, delivered, in_memory, processing, run
 
 CONTENT = skim_content(ANALYSIS, SELECTION, ANALYSIS.datasets[0], learned=True)
 READERS = ("auto", "coffea", "skim", "ranges")
@@ -190,8 +191,12 @@ def test_arrays_of_a_fixed_size_are_lists(tmp_path: Path) -> None:
     path, other = tmp_path / "fixed.root", tmp_path / "lists.root"
     for file_path, columns in ((path, fixed), (other, fixed | lists)):
         with uproot.recreate(file_path) as file:
-            file.mktree("Events", columns)
+            tree = file.mktree("Events", {name: array[:25] for name, array in columns.items()})
+            tree.extend({name: array[25:] for name, array in columns.items()})
     expected = read(other, "auto", 60).output
+    stored = metadata.read(str(path), COLUMNS, NANOAOD).branches
+    assert stored is not None
+    assert stored["Jet_pt"].length == 4
     for reader in ("auto", "coffea"):
         assert read(path, reader, 60).output == expected
     after = read(path, "skim", 60).after

@@ -56,17 +56,21 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
             for name, branch, wanted in zip(names, branches, baskets, strict=True)
         }
 
-    def _values(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> Array:
+    def _values(self, branch: BranchMetadata, baskets: Sequence[_Basket], length: int = 1) -> Array:
         dtype = np.dtype(branch.dtype)
         parts = []
         # One after the other: each is used while it is in the cache.
         for basket in baskets:
             try:
                 content = self._content(branch, basket)
-                values = root_format.flat(content, dtype, basket.stop - basket.first)
+                values = root_format.flat(content, dtype, basket.stop - basket.first, length)
             except DECODING_ERRORS as error:
                 raise self._damaged(branch, basket, error) from error
-            parts.append(values if basket.events is None else values[basket.events])
+            if basket.events is not None and length == 1:
+                values = values[basket.events]
+            elif basket.events is not None:
+                values = values.reshape(-1, length)[basket.events].ravel()
+            parts.append(values)
         return joined(parts, dtype)
 
     def _jagged(self, names: Sequence[str], events: Array | None) -> Iterator[tuple[Array, Array]]:
@@ -75,6 +79,9 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
 
     def _lists(self, branch: BranchMetadata, baskets: Sequence[_Basket]) -> tuple[Array, Array]:
         n_wanted = sum(basket.n_wanted for basket in baskets)
+        if branch.length is not None:
+            lengths = np.full(n_wanted, branch.length, np.int32)
+            return lengths, self._values(branch, baskets, branch.length)
         lists = root_format.Lists(np.dtype(branch.dtype), n_wanted)
         for basket in baskets:
             try:

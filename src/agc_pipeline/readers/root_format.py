@@ -12,8 +12,9 @@ start of a file     ``TFile::WriteHeader``, see ``file_header``       cached met
                                                                       bytes are the same
 baskets of a        ``TBranch`` 10 to 13 (ROOT 5 and 6) as uproot 5   ``baskets_of`` gives None, and
 branch              reads it: ``fBasketSeek``, ``fBasketBytes``,      uproot reads the columns of
-                    ``fEntryOffsetLen``; plain numbers and lists of   the file
-                    these by ``AsDtype`` and ``AsJagged``
+                    ``fEntryOffsetLen``; plain numbers, and arrays    the file
+                    of a fixed size and lists of these, by
+                    ``AsDtype`` and ``AsJagged``
 key of a basket     ``TKey`` 2 to 4, 1002 to 1004: bytes, version,    ``ValueError``: bytes, events
                     uncompressed bytes, time, length of the key,      or position are not those of
                     cycle, position of the key in the file; behind    the branch, or the content
@@ -57,7 +58,7 @@ import deflate
 import numpy as np
 import uproot
 import xxhash
-from pydantic import NonNegativeInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from agc_pipeline.compiling import kernel
 from agc_pipeline.readers.columns import Array
@@ -118,6 +119,7 @@ class BranchMetadata(Settings):
     Attributes:
         dtype: of its values, as numpy writes it, big-endian.
         jagged: lists of values, not one an event.
+        length: values of each event in arrays of a fixed size; None of other branches.
         entries: first event of each basket, and the number of events behind the last.
         seeks: position of each basket in the file.
         sizes: compressed bytes of each basket with its key.
@@ -128,6 +130,7 @@ class BranchMetadata(Settings):
     entries: tuple[NonNegativeInt, ...]
     seeks: tuple[NonNegativeInt, ...]
     sizes: tuple[NonNegativeInt, ...]
+    length: PositiveInt | None = None
 
 
 def baskets_of(branch: Any) -> BranchMetadata | None:
@@ -137,17 +140,22 @@ def baskets_of(branch: Any) -> BranchMetadata | None:
         branch: uproot's.
 
     Returns:
-        None if not all of them lie in the file by themselves, as plain numbers or lists of these.
+        None if not all of them lie in the file by themselves, as plain numbers, or lists or arrays
+        of these.
     """
     if not isinstance(branch, uproot.TBranch):
         return None
     kind = branch.interpretation
     jagged = isinstance(kind, uproot.AsJagged)
     content = kind.content if jagged else kind
+    if not isinstance(content, uproot.AsDtype):
+        return None
+    shape = content.from_dtype.shape
     if not (
-        isinstance(content, uproot.AsDtype)
-        and content.inner_shape == ()
-        and content.from_dtype.names is None
+        content.from_dtype.names is None
+        # Arrays have as many values as there are in each event, and no offsets.
+        and (shape == () or (len(shape) == 1 and not jagged and shape[0] > 0))
+        and (shape == () or branch.member("fEntryOffsetLen") == 0)
         # Lists whose offsets are not stored cannot be found in a basket alone.
         and (not jagged or (kind.header_bytes == 0 and branch.member("fEntryOffsetLen") > 0))
         and not branch.embedded_baskets
@@ -155,11 +163,12 @@ def baskets_of(branch: Any) -> BranchMetadata | None:
         return None
     n = branch.num_baskets
     return BranchMetadata(
-        dtype=content.from_dtype.str,
+        dtype=content.from_dtype.base.str,
         jagged=jagged,
         entries=tuple(branch.entry_offsets),
         seeks=tuple(branch.member("fBasketSeek")[:n].tolist()),
         sizes=tuple(branch.member("fBasketBytes")[:n].tolist()),
+        length=shape[0] if shape else None,
     )
 
 
@@ -299,13 +308,13 @@ def unpacked(packed: memoryview, size: int) -> Any:
     return blocks[0] if len(blocks) == 1 else b"".join(blocks)
 
 
-def flat(content: Content, dtype: np.dtype[Any], n_events: int) -> Array:
-    """The values of a basket with one value an event.
+def flat(content: Content, dtype: np.dtype[Any], n_events: int, length: int = 1) -> Array:
+    """The values of a basket with one value an event, or as many of each.
 
     Raises:
         ValueError: if it has more or less.
     """
-    if len(content.payload) != n_events * dtype.itemsize:
+    if len(content.payload) != n_events * length * dtype.itemsize:
         raise ValueError(f"a basket has {len(content.payload)} bytes for {n_events} events")
     return np.frombuffer(content.payload, dtype)
 
