@@ -27,10 +27,12 @@ from test_remote_delivery import (
 import toy
 from agc_pipeline.delivery import manifest
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.readers import remote
 from agc_pipeline.readers.ahead import Ahead
 from agc_pipeline.readers.chunks import Chunk
 from agc_pipeline.readers.failures import Failure, Undelivered
 from agc_pipeline.readers.remote import RemoteSource
+from agc_pipeline.readers.settings import NetworkSettings
 from oracle.strategies import as_collections, write_nanoaod
 from servers import certificates
 from servers.web import TOKEN, WebThread
@@ -87,6 +89,29 @@ def refused(skim: Skimming, url: str, **network: Any) -> tuple[Undelivered, Fail
 def test_files_that_can_be_had(web: WebThread, skim: Skimming, expected: Any, folder: str) -> None:
     assert skim(web.url(f"{folder}good.root")) == ()
     assert skim.content() == expected
+
+
+def test_what_was_read_ahead_is_kept_until_the_next(
+    web: WebThread, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_KEPT_BYTES", 1000)
+    content = (files / "good.root").read_bytes()
+    first = [(at, at + 500) for at in range(5000, 15000, 500)]
+    later = [(at, at + 100) for at in range(20_000, 21_000, 100)]
+    with RemoteSource(web.url("good.root"), network=NetworkSettings(**NETWORK)) as source:
+        source.prefetch(first)
+        received = source.received
+        for span in first:
+            assert bytes(source.chunk(*span).raw_data) == content[slice(*span)]
+        assert source.received == received
+        source.prefetch(later)
+        received = source.received
+        # The last ones are there, and of those before no more than what may be kept.
+        for span in (*later, first[-1]):
+            assert bytes(source.chunk(*span).raw_data) == content[slice(*span)]
+        assert source.received == received
+        assert bytes(source.chunk(*first[0]).raw_data) == content[slice(*first[0])]
+        assert source.received > received
 
 
 def test_arrays_of_a_fixed_size_are_read_ahead(

@@ -168,10 +168,10 @@ class RemoteSource(uproot.source.chunk.Source):
         self._patience, self._pause = network.patience, network.backoff
         # Several threads may add to what was received.
         self._counting = threading.Lock()
-        # By their first byte.
+        # By their first byte, those that were read last behind the others; bytes of all, and how
+        # many there may be.
         self._kept: OrderedDict[int, bytes] = OrderedDict()
-        # What is about to be read, likewise.
-        self._ahead: dict[int, bytes] = {}
+        self._kept_bytes, self._most_kept = 0, _KEPT_BYTES
         self._file = _remote_file(file_path, network)
         self._loop = fsspec.asyn.get_loop()
         try:
@@ -220,7 +220,8 @@ class RemoteSource(uproot.source.chunk.Source):
 
         They are kept until the next ones are had, which may have some of them.
         """
-        self._ahead = {start: data for (start, _), data in self._read(ranges).items()}
+        self._most_kept = _KEPT_BYTES + sum(stop - start for start, stop in ranges)
+        self._read(ranges)
 
     @property
     def at_once(self) -> int:
@@ -230,10 +231,9 @@ class RemoteSource(uproot.source.chunk.Source):
     def _read(self, ranges: Sequence[Range]) -> dict[Range, bytes]:
         blocks = {}
         for start, stop in ranges:
-            for had in (self._ahead, self._kept):
-                data = had.get(start, b"")
-                if len(data) >= stop - start:
-                    blocks[start, stop] = data[: stop - start]
+            data = self._kept.get(start, b"")
+            if len(data) >= stop - start:
+                blocks[start, stop] = data[: stop - start]
         missing = self.fetch([wanted for wanted in ranges if wanted not in blocks])
         # What is kept must not hold what came with it.
         blocks |= {wanted: bytes(data) for wanted, data in missing.items()}
@@ -326,12 +326,13 @@ class RemoteSource(uproot.source.chunk.Source):
 
     def _keep(self, blocks: dict[Range, bytes]) -> None:
         for (start, _), data in blocks.items():
-            if len(data) >= len(self._kept.get(start, b"")):
+            longer = len(data) - len(self._kept.get(start, b""))
+            if longer >= 0:
                 self._kept[start] = data
+                self._kept_bytes += longer
             self._kept.move_to_end(start)
-        size = sum(map(len, self._kept.values()))
-        while size > _KEPT_BYTES:
-            size -= len(self._kept.popitem(last=False)[1])
+        while self._kept_bytes > self._most_kept:
+            self._kept_bytes -= len(self._kept.popitem(last=False)[1])
 
     def _wait(self, call: Coroutine[Any, Any, T], limit: float = math.inf) -> T:
         """What a coroutine of the file system returns, or an error in time."""
@@ -365,7 +366,7 @@ class RemoteSource(uproot.source.chunk.Source):
         if not self._closed:
             self._closed = True
             self._kept.clear()
-            self._ahead = {}
+            self._kept_bytes = 0
             # Nobody waits for a server that may be gone.
             asyncio.run_coroutine_threadsafe(self._file.close(), self._loop)
 
