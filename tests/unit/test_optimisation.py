@@ -194,7 +194,7 @@ def test_no_bins_without_events(method: Any) -> None:
     # Events at both ends only, as of scores.
     there = np.abs(FINE[:-1] + 0.1) > 2.0
     sparse = replace(model, regions={"r": replace(region, nominal=region.nominal * there)})
-    few = {"bins": (8,), "starts": 1, "population": 2, "generations": 2}
+    few = {"bins": (5,), "starts": 1, "population": 2, "generations": 2}
     edges = best_of(sparse, method, SETTINGS.model_copy(update=few)).edges["r"]
     events, _ = np.histogram(FINE[:-1], edges, weights=(region.nominal * there).sum(axis=0))
     assert (events > 0).all()
