@@ -12,6 +12,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from pyarrow import parquet
 from test_deliver_histogram_merge import Chain, content
 from test_remote_delivery import (
     N_EVENTS,
@@ -25,6 +26,7 @@ from test_remote_delivery import (
 )
 
 import toy
+from agc_pipeline.columnar.tasks import CoffeaTask, Network
 from agc_pipeline.delivery import manifest
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.readers import remote
@@ -33,7 +35,8 @@ from agc_pipeline.readers.chunks import Chunk
 from agc_pipeline.readers.failures import Failure, Undelivered
 from agc_pipeline.readers.remote import RemoteSource
 from agc_pipeline.readers.settings import NetworkSettings
-from oracle.strategies import as_collections, write_nanoaod
+from oracle.strategies import as_collections, with_counts, write_nanoaod
+from processed import processing
 from servers import certificates
 from servers.web import TOKEN, WebThread
 
@@ -227,6 +230,27 @@ def test_a_server_that_sends_other_bytes_than_it_says(
     # What the first one sent is forgotten.
     assert [failure.url for failure in skim(url, web.url(path.name))] == [url]
     assert skim.content() == expected
+
+
+def test_a_server_that_sends_other_bytes_of_a_parquet_file(web: WebThread, files: Path) -> None:
+    path = files / "a.parquet"
+    columns = with_counts(toy.events(N_EVENTS))
+    table = ak.to_arrow_table(ak.zip(columns, depth_limit=1), list_to32=True)
+    parquet.write_table(table, path, write_page_checksum=True)
+    task = CoffeaTask(processing(), "parquet", Network(NetworkSettings(**NETWORK)))
+    good = task(Chunk(web.url(path.name), (0, N_EVENTS), None, None))
+    assert good["processed"] == {web.url(path.name): N_EVENTS}
+    # It is all of it from its beginning that pyarrow reads at first.
+    for by in (1, 4, 100):
+        bad = web.url(f"shifted-{by}-1-999999/{path.name}")
+        with pytest.raises(Undelivered) as caught:
+            task(Chunk(bad, (0, N_EVENTS), None, None))
+        assert caught.value.problem.startswith(
+            "what the server sends is damaged, or no part of the file, where the events 0 to 120 "
+        )
+        assert "another mirror" in caught.value.remedy
+    with pytest.raises(Undelivered, match="does not answer"):
+        task(Chunk(web.url(f"halves/{path.name}"), (0, N_EVENTS), None, None))
 
 
 def test_what_is_damaged_is_told_with_its_place(

@@ -89,10 +89,27 @@ def opened(
     names = layout.all_branches(columns)
     with ExitStack() as files:
         try:
-            content = NeededColumns(files.enter_context(_file(location, network)), names)
+            file = files.enter_context(_file(location, network))
+            with _damage_told(file):
+                content = NeededColumns(file, names)
         except (*READ_ERRORS, ArrowException) as error:
             raise unreadable(location, error) from error
-        yield content
+        with _damage_told(file):
+            yield content
+
+
+@contextmanager
+def _damage_told(file: Any) -> Iterator[None]:
+    """A block in which what is damaged is a ``ValueError``.
+
+    pyarrow says of it what it says of a system or server that gives nothing.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(file, RemoteFile) and not file.failed and error.errno is None:
+            raise ValueError(str(error)) from error
+        raise
 
 
 def _file(location: str, network: NetworkSettings) -> Any:

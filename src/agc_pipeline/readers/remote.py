@@ -376,11 +376,15 @@ class RemoteFile(io.RawIOBase):
 
     Args:
         source: closed with the file.
+
+    Attributes:
+        failed: whether the server did not give what was asked for.
     """
 
     def __init__(self, source: RemoteSource) -> None:
         self._source = source
         self._position = 0
+        self.failed = False
 
     def readable(self) -> bool:
         """It is."""
@@ -405,7 +409,11 @@ class RemoteFile(io.RawIOBase):
         stop = min(self._position + len(buffer), self._source.num_bytes)
         if stop <= self._position:
             return 0
-        data = bytes(self._source.chunk(self._position, stop).raw_data)
+        try:
+            data = bytes(self._source.chunk(self._position, stop).raw_data)
+        except OSError:
+            self.failed = True
+            raise
         buffer[: len(data)] = data
         self._position = stop
         return len(data)
