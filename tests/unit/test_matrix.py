@@ -298,15 +298,83 @@ DOCUMENTED = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "matrix.md").read
 
 @pytest.mark.parametrize("text", DOCUMENTED)
 def test_examples_of_the_documents_work_in_a_copy_of_the_shipped_file(
-    text: str, config_values: dict[str, Any]
+    text: str, config_values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = plan(config_values, **yaml.safe_load(text))
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    for environment in made.settings.environments.values():
+        for path in filter(None, map(requirements.local_path, environment.requirements)):
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
     for name in made.cells:
         told = matrix_cell.configure(made, name).configuration
         # Not the events of a whole run.
         assert "/matrix/inputs/" in told["input"]["path"]
     for name in made.settings.environments:
         assert matrix_environment.configure(made, name).name == name
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "messages"),
+    [
+        (
+            {"timing": {"stages": ["histo"]}},
+            "`timing.stages`",
+            [
+                "unknown stage 'histo' (did you mean histogram?)",
+                "run: deliver, export_models, ",
+            ],
+        ),
+        (
+            {"target": "fitt.json"},
+            "`target`",
+            ["no rule makes the target 'fitt.json' in", "did you mean fit.json?"],
+        ),
+        ({"target": "../fit.json"}, "`target`", ["no rule makes the target '../fit.json'"]),
+        ({"target": "environments/lock.json"}, "`target`", ["no rule makes the target"]),
+    ],
+)
+def test_a_target_or_stage_that_no_cell_has_is_refused(
+    changes: dict[str, Any], place: str, messages: list[str], config_values: dict[str, Any]
+) -> None:
+    values = yaml.safe_load((ROOT / "config" / "matrix.yaml").read_text())
+    made = plan(config_values, **merged(values, changes))
+    with pytest.raises(ConfigurationError) as error:
+        matrix_cell.configure(made, "lock")
+    assert error.value.place.startswith(place)
+    for message in messages:
+        assert message in str(error.value)
+
+
+def test_what_cells_may_write_and_run_is_accepted(config_values: dict[str, Any]) -> None:
+    values = yaml.safe_load((ROOT / "config" / "matrix.yaml").read_text())
+    # Models are trained in one cell only.
+    timing = values["timing"] | {"stages": ["deliver", "train"]}
+    for target in ("report.html", "figures", "histograms/ttbar__nominal/0000.json"):
+        made = plan(config_values, target=target, timing=timing)
+        for cell in ("lock", "lock+scoring-xgboost"):
+            assert matrix_cell.configure(made, cell).target == target
+
+
+@pytest.mark.parametrize(
+    ("requirement", "message"),
+    [
+        ("../nonexist", "no wheel or checkout '../nonexist': /"),
+        ("no-2.0-py3-none-any.whl", "no wheel or checkout 'no-2.0-py3-none-any.whl': /"),
+        ("nonexistent-pkg-zzz==", "not a requirement: 'nonexistent-pkg-zzz=='"),
+    ],
+)
+def test_a_requirement_that_cannot_be_is_refused_before_environments_are_built(
+    requirement: str, message: str, config_values: dict[str, Any]
+) -> None:
+    environments = {"lock": {}, "mine": {"requirements": ["numpy", requirement]}}
+    made = plan(config_values, environments=environments)
+    assert matrix_environment.configure(made, "lock").requirements == ()
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as error:
+        matrix_environment.configure(made, "mine")
+    assert error.value.place.startswith("`environments.mine.requirements`")
 
 
 def test_axes_are_any_configuration(config_values: dict[str, Any]) -> None:
@@ -338,10 +406,9 @@ def test_requirements_are_read(tmp_path: Path) -> None:
     assert requirements.name(str(checkout)) is None
     with pytest.raises(ConfigurationError, match="not a requirement: 'coffea=1'"):
         requirements.name("coffea=1")
-    asked = (str(wheel), str(checkout), "/no/such.whl", "numpy==2")
+    asked = (str(wheel), str(checkout), "numpy==2")
     before = requirements.contents(asked)
-    assert before["/no/such.whl"] == "missing"
-    assert before.keys() == set(asked[:3])
+    assert before.keys() == set(asked[:2])
     (checkout / ".git" / "index").write_text("not part of it")
     assert requirements.contents(asked) == before
     (checkout / "a.py").write_text("2")

@@ -14,6 +14,7 @@ from agc_pipeline.matrix import cells
 from agc_pipeline.matrix.cells import Cell, formats
 from agc_pipeline.matrix.settings import ENVIRONMENT, InputSettings, MatrixSettings, Verdict
 from agc_pipeline.measuring import commands
+from agc_pipeline.plan import Plan
 from agc_pipeline.settings import unknown
 
 # Parts of the configuration that belong to no analysis.
@@ -155,6 +156,14 @@ class MatrixPlan:
                 remedy="leave the cell out with `cells.exclude`",
             )
         return whole
+
+    def run_of(self, cell: str) -> Plan:
+        """The plan of the run of a cell, whose events may not be there yet.
+
+        Raises:
+            ConfigurationError: see ``configuration``.
+        """
+        return Plan(configuration.load(self.configuration(cell)))
 
     def base(self, analysis: str) -> Configuration:
         """The configuration of the cells of an analysis, without what these have of their own.

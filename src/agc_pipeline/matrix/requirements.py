@@ -78,6 +78,30 @@ def name(requirement: str) -> str | None:
         ) from error
 
 
+def check(overriding: Iterable[str], *, place: str) -> None:
+    """Check requirements before anything is made of them.
+
+    Args:
+        overriding: requirements of an environment.
+        place: where they stand.
+
+    Raises:
+        ConfigurationError: for one that cannot be read, or whose wheel or checkout is not there.
+    """
+    for requirement in overriding:
+        try:
+            name(requirement)
+        except ConfigurationError as error:
+            raise ConfigurationError(error.problem, place=place, remedy=error.remedy) from error
+        path = local_path(requirement)
+        if path is not None and not path.exists():
+            raise ConfigurationError(
+                f"there is no wheel or checkout {requirement!r}: {path} does not exist",
+                place=place,
+                remedy="correct the path, which is relative to the working folder, or make it",
+            )
+
+
 def input_lines(needs: Iterable[str], overriding: Iterable[str]) -> tuple[str, ...]:
     """Lines for the resolver: dependencies of the package, and overriding requirements."""
     paths = {requirement: local_path(requirement) for requirement in overriding}
@@ -87,16 +111,13 @@ def input_lines(needs: Iterable[str], overriding: Iterable[str]) -> tuple[str, .
 
 
 def contents(overriding: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of wheels and checkouts among requirements, "missing" where there is none."""
+    """SHA-256 of wheels and checkouts among requirements."""
     digests = {}
     for requirement in overriding:
         path = local_path(requirement)
         if path is None:
             continue
-        if path.is_dir():
-            digests[requirement] = _folder_digest(path)
-        else:
-            digests[requirement] = file_digest(path) if path.is_file() else "missing"
+        digests[requirement] = _folder_digest(path) if path.is_dir() else file_digest(path)
     return digests
 
 

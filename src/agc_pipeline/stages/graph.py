@@ -27,7 +27,7 @@ def edges(plan: "Plan") -> Edges:
     of_run = {name: stages.describe(name) for name in stages.of_run(plan)}
     examples = _examples(plan)
     written = {
-        name: [_pattern(path) for path in _outputs(stage, plan)] for name, stage in of_run.items()
+        name: [_pattern(path) for path in outputs(stage, plan)] for name, stage in of_run.items()
     }
     pairs = {
         (writer, reader)
@@ -38,6 +38,22 @@ def edges(plan: "Plan") -> Edges:
         if writer != reader and any(pattern.fullmatch(path) for pattern in patterns)
     }
     return tuple(sorted(_direct(pairs)))
+
+
+def outputs(stage: Stage[Any, Any], plan: "Plan") -> Iterable[str]:
+    """Paths that a stage writes, with their wildcards in braces."""
+    told = [
+        option.source
+        for option in stage.options.described().values()
+        if option.role in ("output", "folder")
+    ]
+    for source in (*told, *stage.generated.values()):
+        yield from _paths(source, plan, {})
+
+
+def writes(stage: Stage[Any, Any], plan: "Plan", path: str) -> bool:
+    """Whether a path is one that a stage writes."""
+    return any(_pattern(output).fullmatch(path) for output in outputs(stage, plan))
 
 
 def _examples(plan: "Plan") -> list[dict[str, str]]:
@@ -51,16 +67,6 @@ def _examples(plan: "Plan") -> list[dict[str, str]]:
         for batch in list(plan.batches(dataset))[:1]
     ]
     return examples or [{}]
-
-
-def _outputs(stage: Stage[Any, Any], plan: "Plan") -> Iterable[str]:
-    told = [
-        option.source
-        for option in stage.options.described().values()
-        if option.role in ("output", "folder")
-    ]
-    for source in (*told, *stage.generated.values()):
-        yield from _paths(source, plan, {})
 
 
 def _inputs(stage: Stage[Any, Any], plan: "Plan", example: Mapping[str, str]) -> Iterable[str]:

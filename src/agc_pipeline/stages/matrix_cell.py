@@ -1,15 +1,21 @@
 """Run one cell of the matrix and compare it with the baseline; that it breaks is a result."""
 
 import logging
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agc_pipeline import stages
+from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.matrix.settings import CellJob
+from agc_pipeline.settings import suggestion, unknown
+from agc_pipeline.stages import graph
 from agc_pipeline.stages.description import Options, Stage, never, reads, uses, writes
 
 if TYPE_CHECKING:
     from agc_pipeline.matrix.plan import MatrixPlan
+    from agc_pipeline.plan import Plan
 
 
 log = logging.getLogger(__name__)
@@ -34,8 +40,12 @@ def configure(plan: "MatrixPlan", cell: str) -> CellJob:
     """The configuration of the cell's run.
 
     Raises:
-        ConfigurationError: if it is not valid.
+        ConfigurationError: if it is not valid, if no rule makes its target, or if stages that are
+            to be timed are unknown.
     """
+    run_of_cell = plan.run_of(cell)
+    _check_target(plan, cell, run_of_cell)
+    _check_timed(plan, run_of_cell)
     axes, reference = plan.cells[cell].axes, plan.reference(cell)
     return CellJob(
         name=cell,
@@ -50,6 +60,51 @@ def configure(plan: "MatrixPlan", cell: str) -> CellJob:
         tolerance=plan.settings.tolerance,
         timing=plan.settings.timing,
     )
+
+
+def _check_target(plan: "MatrixPlan", cell: str, run_of_cell: "Plan") -> None:
+    target = plan.settings.target
+    path = str(Path(run_of_cell.folder, target))
+    # Those of the matrix and the facility have plans of their own.
+    rules = [
+        stage
+        for name, stage in stages.descriptions().items()
+        if not name.startswith(("matrix_", "facility_"))
+    ]
+    if any(graph.writes(stage, run_of_cell, path) for stage in rules):
+        return
+    written = {output for stage in rules for output in graph.outputs(stage, run_of_cell)}
+    folder = f"{run_of_cell.folder}/"
+    names = [output.removeprefix(folder) for output in written if "{" not in output]
+    raise ConfigurationError(
+        f"no rule makes the target {target!r} in the results of the cell {cell} "
+        f"({suggestion(target, names)})",
+        place=plan.values.place("target"),
+        remedy="name a file as a run writes it below its results, e.g. fit.json",
+    )
+
+
+def _check_timed(plan: "MatrixPlan", run_of_cell: "Plan") -> None:
+    timed = set(plan.settings.timing.stages)
+    if timed.issubset(stages.of_run(run_of_cell)):
+        return
+    # Other cells may have them.
+    known = _stages(plan)
+    if problem := unknown("stage", timed, known):
+        raise ConfigurationError(
+            problem,
+            place=plan.values.place("timing", "stages"),
+            remedy=f"name stages that the cells run: {', '.join(known)}; or none, as []",
+        )
+
+
+@lru_cache(maxsize=1)
+def _stages(plan: "MatrixPlan") -> tuple[str, ...]:
+    """Names of the stages that cells may have jobs of."""
+    # Environments change none.
+    cells = {tuple(cell.axes.items()): name for name, cell in plan.cells.items()}
+    runs = [plan.run_of(name) for name in cells.values()]
+    return tuple(sorted({name for run in runs for name in stages.of_run(run)}))
 
 
 def run(settings: CellJob, options: CellOptions) -> None:

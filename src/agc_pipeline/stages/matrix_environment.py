@@ -54,8 +54,14 @@ class EnvironmentOptions(Options):
 
 
 def configure(plan: "MatrixPlan", environment: str) -> EnvironmentStage:
-    """What the environment must have."""
+    """What the environment must have.
+
+    Raises:
+        ConfigurationError: for a requirement that cannot be read, or whose file is not there.
+    """
     request = plan.settings.environments[environment]
+    place = plan.values.place("environments", environment, "requirements")
+    requirements.check(request.requirements, place=place)
     return EnvironmentStage(
         name=environment,
         failures=plan.failures("environments", environment, environment),
