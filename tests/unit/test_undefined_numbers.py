@@ -263,3 +263,56 @@ def test_regions_of_a_fit_with_one_mask_are_refused_when_declared() -> None:
     with pytest.raises(AnalysisError, match="the regions r and other have the same events"):
         check(replace(declaration, regions=(one, other)))
     check(replace(declaration, regions=(one, replace(other, fitted=False))))
+
+
+@pytest.mark.parametrize("n", [0, 5, N + 1])
+@pytest.mark.parametrize("place", ["variation", "derived"])
+def test_functions_of_records_return_all_events(place: str, n: int) -> None:
+    def others(events: Any, _: Selection) -> Any:
+        return events[np.arange(n) % N]
+
+    declared = analysis("records")
+    if place == "derived":
+        declared = replace(declared, derived=others)
+    else:
+        up = Variation("scale_up", records=others)
+        declared = replace(declared, systematics=(Systematic("S", ("p",), up=up),))
+    name = "the variation scale_up" if place == "variation" else "the function `derived`"
+    events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), "event": np.arange(N)})
+    processing = Processing(declared, Selection(), declared.dataset("mc"))
+    for process in (processing.process_records, processing.preselect_records):
+        with pytest.raises(AnalysisError, match=f"{name} returns {n} of {N} events") as caught:
+            process(events)
+        assert "others" in str(caught.value.place)
+
+
+# By awkward, where events are records with lists.
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (lambda events: events.lists > 1, rf"a mask of {N} events has the type {N} \* var \* bool"),
+        (lambda events: events.pairs > 1, r"has the shape \(12, 2\) and the type bool"),
+        (lambda events: ak.num(events.lists), "has the shape"),
+        (lambda events: ak.firsts(events.lists) > 1, f"missing values: 6 of {N} events"),
+        (lambda _: True, r"has the shape \(\) and the type bool"),
+    ],
+)
+def test_masks_have_a_bool_for_each_event(mask: Any, message: str) -> None:
+    def wrong(events: Any, _: Selection) -> Any:
+        return mask(events)
+
+    declared = analysis("records", mask=wrong)
+    events = ak.zip(
+        {
+            "x": np.full(N, 15.0),
+            "w": np.ones(N),
+            "lists": ak.Array([[1.0, 2.0], []] * (N // 2)),
+            "pairs": ak.from_regular(np.full((N, 2), 2.0)),
+        },
+        depth_limit=1,
+    )
+    processing = Processing(declared, Selection(), declared.dataset("mc"))
+    for process in (processing.process_records, processing.preselect_records):
+        with pytest.raises(AnalysisError, match=message) as caught:
+            process(events)
+        assert "wrong" in str(caught.value.place)

@@ -15,6 +15,7 @@ import numpy as np
 from agc_pipeline.code import sources
 from agc_pipeline.columnar.events import Base, Events, Part, Shift, Shifts
 from agc_pipeline.columnar.filling import Entries, Migrations, Sums, product
+from agc_pipeline.columnar.masks import array_of, mask_of
 from agc_pipeline.columnar.records import RecordSelection
 from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Dataset, Region, Variation
 from agc_pipeline.declaration.analysis import EventFunction
@@ -188,7 +189,7 @@ class Processing:
         shift = selection.shift(base, Variation(NOMINAL))
         positions = selection.selected(shift)
         view = selection.events(positions, shift)
-        return view.take(np.flatnonzero(_mask(mask, view, self.selection, len(view))))
+        return view.take(np.flatnonzero(mask_of(mask, view, self.selection, len(view))))
 
     def process(self, columns: Columns) -> dict[str, Any]:
         """Histograms and cutflow of a range of events whose columns are read as needed.
@@ -205,7 +206,7 @@ class Processing:
             selected = {name: selection.selected(shift) for name, shift in varied.items()}
             in_group = {
                 name: {
-                    number: events[_mask(group.mask, view, self.selection, len(events))]
+                    number: events[mask_of(group.mask, view, self.selection, len(events))]
                     for number, group in enumerate(self.groups)
                     if name in self.acting[group.mask]
                 }
@@ -240,7 +241,7 @@ class Processing:
                 varied, positions, flow = selection.selected(events, variation)
                 cutflow = cutflow or flow
                 in_group = {
-                    number: np.flatnonzero(_mask(group.mask, varied, self.selection, len(varied)))
+                    number: np.flatnonzero(mask_of(group.mask, varied, self.selection, len(varied)))
                     for number, group in enumerate(self.groups)
                     if variation.name in self.acting[group.mask]
                 }
@@ -342,25 +343,6 @@ def _views(
     part = Part(base, np.flatnonzero(somewhere))
     for name, positions in parts.items():
         yield name, selection.events(positions, varied[name], part)
-
-
-def _mask(function: EventFunction, events: Any, selection: Any, n: int) -> Array:
-    passed = _array(function(events, selection))
-    if isinstance(passed, np.ma.MaskedArray) and passed.mask.any():
-        n_missing = int(np.count_nonzero(passed.mask))
-        raise AnalysisError(
-            f"a mask has missing values: {n_missing} of {n} events have no value",
-            place=f"function {getattr(function, '__qualname__', function)}",
-            remedy="return one bool for each event, e.g. with `ak.fill_none(mask, False)`",
-        )
-    mask = np.asarray(passed)
-    if mask.shape != (n,) or mask.dtype != np.bool_:
-        raise AnalysisError(
-            f"a mask of {n} events has the shape {mask.shape} and the type {mask.dtype}",
-            place=f"function {getattr(function, '__qualname__', function)}",
-            remedy="return one bool for each event",
-        )
-    return mask
 
 
 class Filler:
@@ -507,7 +489,7 @@ class Filler:
         for entry in processing.dataset.filled:
             mask = factor = None
             if entry.mask is not None:
-                mask = _mask(entry.mask, events, processing.selection, len(events))
+                mask = mask_of(entry.mask, events, processing.selection, len(events))
             if entry.weight is not None:
                 factor = _numbers(entry.weight, events, processing.selection)
             yield entry.process, mask, factor
@@ -538,15 +520,9 @@ def place_of(dataset: Dataset, process: str, region: Region) -> str:
     return f"dataset {dataset.name}, process {process}, region {region.name}"
 
 
-def _array(values: Any) -> Any:
-    """What a function of events returns, with missing values of awkward arrays masked."""
-    convert = getattr(values, "to_numpy", None)
-    return values if convert is None else convert()
-
-
 def _doubles(values: Any) -> Array:
     """Numbers as ``float64``; what is missing is NaN, and not what is stored in its place."""
-    values = _array(values)
+    values = array_of(values)
     if isinstance(values, np.ma.MaskedArray):
         return np.ma.filled(np.ma.asarray(values, np.float64), np.nan)
     return np.asarray(values, np.float64)

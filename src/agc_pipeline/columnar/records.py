@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from agc_pipeline.columnar.masks import mask_of
 from agc_pipeline.columnar.selection import Preselector
 from agc_pipeline.declaration import ALL_EVENTS, Analysis, Dataset, Variation
 from agc_pipeline.declaration.analysis import EventFunction
+from agc_pipeline.errors import AnalysisError
 from agc_pipeline.readers.arrays import EventColumns
 from agc_pipeline.readers.columns import Array
 
@@ -31,16 +33,38 @@ class RecordSelection:
         self._preselector = Preselector(analysis, selection, dataset)
 
     def selected(self, events: Any, variation: Variation) -> tuple[Any, Array, dict[str, int]]:
-        """The varied events that meet all requirements, their positions, and the cutflow."""
-        varied = events if variation.records is None else variation.records(events, self._selection)
+        """The varied events that meet all requirements, their positions, and the cutflow.
+
+        Raises:
+            AnalysisError: if a variation, or what is derived, has not as many events.
+        """
+        varied = events
+        if variation.records is not None:
+            varied = self._all(variation.records, events, f"the variation {variation.name}")
         positions, cutflow = np.arange(len(varied)), {ALL_EVENTS: len(varied)}
         if self._preselector.requirements:
             preselection = self._preselector(EventColumns(varied, self._layout))
             positions, cutflow = preselection.events, preselection.cutflow
             varied = varied[positions]
         if self._derived is not None:
-            varied = self._derived(varied, self._selection)
+            varied = self._all(self._derived, varied, "the function `derived`")
         return varied, positions, cutflow
+
+    def _all(self, function: EventFunction, events: Any, name: str) -> Any:
+        """What a function makes of events, as many as it is given.
+
+        Raises:
+            AnalysisError: if it leaves out any: cuts are masks and requirements, which are counted.
+        """
+        changed = function(events, self._selection)
+        if len(changed) != len(events):
+            raise AnalysisError(
+                f"{name} returns {len(changed)} of {len(events)} events",
+                place=f"function {getattr(function, '__qualname__', function)}",
+                remedy="return every event that it is given; which of them count is said by masks "
+                "and requirements",
+            )
+        return changed
 
     def preselect(
         self, events: Any, masks: Mapping[Variation, Sequence[EventFunction]]
@@ -57,5 +81,5 @@ class RecordSelection:
             part, positions, cutflow = self.selected(events, shift)
             nominal = nominal or cutflow
             for mask in functions:
-                somewhere[positions] |= np.asarray(mask(part, self._selection), np.bool_)
+                somewhere[positions] |= mask_of(mask, part, self._selection, len(part))
         return np.flatnonzero(somewhere), nominal

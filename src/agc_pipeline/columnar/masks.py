@@ -1,0 +1,55 @@
+"""What masks of an analysis say of events, checked: a bool for each."""
+
+from typing import Any
+
+import numpy as np
+
+from agc_pipeline.declaration.analysis import EventFunction
+from agc_pipeline.errors import AnalysisError
+from agc_pipeline.readers.columns import Array
+
+
+def array_of(values: Any) -> Any:
+    """What a function of events returns, with missing values of awkward arrays masked."""
+    convert = getattr(values, "to_numpy", None)
+    return values if convert is None else convert()
+
+
+def mask_of(function: EventFunction, events: Any, selection: Any, n: int) -> Array:
+    """The events that a mask lets pass: ``n * bool``.
+
+    Args:
+        function: the mask.
+        events: that it is asked for.
+        selection: ``physics.selection``.
+        n: number of events.
+
+    Raises:
+        AnalysisError: if it returns something else.
+    """
+    passed = function(events, selection)
+    place = f"function {getattr(function, '__qualname__', function)}"
+    try:
+        passed = array_of(passed)
+    except (ValueError, TypeError) as error:
+        # Lists of other lengths are no array.
+        raise AnalysisError(
+            f"a mask of {n} events has the type {getattr(passed, 'type', type(passed).__name__)}",
+            place=place,
+            remedy="return one bool for each event, e.g. with `ak.any(mask, axis=1)`",
+        ) from error
+    if isinstance(passed, np.ma.MaskedArray) and passed.mask.any():
+        n_missing = int(np.count_nonzero(passed.mask))
+        raise AnalysisError(
+            f"a mask has missing values: {n_missing} of {n} events have no value",
+            place=place,
+            remedy="return one bool for each event, e.g. with `ak.fill_none(mask, False)`",
+        )
+    mask = np.asarray(passed)
+    if mask.shape != (n,) or mask.dtype != np.bool_:
+        raise AnalysisError(
+            f"a mask of {n} events has the shape {mask.shape} and the type {mask.dtype}",
+            place=place,
+            remedy="return one bool for each event",
+        )
+    return mask
