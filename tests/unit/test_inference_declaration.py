@@ -307,3 +307,58 @@ def test_fit_and_propagation() -> None:
     coarse = result.yields.postfit["signal region"].samples["ZZ"].total
     # But for the statistical factors of the bins.
     assert fine == pytest.approx(coarse, rel=0.05)
+
+
+# Names of files for cabinetry: folders, what looks like a suffix, and what is the same without
+# spaces.
+@pytest.mark.parametrize(
+    ("regions", "processes", "names"),
+    [
+        (("signal region", "control region"), ("Z/gamma*/W to muons", "Z/gamma*", "/"), ("a", "b")),
+        (("m > 1.5 TeV", "m > 1.7 TeV"), ("H 1.5", "H 1.7", "H.1"), ("JES 0.5", "JES 0.7")),
+        (("signal region", "control region"), ("Z mm", "Z-mm", "Data"), ("jet scale", "jet-scale")),
+        (("region1", "region0"), ("sample1", "sample2", "sample0"), ("systematic1", "systematic0")),
+        (("..", "a/b"), ("", " ", "ä\n"), ("../x", "x/..")),
+    ],
+)
+def test_titles_and_names_are_any_text(regions: Any, processes: Any, names: Any) -> None:
+    def declared(regions: Any, processes: Any, names: Any) -> Analysis:
+        toy = analysis(
+            Systematic(names[0], ("zz",), up=ONE), Systematic(names[1], ("top",), up=ONE)
+        )
+        return replace(
+            toy,
+            regions=tuple(
+                replace(region, title=title)
+                for region, title in zip(toy.regions, regions, strict=True)
+            ),
+            processes=tuple(
+                replace(process, title=title)
+                for process, title in zip(toy.processes, processes, strict=True)
+            ),
+        )
+
+    def content(model: Model) -> Any:
+        return [
+            [(sample["data"], [m["data"] for m in sample["modifiers"]]) for sample in c["samples"]]
+            for c in model.workspace["channels"]
+        ]
+
+    plain = build(declared(("a", "b"), ("c", "d", "e"), ("f", "g")))
+    model = build(declared(regions, processes, names))
+    assert content(model) == content(plain)
+    channels = model.workspace["channels"]
+    assert [channel["name"] for channel in channels] == list(regions)
+    assert [o["name"] for o in model.workspace["observations"]] == list(regions)
+    assert {s["name"] for channel in channels for s in channel["samples"]} == set(processes)
+    assert parameters(model) == set(names)
+    factors = {name for _, _, name in modifiers(model, "staterror")}
+    assert factors == {f"staterror_{title.replace(' ', '-')}" for title in regions}
+
+
+def test_regions_do_not_share_statistical_factors() -> None:
+    declared = filled(Systematic("Lumi", effects={"zz": 0.1}))
+    titles = ("SR a", "SR-a")
+    same = tuple(replace(r, title=t) for r, t in zip(declared.regions, titles, strict=True))
+    with pytest.raises(AnalysisError, match="factors of the regions titled SR a and SR-a"):
+        check(replace(declared, regions=same))

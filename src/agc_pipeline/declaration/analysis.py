@@ -182,6 +182,11 @@ class Region:
     window: bool = False
 
 
+def statistical_factor(title: str) -> str:
+    """Name of the statistical factors of the region with a title, as cabinetry has it."""
+    return "staterror_" + title.replace(" ", "-")
+
+
 @dataclass(frozen=True)
 class Change:
     """A column that an object variation changes.

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from itertools import combinations
 
 from agc_pipeline.declaration import features, thresholds
-from agc_pipeline.declaration.analysis import NOMINAL, Analysis, Dataset, Systematic
+from agc_pipeline.declaration.analysis import (
+    NOMINAL,
+    Analysis,
+    Dataset,
+    Systematic,
+    statistical_factor,
+)
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.settings import unknown
 
@@ -82,6 +88,11 @@ def _names(analysis: Analysis) -> Iterator[str]:
         for name, count in Counter(names).items():
             if count > 1:
                 yield f"the {kind} {name} is defined twice"
+    factors: dict[str, str] = {}
+    for title in dict.fromkeys(kinds["region titled"]):
+        other = factors.setdefault(statistical_factor(title), title)
+        if other != title:
+            yield f"statistical factors of the regions titled {other} and {title} have one name"
     if NOMINAL in kinds["variation"]:
         yield f"a variation cannot be called {NOMINAL}"
 

@@ -7,13 +7,15 @@ mirrored after their normalisation has been split off, and every bin gets a stat
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 import numpy as np
 
 from agc_pipeline.declaration import Analysis, Process, Region, Systematic
+from agc_pipeline.declaration.analysis import statistical_factor
 from agc_pipeline.errors import ModelError
 from agc_pipeline.formatting import shortened
 from agc_pipeline.inference import checks, consistency
@@ -36,12 +38,39 @@ def build(analysis: Analysis, templates: Templates) -> Workspace:
     """
     import cabinetry
 
+    # cabinetry names files after regions, samples and systematics: a title may be no name of a
+    # file, or that of another one.
+    titles = {f"region{n}": region.title for n, region in enumerate(analysis.regions)}
+    titles |= {f"sample{n}": process.title for n, process in enumerate(analysis.processes)}
+    coded = replace(
+        analysis,
+        regions=tuple(
+            replace(region, title=f"region{n}") for n, region in enumerate(analysis.regions)
+        ),
+        processes=tuple(
+            replace(process, title=f"sample{n}") for n, process in enumerate(analysis.processes)
+        ),
+    )
     with tempfile.TemporaryDirectory() as folder:
-        config = _configuration(analysis, templates, folder)
+        config = _configuration(coded, templates, folder)
         cabinetry.configuration.validate(config)
-        _save(analysis, templates, Path(folder))
+        _save(coded, templates, Path(folder))
         workspace: Workspace = cabinetry.workspace.build(config)
+    _entitle(workspace, titles)
     return workspace
+
+
+def _entitle(workspace: Workspace, titles: Mapping[str, str]) -> None:
+    """Give channels and samples their titles, and statistical factors that of their channel."""
+    for channel in workspace["channels"]:
+        channel["name"] = titles[channel["name"]]
+        for sample in channel["samples"]:
+            sample["name"] = titles[sample["name"]]
+            for modifier in sample["modifiers"]:
+                if modifier["type"] == "staterror":
+                    modifier["name"] = statistical_factor(channel["name"])
+    for observation in workspace["observations"]:
+        observation["name"] = titles[observation["name"]]
 
 
 def quieten() -> None:
@@ -202,16 +231,18 @@ def _configuration(analysis: Analysis, templates: Templates, folder: str) -> dic
         "Systematics": [
             entry
             for nuisance in nuisances(analysis)
-            if (entry := _systematic(templates, nuisance)) is not None
+            if (entry := _systematic(analysis, templates, nuisance)) is not None
         ],
     }
 
 
-def _systematic(templates: Templates, nuisance: Nuisance) -> dict[str, Any] | None:
+def _systematic(
+    analysis: Analysis, templates: Templates, nuisance: Nuisance
+) -> dict[str, Any] | None:
     """One systematic in one sample of one region; None if the model does not have it there."""
     systematic, region, process = nuisance.systematic, nuisance.region, nuisance.process
     entry: dict[str, Any] = {
-        "Name": _label(systematic, region, process),
+        "Name": _label(analysis, systematic, region, process),
         "ModifierName": nuisance.name,
         "Regions": region.title,
         "Samples": process.title,
@@ -256,13 +287,14 @@ def _save(analysis: Analysis, templates: Templates, folder: Path) -> None:
     for (region, process), nominal in templates.nominal.items():
         save(nominal, region, processes[process].title, {})
     for (region, process, systematic), shifts in templates.varied.items():
-        label = _label(systematics[systematic], regions[region], processes[process])
+        label = _label(analysis, systematics[systematic], regions[region], processes[process])
         for direction, shift in zip(("Up", "Down"), shifts, strict=True):
             if shift is not None:
                 entry = {"Name": label, "Template": direction}
                 save(shift, region, processes[process].title, entry)
 
 
-def _label(systematic: Systematic, region: Region, process: Process) -> str:
+def _label(analysis: Analysis, systematic: Systematic, region: Region, process: Process) -> str:
     """A name for cabinetry's configuration, where every entry has one of its own."""
-    return f"{systematic.name} of {process.title} in {region.title}"
+    number = [other.name for other in analysis.systematics].index(systematic.name)
+    return f"systematic{number} of {process.title} in {region.title}"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 
+from agc_pipeline.declaration.analysis import statistical_factor
 from agc_pipeline.inference.fit_records import FitRecord
 
 Titles = Mapping[str, str]
@@ -20,7 +21,7 @@ def titles(fit: FitRecord) -> dict[str, str]:
     Args:
         fit: with its channels and parameters.
     """
-    channels = {f"staterror_{title.replace(' ', '-')}": title for title in fit.channels}
+    channels = {statistical_factor(title): title for title in fit.channels}
     factors: dict[str, list[str]] = {}
     for label in fit.labels:
         match = _FACTOR.match(label)
