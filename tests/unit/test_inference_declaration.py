@@ -258,11 +258,11 @@ def test_events_outside_the_edges_are_told() -> None:
     for name in moved:
         if "_signal" in name:
             content = moved[name].view(flow=True)
-            content["value"] = (0.0, 0.0, 0.0, 0.0, 0.0, 10.5)
+            content["value"] = content["variance"] = (0.0, 0.0, 0.0, 0.0, 0.0, 10.5)
     with pytest.raises(ModelError) as error:
         templates.select(analysis(), moved, settings())
     assert error.value.problem == (
-        "no events of process 'signal', whose normalisation is measured; sr_signal has no events "
+        "no yield of process 'signal', whose normalisation is measured; sr_signal has no events "
         "in the bins of the fit, and 10.5 expected events are selected outside its edges: 0 below "
         "0 and 10.5 above 4; cr_signal has no events in the bins of the fit, and 10.5 expected "
         "events are selected outside its edges: 0 below 0 and 10.5 above 4"
@@ -278,6 +278,26 @@ def test_events_outside_the_edges_are_told() -> None:
             },
             settings(edges={"sr": (2.0, 4.0), "cr": (2.0, 4.0)}),
         )
+
+
+def test_weights_that_add_up_to_nothing_are_told() -> None:
+    negative = histograms()
+    for name in ("sr_signal", "cr_signal", "cr_top", "sr_zz_jes_up"):
+        negative[name] *= -1.0
+    with pytest.raises(ModelError) as error:
+        templates.select(analysis(), negative, settings())
+    assert error.value.problem == (
+        "no yield of process 'signal', whose normalisation is measured; the weights of the events "
+        "in sr_signal add up to -10; the weights of the events in cr_signal add up to -4"
+    )
+    assert "the weights" in error.value.remedy
+    systematic = Systematic("JES", ("zz",), up=ONE)
+    with pytest.raises(ModelError, match="the weights of the events in sr_zz_jes_up add up to -"):
+        templates.select(analysis(systematic), negative, settings())
+    free = (Free("mu", ("zz",)),)
+    (signal, _, top) = templates.select(analysis(free=free), negative, settings()).left_out
+    assert (signal.region, signal.process, top.process) == ("sr", "signal", "top")
+    assert top.reason == "the weights of the events in cr_top add up to -260"
 
 
 def test_audit_names_the_histograms_of_a_pasted_template() -> None:

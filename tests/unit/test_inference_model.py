@@ -362,7 +362,7 @@ def test_histograms_of_another_version_of_the_analysis() -> None:
 
 def test_without_the_measured_process() -> None:
     keep = settings(missing_datasets="drop", data="asimov")
-    with pytest.raises(ModelError, match="no events of process 'ttbar'"):
+    with pytest.raises(ModelError, match="no yield of process 'ttbar'"):
         templates.select(ANALYSIS, without("ttbar__nominal"), keep)
 
 

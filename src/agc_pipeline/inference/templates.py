@@ -112,6 +112,9 @@ def select(
 
     def describe(region: str, process: str) -> str:
         name = Template(region, process, NOMINAL).name
+        template = take(region, process, NOMINAL)
+        if template.stdev.any():
+            return f"the weights of the events in {name} add up to {template.yields.sum():.6g}"
         lost = outside(histograms[name], fit_edges(regions[region], settings.edges))
         return f"{name} has no events" + (f" in the bins of the fit, and {lost}" if lost else "")
 
@@ -301,7 +304,11 @@ def _unusable(
         name = Template(region, process, variation).name
         ratio = shift.yields.sum() / nominal.yields.sum()
         if ratio <= 0:
-            reasons.append(f"{name} has no events")
+            reasons.append(
+                f"the weights of the events in {name} add up to {shift.yields.sum():.6g}"
+                if shift.stdev.any()
+                else f"{name} has no events"
+            )
         elif systematic.down is None and ratio >= 2:
             reasons.append(f"{name} has {ratio:.3g} times the nominal events: cannot be mirrored")
     return "; ".join(reasons)
@@ -317,12 +324,12 @@ def _require_events(
         names = ", ".join(repr(name) for name in processes)
         reasons = [entry.reason for entry in empty if entry.process in processes]
         raise ModelError(
-            f"no events of process {names}, whose normalisation is measured"
+            f"no yield of process {names}, whose normalisation is measured"
             + "".join(f"; {reason}" for reason in reasons),
             place="histograms",
             remedy="correct the `edges` of the regions or `fit.model.edges` (in the unit of the "
-            "observable), the masks of the regions, or the cuts; or declare another parameter of "
-            "interest"
+            "observable), the masks of the regions, the cuts, or the weights; or declare another "
+            "parameter of interest"
             if reasons
             else "process its nominal dataset, or declare another parameter of interest",
         )
