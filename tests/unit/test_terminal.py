@@ -618,6 +618,16 @@ KILLED = "error: the job was killed by SIGTERM\n  where: x.log\n"
             ("  10 %", "  20 %"),
         ),
         (["x" * 100_000 + "\nerror: \udcff\n"], None, "\ufffd", ()),
+        # The log ends where the disk does.
+        (
+            ["error: No space left on device\n  where: a/b.root\n"],
+            None,
+            "No space left on device",
+            (
+                "  where: a/b.root",
+                "  remedy: free some space and run again: finished jobs are kept",
+            ),
+        ),
     ],
 )
 def test_reasons_of_failures(

@@ -21,7 +21,7 @@ import yarl
 
 from agc_pipeline.readers import tokens
 from agc_pipeline.readers.addresses import HTTP
-from agc_pipeline.readers.failures import OTHER_MIRROR, HttpError, Unanswered, one_line
+from agc_pipeline.readers.failures import OTHER_MIRROR, HttpError, ShortAnswer, Unanswered, one_line
 from agc_pipeline.readers.settings import NetworkSettings
 
 Range = tuple[int, int]
@@ -139,6 +139,8 @@ class HttpFile:
                 f"not an address: {one_line(error)}",
                 remedy=f"check the address; or {OTHER_MIRROR}",
             ) from error
+        except aiohttp.ClientPayloadError as error:
+            raise ShortAnswer(one_line(error)) from error
         except aiohttp.ClientError as error:
             raise Unanswered(one_line(error)) from error
 

@@ -21,6 +21,7 @@ _TIME = re.compile(r"^\d\d:\d\d:\d\d ")
 # Who has less room than this on a disk has none.
 _PROBE_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_OF_MACHINES = {os.strerror(code): remedy for code, remedy in MACHINE_ERRORS.items()}
 # Of errors of others, so many last lines are shown.
 _LINES = 3
 _KILLED = re.compile(r"the job was killed by (\w+)")
@@ -109,6 +110,10 @@ def reason(
         told = _error(content)
         if told is not None:
             problem, details = told
+            remedy = _OF_MACHINES.get(problem)
+            # A log on a full disk ends where the disk does.
+            if remedy is not None and not any(line.startswith("  remedy:") for line in details):
+                details = (*details, f"  remedy: {remedy}")
             killed = _KILLED.match(problem)
             if killed is not None and killer is not None:
                 details = (*details, f"  batch system: {killer}")
