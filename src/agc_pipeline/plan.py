@@ -6,6 +6,7 @@ depends on.
 
 import math
 import os
+import stat
 from collections.abc import Collection, Container, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +56,7 @@ from agc_pipeline.simulation.part import SimulationPart, check_contents, module
 _SIMULATED_FILES_PER_JOB = 4
 # Missing files that an error names.
 _NAMED = 4
+_MISSING = "not there"
 # Files that one job adds up, so that memory and command lines stay bounded.
 _FAN_IN = 100
 
@@ -98,6 +100,30 @@ def planned(
             remedy="correct the path in the configuration, or the permissions of its folders",
         ) from error
     return plan
+
+
+def _reason(file: InputFile) -> str | None:
+    """Why there are no events at any place of a file; None if there may be."""
+    reasons = [_unusable(url) for url in file.urls]
+    return None if None in reasons else reasons[0]
+
+
+def _unusable(url: str) -> str | None:
+    """Why there are no events in a file on this machine; None if there may be, or it is none."""
+    if "://" in url:
+        return None
+    try:
+        # Of thousands of files, a `Path` for each takes longer than the look.
+        status = os.stat(url)  # noqa: PTH116
+    except (OSError, ValueError):
+        return _MISSING
+    if stat.S_ISDIR(status.st_mode):
+        return "a folder"
+    if stat.S_ISFIFO(status.st_mode):
+        return "a named pipe"
+    if not stat.S_ISREG(status.st_mode):
+        return "no regular file"
+    return None if status.st_size else "empty"
 
 
 class Plan:
@@ -553,7 +579,7 @@ class Plan:
         )
 
     def check_files(self, names: Collection[str] | None = None) -> None:
-        """Check that the input files of all jobs are there, where they are on this machine.
+        """Check that the input files of all jobs can be read, where they are on this machine.
 
         It is not part of ``check``: not every target needs them, and jobs may run elsewhere.
 
@@ -561,34 +587,38 @@ class Plan:
             names: of the datasets that are read; None is all.
 
         Raises:
-            ConfigurationError: naming the first of those that are missing, and their number.
+            ConfigurationError: naming the first of those that are missing, empty or no files, and
+                their number.
         """
-        missing = [
-            path
-            for name, paths in self._missing_files.items()
+        unusable = {
+            path: reason
+            for name, reasons in self._unusable_files.items()
             if names is None or name in names
-            for path in paths
-        ]
-        if missing and not self.config.allow_partial:
+            for path, reason in reasons.items()
+        }
+        if unusable and not self.config.allow_partial:
             read = (self.datasets.keys() if names is None else set(names)) - self._made
             n = sum(len(self.datasets[name].files) for name in read)
+            what, told = "cannot be found", list(unusable)
+            if set(unusable.values()) != {_MISSING}:
+                what = "cannot be read"
+                told = [f"{path} ({reason})" for path, reason in unusable.items()]
             raise ConfigurationError(
-                f"{len(missing)} of {n} input {plural('file', n)} cannot be found: "
-                f"{name_list(missing, _NAMED)}",
+                f"{len(unusable)} of {n} input {plural('file', n)} {what}: "
+                f"{name_list(told, _NAMED)}",
                 place=self._list,
                 remedy="correct the list, or bring the files to where it has them",
             )
 
     @cached_property
-    def _missing_files(self) -> dict[str, list[str]]:
-        """By dataset, input files that are on this machine only, and are not there."""
+    def _unusable_files(self) -> dict[str, dict[str, str]]:
+        """By dataset, input files that are on this machine only and cannot be read, and why."""
         return {
-            name: [
-                file.source
+            name: {
+                file.source: reason
                 for file in dataset.files
-                # Of thousands of files, a `Path` for each takes longer than the look.
-                if not any("://" in url or os.path.exists(url) for url in file.urls)  # noqa: PTH110
-            ]
+                if (reason := _reason(file)) is not None
+            }
             for name, dataset in self.datasets.items()
             if name not in self._made and self.deliveries[name][0].backend != "servicex"
         }

@@ -793,14 +793,14 @@ def test_files_that_are_not_there_are_told_before_any_point(
 
     (listed.parent / "data").mkdir()
     for number in range(7):
-        (listed.parent / f"data/{number}.root").write_bytes(b"")
+        (listed.parent / f"data/{number}.root").write_bytes(b"root")
     with pytest.raises(ConfigurationError) as caught:
         facility_input.configure(made(), "eos")
     # Of the eight that are read: relative to the list, wherever the command is given.
     place = listed.parent / "data/7.root"
     assert caught.value.problem == f"1 of 8 input files cannot be found: {place}"
     assert caught.value.place.startswith(f"{listed}, of `inputs.eos` in mine.yaml")
-    (listed.parent / "data/7.root").write_bytes(b"")
+    (listed.parent / "data/7.root").write_bytes(b"root")
     values = facility_input.configure(made(), "eos").configuration
     # A point runs in another folder.
     assert values["input"]["path"] == str(listed)

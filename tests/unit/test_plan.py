@@ -1,6 +1,7 @@
 """What each job is given is what its stage accepts, and nothing that it does not depend on."""
 
 import json
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -309,7 +310,7 @@ def listed(*names: str, **mirrors: str) -> dict[str, Any]:
 def test_missing_files_are_told_by_one_error(tmp_path: Path) -> None:
     names = [f"{number}.root" for number in range(8)]
     for name in names[:2]:
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text("root")
     files = {"input": {"kind": "files", **listed(*names, disk=str(tmp_path))}}
     problem = "6 of 8 input files cannot be found: {0}/2.root, {0}/3.root, {0}/4.root, {0}/5.root"
     with pytest.raises(ConfigurationError) as caught:
@@ -321,7 +322,7 @@ def test_missing_files_are_told_by_one_error(tmp_path: Path) -> None:
     servers = listed(*names, disk=str(tmp_path), server="https://a.org/x")
     plan(input={"kind": "files", **servers}).check_files()
     for name in names:
-        (tmp_path / name).touch()
+        (tmp_path / name).write_text("root")
     plan(**files).check_files()
     # Of a list in a file, the file is named.
     fileset = tmp_path / "fileset.json"
@@ -330,6 +331,25 @@ def test_missing_files_are_told_by_one_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=f"1 of 1 .*: {tmp_path}/no.root") as caught:
         plan(input={"kind": "fileset", "path": str(fileset)}).check_files()
     assert caught.value.place == str(fileset)
+
+
+def test_pipes_folders_and_empty_files_are_told_with_those_that_are_missing(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "pipe.root")
+    (tmp_path / "folder.root").mkdir()
+    (tmp_path / "empty.root").touch()
+    (tmp_path / "good.root").write_text("root")
+    names = ("pipe.root", "folder.root", "empty.root", "no.root", "good.root")
+    made = plan(input={"kind": "files", **listed(*names, disk=str(tmp_path))})
+    # It reads the headers of files, and would wait for whoever writes the pipe.
+    made.check()
+    with pytest.raises(ConfigurationError) as caught:
+        made.check_files()
+    reasons = ("a named pipe", "a folder", "empty", "not there")
+    told = [f"{tmp_path}/{name} ({why})" for name, why in zip(names[:4], reasons, strict=True)]
+    assert caught.value.problem == f"4 of 5 input files cannot be read: {', '.join(told)}"
+    assert caught.value.place == "input.datasets"
 
 
 def test_files_that_the_run_makes_are_not_missing(tmp_path: Path) -> None:

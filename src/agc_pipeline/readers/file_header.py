@@ -76,6 +76,9 @@ def _layout(header: bytes) -> struct.Struct:
 
 def uuid_of(path: Path) -> str | None:
     """UUID of a file on this machine; None if it is no ROOT file, has none, or cannot be read."""
+    # To open a named pipe is to wait for whoever writes it.
+    if not path.is_file():
+        return None
     try:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
