@@ -196,6 +196,23 @@ def filled(value: Any, **names: str) -> Any:
             return value
 
 
+def of_command_line(value: Any) -> Any:
+    """Values of ``--config`` as Snakemake parses them, with null as none.
+
+    Snakemake reads them with YAML's ``BaseLoader``, for which every scalar is a text; numbers and
+    truth values in texts are understood by the models, which cannot know of a null.
+    """
+    match value:
+        case "null":
+            return None
+        case Mapping():
+            return {key: of_command_line(item) for key, item in value.items()}
+        case list():
+            return [of_command_line(item) for item in value]
+        case _:
+            return value
+
+
 def read(path: Path) -> Layer:
     """The values of a file, YAML or JSON.
 

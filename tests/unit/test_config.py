@@ -46,6 +46,29 @@ def test_physics_numbers_are_those_of_the_task() -> None:
     )
 
 
+# The plugin of HTCondor, which Snakemake loads with its command line, where there is no HTCondor.
+@pytest.mark.filterwarnings("ignore:The environment variable CONDOR_CONFIG is unset")
+def test_null_on_the_command_line_is_none() -> None:
+    from snakemake.cli import parse_config  # noqa: PLC0415 - it warns, see above
+
+    told = [
+        'input={"kind": "files", "mirrors": {"disk": "data"}, "mirror_order": [disk], '
+        '"xcache": null, "datasets": {"wjets__nominal": {"files": {"a.root": null, "b.root": 7}}}}',
+        "selection=null",
+        "fit={scan: {points: 11}}",
+    ]
+    given = layers.of_command_line(parse_config(told))
+    assert given["input"]["mirror_order"] == ["disk"]
+    loaded = config.load_config(overrides=given, root=ROOT)
+    assert loaded.input.xcache is None
+    assert loaded.input.datasets["wjets__nominal"].files == {"a.root": None, "b.root": 7}
+    assert loaded.selection is None
+    # In lists, too; other texts stay as they are.
+    assert layers.of_command_line({"a": ["null", "Null", {"null": "~"}]}) == {
+        "a": [None, "Null", {"null": "~"}]
+    }
+
+
 def own_file(folder: Path, key: str, value: Any) -> Path:
     """A file with one key, which stands in the line of its depth."""
     *path, last = key.split(".")

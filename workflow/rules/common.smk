@@ -4,7 +4,7 @@ from pathlib import Path
 from snakemake.settings.enums import RerunTrigger
 from snakemake.settings.types import DeploymentMethod
 
-from agc_pipeline import config as configuration, stages
+from agc_pipeline import config as configuration, layers, stages
 from agc_pipeline.code import near
 from agc_pipeline.errors import ConfigurationError, PipelineError
 from agc_pipeline.places import (
@@ -38,7 +38,7 @@ PROJECTS = [ROOT, MAIN.parent if MAIN.name == "workflow" else MAIN]
 # Files are read here again, since Snakemake's `config` does not know which of them set a value.
 FILES = [Path(path) for path in workflow.overwrite_configfiles]
 OWN = [path.parent for path in FILES]
-GIVEN = workflow.config_settings.config
+GIVEN = layers.of_command_line(workflow.config_settings.config)
 if workflow.modifier is not workflow.modifier_stack[0]:
     # As part of another workflow, it has the values that this one gives it.
     FILES, GIVEN = [], config
