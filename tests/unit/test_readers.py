@@ -430,3 +430,17 @@ def test_empty_collections(tmp_path: Path) -> None:
     event = {"run": 1, "luminosityBlock": 1, "event": 1}
     write_nanoaod(path, to_arrays([event] * 5), events_per_piece=2, compression=uproot.ZLIB(1))
     assert run(path, 5, "auto").output == run(path, 5, "coffea").output
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.root"
+    os.mkfifo(path)
+    readers: tuple[Callable[[], object], ...] = (
+        lambda: open_tree(str(path), COLUMNS, NANOAOD),
+        lambda: open_tree(f"file://{path}", COLUMNS, NANOAOD),
+        lambda: metadata.cached(str(path), NAMES, tmp_path),
+        lambda: parquet.inspect(str(path), COLUMNS, NANOAOD),
+    )
+    for read in readers:
+        with pytest.raises(InputError, match="is a named pipe"):
+            read()

@@ -74,6 +74,16 @@ def _layout(header: bytes) -> struct.Struct:
     return _LARGE_HEADER if large else _SMALL_HEADER
 
 
+def check_no_pipe(path: Path) -> None:
+    """Refuse what would be waited for when it is opened.
+
+    Raises:
+        OSError: if there is neither a file nor a folder at a path, but something else.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(f"{path} is a named pipe or a device, and no file")
+
+
 def uuid_of(path: Path) -> str | None:
     """UUID of a file on this machine; None if it is no ROOT file, has none, or cannot be read."""
     # To open a named pipe is to wait for whoever writes it.

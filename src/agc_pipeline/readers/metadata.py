@@ -18,7 +18,7 @@ from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.files import read_record, write_record
 from agc_pipeline.readers.addresses import is_remote
-from agc_pipeline.readers.file_header import HEADER_BYTES, file_uuid
+from agc_pipeline.readers.file_header import HEADER_BYTES, check_no_pipe, file_uuid
 from agc_pipeline.readers.ntuple_format import FieldMetadata, Structure
 from agc_pipeline.readers.opening import DAMAGE, open_tree, present_branches, unreadable
 from agc_pipeline.readers.root_format import BranchMetadata, baskets_of
@@ -179,6 +179,7 @@ def _identity(path: str) -> tuple[int, int, str] | None:
     if "://" in path:
         return None
     try:
+        check_no_pipe(Path(path))
         with Path(path).open("rb") as file:
             header = file.read(HEADER_BYTES)
         status = Path(path).stat()

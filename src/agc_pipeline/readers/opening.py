@@ -24,7 +24,13 @@ from agc_pipeline.readers.failures import (
     ShortAnswer,
     one_line,
 )
-from agc_pipeline.readers.file_header import MAGIC, Identity, check_magic, normalised_uuid
+from agc_pipeline.readers.file_header import (
+    MAGIC,
+    Identity,
+    check_magic,
+    check_no_pipe,
+    normalised_uuid,
+)
 from agc_pipeline.readers.ntuple_format import Structure
 from agc_pipeline.readers.remote import RemoteSource
 from agc_pipeline.readers.root_format import DECODING_ERRORS, same_classes, tree_of
@@ -237,6 +243,7 @@ def open_root(url: str, network: NetworkSettings) -> Any:
 
     Raises:
         ValueError: for a file that does not begin as ROOT files do.
+        OSError: for a named pipe.
         ConfigurationError: if it is no address that is read.
     """
     addresses.check(url, place="the address of a file")
@@ -244,6 +251,8 @@ def open_root(url: str, network: NetworkSettings) -> Any:
     opened: list[RemoteSource] = []
     if addresses.is_remote(url):
         options = {"handler": RemoteSource, "network": network, "opened": opened}
+    else:
+        check_no_pipe(Path(addresses.plain(url)))
     try:
         return uproot.open({url: None}, array_cache=None, object_cache=None, **options)
     except DAMAGE as error:

@@ -14,6 +14,7 @@ from agc_pipeline.declaration.analysis import Columns
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.errors import InputError
 from agc_pipeline.readers import addresses
+from agc_pipeline.readers.file_header import check_no_pipe
 from agc_pipeline.readers.opening import READ_ERRORS, unreadable
 from agc_pipeline.readers.remote import RemoteFile, RemoteSource
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
@@ -115,7 +116,9 @@ def _damage_told(file: Any) -> Iterator[None]:
 def _file(location: str, network: NetworkSettings) -> Any:
     addresses.check(location, place="the address of a file")
     if not addresses.is_remote(location):
-        return Path(location.removeprefix("file://")).open("rb")
+        path = Path(location.removeprefix("file://"))
+        check_no_pipe(path)
+        return path.open("rb")
     return RemoteFile(RemoteSource(location, network=network))
 
 
