@@ -83,6 +83,30 @@ def test_nothing_goes_on_of_a_command_whose_job_or_workflow_is_killed(
     end(*own)
 
 
+# Killed where it would have something watch over the command.
+UNWATCHED = """
+import os, signal, sys
+from pathlib import Path
+from agc_pipeline.measuring import commands
+
+def killed(group):
+    Path(sys.argv[1], "group").write_text(str(group))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+commands._ends_with_this_process = killed
+script = 'echo > "$0/begun"; sleep 600'
+commands.run(["sh", "-c", script, sys.argv[1]], Path(sys.argv[1]) / "log", timeout=600)
+"""
+
+
+def test_a_command_does_not_begin_before_it_is_watched(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", UNWATCHED, str(tmp_path))
+    ended = subprocess.run(command, env=project.environment(ROOT / "src"), check=False)
+    assert ended.returncode == -signal.SIGKILL
+    end(number(tmp_path / "group"))
+    assert not (tmp_path / "begun").exists()
+
+
 def test_a_command_that_ends_or_takes_too_long_leaves_nothing(tmp_path: Path) -> None:
     script = 'sleep 600 & echo $! > "$0/$1"; exit 3'
     ended = run(["sh", "-c", script, str(tmp_path), "a"], tmp_path / "log", timeout=60)

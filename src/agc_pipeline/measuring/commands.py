@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from agc_pipeline.measuring import process
 _REPORTED = re.compile(
     r"^(?:\S+: )?error: (?P<problem>.+)(?:\n\s+where: (?P<place>.+))?", re.MULTILINE
 )
+# A command begins when it is told that somebody watches: nobody would end it before.
+_ONCE_WATCHED = 'read -r _ && exec "$@" < /dev/null'
 # Seconds between looks at whether the workflow still runs.
 _LOOK = 1.0
 _RAISED = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)\b.*$", re.MULTILINE)
@@ -82,16 +84,17 @@ def run(
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with log.open("wb") as output:
         command = subprocess.Popen(  # noqa: S603 - the commands are ours
-            list(arguments),
+            ("/bin/sh", "-c", _ONCE_WATCHED, "sh", *arguments),
             stdout=output,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             env=environment,
             cwd=folder,
             start_new_session=True,
         )
         try:
             with _ends_with_this_process(command.pid):
+                _begin(command)
                 code = _wait(command, started + timeout, lineage)
         finally:
             # Also processes that outlive their parent.
@@ -99,6 +102,13 @@ def run(
             signal.signal(signal.SIGTERM, before)
     text = log.read_text(encoding="utf-8", errors="replace")
     return CommandResult(code, text, time.monotonic() - started)
+
+
+def _begin(command: "subprocess.Popen[bytes]") -> None:
+    if command.stdin is not None:
+        # It may have been killed already.
+        with suppress(BrokenPipeError), command.stdin:
+            command.stdin.write(b"\n")
 
 
 def _wait(
