@@ -111,13 +111,16 @@ def input_lines(needs: Iterable[str], overriding: Iterable[str]) -> tuple[str, .
 
 
 def contents(overriding: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of wheels and checkouts among requirements."""
+    """SHA-256 of wheels and checkouts among requirements, "missing" where one is gone by now."""
     digests = {}
     for requirement in overriding:
         path = local_path(requirement)
         if path is None:
             continue
-        digests[requirement] = _folder_digest(path) if path.is_dir() else file_digest(path)
+        if path.is_dir():
+            digests[requirement] = _folder_digest(path)
+        else:
+            digests[requirement] = file_digest(path) if path.is_file() else "missing"
     return digests
 
 
