@@ -58,6 +58,11 @@ def _is_own(frame: traceback.FrameSummary) -> bool:
     return any(path.is_relative_to(folder) for folder in FOLDERS)
 
 
+def place_of(function: object) -> str:
+    """A function of an analysis, as the place of an error."""
+    return f"function {getattr(function, '__qualname__', function)}"
+
+
 def line(frame: traceback.FrameSummary) -> str:
     """A place in the code, for a person."""
     function = "" if frame.name == "<module>" else f", in {frame.name}"

@@ -6,6 +6,7 @@ import numpy as np
 
 from agc_pipeline.declaration.analysis import EventFunction
 from agc_pipeline.errors import AnalysisError
+from agc_pipeline.functions import place_of
 from agc_pipeline.readers.columns import Array
 
 
@@ -28,7 +29,7 @@ def mask_of(function: EventFunction, events: Any, selection: Any, n: int) -> Arr
         AnalysisError: if it returns something else.
     """
     passed = function(events, selection)
-    place = f"function {getattr(function, '__qualname__', function)}"
+    place = place_of(function)
     try:
         passed = array_of(passed)
     except (ValueError, TypeError) as error:

@@ -13,6 +13,7 @@ from agc_pipeline.columnar.selection import Preselector
 from agc_pipeline.declaration import ALL_EVENTS, Analysis, Dataset, Variation
 from agc_pipeline.declaration.analysis import EventFunction
 from agc_pipeline.errors import AnalysisError
+from agc_pipeline.functions import place_of
 from agc_pipeline.readers.arrays import EventColumns
 from agc_pipeline.readers.columns import Array
 
@@ -60,7 +61,7 @@ class RecordSelection:
         if len(changed) != len(events):
             raise AnalysisError(
                 f"{name} returns {len(changed)} of {len(events)} events",
-                place=f"function {getattr(function, '__qualname__', function)}",
+                place=place_of(function),
                 remedy="return every event that it is given; which of them count is said by masks "
                 "and requirements",
             )

@@ -113,10 +113,10 @@ def select(
     def describe(region: str, process: str) -> str:
         name = Template(region, process, NOMINAL).name
         template = take(region, process, NOMINAL)
-        if template.stdev.any():
-            return f"the weights of the events in {name} add up to {template.yields.sum():.6g}"
-        lost = outside(histograms[name], fit_edges(regions[region], settings.edges))
-        return f"{name} has no events" + (f" in the bins of the fit, and {lost}" if lost else "")
+        edges = fit_edges(regions[region], settings.edges)
+        lost = "" if template.stdev.any() else outside(histograms[name], edges)
+        beyond = f" in the bins of the fit, and {lost}" if lost else ""
+        return _without_yield(name, template) + beyond
 
     nominal, empty = _nominal(analysis, regions, missing, take, describe)
     untreated, unusable = _varied(analysis, nominal, missing, take)
@@ -304,14 +304,17 @@ def _unusable(
         name = Template(region, process, variation).name
         ratio = shift.yields.sum() / nominal.yields.sum()
         if ratio <= 0:
-            reasons.append(
-                f"the weights of the events in {name} add up to {shift.yields.sum():.6g}"
-                if shift.stdev.any()
-                else f"{name} has no events"
-            )
+            reasons.append(_without_yield(name, shift))
         elif systematic.down is None and ratio >= 2:
             reasons.append(f"{name} has {ratio:.3g} times the nominal events: cannot be mirrored")
     return "; ".join(reasons)
+
+
+def _without_yield(name: str, template: "Histogram") -> str:
+    """Why a template has no positive yield."""
+    if template.stdev.any():
+        return f"the weights of the events in {name} add up to {template.yields.sum():.6g}"
+    return f"{name} has no events"
 
 
 def _require_events(
