@@ -1,12 +1,12 @@
 """Wall time of a skim from a web server far away, against the same file on this machine.
 
     python benchmarks/remote.py [FILE] [--events 1200000] [--round-trips 0.05 0.4] [--repeat 3]
-        [--parallel 96]
+        [--parallel 128]
 
 Without a file it makes one of ttbar (``agc_pipeline.facility.sample``). A server in a process of
-its own gives ranges of it; a proxy in front of it holds back all that goes either way for half of a
-round trip, and each new connection for one more. Bandwidth is not limited, but for what the proxy
-can pass on. Both ways alternate; the best of each is kept.
+its own gives ranges of it, each a round trip later, and the first on a connection two. Bandwidth is
+not limited, but for what two processes on this machine can pass on. Both ways alternate; the best
+of each is kept.
 The bytes that the server sends are told over those of the baskets that are needed.
 """
 
@@ -50,77 +50,66 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(call, self.loop).result()
 
 
-async def serve(folder: Path) -> int:
-    """Serve a folder; gives the port."""
-    application = web.Application()
-    application.router.add_static("/", folder)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    return int(runner.addresses[0][1])
-
-
 class FarAway:
-    """A proxy in front of a port of this machine.
+    """A web server for a folder that is far away.
+
+    Who asks has the answer one round trip later, and one more on a new connection, which that of
+    the system would take: the server waits in their place before it sends. What it sends then
+    costs next to nothing here, as the system copies it.
 
     Args:
-        port: of the server.
+        folder: whose files it sends.
         round_trip: in seconds.
 
     Attributes:
-        sent: bytes that the server sent.
+        sent: bytes of files that it sent.
     """
 
-    def __init__(self, port: int, round_trip: float) -> None:
-        self._port = port
-        self._one_way = round_trip / 2
+    def __init__(self, folder: Path, round_trip: float) -> None:
+        self._folder = folder
+        self._round_trip = round_trip
+        # When connections began.
+        self._begun: dict[Any, float] = {}
         self.sent = 0
 
     async def listen(self) -> int:
         """Start; gives the port."""
-        server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=_PIECE)
+        clock = asyncio.get_running_loop().time
+
+        @web.middleware
+        async def late(request: web.Request, handler: Any) -> web.StreamResponse:
+            connected = self._begun[request.protocol] + self._round_trip
+            await asyncio.sleep(max(connected, clock()) + self._round_trip - clock())
+            response: web.StreamResponse = await handler(request)
+            return response
+
+        application = web.Application(middlewares=[late])
+        application.router.add_static("/", self._folder)
+        application.on_response_prepare.append(self._count)
+        runner = web.AppRunner(application)
+        await runner.setup()
+
+        def connect() -> Any:
+            protocol = runner.server()
+            self._begun[protocol] = clock()
+            return protocol
+
+        server = await asyncio.get_running_loop().create_server(connect, "127.0.0.1", 0)
         return int(server.sockets[0].getsockname()[1])
 
-    async def _connected(self, reader: Any, writer: Any) -> None:
-        await asyncio.sleep(2 * self._one_way)
-        there, back = await asyncio.open_connection("127.0.0.1", self._port, limit=_PIECE)
-        await asyncio.gather(
-            self._pass_on(reader, back), self._pass_on(there, writer, counted=True)
-        )
-
-    async def _pass_on(self, reader: Any, writer: Any, *, counted: bool = False) -> None:
-        clock = asyncio.get_running_loop().time
-        waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-
-        async def arrive() -> None:
-            while True:
-                due, data = await waiting.get()
-                await asyncio.sleep(max(0.0, due - clock()))
-                if not data:
-                    return
-                writer.write(data)
-
-        arriving = asyncio.create_task(arrive())
-        with suppress(ConnectionError):
-            while data := await reader.read(_PIECE):
-                self.sent += counted * len(data)
-                waiting.put_nowait((clock() + self._one_way, data))
-        waiting.put_nowait((clock() + self._one_way, b""))
-        await arriving
-        writer.close()
+    async def _count(self, _request: web.Request, response: web.StreamResponse) -> None:
+        self.sent += response.content_length or 0
 
 
 def _serve(folder: Path, round_trips: Sequence[float], pipe: Any) -> None:
     """Serve a folder from far away until nobody asks any more for what was sent."""
     loop = Loop()
-    port = loop.run(serve(folder))
-    near = FarAway(port, 0.0)
-    proxies = [near, *(FarAway(port, round_trip) for round_trip in round_trips)]
-    pipe.send([loop.run(proxy.listen()) for proxy in proxies])
+    places = [FarAway(folder, round_trip) for round_trip in (0.0, *round_trips)]
+    pipe.send([loop.run(place.listen()) for place in places])
     with suppress(EOFError):
         while True:
             pipe.recv()
-            pipe.send([proxy.sent for proxy in proxies])
+            pipe.send([place.sent for place in places])
 
 
 @contextmanager

@@ -7,6 +7,8 @@ this process. ``/NAME`` is a file;
     /later-N-WHEN/NAME    answers 429 to the first N requests, to come again in WHEN seconds; with
                           WHEN "date", at a date a second ahead
     /often-N-WHEN/NAME    the same, for one request of each N
+    /ready-N/NAME         holds its second answer back until there have been N connections
+    /closing/NAME         closes the connection behind each answer
     /halves/NAME          closes the connection in the middle of every answer
     /short/NAME           sends a byte less than it is asked for, but of the beginning
     /shifted-N-A-B/NAME   sends what lies N bytes behind the ranges that begin at bytes from A to B
@@ -66,6 +68,7 @@ class WebThread:
     Attributes:
         seen: what was asked: method, path with query, and headers.
         sent: bytes of whole files that went out.
+        behaviour: what it does, and the number of connections so far.
     """
 
     def __init__(self, files: Path, tls: ssl.SSLContext | None = None) -> None:
@@ -88,6 +91,7 @@ class WebThread:
         self._loop.close()
 
     async def _stop(self) -> None:
+        self._listening.close()
         await self._runner.cleanup()
         # Connections that are closing, or whose client has left a handshake, let go of their
         # sockets in later turns of the loop; what wakes up the loop stays.
@@ -98,9 +102,15 @@ class WebThread:
     async def _start(self) -> None:
         self._runner = web.AppRunner(self.behaviour.application(), shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
-        await site.start()
-        self.port: int = self._runner.addresses[0][1]
+        server = self._runner.server
+        assert server is not None
+
+        def connect() -> asyncio.Protocol:
+            self.behaviour.n_connections += 1
+            return server()
+
+        self._listening = await self._loop.create_server(connect, "127.0.0.1", 0, ssl=self._tls)
+        self.port: int = self._listening.sockets[0].getsockname()[1]
 
     def url(self, name: str, *, scheme: str | None = None, host: str = "127.0.0.1") -> str:
         return f"{scheme or ('https' if self._tls else 'http')}://{host}:{self.port}/{name}"
@@ -117,6 +127,7 @@ class Behaviour:
         self.files = files
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.sent = 0
+        self.n_connections = 0
         self._asked: Counter[str] = Counter()
 
     def application(self) -> web.Application:
@@ -153,6 +164,16 @@ class Behaviour:
         if self._asked[request.path] % int(n) == 0:
             raise web.HTTPServiceUnavailable(headers={"Retry-After": _when(when)})
         return web.FileResponse(path)
+
+    async def _ready(self, request: web.Request, path: Path, n: str) -> web.FileResponse:
+        while self._asked[request.path] == 2 and self.n_connections < int(n):
+            await asyncio.sleep(0.01)
+        return web.FileResponse(path)
+
+    async def _closing(self, _request: web.Request, path: Path) -> web.FileResponse:
+        response = web.FileResponse(path)
+        response.force_close()
+        return response
 
     async def _halves(self, request: web.Request, path: Path) -> web.StreamResponse:
         content = path.read_bytes()

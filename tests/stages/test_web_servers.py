@@ -29,7 +29,7 @@ import toy
 from agc_pipeline.columnar.tasks import CoffeaTask, Network
 from agc_pipeline.delivery import manifest
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.readers import remote
+from agc_pipeline.readers import http, remote
 from agc_pipeline.readers.ahead import Ahead
 from agc_pipeline.readers.chunks import Chunk
 from agc_pipeline.readers.failures import Failure, Undelivered
@@ -91,6 +91,26 @@ def refused(skim: Skimming, url: str, **network: Any) -> tuple[Undelivered, Fail
 @pytest.mark.parametrize("folder", ["", "star/", "ticket/"])
 def test_files_that_can_be_had(web: WebThread, skim: Skimming, expected: Any, folder: str) -> None:
     assert skim(web.url(f"{folder}good.root")) == ()
+    assert skim.content() == expected
+
+
+def test_connections_are_made_while_the_first_ranges_come(
+    files: Path, skim: Skimming, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_CONNECTION_BYTES", (files / "good.root").stat().st_size // 10)
+    with WebThread(files) as own:
+        # The second answer waits for them.
+        assert skim(own.url("ready-9/good.root")) == ()
+        assert skim.content() == expected
+
+
+def test_no_connection_is_made_ready_where_none_lasts(
+    files: Path, skim: Skimming, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_CONNECTION_BYTES", (files / "good.root").stat().st_size // 10)
+    with WebThread(files) as own:
+        assert skim(own.url("closing/good.root")) == ()
+        assert own.behaviour.n_connections == len(own.seen)
     assert skim.content() == expected
 
 

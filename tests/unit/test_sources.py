@@ -124,7 +124,7 @@ class StuckLibrary:
 
 def test_a_stuck_library_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     library = StuckLibrary()
-    monkeypatch.setattr(remote, "_remote_file", lambda *_: library)
+    monkeypatch.setattr(remote, "_remote_file", lambda *_, **__: library)
     monkeypatch.setattr(remote, "_MARGIN", 0.05)
     network = NetworkSettings(
         attempts=1, backoff=1, backoff_max=1, request_timeout=0.05, file_timeout=9
@@ -170,7 +170,7 @@ def test_more_is_asked_for_at_once_from_servers_that_are_fast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     library = FastLibrary()
-    monkeypatch.setattr(remote, "_remote_file", lambda *_: library)
+    monkeypatch.setattr(remote, "_remote_file", lambda *_, **__: library)
     # An hour for a request: what arrives within minutes is fast.
     network = NetworkSettings(
         attempts=1, backoff=1, backoff_max=1, request_timeout=3600, file_timeout=3600
@@ -185,7 +185,7 @@ def test_more_is_asked_for_at_once_from_servers_that_are_fast(
 
 def test_no_more_than_comes_in_time_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     library = FastLibrary()
-    monkeypatch.setattr(remote, "_remote_file", lambda *_: library)
+    monkeypatch.setattr(remote, "_remote_file", lambda *_, **__: library)
     clock = iter(range(10**6))
     # Each look at the clock is a second later than the one before.
     monkeypatch.setattr(remote.time, "monotonic", lambda: float(next(clock)))

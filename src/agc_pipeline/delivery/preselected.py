@@ -84,7 +84,7 @@ def open_input(url: str, content: SkimContent, network: NetworkSettings = NETWOR
     """
     speed_up_uproot()
     with without_garbage_collection():
-        return open_tree(url, content.columns, content.layout, network)
+        return open_tree(url, content.columns, content.layout, network, whole=True)
 
 
 class PreselectionReader(Protocol):

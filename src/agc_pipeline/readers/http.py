@@ -28,6 +28,8 @@ Range = tuple[int, int]
 
 # uproot begins with the header of a file and its folder, which may lie there.
 _BEGINNING = 4096
+# One connection is made ready for so many bytes of a file that is read next.
+_CONNECTION_BYTES = 2**20
 # What arrives before it is taken; each time takes as long, however much it is.
 _BUFFER = 2**20
 _REDIRECTS = {301, 302, 303, 307, 308}
@@ -48,6 +50,8 @@ class HttpFile:
     Args:
         url: http, https, dav or davs.
         network: time-outs, and the hosts that get a token.
+        many: whether many ranges are read behind the first ones. Connections for them are made
+            while those come: that takes as long as an answer, with TLS as several.
 
     Attributes:
         size: in bytes, once it is open.
@@ -56,7 +60,7 @@ class HttpFile:
         beginning: its first bytes.
     """
 
-    def __init__(self, url: str, network: NetworkSettings) -> None:
+    def __init__(self, url: str, network: NetworkSettings, *, many: bool = False) -> None:
         self.size = 0
         self.etag: str | None = None
         self.modified: str | None = None
@@ -70,6 +74,10 @@ class HttpFile:
         self._session: aiohttp.ClientSession | None = None
         self._free = asyncio.Semaphore(network.parallel)
         self._arrived: dict[Range, bytes] = {}
+        # Whether connections stay open behind an answer.
+        self._lasting = False
+        self._many = many
+        self._connecting: asyncio.Future[list[BaseException | None]] | None = None
 
     async def open(self) -> None:
         """Find out its size.
@@ -89,18 +97,35 @@ class HttpFile:
         if _HTML.match(self.beginning):
             raise self._web_page(self._target or self._origin)
 
+    async def _connect(self) -> None:
+        """Make a connection, and leave it to the requests that follow.
+
+        Where it cannot be made, a request tries again, and tells why.
+        """
+        connector, loop = self._web().connector, asyncio.get_running_loop()
+        if connector is not None:
+            request = aiohttp.ClientRequest("GET", self._target or self._origin, loop=loop)
+            timeout = aiohttp.ClientTimeout(connect=self._network.request_timeout)
+            connection = await connector.connect(request, [], timeout)
+            connection.release()
+
     async def ranges(self, ranges: Sequence[Range]) -> list[bytes]:
         """The content of ranges, in order; shorter than asked for where the server sent less.
 
         Asked again after an error, it asks the server for what is missing only.
         """
         missing = [wanted for wanted in ranges if wanted not in self._arrived]
-        reading = (self._limited(start, stop) for start, stop in missing)
-        answers = await asyncio.gather(*reading, return_exceptions=True)
-        for wanted, answer in zip(missing, answers, strict=True):
+        reading = [self._limited(start, stop) for start, stop in missing]
+        answers = asyncio.gather(*reading, return_exceptions=True)
+        if self._many and self._lasting and self._connecting is None:
+            # Not before the requests have taken the connections that are there.
+            n_more = min(self._network.parallel, self.size // _CONNECTION_BYTES) - len(reading)
+            making = [self._connect() for _ in range(n_more)]
+            self._connecting = asyncio.gather(*making, return_exceptions=True)
+        for wanted, answer in zip(missing, await answers, strict=True):
             if isinstance(answer, bytes):
                 self._arrived[wanted] = answer
-        for answer in answers:
+        for answer in answers.result():
             if isinstance(answer, BaseException):
                 raise answer
         return [self._arrived.pop(wanted) for wanted in ranges]
@@ -156,6 +181,7 @@ class HttpFile:
                         url = _next(url, response.headers["Location"])
                         continue
                     data = await self._content(response, url, start, stop)
+                    self._lasting = _lasting(response)
             except aiohttp.ClientSSLError as error:
                 raise _tls_error(error, url) from error
             if url != self._origin:
@@ -326,6 +352,12 @@ def _next(url: yarl.URL, location: str) -> yarl.URL:
 def _place(url: yarl.URL) -> str:
     """Scheme and host of an address: what follows may give access."""
     return f"{url.scheme}://{url.host}:{url.port}"
+
+
+def _lasting(response: aiohttp.ClientResponse) -> bool:
+    """Whether a connection stays open behind an answer."""
+    closes = response.headers.get("Connection", "").lower() == "close"
+    return response.version is not None and response.version >= aiohttp.HttpVersion11 and not closes
 
 
 def _encoded(headers: Any) -> bool:

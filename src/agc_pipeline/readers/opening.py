@@ -110,6 +110,7 @@ def open_tree(
     layout: Layout,
     network: NetworkSettings = NETWORK,
     *,
+    whole: bool = False,
     remedy: str = "give files that have them",
 ) -> Any:
     """Open a TTree or RNTuple that has all the columns.
@@ -119,6 +120,7 @@ def open_tree(
         columns: what must be there.
         layout: of the file.
         network: of remote files.
+        whole: whether the columns of all events are read next.
         remedy: for a file that lacks a column.
 
     Raises:
@@ -127,7 +129,7 @@ def open_tree(
     """
     with same_classes(), ExitStack() as open_files:
         try:
-            file = open_files.enter_context(open_root(url, network))
+            file = open_files.enter_context(open_root(url, network, whole=whole))
             size, full_size = file.file.source.num_bytes, file.file.fEND
             if size < full_size:
                 raise InputError(
@@ -234,12 +236,13 @@ def check_branches(tree: Any, names: Sequence[str]) -> None:
             )
 
 
-def open_root(url: str, network: NetworkSettings) -> Any:
+def open_root(url: str, network: NetworkSettings, *, whole: bool) -> Any:
     """Open a ROOT file; what uproot raises is not changed, but for short files of other kinds.
 
     Args:
         url: path or address of the file.
         network: of remote files.
+        whole: whether all of it is read next.
 
     Raises:
         ValueError: for a file that does not begin as ROOT files do.
@@ -250,7 +253,12 @@ def open_root(url: str, network: NetworkSettings) -> Any:
     options: dict[str, Any] = {}
     opened: list[RemoteSource] = []
     if addresses.is_remote(url):
-        options = {"handler": RemoteSource, "network": network, "opened": opened}
+        options = {
+            "handler": RemoteSource,
+            "network": network,
+            "many": whole,
+            "opened": opened,
+        }
     else:
         check_no_pipe(Path(addresses.plain(url)))
     try:

@@ -144,6 +144,7 @@ class RemoteSource(uproot.source.chunk.Source):
     Args:
         file_path: address of the file.
         network: its time-outs.
+        many: whether many ranges are read behind the first ones: connections are made meanwhile.
         opened: gets this source, for who has it through uproot only.
         options: what uproot gives to every source; nothing here depends on it.
 
@@ -156,6 +157,7 @@ class RemoteSource(uproot.source.chunk.Source):
         file_path: str,
         *,
         network: NetworkSettings,
+        many: bool = False,
         opened: "list[RemoteSource] | None" = None,
         **options: Any,  # noqa: ARG002
     ) -> None:
@@ -172,7 +174,7 @@ class RemoteSource(uproot.source.chunk.Source):
         # many there may be.
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._kept_bytes, self._most_kept = 0, _KEPT_BYTES
-        self._file = _remote_file(file_path, network)
+        self._file = _remote_file(file_path, network, many=many)
         self._loop = fsspec.asyn.get_loop()
         try:
             self._wait(self._file.open())
@@ -424,10 +426,10 @@ class RemoteFile(io.RawIOBase):
         super().close()
 
 
-def _remote_file(url: str, network: NetworkSettings) -> _File:
+def _remote_file(url: str, network: NetworkSettings, *, many: bool) -> _File:
     if addresses.scheme(url) in addresses.HTTP:
         # Its library takes longer to import than a small file to read.
         from agc_pipeline.readers.http import HttpFile  # noqa: PLC0415
 
-        return HttpFile(url, network)
+        return HttpFile(url, network, many=many)
     return XRootDFile(url, network)

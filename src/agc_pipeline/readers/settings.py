@@ -33,7 +33,7 @@ class NetworkSettings(Settings):
     backoff_max: Seconds
     request_timeout: Seconds
     file_timeout: Seconds
-    parallel: _Parallel = 96
+    parallel: _Parallel = 128
     patience: Seconds = 300
     token_hosts: tuple[str, ...] = ()
 
