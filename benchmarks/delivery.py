@@ -8,10 +8,7 @@ Both ways read the same chunks; CPU time of one process, the median over the rep
 alternate between the two.
 """
 
-import argparse
-import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -23,12 +20,15 @@ import numpy as np
 import uproot
 import yaml
 
+import command_line
 from agc_pipeline import analyses
 from agc_pipeline.columnar.processing import skim_content
 from agc_pipeline.delivery.preselected import SkimContent, open_input
 from agc_pipeline.delivery.skim import SkimCounts, write_skim
-from agc_pipeline.errors import PipelineError
+from agc_pipeline.errors import InputError
+from agc_pipeline.files import write_json
 from agc_pipeline.simulation.nanoaod import PRECISION, reduce_mantissa
+from agc_pipeline.stages.command import errors_told
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 ANALYSIS = "cms_ttbar"
@@ -73,14 +73,16 @@ def objects(name: str, mean: float, n_events: int, rng: np.random.Generator) -> 
     return ak.zip({field: ak.unflatten(values, counts) for field, values in rounded.items()})
 
 
-def needed(process: str, first: int, rng: np.random.Generator) -> dict[str, Any]:
+def needed(process: str, numbers: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
     """The branches of one cluster that the analysis reads."""
-    numbers = np.arange(first, first + CLUSTER)
+    n_events = len(numbers)
     return {
-        "run": np.ones(CLUSTER, np.uint32),
+        "run": np.ones(n_events, np.uint32),
         "luminosityBlock": (1 + numbers // 1000).astype(np.uint32),
         "event": numbers.astype(np.uint64),
-        **{name: objects(name, mean, CLUSTER, rng) for name, mean in MULTIPLICITY[process].items()},
+        **{
+            name: objects(name, mean, n_events, rng) for name, mean in MULTIPLICITY[process].items()
+        },
     }
 
 
@@ -101,7 +103,9 @@ def make_file(path: Path, process: str, n_events: int) -> None:
     with uproot.recreate(path, compression=uproot.ZLIB(1)) as file:
         tree: Any = None
         for first in range(0, n_events, CLUSTER):
-            content = needed(process, first, rng) | unused
+            numbers = np.arange(first, min(first + CLUSTER, n_events))
+            content = needed(process, numbers, rng)
+            content |= {name: values[: len(numbers)] for name, values in unused.items()}
             if tree is None:
                 tree = file.mktree(
                     "Events",
@@ -145,8 +149,9 @@ def skim(path: str, full: SkimContent, output: Path, chunk_size: int, kind: Any)
         return write_skim(tree, full, output, url=path, kind=kind, chunk_size=chunk_size)
 
 
-def measure(path: str, folder: Path, repeat: int) -> dict[str, Any]:
+def measure(file: Path, folder: Path, repeat: int) -> dict[str, Any]:
     """Both ways on one file."""
+    path = str(file)
     delivery = yaml.safe_load((CONFIG / "default.yaml").read_text())["delivery"]
     chunk_size, kind = delivery["chunk_size"], delivery["format"]
     full = content()
@@ -155,17 +160,19 @@ def measure(path: str, folder: Path, repeat: int) -> dict[str, Any]:
     reading, skimming = [], []
     # The first time compiles and imports.
     for warm in range(-1, repeat):
-        seconds, _ = timed(lambda: read_only(path, names, chunk_size))
         skim_seconds, counts = timed(lambda: skim(path, full, output, chunk_size, kind))
+        if counts.before == 0:
+            raise InputError("no events to measure with", place=path, remedy="take another file")
+        seconds, _ = timed(lambda: read_only(path, names, chunk_size))
         if warm >= 0:
             reading.append(seconds)
             skimming.append(skim_seconds)
     read, skimmed = statistics.median(reading), statistics.median(skimming)
     return {
-        "file": Path(path).name,
+        "file": file.name,
         "events": counts.before,
         "kept": counts.after,
-        "bytes": Path(path).stat().st_size,
+        "bytes": file.stat().st_size,
         "read_cpu_seconds": read,
         "skim_cpu_seconds": skimmed,
         "events_per_cpu_second": counts.before / skimmed,
@@ -175,29 +182,22 @@ def measure(path: str, folder: Path, repeat: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print a table, and write JSON if asked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("files", nargs="*")
-    parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument("files", nargs="*", type=command_line.file)
+    arguments.add_argument("--events", type=command_line.count, default=200_000)
+    arguments.add_argument("--repeat", type=command_line.count, default=5)
+    arguments.add_argument("--json", type=Path)
+    options = arguments.parse_args()
     rows = []
     print("| file | events | kept | MB | read [us/event] | skim [us/event] | events/s | ratio |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-    with tempfile.TemporaryDirectory() as name:
+    with errors_told(output="the command line"), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = options.files
-        if not files:
-            files = [str(folder / f"{process}.root") for process in MULTIPLICITY]
-            for path in files:
-                make_file(Path(path), Path(path).stem, options.events)
+        files = options.files or [folder / f"{process}.root" for process in MULTIPLICITY]
         for path in files:
-            try:
-                row = measure(path, folder, options.repeat)
-            except PipelineError as error:
-                sys.exit(f"error: {error}")
+            if not options.files:
+                make_file(path, path.stem, options.events)
+            row = measure(path, folder, options.repeat)
             rows.append(row)
             print(
                 f"| `{row['file']}` | {row['events']} | {row['kept']} | {row['bytes'] / 1e6:.1f} "
@@ -205,8 +205,8 @@ def main() -> None:
                 f"| {1e6 * row['skim_cpu_seconds'] / row['events']:.2f} "
                 f"| {row['events_per_cpu_second']:.0f} | {row['ratio']:.2f} |"
             )
-    if options.json is not None:
-        options.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+        if options.json is not None:
+            write_json(options.json, {"rows": rows})
 
 
 if __name__ == "__main__":

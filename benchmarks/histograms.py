@@ -5,7 +5,8 @@
     python benchmarks/histograms.py FILE ... --process ttbar
 
 Without files it makes its own, of two kinds: ttbar, and W+jets with twice as many events (see
-``agc_pipeline.facility.sample``). It counts the CPU time of this process for each of
+``agc_pipeline.facility.sample``), or of the one that ``--process`` names. It counts the CPU time of
+this process for each of
 
     plain       a textbook's coffea processor (see ``textbook.py``)
     coffea      the package with its reader "coffea", which makes NanoEvents
@@ -29,8 +30,8 @@ and with ``--common``, which anyone can repeat (each file has a digest of what i
 in turn, several times, and keeps the best of each. Those of the package give the same histograms to
 the bit, RDataFrame the same entries, and with weights the same sums to a millionth, the first the
 same entries in the nominal ones: that is checked. Factors are over "plain", and over "plain ML" for
-the ways with assigned jets. Of your own files there are no others. Where there is no ROOT, the
-result says why.
+the ways with assigned jets. Of your own files there are no others. Where there is no ROOT, or
+``--no-root`` leaves it out, the result says why.
 
 Then, for "auto": the wall time of two processes over that of one (which needs a machine that does
 nothing else), the CPU time of a Dask worker over that of a process, and the memory of processes.
@@ -38,6 +39,7 @@ nothing else), the CPU time of a Dask worker over that of a process, and the mem
 
 import argparse
 import hashlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +47,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
 import awkward as ak
 import numpy as np
@@ -52,6 +55,7 @@ import uproot
 import yaml
 from coffea.processor import IterativeExecutor, Runner
 
+import command_line
 from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.jet_assignment import JET_ASSIGNMENT
 from agc_pipeline.columnar import runner
@@ -64,7 +68,7 @@ from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.outcome import entry
 from agc_pipeline.delivery.skim import write_skim
-from agc_pipeline.errors import PipelineError
+from agc_pipeline.errors import InputError
 from agc_pipeline.facility import point, sample
 from agc_pipeline.files import write_json
 from agc_pipeline.learning.settings import ScoringSettings
@@ -73,6 +77,8 @@ from agc_pipeline.readers.chunks import Chunk, chunks
 from agc_pipeline.readers.clock import PARTS
 from agc_pipeline.readers.nano_events import NanoAOD
 from agc_pipeline.readers.opening import open_tree
+from agc_pipeline.readers.root_format import decompressed
+from agc_pipeline.stages.command import errors_told
 from assignment import AssigningTextbookProcessor, boosters, write_models
 from processes import dask_over_process, peak_mb, two_over_one
 from rdataframe import Filled, InRoot, interpreter
@@ -115,6 +121,13 @@ class Bench:
         self.process = process
         self.analysis = analyses.load(ANALYSIS)
         self.selection = self.analysis.selection(physics["selection"])
+        names = {name for dataset in self.analysis.datasets for name in dataset.processes}
+        if process not in names:
+            raise InputError(
+                f"{ANALYSIS} has no process {process}",
+                place="--process",
+                remedy=f"take one of {', '.join(sorted(names))}",
+            )
         self.dataset = self.analysis.dataset(f"{process}__nominal")
         self.scoring = JET_ASSIGNMENT.scorer(
             self.analysis.learned_settings(physics[JET_ASSIGNMENT.name]),
@@ -128,18 +141,30 @@ class Bench:
         for number, path in enumerate(paths):
             skim = folder / f"{process}.skim{number}.root"
             with open_tree(str(path), content.columns, content.layout) as tree:
+                if not isinstance(tree, uproot.TTree):
+                    raise InputError(
+                        "the events are no TTree",
+                        place=str(path),
+                        remedy="take files with a TTree, which the plain processor can read",
+                    )
                 counts = write_skim(
                     tree, content, skim, url=str(path), kind="ttree", chunk_size=100_000
                 )
             self.files["none"].append(_delivered(path, counts.before, counts.before))
             self.files["local"].append(_delivered(skim, counts.before, counts.after))
         self.n_events = sum(file.before for file in self.files["none"])
+        if self.n_events == 0:
+            raise InputError(
+                "no events to measure with",
+                place=", ".join(map(str, paths)),
+                remedy="take other files",
+            )
         for name, copies in others.items():
             self.files[name] = [
                 _delivered(path, file.before, file.before)
                 for path, file in zip(copies, self.files["none"], strict=True)
             ]
-        self.stored: list[tuple[Any, int, int]] = []
+        self.stored: list[Any] = []
 
     def specification(
         self,
@@ -185,22 +210,16 @@ class Bench:
 
     def keep_baskets(self) -> None:
         """Read the baskets that "auto" reads into memory, compressed."""
-        inner = baskets.decompressed
-
-        def keeping(data: bytes, n_bytes: int, n_events: int) -> Any:
-            self.stored.append((data, n_bytes, n_events))
-            return inner(data, n_bytes, n_events)
-
-        baskets.decompressed = keeping
-        try:
+        with mock.patch.object(baskets, "decompressed", wraps=decompressed) as kept:
             self.run("none", self.specification())
-        finally:
-            baskets.decompressed = inner
+        self.stored = list(kept.call_args_list)
+        if not self.stored:
+            sys.exit("error: auto has read no baskets by itself, there is nothing to decompress")
 
     def decompress(self) -> None:
         """Decompress these baskets."""
         for basket in self.stored:
-            baskets.decompressed(*basket)
+            decompressed(*basket.args, **basket.kwargs)
 
     def ways(self) -> dict[str, Callable[[], Any]]:
         """What is measured, in order."""
@@ -319,7 +338,7 @@ class Bench:
         specification = self.specification()
         task = specification.task(Network())
         layout, columns = self.analysis.layout, specification.processing.columns
-        files = [metadata.read(file.path, columns, layout) for file in self.files["none"]]
+        files = [metadata.read(path, columns, layout) for path in self._paths("none")]
 
         def split(chunk_size: int) -> list[Chunk]:
             chunk_bytes = specification.chunk_bytes
@@ -330,7 +349,7 @@ class Bench:
             ]
 
         return {
-            "two_processes_over_one": two_over_one(task, split(self.n_events // 8)),
+            "two_processes_over_one": two_over_one(task, split(-(-self.n_events // 8))),
             "dask_worker_over_process": dask_over_process(
                 lambda executor: self.run("none", specification, executor),
                 task,
@@ -359,13 +378,20 @@ def _delivered(path: Path, before: int, after: int) -> Delivered:
 
 def own_files(
     folder: Path,
-    n_events: int,
+    events: Mapping[str, int],
     container: sample.Container,
     compression: sample.Compression = "zlib",
 ) -> dict[str, list[Path]]:
-    """The benchmark's own files by process; those of an earlier run are taken again."""
+    """The benchmark's own files by process; those of an earlier run are taken again.
+
+    Args:
+        folder: of the files.
+        events: number of events by process.
+        container: of the events.
+        compression: of the files.
+    """
     files = {}
-    for process, n in (("ttbar", n_events), ("wjets", 2 * n_events)):
+    for process, n in events.items():
         kind = "" if compression == "zlib" else f"{compression}."
         kind += "root" if container == "ttree" else "rntuple.root"
         path = folder / f"{process}_{n}.{kind}"
@@ -393,31 +419,58 @@ def content_digest(path: Path, branches: Sequence[str]) -> str:
 
 def main() -> None:
     """Measure, print tables, and write JSON if asked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument(
+        "files", nargs="*", type=command_line.file, help="your own, of one process"
     )
-    parser.add_argument("files", nargs="*", type=Path, help="your own, of one process")
-    parser.add_argument("--process", default="ttbar", help="process of your own files")
-    parser.add_argument("--events", type=int, default=400_000)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--folder", type=Path, default=Path("results/benchmark"))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--root", type=Path, help="a Python that has ROOT; else one is installed")
-    parser.add_argument("--common", action="store_true", help="all formats, with digests")
-    options = parser.parse_args()
-    values = yaml.safe_load((CONFIG / "default.yaml").read_text())
-    settings = HistogramSettings(**values["histograms"])
+    arguments.add_argument(
+        "--process", help="of your own files (ttbar unless told), or the only one without files"
+    )
+    arguments.add_argument("--events", type=command_line.count, default=400_000)
+    arguments.add_argument("--repeat", type=command_line.count, default=3)
+    arguments.add_argument("--folder", type=Path, default=Path("results/benchmark"))
+    arguments.add_argument("--json", type=Path)
+    root = arguments.add_mutually_exclusive_group()
+    root.add_argument(
+        "--root", type=command_line.file, help="a Python that has ROOT; else one is installed"
+    )
+    root.add_argument("--no-root", action="store_true", help="leave RDataFrame out")
+    arguments.add_argument("--common", action="store_true", help="all formats, with digests")
+    options = arguments.parse_args()
+    events = {"ttbar": options.events, "wjets": 2 * options.events}
+    if options.process is not None and not options.files:
+        if options.process not in events:
+            arguments.error(f"without files, --process is one of {', '.join(events)}")
+        events = {options.process: events[options.process]}
+    with errors_told(output="the command line"):
+        # What stages tell of their progress is no part of what is measured.
+        logging.disable(logging.INFO)
+        measured = measure(events, options)
+        print("\n".join(lines(measured)))
+        if options.json is not None:
+            write_json(options.json, measured)
+
+
+def measure(events: Mapping[str, int], options: argparse.Namespace) -> dict[str, Any]:
+    """Measure all processes.
+
+    Args:
+        events: number of events of the benchmark's own files, by process.
+        options: of the command line.
+    """
     options.folder.mkdir(parents=True, exist_ok=True)
+    # Files of the same content in other formats, by format, then by process.
     others: dict[str, dict[str, list[Path]]] = {}
     if options.files:
-        files = {options.process: options.files}
+        files = {options.process or "ttbar": options.files}
     else:
-        files = own_files(options.folder, options.events, "ttree")
-        others["ntuple"] = own_files(options.folder, options.events, "rntuple")
-        for compression in ("zstd", "lz4") if options.common else ():
-            others[compression] = own_files(options.folder, options.events, "ttree", compression)
+        files = own_files(options.folder, events, "ttree")
+        others["ntuple"] = own_files(options.folder, events, "rntuple")
+        compressions: tuple[sample.Compression, ...] = ("zstd", "lz4") if options.common else ()
+        for compression in compressions:
+            others[compression] = own_files(options.folder, events, "ttree", compression)
         if options.common:
-            others["ntuple zstd"] = own_files(options.folder, options.events, "rntuple", "zstd")
+            others["ntuple zstd"] = own_files(options.folder, events, "rntuple", "zstd")
     measured: dict[str, Any] = {
         "rows": [],
         "auto_ns_per_event": {},
@@ -426,35 +479,10 @@ def main() -> None:
         "files": [],
         "skipped": {},
     }
-    root = options.root or interpreter(options.folder)
-    try:
-        measure(measured, files, others=others, settings=settings, options=options, root=root)
-    except PipelineError as error:
-        sys.exit(f"error: {error}")
-    print("\n".join(lines(measured)))
-    if options.json is not None:
-        write_json(options.json, measured)
-
-
-def measure(
-    measured: dict[str, Any],
-    files: Mapping[str, Sequence[Path]],
-    *,
-    others: Mapping[str, Mapping[str, Sequence[Path]]],
-    settings: HistogramSettings,
-    options: argparse.Namespace,
-    root: Path | str,
-) -> None:
-    """Measure all processes.
-
-    Args:
-        measured: is filled.
-        files: TTrees with ZLIB, by process.
-        others: files of the same content, by format, then by process.
-        settings: of the histogram stage.
-        options: of the command line.
-        root: a Python that has ROOT, or why there is none.
-    """
+    settings = HistogramSettings(
+        **yaml.safe_load((CONFIG / "default.yaml").read_text())["histograms"]
+    )
+    root = "--no-root" if options.no_root else options.root or interpreter(options.folder)
     with ExitStack() as stack:
         with_root = None
         if isinstance(root, Path):
@@ -463,7 +491,7 @@ def measure(
         else:
             measured["skipped"]["RDataFrame"] = root
         for process, paths in files.items():
-            copies = {name: made[process] for name, made in others.items()}
+            copies = {name: by_process[process] for name, by_process in others.items()}
             bench = Bench(process, paths, options.folder, settings, others=copies, root=with_root)
             if options.common:
                 measured["files"] += bench.contents()
@@ -475,6 +503,7 @@ def measure(
             measured["auto_ns_per_event"][process] = {
                 part: 1e9 * cost.seconds[part].cpu / cost.events for part in PARTS
             }
+    return measured
 
 
 def lines(measured: dict[str, Any]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 Both fit the same model: the published histograms for N files per dataset. Run it as
 `python benchmarks/inference.py --n-files 5`. Times are CPU seconds of one process with one thread,
 the median of some repetitions for the fit; there is nothing to compile. cabinetry's ranking takes
-a minute or two, and is left out with `--no-ranking`.
+a minute or two, and is left out with `--no-cabinetry-ranking`.
 """
 
 import os
@@ -12,26 +12,23 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import argparse
-import json
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import cabinetry
-import numpy as np
 import pyhf
 import yaml
 
+import command_line
 from agc_pipeline import analyses
-from agc_pipeline.errors import PipelineError
+from agc_pipeline.files import write_json
 from agc_pipeline.inference import fit, ranking, workspace
 from agc_pipeline.inference.model import build_workspace
-from agc_pipeline.inference.problem import problem
 from agc_pipeline.inference.settings import FitSettings
+from agc_pipeline.stages.command import errors_told
 from agc_pipeline.validation import published
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
@@ -47,7 +44,7 @@ def timed(call: Callable[[], Any], repeat: int = 1) -> tuple[float, Any]:
     return statistics.median(seconds), result
 
 
-def measure(n_files: int, repeat: int, with_ranking: bool) -> dict[str, Any]:
+def measure(n_files: int, repeat: int, *, cabinetry_ranks: bool) -> dict[str, Any]:
     """Times of both methods, and what they find."""
     values = yaml.safe_load((CONFIG / "fit.yaml").read_text())["fit"]
     values["model"] |= yaml.safe_load((CONFIG / "cms_ttbar" / "fit.yaml").read_text())["fit"][
@@ -62,7 +59,8 @@ def measure(n_files: int, repeat: int, with_ranking: bool) -> dict[str, Any]:
 
     exact_s, exact = timed(lambda: fit.fit(model, data, settings.minimiser), repeat)
     plain_s, plain = timed(lambda: cabinetry.fit.fit(model, data), repeat)
-    measured = {
+    ranking_s, rows = timed(lambda: ranking.rank(exact.problem, exact.minimum, {}))
+    measured: dict[str, Any] = {
         "n_files": n_files,
         "fit": {
             "exact_s": exact_s,
@@ -70,18 +68,15 @@ def measure(n_files: int, repeat: int, with_ranking: bool) -> dict[str, Any]:
             "exact": [exact.results.bestfit[poi], exact.results.uncertainty[poi]],
             "cabinetry": [plain.bestfit[poi], plain.uncertainty[poi]],
         },
-    }
-    if with_ranking:
-        exact_fit = problem(model, data, settings.minimiser)
-        ours_s, rows = timed(lambda: ranking.rank(exact_fit, fit.minimum(exact_fit).minimum, {}))
-        theirs_s, theirs = timed(lambda: _ranking(model, data, plain))
-        measured["ranking"] = {
-            "exact_s": ours_s,
-            "cabinetry_s": theirs_s,
+        "ranking": {
+            "exact_s": ranking_s,
             "fits": 4 * len(rows),
             "exact_failed": sum(len(row.failures) for row in rows),
-            "cabinetry_failed": theirs,
-        }
+        },
+    }
+    if cabinetry_ranks:
+        seconds, failure = timed(lambda: _ranking(model, data, plain))
+        measured["ranking"] |= {"cabinetry_s": seconds, "cabinetry_failed": failure}
     return measured
 
 
@@ -96,32 +91,35 @@ def _ranking(model: pyhf.Model, data: list[float], results: Any) -> str:
 
 def main() -> None:
     """Measure, print a table, and write JSON if asked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--n-files", type=int, default=5)
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--no-ranking", dest="ranking", action="store_false")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument("--n-files", type=int, default=5)
+    arguments.add_argument("--repeat", type=command_line.count, default=5)
+    arguments.add_argument("--no-cabinetry-ranking", dest="cabinetry_ranks", action="store_false")
+    arguments.add_argument("--json", type=Path)
+    options = arguments.parse_args()
     workspace.quieten()
-    try:
-        measured = measure(options.n_files, options.repeat, options.ranking)
-    except PipelineError as error:
-        sys.exit(f"error: {error}")
-    print(f"{'':26}{'exact [s]':>12}{'cabinetry [s]':>15}{'factor':>9}")
-    for name in [key for key in ("fit", "ranking") if key in measured]:
-        ours, theirs = measured[name]["exact_s"], measured[name]["cabinetry_s"]
-        print(f"{name:26}{ours:12.3f}{theirs:15.2f}{theirs / ours:9.1f}")
+    with errors_told(output="the command line"):
+        measured = measure(options.n_files, options.repeat, cabinetry_ranks=options.cabinetry_ranks)
+        print("\n".join(lines(measured)))
+        if options.json is not None:
+            write_json(options.json, measured)
+
+
+def lines(measured: dict[str, Any]) -> Iterator[str]:
+    """What was measured."""
+    yield f"{'':26}{'exact [s]':>12}{'cabinetry [s]':>15}{'factor':>9}"
+    for name in ("fit", "ranking"):
+        ours, theirs = measured[name]["exact_s"], measured[name].get("cabinetry_s")
+        others = "" if theirs is None else f"{theirs:15.2f}{theirs / ours:9.1f}"
+        yield f"{name:26}{ours:12.3f}{others}"
     for name in ("exact", "cabinetry"):
-        value, uncertainty = np.array(measured["fit"][name])
-        print(f"ttbar_norm, {name:14}{value:.4f} +- {uncertainty:.4f}")
-    if "ranking" in measured:
-        row = measured["ranking"]
-        print(f"ranking: {row['fits'] - row['exact_failed']} of {row['fits']} exact fits converged")
-        print(f"cabinetry's ranking: {row['cabinetry_failed'] or 'complete'}")
-    if options.json is not None:
-        options.json.write_text(json.dumps(measured, indent=1) + "\n")
+        value, uncertainty = measured["fit"][name]
+        yield f"ttbar_norm, {name:14}{value:.4f} +- {uncertainty:.4f}"
+    ranked = measured["ranking"]
+    converged = ranked["fits"] - ranked["exact_failed"]
+    yield f"ranking: {converged} of {ranked['fits']} exact fits converged"
+    if "cabinetry_failed" in ranked:
+        yield f"cabinetry's ranking: {ranked['cabinetry_failed'] or 'complete'}"
 
 
 if __name__ == "__main__":

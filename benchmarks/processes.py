@@ -6,10 +6,10 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from agc_pipeline.columnar import runner
-from agc_pipeline.columnar.executors import InThisProcess, executor
+from agc_pipeline.columnar.executors import Executor, InThisProcess, executor
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.measuring import process
@@ -56,7 +56,7 @@ def _first(task: Callable[[Chunk], Any], chunk: Chunk, ready: Any) -> None:
 
 
 def dask_over_process(
-    run: Callable[[Any], Any],
+    run: Callable[[Executor], Any],
     task: Callable[[Chunk], Any],
     chunks: Sequence[Chunk],
     settings: HistogramSettings,
@@ -76,7 +76,8 @@ def dask_over_process(
     with executor(one_worker, folder / "dask.html") as pool:
 
         def in_worker() -> float:
-            (seconds,) = pool.client.run(time.process_time).values()
+            # The protocol of executors does not know what coffea's have.
+            (seconds,) = cast(Any, pool).client.run(time.process_time).values()
             return float(seconds)
 
         run(pool)

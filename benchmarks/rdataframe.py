@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, cast
@@ -83,8 +84,10 @@ class InRoot:
     def fill(self, tree: str, process: str, files: Sequence[str]) -> Filled:
         """Histograms of files of a process."""
         request = {"tree": tree, "process": process, "files": list(files)}
-        self._requests.write(json.dumps(request) + "\n")
-        self._requests.flush()
+        # Of a process that has ended, the answer tells.
+        with suppress(BrokenPipeError):
+            self._requests.write(json.dumps(request) + "\n")
+            self._requests.flush()
         return Filled(**self._answer())
 
     def _answer(self) -> dict[str, Any]:

@@ -10,7 +10,6 @@ of each is kept.
 The bytes that the server sends are told over those of the baskets that are needed.
 """
 
-import argparse
 import asyncio
 import multiprocessing
 import tempfile
@@ -20,22 +19,24 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 from aiohttp import web
 
+import command_line
 from agc_pipeline import analyses
 from agc_pipeline.columnar.processing import skim_content
 from agc_pipeline.delivery.preselected import SkimContent, open_input
 from agc_pipeline.delivery.skim import write_skim
+from agc_pipeline.errors import InputError
 from agc_pipeline.facility import sample
 from agc_pipeline.readers.opening import needed_bytes
 from agc_pipeline.readers.settings import NETWORK, NetworkSettings
+from agc_pipeline.stages.command import errors_told
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 ANALYSIS = "cms_ttbar"
-# Bytes that the proxy passes on at a time.
-_PIECE = 2**20
 
 
 class Loop:
@@ -88,9 +89,11 @@ class FarAway:
         application.on_response_prepare.append(self._count)
         runner = web.AppRunner(application)
         await runner.setup()
+        # It is none before.
+        new_protocol: Any = runner.server
 
         def connect() -> Any:
-            protocol = runner.server()
+            protocol = new_protocol()
             self._begun[protocol] = clock()
             return protocol
 
@@ -123,7 +126,8 @@ def servers(folder: Path, round_trips: Sequence[float]) -> Iterator[tuple[list[i
 
     def sent() -> list[int]:
         here.send(None)
-        return here.recv()
+        totals: list[int] = here.recv()
+        return totals
 
     try:
         yield here.recv(), sent
@@ -150,41 +154,56 @@ def skim(url: str, full: SkimContent, network: NetworkSettings, folder: Path) ->
 
 def main() -> None:
     """Measure, and print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument("file", nargs="?", type=command_line.file)
+    arguments.add_argument("--events", type=command_line.count, default=1_200_000)
+    arguments.add_argument(
+        "--round-trips", nargs="+", type=command_line.seconds, default=(0.05, 0.4)
     )
-    parser.add_argument("file", nargs="?", type=Path)
-    parser.add_argument("--events", type=int, default=1_200_000)
-    parser.add_argument("--round-trips", nargs="+", type=float, default=(0.05, 0.4))
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--parallel", type=int, default=NETWORK.parallel)
-    options = parser.parse_args()
+    arguments.add_argument("--repeat", type=command_line.count, default=3)
+    arguments.add_argument("--parallel", type=command_line.count, default=NETWORK.parallel)
+    options = arguments.parse_args()
     network = NETWORK.model_copy(update={"parallel": options.parallel})
-    full = content()
-    with tempfile.TemporaryDirectory() as place:
+    with errors_told(output="the command line"), tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         path = options.file or folder / "ttbar.root"
         if options.file is None:
             sample.write(path, "ttbar", options.events)
-        with open_input(str(path), full) as tree:
-            needed = needed_bytes(tree, full.columns, full.layout) or 1
-        with servers(path.parent, options.round_trips) as (ports, sent):
-            urls = [f"http://127.0.0.1:{port}/{path.name}" for port in ports]
-            # What is made once in a process.
-            skim(urls[0], full, network, folder)
-            before = sent()
-            ways = [str(path), *urls[1:]]
-            seconds = [
-                [skim(way, full, network, folder) for way in ways] for _ in range(options.repeat)
-            ]
-            n_bytes = [after - other for after, other in zip(sent(), before, strict=True)]
-    local, *others = map(min, zip(*seconds, strict=True))
+        measure(path, folder, network, options.round_trips, options.repeat)
+
+
+def measure(
+    path: Path,
+    folder: Path,
+    network: NetworkSettings,
+    round_trips: Sequence[float],
+    repeat: int,
+) -> None:
+    """Print the times of both ways for each round trip."""
+    full = content()
+    with open_input(str(path), full) as tree:
+        needed = needed_bytes(tree, full.columns, full.layout)
+    if not needed:
+        raise InputError(
+            "no baskets that bytes can be compared with",
+            place=str(path),
+            remedy="take a file whose events are a TTree",
+        )
+    with servers(path.parent, round_trips) as (ports, sent):
+        urls = [f"http://127.0.0.1:{port}/{quote(path.name)}" for port in ports]
+        # What is made once in a process.
+        skim(urls[0], full, network, folder)
+        before = sent()
+        ways = [str(path), *urls[1:]]
+        times = [[skim(way, full, network, folder) for way in ways] for _ in range(repeat)]
+        n_bytes = [after - other for after, other in zip(sent(), before, strict=True)]
+    local, *others = map(min, zip(*times, strict=True))
     print("| round trip in ms | seconds | over local | bytes over needed |")
     print("| --- | --- | --- | --- |")
-    print(f"| local | {local:.2f} | 1.00 | 1.00 |")
-    for round_trip, best, total in zip(options.round_trips, others, n_bytes[1:], strict=True):
-        over = total / options.repeat / needed
-        print(f"| {1000 * round_trip:.0f} | {best:.2f} | {best / local:.2f} | {over:.2f} |")
+    print(f"| local | {local:.3g} | 1.00 | 1.00 |")
+    for round_trip, best, total in zip(round_trips, others, n_bytes[1:], strict=True):
+        over = total / repeat / needed
+        print(f"| {1000 * round_trip:.0f} | {best:.3g} | {best / local:.2f} | {over:.2f} |")
 
 
 if __name__ == "__main__":

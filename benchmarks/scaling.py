@@ -2,17 +2,17 @@
 
     python benchmarks/scaling.py plan [FILES ...]       dry runs with so many input files
     python benchmarks/scaling.py jobs NUMBER [OPTION ...]   so many dummy event loops
-    python benchmarks/scaling.py cores [FILES] [--json FILE]    one core and two, Snakemake and Dask
+    python benchmarks/scaling.py cores [FILES] [--events N] [--repeat N] [--json FILE]
+                                                        one core and two, Snakemake and Dask
     python benchmarks/scaling.py overhead [OPTION ...]  what a run takes beside its stages
 
 Options of ``jobs`` go to Snakemake: ``--cores 2``, or ``--profile profiles/slurm``; so do those of
 ``overhead``, which is the default run on one core without any. ``cores`` reads so many names of one
-file that it makes, of as many events as a file of the task, and takes the faster of two runs, which
-alternate. Everything is written to a temporary folder. Wall time says little where others use the
-machine: CPU time, of all processes together, stands beside it.
+file that it makes, of as many events as a file of the task, and takes the fastest of some runs,
+which alternate. Everything is written to a temporary folder. Wall time says little where others use
+the machine: CPU time, of all processes together, stands beside it.
 """
 
-import argparse
 import json
 import math
 import os
@@ -25,18 +25,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import command_line
 from agc_pipeline.facility import sample
 from agc_pipeline.files import write_json
 from agc_pipeline.report import runtimes
+from agc_pipeline.stages.command import errors_told
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = (sys.executable, "-m", "snakemake")
 # Shares of the files of the task in each dataset, in percent.
 DATASETS = {"wjets__nominal": 44, "ttbar__nominal": 31, "single_top_t_chan__nominal": 25}
-# Files of `cores`, events in each, and how often the time is taken.
-FILES = 100
-EVENTS = 1_200_000
-REPEATS = 2
 # Options of Snakemake that read a run's configuration; targets follow.
 CONFIGURED = ("--configfile", "run.yaml", "--")
 # Dummy event loops with a sum of sums behind them.
@@ -104,29 +102,35 @@ def placed(options: Sequence[str]) -> list[str]:
     return [str(ROOT / part) if part.startswith(ours) else part for part in options]
 
 
+def fileset(number: int) -> dict[str, object]:
+    """So many addresses, those of each dataset with its share."""
+    content: dict[str, object] = {}
+    share = 0
+    for name, percent in DATASETS.items():
+        first, share = number * share // 100, share + percent
+        if files := range(first, number * share // 100):
+            content[name] = {
+                "files": {
+                    f"root://eos.example.org//{name}/{i:05d}.root": {"num_entries": 1_200_000}
+                    for i in files
+                }
+            }
+    return content
+
+
 def plan(folder: Path, numbers: Sequence[int]) -> None:
     """Plan runs of the default number of files for each job, and of one."""
     print("| files | files in a job | wall [s] | CPU [s] | memory [MB] |")
     print("| --- | --- | --- | --- | --- |")
     for number in numbers:
-        fileset = {
-            name: {
-                "files": {
-                    f"root://eos.example.org//{name}/{i:05d}.root": {"num_entries": 1_200_000}
-                    for i in range(number * share // 100)
-                }
-            }
-            for name, share in DATASETS.items()
-        }
-        (folder / "fileset.json").write_text(json.dumps(fileset))
-        for files_per_job in ("auto", "1"):
-            values = {"input": {"kind": "fileset", "path": "fileset.json"}}
-            values |= {"files_per_job": files_per_job if files_per_job == "auto" else 1}
-            configured(folder, values)
+        (folder / "fileset.json").write_text(json.dumps(fileset(number)))
+        for files_per_job in ("auto", 1):
+            given = {"kind": "fileset", "path": "fileset.json"}
+            configured(folder, {"input": given, "files_per_job": files_per_job})
             command = workflow("--cores", "2", "--dry-run", "--quiet", "all", *CONFIGURED)
             cost = run(command, folder)
-            row = (number, files_per_job, *(f"{value:.0f}" for value in cost))
-            print(f"| {' | '.join(map(str, row))} |", flush=True)
+            shown = f"{cost.wall:.1f} | {cost.cpu:.1f} | {cost.memory:.0f}"
+            print(f"| {number} | {files_per_job} | {shown} |", flush=True)
 
 
 def jobs(folder: Path, number: int, options: Sequence[str]) -> None:
@@ -136,17 +140,17 @@ def jobs(folder: Path, number: int, options: Sequence[str]) -> None:
     total = int((folder / "total").read_text())
     if total != number:
         sys.exit(f"{number} jobs ended well, but only {total} outputs are whole")
-    print(f"{number} jobs: {cost.wall:.0f} s wall")
-    print(f"Snakemake and what it started here: {cost.cpu:.0f} s CPU, {cost.memory:.0f} MB")
+    print(f"{number} jobs: {cost.wall:.1f} s wall")
+    print(f"Snakemake and what it started here: {cost.cpu:.1f} s CPU, {cost.memory:.0f} MB")
 
 
-def cores(folder: Path, number: int, record: Path | None) -> None:
-    """Histogram so many files with one core and with two."""
+def cores(folder: Path, number: int, n_events: int, repeat: int, record: Path | None) -> None:
+    """Histogram so many files of so many events with one core and with two."""
     if len(available()) < 2:
         sys.exit("needs two cores")
     (folder / "data").mkdir()
     first = folder / "data/0000.root"
-    sample.write(first, "ttbar", EVENTS)
+    sample.write(first, "ttbar", n_events)
     for i in range(1, number):
         os.link(first, folder / f"data/{i:04d}.root")
     files = {str(path): "Events" for path in sorted((folder / "data").iterdir())}
@@ -164,7 +168,7 @@ def cores(folder: Path, number: int, record: Path | None) -> None:
         run(workflow("--cores", "2", *CONFIGURED, *manifests), folder / name)
         shutil.move(folder / name / "results", folder / name / "delivered")
     costs: dict[tuple[str, int], list[tuple[Cost, float]]] = {}
-    for i in range(REPEATS):
+    for i in range(repeat):
         for name, n_files in files_per_job.items():
             for n in (1, 2):
                 configured(folder / name, scaled(name, n_files, n))
@@ -178,12 +182,12 @@ def cores(folder: Path, number: int, record: Path | None) -> None:
         # What else the machine does only makes a run slower.
         cost, stages = min(runs)
         efficiency = min(costs[name, 1])[0].wall / n / cost.wall
-        shown = " | ".join(f"{value:.0f}" for value in (cost.wall, cost.cpu, stages))
+        shown = " | ".join(f"{value:.1f}" for value in (cost.wall, cost.cpu, stages))
         print(f"| {name} | {n} | {shown} | {efficiency:.2f} |")
         row = {"histograms by": name, "cores": n, "wall": cost.wall, "cpu": cost.cpu}
         rows.append(row | {"stages": stages, "efficiency": efficiency})
     if record is not None:
-        write_json(record, {"events": number * EVENTS, "rows": rows})
+        write_json(record, {"events": number * n_events, "rows": rows})
 
 
 def scaled(way: str, files_per_job: int, n: int) -> dict[str, object]:
@@ -222,34 +226,38 @@ def overhead(folder: Path, options: Sequence[str]) -> None:
     cost = run(workflow(*placed(options)), folder)
     times = runtimes.collect(sorted(folder.glob("results/**/benchmarks")))
     stages, jobs = sum(time.wall for time in times), sum(time.jobs for time in times)
-    print(f"{jobs} jobs: {cost.wall:.0f} s wall, {stages:.0f} s in stages, {cost.cpu:.0f} s CPU")
+    if not stages:
+        sys.exit("error: no stage ran that `results/benchmarks` has the time of")
+    print(f"{jobs} jobs: {cost.wall:.1f} s wall, {stages:.1f} s in stages, {cost.cpu:.1f} s CPU")
     print(f"overhead {cost.wall / stages - 1:.1%}, {(cost.wall - stages) / jobs:.2f} s a job")
 
 
 def main() -> None:
     """Command line."""
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = options.add_subparsers(required=True, dest="command", metavar="COMMAND")
+    arguments = command_line.parser(__doc__)
+    commands = arguments.add_subparsers(required=True, dest="command", metavar="COMMAND")
     command = commands.add_parser("plan", help="time and memory of a plan")
-    command.add_argument("files", type=int, nargs="*", default=[787, 20_000])
+    command.add_argument("files", type=command_line.count, nargs="*", default=[787, 20_000])
     command = commands.add_parser("jobs", help="a run of files of few events")
-    command.add_argument("files", type=int)
+    command.add_argument("files", type=command_line.count)
     command = commands.add_parser("cores", help="the histograms on one core, and on more")
-    command.add_argument("files", type=int, nargs="?", default=FILES)
+    command.add_argument("files", type=command_line.count, nargs="?", default=100)
+    command.add_argument("--events", type=command_line.count, default=1_200_000, help="of a file")
+    command.add_argument("--repeat", type=command_line.count, default=2)
     command.add_argument("--json", type=Path, help="record of the result")
     commands.add_parser("overhead", help="a run, and what its stages take of it")
     # What is left is for Snakemake: cores, or a profile.
-    arguments, rest = options.parse_known_args()
-    with tempfile.TemporaryDirectory() as name:
-        match arguments.command:
+    options, rest = arguments.parse_known_args()
+    if rest and options.command in ("plan", "cores"):
+        arguments.error(f"unrecognized arguments: {' '.join(rest)}")
+    with errors_told(output="the command line"), tempfile.TemporaryDirectory() as name:
+        match options.command:
             case "plan":
-                plan(Path(name), arguments.files)
+                plan(Path(name), options.files)
             case "jobs":
-                jobs(Path(name), arguments.files, rest or ["--cores", "2"])
+                jobs(Path(name), options.files, rest or ["--cores", "2"])
             case "cores":
-                cores(Path(name), arguments.files, arguments.json)
+                cores(Path(name), options.files, options.events, options.repeat, options.json)
             case _:
                 overhead(Path(name), rest or ["--cores", "1"])
 

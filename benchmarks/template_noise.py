@@ -15,8 +15,8 @@ of one run are fitted with the templates of the other: they differ by their stat
     python benchmarks/template_noise.py results results/47*
 """
 
-import argparse
 import itertools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,8 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import erf
 
+import command_line
 from agc_pipeline.config import load_config
-from agc_pipeline.errors import ModelError
+from agc_pipeline.errors import InputError, ModelError
 from agc_pipeline.files import read_json
 from agc_pipeline.inference import fit_records
 from agc_pipeline.inference.fit_records import ModelRecord
@@ -35,6 +36,7 @@ from agc_pipeline.inference.template_noise import template_noise
 from agc_pipeline.inference.templates import select
 from agc_pipeline.inference.workspace import quieten
 from agc_pipeline.results import open_results
+from agc_pipeline.stages.command import errors_told
 
 MINIMISER = MinimiserSettings(method="exact", max_distance=1e-16, max_iterations=200, starts=2)
 NOISE = NoiseSettings(in_total=True, warn_above=0.3)
@@ -44,7 +46,7 @@ def misses(fit: FitResult, truth: FitResult, count: int, seed: int) -> tuple[Any
     """Best fits minus truth, uncertainties of the fits, and how many failed."""
     task, other = fit.problem, truth.problem
     if task.names != other.names:
-        raise SystemExit("the runs have different models")
+        sys.exit("error: the runs have different models")
     random = np.random.default_rng(seed)
     systematics = np.array(
         [
@@ -74,6 +76,8 @@ def misses(fit: FitResult, truth: FitResult, count: int, seed: int) -> tuple[Any
             continue
         differences.append(best.parameters[task.poi] - at[task.poi])
         uncertainties.append(np.sqrt(best.covariance[task.poi, task.poi]))
+    if not differences:
+        sys.exit(f"error: none of {count} fits has a minimum")
     return np.array(differences), np.array(uncertainties), failures
 
 
@@ -94,8 +98,16 @@ def opened(folder: Path) -> Run:
     histograms = open_results(folder, config).histograms.by_name
     data = select(config.declaration, histograms, config.fit.model).data
     regions = {entry.region: title for title, entry in description.channels.items()}
-    by_title = {regions[name]: template.stdev**2 for name, template in data.items()}
-    variances = np.concatenate([by_title[title] for title in fit.model.config.channels])
+    by_title = {regions[name]: template for name, template in data.items()}
+    templates = [by_title[title] for title in fit.model.config.channels]
+    yields = np.concatenate([template.yields for template in templates])
+    if not np.array_equal(yields, fit.problem.likelihood.data):
+        raise InputError(
+            "the data of the workspace are not those of the default configuration",
+            place=str(folder),
+            remedy="take runs of the default configuration, with other simulated events only",
+        )
+    variances = np.concatenate([template.stdev**2 for template in templates])
     return Run(str(folder), fit, variances)
 
 
@@ -178,7 +190,7 @@ def judged(run: Run, judge: Run, count: int, seed: int) -> Judgement:
         settings=NOISE,
     )
     if noise is None or theirs is None:
-        raise SystemExit("the runs know nothing of the statistics of their templates")
+        sys.exit("error: the runs know nothing of the statistics of their templates")
     missed, uncertainty, failures = misses(fit, judge.fit, count, seed)
     extra = 0.0
     if run.name != judge.name:
@@ -228,13 +240,14 @@ def shifted(run: Run, judge: Run) -> str:
 
 def main() -> None:
     """Print the comparison."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", type=Path, nargs="+", help="results with other simulated events")
-    parser.add_argument("--measurements", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument("runs", type=Path, nargs="+", help="results with other simulated events")
+    arguments.add_argument("--measurements", type=command_line.count, default=300)
+    arguments.add_argument("--seed", type=command_line.count, default=1)
+    options = arguments.parse_args()
     quieten()
-    report([opened(folder) for folder in options.runs], options.measurements, options.seed)
+    with errors_told(output="the command line"):
+        report([opened(folder) for folder in options.runs], options.measurements, options.seed)
 
 
 def report(runs: Sequence[Run], count: int, seed: int) -> None:

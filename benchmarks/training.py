@@ -8,7 +8,6 @@ smallest log loss is the one to choose. Fractions of the chosen set are then fla
 --test gives those of files that played no part in the choice.
 """
 
-import argparse
 import time
 from collections.abc import Iterator
 from itertools import product
@@ -18,9 +17,11 @@ from typing import Any
 import numpy as np
 import yaml
 
+import command_line
 from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.jet_assignment import JET_ASSIGNMENT
 from agc_pipeline.analyses.cms_ttbar.jet_assignment import training as jets
+from agc_pipeline.analyses.cms_ttbar.settings import JetAssignment
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration.analysis import union
@@ -29,6 +30,7 @@ from agc_pipeline.learning.examples import Examples
 from agc_pipeline.learning.settings import TrainingSettings
 from agc_pipeline.readers.arrays import ArrayColumns
 from agc_pipeline.readers.settings import ReadingSettings
+from agc_pipeline.stages.command import errors_told
 
 CONFIG = Path(__file__).parent.parent / "config"
 ANALYSIS = "cms_ttbar"
@@ -48,7 +50,7 @@ def read(paths: list[Path]) -> Examples:
     physics = yaml.safe_load((CONFIG / ANALYSIS / "physics.yaml").read_text())["physics"]
     delivery = yaml.safe_load((CONFIG / "default.yaml").read_text())["delivery"]
     analysis = analyses.load(ANALYSIS)
-    own = analysis.learned_settings(physics[JET_ASSIGNMENT.name])
+    own = JetAssignment.model_validate(physics[JET_ASSIGNMENT.name])
     processing = Processing(
         analysis,
         analysis.selection(physics["selection"]),
@@ -90,25 +92,33 @@ def row(examples: Examples, test: Examples | None, settings: TrainingSettings) -
 
 def main() -> None:
     """Print a table, one row for each set, as they come."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("files", type=Path, nargs="+", help="NanoAOD with generator particles")
-    options.add_argument("--test", type=Path, nargs="*", default=[], help="files to judge on")
-    options.add_argument("--configured", action="store_true", help="only the configured set")
-    arguments = options.parse_args()
+    arguments = command_line.parser(__doc__)
+    arguments.add_argument(
+        "files", type=command_line.file, nargs="+", help="NanoAOD with generator particles"
+    )
+    arguments.add_argument(
+        "--test", type=command_line.file, nargs="+", default=[], help="files to judge on"
+    )
+    arguments.add_argument("--configured", action="store_true", help="only the configured set")
+    options = arguments.parse_args()
     learning = yaml.safe_load((CONFIG / ANALYSIS / "learning.yaml").read_text())["learning"]
     values = {name: value for name, value in learning["training"].items() if name != "tracking"}
     settings = TrainingSettings.model_validate(values)
-    examples = read(arguments.files)
-    test = read(arguments.test) if arguments.test else None
-    print(f"{len(examples)} events, judged on {len(examples if test is None else test)}\n")
-    titles = ("log loss", "hadronic top [%]", "all four [%]", "trijet [%]", "trees", "CPU [s]")
-    print("| hyperparameters |", " | ".join(titles), "|\n|" + " --- |" * (len(titles) + 1))
-    for hyperparameters in [settings.hyperparameters] if arguments.configured else sets():
-        cells = row(
-            examples, test, settings.model_copy(update={"hyperparameters": hyperparameters})
-        )
-        text = ", ".join(f"{name} {value}" for name, value in hyperparameters.items())
-        print(f"| {text} |", " | ".join(cells), "|", flush=True)
+    with errors_told(output="the command line"):
+        examples = read(options.files)
+        test = read(options.test) if options.test else None
+        training.check_enough(examples, settings.n_events_min)
+        if test is not None:
+            training.check_enough(test, 1)
+        print(f"{len(examples)} events, judged on {len(examples if test is None else test)}\n")
+        titles = ("log loss", "hadronic top [%]", "all four [%]", "trijet [%]", "trees", "CPU [s]")
+        print("| hyperparameters |", " | ".join(titles), "|\n|" + " --- |" * (len(titles) + 1))
+        for hyperparameters in [settings.hyperparameters] if options.configured else sets():
+            cells = row(
+                examples, test, settings.model_copy(update={"hyperparameters": hyperparameters})
+            )
+            text = ", ".join(f"{name} {value}" for name, value in hyperparameters.items())
+            print(f"| {text} |", " | ".join(cells), "|", flush=True)
 
 
 if __name__ == "__main__":

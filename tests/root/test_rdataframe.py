@@ -1,10 +1,10 @@
 """The benchmark's analysis in a real ROOT: the package's histograms, from TTrees and RNTuples."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
+import rdataframe
 import separate
 import toy
 from agc_pipeline.columnar.processing import skim_content
@@ -12,9 +12,6 @@ from agc_pipeline.delivery.preselected import open_input
 from agc_pipeline.delivery.skim import write_skim
 from oracle.strategies import write_nanoaod
 from processed import ANALYSIS, SELECTION, run
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import rdataframe
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("root")]
 
