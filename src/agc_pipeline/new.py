@@ -60,6 +60,8 @@ def command(folder: Path) -> str:
 
 def _problem(name: str, parent: Path) -> str:
     """Why an analysis cannot have a name; empty if it can."""
+    if "/" in name:
+        return "it is a path, and the folder is made in the one that you are in"
     if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or keyword.iskeyword(name):
         return "it cannot be the name of a Python package"
     if name in analyses.names():

@@ -38,7 +38,7 @@ def test_a_new_analysis_has_its_name_everywhere(
     [
         ("4mu", "it cannot be the name of a Python package"),
         ("my-muons", "it cannot be the name of a Python package"),
-        ("../muons", "it cannot be the name of a Python package"),
+        ("../muons", "it is a path, and the folder is made in the one that you are in"),
         ("class", "it cannot be the name of a Python package"),
         ("_", "it cannot be the name of a Python package"),
         ("cms_ttbar", "there is an analysis of this name"),
