@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from errno import ENOTDIR
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,8 +32,15 @@ def atomic_path(path: Path, *, private: bool = False) -> Iterator[Path]:
     Args:
         path: of the file.
         private: whether only its owner can read it, whatever the process' mask.
+
+    Raises:
+        NotADirectoryError: if its folder is a file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        # As the system says it of files further up.
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR), error.filename) from error
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)

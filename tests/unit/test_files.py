@@ -104,3 +104,11 @@ def test_errors_survive_pickling() -> None:
     assert isinstance(again, InputError)
     assert isinstance(again, PipelineError)
     assert str(again) == "bad\n  where: here\n  remedy: mend"
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for below in ("file/record.json", "file/folder/record.json"):
+        with pytest.raises(NotADirectoryError) as caught:
+            files.write_json(tmp_path / below, {})
+        assert str(caught.value.filename).startswith(str(tmp_path / "file"))
