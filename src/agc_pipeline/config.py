@@ -542,6 +542,12 @@ def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]
         without = [era for era in eras if era not in values]
         if without:
             yield f"no luminosity for the era {', '.join(without)} in `physics.luminosity_per_pb`"
+    if config.physics.sums_of_weights and analysis.generated is None:
+        yield (
+            f"`physics.sums_of_weights`: the analysis {analysis.name} normalises to numbers of "
+            "events; leave it out, or declare `generated`, which reads the sum of generator "
+            "weights of a file"
+        )
     datasets = [dataset.name for dataset in analysis.datasets]
     for problem in (
         unknown("cross section", cross_sections, needed, "physics.cross_sections_pb"),

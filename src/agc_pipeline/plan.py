@@ -33,6 +33,7 @@ from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
 from agc_pipeline.errors import AnalysisError, ConfigurationError, InputError
 from agc_pipeline.formatting import name_list, plural, quoted
+from agc_pipeline.inference import presence
 from agc_pipeline.inference.edges import infinite_problems
 from agc_pipeline.inference.settings import TRAINED
 from agc_pipeline.inputs import (
@@ -503,6 +504,26 @@ class Plan:
                 place="fit.model.edges",
                 remedy="take finite edges, or start from events",
             )
+
+    def histograms_of_model(self, *, data: bool = True) -> str:
+        """Path of the histograms, for what makes a statistical model of them.
+
+        It is not part of ``check``: not every target has a model.
+
+        Args:
+            data: whether the data are fitted that the configuration says, and not the expectation.
+
+        Raises:
+            ConfigurationError: if the run lacks datasets that the model needs.
+        """
+        settings = self.config.fit.model
+        presence.check(
+            self.analysis.with_selection(self.config.selection),
+            settings if data else settings.model_copy(update={"data": "asimov"}),
+            self.datasets.keys() if self.fills else None,
+            place=self._list,
+        )
+        return f"{self.folder}/histograms.root"
 
     def check_optimisation(self) -> None:
         """Check the optimisation that the report shows, a result of another run.

@@ -333,6 +333,66 @@ def test_missing_files_are_told_by_one_error(tmp_path: Path) -> None:
     assert caught.value.place == str(fileset)
 
 
+def model_of(folder: Path, made: Plan, stage: str = "workspace") -> Any:
+    """What Snakemake is told of the histograms when it plans the model."""
+    return Directives(describe(stage), made, files(folder)).input["histograms"]({})
+
+
+def without(*names: str, **model: Any) -> Plan:
+    """A run of files without some datasets."""
+    every = [dataset.name for dataset in plan().analysis.datasets]
+    datasets = {name: {"files": {f"{name}.root": 10}} for name in every if name not in names}
+    source = {"kind": "files", "mirrors": {"disk": "."}, "mirror_order": ["disk"]}
+    return plan(input=source | {"datasets": datasets}, fit={"model": model})
+
+
+def test_datasets_that_the_model_lacks_are_told_before_the_first_job(tmp_path: Path) -> None:
+    complete = without()
+    assert model_of(tmp_path, complete) == f"{complete.folder}/histograms.root"
+    lacking = without("wjets__nominal", "ttbar__PS_var")
+    # Those who want histograms get them.
+    lacking.check()
+    for stage in ("workspace", "optimise"):
+        with pytest.raises(ConfigurationError) as caught:
+            model_of(tmp_path, lacking, stage)
+        assert caught.value.problem == (
+            "dataset ttbar__PS_var is not in the run; dataset wjets__nominal is not in the run"
+        )
+        assert caught.value.place == "input.datasets"
+        assert "`fit.model.missing_datasets: drop`" in caught.value.remedy
+    # What is fitted needs its datasets, whatever else is left out.
+    dropped = without("wjets__nominal", "ttbar__PS_var", missing_datasets="drop")
+    with pytest.raises(ConfigurationError, match=r"^dataset ttbar__PS_var is not in the run"):
+        model_of(tmp_path, dropped)
+    assert model_of(tmp_path, dropped, "optimise")
+    assert model_of(tmp_path, without("wjets__nominal", missing_datasets="drop", data="asimov"))
+    with pytest.raises(ConfigurationError, match="no yield of process 'ttbar'"):
+        model_of(tmp_path, without("ttbar__nominal", missing_datasets="drop", data="asimov"))
+    # Published histograms have no datasets of the run.
+    assert model_of(tmp_path, plan("published"))
+
+
+@pytest.mark.parametrize("name", [(), ("published",)])
+def test_data_that_the_analysis_does_not_declare_are_told_before_the_first_job(
+    name: tuple[str, ...], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        model_of(tmp_path, plan(*name, fit={"model": {"data": "observed"}}))
+    assert caught.value.problem == "the analysis cms_ttbar declares no collision data"
+    assert caught.value.place == "fit.model.data"
+    assert "`fit.model.data: pseudodata`" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["smoke", "cms-open-data", "real-slice", "atlas-hzz"])
+def test_subsets_that_are_configured_have_a_model(name: str, tmp_path: Path) -> None:
+    assert model_of(tmp_path, plan(name))
+
+
+def test_sums_of_weights_are_for_analyses_that_have_weights() -> None:
+    with pytest.raises(ConfigurationError, match="the analysis cms_ttbar normalises to numbers"):
+        plan(physics={"sums_of_weights": {"wjets__nominal": 5.0}})
+
+
 def test_pipes_folders_and_empty_files_are_told_with_those_that_are_missing(
     tmp_path: Path,
 ) -> None:

@@ -6,12 +6,13 @@ small sample may have no event in a region. What the model then lacks is listed.
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias
 
 import hist
 
 from agc_pipeline.declaration import NOMINAL, Analysis, Region, Systematic, Template
 from agc_pipeline.errors import ModelError
+from agc_pipeline.inference import presence
 from agc_pipeline.inference.binning import Array, outside, rebin, rebin_migration
 from agc_pipeline.inference.edges import edge_problems, fit_edges, fitted_regions
 from agc_pipeline.inference.settings import ModelSettings, Treatment, treatment_problems
@@ -99,11 +100,11 @@ def select(
             "; ".join(wrong), place="fit.model.treatments", remedy="correct the treatments"
         )
     regions = fitted_regions(analysis)
-    missing = _missing(analysis, histograms, regions)
+    missing = _missing(analysis, histograms)
     lacking = [
         _without_dataset(analysis, process, variation, datasets)
         for (process, variation), datasets in missing.items()
-        if _has_dataset(analysis, process, variation)
+        if presence.has_dataset(analysis, process, variation)
     ]
 
     def take(region: str, process: str, variation: str) -> "Histogram":
@@ -123,10 +124,9 @@ def select(
     lacking += unusable
     if lacking and settings.missing_datasets == "error":
         raise ModelError(
-            "; ".join(entry.reason for entry in lacking),
+            "; ".join(dict.fromkeys(entry.reason for entry in lacking)),
             place="histograms",
-            remedy="process all datasets, with more events, or leave the parts of the model that "
-            "depend on them out with `fit.model.missing_datasets: drop`",
+            remedy=f"process all datasets, with more events, or {presence.DROP}",
         )
     _require_events(analysis, nominal, empty)
     data = {
@@ -233,48 +233,28 @@ def _varied(
     return varied, unusable
 
 
-def _missing(
-    analysis: Analysis, histograms: Mapping[str, hist.Hist], regions: Container[str]
-) -> dict[tuple[str, str], tuple[str, ...]]:
+def _missing(analysis: Analysis, histograms: Mapping[str, hist.Hist]) -> presence.Missing:
     """Process and variation of templates that the run lacks, to the datasets that may be missing.
-
-    A template that is a sum of datasets is there only if all of these are in the run.
 
     Raises:
         ModelError: if histograms are missing although their datasets are in the run.
     """
-    sources = {
-        template: tuple(dataset.name for dataset, _ in analysis.sources(template))
-        for template in analysis.templates()
-        if template.region in regions
-    }
+    sources = presence.sources(analysis)
     present = {
         name for template in sources if template.name in histograms for name in sources[template]
     }
-    missing = {}
-    inconsistent = []
-    for template, names in sources.items():
-        if template.name in histograms:
-            continue
-        absent = tuple(name for name in names if name not in present)
-        if not absent:
-            inconsistent.append(template.name)
-        missing[template.process, template.variation] = absent
+    inconsistent = [
+        template.name
+        for template, names in sources.items()
+        if template.name not in histograms and present.issuperset(names)
+    ]
     if inconsistent:
         raise ModelError(
             f"no histogram {', '.join(inconsistent)}, but others of the same dataset",
             place="histograms",
             remedy="make the file again: it does not belong to this version of the analysis",
         )
-    return missing
-
-
-def _has_dataset(analysis: Analysis, process: str, variation: str) -> bool:
-    """Whether a process has datasets of a variation; other variations come from its nominal one."""
-    return any(
-        dataset.variation == variation and process in dataset.processes
-        for dataset in analysis.datasets
-    )
+    return presence.missing(sources, present)
 
 
 def _without_dataset(
@@ -287,7 +267,7 @@ def _without_dataset(
     return LeftOut(
         process=process,
         systematic=None if variation == NOMINAL else ", ".join(affected),
-        reason=f"dataset {' or '.join(datasets)} is not in the run",
+        reason=presence.not_in_run(datasets),
     )
 
 
@@ -324,11 +304,9 @@ def _require_events(
 ) -> None:
     processes = analysis.free[0].processes
     if not any(name in processes for _, name in nominal):
-        names = ", ".join(repr(name) for name in processes)
         reasons = [entry.reason for entry in empty if entry.process in processes]
         raise ModelError(
-            f"no yield of process {names}, whose normalisation is measured"
-            + "".join(f"; {reason}" for reason in reasons),
+            presence.not_measured(analysis) + "".join(f"; {reason}" for reason in reasons),
             place="histograms",
             remedy="correct the `edges` of the regions or `fit.model.edges` (in the unit of the "
             "observable), the masks of the regions, the cuts, or the weights; or declare another "
@@ -345,29 +323,15 @@ def _data(
     nominal: Mapping[tuple[str, str], "Histogram"],
     settings: ModelSettings,
 ) -> "Histogram":
-    match settings.data:
-        case "asimov":
-            return sum(template for (name, _), template in nominal.items() if name == region.name)
-        case "pseudodata":
-            name = analysis.pseudodata_name(region.name)
-            datasets = ", ".join(analysis.pseudodata)
-        case "observed":
-            name = analysis.data_name(region.name)
-            datasets = ", ".join(dataset.name for dataset in analysis.data)
-        case _:
-            assert_never(settings.data)
+    if settings.data == "asimov":
+        return sum(template for (name, _), template in nominal.items() if name == region.name)
+    observed = settings.data == "observed"
+    name = (analysis.data_name if observed else analysis.pseudodata_name)(region.name)
     if name not in histograms:
         raise ModelError(
             f"no histogram {name}",
             place="histograms",
-            remedy=(
-                f"process the datasets {datasets}"
-                if datasets
-                else "declare datasets of collision data"
-                if settings.data == "observed"
-                else "declare the pseudodata"
-            )
-            + ", or fit the sum of the nominal templates with `fit.model.data: asimov`",
+            remedy=presence.remedy_of_data(analysis, settings),
         )
     return rebin(histograms[name], fit_edges(region, settings.edges), name=name)
 
