@@ -1,5 +1,6 @@
 """Configuration files as layers of values, which know where each value was set."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ Key = tuple[str, ...]
 # Parts of the configuration to the key that says which other keys they have.
 _CHOICES = {"input": "kind", "dask": "cluster"}
 _COMMAND_LINE = "--config"
+
+_NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 
 # Unknown keys up to which each is told: so many can be slips.
 _SLIPS = 4
@@ -302,11 +305,21 @@ def _keys_told(keys: Sequence[str]) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses keys that are defined twice, of which others take the last, and what is no text."""
+    """Refuses what others take for something else than was written.
+
+    These are keys that are defined twice, of which others take the last, characters that are no
+    text, and numbers of another base than they look like: YAML 1.1 reads 040 as 32 and 1:30 as 90.
+    """
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         value = super().construct_scalar(node)
-        if problem := no_text(value):
+        problem = no_text(value)
+        if node.tag in _NUMBERS and (base := _hidden_base(value)):
+            problem = (
+                f"YAML takes {value} for a number of base {base}: write it without leading zeros "
+                "and colons, or in quotes if it is a text"
+            )
+        if problem:
             raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
         return value
 
@@ -320,6 +333,13 @@ class _Loader(yaml.SafeLoader):
                 )
             names.add(key.value if isinstance(key, yaml.ScalarNode) else None)
         return super().construct_mapping(node, deep)
+
+
+def _hidden_base(number: str) -> int | None:
+    """The base of a number that is not decimal, and does not say so as 0x1f does."""
+    if ":" in number:
+        return 60
+    return 8 if re.fullmatch(r"[-+]?0[0-7_]+", number) and abs(int(number, 8)) > 7 else None
 
 
 def _lines(node: yaml.Node, key: Key = ()) -> Iterator[tuple[Key, int]]:

@@ -469,6 +469,29 @@ def test_files_that_are_no_configuration(
     assert caught.value.place == f"{file}{line}"
 
 
+@pytest.mark.parametrize(
+    ("number", "base"), [("040", 8), ("-0_12", 8), ("1:30", 60), ("1:30:00", 60), ("1:30.5", 60)]
+)
+def test_numbers_that_are_read_as_others_are_refused(
+    tmp_path: Path, number: str, base: int
+) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"files_per_job: 2\nphysics:\n  luminosity_per_pb: {number}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        config.read([file], root=ROOT)
+    assert f"takes {number} for a number of base {base}" in caught.value.problem
+    assert caught.value.place == f"{file}, line 3"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("07", 7), ("0", 0), ("-0.50", -0.5), ("0x1f", 31), ("'1:30'", "1:30")]
+)
+def test_numbers_that_are_what_they_look_like(tmp_path: Path, text: str, value: Any) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"files_per_job: {text}\n")
+    assert config.read([file], root=ROOT)["files_per_job"] == value
+
+
 def test_what_may_hold_a_password_is_shown_nowhere() -> None:
     secret = "hunter2-0123456789"  # noqa: S105 - of nobody
     prologue = f"export TOKEN={secret}"
