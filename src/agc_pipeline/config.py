@@ -416,10 +416,12 @@ def load(values: Mapping[str, Any], folders: Iterable[Path] = ()) -> Configurati
 def anchored(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same configuration for a run in another working folder: its paths are absolute.
 
+    What matrices and facilities measure is no part of it: a copy of their file has the same runs.
+
     Args:
         values: of the configuration, merged and not validated.
     """
-    anchored = dict(values)
+    anchored = {**values, "matrix": layers.MATRIX.example, "facility": layers.FACILITY.example}
     for key in _PATHS:
         _anchor(anchored, key)
     if isinstance(anchored.get("analysis"), str):

@@ -693,6 +693,16 @@ def written(path: Path, **changes: Any) -> FacilityPlan:
     return FacilityPlan(*facility_plan.read(path), config.load(read_config()), ROOT)
 
 
+def test_a_copy_of_the_file_measures_the_same(tmp_path: Path) -> None:
+    settings, values = facility_plan.read(ROOT / "config" / "facility.yaml")
+    copies = ({"facility": "config/facility.yaml"}, {"facility": str(tmp_path / "mine.yaml")})
+    one, other = (
+        FacilityPlan(settings, values, config.load({**read_config(), **copy}), ROOT)
+        for copy in copies
+    )
+    assert one.inner("local", "processes") == other.inner("local", "processes")
+
+
 def test_rounds_have_every_rung_once() -> None:
     made = plan(repeats=2, executors={"a": PROCESSES, "b": PROCESSES | {"workers": [3]}})
     names = list(made.points)

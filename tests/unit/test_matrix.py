@@ -243,6 +243,11 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
         assert {job.analysis for job in jobs} == {name}
 
 
+def test_a_copy_of_the_file_has_the_same_cells(config_values: dict[str, Any]) -> None:
+    one, other = plan(config_values), plan({**config_values, "matrix": "mine.yaml"})
+    assert one.configuration("lock") == other.configuration("lock")
+
+
 def test_a_wrong_value_of_a_cell_is_told_where_it_stands(
     config_values: dict[str, Any], tmp_path: Path
 ) -> None:
