@@ -1043,6 +1043,16 @@ def test_what_failed_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"executors": {"x": {"workers": [2, 2]}}}, "`executors.x.workers` is wrong: 2 is listed"),
         ({"simulated": {"workers": [5, 1, 5], "tasks": {}, "seed": 1}}, "5 is listed twice"),
         (
+            {
+                "simulated": {
+                    "workers": [1],
+                    "tasks": {"t": {"files": 10, "events": 29, "chunks": 3}},
+                    "seed": 1,
+                }
+            },
+            "29 events are not enough for 10 files of 3 chunks",
+        ),
+        (
             {"datasets": ["ttbar__nominal"] * 2},
             "`datasets` is wrong: ttbar__nominal is listed twice",
         ),

@@ -137,6 +137,16 @@ class TaskSize(Settings):
     bytes: PositiveInt | None = None
     gigabits_per_second: PositiveFloat | None = None
 
+    @model_validator(mode="after")
+    def _events_in_each_chunk(self) -> Self:
+        n_chunks = self.files * self.chunks
+        if self.events < n_chunks:
+            raise ValueError(
+                f"{self.events} events are not enough for {self.files} files of {self.chunks} "
+                f"chunks: set `events` to {n_chunks} or more"
+            )
+        return self
+
 
 class SimulatedSettings(Settings):
     """What is predicted by the simulation of the stage.
