@@ -211,6 +211,19 @@ def test_jobs_that_are_stopped_have_not_failed(
     ]
 
 
+def test_nothing_is_told_behind_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    snakemake = logging.getLogger("snakemake.logging")
+    monkeypatch.setattr(snakemake, "filters", [])
+    record = logging.LogRecord("snakemake", logging.ERROR, "", 1, "Traceback ...", (), None)
+    for stops in (False, True):
+        told = Told(monkeypatch)
+        told.begin()
+        if stops:
+            told.event(None, "Terminating processes on user request, this might take some time.")
+        told.end()
+        assert bool(snakemake.filter(record)) is not stops
+
+
 def test_jobs_whose_shells_a_signal_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told = Told(monkeypatch)
     told.begin()
@@ -315,6 +328,13 @@ def test_what_passes_and_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert lines[4] == "error: another run works in this folder, or one was killed"
     assert "`make resume`" in lines[6]
+    gone = (
+        "Traceback (most recent call last):\n\n  File ...\n\n"
+        "FileNotFoundError: [Errno 2] No such file or directory: '/a/.snakemake/locks/0.input.lock'"
+    )
+    told.event(LogEvent.ERROR, gone, level=logging.ERROR, exception="FileNotFoundError")
+    assert "error: another run in this folder ended in the moment" in told.text
+    assert "Traceback" not in told.text
     # Nothing was done that could be summed up, and what is said of many files is one line.
     (line,) = told.end()
     assert line.endswith("a.json, b.json, c.json and 1 more")

@@ -5,7 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from logging import DEBUG, ERROR, WARNING, Formatter, LogRecord
+from logging import DEBUG, ERROR, WARNING, Formatter, LogRecord, getLogger
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TextIO
@@ -51,6 +51,16 @@ _LOCKED = (
     "  remedy: wait for it; after a kill `make resume` with the same ARGS goes on, as does the "
     "same command after `snakemake --unlock`"
 )
+# A run that ends removes the folder with the locks of all runs.
+_LOCKS_GONE = re.compile(r"(?s:.*)FileNotFoundError: .*\.snakemake/locks/\d+\.(?:in|out)put\.lock")
+_ENDED_BESIDE = (
+    "error: another run in this folder ended in the moment in which this one began\n"
+    "  where: {folder}\n"
+    "  remedy: give the same command again; runs beside each other are better in clones of their "
+    "own"
+)
+# What Snakemake logs by.
+_LOGGER = "snakemake.logging"
 
 
 class View(Protocol):
@@ -151,6 +161,9 @@ class LogHandler(LogHandlerBase):
                 self._view.message(*(self._dry_run.lines() if self._shows else ()))
             elif self._run.lost or not (self._silent or self._run.unfollowed):
                 self._view.summary(lines(self._run))
+            if self._run.stop and self._native is None:
+                # After a second signal Snakemake ends in the middle of what it does.
+                getLogger(_LOGGER).addFilter(_nothing)
         super().close()
 
     def _take(self, record: LogRecord) -> None:
@@ -234,6 +247,8 @@ class LogHandler(LogHandlerBase):
             self._signals[text] = signal[1]
         if vars(record).get("exception") == "LockException":
             text = _LOCKED.format(folder=Path.cwd())
+        if _LOCKS_GONE.match(text):
+            text = _ENDED_BESIDE.format(folder=Path.cwd())
         missing = vars(record).get("exception") == "MissingOutputException"
         if missing and (number := _JOB.search(text)):
             self._run.fail(int(number[1]), (), text)
@@ -275,6 +290,10 @@ class LogHandler(LogHandlerBase):
         own = any(part.startswith("snakemake") for part in Path(record.pathname).parts[-3:-1])
         chatter = own and self._run.started is not None
         return record.levelno > DEBUG and not chatter and not _CHATTER.match(text)
+
+
+def _nothing(_record: LogRecord) -> bool:
+    return False
 
 
 def is_terminal(stream: TextIO) -> bool:
