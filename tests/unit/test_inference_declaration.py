@@ -124,9 +124,10 @@ def test_effects_that_no_yield_can_have_are_refused() -> None:
         (1.0, "1.0 of Lumi on zz makes the yield 0 times the nominal one down"),
         ((-1.0, 0.1), "makes the yield 0 times the nominal one down"),
         ((0.1, -2.0), "makes the yield -1 times the nominal one up"),
-        (math.nan, "is neither a number nor a pair of numbers"),
-        ([0.1, 0.1], "is neither a number nor a pair of numbers"),
-        ((0.1, 0.1, 0.1), "is neither a number nor a pair of numbers"),
+        (math.inf, "inf of Lumi on zz is infinite"),
+        (math.nan, "the entry zz in `effects` of the Systematic 'Lumi' is NaN"),
+        ([0.1, 0.1], "is [0.1, 0.1]: it must be a number or a tuple of 2, in round brackets"),
+        ((0.1, 0.1, 0.1), "it must be a number or a tuple of 2, in round brackets"),
     ):
         effects: Any = {"signal": 0.03, "zz": effect}
         with pytest.raises(AnalysisError) as error:

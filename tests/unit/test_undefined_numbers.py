@@ -256,7 +256,7 @@ def test_masks_are_applied_to_variations_that_act_on_their_regions(kind: Any) ->
 
 
 def test_regions_of_a_fit_with_one_mask_are_refused_when_declared() -> None:
-    free = (Free("p_norm", "p", nominal=1.0, bounds=(0.0, 10.0)),)
+    free = (Free("p_norm", ("p",), nominal=1.0, bounds=(0.0, 10.0)),)
     declaration = replace(analysis("columns"), free=free)
     (one,) = declaration.regions
     other = replace(one, name="other", title="other")

@@ -3,16 +3,22 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from agc_pipeline.declaration import features, thresholds
 from agc_pipeline.declaration.analysis import (
     NOMINAL,
     Analysis,
     Dataset,
+    Effect,
+    Free,
+    Region,
     Systematic,
+    Variation,
     statistical_factor,
 )
+from agc_pipeline.declaration.fields import field_problems
+from agc_pipeline.declaration.names import name_problems
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.settings import unknown
 
@@ -23,7 +29,8 @@ def check(analysis: Analysis) -> Analysis:
     Raises:
         AnalysisError: naming everything that does not fit together.
     """
-    problems = list(_problems(analysis))
+    # What follows reads the fields as what they state that they are.
+    problems = list(field_problems(analysis)) or list(_problems(analysis))
     if problems:
         raise AnalysisError(
             "; ".join(problems),
@@ -35,10 +42,12 @@ def check(analysis: Analysis) -> Analysis:
 
 def _problems(analysis: Analysis) -> Iterator[str]:
     yield from _names(analysis)
+    yield from name_problems(analysis)
     yield from _regions(analysis)
     processes = {process.name for process in analysis.processes}
     for dataset in analysis.datasets:
         yield from _dataset(analysis, dataset, processes)
+    yield from _replaced(analysis)
     filled = {name for dataset in analysis.datasets for name in dataset.processes}
     for name in sorted(processes - filled):
         yield f"no dataset fills the process {name}"
@@ -51,17 +60,17 @@ def _problems(analysis: Analysis) -> Iterator[str]:
     )
     yield from features.declaration_problems(analysis.features, systematics, regions)
     for free in analysis.free:
-        if problem := unknown("process", free.processes, processes):
-            yield f"the free normalisation {free.name} names an {problem}"
-        if not free.processes:
-            yield f"the free normalisation {free.name} acts on no process"
-        if not free.bounds[0] < free.nominal < free.bounds[1]:
-            yield f"the nominal value of {free.name} is not between its bounds"
+        yield from _free(free, processes)
     if not analysis.free:
         yield "there is no free normalisation, whose first is the parameter of interest"
     datasets = {dataset.name for dataset in analysis.datasets}
     if problem := unknown("dataset", analysis.pseudodata, datasets):
         yield f"the pseudodata names an {problem}"
+    for name, share in analysis.pseudodata.items():
+        if name in (dataset.name for dataset in analysis.data):
+            yield f"the pseudodata are of simulated events, and {name} has collision data"
+        if not math.isfinite(share):
+            yield f"the weight {share} of {name} in the pseudodata is not a finite number"
     if analysis.derived is not None and analysis.events == "columns":
         yield "`derived` makes records of events, and events are columns"
     if analysis.learned is not None and analysis.learned.trained_on not in datasets:
@@ -105,10 +114,6 @@ def _regions(analysis: Analysis) -> Iterator[str]:
             yield f"the region {region.name} has no mask: nothing fills it"
         if region.values is None:
             yield f"the region {region.name} has no function for its observable"
-        # What is beyond the edges may have bins, too.
-        among = {-math.inf, *region.edges, math.inf}
-        if region.fit_edges is not None and not set(region.fit_edges) <= among:
-            yield f"the fit edges of the region {region.name} are not among its edges"
     fitted = [region for region in analysis.regions if region.fitted and region.mask is not None]
     for one, other in combinations(fitted, 2):
         if (one.mask, one.selection) == (other.mask, other.selection):
@@ -116,26 +121,60 @@ def _regions(analysis: Analysis) -> Iterator[str]:
                 f"the regions {one.name} and {other.name} have the same events, and the fit takes "
                 "those of both for independent: declare one with `fitted=False`"
             )
-    for region in () if analysis.learned is None else analysis.learned.regions:
+    learned = () if analysis.learned is None else analysis.learned.regions
+    for region in learned:
         if region.mask is None:
             yield f"the region {region.name} has no mask: nothing fills it"
-    for region in analysis.regions:
-        if list(region.edges) != sorted(set(region.edges)) or len(region.edges) < 2:
-            yield f"the edges of the region {region.name} do not rise"
+    for region in (*analysis.regions, *learned):
+        yield from _edges(region)
+
+
+def _edges(region: Region) -> Iterator[str]:
+    """What is wrong with edges and bounds of a region's observable."""
+    if len(region.edges) < 2 or not _rise(region.edges):
+        yield f"the edges of the region {region.name} do not rise"
+        return
+    low, high = region.edges[0], region.edges[-1]
+    if not math.isfinite(low) or not math.isfinite(high):
+        yield (
+            f"the edges of the region {region.name} are infinite: what is beyond finite ones is "
+            "kept as well"
+        )
+    if region.fit_edges is not None:
+        # What is beyond the edges may have bins, too.
+        if not set(region.fit_edges) <= {-math.inf, *region.edges, math.inf}:
+            yield f"the fit edges of the region {region.name} are not among its edges"
+        if len(region.fit_edges) < 2 or not _rise(region.fit_edges):
+            yield f"the fit edges of the region {region.name} are not two or more that rise"
+    if region.blinded is None:
+        return
+    first, last = region.blinded
+    window = f"the window {first:g} to {last:g} that is blinded in the region {region.name}"
+    if not first < last:
+        yield f"{window} hides nothing: give its lower bound first, then the upper one"
+    elif (first >= high and last < math.inf) or (last <= low and first > -math.inf):
+        yield (
+            f"{window} is outside its edges, {low:g} to {high:g}: give it in the unit of the "
+            "observable"
+        )
+
+
+def _rise(edges: tuple[float, ...]) -> bool:
+    return all(before < after for before, after in pairwise(edges))
 
 
 def _dataset(analysis: Analysis, dataset: Dataset, processes: set[str]) -> Iterator[str]:
-    for name in sorted(set(dataset.processes) - processes):
-        yield f"the dataset {dataset.name} fills the unknown process {name}"
-    if dataset.kind == "simulation" and not dataset.fills:
-        yield f"the dataset {dataset.name} fills no process"
     if dataset.kind == "data" and dataset.variation != NOMINAL:
         yield f"the data {dataset.name} cannot be a variation"
     if dataset.unit is not None and not 0 < dataset.unit < math.inf:
         yield f"the unit of the weights of the dataset {dataset.name} is not a positive number"
-    if len(dataset.fills) > 1 and any(f.mask is None and f.weight is None for f in dataset.filled):
-        yield (f"the dataset {dataset.name} fills several processes, each needs a mask or a weight")
+    yield from _fills(dataset, processes)
     if dataset.variation == NOMINAL:
+        if dataset.replaces is not None:
+            yield (
+                f"the dataset {dataset.name} replaces {dataset.replaces}, and has no variation: "
+                "name the one that it stands for"
+            )
         return
     shifts = {shift.name: shift for s in analysis.systematics for shift in s.shifts}
     if dataset.variation not in shifts:
@@ -144,10 +183,80 @@ def _dataset(analysis: Analysis, dataset: Dataset, processes: set[str]) -> Itera
         yield (
             f"the variation {dataset.variation} has both a function and the dataset {dataset.name}"
         )
+    yield from _replacement(analysis, dataset)
+
+
+def _fills(dataset: Dataset, processes: set[str]) -> Iterator[str]:
+    """What is wrong with the processes that a dataset fills."""
+    name = dataset.name
+    for process in sorted(set(dataset.processes) - processes):
+        yield f"the dataset {name} fills the unknown process {process}"
+    if dataset.kind == "simulation" and not dataset.fills:
+        yield f"the dataset {name} fills no process"
+    if dataset.kind == "data" and dataset.fills:
+        yield f"the data {name} are the observation, and fill no process"
+    for process, count in Counter(dataset.processes).items():
+        if count > 1:
+            yield f"the dataset {name} fills the process {process} twice"
+    if len(dataset.fills) > 1 and any(f.mask is None and f.weight is None for f in dataset.filled):
+        yield f"the dataset {name} fills several processes, each needs a mask or a weight"
+    for one, other in combinations(dataset.filled, 2):
+        if one.mask is not None and (one.mask, one.weight) == (other.mask, None):
+            yield (
+                f"the dataset {name} fills {one.process} and {other.process} with the same events, "
+                "which count twice: let one mask leave out the events of the other"
+            )
+
+
+def _replacement(analysis: Analysis, dataset: Dataset) -> Iterator[str]:
+    """What is wrong with the nominal dataset that an alternative one stands in for."""
     try:
-        analysis.replaced_by(dataset)
+        replaced = analysis.replaced_by(dataset)
     except KeyError:
-        yield f"it is not declared which dataset {dataset.name} replaces"
+        if dataset.replaces is None:
+            yield f"it is not declared which dataset {dataset.name} replaces"
+        else:
+            names = {other.name for other in analysis.datasets}
+            problem = unknown("dataset", [dataset.replaces], names)
+            yield f"the dataset {dataset.name} replaces an {problem}"
+        return
+    what = f"the dataset {dataset.name} replaces {replaced.name}, which"
+    if replaced.kind == "data":
+        yield f"{what} has collision data"
+    elif replaced.variation != NOMINAL:
+        yield f"{what} is itself the variation {replaced.variation}: name the nominal dataset"
+    elif others := sorted(set(dataset.processes) - set(replaced.processes)):
+        yield f"{what} does not fill {', '.join(others)}: name the nominal dataset that does"
+
+
+def _replaced(analysis: Analysis) -> Iterator[str]:
+    """Datasets of which only one can be a variation of another."""
+    first: dict[tuple[str, str], str] = {}
+    for dataset in analysis.datasets:
+        if dataset.kind == "data" or dataset.variation == NOMINAL:
+            continue
+        try:
+            replaced = analysis.replaced_by(dataset).name
+        except KeyError:
+            continue
+        other = first.setdefault((dataset.variation, replaced), dataset.name)
+        if other != dataset.name:
+            yield (
+                f"the datasets {other} and {dataset.name} are both the variation "
+                f"{dataset.variation} of {replaced}, and only one can stand in for it: list all "
+                "files under one dataset, or give each a variation of its own"
+            )
+
+
+def _free(free: Free, processes: set[str]) -> Iterator[str]:
+    if problem := unknown("process", free.processes, processes):
+        yield f"the free normalisation {free.name} names an {problem}"
+    if not free.processes:
+        yield f"the free normalisation {free.name} acts on no process"
+    if not all(map(math.isfinite, free.bounds)):
+        yield f"the bounds of {free.name} are not finite numbers"
+    if not free.bounds[0] < free.nominal < free.bounds[1]:
+        yield f"the nominal value of {free.name} is not between its bounds"
 
 
 def _systematic(analysis: Analysis, systematic: Systematic, processes: set[str]) -> Iterator[str]:
@@ -159,7 +268,14 @@ def _systematic(analysis: Analysis, systematic: Systematic, processes: set[str])
     regions = {region.name for region in analysis.regions}
     if problem := unknown("region", systematic.regions or (), regions):
         yield f"the systematic {name} names an {problem}"
+    if systematic.regions == ():
+        yield f"the systematic {name} acts on no region: leave `regions` out for all"
     if systematic.up is None:
+        if systematic.processes and systematic.effects:
+            yield (
+                f"the systematic {name} has both processes and effects, which name theirs: leave "
+                "`processes` out"
+            )
         if not systematic.effects:
             yield f"the systematic {name} has neither variations nor effects"
         if systematic.down is not None:
@@ -174,14 +290,20 @@ def _systematic(analysis: Analysis, systematic: Systematic, processes: set[str])
     yield from _shifts(analysis, systematic, processes)
 
 
-def _effect(name: str, process: str, declared: object) -> Iterator[str]:
+def _functions(shift: Variation) -> Iterator[str]:
+    """What is wrong with the functions of a variation, of which only one kind is used."""
+    declared = {"weight": shift.weight, "changes": shift.changes, "records": shift.records}
+    names = [name for name, value in declared.items() if value is not None and value != ()]
+    if len(names) > 1:
+        yield f"the variation {shift.name} has both `{names[0]}` and `{names[1]}`: give one"
+
+
+def _effect(name: str, process: str, declared: Effect) -> Iterator[str]:
     """What is wrong with the effect of a normalisation on a process."""
     what = f"the effect {declared!r} of {name} on {process}"
     sides = declared if isinstance(declared, tuple) else (declared, declared)
-    if len(sides) != 2 or not all(
-        isinstance(side, int | float) and math.isfinite(side) for side in sides
-    ):
-        yield f"{what} is neither a number nor a pair of numbers, down and up"
+    if not all(map(math.isfinite, sides)):
+        yield f"{what} is infinite"
         return
     # A number has both signs.
     down, up = sides if isinstance(declared, tuple) else (-sides[0], sides[1])
@@ -195,6 +317,7 @@ def _effect(name: str, process: str, declared: object) -> Iterator[str]:
 
 def _shifts(analysis: Analysis, systematic: Systematic, processes: set[str]) -> Iterator[str]:
     for shift in systematic.shifts:
+        yield from _functions(shift)
         if shift.kind == "sample":
             with_dataset = {
                 process

@@ -100,5 +100,7 @@ def declaration_problems(
             yield f"the feature {feature.name} names an {problem}"
         if problem := unknown("region", feature.regions or (), places):
             yield f"the feature {feature.name} names an {problem}"
+        if feature.regions == ():
+            yield f"the feature {feature.name} exists in no region: leave `regions` out for all"
         if feature.name == REGION:
             yield f"a feature cannot be called {REGION}, which every model has"

@@ -278,12 +278,14 @@ def declaration_problems(
     names, places = set(systematics), set(regions)
     for threshold in thresholds:
         values = [threshold.tightness(value) for value in threshold.values]
-        if not values or values != sorted(set(values)):
+        if not values or values != sorted(set(values)) or not all(map(math.isfinite, values)):
             yield f"the values of the threshold {threshold.name} do not go from loose to tight"
         if problem := unknown("systematic", threshold.parameters, names):
             yield f"the threshold {threshold.name} names an {problem}"
         if problem := unknown("region", threshold.regions or (), places):
             yield f"the threshold {threshold.name} names an {problem}"
+        if threshold.regions == ():
+            yield f"the threshold {threshold.name} selects no region: leave `regions` out for all"
         if records and threshold.observed is None:
             yield (
                 f"the threshold {threshold.name} has no `observed`, and events are records: it is "
