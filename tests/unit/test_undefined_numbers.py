@@ -17,6 +17,7 @@ from agc_pipeline.declaration import (
     Columns,
     Dataset,
     Feature,
+    Fill,
     Free,
     Physics,
     Process,
@@ -229,6 +230,43 @@ def test_events_that_a_variation_moves_into_another_region_are_refused() -> None
     shift = Systematic("S", ("p",), up=Variation("s_up", records=moved))
     with pytest.raises(AnalysisError, match="1 events are in the region other and in r"):
         filled(replace(declaration, regions=regions, systematics=(shift,)), {})
+
+
+def of_processes(kind: Any, *fills: Fill) -> Analysis:
+    names = [fill.process for fill in fills]
+    return replace(
+        analysis(kind),
+        processes=tuple(Process(name, name) for name in names),
+        datasets=(Dataset("mc", fills),),
+        systematics=(),
+    )
+
+
+@KINDS
+def test_events_that_are_of_two_processes_of_a_dataset_are_refused(kind: Any) -> None:
+    declaration = of_processes(kind, Fill("light", mask=even), Fill("heavy", mask=fourth))
+    with pytest.raises(AnalysisError, match="3 of 12 events of a chunk are of the process light"):
+        filled(declaration, {})
+
+
+@KINDS
+def test_events_are_shared_out_by_masks_or_by_weights(kind: Any) -> None:
+    def odd(events: Any, selection: Selection) -> Any:
+        return ~even(events, selection)
+
+    def share(value: float, events: Any, _: Selection) -> Any:
+        return np.full(len(events), value)
+
+    def contents(*fills: Fill) -> list[float]:
+        histograms = filled(of_processes(kind, *fills), {})["histograms"]
+        return [histograms[fill.process]["r"].values()[0].sum() for fill in fills]
+
+    assert contents(Fill("light", mask=even), Fill("heavy", mask=odd)) == [6, 6]
+    assert contents(
+        Fill("light", even, partial(share, 0.25)), Fill("heavy", even, partial(share, 0.75))
+    ) == [1.5, 4.5]
+    # Those of no process are left out.
+    assert contents(Fill("light", mask=fourth), Fill("heavy", mask=odd)) == [3, 6]
 
 
 @KINDS

@@ -486,13 +486,42 @@ class Filler:
         if processing.dataset.kind == "data":
             yield DATA, None, None
             return
+        # Events that some process has with their whole weight.
+        whole: list[tuple[str, Array]] = []
         for entry in processing.dataset.filled:
             mask = factor = None
             if entry.mask is not None:
                 mask = mask_of(entry.mask, events, processing.selection, len(events))
+                if entry.weight is None:
+                    self._require_shared_out(entry.process, mask, whole)
+                    whole.append((entry.process, mask))
             if entry.weight is not None:
                 factor = _numbers(entry.weight, events, processing.selection)
             yield entry.process, mask, factor
+
+    def _require_shared_out(
+        self, process: str, mask: Array, whole: Iterable[tuple[str, Array]]
+    ) -> None:
+        """Refuse events that count with their whole weight in two processes of a dataset.
+
+        Args:
+            process: that is filled.
+            mask: of its events.
+            whole: other processes, with the masks of theirs.
+
+        Raises:
+            AnalysisError: naming the processes and the number of events.
+        """
+        for other, theirs in whole:
+            if n_common := int(np.count_nonzero(mask & theirs)):
+                raise AnalysisError(
+                    f"{n_common} of {len(mask)} events of a chunk are of the process {other} and "
+                    f"of {process}, and count twice",
+                    place=f"analysis {self._processing.analysis.name}, dataset "
+                    f"{self._processing.dataset.name}",
+                    remedy="let the mask of one `Fill` leave out the events of the other, or share "
+                    "their weights out with the `weight` of both",
+                )
 
     def output(self, cutflow: Mapping[str, int]) -> dict[str, Any]:
         """Histograms, and the cutflow of the preselection and of the regions."""
