@@ -20,10 +20,12 @@ from agc_pipeline import analyses, layers
 from agc_pipeline.analyses import Part
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Physics
+from agc_pipeline.declaration.checks import requirement_problems
 from agc_pipeline.declaration.features import feature_problems
 from agc_pipeline.declaration.thresholds import changed, nesting_problems, trial_problems, trials
 from agc_pipeline.delivery.settings import DeliverySettings
 from agc_pipeline.errors import AnalysisError, ConfigurationError
+from agc_pipeline.functions import told_by_line
 from agc_pipeline.inference.edges import edge_problems
 from agc_pipeline.inference.settings import (
     TRAINED,
@@ -550,6 +552,11 @@ def _inconsistencies(config: Configuration, analysis: Analysis) -> Iterable[str]
             "events; leave it out, or declare `generated`, which reads the sum of generator "
             "weights of a file"
         )
+    if isinstance(config.input, _EVENTS):
+        with told_by_line():
+            yield from requirement_problems(
+                analysis, analysis.selection(config.physics.model_dump()["selection"])
+            )
     datasets = [dataset.name for dataset in analysis.datasets]
     for problem in (
         unknown("cross section", cross_sections, needed, "physics.cross_sections_pb"),

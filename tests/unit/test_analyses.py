@@ -221,6 +221,32 @@ def test_what_does_not_fit_the_analysis_is_refused(
     assert len(error.value.problem.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        (
+            '(EventCut("MET", Cut("pt", "=>", selection.pt_min)),)',
+            ConfigurationError,
+            "requirements of the dataset Z_low: `comparison` of the Cut 'pt' is '=>': it must be ",
+        ),
+        ("selection.pt_mni", AnalysisError, r"no attribute 'pt_mni'\n.*__init__\.py, line \d+"),
+    ],
+)
+def test_requirements_are_checked_with_the_configuration(
+    tmp_path: Path, returned: str, error: type[Exception], message: str
+) -> None:
+    folder = write(tmp_path)
+    initial = folder / "__init__.py"
+    function = (
+        "from agc_pipeline.declaration import Cut, EventCut\n\n\n"
+        f"def requirements(selection, dataset):\n    return {returned}\n\n\nANALYSIS"
+    )
+    text = initial.read_text().replace("ANALYSIS", function, 1)
+    initial.write_text(text.replace("    free=", "    requirements=requirements,\n    free="))
+    with pytest.raises(error, match=message):
+        loaded(folder)
+
+
 def test_a_missing_cross_section_is_told(tmp_path: Path) -> None:
     folder = write(tmp_path)
     text = (folder / "config" / "all.yaml").read_text()

@@ -9,11 +9,15 @@ import pytest
 from agc_pipeline.declaration import (
     Analysis,
     Change,
+    Count,
+    Cut,
     Dataset,
+    EventCut,
     Feature,
     Fill,
     Free,
     Learned,
+    Objects,
     Physics,
     Process,
     Region,
@@ -21,7 +25,7 @@ from agc_pipeline.declaration import (
     Threshold,
     Variation,
 )
-from agc_pipeline.declaration.checks import check
+from agc_pipeline.declaration.checks import check, requirement_problems
 from agc_pipeline.errors import AnalysisError
 
 
@@ -344,3 +348,43 @@ def test_what_would_be_ignored_is_refused() -> None:
 )
 def test_fields_have_values_of_their_types(changes: Any, told: str) -> None:
     assert told in problem(**changes)
+
+
+JETS = Objects("jets", "Jet", (Cut("pt", ">", 30.0),))
+
+
+@pytest.mark.parametrize(
+    ("requirements", "told"),
+    [
+        (
+            (EventCut("MET", Cut("pt", "=>", 30.0)),),
+            "`comparison` of the Cut 'pt' is '=>': it must be '>' or '>=' or '<'",
+        ),
+        ((EventCut("MET", Cut("pt", ">", math.nan)),), "`bound` of the Cut 'pt' is NaN"),
+        ((Count((JETS,), ">=", 2.5),), "`number` of the Count None is 2.5: it must be a whole"),
+        ((Count(JETS, ">=", 2),), "`objects` of the Count None is Objects("),
+        (Count((JETS,), ">=", 2), "what is returned is Count("),
+        (
+            (Count((JETS,), ">=", 1, "jets"), Count((JETS,), "<=", 4, "jets")),
+            "two have the label 'jets', and the cutflow one entry",
+        ),
+        ((Count((JETS,), ">=", 1, "SR"),), "the label 'SR' is that of another entry"),
+        ((Count((JETS,), ">=", 1, "all"),), "the label 'all' is that of another entry"),
+        (
+            (Count((JETS,), ">=", 1), Count((replace(JETS, cuts=()),), "<=", 4)),
+            "there are two declarations of the objects 'jets'",
+        ),
+    ],
+)
+def test_requirements_are_what_they_seem(requirements: Any, told: str) -> None:
+    declared = analysis(requirements=lambda *_: requirements)
+    (problem_told,) = requirement_problems(declared, None)
+    assert problem_told.startswith("requirements of the dataset signal: ")
+    assert told in problem_told
+
+
+def test_requirements_that_fit() -> None:
+    tagged = JETS.among("tagged", Cut("btag", ">", 0.6))
+    flag = EventCut("HLT", Cut("IsoMu24", "==", bound=True), "trigger")
+    cuts = [Count((JETS,), ">=", 2, "two jets"), Count((tagged, JETS), ">=", 1), flag]
+    assert not list(requirement_problems(analysis(requirements=lambda *_: cuts), None))

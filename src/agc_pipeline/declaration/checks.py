@@ -4,9 +4,11 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations, pairwise
+from typing import Any
 
 from agc_pipeline.declaration import features, thresholds
 from agc_pipeline.declaration.analysis import (
+    ALL_EVENTS,
     NOMINAL,
     Analysis,
     Dataset,
@@ -17,8 +19,9 @@ from agc_pipeline.declaration.analysis import (
     Variation,
     statistical_factor,
 )
-from agc_pipeline.declaration.fields import field_problems
+from agc_pipeline.declaration.fields import field_problems, value_problems
 from agc_pipeline.declaration.names import name_problems
+from agc_pipeline.declaration.selection import Count, Objects, Requirement
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.settings import unknown
 
@@ -38,6 +41,48 @@ def check(analysis: Analysis) -> Analysis:
             remedy="correct the declaration",
         )
     return analysis
+
+
+def requirement_problems(analysis: Analysis, selection: Any) -> Iterator[str]:
+    """What is wrong with what an event must have, which depends on the configuration.
+
+    Args:
+        analysis: the declaration.
+        selection: ``physics.selection``.
+    """
+    regions = {region.name for region in analysis.with_learned().regions}
+    told: dict[str, str] = {}
+    for dataset in analysis.datasets:
+        problems = _requirements(analysis.requirements(selection, dataset), regions)
+        told = dict.fromkeys(problems, f"requirements of the dataset {dataset.name}") | told
+    for problem, place in told.items():
+        yield f"{place}: {problem}"
+
+
+def _requirements(returned: Any, regions: set[str]) -> Iterator[str]:
+    requirements = tuple(returned) if isinstance(returned, list) else returned
+    problems = list(value_problems(requirements, tuple[Requirement, ...], "what is returned"))
+    yield from problems
+    if problems:
+        return
+    labels = Counter(entry.label for entry in requirements if entry.label is not None)
+    for label, count in labels.items():
+        if count > 1:
+            yield f"two have the label {label!r}, and the cutflow one entry"
+        if label in regions or label == ALL_EVENTS:
+            yield f"the label {label!r} is that of another entry of the cutflow"
+    seen: dict[str, Objects] = {}
+    for entry in requirements:
+        for objects in entry.objects if isinstance(entry, Count) else ():
+            for part in _with_bases(objects):
+                if seen.setdefault(part.name, part) != part:
+                    yield f"there are two declarations of the objects {part.name!r}"
+
+
+def _with_bases(objects: Objects) -> Iterator[Objects]:
+    yield objects
+    if objects.base is not None:
+        yield from _with_bases(objects.base)
 
 
 def _problems(analysis: Analysis) -> Iterator[str]:

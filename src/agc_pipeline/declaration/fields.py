@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from agc_pipeline.settings import suggestion
 
 # Fields that tell the parts of a declaration apart, for messages.
-_IDENTITY = ("name", "process", "column")
+_IDENTITY = ("name", "process", "column", "field", "label")
 _SHOWN = 60
 _WORDS = {
     str: "text",
@@ -32,10 +32,17 @@ def field_problems(part: Any) -> Iterator[str]:
         part: an instance of a dataclass.
     """
     for name, hint in _hints(part.__class__).items():
-        yield from _problems(getattr(part, name), hint, f"`{name}` of {_owner(part)}")
+        yield from value_problems(getattr(part, name), hint, f"`{name}` of {_owner(part)}")
 
 
-def _problems(value: Any, hint: Any, place: str) -> Iterator[str]:
+def value_problems(value: Any, hint: Any, place: str) -> Iterator[str]:
+    """What is wrong with a value and with all that it consists of.
+
+    Args:
+        value: of any type.
+        hint: the type that it should have, as dataclasses state it.
+        place: what the value is.
+    """
     if not _is(value, hint):
         yield f"{place} is {_shown(value)}: it must be {_wanted(hint)}{_meant(value, hint)}"
         return
@@ -49,13 +56,13 @@ def _problems(value: Any, hint: Any, place: str) -> Iterator[str]:
             variadic = arguments[-1] is Ellipsis
             hints = arguments[:1] * len(value) if variadic else arguments
             for number, (entry, inner) in enumerate(zip(value, hints, strict=True)):
-                yield from _problems(entry, inner, f"entry {number + 1} in {place}")
+                yield from value_problems(entry, inner, f"entry {number + 1} in {place}")
             if arguments == (str, ...):
                 yield from _repeated(value, place)
         elif get_origin(alternative) is Mapping and isinstance(value, Mapping):
             for key, entry in value.items():
-                yield from _problems(key, arguments[0], f"a key in {place}")
-                yield from _problems(entry, arguments[1], f"the entry {key} in {place}")
+                yield from value_problems(key, arguments[0], f"a key in {place}")
+                yield from value_problems(entry, arguments[1], f"the entry {key} in {place}")
 
 
 def _repeated(names: Iterable[Any], place: str) -> Iterator[str]:

@@ -30,12 +30,12 @@ class Cut:
     Attributes:
         field: its name, or ``abs(NAME)`` for the absolute value.
         comparison: of the value with the bound.
-        bound: in the unit of the field.
+        bound: in the unit of the field; true and false are 1 and 0.
     """
 
     field: str
     comparison: Comparison
-    bound: float
+    bound: float | bool
 
     @cached_property
     def name(self) -> str:
