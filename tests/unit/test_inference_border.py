@@ -93,7 +93,7 @@ def test_uncertainties_are_those_along_the_border() -> None:
     assert "on the border where the expected yield is zero" in finding.message
     # The profile knows that rates cannot be negative.
     interval = profile.interval(found.problem, found.minimum, mu)
-    assert interval.failures == ()
+    assert interval.failures == {}
     assert interval.down is not None
     assert interval.up is not None
     for sign, size in ((-1, interval.down), (1, interval.up)):

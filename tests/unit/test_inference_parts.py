@@ -74,7 +74,7 @@ def test_what_needs_no_parameter_of_interest_remains() -> None:
     assert (row.prefit_up, row.postfit_down, row.failures) == (None, None, {})
     assert row.pull == pytest.approx((best.parameters[0], np.sqrt(best.covariance[0, 0])))
     interval = profile.interval(here, best, 0)
-    assert interval.failures == ()
+    assert interval.failures == {}
     assert toys.throw(here, best, count=3, seed=1).failures == {}
     found = limits.compute(here, LIMIT)
     assert (found["limit"], found["significance"]) == (None, None)
@@ -227,7 +227,8 @@ def test_a_strength_at_zero_has_an_upper_uncertainty() -> None:
     here, best = minimised(content)
     interval = profile.interval(here, best, 0)
     assert (interval.bestfit, interval.down) == (0, None)
-    assert interval.failures == ("mu is at its bound 0",)
+    assert interval.failures == {"down": "mu is at its bound 0"}
+    assert interval.bounds == {"down": 0}
     assert interval.up is not None
     assert interval.up - 2 * np.log(1 + interval.up / 4) == pytest.approx(0.5, abs=1e-6)
     scan = profile.scan(here, best, 0, reach=2, points=5)

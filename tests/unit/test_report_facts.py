@@ -1,6 +1,7 @@
 """What to look at in a result: each fact where it is one, and silence where it is none."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def toys(**changes: Any) -> ToyRecord:
         "failures": {},
         "bestfit": (POI.bestfit + POI.uncertainty * spread).tolist(),
         "uncertainty": [POI.uncertainty] * COUNT,
+        "at_bounds": 0,
         "pulls": [_pull("ttbar_norm", 0.05, 1.02)],
         "coverage": 0.69,
         "statistic": [1.0] * COUNT,
@@ -50,7 +52,8 @@ def toys(**changes: Any) -> ToyRecord:
 
 
 def _pull(name: str, mean: float, width: float) -> Pull:
-    return Pull(parameter=name, mean=mean, mean_error=0.07, width=width, width_error=0.05)
+    sizes = {"mean": mean, "mean_error": 0.07, "width": width, "width_error": 0.05}
+    return Pull(parameter=name, count=COUNT, **sizes)
 
 
 def contents(
@@ -105,10 +108,13 @@ def noise(size: float, *, in_total: bool = True) -> dict[str, Any]:
     }
 
 
-def scan(down: float | None, up: float | None) -> ScanRecord:
-    interval = Interval(
-        parameter="ttbar_norm", bestfit=0.95, hesse=0.09, down=down, up=up, failures=()
-    )
+def scan(
+    down: float | None, up: float | None, bounds: Mapping[str, float] = MappingProxyType({})
+) -> ScanRecord:
+    """A profile with its bounds on the sides where it reaches them."""
+    failures = {side: f"reaches its bound {bound:g} first" for side, bound in bounds.items()}
+    values = {"parameter": "ttbar_norm", "bestfit": 0.95, "hesse": 0.09, "down": down, "up": up}
+    interval = Interval.model_validate(values | {"failures": failures, "bounds": dict(bounds)})
     return ScanRecord(**BESIDE, poi=POI, values=(), heights=(), intervals=(interval,))
 
 
@@ -285,7 +291,8 @@ def test_input_and_checks() -> None:
 def test_headline() -> None:
     plain = headline(fit(), scan(None, None), quantity="strength")
     assert plain is not None
-    assert (plain.text, plain.parts, plain.asymmetric) == ("0.950 +- 0.090", "", False)
+    assert (plain.text, plain.parts, plain.profile) == ("0.950 +- 0.090", "", ())
+    assert plain.origin("the Hessian") == "from the Hessian"
     measured = headline(
         fit(breakdown=breakdown(0.04)), scan(0.08, 0.10), quantity="cross", unit="pb", scale=700.0
     )
@@ -309,6 +316,78 @@ def test_headline() -> None:
     assert apart.down == 0.08
     assert "templates" not in apart.sources
     assert headline(fit(poi=None), scan(0.08, 0.10), quantity="s") is None
+    assert apart.profile == ("down", "up")
+    assert apart.origin("the Hessian") == "from the profile likelihood"
+    assert apart.remark == ""
+
+
+def test_headline_says_which_side_is_not_from_the_profile() -> None:
+    cut = headline(fit(), scan(0.08, None, {"up": 1.0}), quantity="s")
+    assert cut is not None
+    assert (cut.down, cut.up, cut.profile) == (0.08, 0.09, ("down",))
+    assert cut.text == "0.950 +0.090 -0.080"
+    assert cut.remark == "up is from the curvature: reaches its bound 1 first"
+    assert cut.origin("the Hessian") == "up from the Hessian, down from the profile likelihood"
+    both = headline(fit(), scan(None, None, {"up": 1.0, "down": 0.9}), quantity="s")
+    assert both is not None
+    assert both.origin("the Hessian") == "from the Hessian"
+    assert both.remark == (
+        "up is from the curvature: reaches its bound 1 first; "
+        "down is from the curvature: reaches its bound 0.9 first"
+    )
+    held = fit(poi=Parameter(name="ttbar_norm", bestfit=0.0, uncertainty=0.0))
+    at_zero = headline(held, scan(None, 0.3, {"down": 0.0}), quantity="s")
+    assert at_zero is not None
+    assert (at_zero.down, at_zero.up, at_zero.text) == (None, 0.3, "0.00 +0.30")
+    assert at_zero.remark == "down is not known: reaches its bound 0 first"
+    assert at_zero.origin("the Hessian") == "from the profile likelihood"
+
+
+def test_profiles_that_reach_a_bound() -> None:
+    (told,) = of_scan(scan(0.08, None, {"up": 1.0}))
+    assert (told.kind, told.severity) == ("profile that reaches a bound", "serious")
+    assert told.statement == (
+        "ttbar_norm = 0.95 is 0.56 of its uncertainty from the bound 1, which its profile reaches "
+        "(up) before -2 ln L has risen by one"
+    )
+    assert "bounds=(low, high)" in told.remedy
+    # A rate of zero is a bound that means something.
+    assert kinds(of_scan(scan(None, 0.1, {"down": 0.0}))) == {
+        "profile that reaches a bound": "warning"
+    }
+    # Any other parameter.
+    other = (
+        scan(0.08, None, {"up": 1.0}).intervals[0].model_copy(update={"parameter": "Luminosity"})
+    )
+    record = scan(0.09, 0.09)
+    every = record.model_copy(update={"intervals": (*record.intervals, other)})
+    assert [(fact.where, fact.severity) for fact in of_scan(every)] == [("Luminosity", "warning")]
+    # That a fit ends at a bound is another fact.
+    assert not list(of_scan(scan(0.08, None, {"up": 0.95})))
+
+
+def test_pseudo_experiments_at_a_bound() -> None:
+    few = toys(at_bounds=4)
+    assert not list(of_toys(few))
+    pulls = [_pull("ttbar_norm", -1.1, 1).model_copy(update={"count": 110})]
+    sizes = [0.0] * 90 + [POI.uncertainty] * 110
+    told = {fact.kind: fact for fact in of_toys(toys(at_bounds=90, pulls=pulls, uncertainty=sizes))}
+    assert told.keys() == {"pseudo-experiments at a bound", "biased pseudo-experiments"}
+    bounded = told["pseudo-experiments at a bound"]
+    assert bounded.statement == (
+        "ttbar_norm ends at one of its bounds in 90 of 200 pseudo-experiments"
+    )
+    assert bounded.number == 0.45
+    bias = told["biased pseudo-experiments"]
+    assert "in 110 pseudo-experiments" in bias.statement
+    assert "90 of 200 pseudo-experiments end at a bound" in bias.reason
+    assert bias.remedy == bounded.remedy.removesuffix(
+        " Else quote a limit, or an interval from the pseudo-experiments."
+    )
+    assert "fit.model.treatments" not in bias.remedy
+    # Coverage is that of the intervals that there are: 60 % of 110 is not far from 68 %.
+    assert "coverage" not in kinds(of_toys(toys(coverage=0.58, at_bounds=90, uncertainty=sizes)))
+    assert "coverage" in kinds(of_toys(toys(coverage=0.58)))
 
 
 @pytest.mark.parametrize(

@@ -473,6 +473,7 @@ def written(folder: Path) -> Path:
     account = {"events_expected": 1500, "events_processed": 1500, "left_out": [], "files": [1, 2]}
     result(folder, "closure.json", partial=False, datasets={"a": account, "b": account})
     headline = {"quantity": "é", "text": "693 +62 -58 pb", "parts": "+- 25 (stat) pb"}
+    headline |= {"remark": "up is from the curvature: a bound"}
     severities = ("serious", "warning", "warning", "note")
     again = {"statement": "a bias", "kind": "bias", "reason": "r", "remedy": "r"}
     found = [{"severity": severity} | again for severity in severities]
@@ -547,6 +548,7 @@ def test_a_run_that_changes_nothing_tells_the_result(
         "Nothing to be done: everything is up to date.",
         f"  result      {sign} = 693 +62 -58 pb",
         "              +- 25 (stat) pb",
+        "              up is from the curvature: a bound",
         "  serious     a bias",
         "  look at     1 warning and 1 note on the page",
         f"  page        {tmp_path / 'report.html'}",

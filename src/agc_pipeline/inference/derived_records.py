@@ -132,9 +132,19 @@ class ScanRecord(WorkspaceRecord):
 
 
 class Pull(Settings):
-    """Mean and width of the pulls of a parameter in pseudo-experiments, with uncertainties."""
+    """Mean and width of the pulls of a parameter in pseudo-experiments, with uncertainties.
+
+    Attributes:
+        parameter: its name.
+        count: number of pulls: of fits in which it has an uncertainty.
+        mean: of the pulls.
+        mean_error: uncertainty of the mean.
+        width: standard deviation of the pulls.
+        width_error: uncertainty of the width.
+    """
 
     parameter: str
+    count: int
     mean: float
     mean_error: float
     width: float
@@ -152,9 +162,10 @@ class ToyRecord(WorkspaceRecord):
         failures: why fits failed, by number of the pseudo-experiment.
         bestfit: of the parameter of interest, in each that converged; empty without one.
         uncertainty: likewise.
+        at_bounds: number of those in which the parameter of interest ends at one of its bounds.
         pulls: of all parameters that are free.
-        coverage: fraction whose interval of one standard deviation holds the truth; None without
-            pseudo-experiments.
+        coverage: fraction whose interval of one standard deviation holds the truth, of those in
+            which the parameter of interest has an uncertainty; None without any.
         statistic: of the goodness of fit, in each that converged.
         observed: the same for the data.
         goodness_of_fit: fraction whose statistic is as large as that of the data; None likewise.
@@ -166,6 +177,7 @@ class ToyRecord(WorkspaceRecord):
     failures: dict[int, str]
     bestfit: tuple[float, ...]
     uncertainty: tuple[float, ...]
+    at_bounds: int
     pulls: tuple[Pull, ...]
     coverage: float | None
     statistic: tuple[float, ...]
@@ -176,6 +188,11 @@ class ToyRecord(WorkspaceRecord):
     def converged(self) -> int:
         """Number of pseudo-experiments whose fit converged."""
         return len(self.statistic)
+
+    @property
+    def measured(self) -> int:
+        """Number of those in which the parameter of interest has an uncertainty."""
+        return sum(size > 0 for size in self.uncertainty)
 
 
 # Of -2 to +2 standard deviations; None where there is none.

@@ -2,10 +2,11 @@
 
 import math
 import re
+from collections.abc import Mapping
 
 from agc_pipeline.inference.derived_records import ScanRecord
 from agc_pipeline.inference.fit_records import FitRecord
-from agc_pipeline.inference.profile import Interval
+from agc_pipeline.inference.profile import Interval, Side
 from agc_pipeline.settings import Settings
 
 # The group of the luminosity: as analyses name it, and as pyhf names the parameter.
@@ -24,7 +25,9 @@ class Headline(Settings):
         down: size of the uncertainty downwards; None where a bound cuts it off.
         up: likewise, upwards.
         symmetric: from the curvature at the best fit, with everything that counts.
-        asymmetric: whether ``down`` and ``up`` are from the profile likelihood.
+        profile: which of ``down`` and ``up`` are from the profile likelihood; the others are from
+            the curvature, or there is nothing.
+        remark: why a side is not from the profile; empty if both are, or nothing was profiled.
         statistical: part of the statistical uncertainty of the data, as all parts symmetric; None
             where the fit has no parts.
         systematic: part of everything else in the fit: systematics and simulated events.
@@ -40,13 +43,30 @@ class Headline(Settings):
     down: float | None
     up: float | None
     symmetric: float
-    asymmetric: bool
+    profile: tuple[Side, ...]
+    remark: str
     statistical: float | None
     systematic: float | None
     luminosity: float | None
     templates: float | None
     text: str
     parts: str
+
+    def origin(self, curvature: str) -> str:
+        """Where the uncertainties come from, in words.
+
+        Args:
+            curvature: words for that of the likelihood at the best fit.
+        """
+        sizes: dict[Side, float | None] = {"up": self.up, "down": self.down}
+        sides: dict[str, list[Side]] = {}
+        for side, size in sizes.items():
+            if size is not None:
+                words = "the profile likelihood" if side in self.profile else curvature
+                sides.setdefault(words, []).append(side)
+        if len(sides) > 1:
+            return ", ".join(f"{side} from {words}" for words, (side,) in sides.items())
+        return "".join(f"from {words}" for words in sides) or "not known"
 
     @property
     def sources(self) -> dict[str, float]:
@@ -80,9 +100,10 @@ def headline(
         return None
     noise = fit.template_noise
     templates = noise.size if noise is not None and noise.in_total else None
-    down, up, asymmetric = _sides(scan.of_interest, poi.uncertainty)
+    interval = scan.of_interest
     down, up = (
-        None if side is None else scale * math.hypot(side, templates or 0.0) for side in (down, up)
+        None if side is None else scale * math.hypot(side, templates or 0.0)
+        for side in _sides(interval, poi.uncertainty)
     )
     value, symmetric = scale * poi.bestfit, scale * total
     parts = _parts(fit) | ({} if templates is None else {"templates": templates})
@@ -94,7 +115,8 @@ def headline(
         down=down,
         up=up,
         symmetric=symmetric,
-        asymmetric=asymmetric,
+        profile=_profiled(interval),
+        remark=_remark(interval, {"up": up, "down": down}),
         statistical=sizes.get("stat"),
         systematic=sizes.get("syst"),
         luminosity=sizes.get("lumi"),
@@ -131,21 +153,36 @@ def decimals_of(uncertainty: float) -> int:
     return max(0, _DIGITS - 1 - exponent)
 
 
-def _sides(
-    interval: Interval | None, uncertainty: float
-) -> tuple[float | None, float | None, bool]:
-    """Down and up, and whether they are from the profile.
+def _sides(interval: Interval | None, uncertainty: float) -> tuple[float | None, float | None]:
+    """Down and up.
 
-    Where the profile gives only one side, a parameter inside of its bounds has the curvature for
-    the other one, and one that is held at a bound has nothing there.
+    Where the profile does not give a side, a parameter inside of its bounds has the curvature for
+    it, and one that is held at a bound has nothing there.
     """
-    if interval is None or (interval.down is None and interval.up is None):
-        return uncertainty or None, uncertainty or None, False
-    down, up = interval.down, interval.up
+    curvature = uncertainty or None
+    if interval is None:
+        return curvature, curvature
     return (
-        (uncertainty or None) if down is None else down,
-        (uncertainty or None) if up is None else up,
-        True,
+        curvature if interval.down is None else interval.down,
+        curvature if interval.up is None else interval.up,
+    )
+
+
+def _profiled(interval: Interval | None) -> tuple[Side, ...]:
+    """The sides that are from the profile."""
+    if interval is None:
+        return ()
+    sides: dict[Side, float | None] = {"down": interval.down, "up": interval.up}
+    return tuple(side for side, size in sides.items() if size is not None)
+
+
+def _remark(interval: Interval | None, sizes: Mapping[Side, float | None]) -> str:
+    """Why sides are not from the profile."""
+    failures = {} if interval is None else interval.failures
+    return "; ".join(
+        f"{side} is {'not known' if size is None else 'from the curvature'}: {failures[side]}"
+        for side, size in sizes.items()
+        if side in failures
     )
 
 

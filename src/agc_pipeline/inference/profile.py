@@ -1,6 +1,6 @@
 """The profile likelihood of single parameters: scans, and uncertainties from it (MINOS)."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -10,10 +10,17 @@ from agc_pipeline.inference.minimum import Minimum
 from agc_pipeline.inference.problem import Problem
 from agc_pipeline.settings import Settings
 
+# Downwards and upwards from the best fit.
+Side = Literal["down", "up"]
+_SIDES: tuple[tuple[Side, int], ...] = (("down", -1), ("up", 1))
 _CLOSE = 1e-7
 _STEPS = 40
 # Distance of points in units of the uncertainty below which they are one.
 _SAME = 1e-6
+
+
+class BoundError(ModelError):
+    """A profile does not rise far enough within the bounds of its parameter."""
 
 
 class Interval(Settings):
@@ -25,7 +32,8 @@ class Interval(Settings):
         hesse: symmetric uncertainty from the Hessian.
         down: distance below; None if a bound or a failing fit prevents it.
         up: distance above; None likewise.
-        failures: what prevents it.
+        failures: what prevents it, by side.
+        bounds: the bounds that prevent it, by side.
     """
 
     parameter: str
@@ -33,7 +41,8 @@ class Interval(Settings):
     hesse: float
     down: float | None
     up: float | None
-    failures: tuple[str, ...]
+    failures: dict[Side, str]
+    bounds: dict[Side, float]
 
     def describe(self) -> str:
         """Best fit and uncertainties in one line."""
@@ -70,21 +79,24 @@ class Plane(Settings):
 
 def interval(problem: Problem, best: Minimum, position: int) -> Interval:
     """MINOS uncertainties of a parameter that is not fixed; of one at a bound on the other side."""
-    failures = []
-    distances: list[float | None] = []
-    for sign in (-1, 1):
+    failures: dict[Side, str] = {}
+    bounds: dict[Side, float] = {}
+    distances: dict[Side, float] = {}
+    for side, sign in _SIDES:
         try:
-            distances.append(abs(crossing(problem, best, position, sign, height=1.0)))
+            distances[side] = abs(crossing(problem, best, position, sign, height=1.0))
         except ModelError as error:
-            distances.append(None)
-            failures.append(error.problem)
+            failures[side] = error.problem
+            if isinstance(error, BoundError):
+                bounds[side] = float(problem.bounds[position][(sign + 1) // 2])
     return Interval(
         parameter=problem.names[position],
         bestfit=float(best.parameters[position]),
         hesse=float(np.sqrt(best.covariance[position, position])),
-        down=distances[0],
-        up=distances[1],
-        failures=tuple(failures),
+        down=distances.get("down"),
+        up=distances.get("up"),
+        failures=failures,
+        bounds=bounds,
     )
 
 
@@ -106,14 +118,15 @@ def crossing(problem: Problem, best: Minimum, position: int, sign: int, *, heigh
     is the derivative of the likelihood at the conditional minimum.
 
     Raises:
-        ModelError: if it does not rise so far within the bounds, or a fit fails.
+        BoundError: if it does not rise so far within the bounds.
+        ModelError: if a fit fails.
     """
     name = problem.names[position]
     centre = float(best.parameters[position])
     reach = abs(float(problem.bounds[position][(sign + 1) // 2]) - centre)
     target = float(np.sqrt(height))
     if reach == 0:
-        raise ModelError(
+        raise BoundError(
             f"{name} is at its bound {centre:.4g}",
             place="bounds of the parameter",
             remedy="widen them, if they are not physical",
@@ -137,7 +150,7 @@ def crossing(problem: Problem, best: Minimum, position: int, sign: int, *, heigh
             return sign * at
         if root < target:
             if at >= reach:
-                raise ModelError(
+                raise BoundError(
                     f"the profile of {name} reaches its bound {centre + sign * reach:.4g} first",
                     place="bounds of the parameter",
                     remedy="widen them, if they are not physical",

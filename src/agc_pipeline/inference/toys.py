@@ -43,6 +43,10 @@ class Toys:
         pulls: Array = deviations[widths > 0] / widths[widths > 0]
         return pulls
 
+    def at_bounds(self, position: int, bounds: Array) -> int:
+        """Number of best fits in which a parameter is at one of its bounds."""
+        return int(np.isin(self.parameters[:, position], bounds).sum())
+
 
 def throw(problem: Problem, best: Minimum, *, count: int, seed: int) -> Toys:
     """Fit pseudo-experiments.

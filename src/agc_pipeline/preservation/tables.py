@@ -53,7 +53,7 @@ def _result(result: Headline, keywords: Keywords) -> Table:
     return table(
         "Result",
         "The parameter of interest as it is quoted: total uncertainty, "
-        + ("from the profile likelihood" if result.asymmetric else "from the Hessian")
+        + result.origin("the Hessian")
         + ", and its parts: of the data, of everything else in the fit, and of luminosity and "
         "varied templates where they are apart.",
         [
@@ -125,11 +125,12 @@ def _normalisations(
     minos = {interval.parameter: interval for interval in scan.intervals}
     positions = [fit.labels.index(name) for name in free]
     sizes = [fit.uncertainty[position] for position in positions]
-    asymmetric = []
+    asymmetric, origins = [], []
     for name, size in zip(free, sizes, strict=True):
         interval = minos.get(name)
         down, up = (None, None) if interval is None else (interval.down, interval.up)
         asymmetric.append((-size if down is None else -down, size if up is None else up))
+        origins.append(_origin(size, down, up))
     best = [fit.bestfit[position] for position in positions]
     return table(
         "Normalisations",
@@ -138,6 +139,7 @@ def _normalisations(
         [
             axis("Normalisation", list(free)),
             variable("Best fit", best, {"Hessian": sizes, "profile": asymmetric}),
+            variable("Origin of the uncertainty 'profile'", origins),
             *(
                 variable(
                     f"Correlation with {name}",

@@ -71,7 +71,7 @@ def _of_judge(name: str) -> Any:
 class OptimiseOptions(FillingOptions):
     """What the stage is told beside its settings."""
 
-    histograms: Path = reads(lambda plan: plan.histograms_of_model(data=False), "merged ROOT file")
+    histograms: Path = reads(lambda plan: plan.histograms_of_model(data=False), "`histograms.root`")
     closure: Path = reads("closure.json", "closure record of the merge")
     scans: tuple[Path, ...] = reads(
         lambda plan: [

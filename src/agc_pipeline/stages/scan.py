@@ -83,7 +83,7 @@ def run(settings: ScanStage, options: ScanOptions) -> None:
         log.info("no scan: %s", reason)
     if record.of_interest is not None:
         log.info("%s = %s", record.of_interest.parameter, record.of_interest.describe())
-    failures = [failure for interval in record.intervals for failure in interval.failures]
+    failures = [failure for interval in record.intervals for failure in interval.failures.values()]
     for failure in failures:
         log.info("%s", failure)
 

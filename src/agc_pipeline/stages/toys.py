@@ -58,6 +58,7 @@ def run(settings: ToyStage, options: ToyOptions) -> None:
         failures=thrown.failures,
         bestfit=[] if poi is None else thrown.parameters[:, poi].tolist(),
         uncertainty=[] if poi is None else thrown.uncertainties[:, poi].tolist(),
+        at_bounds=0 if poi is None else thrown.at_bounds(poi, fit.problem.bounds[poi]),
         pulls=_pulls(thrown, fit.problem.names),
         coverage=None if poi is None else _fraction(np.abs(thrown.pulls(poi)) < 1),
         statistic=thrown.statistics.tolist(),
@@ -86,6 +87,7 @@ def _pulls(thrown: "toys.Toys", names: tuple[str, ...]) -> "tuple[Pull, ...]":
             rows.append(
                 Pull(
                     parameter=name,
+                    count=n,
                     mean=float(np.mean(pulls)),
                     mean_error=width / np.sqrt(n),
                     width=width,

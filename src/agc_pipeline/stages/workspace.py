@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class WorkspaceOptions(Options):
     """What the stage is told beside its settings."""
 
-    histograms: Path = reads(lambda plan: plan.histograms_of_model(), "merged ROOT file")
+    histograms: Path = reads(lambda plan: plan.histograms_of_model(), "`histograms.root`")
     closure: Path = reads("closure.json", "closure record of the merge")
     output: Path = writes("workspace.json", "pyhf workspace to write")
     model: Path = writes("model.json", "record of the model to write")

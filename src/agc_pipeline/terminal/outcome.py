@@ -101,6 +101,9 @@ def _short(record: dict[str, Any]) -> list[Fact]:
         for text in (f"{entry['quantity']} = {entry['text']}", entry["parts"])
         if text
     ]
+    # The same for all of them.
+    remarks = dict.fromkeys(entry["remark"] for entry in record["headlines"] if entry["remark"])
+    told += [Fact("result", remark, good=False) for remark in remarks]
     told += _data(record["data"])
     serious = [fact["statement"] for fact in record["facts"] if fact["severity"] == "serious"]
     told += [Fact("serious", statement, good=False) for statement in serious]

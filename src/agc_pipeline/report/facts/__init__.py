@@ -24,7 +24,7 @@ def facts(run: Run) -> list[Fact]:
         *toys.of_toys(run.toys, names),
         *fits.of_fit(run.fit, names),
         *fits.of_parameters(run.fit, run.ranking, names),
-        *fits.of_scan(run.scan),
+        *fits.of_scan(run.scan, names),
         *templates.of_templates(run.fit),
         *templates.of_statistics(run.fit),
         *inputs.of_checks(run),

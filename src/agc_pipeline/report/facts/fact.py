@@ -12,6 +12,7 @@ Kind = Literal[
     "width of pulls",
     "coverage",
     "failed pseudo-experiments",
+    "pseudo-experiments at a bound",
     "large pull",
     "strong constraint",
     "one-sided templates",
@@ -23,6 +24,7 @@ Kind = Literal[
     "large correlation",
     "bad fit",
     "parameter at its bound",
+    "profile that reaches a bound",
     "asymmetric uncertainty",
     "other minimiser",
     "negative contents",
@@ -30,6 +32,13 @@ Kind = Literal[
     "partial input",
     "disagreement with published histograms",
 ]
+
+
+# What to do about a bound.
+WIDEN = (
+    "Widen the bounds unless they are physical: `Free(..., bounds=(low, high))` in the declaration "
+    "of the analysis, or `input.parameters` for a workspace that was given."
+)
 
 
 class Fact(Settings):

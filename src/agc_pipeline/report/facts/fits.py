@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from agc_pipeline.inference.derived_records import RankingRecord, ScanRecord
 from agc_pipeline.inference.fit_records import FitRecord
-from agc_pipeline.report.facts.fact import Fact
+from agc_pipeline.report.facts.fact import WIDEN, Fact
 from agc_pipeline.report.parameter_titles import Titles, title_of
 
 _BAD_FIT = 0.01
@@ -59,7 +59,7 @@ def _at_bounds(fit: FitRecord, names: Titles | None) -> Iterator[Fact]:
             threshold=0.0,
             reason="Its uncertainty is not known from the curvature there, and those of others "
             "are computed as if it were fixed.",
-            remedy="Widen the bounds if they are not physical, or quote a limit.",
+            remedy=f"{WIDEN} Else quote a limit.",
         )
 
 
@@ -164,8 +164,43 @@ def _strong_constraint(title: str, width: float) -> Iterator[Fact]:
     )
 
 
-def of_scan(record: ScanRecord) -> Iterator[Fact]:
-    """Whether the profile of the parameter of interest differs from its parabola."""
+def of_scan(record: ScanRecord, names: Titles | None = None) -> Iterator[Fact]:
+    """Profiles that reach a bound, and that of the parameter of interest if it is no parabola.
+
+    Args:
+        record: the profiles.
+        names: titles of parameters.
+    """
+    yield from _bounded(record, names)
+    yield from _asymmetry(record)
+
+
+def _bounded(record: ScanRecord, names: Titles | None) -> Iterator[Fact]:
+    for interval in record.intervals:
+        for side, bound in interval.bounds.items():
+            distance = abs(bound - interval.bestfit)
+            # A fit that ends there is a fact of its own.
+            if distance == 0 or interval.hesse <= 0:
+                continue
+            title = title_of(interval.parameter, names)
+            of_interest = interval == record.of_interest
+            yield Fact(
+                kind="profile that reaches a bound",
+                # No signal is a bound of its own meaning; any other one of the result may be wrong.
+                severity="serious" if of_interest and bound != 0 else "warning",
+                where=title,
+                statement=f"{title} = {interval.bestfit:.4g} is {distance / interval.hesse:.2f} of "
+                f"its uncertainty from the bound {bound:g}, which its profile reaches ({side}) "
+                "before -2 ln L has risen by one",
+                number=distance / interval.hesse,
+                threshold=None,
+                reason="The profile gives no uncertainty on this side. That of the curvature "
+                "stands in its place, and knows of no bound.",
+                remedy=f"{WIDEN} Else quote a limit.",
+            )
+
+
+def _asymmetry(record: ScanRecord) -> Iterator[Fact]:
     interval = record.of_interest
     if interval is None or interval.down is None or interval.up is None or interval.hesse <= 0:
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from agc_pipeline.inference.derived_records import Pull, ToyRecord
-from agc_pipeline.report.facts.fact import Fact, Kind
+from agc_pipeline.report.facts.fact import WIDEN, Fact, Kind
 from agc_pipeline.report.parameter_titles import Titles, title_of
 
 KINDS: tuple[Kind, ...] = (
@@ -14,6 +14,7 @@ KINDS: tuple[Kind, ...] = (
     "width of pulls",
     "coverage",
     "failed pseudo-experiments",
+    "pseudo-experiments at a bound",
 )
 
 # Standard deviations: of the parameter of interest, and of any of the others, which are many.
@@ -22,6 +23,8 @@ _SIGNIFICANT, _SIGNIFICANT_OF_MANY = 3.0, 4.0
 # interval of one standard deviation covers 67 % instead of 68 %, with a half 61 %.
 _SERIOUS_BIAS = 0.2
 _FAILED = 0.02
+# Share that ends at a bound, from which on it tells in means and widths.
+_BOUNDED = 0.02
 _COVERAGE = math.erf(math.sqrt(0.5))
 
 
@@ -35,11 +38,12 @@ def of_toys(record: ToyRecord, names: Titles | None = None) -> Iterator[Fact]:
     if not record.count:
         return
     yield from _failed(record)
+    yield from _at_bounds(record, names)
     poi = None if record.poi is None else record.poi.name
     for pull in record.pulls:
         yield from _bias(record, pull, title_of(pull.parameter, names), pull.parameter == poi)
         if pull.parameter == poi:
-            yield from _width(record, pull)
+            yield from _width(pull)
     yield from _coverage(record)
 
 
@@ -61,6 +65,29 @@ def _failed(record: ToyRecord) -> Iterator[Fact]:
     )
 
 
+def _bounded(record: ToyRecord) -> bool:
+    """Whether a bound cuts off the best fits of the parameter of interest."""
+    return record.at_bounds > _BOUNDED * record.converged
+
+
+def _at_bounds(record: ToyRecord, names: Titles | None) -> Iterator[Fact]:
+    if record.poi is None or not _bounded(record):
+        return
+    title = title_of(record.poi.name, names)
+    yield Fact(
+        kind="pseudo-experiments at a bound",
+        severity="warning",
+        where=title,
+        statement=f"{title} ends at one of its bounds in {record.at_bounds} of {record.converged} "
+        "pseudo-experiments",
+        number=record.at_bounds / record.converged,
+        threshold=_BOUNDED,
+        reason="Its best fits are cut off there. These have no uncertainty and no pull: mean and "
+        "width of the pulls, and the coverage, are those of the others.",
+        remedy=f"{WIDEN} Else quote a limit, or an interval from the pseudo-experiments.",
+    )
+
+
 def _bias(record: ToyRecord, pull: Pull, title: str, of_interest: bool) -> Iterator[Fact]:
     if pull.mean_error <= 0:
         return
@@ -75,7 +102,14 @@ def _bias(record: ToyRecord, pull: Pull, title: str, of_interest: bool) -> Itera
         "systematics; more simulated events, smoothing (`fit.model.treatments`) or wider bins "
         "(`fit.model.edges`) reduce accidental effects that the data constrain."
     )
-    if of_interest:
+    if of_interest and _bounded(record):
+        reason = (
+            f"{record.at_bounds} of {record.converged} pseudo-experiments end at a bound and have "
+            "no pull, so that the others lean away from it: this tells of the bound, and of a bias "
+            "of the estimate only without it."
+        )
+        remedy = WIDEN
+    elif of_interest:
         reason = f"{reason} {_of_estimates(record)}".rstrip()
         if not serious:
             remedy = f"It is small against the uncertainty; quote it where it matters. {remedy}"
@@ -83,7 +117,7 @@ def _bias(record: ToyRecord, pull: Pull, title: str, of_interest: bool) -> Itera
         kind="biased pseudo-experiments",
         severity="serious" if serious else "warning" if of_interest else "note",
         where=title,
-        statement=f"the mean pull of {title} in {record.converged} pseudo-experiments is "
+        statement=f"the mean pull of {title} in {pull.count} pseudo-experiments is "
         f"{pull.mean:+.2f} with an uncertainty of {pull.mean_error:.2f}, "
         f"{abs(distance):.1f} standard deviations from zero",
         number=distance,
@@ -116,7 +150,7 @@ def _of_estimates(record: ToyRecord) -> str:
     )
 
 
-def _width(record: ToyRecord, pull: Pull) -> Iterator[Fact]:
+def _width(pull: Pull) -> Iterator[Fact]:
     if pull.width_error <= 0:
         return
     distance = (pull.width - 1) / pull.width_error
@@ -126,7 +160,7 @@ def _width(record: ToyRecord, pull: Pull) -> Iterator[Fact]:
         kind="width of pulls",
         severity="serious" if distance > 0 else "warning",
         where=pull.parameter,
-        statement=f"the width of the pulls of {pull.parameter} in {record.converged} "
+        statement=f"the width of the pulls of {pull.parameter} in {pull.count} "
         f"pseudo-experiments is {pull.width:.2f} with an uncertainty of {pull.width_error:.2f}, "
         f"{abs(distance):.1f} standard deviations from one",
         number=distance,
@@ -139,9 +173,9 @@ def _width(record: ToyRecord, pull: Pull) -> Iterator[Fact]:
 
 
 def _coverage(record: ToyRecord) -> Iterator[Fact]:
-    if record.coverage is None or not record.converged:
+    if record.coverage is None or not record.measured:
         return
-    error = math.sqrt(_COVERAGE * (1 - _COVERAGE) / record.converged)
+    error = math.sqrt(_COVERAGE * (1 - _COVERAGE) / record.measured)
     distance = (record.coverage - _COVERAGE) / error
     if abs(distance) <= _SIGNIFICANT:
         return
@@ -150,7 +184,7 @@ def _coverage(record: ToyRecord) -> Iterator[Fact]:
         severity="serious" if distance < 0 else "warning",
         where="" if record.poi is None else record.poi.name,
         statement=f"the interval of one standard deviation covers the true value in "
-        f"{100 * record.coverage:.1f} % of {record.converged} pseudo-experiments instead "
+        f"{100 * record.coverage:.1f} % of {record.measured} pseudo-experiments instead "
         f"of 68.3 %, {abs(distance):.1f} standard deviations off",
         number=distance,
         threshold=_SIGNIFICANT,
