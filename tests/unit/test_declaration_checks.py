@@ -388,3 +388,56 @@ def test_requirements_that_fit() -> None:
     flag = EventCut("HLT", Cut("IsoMu24", "==", bound=True), "trigger")
     cuts = [Count((JETS,), ">=", 2, "two jets"), Count((tagged, JETS), ">=", 1), flag]
     assert not list(requirement_problems(analysis(requirements=lambda *_: cuts), None))
+
+
+EFFECTS = {"sig": 0.1, "bkg": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {
+                "systematics": (
+                    Systematic("XS", effects=EFFECTS, correlated="regions"),
+                    Systematic("XS SR", effects=EFFECTS),
+                )
+            },
+            "the parameter XS SR would be that of the systematic XS and of the systematic XS SR",
+        ),
+        (
+            {
+                "systematics": (
+                    Systematic("XS", effects=EFFECTS, correlated="processes"),
+                    Systematic("XS sig", effects=EFFECTS, regions=("CR",)),
+                )
+            },
+            "the parameter XS sig would be that of the systematic XS and of the systematic XS sig",
+        ),
+        (
+            {"free": (Free("JES", ("sig",)),)},
+            "the parameter JES would be that of the free normalisation JES and of the systematic",
+        ),
+        (
+            {"free": (Free("staterror_SR", ("sig",)),)},
+            "of the free normalisation staterror_SR and of the statistical factors of SR",
+        ),
+        (
+            {"regions": (replace(SR, title="S R"), replace(CR, title="S-R"))},
+            "would be that of the statistical factors of S R and of the statistical factors of S-R",
+        ),
+        ({"systematics": (JES, JES, OTHER)}, "the systematic JES is defined twice"),
+        (
+            {"free": (Free("mu", ("sig",)), Free("mu", ("bkg",)))},
+            "the free normalisation mu is defined twice",
+        ),
+    ],
+)
+def test_parameters_of_one_name_are_refused(changes: Any, told: str) -> None:
+    assert told in problem(**changes)
+
+
+def test_regions_of_which_no_systematic_names_one() -> None:
+    # What it does not act on has no parameter.
+    split = Systematic("XS", effects=EFFECTS, correlated="regions", regions=("CR",))
+    check(analysis(systematics=(JES, OTHER, split, Systematic("XS SR", effects=EFFECTS))))

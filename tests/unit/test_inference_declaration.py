@@ -180,15 +180,6 @@ def test_correlations(kind: str, correlated: Any, expected: set[str]) -> None:
     assert all(origin.proven for origin in model.checks.origins)
 
 
-def test_two_systematics_cannot_share_a_parameter() -> None:
-    shared = (
-        Systematic("JES", effects={"zz": 0.1}, correlated="regions"),
-        Systematic("JES sr", effects={"top": 0.1}),
-    )
-    with pytest.raises(ModelError, match="the parameter JES sr is defined twice, by JES and by"):
-        build(analysis(*shared))
-
-
 def test_free_normalisations_act_on_lists_of_processes() -> None:
     free = (Free("mu", ("signal", "top")), Free("norm_zz", ("zz",), nominal=0.9, bounds=(0, 5)))
     model = build(analysis(free=free))
@@ -375,11 +366,3 @@ def test_titles_and_names_are_any_text(regions: Any, processes: Any, names: Any)
     assert parameters(model) == set(names)
     factors = {name for _, _, name in modifiers(model, "staterror")}
     assert factors == {f"staterror_{title.replace(' ', '-')}" for title in regions}
-
-
-def test_regions_do_not_share_statistical_factors() -> None:
-    declared = filled(Systematic("Lumi", effects={"zz": 0.1}))
-    titles = ("SR a", "SR-a")
-    same = tuple(replace(r, title=t) for r, t in zip(declared.regions, titles, strict=True))
-    with pytest.raises(AnalysisError, match="factors of the regions titled SR a and SR-a"):
-        check(replace(declared, regions=same))

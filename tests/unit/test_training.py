@@ -204,6 +204,12 @@ def test_what_training_sets_itself_cannot_be_set() -> None:
         settings(hyperparameters={"objective": "rank:ndcg", "nthread": 4})
 
 
+def test_more_events_than_are_used_cannot_be_needed() -> None:
+    assert settings(n_events_min=30, n_events_max=30).n_events_min == 30
+    with pytest.raises(ValueError, match="`n_events_min` 31 are more than `n_events_max` 30"):
+        settings(n_events_min=31, n_events_max=30)
+
+
 def test_without_xgboost_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "distribution", lambda _: None)
     with pytest.raises(ConfigurationError, match=r"agc-pipeline\[learning\]"):

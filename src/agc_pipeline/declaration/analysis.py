@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias, assert_never
 
 from pydantic import Field, PositiveFloat
 
@@ -280,6 +280,21 @@ class Systematic:
     def in_region(self, region: str) -> bool:
         """Whether it acts on a region."""
         return self.regions is None or region in self.regions
+
+    def parameter(self, region: str, process: str) -> str:
+        """Name of its parameter for a process in a region.
+
+        Where regions or processes are not correlated, it has theirs.
+        """
+        match self.correlated:
+            case "all":
+                return self.name
+            case "regions":
+                return f"{self.name} {region}"
+            case "processes":
+                return f"{self.name} {process}"
+            case _:
+                assert_never(self.correlated)
 
     def effect(self, process: str) -> tuple[float, float]:
         """Relative effect of a normalisation on a process, down and up."""

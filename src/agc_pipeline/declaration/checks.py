@@ -17,7 +17,6 @@ from agc_pipeline.declaration.analysis import (
     Region,
     Systematic,
     Variation,
-    statistical_factor,
 )
 from agc_pipeline.declaration.fields import field_problems, value_problems
 from agc_pipeline.declaration.names import name_problems
@@ -130,10 +129,8 @@ def _names(analysis: Analysis) -> Iterator[str]:
         "process": [process.name for process in analysis.processes],
         "process titled": [process.title for process in analysis.processes],
         "dataset": [dataset.name for dataset in analysis.datasets],
-        "parameter": [
-            *(systematic.name for systematic in analysis.systematics),
-            *(free.name for free in analysis.free),
-        ],
+        "systematic": [systematic.name for systematic in analysis.systematics],
+        "free normalisation": [free.name for free in analysis.free],
         "threshold": [threshold.name for threshold in analysis.thresholds],
         "feature": [feature.name for feature in analysis.features],
         "variation": [name for s in analysis.systematics for name in s.variations],
@@ -142,11 +139,6 @@ def _names(analysis: Analysis) -> Iterator[str]:
         for name, count in Counter(names).items():
             if count > 1:
                 yield f"the {kind} {name} is defined twice"
-    factors: dict[str, str] = {}
-    for title in dict.fromkeys(kinds["region titled"]):
-        other = factors.setdefault(statistical_factor(title), title)
-        if other != title:
-            yield f"statistical factors of the regions titled {other} and {title} have one name"
     if NOMINAL in kinds["variation"]:
         yield f"a variation cannot be called {NOMINAL}"
 

@@ -1,12 +1,17 @@
-"""Names of a declaration that files and histograms are named after."""
+"""Names of a declaration that files, histograms and parameters are named after."""
 
 from collections.abc import Iterator
 
-from agc_pipeline.declaration.analysis import ALL_EVENTS, NOMINAL, Analysis
+from agc_pipeline.declaration.analysis import (
+    ALL_EVENTS,
+    NOMINAL,
+    Analysis,
+    statistical_factor,
+)
 
 
 def name_problems(analysis: Analysis) -> Iterator[str]:
-    """Names that cannot be those of histograms and files, or that two of them would have.
+    """Names that histograms, files or parameters cannot have, or that two of them would have.
 
     Args:
         analysis: its fields have values of the types that they state.
@@ -28,6 +33,7 @@ def name_problems(analysis: Analysis) -> Iterator[str]:
     if ALL_EVENTS in (region.name for region in regions):
         yield f"a region cannot be called {ALL_EVENTS}, as the first entry of every cutflow"
     yield from _histograms(analysis)
+    yield from _parameters(analysis.with_learned())
 
 
 def _histograms(analysis: Analysis) -> Iterator[str]:
@@ -63,3 +69,25 @@ def _named(analysis: Analysis) -> Iterator[tuple[str, str]]:
             analysis.pseudodata_name(region.name),
             f"the pseudodata in the region {region.name}",
         )
+
+
+def _parameters(analysis: Analysis) -> Iterator[str]:
+    """Parameters of one name, which the model would take for one."""
+    named = [(free.name, f"the free normalisation {free.name}") for free in analysis.free]
+    named += [
+        (systematic.parameter(region.name, process), f"the systematic {systematic.name}")
+        for systematic in analysis.systematics
+        for region in analysis.regions
+        if systematic.in_region(region.name)
+        for process in systematic.acts_on
+    ]
+    named += [
+        (statistical_factor(region.title), f"the statistical factors of {region.title}")
+        for region in analysis.regions
+    ]
+    owners: dict[str, dict[str, None]] = {}
+    for name, owner in named:
+        owners.setdefault(name, {})[owner] = None
+    for name, several in owners.items():
+        if len(several) > 1:
+            yield f"the parameter {name} would be that of {' and of '.join(several)}: rename one"

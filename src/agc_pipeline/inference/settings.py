@@ -72,11 +72,13 @@ def pair_problems(pairs: Iterable[tuple[str, str]], analysis: Analysis) -> Itera
     Statistical factors of bins are not known before the model is.
     """
     names = {name for pair in pairs for name in pair if not name.startswith("staterror_")}
-    parts = [r.name for r in analysis.regions] + [p.name for p in analysis.processes]
-    known = [free.name for free in analysis.free]
-    for systematic in analysis.systematics:
-        together = systematic.correlated == "all"
-        known += [systematic.name] if together else [f"{systematic.name} {part}" for part in parts]
+    known = {free.name for free in analysis.free} | {
+        systematic.parameter(region.name, process)
+        for systematic in analysis.systematics
+        for region in analysis.regions
+        for process in systematic.acts_on
+        if systematic.in_region(region.name)
+    }
     if problem := unknown("parameter", names, known):
         yield problem
 

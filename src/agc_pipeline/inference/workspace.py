@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -166,36 +166,13 @@ class Nuisance(NamedTuple):
 
 
 def nuisances(analysis: Analysis) -> Iterator[Nuisance]:
-    """The parameter of each systematic, region and process, in the order of the declaration.
-
-    Where regions or processes are not correlated, their names are part of the parameters' names.
-
-    Raises:
-        ModelError: if two systematics would share a parameter.
-    """
-    owners: dict[str, str] = {free.name: free.name for free in analysis.free}
+    """The parameter of each systematic, region and process, in the order of the declaration."""
     for systematic in analysis.systematics:
         for region in analysis.regions:
             for process in analysis.processes:
-                if process.name not in systematic.acts_on or not systematic.in_region(region.name):
-                    continue
-                match systematic.correlated:
-                    case "all":
-                        name = systematic.name
-                    case "regions":
-                        name = f"{systematic.name} {region.name}"
-                    case "processes":
-                        name = f"{systematic.name} {process.name}"
-                    case _:
-                        assert_never(systematic.correlated)
-                if owners.setdefault(name, systematic.name) != systematic.name:
-                    raise ModelError(
-                        f"the parameter {name} is defined twice, by {owners[name]} and by "
-                        f"{systematic.name}",
-                        place=f"declaration of the analysis {analysis.name}",
-                        remedy="rename one of them",
-                    )
-                yield Nuisance(name, systematic, region, process)
+                if process.name in systematic.acts_on and systematic.in_region(region.name):
+                    name = systematic.parameter(region.name, process.name)
+                    yield Nuisance(name, systematic, region, process)
 
 
 def _configuration(analysis: Analysis, templates: Templates, folder: str) -> dict[str, Any]:

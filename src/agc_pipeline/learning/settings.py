@@ -63,6 +63,15 @@ class TrainingSettings(Settings):
             raise ValueError(f"{', '.join(fixed)} cannot be set")
         return value
 
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.n_events_min > self.n_events_max:
+            raise ValueError(
+                f"`n_events_min` {self.n_events_min} are more than `n_events_max` "
+                f"{self.n_events_max}: no training has enough"
+            )
+        return self
+
 
 class TrackedTraining(TrainingSettings):
     """How the two models are trained, and where trainings are recorded.
