@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agc_pipeline.columnar.closure import Closure, DatasetAccount
 from agc_pipeline.inference.checks import Finding
 from agc_pipeline.inference.derived_records import Pull, ScanRecord, ToyRecord
 from agc_pipeline.inference.fit_records import CheckRecord, Parameter
@@ -286,6 +287,26 @@ def test_input_and_checks() -> None:
             values | {"verdict": verdict, "counts": {"disagreement": 3}, "provenance": {}}
         )
         assert [fact.severity for fact in facts(run(validation=result))] == expected
+
+
+def test_events_of_no_process_are_told() -> None:
+    values: dict[str, Any] = {
+        "processes": ("light", "heavy"),
+        "variation": "nominal",
+        "xsec_pb": 1.0,
+        "weight": 1.0,
+        "n_generated": 5000,
+        "events_expected": 5000,
+        "events_processed": 5000,
+        "cutflow": {"all": 5000, "SR": 1200, "CR": 90},
+        "files": (),
+        "left_out": (),
+    }
+    accounts = {"W": DatasetAccount(**values), "Z": DatasetAccount(**values, unassigned={"SR": 40})}
+    (told,) = facts(run(closure=Closure(partial=False, datasets=accounts, provenance={})))
+    assert (told.kind, told.severity, told.where) == ("events of no process", "note", "Z")
+    assert told.statement == "no process has 40 of 1,200 selected events in SR"
+    assert told.number == 40
 
 
 def test_headline() -> None:

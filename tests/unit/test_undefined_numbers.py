@@ -265,8 +265,11 @@ def test_events_are_shared_out_by_masks_or_by_weights(kind: Any) -> None:
     assert contents(
         Fill("light", even, partial(share, 0.25)), Fill("heavy", even, partial(share, 0.75))
     ) == [1.5, 4.5]
-    # Those of no process are left out.
-    assert contents(Fill("light", mask=fourth), Fill("heavy", mask=odd)) == [3, 6]
+    # Those of no process are left out, and counted.
+    fills = (Fill("light", mask=fourth), Fill("heavy", mask=odd))
+    assert contents(*fills) == [3, 6]
+    assert filled(of_processes(kind, *fills), {})["unassigned"] == {"r": 3}
+    assert filled(of_processes(kind, Fill("light")), {})["unassigned"] == {"r": 0}
 
 
 @KINDS

@@ -27,6 +27,7 @@ class Batch(Settings):
             variations that redo the selection, see ``columnar.filling.Migrations``.
         unit: of the weights, see ``columnar.filling``; None where every event counts as 1.
         cutflow: events behind each cut of the nominal selection, in order.
+        unassigned: events of each region that are of no process of the dataset, likewise.
         files: account of each file.
         performance: what each reader cost.
         models: digest of the models of learned observables; None if there are none.
@@ -37,6 +38,7 @@ class Batch(Settings):
     migrations: dict[str, dict[str, Any]]
     unit: PositiveFloat | None
     cutflow: dict[str, NonNegativeInt]
+    unassigned: dict[str, NonNegativeInt]
     files: tuple[LedgerEntry, ...]
     performance: dict[str, Performance]
     models: str | None = None
@@ -76,6 +78,7 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
                 for process, regions in first.migrations.items()
             },
             "cutflow": total([batch.cutflow for batch in batches]),
+            "unassigned": total([batch.unassigned for batch in batches]),
             "files": tuple(file for batch in batches for file in batch.files),
             "performance": merged([batch.performance for batch in batches]),
             "provenance": made_by,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import FiniteFloat, NonNegativeInt, PositiveFloat
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from agc_pipeline.columnar.ledger import LedgerEntry
 from agc_pipeline.errors import ClosureError
@@ -28,6 +28,7 @@ class DatasetAccount(Settings):
         events_expected: events that all files should hold.
         events_processed: events of the files that are complete.
         cutflow: events behind each cut of the nominal selection, in order.
+        unassigned: events that its ``Fill``s leave out, by region, where there are any.
         files: account of each file; none where the input is not files.
         left_out: files that are not complete, with the reason.
         subset_of: dataset of which its events are a part, file by file; None is none.
@@ -45,6 +46,7 @@ class DatasetAccount(Settings):
     events_expected: NonNegativeInt
     events_processed: NonNegativeInt
     cutflow: dict[str, NonNegativeInt]
+    unassigned: dict[str, PositiveInt] = Field(default_factory=dict)
     files: tuple[LedgerEntry, ...]
     left_out: tuple[str, ...]
     subset_of: str | None = None

@@ -5,7 +5,7 @@ whose events are "records" is given coffea's NanoEvents. Either way the requirem
 observables and weights of the declaration are applied, and nothing else.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -371,6 +371,8 @@ class Filler:
             for process in processing.processes
         }
         self._selected = {region.name: 0 for region in processing.analysis.regions}
+        # Of these, the events that the masks of all processes leave out.
+        self._unassigned = dict(self._selected)
         others = processing.shifts[1:]
         self._migrations = {
             process: {
@@ -398,7 +400,11 @@ class Filler:
                 region.name: self._n_shown(region, values[region]) for region in group.regions
             }
         weights = self._weights(group, variation, events)
-        for process, mask, factor in self._processes(events):
+        processes = list(self._processes(events))
+        if variation == self._own:
+            n_unassigned = _n_in_none([mask for _, mask, _ in processes])
+            self._unassigned |= {region.name: n_unassigned for region in group.regions}
+        for process, mask, factor in processes:
             with self._clock.part("fill"):
                 for region, observed in values.items():
                     passing = _both(mask, self._shown(process, region, observed))
@@ -524,7 +530,7 @@ class Filler:
                 )
 
     def output(self, cutflow: Mapping[str, int]) -> dict[str, Any]:
-        """Histograms, and the cutflow of the preselection and of the regions."""
+        """Histograms, the cutflow of preselection and regions, and the events of no process."""
         with self._clock.part("fill"):
             return {
                 "scale": {
@@ -541,6 +547,7 @@ class Filler:
                 },
                 "preselection": dict(cutflow),
                 "selected": dict(self._selected),
+                "unassigned": dict(self._unassigned),
             }
 
 
@@ -561,6 +568,12 @@ def _numbers(function: EventFunction, events: Any, selection: Any) -> Array:
     """Weights of events: ``events * float64``."""
     weights = _doubles(function(events, selection))
     return np.full(len(events), weights) if weights.ndim == 0 else weights
+
+
+def _n_in_none(masks: Sequence[Array | None]) -> int:
+    """Number of events that are in no mask; None is all events."""
+    taken = [mask for mask in masks if mask is not None]
+    return int(np.count_nonzero(~np.logical_or.reduce(taken))) if len(taken) == len(masks) else 0
 
 
 def _both(one: Array | None, other: Array | None) -> Array | None:

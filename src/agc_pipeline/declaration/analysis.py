@@ -90,7 +90,8 @@ class Fill:
     Attributes:
         process: its name.
         mask: of the events, ``events * bool``; None is all. No event may be in those of two
-            processes without a ``weight``, where it would count twice; events in none are left out.
+            processes without a ``weight``, where it would count twice; events in none are left
+            out, and the report says how many.
         weight: factor on the events' weights, ``events``; None is 1.
     """
 

@@ -155,6 +155,7 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
                 **(batch.total(cutflows) if cutflows else output["preselection"]),
                 **output["selected"],
             },
+            unassigned=output["unassigned"],
             files=tuple(ledger),
             performance=costs,
             models="; ".join(each.digest for each in models) or None,

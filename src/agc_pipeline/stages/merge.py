@@ -141,6 +141,7 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
             ),
             events_processed=sum(file.before for file in used),
             cutflow=summed.cutflow,
+            unassigned={region: number for region, number in summed.unassigned.items() if number},
             files=summed.files,
             left_out=tuple(file.explain() for file in left_out),
             subset_of=dataset.subset_of,

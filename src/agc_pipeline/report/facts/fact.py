@@ -30,6 +30,7 @@ Kind = Literal[
     "negative contents",
     "systematics without effect",
     "partial input",
+    "events of no process",
     "disagreement with published histograms",
 ]
 

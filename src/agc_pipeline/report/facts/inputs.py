@@ -10,9 +10,10 @@ from agc_pipeline.validation.compare import Agreement
 
 
 def of_input(run: Run) -> Iterator[Fact]:
-    """Facts of the events: parts that were left out, and disagreement with published histograms."""
+    """Facts of the events: those that were left out, and disagreement with published histograms."""
     if run.partial:
         yield _partial(run)
+    yield from _unassigned(run)
     if run.validation is not None and run.validation.verdict == "disagrees":
         yield _disagreement(run.validation.counts.get(Agreement.DISAGREEMENT, 0))
 
@@ -31,6 +32,28 @@ def _partial(run: Run) -> Fact:
         reason="Yields are normalised to what is left, but which events are missing is not random.",
         remedy="Read the reasons at the top of the page, and run again when the files are there.",
     )
+
+
+def _unassigned(run: Run) -> Iterator[Fact]:
+    for name, account in () if run.closure is None else run.closure.datasets.items():
+        if not account.unassigned:
+            continue
+        places = [
+            f"{number:,} of {account.cutflow[region]:,} selected events in {region}"
+            for region, number in account.unassigned.items()
+        ]
+        yield Fact(
+            kind="events of no process",
+            severity="note",
+            where=name,
+            statement=f"no process has {name_list(places)}",
+            number=sum(account.unassigned.values()),
+            threshold=0.0,
+            reason="The masks of the processes that the dataset fills leave these events out, and "
+            "the expectation lacks them.",
+            remedy="Let the masks of its `Fill`s have all events, unless these are meant to be "
+            "left out.",
+        )
 
 
 def _disagreement(number: int) -> Fact:
