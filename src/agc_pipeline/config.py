@@ -106,7 +106,8 @@ class Configuration(Settings):
             relative to the working folder, or an address such as `docker://...`.
         files_per_job: input files that one delivery or histogram job handles; "auto" takes it from
             the list of files, see ``datasets.files_per_job``.
-        allow_partial: leave out files that fail, renormalise, and mark the result as partial.
+        allow_partial: leave out files of simulated events that fail, renormalise, and mark the
+            result as partial; collision data must be complete.
         selection: which selection of the analysis has the regions that are fitted; None is those
             that are declared so.
         discriminant: folder of models of `snakemake optimise`, whose score is the observable of the

@@ -166,7 +166,6 @@ def complete_data(
     analysis: Analysis,
     *,
     n_files_max: int,
-    allow_partial: bool,
 ) -> None:
     """Check that all collision data are taken that the luminosity stands for.
 
@@ -174,21 +173,11 @@ def complete_data(
         listed: datasets with all their files.
         analysis: that declares them.
         n_files_max: files that are taken of each; -1 is all.
-        allow_partial: whether files that fail are left out.
 
     Raises:
         ConfigurationError: if some data would be left out.
     """
     data = [dataset for dataset in listed if analysis.dataset(dataset.name).kind == "data"]
-    if not data:
-        return
-    if allow_partial:
-        raise ConfigurationError(
-            f"files of the collision data {data[0].name} could be left out, and the luminosity "
-            "would be too large",
-            place="allow_partial",
-            remedy="set `allow_partial: false`",
-        )
     cut = [d for d in data if n_files_max != -1 and len(d.files) > n_files_max]
     if cut:
         raise ConfigurationError(

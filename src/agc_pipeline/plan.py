@@ -14,6 +14,7 @@ from typing import Any
 
 from agc_pipeline import extras, filesets
 from agc_pipeline.code import near
+from agc_pipeline.columnar.settings import BatchDask
 from agc_pipeline.config import Configuration, load
 from agc_pipeline.datasets import (
     DatasetFiles,
@@ -31,6 +32,8 @@ from agc_pipeline.declaration.features import of_regions
 from agc_pipeline.declaration.thresholds import Trial, nesting_problems, trials
 from agc_pipeline.delivery.choice import DeliveryJob, choose, needs_endpoint
 from agc_pipeline.delivery.servicex.configuration import configured
+from agc_pipeline.doctor import tools
+from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import AnalysisError, ConfigurationError, InputError
 from agc_pipeline.formatting import name_list, plural, quoted
 from agc_pipeline.inference import presence
@@ -58,6 +61,8 @@ _SIMULATED_FILES_PER_JOB = 4
 # Missing files that an error names.
 _NAMED = 4
 _MISSING = "not there"
+# Seconds that a batch system may take to answer.
+_ANSWER = 5.0
 # Files that one job adds up, so that memory and command lines stay bounded.
 _FAN_IN = 100
 
@@ -166,8 +171,7 @@ class Plan:
                         raise InputError("file not found", place=path, remedy=f"correct `{key}`")
                 datasets = ()
         n_files_max = self.config.n_files_max_per_sample
-        allow_partial = self.config.allow_partial
-        complete_data(datasets, self.analysis, n_files_max=n_files_max, allow_partial=allow_partial)
+        complete_data(datasets, self.analysis, n_files_max=n_files_max)
         return {dataset.name: dataset for dataset in take(datasets, n_files_max)}
 
     @property
@@ -375,6 +379,13 @@ class Plan:
         simulated = self.analysis.dataset(dataset).kind == "simulation"
         return simulated and self.analysis.generated is not None
 
+    def allows_partial(self, dataset: str) -> bool:
+        """Whether files of a dataset that fail are left out, and the others scaled to the whole.
+
+        Collision data cannot be scaled: the luminosity is that of all their files.
+        """
+        return self.config.allow_partial and self.analysis.dataset(dataset).kind == "simulation"
+
     def automatic_backends(self) -> list[str]:
         """What the backend auto came to, in one line for each backend and reason."""
         datasets: dict[str, list[str]] = {}
@@ -439,6 +450,31 @@ class Plan:
                 setting="histograms.executor: dask",
                 alternative="set it to `futures` or `iterative`",
             )
+
+    def check_pool(self) -> None:
+        """Check that there is the batch system whose jobs are the Dask workers of the histograms.
+
+        It is not part of ``check``: histograms that are filled need none. Schedulers and gateways
+        may be started while events are delivered.
+
+        Raises:
+            ConfigurationError: if it cannot be used here.
+        """
+        dask = self.config.histograms.dask
+        if self.config.histograms.executor != "dask" or not isinstance(dask, BatchDask):
+            return
+        found = self._pool
+        if found.state != "ok":
+            raise ConfigurationError(
+                f"{found.name} cannot be used here: {found.detail}",
+                place="histograms.dask.cluster",
+                remedy=f"{found.remedy}; or take another cluster",
+            )
+
+    @cached_property
+    def _pool(self) -> Finding:
+        name, command, _ = tools.BATCH_SYSTEMS[self.config.histograms.dask.cluster]
+        return tools.batch(name, command, None, timeout=_ANSWER)
 
     @property
     def _list(self) -> str:
@@ -611,14 +647,18 @@ class Plan:
             ConfigurationError: naming the first of those that are missing, empty or no files, and
                 their number.
         """
+        read = {
+            name
+            for name in (self.datasets if names is None else names)
+            if name not in self._made and not self.allows_partial(name)
+        }
         unusable = {
             path: reason
             for name, reasons in self._unusable_files.items()
-            if names is None or name in names
+            if name in read
             for path, reason in reasons.items()
         }
-        if unusable and not self.config.allow_partial:
-            read = (self.datasets.keys() if names is None else set(names)) - self._made
+        if unusable:
             n = sum(len(self.datasets[name].files) for name in read)
             what, told = "cannot be found", list(unusable)
             if set(unusable.values()) != {_MISSING}:
@@ -628,7 +668,8 @@ class Plan:
                 f"{len(unusable)} of {n} input {plural('file', n)} {what}: "
                 f"{name_list(told, _NAMED)}",
                 place=self._list,
-                remedy="correct the list, or bring the files to where it has them",
+                remedy="correct the list, or bring the files to where it has them"
+                + "; `allow_partial` leaves out no collision data" * self.config.allow_partial,
             )
 
     @cached_property

@@ -16,7 +16,7 @@ import toy_mini
 from agc_pipeline import analyses, config, histograms
 from agc_pipeline.columnar import batch
 from agc_pipeline.columnar.merge import templates as templates_of
-from agc_pipeline.files import read_json
+from agc_pipeline.files import read_json, write_json
 from agc_pipeline.layers import merged
 from agc_pipeline.plan import Plan
 from agc_pipeline.stages import deliver as deliver_stage
@@ -86,6 +86,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         deliver(folder, dataset)
         fill(folder, dataset, folder / f"{dataset}.json")
     return folder
+
+
+@pytest.mark.parametrize(("dataset", "left_out"), [("llll", True), ("data", False)])
+def test_only_simulated_events_are_left_out(
+    dataset: str, left_out: bool, folder: Path, tmp_path: Path
+) -> None:
+    manifest = read_json(folder / f"{dataset}.manifest.json")
+    for file in manifest["files"]:
+        file["path"] = str(tmp_path / "lost.root")
+    write_json(tmp_path / "manifest.json", manifest)
+    error = run_command(
+        "histogram",
+        COMMON | {"learned": None, "allow_partial": True},
+        execution=VALUES["histograms"],
+        network=VALUES["delivery"]["network"],
+        performance=tmp_path / "performance.html",
+        manifest=tmp_path / "manifest.json",
+        output=tmp_path / "filled.json",
+    )
+    assert (tmp_path / "filled.json").exists() == left_out
+    assert (error is None) == left_out
+    assert left_out or "lost.root" in str(error)
 
 
 def merge(folder: Path, target: Path, **sums: float) -> str | None:

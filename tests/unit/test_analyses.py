@@ -17,6 +17,7 @@ from agc_pipeline.errors import AnalysisError, ConfigurationError
 from agc_pipeline.functions import told_by_line
 from agc_pipeline.plan import Plan
 from agc_pipeline.readers.opening import READ_ERRORS
+from agc_pipeline.stages import deliver
 from agc_pipeline.stages.command import errors_told
 from agc_pipeline.stages.sources import of_stage
 from analysis_folder import write
@@ -265,12 +266,26 @@ def test_datasets_are_normalised_by_name_and_era(tmp_path: Path) -> None:
 
 def test_no_collision_data_are_left_out(tmp_path: Path) -> None:
     folder = write(tmp_path)
-    with pytest.raises(ConfigurationError, match=r"mu_2016 .*luminosity.*\n.*allow_partial"):
-        _ = Plan(loaded(folder, allow_partial=True)).datasets
     with pytest.raises(ConfigurationError, match=r"1 of the 2 files .*mu_2016"):
         _ = Plan(loaded(folder, n_files_max_per_sample=1)).datasets
     # All files of the data are taken.
     assert len(Plan(loaded(folder, n_files_max_per_sample=2)).datasets["mu_2016"].files) == 2
+
+
+def test_partial_results_lack_no_collision_data(tmp_path: Path) -> None:
+    folder = write(tmp_path)
+    plan = Plan(loaded(folder, allow_partial=True))
+    allowed = {name: deliver.configure(plan, name, "0000").allow_partial for name in plan.datasets}
+    assert allowed == {"Z_low": True, "Z_high": True, "mu_2016": False}
+    # None of the files is there: those of simulated events may be left out.
+    data = [file.source for file in plan.datasets["mu_2016"].files]
+    with pytest.raises(ConfigurationError) as caught:
+        plan.check_files()
+    assert caught.value.problem == f"2 of 2 input files cannot be found: {data[0]}, {data[1]}"
+    assert "`allow_partial` leaves out no collision data" in caught.value.remedy
+    plan.check_files(["Z_low", "Z_high"])
+    with pytest.raises(ConfigurationError, match="3 of 3 input files cannot be found"):
+        Plan(loaded(folder)).check_files(["Z_low", "Z_high"])
 
 
 def test_files_of_the_folder_are_reasons_to_run_again(tmp_path: Path) -> None:

@@ -152,8 +152,10 @@ def test_events_of_a_dataset(tmp_path: Path) -> None:
 def test_collision_data_are_complete() -> None:
     entries = [entry("a.root"), entry("b.root", error="unreadable")]
     assert len(close(entries, 2, "data", allow_partial=True)) == 1
-    with pytest.raises(ClosureError, match=r"luminosity would be too large: b\.root"):
-        close(entries, 2, "data", allow_partial=True, data=True)
+    for allow_partial in (True, False):
+        with pytest.raises(ClosureError, match=r"luminosity would be too large: b\.root") as caught:
+            close(entries, 2, "data", allow_partial=allow_partial, data=True)
+        assert "allow_partial" not in caught.value.remedy
 
 
 def test_record_and_list_agree(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dask.utils import parse_bytes
 
 from agc_pipeline import config, extras
 from agc_pipeline.datasets import watched
+from agc_pipeline.doctor import tools
 from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.layers import merged
 from agc_pipeline.plan import Plan
@@ -33,6 +35,10 @@ from agc_pipeline.stages.description import wildcards_of
 from agc_pipeline.stages.directives import Directives
 from agc_pipeline.stages.settings_files import SettingsFiles
 from conftest import read_config
+
+# What is no size, and no address of a scheduler.
+SIZES = ("2 Gb of", "lots", "-2 GB", "0 GB", "inf", "nan GB", "1e400x", "2 XB", "")
+ADDRESSES = ("localhost", "tcp://10.0.0.1", "http://x:8786", "tcp://x:99999", "tcp://a:b", "", ":1")
 
 
 def plan(*names: str, **changes: Any) -> Plan:
@@ -386,6 +392,67 @@ def test_data_that_the_analysis_does_not_declare_are_told_before_the_first_job(
 @pytest.mark.parametrize("name", ["smoke", "cms-open-data", "real-slice", "atlas-hzz"])
 def test_subsets_that_are_configured_have_a_model(name: str, tmp_path: Path) -> None:
     assert model_of(tmp_path, plan(name))
+
+
+@pytest.mark.parametrize(
+    ("dask", "key"),
+    [
+        *(({"cluster": "local", "memory_limit": value}, "memory_limit") for value in SIZES),
+        *(({"cluster": "slurm", "memory": value}, "memory") for value in (*SIZES, "0.5", "auto")),
+        *(({"cluster": "htcondor", "disk": value}, "disk") for value in SIZES),
+        *(({"cluster": "scheduler", "address": value}, "address") for value in ADDRESSES),
+        *(({"cluster": "slurm", "walltime": value}, "walltime") for value in ("a day", "4h", "")),
+    ],
+)
+def test_settings_of_dask_are_told_at_the_plan(dask: dict[str, Any], key: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"`histograms.dask.{key}` cannot be"):
+        plan(histograms={"dask": dask})
+
+
+@pytest.mark.parametrize(
+    "dask",
+    [
+        *(
+            {"cluster": "local", "memory_limit": x}
+            for x in ("auto", "0", "0.5", "2GB", "1.5e3 MiB")
+        ),
+        {"cluster": "slurm", "memory": "2 G", "walltime": "1-02:00:00"},
+        {"cluster": "htcondor", "memory": "500 MiB", "disk": "1 tb", "walltime": "90"},
+        *({"cluster": "scheduler", "address": x} for x in ("localhost:8786", "tcp://[::1]:1")),
+        {"cluster": "scheduler", "address": "tls://dask.example.org:8786"},
+    ],
+)
+def test_settings_that_dask_takes(dask: dict[str, Any]) -> None:
+    assert (
+        plan(histograms={"dask": dask}).config.histograms.dask.model_dump().items() >= dask.items()
+    )
+
+
+def test_dask_reads_these_sizes_in_the_same_way() -> None:
+    """Source: dask.utils.parse_bytes."""
+    for value in ("2 GB", "2gb", "500 MiB", "1 tb", "1.5e3 MiB", "7 B", "2 G", "3 ki"):
+        assert parse_bytes(value) > 0
+        assert plan(histograms={"dask": {"cluster": "slurm", "memory": value}})
+
+
+@pytest.mark.parametrize("cluster", ["slurm", "htcondor"])
+def test_a_batch_system_that_is_missing_for_dask_is_told_at_the_plan(
+    cluster: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    histograms = {"executor": "dask", "dask": {"cluster": cluster}}
+    name, command, _ = tools.BATCH_SYSTEMS[cluster]
+    program = tmp_path / command
+    program.write_text("#!/bin/sh\necho no configuration >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    # Without jobs that need it, and for other executors, nobody asks.
+    plan(histograms=histograms).check()
+    plan(histograms=histograms | {"executor": "futures"}).check_pool()
+    with pytest.raises(ConfigurationError, match=f"{name} cannot be used .*: no conf") as caught:
+        plan(histograms=histograms).check_pool()
+    assert caught.value.place == "histograms.dask.cluster"
+    program.write_text("#!/bin/sh\necho 26.05\n")
+    plan(histograms=histograms).check_pool()
 
 
 def test_sums_of_weights_are_for_analyses_that_have_weights() -> None:

@@ -443,6 +443,10 @@ def test_a_bad_file_fails_its_job_and_the_rest_goes_on(finished: Project, tmp_pa
             ["--config", 'physics={"cross_sections_pb": {"ttbar": -729.84}}'],
             ["cross_sections_pb.ttbar", "-729.84"],
         ),
+        (
+            ["--config", 'fit={"model": {"missing_datasets": "error"}}'],
+            ["dataset ttbar__PS_var is not in the run", "`input.datasets` in toy.yaml, line "],
+        ),
     ],
 )
 def test_a_wrong_configuration_is_told_before_the_first_job(
@@ -458,6 +462,25 @@ def test_a_wrong_configuration_is_told_before_the_first_job(
     for message in [*messages, "where: ", "remedy: "]:
         assert message in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_a_batch_system_that_is_missing_for_dask_is_told_before_the_first_job(
+    finished: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = finished.folder / "bin"
+    programs.mkdir()
+    sinfo = programs / "sinfo"
+    sinfo.write_text("#!/bin/sh\necho no configuration >&2\nexit 1\n")
+    sinfo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    slurm = 'histograms={"executor": "dask", "dask": {"cluster": "slurm"}}'
+    # Histograms that are there need none.
+    done = finished.run("--config", slurm)
+    assert "Nothing to be done" in done.stdout
+    told = finished.run("-n", "--config", slurm, "results=elsewhere")
+    assert told.returncode != 0
+    assert "Slurm cannot be used here" in told.stdout
+    assert "`histograms.dask.cluster` in --config" in told.stdout
 
 
 def test_a_new_stage_is_a_module_and_a_rule(restored: Project) -> None:

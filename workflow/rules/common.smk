@@ -115,6 +115,18 @@ def if_none_is_missing(function):
     return refusing(of)
 
 
+def if_pool_is_there(function):
+    """The same function of a batch; a batch system that is missing for its Dask workers ends the run."""
+
+    def of(wildcards):
+        (path,) = PLAN.histogram_files(wildcards.dataset, [wildcards.batch])
+        if workflow.is_main_process and not Path(path).exists():
+            PLAN.check_pool()
+        return function(wildcards)
+
+    return refusing(of)
+
+
 def directives(name, plan=PLAN):
     """The directives of the rule of a stage, from the description in the module of that name.
 

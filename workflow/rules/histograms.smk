@@ -8,7 +8,7 @@ MERGE = directives("merge")
 rule histogram:
     """Histograms of a delivered batch, relative weights only."""
     input:
-        **inputs(HISTOGRAM),
+        **inputs(HISTOGRAM) | {"first": if_pool_is_there(HISTOGRAM.input["first"])},
     output:
         **outputs(HISTOGRAM),
     log:

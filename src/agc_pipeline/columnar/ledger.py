@@ -133,7 +133,7 @@ def close(
             remedy="delete its folder in `histograms/` of the results and run again",
         )
     unclosed = tuple(entry for entry in entries if not entry.closed)
-    if unclosed and data and allow_partial:
+    if unclosed and data:
         raise ClosureError(
             "collision data are missing, and the luminosity would be too large: "
             + "; ".join(entry.explain() for entry in unclosed),

@@ -1,10 +1,51 @@
 """The ``histograms:`` part of the configuration."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import AfterValidator, Field, PositiveInt, field_validator
 
 from agc_pipeline.settings import AtMost, ChunkSize, Seconds, Sensitive, Settings, Tls
+
+# As Dask reads them: it takes long to import, and is an optional package.
+_NUMBER = r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)"
+_PLAIN = re.compile(_NUMBER, re.IGNORECASE)
+_BYTES = re.compile(rf"{_NUMBER} *([kmgtp]i?b?|b)", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"((tcp|tls|ws|wss|ucx)://)?([^/:@\[\]\s]+|\[[0-9a-f:.]+\]):([0-9]{1,5})", re.I
+)
+# Minutes, or hours, minutes and seconds, after days or not.
+_WALLTIME = re.compile(r"([0-9]+-)?[0-9]+(:[0-9]{1,2}){0,2}")
+_PORTS = 65535
+
+
+def _bytes(value: str) -> str:
+    match = _BYTES.fullmatch(value)
+    if match is None or not float(match[1]):
+        raise ValueError("it is a number of bytes with its unit, such as 2 GB or 500 MiB")
+    return value
+
+
+def _limit(value: str) -> str:
+    # Dask takes a number of at most one for a share of the machine's memory, and 0 for no limit.
+    return value if value == "auto" or _PLAIN.fullmatch(value) else _bytes(value)
+
+
+def _address(value: str) -> str:
+    match = _ADDRESS.fullmatch(value)
+    if match is None or not 0 < int(match[4]) <= _PORTS:
+        raise ValueError("it is tcp://HOST:PORT or tls://HOST:PORT, such as tcp://10.0.0.1:8786")
+    return value
+
+
+def _walltime(value: str) -> str:
+    if not _WALLTIME.fullmatch(value):
+        raise ValueError("it is hours:minutes:seconds, such as 04:00:00")
+    return value
+
+
+# A size that a job asks for.
+Bytes = Annotated[str, AfterValidator(_bytes)]
 
 
 class _Dask(Settings):
@@ -29,7 +70,7 @@ class LocalDask(_Dask):
     """
 
     cluster: Literal["local"]
-    memory_limit: str = "auto"
+    memory_limit: Annotated[str, AfterValidator(_limit)] = "auto"
 
 
 class SchedulerDask(_Dask):
@@ -44,7 +85,7 @@ class SchedulerDask(_Dask):
     """
 
     cluster: Literal["scheduler"]
-    address: str
+    address: Annotated[str, AfterValidator(_address)]
     tls: Tls | None = None
     limit: Annotated[PositiveInt, AtMost(4096, "one scheduler does not serve more")] | None = None
     adaptive: Literal[False] = False
@@ -72,9 +113,9 @@ class BatchDask(_Dask):
     """
 
     cluster: Literal["slurm", "htcondor"]
-    memory: str = "2 GB"
-    disk: str = "1 GB"
-    walltime: str = "04:00:00"
+    memory: Bytes = "2 GB"
+    disk: Bytes = "1 GB"
+    walltime: Annotated[str, AfterValidator(_walltime)] = "04:00:00"
     interface: str | None = None
     extra: Sensitive[tuple[str, ...]] = ()
     prologue: Sensitive[tuple[str, ...]] = ()

@@ -54,8 +54,12 @@ class Outcome:
             ],
         }
 
-    def check(self, dataset: str) -> None:
+    def check(self, dataset: str, *, data: bool) -> None:
         """Raise if a file is not there.
+
+        Args:
+            dataset: its name.
+            data: whether its events are collision data, none of which may be left out.
 
         Raises:
             InputError: the only problem, or one that lists all of them.
@@ -72,8 +76,8 @@ class Outcome:
             raise InputError(
                 f"{len(self.problems)} of {len(self.files)} files are not delivered: {listed}",
                 place=f"dataset {dataset}",
-                remedy=f"{remedy}, and run again: the others are kept; or leave them out with "
-                "`allow_partial: true`",
+                remedy=f"{remedy}, and run again: the others are kept"
+                + "; or leave them out with `allow_partial: true`" * (not data),
             )
 
 

@@ -14,13 +14,13 @@ BATCH_SYSTEMS = {
 }
 
 
-def batch(name: str, command: str, plugin: str, *, timeout: float) -> Finding:
+def batch(name: str, command: str, plugin: str | None, *, timeout: float) -> Finding:
     """A batch system: its submit commands, and the plugin of Snakemake.
 
     Args:
         name: of the batch system.
         command: that prints its version.
-        plugin: module of Snakemake's executor plugin.
+        plugin: module of Snakemake's executor plugin; None where Snakemake submits nothing.
         timeout: seconds.
     """
     program = extras.program(command)
@@ -37,7 +37,7 @@ def batch(name: str, command: str, plugin: str, *, timeout: float) -> Finding:
         # A program that is installed and not configured is no pool: only profiles need one.
         remedy = f"log in to a submit node, or configure {name} here"
         return Finding(name, "missing", f"{program}: {version}", remedy)
-    if find_spec(plugin) is None:
+    if plugin is not None and find_spec(plugin) is None:
         package = plugin.replace("_", "-")
         return Finding(name, "missing", f"{version}; no plugin", f"pip install {package}")
     return Finding(name, "ok", version)

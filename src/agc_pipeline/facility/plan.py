@@ -11,7 +11,7 @@ from typing import NoReturn, cast
 
 from agc_pipeline import config as configuration
 from agc_pipeline import layers
-from agc_pipeline.columnar.settings import BatchDask, SchedulerDask
+from agc_pipeline.columnar.settings import SchedulerDask
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.doctor import services, tools
@@ -284,10 +284,10 @@ class FacilityPlan:
         options = self.settings.executors[taken.executor].snakemake
         histograms = run.config.histograms
         if options is not None:
-            self._check_batch(taken.executor, self._runs_jobs(taken, options), "snakemake")
-        elif histograms.executor == "dask" and isinstance(histograms.dask, BatchDask):
-            self._check_batch(taken.executor, histograms.dask.cluster, "histograms")
-        elif histograms.executor == "dask" and isinstance(histograms.dask, SchedulerDask):
+            self._check_batch(taken.executor, self._runs_jobs(taken, options))
+            return
+        run.check_pool()
+        if histograms.executor == "dask" and isinstance(histograms.dask, SchedulerDask):
             found = services.dask(histograms.dask.address, timeout=_ANSWER)
             if found.state == "failed":
                 raise ServiceError(
@@ -297,14 +297,14 @@ class FacilityPlan:
                     f"{taken.executor} out",
                 )
 
-    def _check_batch(self, executor: str, system: str | None, key: str) -> None:
+    def _check_batch(self, executor: str, system: str | None) -> None:
         if system not in tools.BATCH_SYSTEMS:
             return
         found = tools.batch(*tools.BATCH_SYSTEMS[system], timeout=_ANSWER)
         if found.state != "ok":
             raise ConfigurationError(
                 f"{found.name} cannot be used here: {found.detail}",
-                place=self.values.place("executors", executor, key),
+                place=self.values.place("executors", executor, "snakemake"),
                 remedy=f"{found.remedy}; or leave the executor {executor} out",
             )
 

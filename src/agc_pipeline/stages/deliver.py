@@ -69,7 +69,7 @@ def configure(plan: "Plan", dataset: str, batch: str) -> DeliverStage:
         selection=plan.physics["selection"],
         learned=plan.assigns,
         delivery=plan.deliveries[dataset][0],
-        allow_partial=plan.config.allow_partial,
+        allow_partial=plan.allows_partial(dataset),
     )
 
 
@@ -78,7 +78,7 @@ def run(settings: DeliverStage, options: DeliverOptions) -> None:
     outcome = _deliver(settings, options.reading, options.skims)
     write_json(options.failures, outcome.ledger(settings.dataset))
     if not settings.allow_partial:
-        outcome.check(settings.dataset)
+        outcome.check(settings.dataset, data=_is_data(settings))
     _write(options.manifest, settings, outcome)
 
 
@@ -106,10 +106,14 @@ def deliver_again(
     settings = DeliverStage.model_validate(manifest.read(path).settings)
     outcome = _deliver(settings, reading, skims)
     if not settings.allow_partial:
-        outcome.check(settings.dataset)
+        outcome.check(settings.dataset, data=_is_data(settings))
     status = path.stat()
     _write(path, settings, outcome)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _is_data(settings: DeliverStage) -> bool:
+    return analyses.load(settings.analysis).dataset(settings.dataset).kind == "data"
 
 
 def _deliver(settings: DeliverStage, reading: ReadingSettings, skims: Path) -> "Outcome":

@@ -25,7 +25,7 @@ class HistogramStage(Settings):
         analysis: its name.
         selection: ``physics.selection``, the analysis' own.
         learned: settings of the learned observables, likewise; None does not compute them.
-        allow_partial: leave out files that cannot be read.
+        allow_partial: leave out files of simulated events that cannot be read.
         blinded: leave out data in blinded windows.
     """
 
@@ -105,10 +105,11 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
     scoring = _scoring(analysis, settings, options)
     scored = _discriminant(analysis, options)
     models = [each for each in (scoring, scored) if each is not None]
-    delivered = _intact(
-        manifest.read(options.manifest), options, allow_partial=settings.allow_partial
-    )
-    dataset = analysis.dataset(delivered.dataset)
+    planned = manifest.read(options.manifest)
+    dataset = analysis.dataset(planned.dataset)
+    # Collision data cannot be scaled to the whole.
+    allow_partial = settings.allow_partial and dataset.kind == "simulation"
+    delivered = _intact(planned, options, allow_partial=allow_partial)
     first = delivered if options.first is None else manifest.read(options.first)
     processing = Processing(
         analysis,
@@ -132,7 +133,7 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
     archive = analyses.archive(settings.analysis) if execution.executor == "dask" else None
     with executor(execution, options.performance, archive) as pool:
         output, ledger, costs, tasks = runner.run(
-            readable(delivered.files), specification, pool, allow_partial=settings.allow_partial
+            readable(delivered.files), specification, pool, allow_partial=allow_partial
         )
     # A skim no longer has the events that the first cuts drop: delivery counted those.
     cutflows = [file.cutflow for file in delivered.files if file.cutflow]
