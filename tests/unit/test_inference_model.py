@@ -316,6 +316,7 @@ def test_missing_datasets_are_an_error() -> None:
     assert "dataset ttbar__PS_var is not in the run" in caught.value.problem
     assert "dataset wjets__nominal is not in the run" in caught.value.problem
     assert "missing_datasets: drop" in caught.value.remedy
+    assert "more events" not in caught.value.remedy
 
 
 def test_missing_datasets_are_left_out_on_request() -> None:
@@ -406,6 +407,9 @@ def test_variations_that_too_few_events_cannot_describe() -> None:
         f"4j2b_ttbar_pt_scale_up has {ratio:.3g} times the nominal events: cannot be mirrored",
     ):
         assert reason in caught.value.problem
+    for remedy in ("`down` of 'Jet energy scale', or", "more events", "missing_datasets: drop"):
+        assert remedy in caught.value.remedy
+    assert "all datasets" not in caught.value.remedy
     made = templates.select(ANALYSIS, found, settings(missing_datasets="drop"))
     assert [(e.region, e.process, e.systematic) for e in made.left_out] == [
         ("4j2b", "ttbar", "Jet energy scale"),
@@ -417,6 +421,17 @@ def test_variations_that_too_few_events_cannot_describe() -> None:
     assert "Jet energy scale" not in names
     assert modifier(sample("ttbar", "4j1b CR", built), "Jet energy scale", "histosys") == modifier(
         sample("ttbar", "4j1b CR"), "Jet energy scale", "histosys"
+    )
+
+
+def test_a_large_variation_of_one_side_needs_the_other_one() -> None:
+    found = dict(histograms())
+    found["4j2b_ttbar_pt_scale_up"] = found["4j2b_ttbar_pt_scale_up"] * 2.6
+    with pytest.raises(ModelError, match="cannot be mirrored") as caught:
+        templates.select(ANALYSIS, found, settings())
+    assert caught.value.remedy == (
+        "declare `down` of 'Jet energy scale', or correct the weight or the change of `up` if it "
+        "is not meant to be so large"
     )
 
 

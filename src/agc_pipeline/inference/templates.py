@@ -4,7 +4,7 @@ A run need not have everything that the analysis declares: single datasets may b
 small sample may have no event in a region. What the model then lacks is listed.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -22,6 +22,8 @@ from agc_pipeline.settings import Settings
 if TYPE_CHECKING:
     from cabinetry.histo import Histogram
 
+# Why a large variation of one side has no other one.
+_MIRROR = "cannot be mirrored"
 # Template of a region, process and variation.
 Take: TypeAlias = Callable[[str, str, str], "Histogram"]
 # Templates up and down; without the one down, the one up is mirrored.
@@ -121,12 +123,12 @@ def select(
 
     nominal, empty = _nominal(analysis, regions, missing, take, describe)
     untreated, unusable = _varied(analysis, nominal, missing, take)
-    lacking += unusable
+    absent, lacking = lacking, [*lacking, *unusable]
     if lacking and settings.missing_datasets == "error":
         raise ModelError(
             "; ".join(dict.fromkeys(entry.reason for entry in lacking)),
             place="histograms",
-            remedy=f"process all datasets, with more events, or {presence.DROP}",
+            remedy=_remedy(absent, unusable),
         )
     _require_events(analysis, nominal, empty)
     data = {
@@ -286,8 +288,29 @@ def _unusable(
         if ratio <= 0:
             reasons.append(_without_yield(name, shift))
         elif systematic.down is None and ratio >= 2:
-            reasons.append(f"{name} has {ratio:.3g} times the nominal events: cannot be mirrored")
+            reasons.append(f"{name} has {ratio:.3g} times the nominal events: {_MIRROR}")
     return "; ".join(reasons)
+
+
+def _remedy(absent: Sequence[LeftOut], unusable: Sequence[LeftOut]) -> str:
+    """What can be done about missing datasets, and variations that the model cannot describe."""
+    one_sided = {e.systematic: None for e in unusable if e.reason.endswith(_MIRROR)}
+    few = any(not e.reason.endswith(_MIRROR) for e in unusable)
+    remedies = []
+    if one_sided:
+        names = ", ".join(repr(name) for name in one_sided)
+        remedies.append(
+            f"declare `down` of {names}, or correct the weight or the change of `up` if it is not "
+            "meant to be so large"
+        )
+    if absent:
+        remedies.append("process all datasets")
+    if few:
+        remedies.append("process more events")
+    if few or absent:
+        # A variation that is large is no reason to be without it.
+        remedies.append(presence.DROP)
+    return ", or ".join(remedies)
 
 
 def _without_yield(name: str, template: "Histogram") -> str:
