@@ -515,6 +515,48 @@ def test_the_lowest_and_the_newest_versions(
     assert resolved("newest", "mine") == {"mine": "3", "far": "2"}
 
 
+BACKEND = """
+import zipfile
+from pathlib import Path
+
+METADATA = "Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n"
+WHEEL = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    name = "tiny-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(Path(folder, name), "w") as file:
+        file.writestr("tiny.py", Path("src/tiny.py").read_text())
+        file.writestr("tiny-1.0.dist-info/METADATA", METADATA)
+        file.writestr("tiny-1.0.dist-info/WHEEL", WHEEL)
+        file.writestr("tiny-1.0.dist-info/RECORD", "")
+    return name
+"""
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_edited_checkout_is_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("UV_NO_INDEX", "1")
+    monkeypatch.chdir(tmp_path)
+    checkout = tmp_path / "tiny"
+    (checkout / "src").mkdir(parents=True)
+    system = '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]\n'
+    project = '[project]\nname = "tiny"\nversion = "1.0"\n' if named else ""
+    (checkout / "pyproject.toml").write_text(system + project)
+    (checkout / "own.py").write_text(BACKEND)
+    for number in range(3):
+        (checkout / "src" / "tiny.py").write_text(f"number = {number}\n")
+        request = environments.EnvironmentRequest(
+            "mine", (), ("./tiny",), "", sys.executable, prerelease=False
+        )
+        made = environments.build(request, tmp_path / "kept", tmp_path / "logs", timeout=600)
+        command = [str(made.interpreter), "-c", "import tiny; print(tiny.number)"]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        assert told == f"{number}\n"
+
+
 def _wheel(folder: Path, name: str, version: str, *, needs: Sequence[str] = ()) -> Path:
     """The wheel of a package with an empty module."""
     path = folder / f"{name}-{version}-py3-none-any.whl"

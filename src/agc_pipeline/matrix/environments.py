@@ -103,7 +103,10 @@ def build(
             update={"steps": (resolution.step,), "unavailable": resolution.unavailable}
         )
     versions = requirements.versions(resolution.lines)
-    content = digest([version, resolution.lines, requirements.contents(request.requirements)])
+    refreshed = requirements.refreshed(request.requirements)
+    local = requirements.contents(request.requirements)
+    # With how it is built: those built in other ways may hold older code of a checkout.
+    content = digest([version, resolution.lines, local, *([refreshed] if refreshed else [])])
     record = record.model_copy(
         update={
             "versions": versions,
@@ -111,7 +114,14 @@ def build(
             "steps": (resolution.step,),
         }
     )
-    environment = _built(record, resolution.lines, request.python, folder / content[:16], commands)
+    environment = _built(
+        record,
+        resolution.lines,
+        request.python,
+        folder / content[:16],
+        commands,
+        refreshed=refreshed,
+    )
     # The version of a checkout is known only after its installation.
     versions = dict(environment.versions)
     for package, origin in requirements.outside(request.requirements).items():
@@ -174,6 +184,7 @@ def _resolve(
     command += [f"--upgrade-package={name}" for name in sorted(_names(request.requirements))]
     command += ["--resolution=lowest-direct"] if request.versions == "lowest" else []
     command += ["--prerelease=allow"] if request.prerelease else []
+    command += requirements.refreshed(request.requirements)
     result = commands.run([*command, str(source), "--output-file", str(draft)], "resolve.log")
     step = Step(name="resolve", log=str(commands.logs / "resolve.log"))
     if result.succeeded:
@@ -220,15 +231,26 @@ def _built(
     python: str,
     folder: Path,
     commands: _Commands,
+    *,
+    refreshed: Sequence[str],
 ) -> EnvironmentRecord:
-    """The record of the environment in ``folder``, built there if it is not yet."""
+    """The record of the environment in ``folder``, built there if it is not yet.
+
+    Args:
+        record: of its resolution.
+        lines: that were resolved.
+        python: version or path of the interpreter.
+        folder: of the environment.
+        commands: what runs them.
+        refreshed: options of uv for checkouts.
+    """
     # Written last: an environment without it was not finished.
     marker = folder / "installed.json"
     step = Step(name="install", log=str(commands.logs / "install.log"))
     with locked(folder.with_suffix(".lock")):
         if not marker.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            result = _install(lines, python, folder, commands)
+            result = _install(lines, python, folder, commands, refreshed=refreshed)
             if not result.succeeded and _index_is_missing(result):
                 return record.model_copy(
                     update={"unavailable": "the package index does not answer"}
@@ -254,7 +276,12 @@ def _built(
 
 
 def _install(
-    lines: tuple[str, ...], python: str, folder: Path, commands: _Commands
+    lines: tuple[str, ...],
+    python: str,
+    folder: Path,
+    commands: _Commands,
+    *,
+    refreshed: Sequence[str],
 ) -> CommandResult:
     lines_file = folder.with_suffix(".txt")
     write_text(lines_file, "\n".join(lines) + "\n")
@@ -264,7 +291,7 @@ def _install(
         return creation
     # Bytecode is compiled here, where it takes no time of what is compared.
     command = [uv(), "pip", "install", "--quiet", "--no-deps", "--compile-bytecode"]
-    command += ["--python", str(folder), "--requirements", str(lines_file)]
+    command += ["--python", str(folder), "--requirements", str(lines_file), *refreshed]
     return commands.run(command, "install.log")
 
 

@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -139,6 +140,22 @@ def outside(overriding: Iterable[str]) -> dict[str, str]:
     return origins
 
 
+def refreshed(overriding: Iterable[str]) -> list[str]:
+    """Options by which uv builds the checkouts among requirements from what they hold now.
+
+    It takes an earlier build as long as `pyproject.toml` is as old as it was.
+    """
+    checkouts = [
+        path
+        for path in map(local_path, overriding)
+        if path is not None and path.suffix != ".whl" and path.is_dir()
+    ]
+    if all(_project(path).get("name") for path in checkouts):
+        return [f"--refresh-package={_local(path)[0]}" for path in checkouts]
+    # Only their own code knows how they are called.
+    return ["--refresh"]
+
+
 def versions(resolved: Iterable[str]) -> dict[str, str]:
     """Package to version, or to the address that it comes from, of the resolver's lines.
 
@@ -163,9 +180,15 @@ def _local(path: Path) -> tuple[str, str]:
     if path.suffix == ".whl":
         package, version, _, _ = parse_wheel_filename(path.name)
         return package, str(version)
-    project = path / "pyproject.toml"
-    content = tomllib.loads(project.read_text(encoding="utf-8")) if project.exists() else {}
-    return content.get("project", {}).get("name", path.name), str(path)
+    return _project(path).get("name", path.name), str(path)
+
+
+def _project(checkout: Path) -> dict[str, Any]:
+    """What a checkout says of itself."""
+    path = checkout / "pyproject.toml"
+    content = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    project: dict[str, Any] = content.get("project", {})
+    return project
 
 
 def _folder_digest(folder: Path) -> str:
