@@ -18,6 +18,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 import browser
 from agc_pipeline import config
@@ -246,6 +247,18 @@ def test_every_cell_of_the_default_matrix_has_a_valid_configuration(
 def test_a_copy_of_the_file_has_the_same_cells(config_values: dict[str, Any]) -> None:
     one, other = plan(config_values), plan({**config_values, "matrix": "mine.yaml"})
     assert one.configuration("lock") == other.configuration("lock")
+
+
+@pytest.mark.parametrize(
+    ("changes", "place"),
+    [
+        ({"run": {"results": "/elsewhere"}}, "run"),
+        ({"axes": {"place": {"far": {"results": "/elsewhere"}}}}, r"axes\.place\.far"),
+    ],
+)
+def test_results_of_cells_are_their_own(changes: dict[str, Any], place: str) -> None:
+    with pytest.raises(ValidationError, match=f"`{place}.results` would have no effect"):
+        matrix(**changes)
 
 
 def test_a_wrong_value_of_a_cell_is_told_where_it_stands(

@@ -1,13 +1,14 @@
 """The file that describes a matrix: environments, axes, and the cells to run."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    model_validator,
 )
 
 from agc_pipeline.settings import AtMost, EachOnce, Name, Seconds, Settings
@@ -152,6 +153,21 @@ class MatrixSettings(Settings):
     tolerance: ToleranceSettings
     timing: TimingSettings
     fail_on: Annotated[tuple[Verdict, ...], EachOnce]
+
+    @model_validator(mode="after")
+    def _what_cells_have_of_their_own(self) -> Self:
+        parts = {"run": self.run} | {
+            f"axes.{axis}.{name}": part
+            for axis, values in self.axes.items()
+            for name, part in values.items()
+        }
+        for place, part in parts.items():
+            if "results" in part:
+                raise ValueError(
+                    f"`{place}.results` would have no effect: each cell has results of its own, "
+                    "in the folder of those of the workflow"
+                )
+        return self
 
     @property
     def values_of(self) -> dict[str, tuple[str, ...]]:
