@@ -19,7 +19,7 @@ from agc_pipeline.errors import InputError
 from agc_pipeline.readers import chunks, metadata, parquet, root_format
 from agc_pipeline.readers.clock import Clock
 from agc_pipeline.readers.local import stored_columns
-from agc_pipeline.readers.opening import open_tree
+from agc_pipeline.readers.opening import open_tree, unreadable
 from agc_pipeline.readers.ranges import RangeColumns
 from agc_pipeline.readers.stored import StoredColumns
 from oracle import analysis as oracle
@@ -444,3 +444,13 @@ def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     for read in readers:
         with pytest.raises(InputError, match="is a named pipe"):
             read()
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [("/data/a.root", "a package is missing or broken"), ("root://host//a", "kind of address")],
+)
+def test_a_package_that_is_missing_is_no_fault_of_the_address(url: str, what: str) -> None:
+    error = unreadable(url, ModuleNotFoundError("No module named 'cachetools'"))
+    assert what in error.problem
+    assert "No module named 'cachetools'" in error.problem

@@ -400,7 +400,8 @@ def unreadable(url: str, error: BaseException, events: tuple[int, int] | None = 
         problem = f"the server {what}: {one_line(error)}"
         remedy = f"{_LATER}{OTHER_MIRROR}"
     elif isinstance(error, ImportError):
-        problem = f"cannot read this kind of address: {one_line(error)}"
+        what = "this kind of address" if remote else "the file: a package is missing or broken"
+        problem = f"cannot read {what}: {one_line(error)}"
         remedy = "install the package that it names"
     elif _code(error) is not None:
         problem = f"the server refuses to give the file: {one_line(error)}"
