@@ -742,6 +742,19 @@ def test_what_separates_is_the_smallest_difference() -> None:
     ]
 
 
+def test_what_separates_is_the_package_and_not_the_axis() -> None:
+    other = {"input": "rntuple"}
+    lock = judged(record("lock+input-rntuple", axes=other))
+    axis = judged(
+        record("mine", {"coffea": "2", "uproot": "1"}, finished="2026-01-02T00:00:00+00:00")
+    )
+    bad = judged(broken("mine+input-rntuple", versions={"coffea": "2", "uproot": "1"}, axes=other))
+    past = history.add(history.History(), [lock, axis, bad])
+    (separation,) = history.separations(past, [lock, axis, bad])
+    assert separation.good == "lock+input-rntuple"
+    assert [change.what for change in separation.changes] == ["coffea"]
+
+
 def test_what_does_not_resolve_differs_in_what_was_asked_for() -> None:
     good = judged(record("lock"))
     bad = judged(broken("none", versions={}))

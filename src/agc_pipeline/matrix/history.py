@@ -127,7 +127,8 @@ def add(history: History, verdicts: Iterable[CellVerdict]) -> History:
 def separations(history: History, verdicts: Sequence[CellVerdict]) -> tuple[Separation, ...]:
     """For each bad cell the good run, of now or earlier, that differs least from it.
 
-    Of several the latest, and those of the same cell before others.
+    Of several the latest; those of the same cell before others, and before those that differ in an
+    axis: what the cells of a package are compared with says more of it.
     """
     good = [entry for entry in history.entries if entry.verdict in _GOOD]
     separations = []
@@ -137,7 +138,11 @@ def separations(history: History, verdicts: Sequence[CellVerdict]) -> tuple[Sepa
         bad = _entry(item)
         closest = min(
             reversed(good),
-            key=lambda entry: (len(changes(history, entry, bad)), entry.cell != bad.cell),
+            key=lambda entry: (
+                len(changes(history, entry, bad)),
+                entry.axes != bad.axes,
+                entry.cell != bad.cell,
+            ),
         )
         separations.append(
             Separation(
