@@ -380,11 +380,8 @@ class Plan:
         return simulated and self.analysis.generated is not None
 
     def allows_partial(self, dataset: str) -> bool:
-        """Whether files of a dataset that fail are left out, and the others scaled to the whole.
-
-        Collision data cannot be scaled: the luminosity is that of all their files.
-        """
-        return self.config.allow_partial and self.analysis.dataset(dataset).kind == "simulation"
+        """Whether files of a dataset that fail are left out, and the others scaled to the whole."""
+        return self.config.allow_partial and self.analysis.dataset(dataset).may_be_partial
 
     def automatic_backends(self) -> list[str]:
         """What the backend auto came to, in one line for each backend and reason."""

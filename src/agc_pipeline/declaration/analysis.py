@@ -142,6 +142,14 @@ class Dataset:
         """Its name in ``physics.cross_sections_pb``."""
         return self.cross_section or self.processes[0]
 
+    @property
+    def may_be_partial(self) -> bool:
+        """Whether the events of some files can be scaled to those of all.
+
+        Collision data cannot: the luminosity is that of all their files.
+        """
+        return self.kind == "simulation"
+
 
 @dataclass(frozen=True)
 class Region:

@@ -107,8 +107,7 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
     models = [each for each in (scoring, scored) if each is not None]
     planned = manifest.read(options.manifest)
     dataset = analysis.dataset(planned.dataset)
-    # Collision data cannot be scaled to the whole.
-    allow_partial = settings.allow_partial and dataset.kind == "simulation"
+    allow_partial = settings.allow_partial and dataset.may_be_partial
     delivered = _intact(planned, options, allow_partial=allow_partial)
     first = delivered if options.first is None else manifest.read(options.first)
     processing = Processing(
