@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agc_pipeline import analyses, config
 from agc_pipeline.config import load_config
 from agc_pipeline.errors import ConfigurationError, ModelError
-from agc_pipeline.inference import templates, workspace
+from agc_pipeline.inference import presence, templates, workspace
 from agc_pipeline.inference.binning import rebin, rebin_migration
 from agc_pipeline.inference.fit_records import Channel
 from agc_pipeline.inference.settings import FitSettings, ModelSettings
@@ -322,10 +322,11 @@ def test_missing_datasets_are_an_error() -> None:
 def test_missing_datasets_are_left_out_on_request() -> None:
     keep = settings(missing_datasets="drop", data="asimov")
     made = templates.select(ANALYSIS, without("ttbar__PS_var", "wjets__nominal"), keep)
-    assert {(e.region, e.process, e.systematic) for e in made.left_out} == {
-        (None, "ttbar", "PS variation"),
-        (None, "wjets", None),
-        (None, None, "W+jets scale variation"),
+    dataset, samples = templates.Cause.DATASET, templates.Cause.SAMPLES
+    assert {(e.cause, e.region, e.process, e.systematic) for e in made.left_out} == {
+        (dataset, None, "ttbar", "PS variation"),
+        (dataset, None, "wjets", None),
+        (samples, None, None, "W+jets scale variation"),
     }
     assert not any("wjets" in key for key in (*made.nominal, *made.varied))
     built = workspace.build(ANALYSIS, made)
@@ -411,10 +412,10 @@ def test_variations_that_too_few_events_cannot_describe() -> None:
         assert remedy in caught.value.remedy
     assert "all datasets" not in caught.value.remedy
     made = templates.select(ANALYSIS, found, settings(missing_datasets="drop"))
-    assert [(e.region, e.process, e.systematic) for e in made.left_out] == [
-        ("4j2b", "ttbar", "Jet energy scale"),
-        ("4j1b", "wjets", "Jet energy resolution"),
-        ("4j2b", "single_top_tW", "b-tag NP 1"),
+    assert [(e.cause, e.region, e.process, e.systematic) for e in made.left_out] == [
+        (templates.Cause.SIZE, "4j2b", "ttbar", "Jet energy scale"),
+        (templates.Cause.YIELD, "4j1b", "wjets", "Jet energy resolution"),
+        (templates.Cause.YIELD, "4j2b", "single_top_tW", "b-tag NP 1"),
     ]
     built = workspace.build(ANALYSIS, made)
     names = {m["name"] for m in sample("ttbar", spec_=built)["modifiers"]}
@@ -432,6 +433,14 @@ def test_a_large_variation_of_one_side_needs_the_other_one() -> None:
     assert caught.value.remedy == (
         "declare `down` of 'Jet energy scale', or correct the weight or the change of `up` if it "
         "is not meant to be so large"
+    )
+    # Which remedy is told follows from the cause, whatever other causes there are.
+    found = {name: h for name, h in found.items() if "wjets" not in name}
+    with pytest.raises(ModelError) as caught:
+        templates.select(ANALYSIS, found, settings())
+    assert caught.value.remedy == (
+        "declare `down` of 'Jet energy scale', or correct the weight or the change of `up` if it "
+        f"is not meant to be so large, or process all datasets, or {presence.DROP}"
     )
 
 

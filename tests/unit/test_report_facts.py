@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from agc_pipeline.columnar.closure import Closure, DatasetAccount
-from agc_pipeline.inference.checks import Finding
+from agc_pipeline.inference.checks import check
 from agc_pipeline.inference.derived_records import Pull, ScanRecord, ToyRecord
 from agc_pipeline.inference.fit_records import CheckRecord, Parameter
 from agc_pipeline.inference.headline import headline, quoted_result
@@ -21,6 +21,7 @@ from agc_pipeline.report.facts.toys import of_toys
 from agc_pipeline.report.parameter_titles import titled, titles
 from agc_pipeline.report.run import Run
 from agc_pipeline.validation.results import ValidationResult
+from models import MU, sample, spec
 from records import LABELS, fit, ranking
 
 BESIDE: dict[str, Any] = {"workspace_digest": "0" * 64, "provenance": {}}
@@ -271,15 +272,19 @@ def test_input_and_checks() -> None:
     assert facts(run()) == []
     told = facts(run(fit=fit(partial=True)))
     assert kinds(told) == {"partial input": "serious"}
-    finding = Finding(severity="warning", where="4j2b SR, ttbar", message="negative content in 1")
-    checks = run().checks.model_copy(update={"findings": (finding,)})
-    idle = Finding(severity="warning", where="W", message="changes no expected yield, up or down")
-    unused = facts(run(checks=run().checks.model_copy(update={"findings": (idle,)})))
-    assert kinds(unused) == {"systematics without effect": "warning"}
-    assert unused[0].statement == "1 systematic changes no expected yield: W"
+    idle = ("W", "normsys", {"hi": 1.0, "lo": 1.0})
+    content = sample("ttbar", [-1.0, 9.0], ("mu", *MU), idle)
+    rest = sample("rest", [9.0, 9.0])
+    findings = check(spec(("4j2b SR", [8.0, 18.0], content, rest)))
+    checks = run().checks.model_copy(update={"findings": findings})
+    told = facts(run(checks=checks))
+    assert {(fact.severity, fact.statement) for fact in told} == {
+        ("warning", "1 systematic changes no expected yield: W"),
+        ("note", "1 template has negative contents: 4j2b SR, ttbar"),
+    }
     # The most serious stands first.
     both = facts(run(checks=checks, fit=fit(partial=True)))
-    assert [fact.severity for fact in both] == ["serious", "note"]
+    assert [fact.severity for fact in both] == ["serious", "warning", "note"]
     mode = {"same_events": False, "n_files": 1, "description": ""}
     values = {"summary": "", "mode": mode, "partial": False, "templates": [], "not_compared": []}
     for verdict, expected in (("agrees", []), ("disagrees", ["serious"])):

@@ -31,12 +31,14 @@ class Finding(Settings):
             is no harm.
         where: channel, sample and modifier, as far as they matter.
         message: what it is.
+        kind: what it has in common with others that the report tells together; None is nothing.
         remedy: what the user can do about it; None is what helps models with too few events.
     """
 
     severity: Literal["error", "warning", "note"]
     where: str
     message: str
+    kind: Literal["without effect", "negative content"] | None = None
     remedy: str | None = None
 
 
@@ -106,6 +108,7 @@ def _without_effect(workspace: Workspace) -> Iterator[Finding]:
             severity="warning",
             where=name,
             message=f"{WITHOUT_EFFECT}, up or down",
+            kind="without effect",
             remedy="check that its variations are not the nominal one, or leave it out",
         )
 
@@ -179,7 +182,12 @@ def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
 def _sample(sample: Any, where: str, mirrored: Collection[str]) -> Iterator[Finding]:
     nominal = _doubles(sample["data"])
     if bins := numbers_of(nominal < 0):
-        yield Finding(severity="warning", where=where, message=f"negative content in {bins}")
+        yield Finding(
+            severity="warning",
+            where=where,
+            message=f"negative content in {bins}",
+            kind="negative content",
+        )
     for modifier in sample["modifiers"]:
         name, values = modifier["name"], modifier["data"]
         match modifier["type"]:
@@ -226,6 +234,7 @@ def _shape(values: Any, nominal: Array, where: str, mirrored: bool) -> Iterator[
                 severity="warning",
                 where=where,
                 message=f"{direction}: negative content in {bins}{how}",
+                kind="negative content",
             )
 
 

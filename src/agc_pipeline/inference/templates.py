@@ -6,6 +6,7 @@ small sample may have no event in a region. What the model then lacks is listed.
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 import hist
@@ -22,24 +23,33 @@ from agc_pipeline.settings import Settings
 if TYPE_CHECKING:
     from cabinetry.histo import Histogram
 
-# Why a large variation of one side has no other one.
-_MIRROR = "cannot be mirrored"
 # Template of a region, process and variation.
 Take: TypeAlias = Callable[[str, str, str], "Histogram"]
 # Templates up and down; without the one down, the one up is mirrored.
 Shifts: TypeAlias = tuple["Histogram", "Histogram | None"]
 
 
+class Cause(StrEnum):
+    """Causes for which the model lacks a part of what is declared."""
+
+    DATASET = "dataset is not in the run"
+    YIELD = "no positive yield"
+    SIZE = "variation of one side cannot be mirrored"
+    SAMPLES = "acts on no sample of the model"
+
+
 class LeftOut(Settings):
     """Part of the declared model that the run has no templates for.
 
     Attributes:
+        cause: that it has in common with others.
         region: where it is left out; None is everywhere.
         process: whose sample is left out, or whose systematic; None is all.
         systematic: what is left out of the sample; None is the whole sample.
-        reason: why.
+        reason: the cause with its names and numbers.
     """
 
+    cause: Cause
     region: str | None = None
     process: str | None = None
     systematic: str | None = None
@@ -123,12 +133,12 @@ def select(
 
     nominal, empty = _nominal(analysis, regions, missing, take, describe)
     untreated, unusable = _varied(analysis, nominal, missing, take)
-    absent, lacking = lacking, [*lacking, *unusable]
+    lacking += unusable
     if lacking and settings.missing_datasets == "error":
         raise ModelError(
             "; ".join(dict.fromkeys(entry.reason for entry in lacking)),
             place="histograms",
-            remedy=_remedy(absent, unusable),
+            remedy=_remedy(lacking),
         )
     _require_events(analysis, nominal, empty)
     data = {
@@ -197,7 +207,9 @@ def _nominal(
                 nominal[region, process.name] = template
             else:
                 reason = describe(region, process.name)
-                empty.append(LeftOut(region=region, process=process.name, reason=reason))
+                empty.append(
+                    LeftOut(cause=Cause.YIELD, region=region, process=process.name, reason=reason)
+                )
     return nominal, empty
 
 
@@ -219,16 +231,9 @@ def _varied(
             if any((process, shift) in missing for shift in shifts):
                 continue
             templates = [take(region, process, shift) for shift in shifts]
-            reason = _unusable(systematic, region, process, reference, templates)
-            if reason:
-                unusable.append(
-                    LeftOut(
-                        region=region,
-                        process=process,
-                        systematic=systematic.name,
-                        reason=reason,
-                    )
-                )
+            problem = _unusable(systematic, region, process, reference, templates)
+            if problem is not None:
+                unusable.append(problem)
             else:
                 down = templates[1] if systematic.down is not None else None
                 varied[region, process, systematic.name] = templates[0], down
@@ -267,6 +272,7 @@ def _without_dataset(
         systematic.name for systematic in analysis.systematics if variation in systematic.variations
     ]
     return LeftOut(
+        cause=Cause.DATASET,
         process=process,
         systematic=None if variation == NOMINAL else ", ".join(affected),
         reason=presence.not_in_run(datasets),
@@ -279,35 +285,44 @@ def _unusable(
     process: str,
     nominal: "Histogram",
     shifts: list["Histogram"],
-) -> str:
-    """Why the model cannot describe a variation; empty if it can."""
+) -> LeftOut | None:
+    """What the model lacks since it cannot describe a variation; None if it can."""
     reasons = []
+    cause = Cause.YIELD
     for variation, shift in zip(systematic.variations, shifts, strict=True):
         name = Template(region, process, variation).name
         ratio = shift.yields.sum() / nominal.yields.sum()
         if ratio <= 0:
             reasons.append(_without_yield(name, shift))
         elif systematic.down is None and ratio >= 2:
-            reasons.append(f"{name} has {ratio:.3g} times the nominal events: {_MIRROR}")
-    return "; ".join(reasons)
+            cause = Cause.SIZE
+            reasons.append(f"{name} has {ratio:.3g} times the nominal events: cannot be mirrored")
+    if not reasons:
+        return None
+    return LeftOut(
+        cause=cause,
+        region=region,
+        process=process,
+        systematic=systematic.name,
+        reason="; ".join(reasons),
+    )
 
 
-def _remedy(absent: Sequence[LeftOut], unusable: Sequence[LeftOut]) -> str:
+def _remedy(lacking: Sequence[LeftOut]) -> str:
     """What can be done about missing datasets, and variations that the model cannot describe."""
-    one_sided = {e.systematic: None for e in unusable if e.reason.endswith(_MIRROR)}
-    few = any(not e.reason.endswith(_MIRROR) for e in unusable)
+    causes = {entry.cause for entry in lacking}
     remedies = []
-    if one_sided:
-        names = ", ".join(repr(name) for name in one_sided)
+    if Cause.SIZE in causes:
+        systematics = dict.fromkeys(e.systematic for e in lacking if e.cause is Cause.SIZE)
         remedies.append(
-            f"declare `down` of {names}, or correct the weight or the change of `up` if it is not "
-            "meant to be so large"
+            f"declare `down` of {', '.join(map(repr, systematics))}, or correct the weight or the "
+            "change of `up` if it is not meant to be so large"
         )
-    if absent:
+    if Cause.DATASET in causes:
         remedies.append("process all datasets")
-    if few:
+    if Cause.YIELD in causes:
         remedies.append("process more events")
-    if few or absent:
+    if causes != {Cause.SIZE}:
         # A variation that is large is no reason to be without it.
         remedies.append(presence.DROP)
     return ", or ".join(remedies)
@@ -378,7 +393,7 @@ def _without_samples(
         free.name: {pair for pair in nominal if pair[1] in free.processes} for free in analysis.free
     }
     return [
-        LeftOut(systematic=name, reason="none of its samples is in the model")
+        LeftOut(cause=Cause.SAMPLES, systematic=name, reason="none of its samples is in the model")
         for name, samples in acts_on.items()
         if not samples
     ]

@@ -32,17 +32,22 @@ def verdict_on(record: CellRecord, slower: float) -> tuple[Verdict, str]:
     summaries = "; ".join(part.summary for part in comparisons)
     if any(part.grade == "different" for part in comparisons):
         return Verdict.DIFFERENT, f"{summaries}{_first(comparisons)}"
-    texts: dict[Speed, list[str]] = {"slower": [], "unclear": [], "faster": [], "same": []}
-    for item in record.timings:
-        for ratio, clock in ((item.cpu, "CPU time"), (item.wall, "wall-clock time")):
-            if ratio is not None:
-                texts[speed(ratio, slower)].append(
-                    f"{item.stage} {ratio_text(ratio)} times the {clock}"
-                )
-    if texts["slower"] and record.same_axes:
-        return Verdict.SLOWER, "; ".join([*texts["slower"], summaries])
+    ratios = [
+        (speed(ratio, slower), clock, f"{item.stage} {ratio_text(ratio)} times the {clock} time")
+        for item in record.timings
+        for ratio, clock in ((item.cpu, "CPU"), (item.wall, "wall-clock"))
+        if ratio is not None
+    ]
+    regressions = [text for kind, _, text in ratios if kind == "slower"]
+    if regressions and record.same_axes:
+        return Verdict.SLOWER, "; ".join([*regressions, summaries])
     # Waiting times alone are no property of the cell.
-    notes = [text for text in texts["slower"] + texts["faster"] if text.endswith("CPU time")]
+    notes = [
+        text
+        for wanted in ("slower", "faster")
+        for kind, clock, text in ratios
+        if kind == wanted and clock == "CPU"
+    ]
     return Verdict.WORKS, "; ".join([summaries, *notes])
 
 

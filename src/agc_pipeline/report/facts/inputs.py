@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from agc_pipeline.formatting import name_list, plural
-from agc_pipeline.inference.checks import WITHOUT_EFFECT
 from agc_pipeline.report.facts.fact import Fact
 from agc_pipeline.report.run import Run
 from agc_pipeline.validation.compare import Agreement
@@ -77,11 +76,7 @@ def of_checks(run: Run) -> Iterator[Fact]:
 
 
 def _without_effect(run: Run) -> Iterator[Fact]:
-    names = [
-        finding.where
-        for finding in run.checks.findings
-        if finding.message.startswith(WITHOUT_EFFECT)
-    ]
+    names = [finding.where for finding in run.checks.findings if finding.kind == "without effect"]
     if not names:
         return
     yield Fact(
@@ -99,11 +94,7 @@ def _without_effect(run: Run) -> Iterator[Fact]:
 
 
 def _negative(run: Run) -> Iterator[Fact]:
-    negative = [
-        finding
-        for finding in run.checks.findings
-        if finding.severity != "note" and "negative content" in finding.message
-    ]
+    negative = [finding for finding in run.checks.findings if finding.kind == "negative content"]
     if not negative:
         return
     listed = name_list([finding.where for finding in negative], 3, separator="; ")
