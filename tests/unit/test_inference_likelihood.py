@@ -255,6 +255,16 @@ def test_no_signal() -> None:
     _, found = fitted(content)
     assert (found.results.bestfit[0], found.results.uncertainty[0]) == (0, 0)
     assert found.diagnostics.at_bounds == ("mu",)
+    assert found.findings == ()
+
+
+@pytest.mark.parametrize(("observed", "told"), [(30.0, []), (60.0, None), (1000.0, ["mu"])])
+def test_bounds_where_cabinetry_ends(observed: float, told: list[str] | None) -> None:
+    """Near zero, within, and near the bound 10."""
+    content = spec(sample("s", [10.0], mu=MU), sample("b", [50.0]), data=[observed])
+    _, found = fitted(content, method="cabinetry")
+    assert found.diagnostics.at_bounds == (() if told is None else ("mu",))
+    assert [finding.where for finding in found.findings] == (told or [])
 
 
 def test_nuisance_at_its_bound() -> None:
@@ -267,6 +277,9 @@ def test_nuisance_at_its_bound() -> None:
     index = found.results.labels.index("norm")
     assert found.results.bestfit[index] == model.config.suggested_bounds()[index][1]
     assert found.results.uncertainty[index] == 0
+    (finding,) = found.findings
+    assert (finding.severity, finding.where) == ("warning", "norm")
+    assert "at a bound of [-5, 5]" in finding.message
     assert found.results.bestfit[model.config.poi_index] == pytest.approx(1.25)
 
 

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from cabinetry.fit import FitResults
 
 
+# Distance to a bound, in units of the range between the bounds, at which MINUIT is held by it.
+_NEAR = 1e-6
+
+
 class Diagnostics(Settings):
     """How good a minimum is.
 
@@ -40,7 +44,8 @@ class Diagnostics(Settings):
         iterations: Newton steps taken; None for cabinetry's fit.
         starts: places that fits were started from.
         minima: different minima that they ended in, of which the lowest counts.
-        at_bounds: names of parameters at a bound; their uncertainty is zero.
+        at_bounds: names of parameters at a bound; their uncertainty is zero, unless cabinetry fits,
+            whose uncertainty there means nothing.
         zero_rates: bins without data whose expected yield is zero at the minimum, so that it is on
             the border of what the model can describe. Uncertainties are those along the border.
         held_by_rates: names of parameters that these alone determine; their uncertainty is zero.
@@ -158,6 +163,11 @@ def _plain(model: "pyhf.Model", data: list[float], task: Problem) -> Fit:
             raise _cabinetry_fails(f"{type(error).__name__}: {error}") from error
     free = ~task.fixed
     here = task.likelihood.expand(results.bestfit, beyond=True)
+    # MINUIT comes as close to a bound as its transformation of the parameter lets it.
+    near = np.abs(results.bestfit[:, np.newaxis] - task.bounds) <= _NEAR * np.ptp(
+        task.bounds, axis=1, keepdims=True
+    )
+    outward = np.stack([here.gradient > 0, here.gradient < 0], axis=1)
     if not np.isfinite(here.value):
         raise _cabinetry_fails("it ends where the model excludes the data")
     diagnostics = Diagnostics(
@@ -165,7 +175,7 @@ def _plain(model: "pyhf.Model", data: list[float], task: Problem) -> Fit:
         iterations=None,
         starts=1,
         minima=1,
-        at_bounds=(),
+        at_bounds=task.named(free & np.any(near & outward, axis=1)),
         without_effect=task.named(task.without_effect),
     )
     return Fit(results, diagnostics, task, None)
@@ -194,18 +204,23 @@ def _findings(result: Fit) -> Iterator[Finding]:
             message="not determined by the data: other values of these parameters together fit "
             "equally well; the values are one possibility, without an uncertainty",
         )
+    bounded: dict[tuple[float, float], list[str]] = {}
     for name in diagnostics.at_bounds:
         position = result.problem.names.index(name)
+        lowest, highest = bounds[position].tolist()
         value = float(result.results.bestfit[position])
-        # No signal is a result; any other bound of the result may be too narrow.
-        if position == result.problem.poi and value != 0:
-            lowest, highest = bounds[position]
-            yield Finding(
-                severity="warning",
-                where=name,
-                message=f"the best fit is at a bound of [{lowest:g}, {highest:g}], without an "
-                "uncertainty; widen the bounds unless they are physical",
-            )
+        nearest = lowest if value - lowest < highest - value else highest
+        # No signal is a result; any other bound may be too narrow.
+        if position != result.problem.poi or nearest != 0:
+            bounded.setdefault((lowest, highest), []).append(name)
+    for (lowest, highest), names in bounded.items():
+        yield Finding(
+            severity="warning",
+            where=name_list(names),
+            message=f"the best fit is at a bound of [{lowest:g}, {highest:g}], where no "
+            "uncertainty is known, and others are those with the parameter held there; widen the "
+            "bounds unless they are physical",
+        )
     if diagnostics.without_effect:
         yield Finding(
             severity="warning",
