@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from cabinetry.histo import Histogram
 
 Workspace = dict[str, Any]
+# By region, process and systematic, the names in cabinetry's configuration, where every entry has
+# one of its own.
+Labels = Mapping[tuple[str, str, str], str]
 
 _DATA = "Data"
 
@@ -52,9 +55,10 @@ def build(analysis: Analysis, templates: Templates) -> Workspace:
         ),
     )
     with tempfile.TemporaryDirectory() as folder:
-        config = _configuration(coded, templates, folder)
+        labels = _labels(coded)
+        config = _configuration(coded, templates, labels, folder)
         cabinetry.configuration.validate(config)
-        _save(coded, templates, Path(folder))
+        _save(coded, templates, labels, Path(folder))
         workspace: Workspace = cabinetry.workspace.build(config)
     _entitle(workspace, titles)
     return workspace
@@ -175,7 +179,16 @@ def nuisances(analysis: Analysis) -> Iterator[Nuisance]:
                     yield Nuisance(name, systematic, region, process)
 
 
-def _configuration(analysis: Analysis, templates: Templates, folder: str) -> dict[str, Any]:
+def _labels(analysis: Analysis) -> Labels:
+    return {
+        (nuisance.region.name, nuisance.process.name, nuisance.systematic.name): f"systematic{n}"
+        for n, nuisance in enumerate(nuisances(analysis))
+    }
+
+
+def _configuration(
+    analysis: Analysis, templates: Templates, labels: Labels, folder: str
+) -> dict[str, Any]:
     """The model in the words of cabinetry's configuration."""
     regions = [region for region in analysis.regions if region.name in templates.data]
     samples: dict[str, dict[str, Any]] = {}
@@ -208,18 +221,17 @@ def _configuration(analysis: Analysis, templates: Templates, folder: str) -> dic
         "Systematics": [
             entry
             for nuisance in nuisances(analysis)
-            if (entry := _systematic(analysis, templates, nuisance)) is not None
+            if (entry := _systematic(templates, labels, nuisance)) is not None
         ],
     }
 
 
-def _systematic(
-    analysis: Analysis, templates: Templates, nuisance: Nuisance
-) -> dict[str, Any] | None:
+def _systematic(templates: Templates, labels: Labels, nuisance: Nuisance) -> dict[str, Any] | None:
     """One systematic in one sample of one region; None if the model does not have it there."""
     systematic, region, process = nuisance.systematic, nuisance.region, nuisance.process
+    key = region.name, process.name, systematic.name
     entry: dict[str, Any] = {
-        "Name": _label(analysis, systematic, region, process),
+        "Name": labels[key],
         "ModifierName": nuisance.name,
         "Regions": region.title,
         "Samples": process.title,
@@ -233,7 +245,7 @@ def _systematic(
             "Up": {"Normalization": up},
             "Down": {"Normalization": down},
         }
-    if (region.name, process.name, systematic.name) not in templates.varied:
+    if key not in templates.varied:
         return None
     return entry | {
         "Type": "NormPlusShape",
@@ -242,13 +254,12 @@ def _systematic(
     }
 
 
-def _save(analysis: Analysis, templates: Templates, folder: Path) -> None:
+def _save(analysis: Analysis, templates: Templates, labels: Labels, folder: Path) -> None:
     """Write the templates where cabinetry looks for them."""
     from cabinetry.histo import name as file_name
 
     regions = {region.name: region for region in analysis.regions}
     processes = {process.name: process for process in analysis.processes}
-    systematics = {systematic.name: systematic for systematic in analysis.systematics}
 
     def save(histogram: "Histogram", region: str, sample: str, shift: dict[str, str]) -> None:
         name = file_name(
@@ -263,15 +274,9 @@ def _save(analysis: Analysis, templates: Templates, folder: Path) -> None:
         save(data, region, _DATA, {})
     for (region, process), nominal in templates.nominal.items():
         save(nominal, region, processes[process].title, {})
-    for (region, process, systematic), shifts in templates.varied.items():
-        label = _label(analysis, systematics[systematic], regions[region], processes[process])
+    for key, shifts in templates.varied.items():
+        region, process, _ = key
         for direction, shift in zip(("Up", "Down"), shifts, strict=True):
             if shift is not None:
-                entry = {"Name": label, "Template": direction}
+                entry = {"Name": labels[key], "Template": direction}
                 save(shift, region, processes[process].title, entry)
-
-
-def _label(analysis: Analysis, systematic: Systematic, region: Region, process: Process) -> str:
-    """A name for cabinetry's configuration, where every entry has one of its own."""
-    number = [other.name for other in analysis.systematics].index(systematic.name)
-    return f"systematic{number} of {process.title} in {region.title}"
