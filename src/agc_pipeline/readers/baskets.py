@@ -7,6 +7,7 @@ single ones, and makes columns of the events wanted only. Files that it does not
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -61,11 +62,8 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
         parts = []
         # One after the other: each is used while it is in the cache.
         for basket in baskets:
-            try:
-                content = self._content(branch, basket)
+            with self._decoding(branch, basket) as content:
                 values = root_format.flat(content, dtype, basket.stop - basket.first, length)
-            except DECODING_ERRORS as error:
-                raise self._damaged(branch, basket, error) from error
             if basket.events is not None and length == 1:
                 values = values[basket.events]
             elif basket.events is not None:
@@ -84,11 +82,8 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
             return lengths, self._values(branch, baskets, branch.length)
         lists = root_format.Lists(np.dtype(branch.dtype), n_wanted)
         for basket in baskets:
-            try:
-                content = self._content(branch, basket)
+            with self._decoding(branch, basket) as content:
                 lists.add(content, basket.stop - basket.first, basket.events)
-            except DECODING_ERRORS as error:
-                raise self._damaged(branch, basket, error) from error
         return lists.columns()
 
     def _baskets(
@@ -131,10 +126,13 @@ class BasketColumns(StoredColumns[BranchMetadata, Content]):
             self._cache[seek] = content
         return content
 
-    def _damaged(
-        self, branch: BranchMetadata, basket: _Basket, error: BaseException
-    ) -> DamagedPart:
-        seek = branch.seeks[basket.number]
-        name = next(name for name, place in self._places.items() if place is branch)
-        part = f"a basket of the branch {name}"
-        return DamagedPart(part, seek, seek + branch.sizes[basket.number], error)
+    @contextmanager
+    def _decoding(self, branch: BranchMetadata, basket: _Basket) -> Iterator[Content]:
+        """The content of a basket; what it does not decode to is told with its place."""
+        try:
+            yield self._content(branch, basket)
+        except DECODING_ERRORS as error:
+            seek = branch.seeks[basket.number]
+            name = next(name for name, place in self._places.items() if place is branch)
+            part = f"a basket of the branch {name}"
+            raise DamagedPart(part, seek, seek + branch.sizes[basket.number], error) from error
