@@ -1,6 +1,8 @@
 """The processor against the specification written once more as plain loops."""
 
+import gc
 import itertools
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from oracle import analysis as oracle
 from oracle.events import Event, events_from_arrays, read_events
 from oracle.strategies import OBJECT_TYPES, Arrays, nanoaod
 from processed import ANALYSIS, COLUMNS, SELECTION, by_region, in_memory, processing
+from toy import events as toy_events
 
 SEED = 2015
 TTBAR2017 = "ttbar2017_NanoAODv5_1000ev.root"
@@ -166,6 +169,21 @@ def test_preselection_holds_for_the_largest_smearing(
     far_below = _one_event(jet_pt=30 / factor - 0.01)
     positions, _ = processing().preselect(in_memory(far_below))
     assert positions.tolist() == []
+
+
+def test_columns_are_freed_with_their_chunk() -> None:
+    # Chunks are large: what waits for the collector of garbage is the memory of several of them.
+    columns = in_memory(toy_events(200))
+    kept = weakref.ref(columns)
+    gc.collect()
+    gc.disable()
+    try:
+        output = processing().process(columns)
+        del columns
+        assert kept() is None
+    finally:
+        gc.enable()
+    assert all(n > 0 for n in output["selected"].values())
 
 
 def test_without_events_everything_is_empty() -> None:

@@ -275,10 +275,10 @@ class Events:
             entry = self._objects[name]
             stored = self._base.stored(entry.root.name)
             objects, offsets = stored.objects(self._events, self._shift.mask(entry))
+            shift, source = self._shift, self._source
+            # Without these events: they would keep each other, and all columns that were read.
             self._collections[name] = Collection(
-                offsets,
-                {},
-                lambda field: self._shift.field(self._source, entry.root, field).take(objects),
+                offsets, {}, lambda field: shift.field(source, entry.root, field).take(objects)
             )
         return self._collections[name]
 

@@ -312,7 +312,7 @@ class Preselector:
             lambda: collection.positions().take(objects_),
             {field: partial(taken, field) for field in dict.fromkeys(cut.name for cut in cuts)},
             {
-                name: _guarded(function, name, self._moving_fields(objects.collection))
+                name: _Guarded(function, name, self._moving_fields(objects.collection))
                 for name, function in objects.columns.items()
             },
         )
@@ -387,26 +387,44 @@ def shared(one: Array, other: Array) -> tuple[Array, Array]:
     return in_one[:n], in_other[:n]
 
 
-def _guarded(function: Any, name: str, moving: frozenset[str]) -> Any:
-    """The function of a computed column, which may not read what variations change."""
+class _Guarded:
+    """The function of a computed column, which may not read what variations change.
 
-    class Guard:
-        def __init__(self, stored: Stored) -> None:
-            self._stored = stored
+    Args:
+        function: of the objects.
+        name: of the column.
+        moving: fields that variations change.
+    """
 
-        def __getitem__(self, field: str) -> Array:
-            if field in moving:
-                raise AnalysisError(
-                    f"the computed column {name} reads {field}, which variations change",
-                    place="objects",
-                    remedy="compute it in the function of the observable",
-                )
-            return self._stored[field]
+    def __init__(self, function: Any, name: str, moving: frozenset[str]) -> None:
+        self.function = function
+        self.name = name
+        self.moving = moving
 
-        def __getattr__(self, field: str) -> Array:
-            return self[field]
+    def __call__(self, stored: Stored) -> Array:
+        """The values of the column."""
+        values: Array = self.function(_Guard(self, stored))
+        return values
 
-    return lambda stored: function(Guard(stored))
+
+class _Guard:
+    """Objects as the function of a computed column sees them."""
+
+    def __init__(self, column: _Guarded, stored: Stored) -> None:
+        self._column = column
+        self._stored = stored
+
+    def __getitem__(self, field: str) -> Array:
+        if field in self._column.moving:
+            raise AnalysisError(
+                f"the computed column {self._column.name} reads {field}, which variations change",
+                place="objects",
+                remedy="compute it in the function of the observable",
+            )
+        return self._stored[field]
+
+    def __getattr__(self, field: str) -> Array:
+        return self[field]
 
 
 @kernel
