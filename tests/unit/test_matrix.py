@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import hist
 import numpy as np
@@ -559,6 +560,8 @@ def test_an_edited_checkout_is_built_again(
     project = '[project]\nname = "tiny"\nversion = "1.0"\n' if named else ""
     (checkout / "pyproject.toml").write_text(system + project)
     (checkout / "own.py").write_text(BACKEND)
+    digested = mock.Mock(wraps=requirements.contents)
+    monkeypatch.setattr(requirements, "contents", digested)
     for number in range(3):
         (checkout / "src" / "tiny.py").write_text(f"number = {number}\n")
         request = environments.EnvironmentRequest(
@@ -568,6 +571,7 @@ def test_an_edited_checkout_is_built_again(
         command = [str(made.interpreter), "-c", "import tiny; print(tiny.number)"]
         told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         assert told == f"{number}\n"
+        assert digested.call_count == number + 1
 
 
 def _wheel(folder: Path, name: str, version: str, *, needs: Sequence[str] = ()) -> Path:

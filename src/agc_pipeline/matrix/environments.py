@@ -97,14 +97,15 @@ def build(
             }
         )
     record = record.model_copy(update={"python": version})
-    resolution = _resolve(request, version, folder / "resolved", commands)
+    # Once, so that lines and environment are those of the same content of a checkout.
+    local = requirements.contents(request.requirements)
+    resolution = _resolve(request, version, local, folder / "resolved", commands)
     if resolution.step.problem is not None or resolution.unavailable is not None:
         return record.model_copy(
             update={"steps": (resolution.step,), "unavailable": resolution.unavailable}
         )
     versions = requirements.versions(resolution.lines)
     refreshed = requirements.refreshed(request.requirements)
-    local = requirements.contents(request.requirements)
     # With how it is built: those built in other ways may hold older code of a checkout.
     content = digest([version, resolution.lines, local, *([refreshed] if refreshed else [])])
     record = record.model_copy(
@@ -167,10 +168,22 @@ def _python_version(python: str, commands: _Commands) -> str | None:
 
 
 def _resolve(
-    request: EnvironmentRequest, version: str, folder: Path, commands: _Commands
+    request: EnvironmentRequest,
+    version: str,
+    local: Mapping[str, str],
+    folder: Path,
+    commands: _Commands,
 ) -> _Resolution:
+    """Lines of the environment.
+
+    Args:
+        request: the environment.
+        version: of its Python.
+        local: digests of wheels and checkouts among its requirements.
+        folder: of resolutions.
+        commands: what runs the resolver.
+    """
     lines = requirements.input_lines(request.needs, request.requirements)
-    local = requirements.contents(request.requirements)
     content = [lines, local, request.lock, version, request.prerelease, request.versions]
     key = digest(content)[:16]
     folder.mkdir(parents=True, exist_ok=True)
