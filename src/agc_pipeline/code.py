@@ -45,6 +45,23 @@ def sources(*modules: str) -> list[str]:
     return sorted(map(str, paths))
 
 
+def others() -> tuple[str, ...]:
+    """Full names of the modules of other packages that this one imports anywhere, sorted.
+
+    Those for type checkers do not count.
+    """
+    package = module_path(PACKAGE).parent
+    modules: set[str] = set()
+    for path in package.rglob("*.py"):
+        for node in _statements(ast.parse(path.read_text(encoding="utf-8")).body):
+            if isinstance(node, ast.Import):
+                modules.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules.add(node.module)
+    own = {PACKAGE, *sys.stdlib_module_names}
+    return tuple(sorted(name for name in modules if _root(name) not in own))
+
+
 def data(*patterns: str) -> list[str]:
     """Paths of files of this package that are not code, as Snakemake is told them."""
     package = module_path(PACKAGE).parent

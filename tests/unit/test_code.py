@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agc_pipeline.code import check, module_path, sources
+from agc_pipeline.code import check, module_path, others, sources
 from agc_pipeline.errors import ConfigurationError
 
 
@@ -48,6 +48,11 @@ def test_imports_in_functions_count_and_those_for_types_do_not() -> None:
     # `fit` imports it where it runs, and the plan for its type only.
     assert "inference/problem.py" in fitting
     assert not {"plan.py", "config.py"} & fitting
+
+
+def test_modules_of_other_packages_are_those_that_code_imports_anywhere() -> None:
+    assert {"cabinetry.fit", "coffea.nanoevents", "uproot", "hepdata_lib"} <= set(others())
+    assert not {"typing", "agc_pipeline.files", "ROOT", "pythia8"} & set(others())
 
 
 def test_another_installation_must_have_the_same_code(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs inside an environment: imports all stages, or repeats stages on demand.
+"""Runs inside an environment: imports what stages need, or repeats stages on demand.
 
 Each repetition runs in a fork, which has everything imported but nothing read or cached, so that
 only the stage is measured. Requests and responses are lines of JSON. Only the standard library is
@@ -7,6 +7,7 @@ used, since any other package may be broken.
 
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 
 
 def main() -> None:
-    """Import all stages with ``--import``, else answer requests."""
+    """Import what stages need with ``--import``, else answer requests."""
     if sys.argv[1:] == ["--import"]:
         import_stages()
     else:
@@ -26,7 +27,11 @@ def main() -> None:
 
 
 def import_stages() -> None:
-    """Import the stages and write a JSON object to standard output; status 1 if one fails."""
+    """Import the stages and write a JSON object to standard output; status 1 if one fails.
+
+    Then all that this package imports of others, as far as they are installed: much of it stands
+    in functions, which the run of a cell may not come to.
+    """
     start = time.process_time()
     name = "agc_pipeline.stages"
     try:
@@ -34,11 +39,24 @@ def import_stages() -> None:
             # The stages of the matrix itself run outside.
             if not module.name.startswith("matrix"):
                 importlib.import_module(f"{name}.{module.name}")
+        stages_imported = time.process_time()
+        for other in importlib.import_module("agc_pipeline.code").others():
+            if _is_installed(other):
+                importlib.import_module(other)
     except BaseException as error:  # whatever a package under test raises is the result
         traceback.print_exc()
         print(json.dumps({"problem": f"{type(error).__name__}: {error}"}))
         sys.exit(1)
-    print(json.dumps({"cpu_seconds": time.process_time() - start}))
+    print(json.dumps({"cpu_seconds": stages_imported - start}))
+
+
+def _is_installed(module: str) -> bool:
+    """Whether the package of a module is installed, if not all of it."""
+    root = importlib.util.find_spec(module.partition(".")[0])
+    if root is None:
+        return False
+    # Packages without a file of their own are shared by others.
+    return root.origin is not None or importlib.util.find_spec(module) is not None
 
 
 def answer_requests() -> None:
