@@ -163,15 +163,6 @@ def test_reference_differs_only_in_the_environment_if_there_is_such_a_cell() -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {"baseline": {"environment": "lock"}},
-            "does not define analysis, delivery, executor, input",
-        ),
-        (
-            {"cells": {"matrix": {"inptu": ["ttree"]}}},
-            "unknown axis 'inptu' in `cells.mat",
-        ),
-        ({"cells": {"exclude": [{"input": "csv"}]}}, "unknown input 'csv' in `cells.exclude`"),
         ({"environments": {"a/b": {}}}, "environments.a/b"),
         (
             {"cells": {"matrix": {"environment": []}}},
@@ -189,6 +180,64 @@ def test_a_wrong_matrix_is_told(changes: dict[str, Any], message: str, tmp_path:
     with pytest.raises(ConfigurationError, match=re.escape(message)) as error:
         matrix_plan.read(path)
     assert error.value.place.startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "key", "line"),
+    [
+        ({"baseline": {"input": "x"}}, "does not define analysis, ", "baseline", "baseline:"),
+        (
+            {"baseline": {"input": "csv"}},
+            "unknown input 'csv' (there are ",
+            "baseline.input",
+            "  input: csv",
+        ),
+        (
+            {"cells": {"matrix": {"inptu": ["ttree"]}}},
+            "unknown axis 'inptu' (did you mean input?)",
+            "cells.matrix.inptu",
+            "    inptu:",
+        ),
+        (
+            {"cells": {"exclude": [{"input": "csv"}]}},
+            "unknown input 'csv' (there are ",
+            "cells.exclude",
+            "  exclude:",
+        ),
+        ({"axes": {"environment": {}}}, "are defined in", "axes.environment", "  environment: {}"),
+        (
+            {"inputs": {"cms_ttbar": {"datasets": ["ttbar__nominal"], "simulation": {"scal": 1}}}},
+            "unknown configuration key `scal`",
+            "inputs.cms_ttbar.simulation.scal",
+            "      scal: 1",
+        ),
+        ({"inputs": {"dimuon": {"datasets": ["x"]}}}, "analysis cms_ttbar", "inputs", "inputs:"),
+        ({"extras": ["nonsense"]}, "the package has no extra 'nonsense'", "extras", "extras:"),
+    ],
+)
+def test_the_line_of_a_wrong_name_is_told(
+    changes: dict[str, Any],
+    message: str,
+    key: str,
+    line: str,
+    config_values: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    values = yaml.safe_load((ROOT / "config" / "matrix.yaml").read_text())
+    if "input" in changes.get("baseline", {}) and key != "baseline":
+        changes = {"baseline": values["baseline"] | changes["baseline"]}
+    path = tmp_path / "matrix.yaml"
+    path.write_text(yaml.safe_dump(values | changes, sort_keys=False))
+
+    def configure() -> None:
+        made = MatrixPlan(*matrix_plan.read(path), config.load(config_values), ROOT, "3.11")
+        matrix_environment.configure(made, "lock")
+        matrix_simulate.configure(made, "cms_ttbar", "ttbar__nominal")
+
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as error:
+        configure()
+    number = path.read_text().splitlines().index(line) + 1
+    assert error.value.place == f"`{key}` in {path}, line {number}"
 
 
 def test_a_missing_matrix_is_told(tmp_path: Path) -> None:
@@ -309,7 +358,7 @@ def test_events_of_another_analysis_are_asked_for(config_values: dict[str, Any])
         matrix_cell.configure(made, "lock+analysis-atlas_hzz")
     with pytest.raises(ConfigurationError, match="scael") as error:
         matrix_simulate.configure(made, "cms_ttbar", "ttbar__nominal")
-    assert error.value.place == "`inputs.cms_ttbar.simulation` in config/matrix.yaml"
+    assert error.value.place == "`inputs.cms_ttbar.simulation.scael` in --config"
 
 
 DOCUMENTED = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "matrix.md").read_text(), re.DOTALL)
@@ -383,14 +432,37 @@ def test_what_cells_may_write_and_run_is_accepted(config_values: dict[str, Any])
         ("../nonexist", "no wheel or checkout '../nonexist': /"),
         ("no-2.0-py3-none-any.whl", "no wheel or checkout 'no-2.0-py3-none-any.whl': /"),
         ("nonexistent-pkg-zzz==", "not a requirement: 'nonexistent-pkg-zzz=='"),
+        ("docs", "'docs' would be the newest release of a package of this name, and is a folder"),
+        ("./docs", "'./docs' is no checkout of a package: /"),
+        ("numpy[x]>2,<2.1", None),
+        ("uproot==5.6.*", "no version of uproot can be 'uproot==5.7.4' and 'uproot==5.6.*'"),
+        ("Uproot==5.7", "no version of uproot can be 'uproot==5.7.4' and 'Uproot==5.7'"),
+        ("uproot==5.7.*,!=5.7.3", None),
+        ("uproot>=5.6.4; python_version < '3'", None),
+        ("./uproot-6.0-py3-none-any.whl", "no version of uproot can be 'uproot==5.7.4' and './up"),
+        ("./uproot-5.7.4-py3-none-any.whl", None),
+        ("uproot @ https://x.org/uproot-5.7.4-py3-none-any.whl", None),
     ],
 )
 def test_a_requirement_that_cannot_be_is_refused_before_environments_are_built(
-    requirement: str, message: str, config_values: dict[str, Any]
+    requirement: str,
+    message: str | None,
+    config_values: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    environments = {"lock": {}, "mine": {"requirements": ["numpy", requirement]}}
+    monkeypatch.chdir(tmp_path)
+    # A folder of the name of a package that the lock has says nothing.
+    for name in ("docs", "numpy"):
+        Path(name).mkdir()
+    for version in ("6.0", "5.7.4"):
+        Path(f"uproot-{version}-py3-none-any.whl").touch()
+    environments = {"lock": {}, "mine": {"requirements": ["numpy", "uproot==5.7.4", requirement]}}
     made = plan(config_values, environments=environments)
     assert matrix_environment.configure(made, "lock").requirements == ()
+    if message is None:
+        assert requirement in matrix_environment.configure(made, "mine").requirements
+        return
     with pytest.raises(ConfigurationError, match=re.escape(message)) as error:
         matrix_environment.configure(made, "mine")
     assert error.value.place.startswith("`environments.mine.requirements`")
@@ -435,11 +507,11 @@ def test_requirements_are_read(tmp_path: Path) -> None:
 
 
 def test_what_the_package_needs_has_no_bounds() -> None:
-    names = requirements.direct(ROOT / "pyproject.toml", ["xrootd"])
+    names = requirements.direct(ROOT / "pyproject.toml", ["xrootd"], place="extras")
     assert {"coffea", "uproot", "xrootd", "fsspec-xrootd"} <= set(names)
     assert not any(mark in name for name in names for mark in "<>=")
     with pytest.raises(ConfigurationError, match="no extra 'nonsense'"):
-        requirements.direct(ROOT / "pyproject.toml", ["nonsense"])
+        requirements.direct(ROOT / "pyproject.toml", ["nonsense"], place="extras")
 
 
 def test_moved_packages_are_those_of_no_locked_version() -> None:
@@ -507,8 +579,8 @@ def test_the_lowest_and_the_newest_versions(
         'dependencies = ["mine>=1,<3"]\noptional-dependencies = {more = ["mine[x]>=1"]}\n'
     )
     project.write_text(f"[project]\n{dependencies}")
-    assert requirements.direct(project, ["more"]) == ("mine", "mine[x]")
-    bounded = requirements.direct(project, ["more"], bounds=True)
+    assert requirements.direct(project, ["more"], place="extras") == ("mine", "mine[x]")
+    bounded = requirements.direct(project, ["more"], place="extras", bounds=True)
     assert bounded == ("mine<3,>=1", "mine[x]>=1")
 
     def resolved(versions: Versions, *needs: str) -> dict[str, str]:
@@ -965,6 +1037,24 @@ def worker(tmp_path: Path) -> Iterator[timing.Worker]:
     # What hangs does so for ever; what does not has time enough.
     with timing.Worker(sys.executable, variables, tmp_path / "worker.log", 10.0) as made:
         yield made
+
+
+@pytest.mark.parametrize(("installed", "code"), [(True, 1), (False, 0)])
+def test_a_package_with_a_module_that_does_not_import_is_told(
+    installed: bool, code: int, tmp_path: Path
+) -> None:
+    """No stage imports hepdata_lib before it runs."""
+    package = tmp_path / "hepdata_lib"
+    package.mkdir()
+    text = "raise AttributeError('broken here')" if installed else ""
+    (package / "__init__.py").write_text(text)
+    variables = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
+    command = [sys.executable, "-m", "agc_pipeline.matrix.worker", "--import"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    told = json.loads(done.stdout)
+    assert told.get("problem") == ("AttributeError: broken here" if installed else None)
+    assert installed or told["cpu_seconds"] > 0
 
 
 def repeated(*arguments: str) -> StageRecord:

@@ -1,15 +1,16 @@
 """The cells of a matrix, and what each of them depends on."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agc_pipeline import config as configuration
 from agc_pipeline import layers
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.layers import Layer, Values
+from agc_pipeline.layers import Key, Layer, Values
 from agc_pipeline.matrix import cells
 from agc_pipeline.matrix.cells import Cell, formats
 from agc_pipeline.matrix.settings import ENVIRONMENT, InputSettings, MatrixSettings, Verdict
@@ -28,38 +29,49 @@ def read(path: Path) -> tuple[MatrixSettings, Values]:
         ConfigurationError: if the file is missing, is not YAML, or is no matrix.
     """
     settings, values = layers.validated(path, MatrixSettings, layers.MATRIX)
-    problem = _unknown_name(settings)
-    if problem is not None:
-        raise ConfigurationError(problem, place=str(path), remedy="correct the name, or define it")
+    wrong = next(_unknown_names(settings), None)
+    if wrong is not None:
+        raise ConfigurationError(
+            wrong.problem, place=values.place(*wrong.key), remedy="correct the name, or define it"
+        )
     return settings, values
 
 
-def _unknown_name(settings: MatrixSettings) -> str | None:
-    """The first unknown name of an axis or value; None if all are known."""
+class _Unknown(NamedTuple):
+    """An unknown name, and the key that it stands below."""
+
+    problem: str
+    key: Key
+
+
+def _unknown_names(settings: MatrixSettings) -> Iterator[_Unknown]:
+    """Names of axes and values that are not defined, or missing."""
     values = settings.values_of
     if ENVIRONMENT in settings.axes:
-        return f"`axes.{ENVIRONMENT}`: environments are defined in `environments`"
+        problem = f"`axes.{ENVIRONMENT}`: environments are defined in `environments`"
+        yield _Unknown(problem, ("axes", ENVIRONMENT))
     missing = sorted(values.keys() - settings.baseline.keys())
     if missing:
-        return f"`baseline` does not define {', '.join(missing)}"
-    names_in_use = [("baseline", axis, name) for axis, name in settings.baseline.items()]
+        yield _Unknown(f"`baseline` does not define {', '.join(missing)}", ("baseline",))
+    names_in_use: list[tuple[Key, str, str]] = [
+        (("baseline", axis), axis, name) for axis, name in settings.baseline.items()
+    ]
     names_in_use += [
-        ("cells.matrix", axis, name)
+        (("cells", "matrix", axis), axis, name)
         for axis, names in settings.cells.matrix.items()
         for name in names
     ]
     names_in_use += [
-        (f"cells.{key}", axis, name)
+        (("cells", key), axis, name)
         for key in ("exclude", "include")
         for entry in getattr(settings.cells, key)
         for axis, name in entry.items()
     ]
-    for place, axis, name in names_in_use:
-        if axis not in values:
-            return unknown("axis", [axis], values, place)
-        if name not in values[axis]:
-            return unknown(axis, [name], values[axis], place)
-    return None
+    for key, axis, name in names_in_use:
+        kind, among = (axis, values[axis]) if axis in values else ("axis", values)
+        told = unknown(kind, [name if axis in values else axis], among)
+        if told is not None:
+            yield _Unknown(told, key)
 
 
 class MatrixPlan:
@@ -151,8 +163,8 @@ class MatrixPlan:
         if str(source.parent) == inputs and source.stem not in formats(loaded.declaration):
             raise ConfigurationError(
                 f"files of the analysis {name} state its normalisation, and cannot be read as "
-                f"{source.stem}",
-                place=f"cell {cell} of {self.config.matrix}",
+                f"{source.stem} in the cell {cell}",
+                place=self.values.place("cells"),
                 remedy="leave the cell out with `cells.exclude`",
             )
         return whole
@@ -193,7 +205,7 @@ class MatrixPlan:
         if analysis not in self.settings.inputs:
             raise ConfigurationError(
                 f"cells read events of the analysis {analysis}, which are not defined",
-                place=f"`inputs` in {self.config.matrix}",
+                place=self.values.place("inputs"),
                 remedy=f"add `{analysis}` with its datasets to `inputs`",
             )
         return self.settings.inputs[analysis]

@@ -4,21 +4,26 @@ import hashlib
 import os
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.provenance import file_digest
 
+# Files of which one is in every checkout of a package.
+_PROJECT = ("pyproject.toml", "setup.py")
 # Folders in a checkout that are not part of it.
 _GENERATED = {"__pycache__", "build", "dist", "node_modules"}
 
 
-def direct(project: Path, extras: Iterable[str], *, bounds: bool = False) -> tuple[str, ...]:
+def direct(
+    project: Path, extras: Iterable[str], *, place: str, bounds: bool = False
+) -> tuple[str, ...]:
     """Names, with their own extras, of the dependencies of the package.
 
     Bounds are mostly left out: a matrix is to test whether the package works beyond them, and
@@ -27,6 +32,7 @@ def direct(project: Path, extras: Iterable[str], *, bounds: bool = False) -> tup
     Args:
         project: ``pyproject.toml`` of the package.
         extras: optional dependencies to take as well.
+        place: where these stand.
         bounds: with the bounds of their versions.
 
     Raises:
@@ -39,7 +45,7 @@ def direct(project: Path, extras: Iterable[str], *, bounds: bool = False) -> tup
         if extra not in optional:
             raise ConfigurationError(
                 f"the package has no extra {extra!r}",
-                place="extras of the matrix",
+                place=place,
                 remedy=f"it has {', '.join(optional)}",
             )
         lines += optional[extra]
@@ -53,7 +59,8 @@ def direct(project: Path, extras: Iterable[str], *, bounds: bool = False) -> tup
 
 def local_path(requirement: str) -> Path | None:
     """Path of a requirement that is a wheel or a checkout; None for other requirements."""
-    is_path = requirement.startswith((".", "/", "~")) or requirement.endswith(".whl")
+    named = requirement.endswith(".whl") and "://" not in requirement
+    is_path = named or requirement.startswith((".", "/", "~"))
     # That of pathlib fails for the home of nobody.
     return Path(os.path.expanduser(requirement)).absolute() if is_path else None  # noqa: PTH111
 
@@ -79,15 +86,17 @@ def name(requirement: str) -> str | None:
         ) from error
 
 
-def check(overriding: Iterable[str], *, place: str) -> None:
+def check(overriding: Sequence[str], lock: Iterable[str], *, place: str) -> None:
     """Check requirements before anything is made of them.
 
     Args:
         overriding: requirements of an environment.
+        lock: lines of the lock file.
         place: where they stand.
 
     Raises:
-        ConfigurationError: for one that cannot be read, or whose wheel or checkout is not there.
+        ConfigurationError: for one that cannot be read, whose wheel or checkout is not there, or
+            that is the name of a folder; and for two of which no version of a package is both.
     """
     for requirement in overriding:
         try:
@@ -101,6 +110,61 @@ def check(overriding: Iterable[str], *, place: str) -> None:
                 place=place,
                 remedy="correct the path, which is relative to the working folder, or make it",
             )
+        if path is not None and path.is_dir() and not any((path / f).exists() for f in _PROJECT):
+            raise ConfigurationError(
+                f"{requirement!r} is no checkout of a package: {path} has neither "
+                f"{' nor '.join(_PROJECT)}",
+                place=place,
+                remedy="name the folder of the checkout in which one of them is, or a wheel",
+            )
+        # What the lock has is a package, whatever folders there are.
+        if path is None and Path(requirement).is_dir() and requirement not in versions(lock):
+            raise ConfigurationError(
+                f"{requirement!r} would be the newest release of a package of this name, and is a "
+                "folder here",
+                place=place,
+                remedy=f"write ./{requirement} if it is a checkout, or {requirement}>=0 if the "
+                "release is meant",
+            )
+    for package, lines in _by_package(overriding).items():
+        if len(lines) > 1 and not _agree(lines):
+            raise ConfigurationError(
+                f"no version of {package} can be {' and '.join(map(repr, lines))}",
+                place=place,
+                remedy="leave one of them, or define an environment for each",
+            )
+
+
+def _by_package(overriding: Iterable[str]) -> dict[str, list[str]]:
+    """Requirements by the package that they are of; without those for some machines only."""
+    packages: dict[str, list[str]] = {}
+    for requirement in overriding:
+        path = local_path(requirement)
+        if path is not None:
+            packages.setdefault(str(canonicalize_name(_local(path)[0])), []).append(requirement)
+        elif (read := Requirement(requirement)).marker is None:
+            packages.setdefault(str(canonicalize_name(read.name)), []).append(requirement)
+    return packages
+
+
+def _agree(lines: Iterable[str]) -> bool:
+    """Whether requirements of one package have at most one source, and fit the versions named."""
+    sources, bounds, named = set(), SpecifierSet(), set()
+    for line in lines:
+        path = local_path(line)
+        if path is not None:
+            sources.add(str(path))
+            named |= {_local(path)[1]} if path.suffix == ".whl" else set()
+            continue
+        requirement = Requirement(line)
+        sources |= {requirement.url} if requirement.url is not None else set()
+        bounds &= requirement.specifier
+        named |= {
+            entry.version
+            for entry in requirement.specifier
+            if entry.operator == "==" and not entry.version.endswith(".*")
+        }
+    return len(sources) <= 1 and all(bounds.contains(one, prereleases=True) for one in named)
 
 
 def input_lines(needs: Iterable[str], overriding: Iterable[str]) -> tuple[str, ...]:

@@ -61,19 +61,23 @@ def configure(plan: "MatrixPlan", environment: str) -> EnvironmentStage:
     """
     request = plan.settings.environments[environment]
     place = plan.values.place("environments", environment, "requirements")
-    requirements.check(request.requirements, place=place)
+    lock = plan.project / locks.DEVELOPMENT
+    if request.requirements:
+        lines = locks.pins(lock.read_text(encoding="utf-8"))
+        requirements.check(request.requirements, lines, place=place)
     return EnvironmentStage(
         name=environment,
         failures=plan.failures("environments", environment, environment),
         needs=requirements.direct(
             plan.project / "pyproject.toml",
             plan.settings.extras,
+            place=plan.values.place("extras"),
             bounds=request.versions == "lowest",
         ),
         requirements=request.requirements,
         # A wheel or checkout that changed makes another environment.
         contents=requirements.contents(request.requirements),
-        lock=str(plan.project / locks.DEVELOPMENT),
+        lock=str(lock),
         python=request.python or plan.python,
         prerelease=request.prerelease,
         versions=request.versions,

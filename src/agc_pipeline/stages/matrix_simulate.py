@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from agc_pipeline import analyses
 from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.layers import Layer, Values
 from agc_pipeline.settings import explain
 from agc_pipeline.stages import simulate, simulate_parts
 from agc_pipeline.stages.description import Stage, never, reads, writes
@@ -38,15 +39,19 @@ def configure(plan: "MatrixPlan", analysis: str, dataset: str) -> SimulateStage:
     if simulation is None:
         raise ConfigurationError(
             f"the analysis {analysis} has no events to simulate for the matrix",
-            place=f"`inputs.{analysis}` in {plan.config.matrix}",
+            place=plan.values.place("inputs", analysis),
             remedy="choose an analysis with a simulation",
         )
-    values = simulation.model_dump() | plan.inputs(analysis).simulation
+    key = ("inputs", analysis, "simulation")
+    values = Values(
+        Layer(simulation.model_dump(), place=None),
+        plan.values.below(key, plan.inputs(analysis).simulation),
+    )
     try:
         small = type(simulation).model_validate(values)
     except ValidationError as error:
-        place = f"`inputs.{analysis}.simulation` in {plan.config.matrix}"
-        raise explain(error, type(simulation), place=place) from error
+        place = plan.values.place(*key)
+        raise explain(error, type(simulation), place=place, origin=values.origin) from error
     return SimulateStage(analysis=analysis, job=small.job(dataset, 0).model_dump())
 
 
