@@ -86,7 +86,7 @@ def ratio(low: float, median: float, high: float) -> Ratio:
 
 def timed(cpu: Ratio, wall: Ratio) -> Timing:
     rates = Rates(events=1000, cpu=(1.0, 2.0, 3.0), wall=(1.0, 2.0, 3.0))
-    return Timing(stage="histogram", rates=rates, baseline=rates, cpu=cpu, wall=wall)
+    return Timing(stage="histogram", load=1.5, rates=rates, baseline=rates, cpu=cpu, wall=wall)
 
 
 def record(
@@ -959,6 +959,8 @@ def test_page_shows_everything_and_runs_nothing(tmp_path: Path) -> None:
     assert "x.py: W: &lt;i&gt;" in html
     assert "coffea: 1 &rarr; 3" in html
     assert "<polyline" in html
+    # 1000 events in 2 s of CPU time, beside the load of the machine.
+    assert re.search(r'>500</data></td><td class="n"><data value="1.5">1.5</data></td>', html)
     assert re.search(r"Expected failures.*#cell-known", html)
     assert [item.cell.name for item in values["unexpected"]] == ["bad"]
     # The table of environments has no column that only one of them fills.
@@ -1101,6 +1103,16 @@ def test_a_worker_repeats_a_stage(worker: timing.Worker, tmp_path: Path) -> None
         assert cpu >= 0
         assert wall > 0
     assert path.read_text() == "ab"
+
+
+def test_times_have_the_load_of_the_machine(
+    worker: timing.Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (2.5, 0.0, 0.0))
+    job = repeated(str(tmp_path / "written"), "a")
+    for baseline in (None, (worker, job)):
+        told = timing.time_stage(2, (worker, job), baseline)
+        assert (told.load, told.cpu is None) == (2.5, baseline is None)
 
 
 def test_a_stage_that_fails_or_hangs_when_repeated_is_told(

@@ -135,6 +135,7 @@ class Timing(Settings):
 
     Attributes:
         stage: its name.
+        load: average load of the machine in the minute before.
         rates: of this cell.
         baseline: of the baseline, measured alternately; None for the baseline itself.
         cpu: ratio of CPU times.
@@ -142,6 +143,7 @@ class Timing(Settings):
     """
 
     stage: str
+    load: float
     rates: Rates
     baseline: Rates | None = None
     cpu: Ratio | None = None

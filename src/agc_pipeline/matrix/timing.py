@@ -108,6 +108,7 @@ def time_stage(
         cell: its worker and job.
         baseline: worker and job of the baseline; None for the baseline itself.
     """
+    load = os.getloadavg()[0]
     sides = [cell] if baseline is None else [cell, baseline]
     # The first repetition finds empty caches of the system.
     for worker, job in sides:
@@ -127,9 +128,10 @@ def time_stage(
         for (_, job), pairs in zip(sides, times, strict=True)
     ]
     if baseline is None:
-        return Timing(stage=cell[1].stage, rates=rates[0])
+        return Timing(stage=cell[1].stage, load=load, rates=rates[0])
     return Timing(
         stage=cell[1].stage,
+        load=load,
         rates=rates[0],
         baseline=rates[1],
         cpu=compare(rates[0].cpu, rates[1].cpu),
