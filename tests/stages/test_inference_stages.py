@@ -198,14 +198,24 @@ def preserve(folder: Path, **changes: Any) -> str | None:
         histfactory=folder / "histfactory",
         hs3=folder / "hs3",
         combine=folder / "combine",
-        hepdata=folder / "hepdata",
-        archive=folder / "hepdata.tar.gz",
+        hepdata=folder / "hepdata.tar.gz",
         output=folder / "preservation.json",
     )
 
 
-def test_preservation(made: Path) -> None:
+def unpacked(archive: Path, folder: Path) -> Path:
+    """The folder with the content of a submission."""
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def test_preservation(made: Path, tmp_path: Path) -> None:
     assert preserve(made) is None
+    # What is uploaded is one file, which HEPData accepts.
+    assert not (made / "hepdata").exists()
+    submission_folder = unpacked(made / "hepdata.tar.gz", tmp_path)
+    hepdata.validate(submission_folder)
     record = read_json(made / "preservation.json")
     no_card = "this model: the shapefactor 'free_shape' has no place in a datacard"
     assert record["lost"] == {
@@ -216,7 +226,7 @@ def test_preservation(made: Path) -> None:
     names = read_json(made / "histfactory" / "names.json")
     assert names["lost"] == record["lost"]["HistFactory XML"]
     assert names["parameters"]["scale"] == "alpha_scale"
-    tables = hepdata.read(made / "hepdata")
+    tables = hepdata.read(submission_folder)
     assert set(tables) == {
         *("Distribution a", "Distribution b", "Parameters", "Covariance", "Impacts"),
         *("Result", "Uncertainty breakdown", "Likelihood scan"),
@@ -239,7 +249,7 @@ def test_preservation(made: Path) -> None:
     np.testing.assert_allclose(found, covariance.ravel(), rtol=1e-9, atol=1e-15)
     variances = [entry["value"] for entry in tables["Uncertainty breakdown"]["Variance"]]
     assert sum(variances[:-1]) == pytest.approx(variances[-1])
-    submission = list(yaml.safe_load_all((made / "hepdata" / "submission.yaml").read_text()))
+    submission = list(yaml.safe_load_all((submission_folder / "submission.yaml").read_text()))
     shown = {
         document["name"]: [entry["location"] for entry in document.get("additional_resources", ())]
         for document in submission
@@ -250,9 +260,7 @@ def test_preservation(made: Path) -> None:
     }
     for picture, thumbnail in filter(None, shown.values()):
         assert thumbnail == f"thumb_{picture}"
-        assert (made / "hepdata" / picture).read_bytes().startswith(b"\x89PNG")
-    with tarfile.open(made / "hepdata.tar.gz") as tar:
-        assert set(tar.getnames()) == {path.name for path in (made / "hepdata").iterdir()}
+        assert (submission_folder / picture).read_bytes().startswith(b"\x89PNG")
     # Again, over what is there.
     before = (made / "hepdata.tar.gz").read_bytes()
     assert preserve(made) is None
@@ -294,10 +302,10 @@ def test_extras_that_fail_end_no_run(tmp_path: Path) -> None:
     assert list(missing) == ["HistFactory XML", "HEPData tables"]
     assert "File name too long" in missing["HistFactory XML"]
     assert "not a valid submission: submission.yaml" in missing["HEPData tables"]
+    unpacked(tmp_path / "hepdata.tar.gz", tmp_path / "hepdata")
     for name, reason in zip(("histfactory", "hepdata"), missing.values(), strict=True):
         (told,) = (tmp_path / name).iterdir()
         assert reason in told.read_text()
-    assert (tmp_path / "hepdata.tar.gz").is_file()
     assert report(tmp_path) is None
     text = html.unescape((tmp_path / "report.html").read_text())
     for part, reason in missing.items():
@@ -316,7 +324,8 @@ def test_several_normalisations_have_a_table(tmp_path: Path) -> None:
     for stage in ("ranking", "scan"):
         assert behind(tmp_path, stage) is None
     assert preserve(tmp_path) is None
-    columns = hepdata.read(tmp_path / "hepdata")["Normalisations"]
+    submission = unpacked(tmp_path / "hepdata.tar.gz", tmp_path / "hepdata")
+    columns = hepdata.read(submission)["Normalisations"]
     assert [entry["value"] for entry in columns["Normalisation"]] == ["mu", "k"]
     # From the two counts: k is 1 +- 0.1, mu is 1 with the errors of 30 and of 20 k.
     values = [entry["value"] for entry in columns["Best fit"]]
@@ -343,13 +352,14 @@ def test_pairs_of_the_scan_are_parameters(made: Path, tmp_path: Path) -> None:
         assert "fit.scan.pairs" in error
 
 
-def test_report_of_a_workspace(made: Path) -> None:
+def test_report_of_a_workspace(made: Path, tmp_path: Path) -> None:
     """Without events, histograms and validation; with contours."""
     scan = WANTED["scan"]["scan"] | {"pairs": [["mu", "scale"]], "pair_points": 5}
     assert behind(made, "scan", scan=scan) is None
     assert preserve(made) is None
     (plane,) = ScanRecord.model_validate(read_json(made / "scan.json")).planes
-    heights = hepdata.read(made / "hepdata")["Likelihood of mu and scale"]["-2 Delta ln L"]
+    tables = hepdata.read(unpacked(made / "hepdata.tar.gz", tmp_path))
+    heights = tables["Likelihood of mu and scale"]["-2 Delta ln L"]
     expected = [height for row in plane.heights for height in row]
     assert [entry["value"] for entry in heights] == pytest.approx(expected, rel=1e-9)
     assert report(made) is None

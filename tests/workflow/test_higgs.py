@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,11 @@ def outputs(results: Path) -> dict[str, Any]:
                 found[str(name)] = contents(path)
             case ".html":
                 found[str(name)] = words(path.read_text())
+            case ".gz":
+                with tarfile.open(path) as archive:
+                    for member in archive.getnames():
+                        if member.endswith(".yaml") and (file := archive.extractfile(member)):
+                            found[f"{name}/{member}"] = file.read()
             case ".svg" | ".pdf" | ".xml" | ".yaml":
                 found[str(name)] = path.read_bytes()
     return found
@@ -213,7 +219,7 @@ def test_no_output_depends_on_what_is_blinded(folder: Path) -> None:
     assert {"fit.json", "report.html", "histograms.root", "terminal.txt"} <= set(hidden)
     assert hidden["limit.json"]["toys"]["limit"]["error"] > 0
     assert any("signal strength" in line for line in hidden["terminal.txt"])
-    assert any(name.startswith("hepdata/") for name in hidden)
+    assert any(name.startswith("hepdata.tar.gz/") for name in hidden)
     assert shown.keys() == hidden.keys()
     assert [name for name in shown if shown[name] != hidden[name]] == []
     # Data outside of the window are there, and the expectation stands in it; with underflow, bins 8

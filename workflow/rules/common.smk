@@ -164,7 +164,7 @@ REPORTED = {
     ("reproduce", "output"): ("model", "Model"),
     ("reproduce", "checks"): ("checks", "Model"),
     ("preserve", "output"): ("preservation", "Model"),
-    ("preserve", "archive"): ("hepdata", "Model"),
+    ("preserve", "hepdata"): ("hepdata", "Model"),
     ("report", "tables"): ("table", "Tables"),
     ("train", "record"): ("training", "Training"),
     ("matrix_page", "page"): ("matrix", "Matrix"),

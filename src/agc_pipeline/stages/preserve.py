@@ -39,8 +39,8 @@ class PreserveOptions(Options):
     histfactory: Path = writes_folder("histfactory", "folder for the XML")
     hs3: Path = writes_folder("hs3", "folder for HS3 JSON")
     combine: Path = writes_folder("combine", "folder for the datacard")
-    hepdata: Path = writes_folder("hepdata", "folder for the submission")
-    archive: Path = writes("hepdata.tar.gz", "the submission as one file")
+    # The folder of it would not be accepted: Snakemake leaves a file in folders.
+    hepdata: Path = writes("hepdata.tar.gz", "submission to HEPData")
     output: Path = writes("preservation.json", "JSON record to write")
 
 
@@ -92,7 +92,7 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
                 fit, ranking, scan, keywords, external.free_normalisations(content)
             )
             drawn = pictures.draw(hepdata_tables, fit, ranking, scan)
-            with atomic_path(options.archive) as archive:
+            with atomic_path(options.hepdata) as archive:
                 hepdata.write(
                     hepdata_tables,
                     submission,
@@ -102,10 +102,11 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
                     pictures=drawn,
                 )
             read = hepdata.read(submission)
-        failed = {entry.part: entry for entry in missing}
-        _replace(submission, options.hepdata, failed.get("HEPData tables"))
-    if "HEPData tables" in failed:
-        hepdata.pack(options.hepdata, options.archive)
+        failure = next((m for m in missing if m.part == "HEPData tables"), None)
+        if failure is not None:
+            _empty(submission, failure)
+            with atomic_path(options.hepdata) as archive:
+                hepdata.pack(submission, archive)
     record = {
         "workspace_digest": fit.workspace_digest,
         "lost": lost,
@@ -129,13 +130,18 @@ def run(settings: PreserveStage, options: PreserveOptions) -> None:
 def _replace(source: Path, target: Path, failure: "Missing | None") -> None:
     """Put a finished folder in its place; of a failure, one that only says why it is missing."""
     if failure is not None:
-        shutil.rmtree(source)
-        source.mkdir()
-        (source / "missing.txt").write_text(f"{failure.part}: {failure.reason}\n", encoding="utf-8")
+        _empty(source, failure)
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(source, target)
+
+
+def _empty(folder: Path, failure: "Missing") -> None:
+    """Leave in a folder only why its content is missing."""
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "missing.txt").write_text(f"{failure.part}: {failure.reason}\n", encoding="utf-8")
 
 
 STAGE = Stage(
