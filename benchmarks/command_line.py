@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import tempfile
 from pathlib import Path
 
 
@@ -36,3 +37,25 @@ def file(text: str) -> Path:
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"there is no file {text}")
     return path
+
+
+def output(text: str) -> Path:
+    """A file to write. What cannot be written is told before anything is measured."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder: name a file in it")
+    folder(str(path.parent))
+    return path
+
+
+def folder(text: str) -> Path:
+    """A folder to write to, which is made if it is not there."""
+    path = Path(text)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no folder that can be written to ({error.strerror}): name another one"
+        ) from error

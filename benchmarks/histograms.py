@@ -428,8 +428,8 @@ def main() -> None:
     )
     arguments.add_argument("--events", type=command_line.count, default=400_000)
     arguments.add_argument("--repeat", type=command_line.count, default=3)
-    arguments.add_argument("--folder", type=Path, default=Path("results/benchmark"))
-    arguments.add_argument("--json", type=Path)
+    arguments.add_argument("--folder", type=command_line.folder, default="results/benchmark")
+    arguments.add_argument("--json", type=command_line.output)
     root = arguments.add_mutually_exclusive_group()
     root.add_argument(
         "--root", type=command_line.file, help="a Python that has ROOT; else one is installed"

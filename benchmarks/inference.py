@@ -95,7 +95,7 @@ def main() -> None:
     arguments.add_argument("--n-files", type=int, default=5)
     arguments.add_argument("--repeat", type=command_line.count, default=5)
     arguments.add_argument("--no-cabinetry-ranking", dest="cabinetry_ranks", action="store_false")
-    arguments.add_argument("--json", type=Path)
+    arguments.add_argument("--json", type=command_line.output)
     options = arguments.parse_args()
     workspace.quieten()
     with errors_told(output="the command line"):

@@ -246,7 +246,7 @@ def main() -> None:
     command.add_argument("files", type=command_line.count, nargs="?", default=100)
     command.add_argument("--events", type=command_line.count, default=1_200_000, help="of a file")
     command.add_argument("--repeat", type=command_line.count, default=2)
-    command.add_argument("--json", type=Path, help="record of the result")
+    command.add_argument("--json", type=command_line.output, help="record of the result")
     commands.add_parser("overhead", help="a run, and what its stages take of it")
     # What is left is for Snakemake: cores, or a profile.
     options, rest = arguments.parse_known_args()

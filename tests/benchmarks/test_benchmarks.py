@@ -84,6 +84,9 @@ def test_delivery(tmp_path: Path) -> None:
     (rows,) = tables(text)
     records = read_json(tmp_path / "delivery.json")["rows"]
     assert [row["file"] for row in rows] == ["`ttbar.root`", "`wjets.root`"]
+    for name, row in zip(("ttbar", "wjets"), rows, strict=True):
+        assert int(row["of it opening [%]"]) > 50
+        assert f"{name}.root has so few events that more than 50% of `read` is the opening" in text
     for row, record in zip(rows, records, strict=True):
         assert row["file"] == f"`{record['file']}`"
         assert int(row["events"]) == record["events"] == 500
@@ -258,6 +261,13 @@ def test_overhead_of_a_run(tmp_path: Path) -> None:
         ("delivery", ["text.root"], "error: not a ROOT file"),
         ("template_noise", ["."], "error: file not found\n  where: workspace.json"),
         ("scaling", ["plan", "10", "--json", "x"], "error: unrecognized arguments: --json x"),
+        ("delivery", ["--json", ".."], "error: argument --json: '..' is a folder: name a file in"),
+        ("inference", ["--json", "text.root/x"], "'text.root' is no folder that can be"),
+        (
+            "histograms",
+            ["--folder", "text.root"],
+            "'text.root' is no folder that can be",
+        ),
         ("histograms", ["--process", "zjets"], "error: without files, --process is one of ttbar"),
     ],
 )
@@ -266,6 +276,7 @@ def test_wrong_input(tmp_path: Path, name: str, options: list[str], problem: str
     done = execute(name, *options, folder=tmp_path)
     assert done.returncode != 0
     assert problem in done.stderr
+    assert "`results:`" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -279,6 +290,8 @@ def test_wrong_input(tmp_path: Path, name: str, options: list[str], problem: str
         (command_line.seconds, "nan"),
         (command_line.seconds, "soon"),
         (command_line.file, "none.root"),
+        (command_line.output, "."),
+        (command_line.folder, __file__),
     ],
 )
 def test_wrong_values_of_options(kind: type, text: str) -> None:
@@ -286,6 +299,8 @@ def test_wrong_values_of_options(kind: type, text: str) -> None:
         kind(text)
 
 
-def test_values_of_options() -> None:
+def test_values_of_options(tmp_path: Path) -> None:
     assert (command_line.count("12"), command_line.seconds("0")) == (12, 0.0)
     assert command_line.file(__file__) == Path(__file__)
+    assert command_line.output(f"{tmp_path}/new/x.json") == tmp_path / "new" / "x.json"
+    assert list((tmp_path / "new").iterdir()) == []
