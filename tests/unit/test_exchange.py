@@ -18,6 +18,8 @@ import uproot
 from agc_pipeline.errors import InputError, ModelError, PipelineError
 from agc_pipeline.exchange import Model, card_text, datacard, hs3
 from agc_pipeline.inference import external, workspace
+from agc_pipeline.inference.result import fit_workspace
+from agc_pipeline.inference.settings import MinimiserSettings
 from agc_pipeline.inputs import WorkspaceInput
 from agc_pipeline.preservation import datacard as card_writing
 from agc_pipeline.preservation import hs3 as hs3_writing
@@ -288,6 +290,69 @@ def test_counting_card() -> None:
     assert model.config.poi_name == "r"
 
 
+def test_titles_are_read_over() -> None:
+    """combineCards.py writes one before the counts; behind them a line is one of a card."""
+    titled = f"Combination of a=a.txt  b=b.txt\ndate 1.1.2020\n{COUNTING}"
+    titled = titled.replace("lumi    lnN", "-- Uncertainties --\nlumi    lnN")
+    assert read_card(titled).workspace == read_card(COUNTING).workspace
+    with pytest.raises(ModelError, match="unknown line 'observatoin 0'"):
+        read_card(COUNTING.replace("observation", "observatoin"))
+
+
+# Two channels that share a background without a range: 500 and 16 events.
+SHARED = """\
+imax 2
+jmax 1
+kmax *
+bin         CR   SR
+observation 500  16
+bin         CR   SR   SR
+process     bkg  bkg  sig
+process     1    1    0
+rate        1    0.02 3
+lumi   lnN  -    -    1.02
+k rateParam * bkg 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "strength", "factor"),
+    [
+        # 500 = k, 16 = 0.02 k + 3 r.
+        ({}, 2.0, 500.0),
+        ({"* bkg 1": "* bkg 700"}, 2.0, 500.0),
+        # 500 = 0.001 k, 16000 = 0.02 k + 3000 r.
+        ({"1    0.02 3": "0.001 0.02 3000", "500  16": "500 16000"}, 2.0, 500_000.0),
+        # 500 = 700 + k, 60 = 80 + 5 k + 490 r: less than none, as Combine has it.
+        (
+            {
+                "CR   SR   SR\n": "CR   SR   SR SR CR\n",
+                "bkg  bkg  sig": "bkg bkg sig other other",
+                "1    1    0": "1 1 0 2 2",
+                "jmax 1": "jmax 2",
+                "1    0.02 3": "1 5 490 80 700",
+                "-    -    1.02": "- - 1.02 - -",
+                "500  16": "500 60",
+            },
+            2.0,
+            -200.0,
+        ),
+    ],
+)
+def test_a_rate_without_a_range_has_no_bounds(
+    changes: dict[str, str], strength: float, factor: float
+) -> None:
+    """The data determine both: they are met exactly."""
+    text = SHARED
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    settings = MinimiserSettings(method="exact", max_distance=1e-16, max_iterations=200, starts=4)
+    result = fit_workspace(read_card(text).workspace, settings)
+    assert result["r"].bestfit == pytest.approx(strength, rel=1e-6)
+    assert result["k"].bestfit == pytest.approx(factor, rel=1e-6)
+
+
 SHAPES = """\
 imax 1
 jmax 1
@@ -533,6 +598,20 @@ def test_channels_that_are_numbers_and_histograms_of_one_channel() -> None:
     pairs = (("a", "b"), ("a", "s"), ("a", "t"), ("d", "s"), ("c", "s"))
     found = [card_text.names_of(shapes, *pair) for pair in pairs]
     assert found == [["own"], ["process"], ["all"], ["channel"], ["process"]]
+
+
+def test_processes_without_events_have_no_uncertainties(tmp_path: Path) -> None:
+    """Combine leaves them out, with the templates and errors that they may have."""
+    write_shapes(tmp_path, bkg=[0.0, 0.0], sig=[40.0, 45.0])
+    text = SHAPES.replace("beta    shape?  1      1", "").replace("10     -1", "85 -1")
+    text = text.replace("autoMCStats 0", "autoMCStats 0 1")
+    (channel,) = read_card(text, tmp_path).workspace["channels"]
+    sig, bkg = channel["samples"]
+    assert [m["name"] for m in sig["modifiers"]] == ["r", "lumi", "prop_bina"]
+    assert bkg == {"name": "bkg", "data": [0.0, 0.0], "modifiers": []}
+    read = read_card(COUNTING.replace("1.47  0.15  0.22  0.1", "1.47  0.15  0.22  0"))
+    tt = read.workspace["channels"][0]["samples"][3]
+    assert tt == {"name": "tt", "data": [0.0], "modifiers": []}
 
 
 def test_histograms_that_are_missing_or_have_other_bins(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ Shapes = Mapping[tuple[str, str], list[str]]
 
 DATA = "data_obs"
 FAKE = "FAKE"
-_COMMENT = re.compile(r"#.*|-{3,}.*")
+_COMMENT = re.compile(r"#.*|-{2,}.*")
 
 
 def is_card(text: str) -> bool:

@@ -26,8 +26,9 @@ INTEREST = "r"
 MEASUREMENT = "datacard"
 # Range of the signal strength in Combine.
 _RANGE = (0.0, 20.0)
-# Range of a parameter of a rateParam without one.
-_WIDE = (0.0, 100.0)
+# Combine has no bounds of a rateParam without a range; pyhf needs some: so many times the value
+# with which one process would account for all data of its channel.
+_BEYOND = 10.0
 # Combine stops at a rate that differs by more from the sum of the histogram.
 _RATE_TOLERANCE = 1e-3
 # Smaller changes of the sum of a template are none for Combine.
@@ -36,6 +37,9 @@ _SHAPES = ("shape", "shape?")
 _SHARED = ("lnN", *_SHAPES)
 # Combine reads minus signs as zero, and factors of zero as none.
 _ABSENT = re.compile(r"-+|0*\.?0*")
+# Words at the beginning of lines up to the rates.
+_COUNTS = ("imax", "jmax", "kmax")
+_KEYS = (*_COUNTS, "shapes", "bin", "observation", "Observation", "process", "rate")
 # Words at the second place of a line that are no types of nuisance parameters.
 _DIRECTIVES = ("autoMCStats", "rateParam", "param", "group")
 # What Combine has and a workspace has not, with what comes near to it.
@@ -191,13 +195,19 @@ class _Card:
         self._gaussian: str | None = None
         # Combine's names of factors that are not those of their modifiers.
         self._factor_names: dict[str, str] = {}
+        counted = False
         for number, words in lines(text):
             self._number = number
-            self._line(words)
+            # Combine reads over a title, which its combineCards.py writes as the first line.
+            counted = counted or words[0] in _COUNTS
+            if counted or words[0] in _KEYS:
+                self._line(words)
         self._number = 0
         self._columns = self._read_columns()
         self._channels = self._read_channels()
         self._check_counts()
+        # The largest absolute value of each rateParam without a range.
+        self._reaches: dict[str, float] = {}
 
     def _refuse(self, problem: str, remedy: str, number: int | None = None) -> NoReturn:
         line = self._number if number is None else number
@@ -441,7 +451,7 @@ class _Card:
         for channel, count in self._channels.items():
             observed = self._observation(histograms, channel, count)
             terms = {
-                column: self._terms(histograms, position, column, len(observed), settings)
+                column: self._terms(histograms, position, column, observed, settings)
                 for position, column in enumerate(self._columns)
                 if column.channel == channel
             }
@@ -457,6 +467,8 @@ class _Card:
             channels.append({"name": channel, "samples": samples})
             observations.append({"name": channel, "data": observed.tolist()})
         self._check_use()
+        for name, reach in self._reaches.items():
+            settings[name]["bounds"] = [[-_BEYOND * reach, _BEYOND * reach]]
         interest = INTEREST if any(column.signal for column in self._columns) else ""
         if interest:
             settings[INTEREST] = {"name": INTEREST, "inits": [1.0], "bounds": [list(_RANGE)]}
@@ -501,10 +513,11 @@ class _Card:
         histograms: Histograms,
         position: int,
         column: _Column,
-        n_bins: int,
+        observed: Array,
         settings: dict[str, dict[str, Any]],
     ) -> _Terms:
         """Contents and modifiers of a column."""
+        n_bins = len(observed)
         where = f"process {quoted(column.process)} in channel {quoted(column.channel)}"
         found = self._histogram(histograms, column.channel, column.process)
         if found is None:
@@ -518,6 +531,11 @@ class _Card:
             self._refuse(
                 f"{where}: {len(contents)} bins, and data of {n_bins}", "give the same bins"
             )
+        empty = column.rate == 0 or not contents.any()
+        if empty:
+            # Combine leaves such a process out, whatever its templates are.
+            contents = np.zeros(n_bins)
+            errors = None if errors is None else np.zeros(n_bins)
         modifiers: list[dict[str, Any]] = []
         if column.signal:
             modifiers.append({"name": INTEREST, "type": "normfactor", "data": None})
@@ -526,16 +544,20 @@ class _Card:
                 column.process, rate.process
             ):
                 modifiers.append(self._free(rate, settings))
+                self._extend(rate, contents, observed)
         for nuisance in self._nuisances:
-            modifiers += self._modifiers(histograms, nuisance, position, contents, where)
+            # Events of a control region have a rate, even if they are none.
+            if not empty or nuisance.kind == "gmN":
+                modifiers += self._modifiers(histograms, nuisance, position, contents, where)
         return _Terms(contents, errors, modifiers)
 
     def _free(self, rate: _Rate, settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """A free normalisation, or one with a Gaussian term, which pyhf has of one parameter."""
         constraint = self._constraints.get(rate.name)
-        bounds = rate.bounds or _WIDE
         if constraint is None:
-            entry = {"name": rate.name, "inits": [rate.start], "bounds": [list(bounds)]}
+            entry = {"name": rate.name, "inits": [rate.start]}
+            if rate.bounds is not None:
+                entry["bounds"] = [list(rate.bounds)]
             kind = "normfactor"
         else:
             if self._gaussian not in (None, rate.name):
@@ -562,6 +584,14 @@ class _Card:
                 rate.number,
             )
         return {"name": str(entry["name"]), "type": kind, "data": None}
+
+    def _extend(self, rate: _Rate, contents: Array, observed: Array) -> None:
+        """Make room for what the data of a channel want of a rateParam without a range."""
+        if rate.bounds is None and rate.name not in self._constraints:
+            events = float(contents.sum())
+            wanted = max(_BEYOND, float(observed.sum())) / events if events > 0 else 0.0
+            reaches = self._reaches.get(rate.name, 0.0), wanted, abs(rate.start), 1.0
+            self._reaches[rate.name] = max(reaches)
 
     def _modifiers(
         self,
