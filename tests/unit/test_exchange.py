@@ -208,6 +208,24 @@ HISTOSYS = {"name": "j", "type": "histosys", "parameter": "a", "data": {"hi": 1.
         (("data", 0, "type"), "unbinned", "data set 'obsData_c' is unbinned"),
         (("data", 0, "contents"), [float("nan"), 1.0], "data.0.contents.0"),
         (("analyses", 0, "prior"), "flat", "has a prior"),
+        (("data", 0, "uncertainty"), {"sigma": [1.0, 1.0]}, "has an uncertainty of its own"),
+        (("data", 0, "axes"), [{"name": "y"}], "'obsData_c' has other axes than 'model_c'"),
+        (("data", 0, "axes"), [{"name": "obs_x_c", "edges": [0.0, 1.0, 3.0]}], "has other axes"),
+        (
+            (*_CHANNEL, "default_interpolation"),
+            {"in": "poly6", "out": "poly1", "type": "add"},
+            "normsys 'n': interpolation {'in': 'poly6'",
+        ),
+        ((*_SIGNAL, 1), {"name": "k", "type": "normfactor"}, "it has no `parameter`"),
+        ((*_SIGNAL, 2, "constraint_type"), "LogNormal", "its constraint is LogNormal"),
+        ((*_BACKGROUND, 1, "constraints"), ["alpha_jesConstraint"], "1 constraints for 2 bins"),
+        ((*_BACKGROUND, 1, "constraints"), ["a", "b"], "unknown distribution 'a'"),
+        ((*_BACKGROUND, 1, "constraints"), [None, None], "an uncertainty and without a constraint"),
+        (
+            (*_BACKGROUND, 1, "constraints"),
+            ["alpha_jesConstraint"] * 2,
+            "1 in 'alpha_jesConstraint', and 0.2 by `data.vals`",
+        ),
         (("analyses", 0, "likelihood"), "l", "unknown likelihood 'l' (there are L)"),
         ((*_SIGNAL, 2, "interpolation"), 0, "interpolation 0"),
         ((*_SIGNAL, 2), HISTOSYS, "`data.hi.contents` is no list of numbers"),
@@ -223,11 +241,86 @@ HISTOSYS = {"name": "j", "type": "histosys", "parameter": "a", "data": {"hi": 1.
 )
 def test_hs3_that_is_refused(where: tuple[Any, ...], value: Any, message: str) -> None:
     document = copy.deepcopy(DOCUMENT)
+    norm = {"name": "n", "type": "normsys", "parameter": "n", "data": {"hi": 1.1, "lo": 0.9}}
+    document["distributions"][0]["samples"][1]["modifiers"].append(norm)
     _at(*where)(document, value)
     with pytest.raises(ModelError) as caught:
         hs3.read(document, place="model.json")
     assert message in str(caught.value)
     assert "remedy: " in str(caught.value)
+
+
+def _changed_document(change: Callable[[Any, Any, Any], None]) -> Any:
+    document = copy.deepcopy(DOCUMENT)
+    signal, background = (s["modifiers"] for s in document["distributions"][0]["samples"])
+    change(document, signal, background)
+    return hs3.read(document, place="model.json").workspace
+
+
+def _names_of_distributions(document: Any, signal: Any, background: Any) -> None:
+    signal[2]["constraint"] = signal[2].pop("constraint_name")
+    fakes = background[1]
+    del fakes["constraint_type"]
+    fakes["constraints"] = ["f0", "f1"]
+    for number, count in enumerate((25.0, 100.0)):
+        poisson = {"name": f"f{number}", "type": "poisson_dist", "x": count, "mean": "product"}
+        document["distributions"].append(poisson)
+
+
+def _names_of_root(document: Any, signal: Any, background: Any) -> None:
+    for modifier in (*signal, *background):
+        modifier.pop("parameter", None)
+        modifier.pop("parameters", None)
+    background[1]["name"] = "f"
+    values = document["parameter_points"][0]["parameters"]
+    names = ("alpha_jes", "gamma_f_bin_0", "gamma_f_bin_1")
+    for name in (*names, "gamma_stat_c_bin_0", "gamma_stat_c_bin_1"):
+        values.append({"name": name, "value": 0.0 if name == "alpha_jes" else 1.0})
+
+
+def _general_interpolation(document: Any, signal: Any, background: Any) -> None:
+    shape = {"hi": {"contents": [55.0, 41.0]}, "lo": {"contents": [46.0, 40.0]}}
+    background.append({"name": "h", "type": "histosys", "parameter": "h", "data": shape})
+    words = {"in": "poly6", "out": "poly1", "type": "add"}
+    document["distributions"][0]["default_interpolation"] = words
+
+
+def test_hs3_with_other_words_for_the_same() -> None:
+    """Constraints by the names of distributions, as later patches of ROOT 6.40 write them, and
+    parameters that 6.32 does not name."""
+    same = hs3.read(DOCUMENT, place="test").workspace
+    assert _changed_document(_names_of_distributions) == same
+    named = _changed_document(_names_of_root)
+    names = [m["name"] for s in named["channels"][0]["samples"] for m in s["modifiers"]]
+    assert names == ["mu", "jes", "staterror", "f"]
+    shaped = _changed_document(_general_interpolation)
+    assert shaped["channels"][0]["samples"][1]["modifiers"][2]["name"] == "h"
+
+
+def test_a_constraint_of_the_likelihood_is_that_of_all_samples() -> None:
+    """A likelihood names it once, and modifiers of two samples do not."""
+    document = copy.deepcopy(DOCUMENT)
+    for sample_ in document["distributions"][0]["samples"]:
+        sample_["modifiers"].insert(0, {"name": "L", "type": "normfactor", "parameter": "Lumi"})
+    del document["distributions"][0]["samples"][0]["modifiers"][1]
+    del document["parameter_points"][0]["parameters"][0]
+    gauss = {"name": "l", "type": "gaussian_dist", "x": 1.0, "mean": "Lumi", "sigma": 0.02}
+    document["distributions"].append(gauss)
+    document["likelihoods"][0]["aux_distributions"] = ["l"]
+    content = hs3.read(document, place="model.json").workspace
+    for sample_ in content["channels"][0]["samples"]:
+        assert {"name": "lumi", "type": "lumi", "data": None} in sample_["modifiers"]
+    (lumi,) = (p for p in content["measurements"][0]["config"]["parameters"] if p["name"] == "lumi")
+    assert (lumi["auxdata"], lumi["sigmas"]) == ([1.0], [0.02])
+
+
+def test_uncertainties_that_may_be_absolute_are_told() -> None:
+    """ROOT has relative ones, pyhs3 absolute ones."""
+    document = copy.deepcopy(DOCUMENT)
+    document["distributions"][0]["samples"][1]["modifiers"][1]["data"]["vals"] = [10.0, 4.0]
+    (note,) = hs3.read(document, place="model.json").notes
+    assert "shapesys 'fakes': uncertainties of up to 10 times the content" in note
+    assert hs3.read(DOCUMENT, place="model.json").notes == ()
 
 
 def test_several_analyses_of_hs3(tmp_path: Path) -> None:

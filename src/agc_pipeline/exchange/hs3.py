@@ -1,8 +1,9 @@
 """HS3 JSON: the HEP Statistics Serialization Standard, as far as it describes HistFactory models.
 
 The dialect is that of ROOT 6.40, whose RooJSONFactoryWSTool is the reference: uncertainties of a
-shapesys are relative, and constraints are named by ``constraint_type``, by the ``constraint_name``
-of a distribution, or for statistical uncertainties by the ``staterror`` of a channel.
+shapesys are relative, and constraints are named by ``constraint_type``, by the names of
+distributions (``constraint_name``, ``constraint`` or ``constraints``), or for statistical
+uncertainties by the ``staterror`` of a channel.
 
 Source: https://github.com/hep-statistics-serialization-standard, version 0.2; ROOT 6.40,
 ``roofit/hs3`` (JSONFactories_HistFactory).
@@ -12,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agc_pipeline.errors import ModelError
@@ -22,8 +24,14 @@ from agc_pipeline.settings import unknown
 # Codes of the interpolations that a workspace has, as ROOT and pyhs3 write them.
 _NORMALISATION = (4, 5, "code4")
 _SHAPE = (4, "code4p")
+# The latter in the words of a distribution, for all modifiers without codes of their own.
+_SHAPE_IN_WORDS = {"in": "poly6", "out": "poly1", "type": "add"}
 _GAUSSIAN = ("Gauss", "Gaussian")
 _LUMINOSITY = "lumi"
+# Relative difference of two numbers that are the same.
+_SAME = 1e-6
+# Types of constraints by those of their distributions.
+_CONSTRAINTS = {"gaussian_dist": "Gauss", "poisson_dist": "Poisson"}
 
 
 class _Part(BaseModel):
@@ -46,6 +54,7 @@ class _Modifier(_Exact):
     constraint: str | None = None
     constraint_type: str | None = None
     constraint_name: str | None = None
+    constraints: list[str | None] | None = None
     interpolation: int | str | None = None
     data: dict[str, Any] | None = None
 
@@ -68,9 +77,34 @@ class _StatError(_Part):
     relThreshold: float = 0.0  # noqa: N815 - the key of the format
 
 
+class _Binning(_Part):
+    name: str
+    min: float | None = None
+    max: float | None = None
+    nbins: int | None = None
+    edges: list[float] | None = None
+
+    def differs(self, other: "_Binning") -> bool:
+        """Whether bins are not the same, as far as both tell them."""
+        if self.name != other.name:
+            return True
+        ours, theirs = self._edges(), other._edges()
+        if ours is None or theirs is None:
+            return False
+        return len(ours) != len(theirs) or not np.allclose(ours, theirs, rtol=1e-9, atol=0)
+
+    def _edges(self) -> list[float] | None:
+        if self.edges is not None or self.nbins is None or self.min is None or self.max is None:
+            return self.edges
+        edges: list[float] = np.linspace(self.min, self.max, self.nbins + 1).tolist()
+        return edges
+
+
 class _Distribution(_Part):
     name: str
     type: str
+    axes: list[_Binning] | None = None
+    default_interpolation: Any = None
     samples: list[_Sample] = []
     staterror: _StatError | None = None
     x: float | str | None = None
@@ -81,7 +115,9 @@ class _Distribution(_Part):
 class _Data(_Part):
     name: str
     type: str
+    axes: list[_Binning] | None = None
     contents: list[float] = []
+    uncertainty: Any = None
 
 
 class _Axis(_Part):
@@ -208,14 +244,16 @@ class _Reader:
                 continue
             for value in self._look_up("parameter point", title, points).parameters:
                 self._values[value.name] = value
+        self._notes: list[str] = []
         # Names in the workspace by kind and variables, in the order in which they appear.
         self._names: dict[_Shared, str] = {}
         self._auxiliary: dict[str, tuple[float, float]] = {}
-        # Constraints of the likelihood that belong to no modifier yet.
+        # Constraints of the likelihood that belong to no modifier yet, and the others by variable.
         self._open = {
             name: self._look_up("distribution", name, self._distributions)
             for name in self._likelihood.aux_distributions
         }
+        self._constraints: dict[str, _Distribution] = {}
 
     def _refuse(self, problem: str, remedy: str) -> NoReturn:
         raise ModelError(problem, place=self._place, remedy=remedy)
@@ -259,7 +297,7 @@ class _Reader:
             "observations": observations,
             "measurements": [{"name": self._analysis.name, "config": config}],
         }
-        return Model(workspace, variables)
+        return Model(workspace, variables, tuple(self._notes))
 
     def _pairs(self) -> Iterator[tuple[_Distribution, _Data]]:
         likelihood = self._likelihood
@@ -279,6 +317,17 @@ class _Reader:
                 )
             if data.type != "binned":
                 self._refuse(f"data set {quoted(title)} is {data.type}", "give data in bins")
+            if data.uncertainty is not None:
+                self._refuse(
+                    f"data set {quoted(title)} has an uncertainty of its own",
+                    "give numbers of events, which are counted without one",
+                )
+            own, axes = distribution.axes or [], data.axes or []
+            if own and axes and (len(own) != len(axes) or any(map(_Binning.differs, own, axes))):
+                self._refuse(
+                    f"data set {quoted(title)} has other axes than {quoted(name)}",
+                    "give both in the same bins of the same observables",
+                )
             yield distribution, data
 
     def _channel(self, distribution: _Distribution) -> dict[str, Any]:
@@ -309,20 +358,20 @@ class _Reader:
             case "normfactor":
                 return self._factor(modifier, place)
             case "normsys":
-                self._interpolation(modifier, place, _NORMALISATION)
+                self._interpolation(modifier, parent, place, _NORMALISATION)
                 data: Any = {key: self._number(modifier, key, place) for key in ("hi", "lo")}
                 variables = (self._constrained(modifier, place),)
             case "histosys":
-                self._interpolation(modifier, place, _SHAPE)
+                self._interpolation(modifier, parent, place, _SHAPE)
                 data = {f"{key}_data": self._template(modifier, key, place) for key in ("hi", "lo")}
                 variables = (self._constrained(modifier, place),)
             case "shapefactor":
-                variables, data = self._several(modifier, contents, place), None
+                variables, data = self._several(modifier, contents, parent, place), None
             case "shapesys":
-                variables = self._several(modifier, contents, place)
+                variables = self._several(modifier, contents, parent, place)
                 kind, data = self._bins(modifier, contents, place)
             case "staterror":
-                variables = self._several(modifier, contents, place)
+                variables = self._several(modifier, contents, parent, place)
                 kind, data = self._statistical(modifier, sample, parent, place)
             case _:
                 self._refuse(
@@ -336,8 +385,8 @@ class _Reader:
         constraint = self._distribution(modifier, variable)
         value = self._values.get(variable)
         if constraint is None:
-            if modifier.constraint_name is not None:
-                self._look_up("distribution", modifier.constraint_name, self._distributions)
+            if (name := self._constraint_name(modifier)) is not None:
+                self._look_up("distribution", name, self._distributions)
             if value is not None and value.const and value.value == 1:
                 return None
             name = self._name(modifier, "normfactor", (variable,))
@@ -356,14 +405,28 @@ class _Reader:
     def _single(self, modifier: _Modifier, place: str) -> str:
         several = modifier.parameters or []
         variable = modifier.parameter or (several[0] if len(several) == 1 else None)
+        # ROOT 6.32 does not write the names that it gives itself.
+        own = modifier.name if modifier.type == "normfactor" else f"alpha_{modifier.name}"
+        if variable is None and not several and self._is_known(own):
+            return own
         if variable is None:
             self._refuse(f"{place}: it has no `parameter`", "name its parameter")
         return variable
 
+    def _is_known(self, variable: str) -> bool:
+        """Whether the document has a value or bounds of a parameter."""
+        return variable in self._values or variable in self._bounds
+
     def _several(
-        self, modifier: _Modifier, contents: Sequence[float], place: str
+        self, modifier: _Modifier, contents: Sequence[float], parent: _Distribution, place: str
     ) -> tuple[str, ...]:
         variables = tuple(modifier.parameters or ())
+        if modifier.parameters is None:
+            channel = parent.name.removeprefix("model_")
+            name = f"stat_{channel}" if modifier.type == "staterror" else modifier.name
+            own = [f"gamma_{name}_bin_{number}" for number in range(len(contents))]
+            if all(map(self._is_known, own)):
+                variables = tuple(own)
         if len(variables) != len(contents) or len(set(variables)) < len(variables):
             self._refuse(
                 f"{place}: {len(set(variables))} parameters for {len(contents)} bins",
@@ -372,13 +435,60 @@ class _Reader:
         return variables
 
     def _distribution(self, modifier: _Modifier, variable: str) -> _Distribution | None:
-        """The distribution that constrains a parameter, if there is one."""
-        found = self._distributions.get(modifier.constraint_name or "")
+        """The distribution that constrains a parameter, if there is one.
+
+        A likelihood names it once, and all modifiers of the parameter share it.
+        """
+        found = self._distributions.get(self._constraint_name(modifier) or "")
         for name, candidate in self._open.copy().items():
             if variable in (candidate.x, candidate.mean):
                 del self._open[name]
                 found = found or candidate
-        return found
+        if found is None:
+            return self._constraints.get(variable)
+        return self._constraints.setdefault(variable, found)
+
+    def _constraint_name(self, modifier: _Modifier) -> str | None:
+        """Name of the distribution that constrains the parameter of a modifier with only one."""
+        several = modifier.constraints or []
+        if modifier.constraint not in (None, *_GAUSSIAN, "Const"):
+            several = [*several, modifier.constraint]
+        return modifier.constraint_name or (several[0] if several else None)
+
+    def _constraint_type(self, modifier: _Modifier, values: Sequence[float], place: str) -> str:
+        """Type of the constraints of a modifier with relative uncertainties of all bins."""
+        if modifier.constraints is None:
+            return modifier.constraint_type or modifier.constraint or "Poisson"
+        if len(modifier.constraints) != len(values):
+            self._refuse(
+                f"{place}: {len(modifier.constraints)} constraints for {len(values)} bins",
+                "give one for each bin, null for none",
+            )
+        types = set()
+        for name, value in zip(modifier.constraints, values, strict=True):
+            if name is None:
+                if value > 0:
+                    self._refuse(
+                        f"{place}: a bin with an uncertainty and without a constraint",
+                        "name its constraint, or set the uncertainty to zero",
+                    )
+                continue
+            constraint = self._look_up("distribution", name, self._distributions)
+            self._open.pop(name, None)
+            types.add(_CONSTRAINTS.get(constraint.type, constraint.type))
+            if constraint.type == "poisson_dist":
+                counts = [self._constant(side) for side in (constraint.x, constraint.mean)]
+                own, stated = next((c for c in counts if c is not None), None), value**-2
+            else:
+                own, stated = self._constant(constraint.sigma), value
+            if own is not None and abs(own - stated) > _SAME * stated:
+                self._refuse(
+                    f"{place}: {own:g} in {quoted(name)}, and {stated:g} by `data.vals`",
+                    "make them agree",
+                )
+        if len(types) > 1:
+            self._refuse(f"{place}: constraints of several types", "give them one type")
+        return types.pop() if types else "Const"
 
     def _gaussian(
         self, constraint: _Distribution, variable: str, place: str
@@ -411,7 +521,7 @@ class _Reader:
         """The parameter of a modifier with a Gaussian term of unit width."""
         variable = self._single(modifier, place)
         stated = modifier.constraint_type or modifier.constraint or _GAUSSIAN[0]
-        if stated not in _GAUSSIAN:
+        if stated not in _GAUSSIAN and stated not in self._distributions:
             self._refuse(
                 f"{place}: its constraint is {stated}", "a workspace has Gaussian ones here"
             )
@@ -426,8 +536,13 @@ class _Reader:
             self._auxiliary[variable] = (centre, width)
         return variable
 
-    def _interpolation(self, modifier: _Modifier, place: str, codes: Sequence[int | str]) -> None:
+    def _interpolation(
+        self, modifier: _Modifier, parent: _Distribution, place: str, codes: Sequence[int | str]
+    ) -> None:
         stated = [modifier.interpolation, (modifier.data or {}).get("interpolation")]
+        general = parent.default_interpolation
+        if general is not None and stated == [None, None]:
+            stated = [codes[0] if general == _SHAPE_IN_WORDS and codes is _SHAPE else str(general)]
         for code in stated:
             if code is not None and code not in codes:
                 self._refuse(
@@ -465,9 +580,14 @@ class _Reader:
             self._refuse(
                 f"{place}: {len(values)} values for {len(contents)} bins", "give one for each bin"
             )
-        stated = modifier.constraint_type or modifier.constraint or "Poisson"
+        stated = self._constraint_type(modifier, values, place)
         if stated == "Const" or not any(values):
             return "shapefactor", None
+        if max(values) > 1:
+            self._notes.append(
+                f"{place}: uncertainties of up to {max(values):g} times the content, as ROOT reads "
+                "them; if they are meant to be absolute, divide `data.vals` by the contents"
+            )
         errors = [value * content for value, content in zip(values, contents, strict=True)]
         if stated == "Poisson":
             return "shapesys", errors
