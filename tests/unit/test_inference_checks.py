@@ -51,9 +51,12 @@ def test_nothing_is_wrong() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (one(content=(40.0, -1.0)), ("error", "a", "negative expected yield in bin 1")),
+        (one(content=(40.0, -1.0)), ("error", "a", "negative expected yield in bin 1 (-1)")),
         (one(content=(40.0, 0.0)), ("error", "a", "data but zero expected yield in bin 1")),
-        (one(data=(50.0, -1.0)), ("error", "a", "negative number of observed events in bin 1")),
+        (
+            one(data=(50.0, -1.0)),
+            ("error", "a", "negative number of observed events in bin 1 (-1)"),
+        ),
         (one(data=(50.0, np.nan)), ("error", "a", "contents are not finite")),
         (
             one(data=(50.0, 0.0), content=(40.0, 0.0)),

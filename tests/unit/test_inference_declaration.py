@@ -232,6 +232,29 @@ def test_data_are_the_observed() -> None:
     assert "declare the pseudodata" in caught.value.remedy
 
 
+def test_negative_pseudodata_and_expectations_are_refused_with_their_value() -> None:
+    """Counts have neither; bins that are merged may have parts below zero."""
+    declared = analysis(pseudodata={"higgs": 1.5, "zz4e": -0.5})
+    content = histograms()
+    for region in ("sr", "cr"):
+        content[f"{region}_pseudodata"] = content[f"{region}_zz"].copy()
+    content["sr_pseudodata"].view().value = (-0.5, 3, 4, -1.25)
+    with pytest.raises(ModelError) as caught:
+        build_workspace(declared, content, settings(data="pseudodata"))
+    assert caught.value.problem == (
+        "signal region: negative number of observed events in bins 0, 3 (-1.25 at worst)"
+    )
+    assert caught.value.place == "histograms"
+    assert "events with negative weights" in caught.value.remedy
+    merged = {"sr": (0.0, 2.0, 4.0)}
+    model = build_workspace(declared, content, settings(data="pseudodata", edges=merged))
+    assert model.workspace["observations"][0]["data"] == [2.5, 2.75]
+    content["cr_top"].view().value = (50, -60, 70, 80)
+    message = r"^control region: negative expected yield in bin 1 \(-29\)"
+    with pytest.raises(ModelError, match=message):
+        build_workspace(declared, content, settings(data="asimov"))
+
+
 def test_one_of_several_datasets_is_missing() -> None:
     lacking = histograms("sr_zz", "cr_zz")
     with pytest.raises(ModelError, match="dataset zz4e or zz4mu is not in the run"):

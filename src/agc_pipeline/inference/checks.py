@@ -162,10 +162,18 @@ def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
         yield Finding(severity="error", where=name, message="contents are not finite")
         return
     if bins := numbers_of(total < 0):
-        yield Finding(severity="error", where=name, message=f"negative expected yield in {bins}")
+        yield Finding(
+            severity="error",
+            where=name,
+            message=f"negative expected yield in {bins}{_least(total)}",
+        )
     if bins := numbers_of(observed < 0):
         yield Finding(
-            severity="error", where=name, message=f"negative number of observed events in {bins}"
+            severity="error",
+            where=name,
+            message=f"negative number of observed events in {bins}{_least(observed)}",
+            remedy="correct the data; where they are pseudodata of events with negative weights, "
+            "use more events, or merge bins with `fit.model.edges`",
         )
     if bins := numbers_of((total == 0) & (observed > 0)):
         yield Finding(
@@ -177,6 +185,12 @@ def _channel(channel: Any, observed: Array) -> Iterator[Finding]:
         )
     if not observed.any():
         yield Finding(severity="warning", where=name, message="no data in any bin")
+
+
+def _least(contents: Array) -> str:
+    """The most negative content, for messages."""
+    several = np.count_nonzero(contents < 0) > 1
+    return f" ({contents.min():.4g}{' at worst' if several else ''})"
 
 
 def _sample(sample: Any, where: str, mirrored: Collection[str]) -> Iterator[Finding]:
