@@ -14,7 +14,7 @@ from typing import Any
 
 from agc_pipeline import extras, filesets
 from agc_pipeline.code import near
-from agc_pipeline.columnar.settings import BatchDask
+from agc_pipeline.columnar.settings import BatchDask, GatewayDask, SchedulerDask
 from agc_pipeline.config import Configuration, load
 from agc_pipeline.datasets import (
     DatasetFiles,
@@ -449,29 +449,41 @@ class Plan:
             )
 
     def check_pool(self) -> None:
-        """Check that there is the batch system whose jobs are the Dask workers of the histograms.
+        """Check that there is what has the Dask workers of the histograms, or starts them.
 
-        It is not part of ``check``: histograms that are filled need none. Schedulers and gateways
-        may be started while events are delivered.
+        It is not part of ``check``: histograms that are filled need none.
 
         Raises:
-            ConfigurationError: if it cannot be used here.
+            ConfigurationError: if the batch system cannot be used here, or the scheduler or gateway
+                of the configuration does not answer.
         """
-        dask = self.config.histograms.dask
-        if self.config.histograms.executor != "dask" or not isinstance(dask, BatchDask):
+        if self.config.histograms.executor != "dask":
             return
-        found = self._pool
-        if found.state != "ok":
+        pool = self._pool
+        if pool is not None and pool.state not in ("ok", "unused"):
+            key = "cluster" if isinstance(self.config.histograms.dask, BatchDask) else "address"
             raise ConfigurationError(
-                f"{found.name} cannot be used here: {found.detail}",
-                place="histograms.dask.cluster",
-                remedy=f"{found.remedy}; or take another cluster",
+                f"{pool.name} cannot be used here: {pool.detail}",
+                place=f"histograms.dask.{key}",
+                remedy=f"{pool.remedy}; or take another cluster",
             )
 
     @cached_property
-    def _pool(self) -> Finding:
-        name, command, _ = tools.BATCH_SYSTEMS[self.config.histograms.dask.cluster]
-        return tools.batch(name, command, None, timeout=_ANSWER)
+    def _pool(self) -> Finding | None:
+        """What has the Dask workers; None if it is started by the job, or nobody knows where."""
+        # It imports clients of servers, which most plans need not have.
+        from agc_pipeline.doctor import services  # noqa: PLC0415
+
+        match self.config.histograms.dask:
+            case BatchDask(cluster=cluster):
+                name, command, _ = tools.BATCH_SYSTEMS[cluster]
+                return tools.batch(name, command, None, timeout=_ANSWER)
+            case SchedulerDask(address=address):
+                return services.dask(address, timeout=_ANSWER)
+            case GatewayDask(address=str(address)):
+                return services.gateway(address, timeout=_ANSWER)
+            case _:
+                return None
 
     @property
     def _list(self) -> str:

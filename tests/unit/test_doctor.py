@@ -1,5 +1,6 @@
 """The doctor against servers of its own on this machine, and against none."""
 
+import asyncio
 import json
 import re
 import socket
@@ -212,6 +213,11 @@ def test_dask(closed_port: int) -> None:
         dask = {"cluster": "scheduler", "address": address}
         values = {"histograms": {"executor": "dask", "dask": dask}}
         found = named(examine(values, include_unused=False))["Dask"]
+
+        async def in_the_loop_of_snakemake() -> Finding:
+            return services.dask(address, timeout=TIMEOUT)
+
+        assert asyncio.run(in_the_loop_of_snakemake()) == found
     assert found == Finding("Dask", "ok", f"scheduler at {address}")
     refused = services.dask(f"tcp://127.0.0.1:{closed_port}", timeout=TIMEOUT)
     assert (refused.state, "refused" in refused.detail) == ("failed", True)
@@ -219,6 +225,16 @@ def test_dask(closed_port: int) -> None:
         found = services.dask(f"tcp://127.0.0.1:{port}", timeout=TIMEOUT)
     assert found.detail.endswith("is no Dask scheduler")
     assert services.dask("inproc://x", timeout=TIMEOUT).state == "unused"
+
+
+def test_gateway(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    found = services.gateway(f"http://127.0.0.1:{closed_port}/services", timeout=TIMEOUT)
+    assert (found.state, "refused" in found.detail) == ("failed", True)
+    with tcp_server(lambda connection: None) as port:
+        assert services.gateway(f"http://127.0.0.1:{port}", timeout=TIMEOUT).state == "ok"
+    assert services.gateway("the gateway", timeout=TIMEOUT).state == "unused"
 
 
 def test_xrootd(closed_port: int) -> None:

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 import browser
 from agc_pipeline import config
 from agc_pipeline.columnar.traces import JobTrace, Task
-from agc_pipeline.errors import ConfigurationError, InputError, ServiceError
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.facility import (
     figures,
     limits,
@@ -829,11 +829,12 @@ def test_a_scheduler_that_does_not_answer_is_told_before_any_point(
         address = f"{scheme}://127.0.0.1:{port}"
         site = {"executor": "dask", "dask": {"cluster": "scheduler", "address": address}}
         path = tmp_path / "mine.yaml"
-        with pytest.raises(ServiceError, match=f"127.0.0.1:{port} does not answer") as caught:
+        with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port} does not ans") as caught:
             facility_point.configure(
                 written(path, executors={"site": {"histograms": site}}), point_name
             )
-        assert caught.value.place.startswith(f"`executors.site.histograms` in {path.name}, line")
+        key = "executors.site.histograms.dask.address"
+        assert caught.value.place.startswith(f"`{key}` in {path.name}, line")
     # Nobody needs it for a point that has a result.
     made = written(path, executors={"site": {"histograms": site}})
     record = tmp_path / made.folder / "points" / f"{point_name}.json"

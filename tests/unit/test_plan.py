@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -453,6 +454,32 @@ def test_a_batch_system_that_is_missing_for_dask_is_told_at_the_plan(
     assert caught.value.place == "histograms.dask.cluster"
     program.write_text("#!/bin/sh\necho 26.05\n")
     plan(histograms=histograms).check_pool()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "scheme"), [("scheduler", "tcp"), ("scheduler", "tls"), ("gateway", "http")]
+)
+def test_a_dask_cluster_that_does_not_answer_is_told_at_the_plan(
+    cluster: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("http_proxy", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
+        dask = {"executor": "dask", "dask": {"cluster": cluster, "address": address}}
+        if scheme != "tcp":
+            plan(histograms=dask).check_pool()
+    plan(histograms=dask).check()
+    plan(histograms=dask | {"executor": "futures"}).check_pool()
+    with pytest.raises(ConfigurationError) as caught:
+        plan(histograms=dask).check_pool()
+    assert f"here: {address} does not answer: Connection refused" in caught.value.problem
+    assert caught.value.place == "histograms.dask.address"
+    assert caught.value.remedy.startswith(f"start the {cluster}, or correct ")
+    # Of a gateway behind a proxy, or that only Dask knows, nothing is known here.
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    if cluster == "gateway":
+        plan(histograms=dask).check_pool()
+        plan(histograms={"executor": "dask", "dask": {"cluster": "gateway"}}).check_pool()
 
 
 def test_sums_of_weights_are_for_analyses_that_have_weights() -> None:

@@ -4,9 +4,11 @@ import asyncio
 import json
 import math
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import urllib3
 
@@ -18,6 +20,7 @@ from agc_pipeline.readers.xrootd import bound_xrootd
 
 _OK, _BAD_REQUEST = 200, 400
 _XROOTD_PORT = 1094
+_WEB_PORTS = {"http": 80, "https": 443}
 
 
 def servicex(name: str, url: str, *, timeout: float) -> Finding:
@@ -118,7 +121,9 @@ def dask(address: str, *, timeout: float) -> Finding:
         if parts.scheme == "tls":
             # It tells only those who have its certificate.
             return Finding("Dask", "ok", f"{address} takes connections")
-        identity = asyncio.run(asyncio.wait_for(_identity(address, timeout), timeout))
+        # Snakemake plans in an event loop of its own, in which no other one may run.
+        with ThreadPoolExecutor(1) as thread:
+            identity = thread.submit(asyncio.run, _identity(address, timeout)).result()
     except OSError as error:
         return _unreachable("Dask", address, error, remedy)
     # distributed takes the first bytes of any other server for the length of a message.
@@ -129,11 +134,25 @@ def dask(address: str, *, timeout: float) -> Finding:
     return Finding("Dask", "ok", f"scheduler at {address}")
 
 
+def gateway(address: str, *, timeout: float) -> Finding:
+    """A Dask Gateway: whether it takes connections, unless those go through a proxy."""
+    parts = urlsplit(address)
+    port = parts.port or _WEB_PORTS.get(parts.scheme)
+    if not parts.hostname or port is None or parts.scheme in getproxies():
+        return Finding("Dask Gateway", "unused", f"{plain_address(address)} is not probed")
+    try:
+        _connect(parts.hostname, port, timeout)
+    except OSError as error:
+        remedy = "start the gateway, or correct `histograms.dask.address`"
+        return _unreachable("Dask Gateway", address, error, remedy)
+    return Finding("Dask Gateway", "ok", f"{plain_address(address)} takes connections")
+
+
 async def _identity(address: str, timeout: float) -> dict[str, Any]:
     # It takes long to import.
     from distributed.core import rpc  # noqa: PLC0415
 
-    async with rpc(address, timeout=timeout) as server:
+    async with asyncio.timeout(timeout), rpc(address, timeout=timeout) as server:
         identity: dict[str, Any] = await server.identity()
         return identity
 

@@ -11,11 +11,10 @@ from typing import NoReturn, cast
 
 from agc_pipeline import config as configuration
 from agc_pipeline import layers
-from agc_pipeline.columnar.settings import SchedulerDask
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
-from agc_pipeline.doctor import services, tools
-from agc_pipeline.errors import ConfigurationError, InputError, ServiceError
+from agc_pipeline.doctor import tools
+from agc_pipeline.errors import ConfigurationError, InputError
 from agc_pipeline.facility.settings import DEFAULT_EXECUTOR, FacilitySettings, Mode
 from agc_pipeline.files import read_json
 from agc_pipeline.formatting import name_list
@@ -282,20 +281,10 @@ class FacilityPlan:
             return
         self._checked.add(taken.executor)
         options = self.settings.executors[taken.executor].snakemake
-        histograms = run.config.histograms
         if options is not None:
             self._check_batch(taken.executor, self._runs_jobs(taken, options))
             return
         run.check_pool()
-        if histograms.executor == "dask" and isinstance(histograms.dask, SchedulerDask):
-            found = services.dask(histograms.dask.address, timeout=_ANSWER)
-            if found.state == "failed":
-                raise ServiceError(
-                    found.detail,
-                    place=self.values.place("executors", taken.executor, "histograms"),
-                    remedy=f"start the scheduler, correct `dask.address`, or leave the executor "
-                    f"{taken.executor} out",
-                )
 
     def _check_batch(self, executor: str, system: str | None) -> None:
         if system not in tools.BATCH_SYSTEMS:
