@@ -232,7 +232,7 @@ def test_gateway(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     found = services.gateway(f"http://127.0.0.1:{closed_port}/services", timeout=TIMEOUT)
     assert (found.state, "refused" in found.detail) == ("failed", True)
-    with tcp_server(lambda connection: None) as port:
+    with tcp_server(lambda _: None) as port:
         assert services.gateway(f"http://127.0.0.1:{port}", timeout=TIMEOUT).state == "ok"
     assert services.gateway("the gateway", timeout=TIMEOUT).state == "unused"
 
