@@ -431,6 +431,58 @@ def test_the_best_fit_at_its_bound_leaves_the_expected_limits() -> None:
     assert "limits above 10 are beyond the bound of the fit" in found["remarks"][0]
 
 
+@pytest.mark.parametrize(
+    ("data", "samples", "where"),
+    [
+        ([7.0], [sample("s", [5.0], ("mu", *MU))], "a bin 0"),
+        # Bins of the signal alone beside one with background; an uncertainty changes nothing.
+        (
+            [5.0, 2.0, 3.0],
+            [
+                sample("s", [3.0, 1.0, 2.0], ("mu", *MU)),
+                sample("b", [4.0, 0.0, 0.0], ("n", "normsys", {"hi": 1.2, "lo": 0.8})),
+            ],
+            "a bin 1, a bin 2",
+        ),
+    ],
+)
+def test_events_that_are_signal_alone(data: Any, samples: Any, where: str) -> None:
+    """Without signal they have no probability, whatever the other parameters are."""
+    _, _, here, _ = minimised(spec(("a", data, *samples)))
+    found = limits.compute(here, LIMIT)
+    assert found["limit"] is found["significance"] is found["expected_significance"] is None
+    (failure,) = found["failures"]
+    reason = f"No limit or significance: without mu, nothing is expected in {where} (counted"
+    assert failure.startswith(reason)
+    assert "the significance is infinite" in failure
+
+
+def test_no_events_and_no_background() -> None:
+    """The limit is that of -2 ln L = 2 mu s; only the expected significance is infinite."""
+    _, _, here, _ = minimised(spec(("a", [0.0], sample("s", [5.0], ("mu", *MU)))))
+    found = limits.compute(here, LIMIT)
+    assert found["significance"] == 0
+    # CLs = 2 (1 - Phi(sqrt(q))) = 0.05 at q = 1.96^2.
+    assert found["limit"]["observed"] == pytest.approx(1.959964**2 / 10, rel=1e-5)
+    (failure,) = found["failures"]
+    assert failure.startswith("No expected significance: without mu, nothing is expected in a bin")
+
+
+def test_goodness_of_fit_of_a_model_that_fits_any_data() -> None:
+    """Their statistic is zero but for rounding, which says nothing: the p-value is one."""
+    content = spec(
+        ("a", [500.0], sample("b", [1.0], ("k", *MU))),
+        ("c", [16.0], sample("b", [0.02], ("k", *MU)), sample("s", [3.0], ("mu", *MU))),
+    )
+    settings = {"name": "k", "inits": [400.0], "bounds": [[0, 5000]]}
+    content["measurements"][0]["config"]["parameters"].append(settings)
+    _, _, here, best = minimised(content)
+    thrown = toys.throw(here, best, count=20, seed=3)
+    assert len(thrown.statistics) == 20
+    assert thrown.as_large(best.expansion.value).all()
+    assert not thrown.as_large(1e-3).all()
+
+
 def test_a_parameter_that_is_no_strength() -> None:
     content = spec(("a", [50.0], sample("s", [40.0], ("mu", *MU))), bounds=(0.5, 10))
     _, _, here, _ = minimised(content)

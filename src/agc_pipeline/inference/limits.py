@@ -144,7 +144,33 @@ class Signal:
                 fails.
         """
         self._require_determined()
-        return float(np.sqrt(self.expected_statistic(0.0, truth=1.0).statistic))
+        try:
+            return float(np.sqrt(self.expected_statistic(0.0, truth=1.0).statistic))
+        except ModelError as error:
+            self._explain(self._asimov(1.0)[1].problem, error)
+            raise
+
+    def require_background(self) -> None:
+        """A signal without which there were no events at all is beyond any test.
+
+        Raises:
+            ModelError: if there are data in bins in which nothing else is expected.
+        """
+        try:
+            self.held(0.0)
+        except ModelError as error:
+            self._explain(self.problem, error)
+
+    def _explain(self, problem: Problem, error: ModelError) -> None:
+        """Tell why a fit without signal fails, if it is for lack of anything else."""
+        bins = problem.impossible_bins({self.poi: 0.0})
+        if bins:
+            raise ModelError(
+                f"without {problem.names[self.poi]}, nothing is expected in {name_list(bins)} "
+                "(counted from 0), and any event there is signal: the significance is infinite",
+                place="background of the model",
+                remedy="none is needed, if there is no background; else add it",
+            ) from error
 
     def _require_determined(self) -> None:
         """A strength that others can stand in for has none, whatever excludes that it is zero."""
@@ -406,6 +432,8 @@ def compute(
     if signal is None:
         signal = attempted("limit or significance", lambda: Signal(problem, settings.statistic))
     if signal is not None:
+        attempted("limit or significance", signal.require_background)
+    if signal is not None and not failures:
         observed = attempted("significance", signal.significance)
         fields["significance"] = observed
         fields["expected_significance"] = attempted(

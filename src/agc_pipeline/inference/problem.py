@@ -83,6 +83,20 @@ class Problem:
         """Names of some parameters."""
         return tuple(name for name, is_in in zip(self.names, mask, strict=True) if is_in)
 
+    def impossible_bins(self, held: Mapping[int, float]) -> tuple[str, ...]:
+        """Names of bins with data in which nothing is expected at the start.
+
+        Args:
+            held: values of parameters, by position, in place of their start.
+        """
+        # A free factor that starts at zero may grow.
+        free = self.likelihood.constraints.widths() == 0
+        start = np.where(free & (self.start == 0), 1e-3, self.start)
+        for position, value in held.items():
+            start[position] = value
+        excluded = np.flatnonzero(self.likelihood.excluded(start))
+        return tuple(self.bins[number] for number in excluded)
+
     def lowest(self, starts: Iterable[Array], held: Mapping[int, float] | None = None) -> Search:
         """The lowest minimum that is reached from several starts.
 
@@ -344,12 +358,7 @@ def _bins(model: "pyhf.Model") -> tuple[str, ...]:
 
 def _require_prediction(task: Problem) -> None:
     """Refuse data in a bin in which the model expects nothing: no parameter could explain them."""
-    likelihood = task.likelihood
-    # A free factor that starts at zero may grow.
-    free = likelihood.constraints.widths() == 0
-    start = np.where(free & (task.start == 0), 1e-3, task.start)
-    impossible = (likelihood.rates(start) <= 0) & (likelihood.data > 0)
-    bins = [task.bins[number] for number in np.flatnonzero(impossible)]
+    bins = task.impossible_bins({})
     if bins:
         raise ModelError(
             f"data but zero expected yield in {', '.join(bins)} (counted from 0)",

@@ -11,8 +11,11 @@ import numpy as np
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference.constraints import Constraints
 from agc_pipeline.inference.interpolation import Array
-from agc_pipeline.inference.minimum import Minimum
+from agc_pipeline.inference.minimum import Mask, Minimum
 from agc_pipeline.inference.problem import Problem
+
+# Statistics that differ by less are the same: of models that fit any data, they are rounding.
+_SAME = 1e-6
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Toys:
         deviations = self.parameters[:, position] - self.truth[position]
         pulls: Array = deviations[widths > 0] / widths[widths > 0]
         return pulls
+
+    def as_large(self, statistic: float) -> Mask:
+        """Whether the statistics are as large as another one, (t)."""
+        as_large: Mask = self.statistics >= statistic - _SAME
+        return as_large
 
     def at_bounds(self, position: int, bounds: Array) -> int:
         """Number of best fits in which a parameter is at one of its bounds."""

@@ -63,7 +63,7 @@ def run(settings: ToyStage, options: ToyOptions) -> None:
         coverage=None if poi is None else _fraction(np.abs(thrown.pulls(poi)) < 1),
         statistic=thrown.statistics.tolist(),
         observed=observed,
-        goodness_of_fit=_fraction(thrown.statistics >= observed),
+        goodness_of_fit=_fraction(thrown.as_large(observed)),
         provenance=dict(fitted.provenance_of("toys", options, settings)),
     )
     write_json(options.output, record.model_dump())
