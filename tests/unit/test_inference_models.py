@@ -140,6 +140,20 @@ def test_all_parameters_fixed() -> None:
     assert found.diagnostics.at_bounds == ()
 
 
+def test_bounds_without_room_fix_a_parameter() -> None:
+    """12 = 8 + 4 k mu with k = 2, whose start is elsewhere; sqrt(12) / 8 of the data alone."""
+    signal = sample("s", [4.0], ("mu", *MU), ("k", "normfactor", None))
+    content = spec(("a", [12.0], signal, sample("b", [8.0])))
+    settings = {"name": "k", "inits": [1.0], "bounds": [[2, 2]]}
+    content["measurements"][0]["config"]["parameters"].append(settings)
+    model, data, here = made(content)
+    assert dict(zip(here.names, here.fixed, strict=True)) == {"mu": False, "k": True}
+    found = dict(zip(here.names, fit.fit(model, data, MINIMISER).results.bestfit, strict=True))
+    assert found == {"mu": pytest.approx(0.5), "k": 2}
+    widths = fit.fit(model, data, MINIMISER).results.uncertainty
+    assert sorted(widths) == pytest.approx([0, 12**0.5 / 8])
+
+
 def test_a_factor_without_uncertainty_is_fixed() -> None:
     background = sample("b", [1034.0], ("mc", "staterror", [0.0]))
     content = spec(("a", [1100.0], sample("s", [40.0], ("mu", *MU)), background))

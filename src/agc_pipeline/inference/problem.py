@@ -328,12 +328,18 @@ def problem(model: "pyhf.Model", data: list[float], settings: MinimiserSettings)
     """
     config = model.config
     likelihood = model_likelihood(model, data)
+    bounds = np.array(config.suggested_bounds(), dtype=np.float64)
     fixed = np.array(config.suggested_fixed(), dtype=np.bool_) | likelihood.constraints.exact()
+    # Bounds without room between them hold a parameter as well.
+    held = ~fixed & (bounds[:, 0] == bounds[:, 1])
+    start = np.array(config.suggested_init(), dtype=np.float64)
+    start[held] = bounds[held, 0]
+    fixed |= held
     idle = ~fixed & (likelihood.constraints.widths() == 0) & ~likelihood.effective(len(fixed))
     task = Problem(
         likelihood=likelihood,
-        start=np.array(config.suggested_init(), dtype=np.float64),
-        bounds=np.array(config.suggested_bounds(), dtype=np.float64),
+        start=start,
+        bounds=bounds,
         fixed=fixed | idle,
         names=tuple(config.par_names),
         bins=_bins(model),
