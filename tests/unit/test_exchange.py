@@ -383,6 +383,12 @@ def test_counting_card() -> None:
     assert model.config.poi_name == "r"
 
 
+def test_control_regions_without_events() -> None:
+    text = COUNTING.replace("gmN  4", "gmN  0").replace("0.22", "0")
+    with pytest.raises(ModelError, match="gmN 'DY_bg': 0 events in the control region"):
+        read_card(text)
+
+
 def test_titles_are_read_over() -> None:
     """combineCards.py writes one before the counts; behind them a line is one of a card."""
     titled = f"Combination of a=a.txt  b=b.txt\ndate 1.1.2020\n{COUNTING}"

@@ -65,7 +65,12 @@ def test_nothing_is_wrong() -> None:
         (one(data=(0.0, 0.0)), ("warning", "a", "no data in any bin")),
         (
             one(("x", "normsys", {"hi": 2.2, "lo": -0.2})),
-            ("error", "a, s, x", "normalisation factors -0.2 and 2.2 make the yield negative"),
+            (
+                "error",
+                "a, s, x",
+                "normalisation factors -0.2 and 2.2: a factor is interpolated as an exponential, "
+                "and has to be positive",
+            ),
         ),
         (
             one(("x", "normsys", {"hi": 2.2, "lo": 0.5})),

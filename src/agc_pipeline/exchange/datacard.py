@@ -674,10 +674,16 @@ class _Card:
                 "describe it by lnN, or by a channel of the control region",
                 nuisance.number,
             )
-        if events <= 0 or abs(weight * events - contents[0]) > _RATE_TOLERANCE * contents[0]:
+        if events <= 0:
+            self._refuse(
+                f"gmN {quoted(nuisance.name)}: {events:g} events in the control region",
+                "describe it by a channel of the control region, with a rateParam for both",
+                nuisance.number,
+            )
+        if abs(weight * events - contents[0]) > _RATE_TOLERANCE * contents[0]:
             self._refuse(
                 f"{where}: {events:g} events of weight {weight:g} are not the rate {contents[0]:g}",
-                "give a rate of weight times events, and at least one event",
+                "give a rate of weight times events",
                 nuisance.number,
             )
         error = float(contents[0]) / math.sqrt(events)

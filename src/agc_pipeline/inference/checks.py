@@ -225,7 +225,10 @@ def _norm(values: Any, where: str) -> Iterator[Finding]:
         yield Finding(
             severity="error",
             where=where,
-            message=f"normalisation factors {low:g} and {high:g} make the yield negative",
+            message=f"normalisation factors {low:g} and {high:g}: a factor is interpolated as an "
+            "exponential, and has to be positive",
+            remedy="use more events or merge bins with `fit.model.edges`; in a workspace, give a "
+            "small factor, or a histosys, which may reach zero",
         )
     elif max(abs(low - 1), abs(high - 1)) >= 1:
         yield Finding(
