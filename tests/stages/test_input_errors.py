@@ -231,6 +231,29 @@ def test_partial_results_only_on_request(
     assert record["weight"] == pytest.approx(729.84 * 3378 / 50)
 
 
+@pytest.mark.parametrize("backend", ["none", "local"])
+def test_a_dataset_without_a_readable_file_is_told_when_it_is_added_up(
+    chain: Chain, good: Path, tmp_path: Path, backend: str
+) -> None:
+    """Of some batches only it is no error: another one may have files that can be read."""
+    names = [tmp_path / name for name in ("one.root", "two.root")]
+    for number, path in enumerate(names):
+        truncated(path, good)
+        inputs = [{"urls": [str(path)], "n_events": 50}]
+        assert chain.deliver(inputs, number, backend=backend, allow_partial=True) is None
+        assert chain.histogram(number, allow_partial=True) is None
+    batches = [tmp_path / f"{number}.histograms.json" for number in range(2)]
+    output = tmp_path / "sum.json"
+    assert chain.command("partial_sum", {}, batches=batches, output=output) is None
+    output.unlink()
+    message = chain.command("merge_dataset", {}, batches=batches, output=output)
+    assert message is not None
+    assert f"no file can be read: {names[0]}: " in message
+    assert f"; {names[1]}: " in message
+    assert "dataset ttbar__nominal" in message
+    assert not output.exists()
+
+
 def test_partial_results_with_damage_found_while_reading(
     chain: Chain, good: Path, tmp_path: Path
 ) -> None:

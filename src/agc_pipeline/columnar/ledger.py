@@ -97,6 +97,24 @@ def check_origins(ledgers: Mapping[str, Sequence[LedgerEntry]]) -> None:
                 )
 
 
+def check_readable(entries: Sequence[LedgerEntry], dataset: str) -> None:
+    """Check that some file of a dataset could be read, whether or not a result may be partial.
+
+    Args:
+        entries: the ledger of the whole dataset.
+        dataset: its name, for errors.
+
+    Raises:
+        ClosureError: naming the files, if all of them failed.
+    """
+    if all(entry.error is not None for entry in entries):
+        raise ClosureError(
+            "no file can be read: " + "; ".join(entry.explain() for entry in entries),
+            place=f"dataset {dataset}",
+            remedy="repair the files, or take the dataset out of the input",
+        )
+
+
 def close(
     entries: Sequence[LedgerEntry],
     n_files: int,

@@ -8,6 +8,7 @@ from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import Options, Stage, always, reads, writes
 
 if TYPE_CHECKING:
+    from agc_pipeline.columnar.batch import Batch
     from agc_pipeline.plan import Plan
 
 
@@ -30,8 +31,8 @@ def configure(_: "Plan") -> MergeDatasetStage:
     return MergeDatasetStage()
 
 
-def run(settings: MergeDatasetStage, options: MergeDatasetOptions) -> None:
-    """Read all, add, write."""
+def total(settings: MergeDatasetStage, options: MergeDatasetOptions) -> "Batch":
+    """Read all, and add."""
     from agc_pipeline.columnar import batch
 
     made_by = provenance(
@@ -40,7 +41,21 @@ def run(settings: MergeDatasetStage, options: MergeDatasetOptions) -> None:
         settings=settings.model_dump(),
         inputs=options.batches,
     )
-    batch.write(options.output, batch.add([batch.read(path) for path in options.batches], made_by))
+    return batch.add([batch.read(path) for path in options.batches], made_by)
+
+
+def run(settings: MergeDatasetStage, options: MergeDatasetOptions) -> None:
+    """Add all, and write the sum.
+
+    Raises:
+        ClosureError: if no file of the dataset could be read: other datasets need not be waited
+            for to know it.
+    """
+    from agc_pipeline.columnar import batch, ledger
+
+    summed = total(settings, options)
+    ledger.check_readable(summed.files, summed.dataset)
+    batch.write(options.output, summed)
 
 
 STAGE = Stage(

@@ -19,7 +19,16 @@ class PartialSumOptions(merge_dataset.MergeDatasetOptions):
     output: Path = writes("histograms/{dataset}/sum{level}/{number}.json", "sum to write")
 
 
-STAGE = replace(merge_dataset.STAGE, name="partial_sum", options=PartialSumOptions)
+def run(
+    settings: merge_dataset.MergeDatasetStage, options: merge_dataset.MergeDatasetOptions
+) -> None:
+    """Add some, and write the sum, of which no file need be readable."""
+    from agc_pipeline.columnar import batch
+
+    batch.write(options.output, merge_dataset.total(settings, options))
+
+
+STAGE = replace(merge_dataset.STAGE, name="partial_sum", options=PartialSumOptions, run=run)
 main = STAGE.main
 
 if __name__ == "__main__":
