@@ -478,10 +478,8 @@ class Plan:
             case BatchDask(cluster=cluster):
                 name, command, _ = tools.BATCH_SYSTEMS[cluster]
                 return tools.batch(name, command, None, timeout=_ANSWER)
-            case SchedulerDask(address=address):
+            case SchedulerDask(address=str(address)) | GatewayDask(address=str(address)):
                 return services.dask(address, timeout=_ANSWER)
-            case GatewayDask(address=str(address)):
-                return services.gateway(address, timeout=_ANSWER)
             case _:
                 return None
 

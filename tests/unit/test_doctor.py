@@ -230,11 +230,13 @@ def test_dask(closed_port: int) -> None:
 def test_gateway(closed_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
-    found = services.gateway(f"http://127.0.0.1:{closed_port}/services", timeout=TIMEOUT)
+    found = services.dask(f"http://127.0.0.1:{closed_port}/services", timeout=TIMEOUT)
     assert (found.state, "refused" in found.detail) == ("failed", True)
     with tcp_server(lambda _: None) as port:
-        assert services.gateway(f"http://127.0.0.1:{port}", timeout=TIMEOUT).state == "ok"
-    assert services.gateway("the gateway", timeout=TIMEOUT).state == "unused"
+        assert services.dask(f"http://127.0.0.1:{port}", timeout=TIMEOUT).state == "ok"
+    assert services.dask("http:///no-host", timeout=TIMEOUT).state == "unused"
+    wrong = services.dask("http://gateway:port", timeout=TIMEOUT)
+    assert (wrong.state, "Port could not be cast" in wrong.detail) == ("failed", True)
 
 
 def test_xrootd(closed_port: int) -> None:

@@ -96,7 +96,7 @@ def _dask(
         address = configured or os.environ.get("DASK_SCHEDULER_ADDRESS")
     if address is not None:
         probe = partial(services.dask, address, timeout=timeout)
-        yield Probe("Dask", probe, "check that the scheduler and the network are up")
+        yield Probe("Dask", probe, "check that the scheduler or gateway and the network are up")
     elif include_unused:
         unused = Finding(
             "Dask", "unused", "no `histograms.dask.address`: clusters are started when needed"

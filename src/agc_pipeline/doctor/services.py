@@ -110,8 +110,10 @@ def xrootd(url: str, *, timeout: float) -> Finding:
 
 
 def dask(address: str, *, timeout: float) -> Finding:
-    """A Dask scheduler: whether it answers, and its workers."""
+    """A Dask scheduler: whether it answers; a Dask Gateway: whether it takes connections."""
     parts = urlsplit(address)
+    if parts.scheme in _WEB_PORTS:
+        return _gateway(address, timeout=timeout)
     remedy = "start the scheduler, or correct `histograms.dask.address`"
     if parts.scheme not in ("tcp", "tls") or parts.port is None:
         detail = f"{plain_address(address)} is not probed, only tcp:// and tls://host:port are"
@@ -134,16 +136,17 @@ def dask(address: str, *, timeout: float) -> Finding:
     return Finding("Dask", "ok", f"scheduler at {address}")
 
 
-def gateway(address: str, *, timeout: float) -> Finding:
-    """A Dask Gateway: whether it takes connections, unless those go through a proxy."""
+def _gateway(address: str, *, timeout: float) -> Finding:
     parts = urlsplit(address)
-    port = parts.port or _WEB_PORTS.get(parts.scheme)
-    if not parts.hostname or port is None or parts.scheme in getproxies():
+    if not parts.hostname or parts.scheme in getproxies():
+        # Only the proxy knows.
         return Finding("Dask Gateway", "unused", f"{plain_address(address)} is not probed")
+    remedy = "start the gateway, or correct `histograms.dask.address`"
     try:
-        _connect(parts.hostname, port, timeout)
+        _connect(parts.hostname, parts.port or _WEB_PORTS[parts.scheme], timeout)
+    except ValueError as error:
+        return Finding("Dask Gateway", "failed", f"{plain_address(address)}: {error}", remedy)
     except OSError as error:
-        remedy = "start the gateway, or correct `histograms.dask.address`"
         return _unreachable("Dask Gateway", address, error, remedy)
     return Finding("Dask Gateway", "ok", f"{plain_address(address)} takes connections")
 
