@@ -347,6 +347,16 @@ def test_headline() -> None:
     assert apart.remark == ""
 
 
+def test_headline_without_systematics() -> None:
+    """What is left of a difference of squares is none, on either side of zero."""
+    for rest in (2e-18, -2e-18):
+        alone = breakdown(0.0) | {"data": 0.09, "groups": {}, "curvature": rest}
+        result = headline(fit(breakdown=alone), scan(0.08, 0.10), quantity="s")
+        assert result is not None
+        assert result.systematic == 0
+        assert result.parts == "+- 0.090 (stat) +- 0.000 (syst)"
+
+
 def test_headline_says_which_side_is_not_from_the_profile() -> None:
     cut = headline(fit(), scan(0.08, None, {"up": 1.0}), quantity="s")
     assert cut is not None

@@ -13,6 +13,8 @@ from agc_pipeline.settings import Settings
 _LUMINOSITY = re.compile(r"lumi(nosity)?", re.IGNORECASE)
 # Of the smallest uncertainty that is quoted.
 _DIGITS = 2
+# Share of the variance that is the rounding of a difference.
+_ROUNDING = 1e-12
 
 
 class Headline(Settings):
@@ -193,10 +195,11 @@ def _parts(fit: FitRecord) -> dict[str, float]:
     groups = fit.breakdown.groups
     luminosity = {name: size for name, size in groups.items() if _LUMINOSITY.fullmatch(name)}
     others = sum(size**2 for name, size in groups.items() if name not in luminosity)
-    parts = {
-        "stat": fit.breakdown.data,
-        "syst": math.sqrt(max(others + fit.breakdown.curvature, 0.0)),
-    }
+    systematic = others + fit.breakdown.curvature
+    if systematic < _ROUNDING * fit.breakdown.total**2:
+        # A difference of squares: it may be below zero as well.
+        systematic = 0.0
+    parts = {"stat": fit.breakdown.data, "syst": math.sqrt(systematic)}
     if luminosity:
         parts["lumi"] = math.hypot(*luminosity.values())
     return parts
