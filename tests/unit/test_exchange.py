@@ -727,6 +727,25 @@ def test_histograms_that_are_missing_or_have_other_bins(tmp_path: Path) -> None:
             read_card(text, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("content", "kind", "remedy"),
+    [
+        (b'\n<?xml version="1.0"?><Combination/>', "this is XML", "pyhf xml2json"),
+        (b"root\x00\x00\xf0\x00", "this is a ROOT file", "RooJSONFactoryWSTool"),
+    ],
+)
+def test_models_that_need_another_program(
+    content: bytes, kind: str, remedy: str, tmp_path: Path
+) -> None:
+    """They are not damaged, and nobody should delete them."""
+    path = tmp_path / "model"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=kind) as caught:
+        external.read(WorkspaceInput(kind="workspace", path=str(path)))
+    assert remedy in str(caught.value)
+    assert "delete" not in str(caught.value)
+
+
 def test_cards_that_no_patch_or_archive_has(tmp_path: Path) -> None:
     path = tmp_path / "card.txt"
     path.write_text(SHAPES)

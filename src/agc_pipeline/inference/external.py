@@ -27,6 +27,11 @@ from agc_pipeline.settings import unknown
 
 Workspace = dict[str, Any]
 
+# Beginnings of files of other programs, with what makes a workspace of them.
+_OTHERS = {
+    b"<": ("XML", "convert it with `pyhf xml2json`, if it is of HistFactory"),
+    b"root": ("a ROOT file", "write its RooWorkspace as HS3 JSON, with RooJSONFactoryWSTool"),
+}
 # Characters of a channel's name in those of files.
 _LONGEST = 100
 
@@ -74,6 +79,13 @@ def _model(source: WorkspaceInput) -> tuple[Workspace, tuple[Finding, ...]]:
     if card_text.is_card(text.decode(errors="replace")):
         model = _card(source, text)
     else:
+        for beginning, (kind, remedy) in _OTHERS.items():
+            if text.lstrip().startswith(beginning):
+                raise InputError(
+                    f"this is {kind}, and no workspace of pyhf, HS3 JSON or datacard",
+                    place=_place(path, source.member),
+                    remedy=remedy,
+                )
         content = parse_json(text, place=_place(path, source.member))
         if source.patch is not None:
             content = _patched(content, source, source.patch)
