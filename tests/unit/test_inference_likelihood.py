@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agc_pipeline import analyses
 from agc_pipeline.errors import ModelError
 from agc_pipeline.inference import interpolation, templates, workspace
+from agc_pipeline.inference.constraints import deviance
 from agc_pipeline.inference.fit import Fit, fit
 from agc_pipeline.inference.likelihood import Likelihood
 from agc_pipeline.inference.modifiers import model_likelihood
@@ -321,3 +322,18 @@ def test_models_that_are_not_supported(modifier: tuple[str, Any], problem: str) 
     content = spec(sample("s", [40.0, 50.0], mu=MU, x=modifier), data=[50.0, 60.0])
     with pytest.raises(ModelError, match=problem):
         fitted(content)
+
+
+@pytest.mark.parametrize("events", [1.0, 1e3, 1e9, 6.25e16])
+def test_deviance_of_many_events(events: float) -> None:
+    """By its power series around the minimum, and by its own formula where nothing cancels."""
+    x = 2.0**-30
+    (near,) = deviance(np.array([events]), np.array([events * (1 + x)]))
+    assert near == pytest.approx(events * (x**2 - 2 * x**3 / 3), rel=1e-5)
+    (far,) = deviance(np.array([events]), np.array([3 * events]))
+    assert far == pytest.approx(2 * events * (2 - np.log(3)), rel=1e-12)
+
+
+def test_deviance_of_nothing() -> None:
+    numbers = deviance(np.array([0.0, 0.0, 1.0, 2.0]), np.array([0.0, 3.0, 1e-100, 2.0]))
+    assert numbers.tolist() == pytest.approx([0, 6, 2 * (100 * np.log(10) - 1), 0])

@@ -457,6 +457,23 @@ def test_events_that_are_signal_alone(data: Any, samples: Any, where: str) -> No
     assert "the significance is infinite" in failure
 
 
+def test_an_uncertainty_that_is_next_to_none_changes_no_limit() -> None:
+    """Its measurement has 6e14 events, whose terms of -2 ln L are rounded to 0.1."""
+    signal = sample("s", [6.0, 1.0], ("mu", *MU))
+
+    def computed(*modifiers: Any) -> Any:
+        background = sample("b", [25.0, 38.0], *modifiers)
+        _, _, here, best = minimised(spec(("a", [30.0, 40.0], signal, background)))
+        thrown = toys.throw(here, best, count=10, seed=1)
+        assert not thrown.failures
+        return limits.compute(here, LIMIT)
+
+    exact, narrow = computed(), computed(("u", "shapesys", [1e-6, 0.0]))
+    assert narrow["limit"]["observed"] == pytest.approx(exact["limit"]["observed"], rel=1e-5)
+    assert narrow["limit"]["expected"] == pytest.approx(exact["limit"]["expected"], rel=1e-5)
+    assert narrow["significance"] == pytest.approx(exact["significance"], rel=1e-5)
+
+
 def test_no_events_and_no_background() -> None:
     """The limit is that of -2 ln L = 2 mu s; only the expected significance is infinite."""
     _, _, here, _ = minimised(spec(("a", [0.0], sample("s", [5.0], ("mu", *MU)))))

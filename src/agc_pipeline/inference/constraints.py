@@ -8,12 +8,33 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import xlogy
 
 from agc_pipeline.inference.interpolation import Array, Interpolated
 
 # Numbers near 1 are no closer to each other: a parameter measured with a smaller width cannot move.
 NARROWEST = float(np.finfo(np.float64).eps)
+# Relative excess below which the logarithm is that of one plus the excess.
+_NEAR = 0.5
+
+
+def deviance(events: Array, expected: Array) -> Array:
+    """-2 ln L of numbers of events with Poisson distributions, relative to its minimum.
+
+    Precise to the rounding of the root of a number, where it is near what is expected: the terms
+    of the formula are as large as the number itself, and cancel.
+
+    Args:
+        events: zero or more.
+        expected: above zero where there are events.
+    """
+    some = np.where(events > 0, events, 1.0)
+    excess = (expected - events) / some
+    near = (np.abs(excess) < _NEAR) & (events > 0)
+    small = np.where(near, excess, 0.0)
+    ratio = np.where(near | (events == 0), 1.0, some / np.where(events > 0, expected, 1.0))
+    far = expected - events + events * np.log(ratio)
+    deviance: Array = 2 * np.where(near, events * (small - np.log1p(small)), far)
+    return deviance
 
 
 @dataclass(frozen=True)
@@ -48,9 +69,7 @@ class Constraints:
         good = t > 0
         t = np.where(good, t, 1.0)
         nothing = np.full_like(t, np.nan)
-        value[poisson] = np.where(
-            good, 2 * (rate * t - n + xlogy(n, np.where(n > 0, n, 1.0) / (rate * t))), np.inf
-        )
+        value[poisson] = np.where(good, deviance(n, rate * t), np.inf)
         first[poisson] = np.where(good, 2 * (rate - n / t), nothing)
         second[poisson] = np.where(good, 2 * n / t**2, nothing)
         return Interpolated(value, first, second)

@@ -24,10 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import xlogy
 
 from agc_pipeline.inference import interpolation
-from agc_pipeline.inference.constraints import Constraints
+from agc_pipeline.inference.constraints import Constraints, deviance
 from agc_pipeline.inference.interpolation import NO_CHANGE, Array, Factors
 
 Integers = npt.NDArray[np.int_]
@@ -194,7 +193,7 @@ class Likelihood:
         if excluded or not np.all(np.isfinite(constraint.value)):
             return _impossible(n)
         ratio = np.divide(self.data, rate, out=np.zeros_like(rate), where=seen)
-        deviance = 2 * np.sum(rate - self.data + xlogy(self.data, ratio))
+        value = np.sum(deviance(self.data, rate)) + constraint.value.sum()
         pull = 2 * (1 - ratio)
         if multipliers is not None:
             pull = pull - multipliers
@@ -229,7 +228,7 @@ class Likelihood:
         if not np.all(np.isfinite(hessian)):
             # Numbers too large for the machine: no place for a minimum.
             return _impossible(n)
-        return Expansion(float(deviance + constraint.value.sum()), gradient, hessian)
+        return Expansion(float(value), gradient, hessian)
 
     def slopes(self, parameters: Array) -> Array:
         """First derivatives of the expected events, (p, b)."""
