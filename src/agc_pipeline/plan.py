@@ -814,8 +814,7 @@ class Plan:
     @property
     def blinded(self) -> bool:
         """Whether data are left out: analyses without blinded windows have the same histograms."""
-        windows = [region.blinded for region in self.analysis.with_learned().regions]
-        return self.config.blinded and any(window is not None for window in windows)
+        return self.config.blinded and self.analysis.blinded
 
     @cached_property
     def _sums(self) -> dict[str, list[list[str]]]:

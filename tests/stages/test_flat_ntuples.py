@@ -14,7 +14,7 @@ import uproot
 
 import toy_mini
 from agc_pipeline import analyses, config, histograms
-from agc_pipeline.columnar import batch
+from agc_pipeline.columnar import batch, closure, performance
 from agc_pipeline.columnar.merge import templates as templates_of
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.layers import merged
@@ -110,7 +110,7 @@ def test_only_simulated_events_are_left_out(
     assert left_out or "lost.root" in str(error)
 
 
-def merge(folder: Path, target: Path, **sums: float) -> str | None:
+def merge(folder: Path, target: Path, *, blinded: bool = False, **sums: float) -> str | None:
     datasets = {
         name: {
             "xsec_pb": None if name == "data" else XSEC,
@@ -122,10 +122,16 @@ def merge(folder: Path, target: Path, **sums: float) -> str | None:
     }
     return run_command(
         "merge",
-        {"analysis": "atlas_hzz", "datasets": datasets, "allow_partial": False},
+        {
+            "analysis": "atlas_hzz",
+            "blinded": blinded,
+            "datasets": datasets,
+            "allow_partial": False,
+        },
         datasets=[folder / f"{name}.json" for name in N_EVENTS],
         histograms=target / "histograms.root",
         closure=target / "closure.json",
+        performance=target / "performance.json",
     )
 
 
@@ -206,6 +212,31 @@ def test_blinded_data_are_in_no_histogram_and_no_count(folder: Path, tmp_path: P
         n_hidden[region.name] = values[window].sum()
         assert hidden.cutflow[region.name] == shown.cutflow[region.name] - n_hidden[region.name]
     assert n_hidden["Signal_region"] > 0
+
+
+def test_the_number_of_blinded_data_does_not_follow_from_others(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Between the events of the files and those outside of the windows, there is no number."""
+    for name in N_EVENTS:
+        (tmp_path / f"{name}.json").write_bytes((folder / f"{name}.json").read_bytes())
+    fill(folder, "data", tmp_path / "data.json", blinded=True)
+    (tmp_path / "merged").mkdir()
+    assert merge(tmp_path, tmp_path / "merged", blinded=True) is None
+    accounts = closure.read(tmp_path / "merged/closure.json").datasets
+    data = accounts["data"]
+    shown = batch.read(tmp_path / "data.json").cutflow
+    regions = [region.name for region in ANALYSIS.regions]
+    assert data.cutflow == {name: shown[name] for name in ("all", *regions)}
+    assert data.cutflow.keys() < shown.keys()
+    assert [(file.before, file.after, file.processed) for file in data.files] == [(30, None, None)]
+    assert data.events_delivered is None
+    assert data.complete
+    # Of simulation, all numbers are there.
+    assert accounts["llll"].cutflow == batch.read(folder / "llll.json").cutflow
+    assert accounts["llll"].events_delivered is not None
+    costs = performance.read(tmp_path / "merged/performance.json").datasets
+    assert costs.keys() == {"llll", "ttbar_lep"}
 
 
 def test_blinded_data_are_no_fewer_than_none(folder: Path, tmp_path: Path) -> None:

@@ -314,6 +314,30 @@ def test_events_of_no_process_are_told() -> None:
     assert told.number == 40
 
 
+def test_blinded_data_in_another_region() -> None:
+    values: dict[str, Any] = {
+        "kind": "data",
+        "processes": (),
+        "variation": "nominal",
+        "xsec_pb": None,
+        "weight": 1.0,
+        "n_generated": 10,
+        "events_expected": 10,
+        "events_processed": 10,
+        "cutflow": {"all": 10},
+        "files": (),
+        "left_out": (),
+    }
+    accounts = {
+        "A": DatasetAccount(**values, exposed={"VR": ("SR1",)}),
+        "B": DatasetAccount(**values, exposed={"VR": ("SR1", "SR2")}),
+    }
+    (told,) = facts(run(closure=Closure(partial=False, datasets=accounts, provenance={})))
+    assert (told.kind, told.severity) == ("blinded data in another region", "warning")
+    assert (told.where, told.number) == ("VR", 2)
+    assert told.statement == "it shows collision data that are blinded in SR1, SR2"
+
+
 def test_headline() -> None:
     plain = headline(fit(), scan(None, None), quantity="strength")
     assert plain is not None

@@ -60,8 +60,8 @@ CHANGES: dict[str, Any] = {
 }
 # Folders with the events themselves, and what is told of jobs.
 OF_EVENTS = ("skims", "simulated", "data", "manifests", "file_metadata")
-# What tells of a run, and of the skims: their number of events is that of the events themselves.
-UNBLINDED = ("provenance", "performance", "uuid", "after", "processed")
+# What tells of a run.
+UNBLINDED = ("provenance", "performance", "uuid")
 OF_JOBS = ("logs", "benchmarks", "code", "performance")
 # Figures with the times of jobs.
 TIMED = ("stages", "timeline")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import hist
-from pydantic import NonNegativeInt, PositiveFloat
+from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from agc_pipeline import histograms
 from agc_pipeline.columnar.exactness import check_sum
@@ -28,6 +28,7 @@ class Batch(Settings):
         unit: of the weights, see ``columnar.filling``; None where every event counts as 1.
         cutflow: events behind each cut of the nominal selection, in order.
         unassigned: events of each region that are of no process of the dataset, likewise.
+        exposed: region to the regions whose blinded data it shows.
         files: account of each file.
         performance: what each reader cost.
         models: digest of the models of learned observables; None if there are none.
@@ -39,6 +40,7 @@ class Batch(Settings):
     unit: PositiveFloat | None
     cutflow: dict[str, NonNegativeInt]
     unassigned: dict[str, NonNegativeInt]
+    exposed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     files: tuple[LedgerEntry, ...]
     performance: dict[str, Performance]
     models: str | None = None
@@ -79,6 +81,7 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
             },
             "cutflow": total([batch.cutflow for batch in batches]),
             "unassigned": total([batch.unassigned for batch in batches]),
+            "exposed": _united([batch.exposed for batch in batches]),
             "files": tuple(file for batch in batches for file in batch.files),
             "performance": merged([batch.performance for batch in batches]),
             "provenance": made_by,
@@ -105,6 +108,15 @@ def total(cutflows: Sequence[Mapping[str, int]]) -> dict[str, int]:
         cut: sum(cutflow[cut] for cutflow in cutflows)
         for cut in cutflows[0]
         if all(cut in cutflow for cutflow in cutflows)
+    }
+
+
+def _united(exposed: Sequence[Mapping[str, Sequence[str]]]) -> dict[str, tuple[str, ...]]:
+    """Names by region, each once and in their order."""
+    regions = sorted({region for each in exposed for region in each})
+    return {
+        region: tuple(sorted({name for each in exposed for name in each.get(region, ())}))
+        for region in regions
     }
 
 

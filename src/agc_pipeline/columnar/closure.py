@@ -27,8 +27,10 @@ class DatasetAccount(Settings):
         sum_of_weights: of these events, where they have generator weights; None where they count.
         events_expected: events that all files should hold.
         events_processed: events of the files that are complete.
-        cutflow: events behind each cut of the nominal selection, in order.
+        cutflow: events behind each cut of the nominal selection, in order; of blinded data, in the
+            files and outside of the windows, and in no other cut.
         unassigned: events that its ``Fill``s leave out, by region, where there are any.
+        exposed: region to the regions whose blinded data it shows.
         files: account of each file; none where the input is not files.
         left_out: files that are not complete, with the reason.
         subset_of: dataset of which its events are a part, file by file; None is none.
@@ -47,15 +49,18 @@ class DatasetAccount(Settings):
     events_processed: NonNegativeInt
     cutflow: dict[str, NonNegativeInt]
     unassigned: dict[str, PositiveInt] = Field(default_factory=dict)
+    exposed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     files: tuple[LedgerEntry, ...]
     left_out: tuple[str, ...]
     subset_of: str | None = None
     not_checked: tuple[str, ...] = ()
 
     @property
-    def events_delivered(self) -> int:
-        """Events of the files that are complete which delivery passed on."""
-        return sum(file.after for file in self.files if file.closed)
+    def events_delivered(self) -> int | None:
+        """Events of the files that are complete which delivery passed on; None if not told."""
+        passed = [file.after for file in self.files if file.closed]
+        counts = [count for count in passed if count is not None]
+        return sum(counts) if len(counts) == len(passed) else None
 
     @property
     def complete(self) -> bool:

@@ -18,8 +18,8 @@ class LedgerEntry(Settings):
         expected: events that the configuration promises; None if it says nothing.
         before: events that delivery found in the file.
         counted: whether it looked; else ``before`` is what the configuration promises.
-        after: events that delivery passed on.
-        processed: events that the histogram stage went through.
+        after: events that delivery passed on; None where that is not told.
+        processed: events that the histogram stage went through, likewise.
         generated: events that the file stands for in the normalisation.
         sum_of_weights: of the generated events, where these have weights; None where they count.
         uuid: that ROOT gave the input file; None where that is not known: a service read it, or it
@@ -31,8 +31,8 @@ class LedgerEntry(Settings):
     expected: NonNegativeInt | None
     before: NonNegativeInt
     counted: bool = True
-    after: NonNegativeInt
-    processed: NonNegativeInt
+    after: NonNegativeInt | None
+    processed: NonNegativeInt | None
     generated: NonNegativeInt
     sum_of_weights: FiniteFloat | None = None
     uuid: str | None = None
@@ -43,6 +43,10 @@ class LedgerEntry(Settings):
         """Whether all events are accounted for."""
         complete = self.expected is None or self.expected == self.before
         return self.error is None and complete and self.after == self.processed
+
+    def blinded(self) -> "LedgerEntry":
+        """The account without the numbers of events behind the preselection."""
+        return self.model_copy(update={"after": None, "processed": None})
 
     def explain(self) -> str:
         """What is wrong with the file, in one line."""

@@ -10,7 +10,7 @@ import numpy as np
 from agc_pipeline import histograms
 from agc_pipeline.columnar.batch import Batch
 from agc_pipeline.columnar.processing import DATA
-from agc_pipeline.declaration import NOMINAL, Analysis, Region, Template
+from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Region, Template
 from agc_pipeline.errors import ClosureError
 
 # Files state sums in single precision, and tables with fewer digits.
@@ -91,6 +91,17 @@ def check_sums(analysis: Analysis, batch: Batch, *, blinded: bool = False) -> No
                     place=f"dataset {batch.dataset}",
                     remedy="delete its folder in `histograms/` of the results and run again",
                 )
+
+
+def shown_cutflow(analysis: Analysis, batch: Batch) -> dict[str, int]:
+    """The cutflow of blinded data: events of the files, and of regions outside of their windows.
+
+    Args:
+        analysis: its regions.
+        batch: all files of a dataset of data.
+    """
+    shown = {ALL_EVENTS, *(region.name for region in analysis.regions)}
+    return {cut: number for cut, number in batch.cutflow.items() if cut in shown}
 
 
 def check_sum_of_weights(batch: Batch, expected: float) -> None:

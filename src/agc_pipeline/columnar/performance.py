@@ -55,7 +55,7 @@ class PerformanceRecord(Settings):
 
     Attributes:
         datasets: dataset to way of processing ("baskets", "pages", "uproot" or "coffea") to its
-            cost.
+            cost; of a run, without blinded data, whose number of processed events is not told.
     """
 
     datasets: dict[str, dict[str, Performance]]

@@ -168,8 +168,16 @@ class Processing:
         return preselection.events, preselection.cutflow
 
     def preselect_records(self, events: Any) -> tuple[Array, dict[str, int]]:
-        """The same for events that are records."""
-        return RecordSelection(self.analysis, self.selection, self.dataset).preselect(
+        """The same for events that are records.
+
+        Of data that may be blinded, all that meet the requirements: from a number of events that
+        are in some region, those in the windows would follow by subtraction.
+        """
+        selection = RecordSelection(self.analysis, self.selection, self.dataset)
+        if self.dataset.kind == "data" and self.analysis.blinded:
+            _, positions, cutflow = selection.selected(events, self.shifts[0])
+            return positions, cutflow
+        return selection.preselect(
             events,
             {
                 shift: [mask for mask, acting in self.acting.items() if shift.name in acting]
@@ -384,6 +392,9 @@ class Filler:
         }
         # Of the dataset's own variation, by process and region.
         self._unvaried: dict[tuple[str, str], Entries] = {}
+        # Of blinded data, by region: which events are left out, and which are not.
+        self._hidden: dict[str, Array] = {}
+        self._open: dict[str, Array] = {}
 
     def fill(self, group: Group, variation: str, events: Any, positions: Array) -> None:
         """Fill the regions of a group under a variation of its selection.
@@ -396,9 +407,11 @@ class Filler:
         """
         values = dict(self._values(group, events))
         if variation == self._own:
+            shown = {region: self._shown(region, observed) for region, observed in values.items()}
             self._selected |= {
-                region.name: self._n_shown(region, values[region]) for region in group.regions
+                region.name: _n_of(shown[region], len(positions)) for region in group.regions
             }
+            self._follow_blinded(shown, positions)
         weights = self._weights(group, variation, events)
         processes = list(self._processes(events))
         if variation == self._own:
@@ -407,7 +420,7 @@ class Filler:
         for process, mask, factor in processes:
             with self._clock.part("fill"):
                 for region, observed in values.items():
-                    passing = _both(mask, self._shown(process, region, observed))
+                    passing = _both(mask, self._shown(region, observed))
                     theirs = {
                         shift: _weights_of(weight, factor, passing)
                         for shift, weight in weights.items()
@@ -430,15 +443,38 @@ class Filler:
                 variation, self._unvaried[process, region.name], entries
             )
 
-    def _n_shown(self, region: Region, observed: Array) -> int:
-        """Number of selected events; of data, of those outside of a blinded window."""
-        process = DATA if self._processing.dataset.kind == "data" else ""
-        shown = self._shown(process, region, observed)
-        return len(observed) if shown is None else int(np.count_nonzero(shown))
+    def _follow_blinded(self, shown: Mapping[Region, Array | None], positions: Array) -> None:
+        """Keep which data regions leave out, and which they show."""
+        if not self._blinds:
+            return
+        for region, mask in shown.items():
+            self._open[region.name] = positions if mask is None else positions[mask]
+            if mask is not None:
+                self._hidden[region.name] = positions[~mask]
 
-    def _shown(self, process: str, region: Region, observed: Array) -> Array | None:
+    def _exposed(self) -> dict[str, dict[str, int]]:
+        """Region to the regions whose blinded data it shows, and how many of them."""
+        common = {
+            shown: {
+                blinded: len(np.intersect1d(events, others, assume_unique=True))
+                for blinded, others in self._hidden.items()
+                if blinded != shown
+            }
+            for shown, events in self._open.items()
+        }
+        return {
+            shown: {blinded: n for blinded, n in numbers.items() if n}
+            for shown, numbers in common.items()
+            if any(numbers.values())
+        }
+
+    @property
+    def _blinds(self) -> bool:
+        return self._processing.blinded and self._processing.dataset.kind == "data"
+
+    def _shown(self, region: Region, observed: Array) -> Array | None:
         """Mask of the data outside of a blinded window; None is all."""
-        if process != DATA or not self._processing.blinded or region.blinded is None:
+        if not self._blinds or region.blinded is None:
             return None
         low, high = region.blinded
         # NaN is in no window, and refused where it is filled.
@@ -548,6 +584,7 @@ class Filler:
                 "preselection": dict(cutflow),
                 "selected": dict(self._selected),
                 "unassigned": dict(self._unassigned),
+                "exposed": self._exposed(),
             }
 
 
@@ -568,6 +605,11 @@ def _numbers(function: EventFunction, events: Any, selection: Any) -> Array:
     """Weights of events: ``events * float64``."""
     weights = _doubles(function(events, selection))
     return np.full(len(events), weights) if weights.ndim == 0 else weights
+
+
+def _n_of(mask: Array | None, n_events: int) -> int:
+    """Number of events in a mask; None is all of them."""
+    return n_events if mask is None else int(np.count_nonzero(mask))
 
 
 def _n_in_none(masks: Sequence[Array | None]) -> int:

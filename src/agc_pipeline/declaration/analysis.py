@@ -407,7 +407,7 @@ class Analysis:
         requirements: function of ``physics.selection`` and the dataset that gives what an event
             must have, whatever its region, in the order in which to look; preselection, query and
             cutflow follow from it. Without any, the preselection is every event in some region
-            under some variation.
+            under some variation, and of data of an analysis with blinded windows every event.
         derived: function from events to events with what functions of several regions need, such as
             the leptons that pass; computed once for each variation that redoes the selection. Only
             where events are records.
@@ -457,6 +457,11 @@ class Analysis:
         """The same with the regions of its learned observables, behind the others."""
         more = () if self.learned is None else self.learned.regions
         return replace(self, regions=self.regions + more)
+
+    @property
+    def blinded(self) -> bool:
+        """Whether some region has a window in which data can be blinded."""
+        return any(region.blinded is not None for region in self.with_learned().regions)
 
     @property
     def selections(self) -> tuple[str, ...]:

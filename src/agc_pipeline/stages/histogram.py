@@ -156,6 +156,10 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
                 **output["selected"],
             },
             unassigned=output["unassigned"],
+            # Which regions, and not how many events: the number is blinded.
+            exposed={
+                region: tuple(sorted(blinded)) for region, blinded in output["exposed"].items()
+            },
             files=tuple(ledger),
             performance=costs,
             models="; ".join(each.digest for each in models) or None,

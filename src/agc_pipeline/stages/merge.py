@@ -102,6 +102,7 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
         analysis = analysis.with_learned()
     weighted = {}
     accounts = {}
+    costs = {}
     for path in options.datasets:
         summed = batch.read(path)
         dataset = settings.datasets[summed.dataset]
@@ -127,6 +128,10 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
         weight = merge.event_weight(summed, dataset.xsec_pb, dataset.luminosity_per_pb, total)
         weighted[summed.dataset] = (summed, weight)
         used = [file for file in summed.files if file.closed]
+        # From any number of selected data, those in the windows would follow by subtraction.
+        hidden = settings.blinded and analysis.dataset(summed.dataset).kind == "data"
+        if not hidden:
+            costs[summed.dataset] = summed.performance
         accounts[summed.dataset] = DatasetAccount(
             kind=analysis.dataset(summed.dataset).kind,
             processes=analysis.dataset(summed.dataset).processes,
@@ -140,9 +145,10 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
                 file.before if file.expected is None else file.expected for file in summed.files
             ),
             events_processed=sum(file.before for file in used),
-            cutflow=summed.cutflow,
+            cutflow=merge.shown_cutflow(analysis, summed) if hidden else summed.cutflow,
             unassigned={region: number for region, number in summed.unassigned.items() if number},
-            files=summed.files,
+            exposed=summed.exposed,
+            files=tuple(file.blinded() for file in summed.files) if hidden else summed.files,
             left_out=tuple(file.explain() for file in left_out),
             subset_of=dataset.subset_of,
             not_checked=tuple(file.source for file in used if not file.counted),
@@ -168,7 +174,6 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
     )
     write_json(options.closure, closure.model_dump())
     if options.performance is not None:
-        costs = {name: summed.performance for name, (summed, _) in weighted.items()}
         performance.write(options.performance, performance.PerformanceRecord(datasets=costs))
     log.info("%d histograms%s", len(templates), ", PARTIAL: some files were left out" * partial)
 

@@ -31,6 +31,7 @@ Kind = Literal[
     "systematics without effect",
     "partial input",
     "events of no process",
+    "blinded data in another region",
     "disagreement with published histograms",
 ]
 

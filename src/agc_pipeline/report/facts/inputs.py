@@ -13,6 +13,7 @@ def of_input(run: Run) -> Iterator[Fact]:
     if run.partial:
         yield _partial(run)
     yield from _unassigned(run)
+    yield from _exposed(run)
     if run.validation is not None and run.validation.verdict == "disagrees":
         yield _disagreement(run.validation.counts.get(Agreement.DISAGREEMENT, 0))
 
@@ -52,6 +53,30 @@ def _unassigned(run: Run) -> Iterator[Fact]:
             "the expectation lacks them.",
             remedy="Let the masks of its `Fill`s have all events, unless these are meant to be "
             "left out.",
+        )
+
+
+def _exposed(run: Run) -> Iterator[Fact]:
+    accounts = {} if run.closure is None else run.closure.datasets
+    pairs = dict.fromkeys(
+        (shown, blinded)
+        for account in accounts.values()
+        for shown, others in account.exposed.items()
+        for blinded in others
+    )
+    for shown in dict.fromkeys(shown for shown, _ in pairs):
+        blinded = [name for other, name in pairs if other == shown]
+        yield Fact(
+            kind="blinded data in another region",
+            severity="warning",
+            where=shown,
+            statement=f"it shows collision data that are blinded in {name_list(blinded)}",
+            number=len(blinded),
+            threshold=0.0,
+            reason="A window hides data of its own region only: from the numbers of both regions, "
+            "those in the window may follow.",
+            remedy="Declare a window of this region, too, that has these events, or let its mask "
+            "leave them out.",
         )
 
 
