@@ -4,6 +4,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import toy_mini
 from agc_pipeline import analyses, config, histograms
 from agc_pipeline.columnar import batch, closure, performance
 from agc_pipeline.columnar.merge import templates as templates_of
+from agc_pipeline.declaration import Free
 from agc_pipeline.files import read_json, write_json
 from agc_pipeline.layers import merged
 from agc_pipeline.plan import Plan
@@ -252,6 +254,26 @@ def test_blinded_data_are_no_fewer_than_none(folder: Path, tmp_path: Path) -> No
     assert not data.values()[window].any()
     assert not data.variances()[window].any()
     assert data.values().sum() > 0
+
+
+def test_blinded_data_are_what_the_model_expects_before_the_fit(folder: Path) -> None:
+    """Free normalisations whose nominal value is not 1 count, all that a process has."""
+    free = (Free("a", ("ZZ", "signal"), nominal=1.5), Free("b", ("ZZ",), nominal=2.0))
+    batches = {name: (batch.read(folder / f"{name}.json"), 1.0) for name in ("data", "llll")}
+    made, plain = (
+        templates_of(declared, batches, blinded=True)
+        for declared in (replace(ANALYSIS, free=free), replace(ANALYSIS, free=()))
+    )
+    window = slice(7, 10)
+    template = plain["Signal_region_ZZ"].values()
+    assert made["Signal_region_ZZ"].values().tolist() == template.tolist()
+    assert template[window].any()
+    hidden = made["Signal_region_data"].view()[window]
+    assert hidden["value"] == pytest.approx(np.maximum(3.0 * template[window], 0.0))
+    assert hidden["variance"].tolist() == hidden["value"].tolist()
+    assert plain["Signal_region_data"].values()[window] == pytest.approx(
+        np.maximum(template[window], 0.0)
+    )
 
 
 # Source: the task's list, analyses/atlas-open-data-hzz of the AGC.

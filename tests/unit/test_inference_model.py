@@ -1,6 +1,7 @@
 """From histograms to templates to the workspace."""
 
 import math
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -450,6 +451,17 @@ def test_asimov_data_are_the_sum_of_the_templates() -> None:
     for channel, observed in zip(built["channels"], built["observations"], strict=True):
         expected = np.sum([s["data"] for s in channel["samples"]], axis=0)
         assert observed["data"] == pytest.approx(expected, rel=1e-14)
+
+
+def test_asimov_data_have_the_nominal_values_of_free_normalisations() -> None:
+    """The fit returns them by construction, and not 1."""
+    (free,) = ANALYSIS.free
+    declared = replace(ANALYSIS, free=(replace(free, nominal=1.5),))
+    made = templates.select(declared, histograms(), settings(data="asimov"))
+    model, data = workspace.load(workspace.build(declared, made), place="asimov")
+    expected = model.expected_data(model.config.suggested_init())
+    assert model.config.suggested_init()[model.config.poi_index] == 1.5
+    assert data == pytest.approx(expected, rel=1e-12)
 
 
 def test_unreadable_workspace() -> None:

@@ -255,7 +255,7 @@ def _observed(
         histogram = _histogram(region, _sum(counts))
         if blinded and region.blinded is not None:
             expected = [
-                merged[name]
+                merged[name] * analysis.factor_before_fit(process.name)
                 for process in analysis.processes
                 if (name := Template(region.name, process.name, NOMINAL).name) in merged
             ]

@@ -5,6 +5,7 @@ validation and the texts of the report follow from the declaration; the function
 systematics fill the histograms.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -542,6 +543,10 @@ class Analysis:
         if not (isinstance(model, type) and issubclass(model, Settings)):
             raise TypeError(f"{self.settings.__name__}.{name} must be a Settings model")
         return model.model_validate(values)
+
+    def factor_before_fit(self, process: str) -> float:
+        """What the free normalisations multiply the yields of a process with before the fit."""
+        return math.prod(free.nominal for free in self.free if process in free.processes)
 
     @property
     def data(self) -> tuple[Dataset, ...]:

@@ -79,7 +79,7 @@ def remedy_of_data(analysis: Analysis, settings: ModelSettings) -> str:
     first = f"process the datasets {datasets}" if datasets else f"declare {kind}"
     if settings.data == "observed" and not analysis.data and analysis.pseudodata:
         first += ", fit the pseudodata with `fit.model.data: pseudodata`"
-    return f"{first}, or fit the sum of the nominal templates with `fit.model.data: asimov`"
+    return f"{first}, or fit the expectation with `fit.model.data: asimov`"
 
 
 def check(

@@ -90,7 +90,8 @@ class ModelSettings(Settings):
         edges: bin edges of the fit by name of the region, in place of the declared ones; the first
             may be -.inf and the last .inf, for bins with all events below and above the histogram.
         data: what is fitted: "observed" collision data, the "pseudodata" histograms, or "asimov"
-            data, the sum of the nominal templates.
+            data, the expectation before the fit: the sum of the nominal templates, times the
+            nominal values of their free normalisations.
         missing_datasets: "error" refuses a run without all datasets of the analysis, and
             variations that too few events cannot describe; "drop" leaves out the samples and
             systematics concerned, and lists them in the result.

@@ -362,7 +362,11 @@ def _data(
     settings: ModelSettings,
 ) -> "Histogram":
     if settings.data == "asimov":
-        return sum(template for (name, _), template in nominal.items() if name == region.name)
+        return sum(
+            template * analysis.factor_before_fit(process)
+            for (name, process), template in nominal.items()
+            if name == region.name
+        )
     observed = settings.data == "observed"
     name = (analysis.data_name if observed else analysis.pseudodata_name)(region.name)
     if name not in histograms:

@@ -34,9 +34,9 @@ _DATA: dict[DataKind, DataText] = {
     ),
     "asimov": DataText(
         label="Asimov data",
-        sentences="The fit uses Asimov data, the sum of the nominal samples, instead of collision "
+        sentences="The fit uses Asimov data, the expectation before the fit, instead of collision "
         "data. The result shows the expected precision; it is not a measurement.",
-        summary="Asimov data, the sum of the nominal samples: the fit returns the nominal values "
+        summary="Asimov data, the expectation before the fit: the fit returns the nominal values "
         "by construction",
     ),
     "simulated": DataText(
