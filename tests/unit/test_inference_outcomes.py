@@ -457,6 +457,29 @@ def test_events_that_are_signal_alone(data: Any, samples: Any, where: str) -> No
     assert "the significance is infinite" in failure
 
 
+def test_a_factor_of_next_to_zero_is_that_of_zero() -> None:
+    """What is told to give in place of zero: the limit no longer depends on how small it is."""
+    found = [
+        limits.compute(
+            minimised(
+                spec(
+                    (
+                        "a",
+                        [60.0, 55.0],
+                        sample("s", [10.0, 5.0], ("mu", *MU)),
+                        sample("b", [50.0, 52.0], ("n", "normsys", {"hi": 2.0, "lo": low})),
+                    )
+                )
+            )[2],
+            LIMIT,
+        )
+        for low in (1e-6, 1e-12)
+    ]
+    first, second = (result["limit"] for result in found)
+    assert first["observed"] == pytest.approx(second["observed"], rel=1e-6)
+    assert first["expected"] == pytest.approx(second["expected"], rel=3e-6)
+
+
 def test_an_uncertainty_that_is_next_to_none_changes_no_limit() -> None:
     """Its measurement has 6e14 events, whose terms of -2 ln L are rounded to 0.1."""
     signal = sample("s", [6.0, 1.0], ("mu", *MU))

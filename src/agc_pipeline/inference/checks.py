@@ -227,8 +227,8 @@ def _norm(values: Any, where: str) -> Iterator[Finding]:
             where=where,
             message=f"normalisation factors {low:g} and {high:g}: a factor is interpolated as an "
             "exponential, and has to be positive",
-            remedy="use more events or merge bins with `fit.model.edges`; in a workspace, give a "
-            "small factor, or a histosys, which may reach zero",
+            remedy="use more events or merge bins with `fit.model.edges`; in a workspace, give "
+            "1e-6 in place of zero, or a histosys, which may reach below",
         )
     elif max(abs(low - 1), abs(high - 1)) >= 1:
         yield Finding(
