@@ -22,6 +22,7 @@ from agc_pipeline.readers import metadata
 from agc_pipeline.readers.columns import ListLengths, check_finite
 from agc_pipeline.readers.failures import Disagreement, ImpossibleValue
 from agc_pipeline.readers.nano_events import of_root
+from agc_pipeline.readers.ranges import arrays_of
 from inconsistent import set_entries, write_lists
 from oracle.strategies import Arrays, with_counts, write_nanoaod
 from processed import ANALYSIS, COLUMNS, EXECUTOR, SELECTION, delivered, in_memory, processing, run
@@ -205,6 +206,34 @@ def test_arrays_of_a_fixed_size_are_lists(tmp_path: Path) -> None:
         run(path.with_suffix(".skim.root"), after, "auto").output["histograms"]
         == (expected["histograms"])
     )
+
+
+@pytest.mark.parametrize("kind", ["ttree", "rntuple"])
+def test_arrays_of_a_fixed_size_are_lists_of_records(tmp_path: Path, kind: str) -> None:
+    pt = np.arange(1.0, 121.0, dtype=np.float32).reshape(60, 2)
+    columns = {**NANOAOD.identity_columns, "Thing": ("pt", "id")}
+    for n, name in ((2, "good"), (3, "bad")):
+        arrays = {
+            **{name: np.arange(60, dtype=np.uint64) for name in NANOAOD.identity},
+            "nThing": np.full(60, n, np.int32),
+            "Thing_pt": pt,
+            "Thing_id": np.ones((60, 2), np.int32),
+        }
+        with uproot.recreate(tmp_path / f"{name}.root") as file:
+            if kind == "ttree":
+                file.mktree("Events", arrays)
+            else:
+                file.mkrntuple("Events", arrays)
+    with uproot.open(tmp_path / "good.root") as file:
+        read_arrays = arrays_of(file["Events"], ["Thing_pt"], (10, 30))
+        assert str(read_arrays.type) == "20 * {Thing_pt: var * float32}"
+        things = of_root(file["Events"], columns, NANOAOD, (10, 30)).Thing
+        assert things.pt.to_list() == pt[10:30].tolist()
+        assert things[things.pt > 30.0].id.to_list() == [[]] * 4 + [[]] + [[1, 1]] * 15
+    with uproot.open(tmp_path / "bad.root") as file:
+        things = of_root(file["Events"], columns, NANOAOD, (0, 60)).Thing
+        with pytest.raises(Disagreement, match="Thing_pt and nThing differ in length, first in"):
+            things.pt.to_list()
 
 
 def with_value(arrays: Arrays, column: str, event: int, value: float) -> Arrays:

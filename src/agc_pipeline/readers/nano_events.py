@@ -18,6 +18,29 @@ class NanoAOD(NanoAODSchema):
 
     warn_missing_crossrefs = False
 
+    def _build_collections(self, field_names: Any, input_contents: Any) -> Any:
+        """The same, with arrays of a fixed size as lists where there is a counter."""
+        forms = [
+            _list_form(form) if f"n{name.split('_')[0]}" in field_names else form
+            for name, form in zip(field_names, input_contents, strict=True)
+        ]
+        return super()._build_collections(field_names, forms)
+
+
+def _list_form(form: dict[str, Any]) -> dict[str, Any]:
+    """The form of lists in place of that of arrays of a fixed size."""
+    if form["class"] != "RegularArray":
+        return form
+    # Quoted as coffea's keys are: that of the content has a part more.
+    key = form["content"]["form_key"].removesuffix("%2C%21content")
+    return {
+        "class": "ListOffsetArray",
+        "offsets": "i64",
+        "content": form["content"],
+        "parameters": form["parameters"],
+        "form_key": key,
+    }
+
 
 def of_root(
     tree: Any,
@@ -113,7 +136,8 @@ def _check_columns(
         if name in counters:
             lengths.compare(counters[name], name, ak.to_numpy(values))
         elif name in collections:
-            lists = ak.Array(values)
+            lists = ak.from_regular(values, axis=None)
+            values = lists.layout
             counts = ak.to_numpy(ak.num(lists))
             lengths.compare(collections[name], name, counts)
             if layout.is_momentum(name):

@@ -149,7 +149,9 @@ def arrays_of(
         # uproot asks for one page after the other.
         source.prefetch(_pages(tree, tuple(names), entries))
     # ``arrays`` goes through the names of all fields, which takes seconds for a thousand.
-    return ak.zip({name: tree[name].array(**options) for name in names}, depth_limit=1)
+    arrays = {name: tree[name].array(**options) for name in names}
+    parts = {name: ak.from_regular(array, axis=None) for name, array in arrays.items()}
+    return ak.zip(parts, depth_limit=1)
 
 
 # Fields of open RNTuples on servers; None where they are stored in a way not known here.
