@@ -10,6 +10,8 @@ from .settings import Selection
 def good_muons(events: Any, selection: Selection) -> Any:
     """Muons that pass the cuts: ``events * var``."""
     muons = events.Muon
+    # Arrays of single precision compare in it, `requirements` in double precision: with a cut in
+    # both, or values on the bound, widen them by `ak.values_astype(muons.pt, np.float64)`.
     return muons[(muons.pt > selection.pt_min) & (abs(muons.eta) < selection.abs_eta_max)]
 
 
