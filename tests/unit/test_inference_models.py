@@ -152,6 +152,11 @@ def test_bounds_without_room_fix_a_parameter() -> None:
     assert found == {"mu": pytest.approx(0.5), "k": 2}
     widths = fit.fit(model, data, MINIMISER).results.uncertainty
     assert sorted(widths) == pytest.approx([0, 12**0.5 / 8])
+    # MINUIT takes equal bounds for none.
+    other = fit.fit(model, data, MINIMISER.model_copy(update={"method": "cabinetry"})).results
+    values = dict(zip(here.names, zip(other.bestfit, other.uncertainty, strict=True), strict=True))
+    assert values["k"] == (2, 0)
+    assert values["mu"] == pytest.approx((0.5, 12**0.5 / 8), rel=0.02)
 
 
 def test_a_factor_without_uncertainty_is_fixed() -> None:

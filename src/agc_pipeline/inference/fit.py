@@ -157,7 +157,13 @@ def _plain(model: "pyhf.Model", data: list[float], task: Problem) -> Fit:
 
     with backend_kept():
         try:
-            results = cabinetry.fit.fit(model, data, goodness_of_fit=True)
+            results = cabinetry.fit.fit(
+                model,
+                data,
+                init_pars=task.start.tolist(),
+                fix_pars=task.fixed.tolist(),
+                goodness_of_fit=True,
+            )
         # It fails in as many ways as the packages below it.
         except Exception as error:
             raise _cabinetry_fails(f"{type(error).__name__}: {error}") from error
