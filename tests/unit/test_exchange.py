@@ -699,6 +699,22 @@ def test_channels_that_are_numbers_and_histograms_of_one_channel() -> None:
     assert found == [["own"], ["process"], ["all"], ["channel"], ["process"]]
 
 
+def test_templates_with_other_edges_are_told(tmp_path: Path) -> None:
+    """Combine takes bins by their numbers; rounded edges are no others."""
+    write_shapes(tmp_path)
+    text = SHAPES.replace("beta    shape?  1      1", "")
+    plain = read_card(text, tmp_path)
+    with uproot.update(tmp_path / "shapes.root") as file:
+        for name, edges in (("bkg_alphaUp", [0.0, 10.0, 50.0]), ("sig", [0.0, 1.0 + 1e-7, 2.0])):
+            contents = file[f"a/{name}"].values()
+            del file[f"a/{name}"]
+            file[f"a/{name}"] = (contents, np.array(edges))
+    read = read_card(text, tmp_path)
+    assert read.workspace == plain.workspace
+    (note,) = set(read.notes) - set(plain.notes)
+    assert note.startswith("a/bkg_alphaUp in shapes.root has other edges than data_obs: its bins")
+
+
 def test_processes_without_events_have_no_uncertainties(tmp_path: Path) -> None:
     """Combine leaves them out, with the templates and errors that they may have."""
     write_shapes(tmp_path, bkg=[0.0, 0.0], sig=[40.0, 45.0])

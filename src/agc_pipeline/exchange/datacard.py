@@ -33,6 +33,8 @@ _BEYOND = 10.0
 _RATE_TOLERANCE = 1e-3
 # Smaller changes of the sum of a template are none for Combine.
 _NO_CHANGE = 1e-3
+# Edges that differ by a smaller part of a bin are the same.
+_SAME_EDGE = 1e-3
 _SHAPES = ("shape", "shape?")
 _SHARED = ("lnN", *_SHAPES)
 # Combine reads minus signs as zero, and factors of zero as none.
@@ -53,10 +55,11 @@ _COMBINE_ONLY = {
 
 
 class Histogram(NamedTuple):
-    """A histogram without its axis."""
+    """A histogram: its contents with their errors, and the edges of its bins."""
 
     contents: Array
     errors: Array
+    edges: Array
 
 
 class Histograms(Protocol):
@@ -117,6 +120,7 @@ def histograms_of(folder: Path) -> Histograms:
         return Histogram(
             np.asarray(found.values(), dtype=np.float64),
             np.asarray(found.errors(), dtype=np.float64),
+            np.asarray(found.axes[0].edges(), dtype=np.float64),
         )
 
     return histogram
@@ -192,6 +196,8 @@ class _Card:
         self._constraints: dict[str, tuple[float, float]] = {}
         self._statistics: list[_Statistics] = []
         self._notes: list[str] = []
+        # Of the data, by channel.
+        self._edges: dict[str, Array] = {}
         self._gaussian: str | None = None
         # Combine's names of factors that are not those of their modifiers.
         self._factor_names: dict[str, str] = {}
@@ -440,6 +446,16 @@ class _Card:
                 place=names[0],
                 remedy=f"correct the `shapes` of {self._place}",
             )
+        if found is not None:
+            edges = self._edges.setdefault(channel, found.edges)
+            width = np.ptp(edges) / (len(edges) - 1)
+            if len(edges) == len(found.edges) and np.any(
+                np.abs(edges - found.edges) > _SAME_EDGE * width
+            ):
+                self._notes.append(
+                    f"{path} in {names[0]} has other edges than {DATA}: its bins count by their "
+                    "numbers, as in Combine"
+                )
         return found
 
     def model(self, histograms: Histograms) -> Model:
