@@ -67,7 +67,8 @@ def _files(stage: Stage, *roles: str) -> str:
     ]
     if "input" in roles:
         # Those that the job finds by its settings.
-        watched = {name: source for name, source in stage.watched.items() if name != "templates"}
+        watched = {**stage.watched, **stage.events}
+        watched.pop("templates", None)
         files += [
             f"`{source}`" if isinstance(source, str) else name for name, source in watched.items()
         ]

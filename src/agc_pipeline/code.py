@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import import_module
@@ -14,34 +15,50 @@ from agc_pipeline.errors import ConfigurationError
 
 PACKAGE = "agc_pipeline"
 
+# Folders of installed packages have these names, also those of Linux distributions and of others.
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+# Functions that import a module by its name.
+_IMPORTERS = frozenset({"import_module", "__import__"})
+
 
 def sources(*modules: str) -> list[str]:
-    """Paths of modules and of all that they import of this package and of their own, sorted.
+    """Paths of modules and of all that they import that is not installed, sorted.
 
-    Imports inside functions count, those for type checkers do not. Of the packages that a module is
-    in, only their own files count: what they import for others is no part of it.
+    These are modules of this package, of their own, and of every other one that is neither part of
+    Python nor in a folder of installed packages, such as modules in the working folder and
+    packages that are installed in place. Imports inside functions count, those for type checkers do
+    not. Of the packages of this project that a module is in, only their own files count: what they
+    import for others is no part of it.
 
     Args:
-        modules: full names. Modules that are loaded by name at run time must be given, too.
+        modules: full names. Modules that are loaded by a computed name at run time must be given,
+            too.
+
+    Raises:
+        ModuleNotFoundError: if there is no such module; those that they import may be missing.
     """
-    packages = {PACKAGE, *(_root(module) for module in modules)}
-    followed: dict[str, Path] = {}
-    paths: set[Path] = set()
+    own = {PACKAGE, *(_root(module) for module in modules)}
+    paths = {module_path(module) for module in modules}
+    followed: set[str] = set()
     pending = list(modules)
     while pending:
         name = pending.pop()
-        if name in followed:
+        root = _root(name)
+        if name in followed or not (root in own or _is_local(root)):
             continue
-        followed[name] = module_path(name)
-        paths.add(followed[name])
-        parent = name.rpartition(".")[0]
-        while parent:
-            paths.add(module_path(parent))
-            parent = parent.rpartition(".")[0]
+        followed.add(name)
+        parent = _package(name)
+        if root not in own:
+            # Python runs the modules of these first.
+            pending += [parent] if parent else []
+        while parent and root in own:
+            paths |= _files(parent)
+            parent = _package(parent)
+        files = _files(name)
+        paths |= files
         # The front door imports everything, for notebooks.
         if name != PACKAGE:
-            imported = _imports(name, followed[name])
-            pending += [module for module in imported if _root(module) in packages]
+            pending += [module for path in files for module in _imports(name, path)]
     return sorted(map(str, paths))
 
 
@@ -149,12 +166,40 @@ def module_path(name: str) -> Path:
 
 
 def _spec(name: str) -> ModuleSpec | None:
-    """How Python finds a module, which imports none of the packages that it is in."""
-    parent, _, _ = name.rpartition(".")
-    if not parent or name in sys.modules:
-        return find_spec(name)
+    """How the Python of a job finds a module, which imports none of the packages that it is in."""
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        return loaded.__spec__
+    parent = _package(name)
+    if not parent:
+        # A job looks in the working folder first.
+        return PathFinder.find_spec(name, [str(Path.cwd()), *sys.path]) or find_spec(name)
     folders = _folders(parent)
     return None if folders is None else PathFinder.find_spec(name, folders)
+
+
+def _files(name: str) -> set[Path]:
+    """The file of a module; none of one that is missing, or a folder without a file of its own."""
+    spec = _spec(name)
+    return {Path(spec.origin)} if spec is not None and spec.has_location and spec.origin else set()
+
+
+@cache
+def _is_local(root: str) -> bool:
+    """Whether a package or module is neither part of Python nor installed."""
+    if root in sys.stdlib_module_names:
+        return False
+    spec = _spec(root)
+    if spec is None:
+        return False
+    of_python = [Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")]
+    places = [spec.origin] if spec.has_location else spec.submodule_search_locations
+    return any(
+        place is not None
+        and _INSTALLED.isdisjoint(Path(place).parts)
+        and not any(Path(place).is_relative_to(folder) for folder in of_python)
+        for place in places or ()
+    )
 
 
 def _folders(name: str) -> list[str] | None:
@@ -166,21 +211,44 @@ def _folders(name: str) -> list[str] | None:
 @cache
 def _imports(name: str, path: Path) -> tuple[str, ...]:
     """Full names of the modules that a module imports, anywhere in it."""
+    if path.suffix != ".py":
+        # Machine code, which imports nothing that could be told.
+        return ()
     modules: list[str] = []
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    roots = {PACKAGE, _root(name)}
-    for node in _statements(ast.parse(path.read_text(encoding="utf-8")).body):
+    package = name if path.name == "__init__.py" else _package(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        # Python says what is wrong with it if it is ever imported.
+        return ()
+    if any(importer in text for importer in _IMPORTERS):
+        modules += _by_name(tree, package)
+    for node in _statements(tree.body):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             parent = resolve_name("." * node.level + (node.module or ""), package)
-            if _root(parent) not in roots:
+            root = _root(parent)
+            if root not in (PACKAGE, _root(name)) and not _is_local(root):
                 continue
             for alias in node.names:
                 # `from package import module` names a module, `from module import name` does not.
                 module = f"{parent}.{alias.name}"
                 modules.append(module if _is_module(parent, module) else parent)
     return tuple(dict.fromkeys(modules))
+
+
+def _by_name(tree: ast.AST, package: str) -> Iterator[str]:
+    """Full names of modules that are imported by a function, where these are not computed."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args:
+            function, argument = node.func, node.args[0]
+            called = getattr(function, "attr", getattr(function, "id", None))
+            if called in _IMPORTERS and isinstance(argument, ast.Constant):
+                named = str(argument.value)
+                if not named.startswith(".") or package:
+                    yield resolve_name(named, package)
 
 
 def _statements(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:

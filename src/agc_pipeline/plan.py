@@ -737,6 +737,11 @@ class Plan:
         return [f"{self.models_folder}/{name}" for name in names] if self.assigns else []
 
     @property
+    def external_models(self) -> list[str]:
+        """The same of an earlier training: none if the models are trained in this run."""
+        return [] if self.trains else self.models
+
+    @property
     def regions_of_fit(self) -> list[str]:
         """Names of the regions that are fitted."""
         analysis = self.analysis.with_selection(self.config.selection)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,31 @@ def file_digest(path: Path) -> str:
     """SHA-256 of the bytes of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def contents(paths: Iterable[str]) -> str:
+    """Digest of the names and bytes of files.
+
+    A file that takes the place of another one may be older than what was made of that.
+
+    Args:
+        paths: of files; those that are not there count as such.
+    """
+    return digest([(path, _content(path)) for path in paths])
+
+
+def _content(path: str) -> str | None:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return _content_of(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _content_of(path: str, size: int, modified: int) -> str | None:  # noqa: ARG001
+    """A file is read once in a process, unless it is written meanwhile."""
+    return file_digest(Path(path)) if Path(path).is_file() else None
 
 
 def distribution(module: str) -> str | None:

@@ -50,6 +50,39 @@ def test_imports_in_functions_count_and_those_for_types_do_not() -> None:
     assert not {"plan.py", "config.py"} & fitting
 
 
+def test_every_module_that_is_not_installed_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the working folder, of Python's path, and of packages that are installed in place."""
+    files = {
+        "working/followed_first.py": "def f():\n    from followed_second.deep import g\n",
+        "path/followed_second/__init__.py": "from .beside import *\n",
+        "path/followed_second/beside.py": "import followed_third as third\n",
+        "path/followed_second/deep.py": "try:\n    import followed_missing\nfinally: ...\n",
+        # Without a file of its own, and imported by a function.
+        "path/followed_third.py": "import importlib as i\ni.import_module('followed_bare.last')\n",
+        "path/followed_bare/last.py": "import json, numpy, followed_installed\n",
+        "path/followed_bare/not_imported.py": "",
+        "env/site-packages/followed_installed.py": "import followed_first\n",
+        "declared/followed_analysis.py": "import followed_first\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    for folder in ("path", "declared", "env/site-packages"):
+        monkeypatch.syspath_prepend(tmp_path / folder)
+    (tmp_path / "working").mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / "working")
+    followed = {
+        Path(path).relative_to(tmp_path).as_posix() for path in sources("followed_analysis")
+    }
+    assert followed == files.keys() - {
+        "path/followed_bare/not_imported.py",
+        "env/site-packages/followed_installed.py",
+    }
+
+
 def test_modules_of_other_packages_are_those_that_code_imports_anywhere() -> None:
     assert {"cabinetry.fit", "coffea.nanoevents", "uproot", "hepdata_lib"} <= set(others())
     assert not {"typing", "agc_pipeline.files", "ROOT", "pythia8"} & set(others())

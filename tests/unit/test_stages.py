@@ -1,10 +1,12 @@
 """Rules and command lines follow from the descriptions of the stages."""
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -220,3 +222,42 @@ def test_directives_of_a_description(tmp_path: Path) -> None:
     settings.unlink()
     with pytest.raises(SystemExit, match="the configuration was changed during the run"):
         stage.main(arguments)
+
+
+def test_inputs_of_the_user_are_compared_by_their_content(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    mine, among, made_here = tmp_path / "a.json", results / "b.json", results / "ab.json"
+    events = tmp_path / "events.root"
+    stage = Stage(
+        name="description",
+        settings=Count,
+        configure=lambda _: Count(number=1),
+        options=Options,
+        run=lambda *_: None,
+        watched={
+            "own": lambda plan, dataset: [str(mine), f"{plan.folder}/{dataset}.json"],
+            "models": lambda _: [str(among), str(tmp_path / "missing.json")],
+        },
+        events={"files": lambda _: [str(events)]},
+        external=lambda _: [str(among)],
+    )
+    plan = SimpleNamespace(folder=str(results))
+    described = Directives(stage, plan, SettingsFiles(results, lambda: False))
+    assert described.input.keys() == {"own", "models", "files"}
+
+    def contents(path: Path, text: str) -> str:
+        path.write_text(text)
+        # Older than everything that was made of it.
+        os.utime(path, (0, 0))
+        return described.params["contents"]({"dataset": "ab"})
+
+    contents(mine, "1")
+    first = contents(among, "1")
+    for path in (mine, among):
+        assert contents(path, "10") != first
+        assert contents(path, "1") == first
+        os.utime(path)
+        assert described.params["contents"]({"dataset": "ab"}) == first
+    # What rules write, and events, are compared in another way.
+    assert contents(made_here, "1") == contents(events, "1") == first

@@ -1,6 +1,7 @@
 """Analyses outside the package, run to their report."""
 
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterable, Mapping
@@ -98,6 +99,35 @@ def test_a_new_analysis_is_finished_and_passes_its_test(dimuon: Path) -> None:
     assert re.search(r"^ +histogram +3 ", todo, re.MULTILINE), todo
     events.write_text(before)
     assert "1 passed" in run("pytest", "-q", "-p", "no:cacheprovider", "my_dimuon", folder=dimuon)
+
+
+def test_a_module_beside_the_analysis_reruns_its_jobs(tmp_path: Path) -> None:
+    """It, and corrections, decide which events are in skims: these are made anew, too."""
+    run("agc_pipeline.cli", "new", "my_dimuon", folder=tmp_path)
+    beside, corrections = tmp_path / "cuts_beside.py", tmp_path / "my_dimuon/cut.txt"
+    events = tmp_path / "my_dimuon/events.py"
+    mask = "(ak.num(muons) == 2)"
+    text = events.read_text().replace(mask, f"{mask} & ak.all(abs(muons.eta) < cut(), axis=1)")
+    first = "    muons = good_muons("
+    events.write_text(text.replace(first, f"    from cuts_beside import cut\n{first}"))
+
+    def selected(module: str, cut: float) -> float:
+        beside.write_text(module)
+        corrections.write_text(str(cut))
+        for path in (beside, corrections):
+            # Older than everything that was made of the one before.
+            os.utime(path, (0, 0))
+        target = "results/my_dimuon/histograms.root"
+        snakemake(tmp_path, "my_dimuon/run.yaml", "--", target)
+        return float(histograms.read_root(tmp_path / target)["2mu_zmumu"].view()["value"].sum())
+
+    reads = "from pathlib import Path\ndef cut():\n"
+    reads += "    return float(Path('my_dimuon/cut.txt').read_text())\n"
+    tight = selected(reads, 0.5)
+    assert 0 < tight < selected(reads, 1.2)
+    loose = selected(reads.replace("return", "return 2 *"), 1.2)
+    masses = invariant_masses(tmp_path / "my_dimuon/input/zmumu.root")
+    assert loose == pytest.approx(sum(60 <= mass < 120 for mass in masses) * 0.18, rel=1e-3)
 
 
 @pytest.fixture(scope="module")

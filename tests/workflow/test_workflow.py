@@ -244,6 +244,21 @@ def test_code_of_the_analysis_reruns_delivery_too(restored: Project) -> None:
     assert todo == {"fileset": 1, **each, **BEHIND}
 
 
+def test_a_file_that_is_replaced_by_an_older_one_is_noticed(restored: Project) -> None:
+    """As after a copy that keeps times, a checkout, or an archive."""
+    code = "src/agc_pipeline/stages/scan.py"
+    published = "src/agc_pipeline/analyses/cms_ttbar/published/2_files.json"
+    for path, old, new in ((code, '"""', '"""Changed. '), (published, "{", "{ ")):
+        restored.edit(path, old, new)
+        os.utime(restored.folder / path, (0, 0))
+    of_published = {"validate": 1, "report": 1, "all": 1}
+    assert restored.todo() == {"code": 1, "scan": 1, "preserve": 1, **of_published}
+    # The same content with another date is the same file.
+    for path, old, new in ((code, '"""Changed. ', '"""'), (published, "{ ", "{")):
+        restored.edit(path, old, new)
+    assert restored.todo() == {}
+
+
 def test_a_plot_reruns_only_plots(restored: Project) -> None:
     path = "src/agc_pipeline/report/figures/distributions.py"
     restored.edit(path, '"""', '"""Changed. ')

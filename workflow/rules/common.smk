@@ -16,6 +16,7 @@ from agc_pipeline.places import (
     use_own_python,
 )
 from agc_pipeline.plan import planned
+from agc_pipeline.provenance import contents
 from agc_pipeline.stages.directives import Directives
 from agc_pipeline.stages.settings_files import SettingsFiles
 from agc_pipeline.terminal import handler

@@ -274,7 +274,12 @@ def _loaded(location: Location) -> Analysis:
             place=str(location.folder / "__init__.py"),
             remedy="set `ANALYSIS = Analysis(...)`, see `agc_pipeline.declaration`",
         )
-    analysis = replace(analysis, folder=location.folder, reference=location.reference)
+    analysis = replace(
+        analysis,
+        folder=location.folder,
+        reference=location.reference,
+        module=location.module,
+    )
     return check(analysis)
 
 

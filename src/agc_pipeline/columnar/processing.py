@@ -8,17 +8,19 @@ observables and weights of the declaration are applied, and nothing else.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from agc_pipeline.code import sources
+from agc_pipeline.code import PACKAGE, module_path, sources
 from agc_pipeline.columnar.events import Base, Events, Part, Shift, Shifts
 from agc_pipeline.columnar.filling import Entries, Migrations, Sums, product
 from agc_pipeline.columnar.masks import array_of, mask_of
 from agc_pipeline.columnar.records import RecordSelection
 from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Dataset, Region, Variation
 from agc_pipeline.declaration.analysis import EventFunction
+from agc_pipeline.declaration.folder import code_files, data_files
 from agc_pipeline.delivery.preselected import SkimContent
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.readers.clock import Clock
@@ -315,8 +317,6 @@ def skim_content(
     processing = Processing(analysis, selection, dataset)
     records = analysis.events == "records"
     simulated = dataset.kind == "simulation"
-    # Masks of records are functions: there is no telling what they do without their code.
-    own = sorted(analysis.folder.rglob("*.py")) if records and analysis.folder else ()
     return SkimContent(
         columns=analysis.columns(dataset, selection, learned=learned),
         layout=analysis.layout,
@@ -327,8 +327,19 @@ def skim_content(
             "selection": selection.model_dump() if records else None,
             "requirements": analysis.preselection(selection, dataset),
         },
-        code=(*sources(__name__), *map(str, own)),
+        # Masks of records are functions: there is no telling what they do without their code.
+        code=(*sources(__name__), *(_files(analysis) if records else ())),
     )
+
+
+def _files(analysis: Analysis) -> list[str]:
+    """Files that decide what functions of an analysis do, this package apart."""
+    folder = analysis.folder
+    if folder is None or analysis.module is None:
+        return []
+    package = module_path(PACKAGE).parent
+    imported = (path for path in sources(analysis.module) if not Path(path).is_relative_to(package))
+    return sorted({*imported, *map(str, code_files(folder)), *map(str, data_files(folder))})
 
 
 def _rebuilt(

@@ -423,6 +423,7 @@ class Analysis:
         features: functions of events that a discriminant may be made of.
         folder: with all its files; None for a declaration without events.
         reference: what it is loaded by, see ``agc_pipeline.analyses.load``.
+        module: full name of its package; None if it was not loaded.
     """
 
     name: str
@@ -446,6 +447,7 @@ class Analysis:
     features: tuple[Feature, ...] = ()
     folder: Path | None = None
     reference: str | None = None
+    module: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process may not find the modules of a folder outside of the package by their

@@ -172,7 +172,7 @@ STAGE = Stage(
     configure=configure,
     run=run,
     when=lambda plan: plan.fills,
-    watched={"files": lambda plan, dataset, batch: watched(plan.batches(dataset)[batch])},
+    events={"files": lambda plan, dataset, batch: watched(plan.batches(dataset)[batch])},
     files=lambda plan: plan.files_per_job,
 )
 main = STAGE.main

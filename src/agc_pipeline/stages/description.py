@@ -5,7 +5,7 @@ be cheap, as the Snakefile imports all of them: what a stage computes with is im
 function that runs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from inspect import signature
 from typing import Any, Generic, Literal, TypeVar, dataclass_transform
@@ -121,6 +121,9 @@ class Stage(Generic[S, O]):
         run: does the work.
         when: whether a run has jobs of it.
         watched: files by name that jobs depend on without being told of them.
+        events: the same for files of events, which are too large to be compared by their content.
+        external: paths of inputs that the user has from elsewhere, also if they lie among the
+            results; other inputs in there are written by rules.
         generated: files by name that jobs write without being told of each.
         modules: full names of modules of the analysis that are loaded by name.
         physics: whether jobs depend on the declaration of the analysis; None finds out.
@@ -136,6 +139,8 @@ class Stage(Generic[S, O]):
     run: Callable[[S, O], None]
     when: Callable[[Any], bool] = always
     watched: Mapping[str, Source] = field(default_factory=dict)
+    events: Mapping[str, Source] = field(default_factory=dict)
+    external: Callable[[Any], Collection[str]] = lambda _: ()
     generated: Mapping[str, Source] = field(default_factory=dict)
     modules: Callable[[Any], Sequence[str]] = lambda _: ()
     physics: bool | None = None

@@ -5,6 +5,7 @@ from functools import cached_property
 from string import Formatter
 from typing import Any, Protocol
 
+from agc_pipeline import provenance
 from agc_pipeline.config import Configuration
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.settings import Settings
@@ -76,10 +77,8 @@ class Directives:
     @property
     def input(self) -> dict[str, Any]:
         """Input files by name, those included that the job is not told of."""
-        told = {name: option.source for name, option in self._of("input").items()}
-        return {
-            name: self._paths(source) for name, source in (told | dict(self.stage.watched)).items()
-        }
+        files = self._inputs | dict(self.stage.events)
+        return {name: self._paths(source) for name, source in files.items()}
 
     @property
     def output(self) -> dict[str, Any]:
@@ -110,9 +109,9 @@ class Directives:
 
     @property
     def params(self) -> dict[str, Any]:
-        """File of the settings, and paths that Snakemake does not watch."""
+        """File of the settings, contents of inputs, and paths that Snakemake does not watch."""
         places = {name: self._paths(option.source) for name, option in self._of("place").items()}
-        return {"settings": self._settings} | places
+        return {"settings": self._settings} | self._contents | places
 
     @property
     def resources(self) -> dict[str, Any]:
@@ -166,6 +165,33 @@ class Directives:
         # A stage without output is there to print something.
         shown = "" if self.output or self.folders else "2>&1 | tee {log.text:q}"
         return f"{{{{ {command} || {failed}; }}}} {shown or '> {log.text:q} 2>&1'}"
+
+    @property
+    def _inputs(self) -> dict[str, Source]:
+        """Where input files are, by name, those of events apart."""
+        told = {name: option.source for name, option in self._of("input").items()}
+        return told | dict(self.stage.watched)
+
+    @property
+    def _contents(self) -> dict[str, Callable[[Any], str]]:
+        """Digest of the input files of a job that no rule writes; none if there are no such files.
+
+        Snakemake alone notices those that are newer than what was made of them.
+        """
+        # The others are paths in the folder of the results.
+        sources = [source for source in self._inputs.values() if not isinstance(source, str)]
+
+        def contents(wildcards: Any) -> str:
+            paths: list[str] = []
+            for source in sources:
+                found = source(self._plan, **_named(wildcards, wildcards_of(source)))
+                paths += [found] if isinstance(found, str) else found
+            external, made = self.stage.external(self._plan), f"{self._plan.folder}/"
+            return provenance.contents(
+                path for path in paths if path in external or not path.startswith(made)
+            )
+
+        return {"contents": self._guard(contents)} if sources else {}
 
     @cached_property
     def _execution(self) -> dict[str, Settings]:

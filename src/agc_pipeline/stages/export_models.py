@@ -83,6 +83,7 @@ STAGE = Stage(
     run=run,
     when=lambda plan: plan.assigns,
     watched={"models": lambda plan: plan.models},
+    external=lambda plan: plan.external_models,
     generated={"repository": exported},
     modules=lambda plan: (plan.learned.training,),
     local=always,

@@ -73,7 +73,7 @@ def _inputs(stage: Stage[Any, Any], plan: "Plan", example: Mapping[str, str]) ->
     told = [
         option.source for option in stage.options.described().values() if option.role == "input"
     ]
-    for source in (*told, *stage.watched.values()):
+    for source in (*told, *stage.watched.values(), *stage.events.values()):
         for path in _paths(source, plan, example):
             yield _WILDCARD.sub(lambda match: example.get(match[1], match[1]), path)
 

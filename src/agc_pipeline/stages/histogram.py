@@ -258,6 +258,7 @@ STAGE = Stage(
         "models": lambda plan: plan.models,
         "discriminant_models": lambda plan: plan.discriminant_files,
     },
+    external=lambda plan: (*plan.external_models, *plan.discriminant_files),
     # Only from here can a cluster on a batch system be started.
     local=lambda plan: plan.config.histograms.elsewhere,
     threads=lambda plan: plan.config.histograms.threads,

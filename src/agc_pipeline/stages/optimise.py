@@ -640,6 +640,9 @@ STAGE = Stage(
     run=run,
     when=never,
     watched={"templates": lambda _: data("report/templates/*")},
+    external=lambda plan: [
+        path for name in ("histograms.root", "closure.json") if (path := _of_judge(name)(plan))
+    ],
 )
 main = STAGE.main
 

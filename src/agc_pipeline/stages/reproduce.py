@@ -80,6 +80,7 @@ STAGE = Stage(
     run=run,
     when=lambda plan: plan.external,
     watched={"external": lambda plan: list(plan.config.input.files.values())},
+    external=lambda plan: plan.config.input.files.values(),
     local=always,
 )
 main = STAGE.main
