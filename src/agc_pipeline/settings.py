@@ -123,6 +123,8 @@ _TRUTH = "truth"
 _SUBJECT = re.compile(r"^(Input|String|Value) should")
 # Numbers in a list of the configuration.
 _BY_HAND = 100
+# Values that hold no others.
+_PLAIN = frozenset({int, float, str})
 
 
 def _hide(value: Any, serialize: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
@@ -557,7 +559,9 @@ def _has_truth(value: Any) -> bool:
         return any(map(_has_truth, value.values()))
     if isinstance(value, list | tuple):
         # Nobody writes longer lists by hand, and those of records need no second look.
-        return any(map(_has_truth, value[:_BY_HAND]))
+        first = value[:_BY_HAND]
+        kinds = set(map(type, first))
+        return bool in kinds or (not kinds <= _PLAIN and any(map(_has_truth, first)))
     return False
 
 
