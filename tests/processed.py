@@ -9,6 +9,7 @@ from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.executors import InThisProcess
+from agc_pipeline.columnar.filling import whole
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration import NANOAOD
@@ -75,6 +76,10 @@ def run(
 
 
 def by_region(output: Any, process: str) -> Any:
-    """Histograms of the one process that is filled."""
+    """Histograms of the one process that is filled, both parts together."""
     assert list(output["histograms"]) == [process]
-    return output["histograms"][process]
+    remainders = output["remainders"]["histograms"][process]
+    return {
+        region: whole(histogram, remainders[region])
+        for region, histogram in output["histograms"][process].items()
+    }

@@ -14,14 +14,25 @@ from agc_pipeline.columnar import exactness, filling
 from agc_pipeline.errors import InputError
 
 EDGES = (0.0, 10.0, 20.0, 40.0)
-ENTRIES = st.lists(st.tuples(st.floats(-5, 50), st.floats(0.25, 4)), min_size=1, max_size=40)
+# Weights of samples that are generated with a bias differ by orders of magnitude.
+WEIGHTS = st.one_of(st.floats(0.25, 4), st.floats(-5, 0.5).map(lambda power: 10.0**power))
+ENTRIES = st.lists(st.tuples(st.floats(-5, 50), WEIGHTS), min_size=1, max_size=40)
 
 
-def filled(entries: list[tuple[float, float]]) -> object:
+def parts_of(sums: Any) -> tuple[Any, Any]:
+    return sums.histogram(), sums.remainder()
+
+
+def together(*parts: tuple[Any, Any]) -> tuple[Any, Any]:
+    multiples, remainders = zip(*parts, strict=True)
+    return sum(multiples[1:], multiples[0]), sum(remainders[1:], remainders[0])
+
+
+def filled(entries: list[tuple[float, float]]) -> tuple[Any, Any]:
     values, weights = zip(*entries, strict=True)
     sums = filling.Sums(EDGES, ["nominal", "up"])
     sums.fill(np.array(values), {"up": np.array(weights)})
-    return sums.histogram()
+    return parts_of(sums)
 
 
 @given(ENTRIES, st.integers(1, 39), st.randoms())
@@ -32,21 +43,21 @@ def test_order_and_grouping_change_no_bit(
     shuffled = entries[:]
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     parts = [part for part in (shuffled[:cut], shuffled[cut:]) if part]
-    total = sum((filled(part) for part in parts[1:]), filled(parts[0]))  # type: ignore[call-overload]
+    total = together(*map(filled, parts))
     assert total == whole
+    assert filling.whole(*total) == filling.whole(*whole)
 
 
 @given(ENTRIES)
 def test_contents_are_the_sums_of_weights_and_squares(entries: list[tuple[float, float]]) -> None:
-    histogram: Any = filled(entries)
+    histogram: Any = filling.whole(*filled(entries))
     bounds = [-math.inf, *EDGES, math.inf]
     for i, (low, high) in enumerate(itertools.pairwise(bounds)):
         weights = [w for value, w in entries if low <= value < high]
         cell = histogram.view(flow=True)[1, i]
-        assert cell["value"] == pytest.approx(math.fsum(weights), abs=1e-7 * len(entries))
-        assert cell["variance"] == pytest.approx(
-            math.fsum(w * w for w in weights), abs=1e-7 * len(entries)
-        )
+        assert cell["value"] == pytest.approx(math.fsum(weights), rel=2**-26)
+        # The square of the smallest is 1e-10, and has four digits.
+        assert cell["variance"] == pytest.approx(math.fsum(w * w for w in weights), rel=2e-5)
     assert np.all(histogram.view(flow=True)[0]["value"] == 0)
 
 
@@ -85,25 +96,26 @@ def test_migrations_are_sums_over_the_events_of_both_selections(
             theirs = None if weights is None else weights[here]
             entries.append(filling.Entries(here - first, bins[here], theirs))
         migrations.fill("up", *entries)
-        return migrations.histogram()
+        return parts_of(migrations)
 
-    whole = filled(0, 200)
-    assert filled(0, cut) + filled(cut, 200) == whole
+    parts = filled(0, 200)
+    assert together(filled(0, cut), filled(cut, 200)) == parts
+    whole = filling.whole(*parts)
     (before, from_, one), (after, to, other) = selections
     expected = np.zeros((5, 5))
     for event in set(before.tolist()) & set(after.tolist()):
         product = 1.0 if one is None or other is None else one[event] * other[event]
         expected[from_[event], to[event]] += product
     np.testing.assert_allclose(
-        whole.view(flow=True)[0], expected, rtol=0, atol=200 * 2**-24 * unit**2
+        whole.view(flow=True)[0], expected, rtol=0, atol=200 * 2**-26 * scale**2
     )
     assert np.all(whole.view(flow=True)[1] == 0)
 
 
 @given(ENTRIES)
 def test_json_keeps_every_bit(entries: list[tuple[float, float]]) -> None:
-    histogram = filled(entries)
-    assert histograms.from_json(histograms.to_json(histogram)) == histogram  # type: ignore[arg-type]
+    for part in filled(entries):
+        assert histograms.from_json(histograms.to_json(part)) == part
 
 
 @given(
@@ -129,11 +141,12 @@ def test_sums_of_generator_weights_of_any_size_are_right_and_exact(
             sums = filling.Sums(EDGES, ["nominal"], unit)
             sums.fill(values[part], {"nominal": weights[part]})
             exactness.check_scale(**sums.scale, unit=unit, variations=["nominal"])
-            parts.append(sums.histogram())
-        return parts[0] + parts[1]
+            parts.append(parts_of(sums))
+        return together(*parts)
 
-    whole = histogram(np.arange(200), 200)
-    assert histogram(rng.permutation(200), cut) == whole
+    parts = histogram(np.arange(200), 200)
+    assert histogram(rng.permutation(200), cut) == parts
+    whole = filling.whole(*parts)
     exactness.check_sum(whole, unit)
     bounds = [-math.inf, *EDGES, math.inf]
     for i, (low, high) in enumerate(itertools.pairwise(bounds)):
@@ -147,8 +160,8 @@ def test_sums_of_generator_weights_of_any_size_are_right_and_exact(
 @pytest.mark.parametrize(
     ("weights", "problem"),
     [
-        (np.full(100, 1.7e-5), "of 1.7e-05 on average are too small"),
-        (np.full(3, 1.7e-5), "of 1.7e-05 on average are too small"),
+        (np.full(100, 1.7e-7), "of 1.7e-07 on average are too small"),
+        (np.full(3, 1.7e-7), "of 1.7e-07 on average are too small"),
         (np.array([1e10]), r"of 1e\+10 on average are too large"),
         (np.array([1e308, 1e308]), "not finite"),
     ],
@@ -166,16 +179,28 @@ def test_a_bin_of_small_weights_among_large_ones_is_refused_and_single_ones_are_
     def scale(n_small: int) -> Any:
         sums = filling.Sums(EDGES, ["nominal"])
         values = np.repeat([5.0, 15.0], [1000, n_small])
-        sums.fill(values, {"nominal": np.where(values < 10, 1.0, 1e-4)})
+        sums.fill(values, {"nominal": np.where(values < 10, 1.0, 1e-7)})
         return sums.scale
 
     exactness.check_scale(**scale(3), unit=1.0, variations=["nominal"])
-    with pytest.raises(InputError, match=r"0\.0001 on average in bin 2"):
+    with pytest.raises(InputError, match=r"1e-07 on average in bin 2"):
         exactness.check_scale(**scale(30), unit=1.0, variations=["nominal"])
     # Events of weight zero are no small weights.
     sums = filling.Sums(EDGES, ["nominal"])
     sums.fill(np.full(1000, 5.0), {"nominal": np.repeat([0.0, 1.0], [999, 1])})
     exactness.check_scale(**sums.scale, unit=1.0, variations=["nominal"])
+
+
+@pytest.mark.parametrize("n_small", [1, 16, 30])
+def test_small_weights_among_large_ones_keep_their_squares(n_small: int) -> None:
+    # As in the tail of a sample that is generated with a bias: 1.76e-4 squared is half of 2^-24.
+    sums = filling.Sums(EDGES, ["nominal"])
+    values = np.repeat([5.0, 15.0], [1000, n_small])
+    sums.fill(values, {"nominal": np.where(values < 10, 1.0, 1.76e-4)})
+    exactness.check_scale(**sums.scale, unit=1.0, variations=["nominal"])
+    cell = filling.whole(*parts_of(sums)).view(flow=True)[0, 2]
+    assert cell["value"] == pytest.approx(n_small * 1.76e-4, rel=1e-7)
+    assert cell["variance"] == pytest.approx(n_small * 1.76e-4**2, rel=1e-6)
 
 
 def test_sums_that_have_become_too_large_are_refused() -> None:

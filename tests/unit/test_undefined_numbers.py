@@ -1,5 +1,6 @@
 """What would make numbers wrong without a word is refused, for both kinds of events."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -160,23 +161,70 @@ def test_weights_that_are_not_finite_are_refused(kind: Any, values: Any, what: s
 
 
 @KINDS
+@pytest.mark.parametrize(
+    "values",
+    [np.ones(1), np.ones(N - 1), np.ones(2 * N), np.ones((N, 1))],
+    ids=["one", "short", "long", "table"],
+)
+def test_weights_are_one_number_for_each_event(kind: Any, values: Any) -> None:
+    def weights(*_: Any) -> Any:
+        return values
+
+    message = "a function of 12 events returned values of the shape " + re.escape(str(values.shape))
+    (systematic,) = analysis(kind).systematics
+    varied = replace(systematic, up=Variation("w_up", weight=weights))
+    for changes in (
+        {"systematics": (varied,)},
+        # Products of these would have one number repeated.
+        {"systematics": (varied,), "weight": WEIGHT, "weight_reads": {"": ("w",)}},
+        {"weight": weights},
+        {"datasets": (Dataset("mc", (Fill("p", weight=weights),)),)},
+    ):
+        with pytest.raises(AnalysisError, match=message) as error:
+            filled(replace(analysis(kind), **changes), {})
+        assert "weights" in error.value.place
+
+
+@KINDS
+def test_one_weight_for_all_events_is_taken(kind: Any) -> None:
+    declaration = replace(analysis(kind), weight=lambda *_: 0.5)
+    histogram = filled(declaration, {})["histograms"]["p"]["r"]
+    assert histogram.view(flow=True)["value"][0].tolist() == [0, 0, 0.5 * N, 0]
+
+
+@pytest.mark.parametrize("n", [1, N - 1, N + 1])
+def test_changed_columns_have_one_number_for_each_event(n: int) -> None:
+    def changed(*_: Any) -> Any:
+        return np.full(n, 15.0)
+
+    change = Change(("", "x"), changed, lambda _: (0.5, 2))
+    shift = Systematic("S", ("p",), up=Variation("s_up", changes=(change,)))
+    declaration = replace(analysis("columns"), systematics=(shift,))
+    with pytest.raises(AnalysisError, match=rf"of 12 events returned .* shape \({n},\)") as error:
+        filled(declaration, {})
+    assert "changed" in error.value.place
+
+
+@KINDS
 def test_scans_of_thresholds_refuse_undefined_observables(kind: Any) -> None:
-    threshold = Threshold("least", "least", ">", (0.0, 0.5), observed=WEIGHT)
-    declaration = replace(analysis(kind), thresholds=(threshold,))
-
-    def fill(processing: Processing) -> Any:
-        return filled(processing.analysis, {"x": NAN})
-
-    with pytest.raises(AnalysisError, match="NaN for 4 of 12") as error:
+    def scan(observed: Any, x: Any) -> None:
+        threshold = Threshold("least", "least", ">", (0.0, 0.5), observed=observed)
+        declaration = replace(analysis(kind), thresholds=(threshold,))
         thresholds.scan(
             declaration,
             {},
             declaration.dataset("mc"),
             [Trial(threshold, (0.0, 0.5))],
             unit=1.0,
-            fill=fill,
+            fill=lambda processing: filled(processing.analysis, {"x": x}),
         )
+
+    with pytest.raises(AnalysisError, match="NaN for 4 of 12") as error:
+        scan(WEIGHT, NAN)
     assert error.value.place.startswith("dataset mc, region r")
+    # One number is not that of all events.
+    with pytest.raises(AnalysisError, match=r"12 events returned .* shape \(1,\)"):
+        scan(lambda *_: np.ones(1), np.full(N, 15.0))
 
 
 def test_a_mask_with_missing_values_is_refused() -> None:

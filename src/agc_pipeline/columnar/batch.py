@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import hist
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from agc_pipeline import histograms
+from agc_pipeline.columnar import filling
 from agc_pipeline.columnar.exactness import check_sum
 from agc_pipeline.columnar.ledger import LedgerEntry
 from agc_pipeline.columnar.performance import Performance, merged
@@ -15,6 +16,9 @@ from agc_pipeline.errors import ClosureError, InputError
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.provenance import Provenance
 from agc_pipeline.settings import Settings
+
+# By process and region.
+Contents: TypeAlias = dict[str, dict[str, hist.Hist]]
 
 
 class Batch(Settings):
@@ -25,6 +29,7 @@ class Batch(Settings):
             form; collision data have the process "data".
         migrations: likewise to a histogram of variation, unvaried and varied observable, for the
             variations that redo the selection, see ``columnar.filling.Migrations``.
+        remainders: of "histograms" and "migrations", likewise; see ``columnar.filling.whole``.
         unit: of the weights, see ``columnar.filling``; None where every event counts as 1.
         cutflow: events behind each cut of the nominal selection, in order.
         unassigned: events of each region that are of no process of the dataset, likewise.
@@ -37,6 +42,7 @@ class Batch(Settings):
     dataset: str
     histograms: dict[str, dict[str, Any]]
     migrations: dict[str, dict[str, Any]]
+    remainders: dict[str, dict[str, dict[str, Any]]]
     unit: PositiveFloat | None
     cutflow: dict[str, NonNegativeInt]
     unassigned: dict[str, NonNegativeInt]
@@ -45,6 +51,20 @@ class Batch(Settings):
     performance: dict[str, Performance]
     models: str | None = None
     provenance: Provenance
+
+    def contents(self, content: Literal["histograms", "migrations"]) -> Contents:
+        """Process and region to a histogram, of which both parts are together."""
+        remainders = self.remainders[content]
+        return {
+            process: {
+                region: filling.whole(
+                    histograms.from_json(histogram),
+                    histograms.from_json(remainders[process][region]),
+                )
+                for region, histogram in regions.items()
+            }
+            for process, regions in getattr(self, content).items()
+        }
 
 
 def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
@@ -70,14 +90,10 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
                 }
                 for process, regions in first.histograms.items()
             },
-            "migrations": {
-                process: {
-                    region: histograms.to_json(
-                        sum(histograms.from_json(b.migrations[process][region]) for b in batches)
-                    )
-                    for region in regions
-                }
-                for process, regions in first.migrations.items()
+            "migrations": _added([batch.migrations for batch in batches]),
+            "remainders": {
+                content: _added([batch.remainders[content] for batch in batches])
+                for content in first.remainders
             },
             "cutflow": total([batch.cutflow for batch in batches]),
             "unassigned": total([batch.unassigned for batch in batches]),
@@ -87,6 +103,19 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
             "provenance": made_by,
         }
     )
+
+
+def _added(parts: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """The sum of histograms by process and region, in UHI's JSON form."""
+    return {
+        process: {
+            region: histograms.to_json(
+                sum(histograms.from_json(part[process][region]) for part in parts)
+            )
+            for region in regions
+        }
+        for process, regions in parts[0].items()
+    }
 
 
 def _sum(batches: Sequence[Batch], process: str, region: str) -> hist.Hist:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from agc_pipeline.columnar.function_values import check_each
 from agc_pipeline.columnar.selection import (
     Preselection,
     Preselector,
@@ -355,6 +356,8 @@ class Shifts:
             for key in [root.name for root in roots] or [collection]:
                 target: Any = base.stored(key) if roots else Record(collection, base, self._layout)
                 values = np.asarray(change.values(target, events, self.selection), np.float64)
+                of = "objects" if roots else "events"
+                check_each(values, len(target[name]), of, change.values)
                 check_factors(
                     values, target[name], factors, variation=variation.name, column=change.column
                 )

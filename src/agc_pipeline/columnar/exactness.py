@@ -12,16 +12,18 @@ from agc_pipeline.errors import InputError
 
 Array = npt.NDArray[Any]
 
-# Weights and their squares are multiples of the inverse, in units.
+# Weights and their squares are added as multiples of the inverse, in units, and as remainders,
+# which are multiples of the inverse of the fine one.
 GRID = 2.0**24
+FINE_GRID = 2.0**48
 # Sums of such numbers, in units, are exact below; and sums of counts.
 _LARGEST = 2.0**53 / GRID
 _LARGEST_COUNT = 2.0**53
-# A square is rounded by 2^-25 at most. Smallest mean of squares of weights, in units, by the least
-# number of entries to which it applies: in all bins of a variation together, and in each bin. A few
-# entries that happen to be small are no matter of scale, as long as their squares are not lost.
-_SMALLEST = {1: 2.0**-24, 20: 2.0**-16}
-_SMALLEST_IN_BIN = {20: 2.0**-18}
+# A square is rounded by 2^-49 at most. Smallest mean of squares of weights, in units, of which that
+# is 1 %, by the least number of entries to which it applies: in all bins of a variation together,
+# and in each bin. A few entries that happen to be small are no matter of scale.
+_SMALLEST = {1: 2.0**-42}
+_SMALLEST_IN_BIN = {20: 2.0**-42}
 
 
 def power_of_two(weight: float) -> float:

@@ -1,10 +1,12 @@
 """Histograms whose sums do not depend on their order.
 
-Weights and their squares are rounded to multiples of 2^-24 of a unit, about 6e-8: float64 adds such
-numbers exactly up to 5e8 units in a bin, so chunks, files and executors in any order give the same
-bits. The unit is a power of two near the typical weight of a dataset's events, the same for all of
-its files, and 1 where events are counted; weights that it does not suit are an error. Cross
-sections are applied once, after all sums.
+Weights and their squares are rounded to 26 significant bits, 1.5e-8 of each at most, and to
+multiples of 2^-48 of a unit. Each is added in two parts, a multiple of 2^-24 and the remainder:
+float64 adds the first ones exactly up to 5e8 units in a bin, and the second ones of up to 1e9
+entries, so chunks, files and executors in any order give the same bits. The unit is a power of two
+near the typical weight of a dataset's events, the same for all of its files, and 1 where events are
+counted; weights that it does not suit are an error. The parts are put together, and cross sections
+applied, once, after all sums.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +16,14 @@ import hist
 import numpy as np
 import numpy.typing as npt
 
-from agc_pipeline.columnar.exactness import GRID
+from agc_pipeline.columnar.exactness import FINE_GRID, GRID
 from agc_pipeline.compiling import kernel
 from agc_pipeline.errors import AnalysisError
 
 Array = npt.NDArray[Any]
+
+# Times this, float64 leaves half of its bits of a number.
+_HALF = 2.0**27 + 1.0
 
 
 def empty(edges: Sequence[float], variations: Sequence[str]) -> hist.Hist:
@@ -76,8 +81,9 @@ class Sums:
         self._unit = unit
         self._place = place
         shape = (len(self._variations), len(edges) + 1)
-        self._values = np.zeros(shape)
-        self._variances = np.zeros(shape)
+        # Of weights and of squares: multiples of the grid, and remainders.
+        self._values = np.zeros((2, *shape))
+        self._variances = np.zeros((2, *shape))
         self._sizes = np.zeros(shape)
         self._entries = np.zeros(shape)
 
@@ -101,15 +107,15 @@ class Sums:
             row = self._variations.index(variation)
             if factors is None:
                 counts = np.bincount(bins, minlength=len(self._edges) + 1)
-                self._values[row] += counts
-                self._variances[row] += counts
+                self._values[0, row] += counts
+                self._variances[0, row] += counts
             else:
                 _add(
                     bins,
                     factors,
                     1.0 / self._unit,
-                    self._values[row],
-                    self._variances[row],
+                    self._values[:, row],
+                    self._variances[:, row],
                     self._sizes[row],
                     self._entries[row],
                 )
@@ -119,14 +125,21 @@ class Sums:
         return bins
 
     def histogram(self) -> hist.Hist:
-        """The sums as ``empty`` makes histograms."""
+        """The multiples of the grid as ``empty`` makes histograms."""
+        return self._part(0)
+
+    def remainder(self) -> hist.Hist:
+        """What is to be added to them, see ``whole``."""
+        return self._part(1)
+
+    def _part(self, number: int) -> hist.Hist:
         histogram = empty(self._edges.tolist(), self._variations)
         view = histogram.view(flow=True)
         rows = slice(len(self._variations))
         weighted = np.any(self._entries > 0, axis=1)
         scale = np.where(weighted, self._unit, 1.0)[:, np.newaxis]
-        view["value"][rows] = self._values * scale
-        view["variance"][rows] = self._variances * scale**2
+        view["value"][rows] = self._values[number] * scale
+        view["variance"][rows] = self._variances[number] * scale**2
         return histogram
 
     @property
@@ -136,7 +149,7 @@ class Sums:
 
     @property
     def _squares(self) -> Array:
-        return np.where(self._entries > 0, self._variances, 0.0)
+        return np.where(self._entries > 0, self._variances.sum(axis=0), 0.0)
 
 
 class Migrations:
@@ -159,7 +172,8 @@ class Migrations:
         self._variations = tuple(variations)
         self._unit = unit
         self._n = len(edges) + 1
-        self._products = np.zeros((len(self._variations), self._n, self._n))
+        # Multiples of the grid, and remainders.
+        self._products = np.zeros((2, len(self._variations), self._n, self._n))
 
     def fill(self, variation: str, nominal: Entries, varied: Entries) -> None:
         """Add the events that have an entry both without and with a variation."""
@@ -167,16 +181,27 @@ class Migrations:
             nominal.events, varied.events, assume_unique=True, return_indices=True
         )
         products = product(_at(nominal.weights, unvaried), _at(varied.weights, moved))
-        if products is not None:
-            products = np.rint(products / self._unit**2 * GRID) / GRID * self._unit**2
         cells = nominal.bins[unvaried] * self._n + varied.bins[moved]
-        sums = np.bincount(cells, products, minlength=self._n**2)
-        self._products[self._variations.index(variation)] += sums.reshape(self._n, self._n)
+        parts: tuple[Array | None, ...] = (None,)
+        if products is not None:
+            parts = _parts(products / self._unit**2)
+        scale = 1.0 if products is None else self._unit**2
+        row = self._variations.index(variation)
+        for part, sums in zip(parts, self._products, strict=False):
+            counts = np.bincount(cells, part, minlength=self._n**2)
+            sums[row] += counts.reshape(self._n, self._n) * scale
 
     def histogram(self) -> hist.Hist:
-        """The sums as ``empty_migrations`` makes histograms."""
+        """The multiples of the grid as ``empty_migrations`` makes histograms."""
+        return self._part(0)
+
+    def remainder(self) -> hist.Hist:
+        """What is to be added to them, see ``whole``."""
+        return self._part(1)
+
+    def _part(self, number: int) -> hist.Hist:
         histogram = empty_migrations(self._edges, self._variations)
-        histogram.view(flow=True)[: len(self._variations)] = self._products
+        histogram.view(flow=True)[: len(self._variations)] = self._products[number]
         return histogram
 
 
@@ -211,6 +236,11 @@ def require_numbers(values: Array, variation: str | None, place: str) -> None:
         )
 
 
+def whole(histogram: hist.Hist, remainder: hist.Hist) -> hist.Hist:
+    """Sums, whose parts were added by themselves: in any order, their sum has the same bits."""
+    return histogram + remainder
+
+
 def not_finite(weights: Array, variation: str, place: str) -> AnalysisError:
     """What to say of weights of which some are NaN or infinite."""
     n_nan = int(np.count_nonzero(np.isnan(weights)))
@@ -240,6 +270,33 @@ def bins_of(edges: Array, values: Array) -> Array:
 
 
 @kernel
+def _rounded(number: float) -> float:
+    """A number in units, to 26 significant bits and a multiple of the fine grid."""
+    # Dekker's way to half of the bits.
+    large = number * _HALF
+    rounded: float = np.rint((large - (large - number)) * FINE_GRID) / FINE_GRID
+    return rounded
+
+
+@kernel
+def _multiple(number: float) -> float:
+    """The multiple of the grid that is next to a number in units."""
+    multiple: float = np.rint(number * GRID) / GRID
+    return multiple
+
+
+@kernel
+def _parts(numbers: Array) -> tuple[Array, Array]:
+    """Multiples of the grid next to numbers in units, and remainders."""
+    multiples, remainders = np.empty(len(numbers)), np.empty(len(numbers))
+    for i in range(len(numbers)):
+        number = _rounded(numbers[i])
+        multiples[i] = _multiple(number)
+        remainders[i] = number - multiples[i]
+    return multiples, remainders
+
+
+@kernel
 def _add(
     bins: Array,
     weights: Array,
@@ -249,10 +306,14 @@ def _add(
     sizes: Array,
     entries: Array,
 ) -> None:
-    """Add weights and their squares on the grid to bins, with their sizes, and count them."""
+    """Add weights and their squares, each in two parts, to bins, with their sizes; count them."""
     for i in range(len(bins)):
         weight = weights[i] * inverse_unit
-        sums[bins[i]] += np.rint(weight * GRID) / GRID
-        squares[bins[i]] += np.rint(weight * weight * GRID) / GRID
+        number, square = _rounded(weight), _rounded(weight * weight)
+        multiple, square_multiple = _multiple(number), _multiple(square)
+        sums[0, bins[i]] += multiple
+        sums[1, bins[i]] += number - multiple
+        squares[0, bins[i]] += square_multiple
+        squares[1, bins[i]] += square - square_multiple
         sizes[bins[i]] += abs(weight)
         entries[bins[i]] += weight != 0.0

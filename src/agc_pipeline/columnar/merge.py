@@ -7,7 +7,6 @@ from typing import Any
 import hist
 import numpy as np
 
-from agc_pipeline import histograms
 from agc_pipeline.columnar.batch import Batch
 from agc_pipeline.columnar.processing import DATA
 from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Region, Template
@@ -77,7 +76,7 @@ def check_sums(analysis: Analysis, batch: Batch, *, blinded: bool = False) -> No
     parted = any(entry.mask is not None or entry.weight is not None for entry in dataset.filled)
     if dataset.kind == "simulation" and (parted or analysis.weight is not None):
         return
-    for process, regions in batch.histograms.items():
+    for process, regions in batch.contents("histograms").items():
         for region in analysis.regions:
             hidden = blinded and dataset.kind == "data" and region.blinded is not None
             if hidden or region.name not in regions or region.name not in batch.cutflow:
@@ -166,7 +165,7 @@ def templates(
     rows = {
         (name, process, region, variation): contents
         for name, (batch, weight) in batches.items()
-        for process, regions in batch.histograms.items()
+        for process, regions in batch.contents("histograms").items()
         for region, histogram in regions.items()
         for variation, contents in _rows(histogram, weight).items()
     }
@@ -201,9 +200,8 @@ def _migrations(
     moved = {
         (name, process, region, variation): histogram.view(flow=True)[row] * weight**2
         for name, (batch, weight) in batches.items()
-        for process, regions in batch.migrations.items()
-        for region, content in regions.items()
-        for histogram in (histograms.from_json(content),)
+        for process, regions in batch.contents("migrations").items()
+        for region, histogram in regions.items()
         for row, variation in enumerate(histogram.axes["variation"])
     }
     regions = {region.name: region for region in analysis.regions}
@@ -284,9 +282,8 @@ def _blind(data: hist.Hist, region: Region, expected: Sequence[hist.Hist]) -> No
         view[quantity][hidden] = np.maximum(total, 0.0)[hidden]
 
 
-def _rows(content: Any, weight: float) -> dict[str, Rows]:
+def _rows(histogram: hist.Hist, weight: float) -> dict[str, Rows]:
     """Normalised contents and variances with flow, for each variation."""
-    histogram = histograms.from_json(content)
     view = histogram.view(flow=True)
     return {
         variation: (view["value"][row] * weight, view["variance"][row] * weight**2)

@@ -16,7 +16,7 @@ import numpy as np
 from agc_pipeline.code import PACKAGE, module_path, sources
 from agc_pipeline.columnar.events import Base, Events, Part, Shift, Shifts
 from agc_pipeline.columnar.filling import Entries, Migrations, Sums, product
-from agc_pipeline.columnar.masks import array_of, mask_of
+from agc_pipeline.columnar.function_values import array_of, check_each, mask_of
 from agc_pipeline.columnar.records import RecordSelection
 from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Dataset, Region, Variation
 from agc_pipeline.declaration.analysis import EventFunction
@@ -577,20 +577,31 @@ class Filler:
                 )
 
     def output(self, cutflow: Mapping[str, int]) -> dict[str, Any]:
-        """Histograms, the cutflow of preselection and regions, and the events of no process."""
+        """Histograms, the cutflow of preselection and regions, and the events of no process.
+
+        ``remainders`` are to be added to histograms and migrations once all chunks are, see
+        ``filling.whole``.
+        """
+        contents: dict[str, Any] = {"histograms": self._sums, "migrations": self._migrations}
         with self._clock.part("fill"):
             return {
                 "scale": {
                     process: {name: sums.scale for name, sums in regions.items()}
                     for process, regions in self._sums.items()
                 },
-                "histograms": {
-                    process: {name: sums.histogram() for name, sums in regions.items()}
-                    for process, regions in self._sums.items()
+                **{
+                    content: {
+                        process: {name: sums.histogram() for name, sums in regions.items()}
+                        for process, regions in of.items()
+                    }
+                    for content, of in contents.items()
                 },
-                "migrations": {
-                    process: {name: moved.histogram() for name, moved in regions.items()}
-                    for process, regions in self._migrations.items()
+                "remainders": {
+                    content: {
+                        process: {name: sums.remainder() for name, sums in regions.items()}
+                        for process, regions in of.items()
+                    }
+                    for content, of in contents.items()
                 },
                 "preselection": dict(cutflow),
                 "selected": dict(self._selected),
@@ -613,9 +624,16 @@ def _doubles(values: Any) -> Array:
 
 
 def _numbers(function: EventFunction, events: Any, selection: Any) -> Array:
-    """Weights of events: ``events * float64``."""
+    """Weights of events: ``events * float64``.
+
+    Raises:
+        AnalysisError: if there are more or less than events, other than one for all.
+    """
     weights = _doubles(function(events, selection))
-    return np.full(len(events), weights) if weights.ndim == 0 else weights
+    if weights.ndim == 0:
+        return np.full(len(events), weights)
+    check_each(weights, len(events), "events", function)
+    return weights
 
 
 def _n_of(mask: Array | None, n_events: int) -> int:

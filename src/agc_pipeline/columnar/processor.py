@@ -6,6 +6,7 @@ from typing import Any
 from coffea.processor import ProcessorABC
 
 from agc_pipeline.columnar.exactness import power_of_two
+from agc_pipeline.columnar.filling import whole
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.runner import check_scales
 from agc_pipeline.declaration import Analysis
@@ -45,7 +46,8 @@ class Processor(ProcessorABC):
 
         Returns:
             Dataset to ``histograms`` (by process and region, of variation and observable),
-            ``migrations`` (likewise, of variation, unvaried and varied observable), and
+            ``migrations`` (likewise, of variation, unvaried and varied observable), what
+            ``postprocess`` adds to both, and
             ``cutflow``, events behind each cut of the nominal selection.
 
         Raises:
@@ -64,12 +66,26 @@ class Processor(ProcessorABC):
             dataset.name: {
                 "histograms": output["histograms"],
                 "migrations": output["migrations"],
+                "remainders": output["remainders"],
                 "cutflow": output["preselection"] | output["selected"],
             }
         }
 
     def postprocess(self, accumulator: Any) -> Any:
-        """Nothing to do after accumulation."""
+        """Put both parts of each sum together, see ``filling.whole``.
+
+        Args:
+            accumulator: the sum of what ``process`` gave for all chunks.
+
+        Returns:
+            The same without ``remainders``.
+        """
+        for output in accumulator.values():
+            for content, processes in output.pop("remainders").items():
+                for process, regions in processes.items():
+                    for region, remainder in regions.items():
+                        histogram = output[content][process][region]
+                        output[content][process][region] = whole(histogram, remainder)
         return accumulator
 
 

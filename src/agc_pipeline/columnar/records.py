@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from agc_pipeline.columnar.masks import mask_of
+from agc_pipeline.columnar.function_values import mask_of
 from agc_pipeline.columnar.selection import Preselector
 from agc_pipeline.declaration import ALL_EVENTS, Analysis, Dataset, Variation
 from agc_pipeline.declaration.analysis import EventFunction

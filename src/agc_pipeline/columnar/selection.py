@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from agc_pipeline.columnar.function_values import check_each
 from agc_pipeline.compiling import kernel
 from agc_pipeline.declaration import ALL_EVENTS, Analysis, Count, Cut, Dataset, EventCut, Objects
 from agc_pipeline.declaration.selection import Column
@@ -403,7 +404,8 @@ class _Guarded:
 
     def __call__(self, stored: Stored) -> Array:
         """The values of the column."""
-        values: Array = self.function(_Guard(self, stored))
+        values = np.asarray(self.function(_Guard(self, stored)))
+        check_each(values, stored.n_objects, "objects", self.function)
         return values
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from agc_pipeline.columnar import region_files, runner
 from agc_pipeline.columnar.executors import InThisProcess
 from agc_pipeline.columnar.filling import Array, bins_of, require_numbers
+from agc_pipeline.columnar.function_values import check_each
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.settings import HistogramSettings
 from agc_pipeline.declaration import Analysis, Dataset, Region
@@ -99,6 +100,7 @@ def _passed(trial: Trial, events: Any, selection: Any, region: Region) -> Array:
     if not threshold.selects(region.name):
         return np.full(len(events), len(trial.values) - 1)
     observed = np.asarray(threshold.observed(events, selection))
+    check_each(observed, len(events), "events", threshold.observed)
     passed = sum(np.asarray(threshold.passes(observed, value), np.int64) for value in trial.values)
     place: Array = np.asarray(passed) - 1
     if np.any(place < 0):
@@ -223,15 +225,24 @@ def _joined(parts: Sequence[Array], sizes: tuple[int, ...]) -> Array:
 def _summed(output: Mapping[str, Any], cells: Mapping[str, _Cells]) -> dict[tuple[str, str], Scan]:
     """What passes each value, of histograms of cells."""
     scans = {}
+    remainders = output["remainders"]
     for process, regions in output["histograms"].items():
         for name, histogram in regions.items():
             shape = cells[name].shape
-            view = histogram.view(flow=True)
             variations = tuple(histogram.axes["variation"])
             n = len(variations)
-            # There is nothing beyond the cells.
+            views = [
+                part.view(flow=True)
+                for part in (histogram, remainders["histograms"][process][name])
+            ]
+            # There is nothing beyond the cells. Both parts are exact, and their sum is not.
             sums = [
-                _from_there_on(view[kind][:n, 1:-1].reshape(n, *shape), len(shape) - 1)
+                np.add(
+                    *(
+                        _from_there_on(view[kind][:n, 1:-1].reshape(n, *shape), len(shape) - 1)
+                        for view in views
+                    )
+                )
                 for kind in ("value", "variance")
             ]
             moving: tuple[str, ...] = ()
@@ -239,9 +250,15 @@ def _summed(output: Mapping[str, Any], cells: Mapping[str, _Cells]) -> dict[tupl
             moved = output["migrations"].get(process, {}).get(name)
             if moved is not None:
                 moving = tuple(moved.axes["variation"])
-                content = moved.view(flow=True)[: len(moving), 1:-1, 1:-1]
-                migrations = _migrations(
-                    content.reshape(len(moving), *shape, *shape), len(shape) - 1
+                contents = [
+                    part.view(flow=True)[: len(moving), 1:-1, 1:-1]
+                    for part in (moved, remainders["migrations"][process][name])
+                ]
+                migrations = np.add(
+                    *(
+                        _migrations(content.reshape(len(moving), *shape, *shape), len(shape) - 1)
+                        for content in contents
+                    )
                 )
             scans[process, name] = Scan(variations, sums[0], sums[1], moving, migrations)
     return scans

@@ -114,9 +114,9 @@ class Dataset:
             one of its process.
         era: of the luminosity; None is all.
         cross_section: name in ``physics.cross_sections_pb``; None is the first process.
-        unit: typical size of its events' weights, to within a factor of some ten: sums are exact
-            on a grid of 2^-24 of it. None follows from the sum of generator weights of its first
-            file, and is 1 where events are counted.
+        unit: typical size of its events' weights, to within a factor of some ten; single weights
+            may be smaller by six orders of magnitude. Sums are exact in units of it. None follows
+            from the sum of generator weights of its first file, and is 1 where events are counted.
     """
 
     name: str

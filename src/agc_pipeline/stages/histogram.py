@@ -13,6 +13,7 @@ from agc_pipeline.stages.description import Stage, reads, runs_with, uses, write
 from agc_pipeline.stages.filling import FillingOptions
 
 if TYPE_CHECKING:
+    from agc_pipeline.columnar.batch import Contents
     from agc_pipeline.declaration import Analysis
     from agc_pipeline.delivery.manifest import Manifest
     from agc_pipeline.plan import Plan
@@ -92,7 +93,7 @@ def configure(plan: "Plan") -> HistogramStage:
 
 def run(settings: HistogramStage, options: HistogramOptions) -> None:
     """Fill the histograms of all variations and account for every event."""
-    from agc_pipeline import analyses, histograms
+    from agc_pipeline import analyses
     from agc_pipeline.columnar import batch, runner, traces
     from agc_pipeline.columnar.executors import executor
     from agc_pipeline.columnar.processing import Processing
@@ -140,16 +141,9 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
         options.output,
         batch.Batch(
             dataset=delivered.dataset,
-            **{
-                content: {
-                    process: {
-                        region: histograms.to_json(histogram)
-                        for region, histogram in regions.items()
-                    }
-                    for process, regions in output[content].items()
-                }
-                for content in ("histograms", "migrations")
-            },
+            histograms=_json(output["histograms"]),
+            migrations=_json(output["migrations"]),
+            remainders={name: _json(part) for name, part in output["remainders"].items()},
             unit=None if dataset.kind == "data" else processing.unit,
             cutflow={
                 **(batch.total(cutflows) if cutflows else output["preselection"]),
@@ -180,6 +174,15 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
             options.trace,
             traces.of_job(delivered.dataset, execution.executor, execution.workers, tasks),
         )
+
+
+def _json(contents: "Contents") -> dict[str, dict[str, Any]]:
+    from agc_pipeline import histograms
+
+    return {
+        process: {region: histograms.to_json(histogram) for region, histogram in regions.items()}
+        for process, regions in contents.items()
+    }
 
 
 def _intact(delivered: "Manifest", options: HistogramOptions, *, allow_partial: bool) -> "Manifest":

@@ -1,4 +1,4 @@
-"""What masks of an analysis say of events, checked: a bool for each."""
+"""What functions of an analysis return, checked: a bool or a number for each event or object."""
 
 from typing import Any
 
@@ -54,3 +54,25 @@ def mask_of(function: EventFunction, events: Any, selection: Any, n: int) -> Arr
             remedy="return one bool for each event",
         )
     return mask
+
+
+def check_each(values: np.ndarray[Any, Any], n: int, of: str, function: object) -> None:
+    """Refuse what a function of an analysis returns, if it is not one number for each.
+
+    Kernels do not look at how long arrays are, and numpy repeats a single number in silence.
+
+    Args:
+        values: that it returned.
+        n: number of what it was asked for.
+        of: what that is.
+        function: of the analysis.
+
+    Raises:
+        AnalysisError: naming the function, the number and the shape.
+    """
+    if values.shape != (n,):
+        raise AnalysisError(
+            f"a function of {n} {of} returned values of the shape {values.shape}",
+            place=place_of(function),
+            remedy=f"return one number for each of the {of}",
+        )
