@@ -9,7 +9,7 @@ from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.settings import Selection
 from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.executors import InThisProcess
-from agc_pipeline.columnar.filling import whole
+from agc_pipeline.columnar.filling import complete
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.declaration import NANOAOD
@@ -76,10 +76,6 @@ def run(
 
 
 def by_region(output: Any, process: str) -> Any:
-    """Histograms of the one process that is filled, both parts together."""
+    """Histograms of the one process that is filled."""
     assert list(output["histograms"]) == [process]
-    remainders = output["remainders"]["histograms"][process]
-    return {
-        region: whole(histogram, remainders[region])
-        for region, histogram in output["histograms"][process].items()
-    }
+    return complete(output)["histograms"][process]

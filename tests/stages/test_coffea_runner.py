@@ -13,6 +13,7 @@ import toy
 import weighted_analysis
 from agc_pipeline import analyses
 from agc_pipeline.columnar import runner
+from agc_pipeline.columnar.filling import complete
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.outcome import entry
@@ -41,7 +42,7 @@ def in_a_run(analysis: Any, selection: Any, dataset: str, files: dict[Path, Any]
     specification = runner.Specification(
         processing, reader="auto", chunk_size=1000, chunk_bytes=10**9, cache=None
     )
-    return runner.run(entries, specification, EXECUTOR, allow_partial=False).output
+    return complete(runner.run(entries, specification, EXECUTOR, allow_partial=False).output)
 
 
 def check(output: Any, expected: Any, dataset: str) -> None:

@@ -236,6 +236,26 @@ def require_numbers(values: Array, variation: str | None, place: str) -> None:
         )
 
 
+def complete(output: Mapping[str, Any]) -> dict[str, Any]:
+    """What all chunks give together, with the parts of each sum put together.
+
+    Args:
+        output: with ``remainders`` of histograms and migrations.
+    """
+    remainders = output["remainders"]
+    contents = {
+        content: {
+            process: {
+                region: whole(histogram, remainders[content][process][region])
+                for region, histogram in regions.items()
+            }
+            for process, regions in output[content].items()
+        }
+        for content in remainders
+    }
+    return {key: value for key, value in output.items() if key != "remainders"} | contents
+
+
 def whole(histogram: hist.Hist, remainder: hist.Hist) -> hist.Hist:
     """Sums, whose parts were added by themselves: in any order, their sum has the same bits."""
     return histogram + remainder

@@ -6,7 +6,7 @@ from typing import Any
 from coffea.processor import ProcessorABC
 
 from agc_pipeline.columnar.exactness import power_of_two
-from agc_pipeline.columnar.filling import whole
+from agc_pipeline.columnar.filling import complete
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.runner import check_scales
 from agc_pipeline.declaration import Analysis
@@ -72,7 +72,7 @@ class Processor(ProcessorABC):
         }
 
     def postprocess(self, accumulator: Any) -> Any:
-        """Put both parts of each sum together, see ``filling.whole``.
+        """Put the parts of each sum together.
 
         Args:
             accumulator: the sum of what ``process`` gave for all chunks.
@@ -80,13 +80,7 @@ class Processor(ProcessorABC):
         Returns:
             The same without ``remainders``.
         """
-        for output in accumulator.values():
-            for content, processes in output.pop("remainders").items():
-                for process, regions in processes.items():
-                    for region, remainder in regions.items():
-                        histogram = output[content][process][region]
-                        output[content][process][region] = whole(histogram, remainder)
-        return accumulator
+        return {dataset: complete(output) for dataset, output in accumulator.items()}
 
 
 def _rebuilt(analysis: Analysis, selection: dict[str, Any], units: dict[str, float]) -> Processor:
