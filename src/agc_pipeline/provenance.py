@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,55 @@ def distribution(module: str) -> str | None:
     """
     names = packages_distributions().get(module)
     return names[0] if names else None
+
+
+def upgraded(results: Path) -> str | None:
+    """What to tell of results that were made with other versions of packages than are installed.
+
+    Of many batches the first one is looked at.
+
+    Args:
+        results: the folder.
+
+    Returns:
+        None if they were made with these versions, or if there are none.
+    """
+    batches = [
+        min(folder.glob("*.json"), default=None)
+        for kind in ("manifests", "histograms")
+        for folder in sorted((results / kind).glob("*/"))
+    ]
+    earlier: dict[str, set[str]] = {}
+    for path in (*sorted(results.glob("*.json")), *batches):
+        for name, used in ({} if path is None else _software(path)).items():
+            # This package is compared by its content.
+            if name != "agc-pipeline":
+                earlier.setdefault(name, set()).add(used)
+    changes = []
+    for name, versions in sorted(earlier.items()):
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            installed = "none"
+        if others := sorted(versions - {installed}):
+            changes.append(f"{name} {' and '.join(others)} (now {installed})")
+    if not changes:
+        return None
+    return (
+        f"Results in {results} are of other versions of packages than are installed: "
+        f"{', '.join(changes)}. They are kept, and jobs of this run have the installed ones; "
+        "`--forcerun code` makes everything anew."
+    )
+
+
+def _software(record: Path) -> dict[str, str]:
+    """Versions that a record has; none of a file that is no record."""
+    try:
+        content = json.loads(record.read_bytes())
+        return dict(content["provenance"]["software"])
+    except (OSError, ValueError, KeyError, TypeError):
+        # Others will say what is wrong with it.
+        return {}
 
 
 def provenance(

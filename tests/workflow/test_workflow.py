@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from copy import copy
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -257,6 +258,21 @@ def test_a_file_that_is_replaced_by_an_older_one_is_noticed(restored: Project) -
     for path, old, new in ((code, '"""Changed. ', '"""'), (published, "{ ", "{")):
         restored.edit(path, old, new)
     assert restored.todo() == {}
+
+
+def test_results_of_other_versions_of_packages_are_told(restored: Project) -> None:
+    metadata = restored.folder / "src/uproot-99.0.dist-info/METADATA"
+    metadata.parent.mkdir()
+    try:
+        metadata.write_text("Metadata-Version: 2.1\nName: uproot\nVersion: 99.0\n")
+        told = restored.run("--dry-run").stdout
+        forced = restored.todo("--forcerun", "code")
+    finally:
+        shutil.rmtree(metadata.parent)
+    assert f"than are installed: uproot {version('uproot')} (now 99.0). They are kept" in told
+    assert "Nothing to be done" in told
+    assert forced["deliver"] == forced["histogram"] == EACH
+    assert "than are installed" not in restored.run("--dry-run").stdout
 
 
 def test_a_plot_reruns_only_plots(restored: Project) -> None:

@@ -16,7 +16,7 @@ from agc_pipeline.places import (
     use_own_python,
 )
 from agc_pipeline.plan import planned
-from agc_pipeline.provenance import contents
+from agc_pipeline.provenance import contents, upgraded
 from agc_pipeline.stages.directives import Directives
 from agc_pipeline.stages.settings_files import SettingsFiles
 from agc_pipeline.terminal import handler
@@ -63,6 +63,10 @@ RESULTS = PLAN.folder
 if workflow.is_main_process:
     # The end of a run tells what is in there.
     logger.info(f"Results: {RESULTS}", extra={handler.RESULTS: RESULTS})
+    # Jobs in an image or an environment of their own have its packages.
+    if not workflow.deployment_settings.deployment_method:
+        if told := upgraded(Path(RESULTS)):
+            logger.info(told)
 
 
 # Of no effect without `--software-deployment-method apptainer`.

@@ -179,12 +179,16 @@ class Directives:
         Snakemake alone notices those that are newer than what was made of them.
         """
         # The others are paths in the folder of the results.
-        sources = [source for source in self._inputs.values() if not isinstance(source, str)]
+        sources = [
+            (source, wildcards_of(source))
+            for source in self._inputs.values()
+            if not isinstance(source, str)
+        ]
 
         def contents(wildcards: Any) -> str:
             paths: list[str] = []
-            for source in sources:
-                found = source(self._plan, **_named(wildcards, wildcards_of(source)))
+            for source, names in sources:
+                found = source(self._plan, **_named(wildcards, names))
                 paths += [found] if isinstance(found, str) else found
             external, made = self.stage.external(self._plan), f"{self._plan.folder}/"
             return provenance.contents(
