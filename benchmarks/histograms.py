@@ -60,6 +60,7 @@ from agc_pipeline import analyses
 from agc_pipeline.analyses.cms_ttbar.jet_assignment import JET_ASSIGNMENT
 from agc_pipeline.columnar import runner
 from agc_pipeline.columnar.executors import InThisProcess
+from agc_pipeline.columnar.filling import complete
 from agc_pipeline.columnar.performance import Performance
 from agc_pipeline.columnar.processing import Processing, skim_content
 from agc_pipeline.columnar.settings import HistogramSettings
@@ -257,7 +258,7 @@ class Bench:
         """Check that all ways give the same."""
         results = {name: way() for name, way in self.ways().items() if name != "decompress"}
         filled = {
-            name: result.output["histograms"][self.process]
+            name: complete(result.output)["histograms"][self.process]
             for name, result in results.items()
             if isinstance(result, runner.Result)
         }
