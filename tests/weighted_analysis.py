@@ -240,7 +240,7 @@ def _files(folder: Path) -> dict[str, list[File]]:
                 generated = stands_for * math.fsum(arrays["genWeight"].tolist())
                 path = folder / f"{dataset}_{number}.root"
                 files.setdefault(dataset, []).append(File(path, arrays, generated))
-    for era, luminosity in LUMINOSITY.items():
+    for run, (era, luminosity) in enumerate(LUMINOSITY.items(), 1):
         parts = []
         for name, shape in _SHAPES.items():
             factor = {"dy_high": 1 / _FILTER, "wjets": 1 + _HEAVY * (HEAVY_WEIGHT - 1)}
@@ -248,6 +248,7 @@ def _files(folder: Path) -> dict[str, list[File]]:
             parts.append(_events(rng, shape, n))
         arrays = {name: ak.concatenate([part[name] for part in parts]) for name in parts[0]}
         arrays["event"] = np.arange(len(arrays["MET_pt"]), dtype=np.uint64)
+        arrays["run"] = np.full(len(arrays["MET_pt"]), run, np.uint32)
         files[f"data_{era}"] = [File(folder / f"data_{era}.root", arrays, None)]
     for entries in files.values():
         for file in entries:

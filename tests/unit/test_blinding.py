@@ -26,6 +26,9 @@ EVENTS = ak.zip(
     {
         "x": [5.0, 15.0, 15.0, 25.0, 25.0, 99.0, 15.0],
         "signal": [True, True, True, True, False, True, False],
+        "run": [1] * 7,
+        "luminosityBlock": [1] * 7,
+        "event": list(range(7)),
     }
 )
 
@@ -98,15 +101,19 @@ def test_preselected_data_meet_the_requirements() -> None:
     assert (positions.tolist(), cutflow) == ([0, 1, 2, 6], {"all": 7, "x": 4})
 
 
+def filled(declared: Analysis, dataset: str, *, blinded: bool) -> Any:
+    made = processing(declared, dataset, blinded=blinded)
+    if declared.events == "records":
+        return made.process_records(EVENTS)
+    return made.process(EventColumns(EVENTS, declared.layout))
+
+
 @pytest.mark.parametrize("kind", ["records", "columns"])
 def test_regions_that_show_blinded_data_of_others_are_known(kind: str) -> None:
     declared = analysis(SR, CR, VR, kind=kind)
 
     def exposed(declared: Analysis, dataset: str = "data", *, blinded: bool = True) -> Any:
-        made = processing(declared, dataset, blinded=blinded)
-        if kind == "records":
-            return made.process_records(EVENTS)["exposed"]
-        return made.process(EventColumns(EVENTS, declared.layout))["exposed"]
+        return filled(declared, dataset, blinded=blinded)["exposed"]
 
     assert exposed(declared) == {"VR": {"SR": 2}}
     hidden = replace(VR, blinded=WINDOW)
@@ -114,3 +121,19 @@ def test_regions_that_show_blinded_data_of_others_are_known(kind: str) -> None:
     wider = replace(VR, blinded=(0.0, 20.0))
     assert exposed(analysis(SR, CR, wider, kind=kind)) == {"SR": {"VR": 1}, "CR": {"VR": 1}}
     assert exposed(declared, blinded=False) == exposed(declared, "mc") == {}
+
+
+@pytest.mark.parametrize("kind", ["records", "columns"])
+def test_data_outside_of_windows_are_compared(kind: str) -> None:
+    """With those of other files; simulated events are not, nor what is blinded."""
+    declared = analysis(SR, CR, VR, kind=kind)
+    samples = {
+        (dataset, blinded): filled(declared, dataset, blinded=blinded)["sample"]
+        for dataset in ("mc", "data")
+        for blinded in (False, True)
+    }
+    # Of six events in regions, two are in the window, and all are in VR.
+    sizes = [len(sample.digests) for sample in samples.values()]
+    assert sizes == [0, 0, 12, 10]
+    assert samples["data", False].n_repeated == 0
+    assert (samples["data", False] + samples["data", True]).n_repeated == 10

@@ -338,6 +338,15 @@ def test_blinded_data_in_another_region() -> None:
     assert told.statement == "it shows collision data that are blinded in SR1, SR2"
 
 
+def test_events_that_count_twice() -> None:
+    record = Closure(partial=False, datasets={}, provenance={}, compared=1000, repeated=12)
+    (told,) = facts(run(closure=record))
+    assert (told.kind, told.severity, told.number) == ("events that count twice", "serious", 12)
+    assert told.statement.startswith("12 of 1,000 events of collision data that were compared")
+    none = record.model_copy(update={"repeated": 0})
+    assert not list(facts(run(closure=none)))
+
+
 def test_headline() -> None:
     plain = headline(fit(), scan(None, None), quantity="strength")
     assert plain is not None

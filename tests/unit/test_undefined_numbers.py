@@ -95,7 +95,8 @@ def analysis(kind: Any, **region: Any) -> Analysis:
 def filled(
     declaration: Analysis, arrays: Mapping[str, Any], dataset: str = "mc", **options: Any
 ) -> Any:
-    events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), "event": np.arange(N), **arrays})
+    numbers = {"run": np.ones(N), "luminosityBlock": np.ones(N), "event": np.arange(N)}
+    events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), **numbers, **arrays})
     processing = Processing(declaration, Selection(), declaration.dataset(dataset), **options)
     if declaration.events == "records":
         return processing.process_records(events)

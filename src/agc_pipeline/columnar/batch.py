@@ -8,7 +8,7 @@ import hist
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from agc_pipeline import histograms
-from agc_pipeline.columnar import filling
+from agc_pipeline.columnar import filling, repeats
 from agc_pipeline.columnar.exactness import check_sum
 from agc_pipeline.columnar.ledger import LedgerEntry
 from agc_pipeline.columnar.performance import Performance, merged
@@ -34,6 +34,7 @@ class Batch(Settings):
         cutflow: events behind each cut of the nominal selection, in order.
         unassigned: events of each region that are of no process of the dataset, likewise.
         exposed: region to the regions whose blinded data it shows.
+        sample: of collision data, digests of events, see ``columnar.repeats``.
         files: account of each file.
         performance: what each reader cost.
         models: digest of the models of learned observables; None if there are none.
@@ -47,6 +48,7 @@ class Batch(Settings):
     cutflow: dict[str, NonNegativeInt]
     unassigned: dict[str, NonNegativeInt]
     exposed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    sample: tuple[NonNegativeInt, ...] = ()
     files: tuple[LedgerEntry, ...]
     performance: dict[str, Performance]
     models: str | None = None
@@ -98,6 +100,7 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
             "cutflow": total([batch.cutflow for batch in batches]),
             "unassigned": total([batch.unassigned for batch in batches]),
             "exposed": _united([batch.exposed for batch in batches]),
+            "sample": repeats.total(repeats.Sample(batch.sample) for batch in batches).digests,
             "files": tuple(file for batch in batches for file in batch.files),
             "performance": merged([batch.performance for batch in batches]),
             "provenance": made_by,

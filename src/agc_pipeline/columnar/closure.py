@@ -75,12 +75,16 @@ class Closure(Settings):
         partial: files were left out.
         datasets: by name.
         models: digest of the models of learned observables; None if there are none.
+        compared: events of collision data in regions whose identities were compared.
+        repeated: those of them that are there more than once, in any file or dataset.
         provenance: what made the record.
     """
 
     partial: bool
     datasets: dict[str, DatasetAccount]
     models: str | None = None
+    compared: NonNegativeInt = 0
+    repeated: NonNegativeInt = 0
     provenance: dict[str, Any]
 
     @property

@@ -18,6 +18,7 @@ from agc_pipeline.columnar.events import Base, Events, Part, Shift, Shifts
 from agc_pipeline.columnar.filling import Entries, Migrations, Sums, product
 from agc_pipeline.columnar.function_values import array_of, check_each, mask_of
 from agc_pipeline.columnar.records import RecordSelection
+from agc_pipeline.columnar.repeats import Sample, sample
 from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Dataset, Region, Variation
 from agc_pipeline.declaration.analysis import EventFunction
 from agc_pipeline.declaration.folder import code_files, data_files
@@ -406,6 +407,8 @@ class Filler:
         # Of blinded data, by region: which events are left out, and which are not.
         self._hidden: dict[str, Array] = {}
         self._open: dict[str, Array] = {}
+        # Of data: events that are shown.
+        self._sample = Sample()
 
     def fill(self, group: Group, variation: str, events: Any, positions: Array) -> None:
         """Fill the regions of a group under a variation of its selection.
@@ -423,6 +426,7 @@ class Filler:
                 region.name: _n_of(shown[region], len(positions)) for region in group.regions
             }
             self._follow_blinded(shown, positions)
+            self._follow_identity(shown, events)
         weights = self._weights(group, variation, events)
         processes = list(self._processes(events))
         if variation == self._own:
@@ -462,6 +466,16 @@ class Filler:
             self._open[region.name] = positions if mask is None else positions[mask]
             if mask is not None:
                 self._hidden[region.name] = positions[~mask]
+
+    def _follow_identity(self, shown: Mapping[Region, Array | None], events: Any) -> None:
+        """Keep some identities of data, which tell whether another file has them, too."""
+        if self._processing.dataset.kind != "data":
+            return
+        names = self._processing.analysis.layout.identity
+        identity = [np.asarray(array_of(events[name])) for name in names]
+        for region, mask in shown.items():
+            parts = identity if mask is None else [column[mask] for column in identity]
+            self._sample += sample(parts, region.name)
 
     def _exposed(self) -> dict[str, dict[str, int]]:
         """Region to the regions whose blinded data it shows, and how many of them."""
@@ -607,6 +621,7 @@ class Filler:
                 "selected": dict(self._selected),
                 "unassigned": dict(self._unassigned),
                 "exposed": self._exposed(),
+                "sample": self._sample,
             }
 
 

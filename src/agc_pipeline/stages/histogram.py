@@ -154,6 +154,7 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
             exposed={
                 region: tuple(sorted(blinded)) for region, blinded in output["exposed"].items()
             },
+            sample=output["sample"].digests,
             files=tuple(ledger),
             performance=costs,
             models="; ".join(each.digest for each in models) or None,

@@ -33,6 +33,7 @@ class DatasetSettings(Settings):
         sum_of_weights: of generated events, that all files together must state.
         states_sum: whether they do: ServiceX delivers none, and the one above counts.
         subset_of: dataset that has all of its events.
+        simulated: whether the run simulates its events, of which numbers may repeat.
     """
 
     xsec_pb: PositiveFloat | None
@@ -42,6 +43,7 @@ class DatasetSettings(Settings):
     sum_of_weights: PositiveFloat | None = None
     states_sum: bool = True
     subset_of: str | None = None
+    simulated: bool = False
 
 
 class MergeStage(Settings):
@@ -84,6 +86,7 @@ def configure(plan: "Plan") -> MergeStage:
                 sum_of_weights=sums.get(dataset.name),
                 states_sum=plan.states_sum(dataset.name),
                 subset_of=dataset.subset_of,
+                simulated=any(file.record is not None for file in dataset.files),
             )
             for dataset in plan.datasets.values()
         },
@@ -94,7 +97,7 @@ def configure(plan: "Plan") -> MergeStage:
 def run(settings: MergeStage, options: MergeOptions) -> None:
     """Write the histograms and the closure record."""
     from agc_pipeline import analyses, histograms
-    from agc_pipeline.columnar import batch, ledger, merge, performance
+    from agc_pipeline.columnar import batch, ledger, merge, performance, repeats
     from agc_pipeline.columnar.closure import Closure, DatasetAccount, check_subsets
 
     analysis = analyses.load(settings.analysis)
@@ -162,11 +165,18 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
         inputs=options.datasets,
     )
     templates = merge.templates(analysis, weighted, blinded=settings.blinded)
+    data = repeats.total(
+        repeats.Sample(summed.sample)
+        for name, (summed, _) in weighted.items()
+        if not settings.datasets[name].simulated
+    )
     partial = any(account.left_out for account in accounts.values())
     closure = Closure(
         partial=partial,
         datasets=accounts,
         models=merge.models([summed for summed, _ in weighted.values()]),
+        compared=len(data.digests),
+        repeated=data.n_repeated,
         provenance=made_by,
     )
     histograms.write_root(

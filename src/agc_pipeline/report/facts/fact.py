@@ -32,6 +32,7 @@ Kind = Literal[
     "partial input",
     "events of no process",
     "blinded data in another region",
+    "events that count twice",
     "disagreement with published histograms",
 ]
 

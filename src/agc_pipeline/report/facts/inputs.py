@@ -14,6 +14,7 @@ def of_input(run: Run) -> Iterator[Fact]:
         yield _partial(run)
     yield from _unassigned(run)
     yield from _exposed(run)
+    yield from _repeated(run)
     if run.validation is not None and run.validation.verdict == "disagrees":
         yield _disagreement(run.validation.counts.get(Agreement.DISAGREEMENT, 0))
 
@@ -78,6 +79,25 @@ def _exposed(run: Run) -> Iterator[Fact]:
             remedy="Declare a window of this region, too, that has these events, or let its mask "
             "leave them out.",
         )
+
+
+def _repeated(run: Run) -> Iterator[Fact]:
+    if run.closure is None or not run.closure.repeated:
+        return
+    n, compared = run.closure.repeated, run.closure.compared
+    yield Fact(
+        kind="events that count twice",
+        severity="serious",
+        where="",
+        statement=f"{n:,} of {compared:,} events of collision data that were compared are in their "
+        "region more than once",
+        number=n,
+        threshold=0.0,
+        reason="Files of the input have events in common, such as those of overlapping primary "
+        "datasets, and the luminosity is that of each event once.",
+        remedy="List each file's events once, or let a mask or requirement leave out the events "
+        "of one dataset that another has; of toy events, give each a number of its own.",
+    )
 
 
 def _disagreement(number: int) -> Fact:
