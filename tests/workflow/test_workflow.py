@@ -275,6 +275,24 @@ def test_results_of_other_versions_of_packages_are_told(restored: Project) -> No
     assert "than are installed" not in restored.run("--dry-run").stdout
 
 
+def test_results_without_records_are_told(restored: Project) -> None:
+    """Snakemake alone would say that they are up to date."""
+    records = restored.folder / ".snakemake/metadata"
+    elsewhere = records.rename(restored.folder / "metadata")
+    restored.edit("config/cms_ttbar/physics.yaml", "sip3d_max: 4", "sip3d_max: 3")
+    try:
+        told = restored.run("--dry-run").stdout
+        forced = restored.todo("--forcerun", "code")
+    finally:
+        shutil.rmtree(records, ignore_errors=True)
+        elsewhere.rename(records)
+    assert told.count("Snakemake has no records of how results in results were made") == 1
+    assert forced["deliver"] == EACH
+    told = restored.run("--dry-run").stdout
+    assert "has no records" not in told
+    assert re.search(rf"^ +deliver +{EACH} ", told, re.M)
+
+
 def test_a_plot_reruns_only_plots(restored: Project) -> None:
     path = "src/agc_pipeline/report/figures/distributions.py"
     restored.edit(path, '"""', '"""Changed. ')

@@ -1,6 +1,7 @@
 from os import PathLike
 from pathlib import Path
 
+from snakemake.io import IOFile
 from snakemake.settings.enums import RerunTrigger
 from snakemake.settings.types import DeploymentMethod
 
@@ -142,9 +143,31 @@ def directives(name, plan=PLAN):
     return STAGES[name]
 
 
+# Results of which Snakemake has no record; one is enough to say so.
+UNRECORDED = []
+
+
+def tell_if_unrecorded(path):
+    """Say that changes go unnoticed if Snakemake does not know what a result was made of."""
+    if not workflow.is_main_process or UNRECORDED or not Path(path).exists():
+        return
+    if workflow.persistence.metadata(IOFile(path)) is None:
+        UNRECORDED.append(path)
+        logger.warning(
+            f"Snakemake has no records of how results in {RESULTS} were made: they were made in another "
+            "working folder, or its `.snakemake` was deleted. Changes of the configuration and files with "
+            "an older date go unnoticed; `--forcerun code` makes everything anew."
+        )
+
+
 def sources(wildcards):
     """Source files behind a stage, looked for only if the run has jobs of it."""
-    return [near(Path(path)) for path in STAGES[wildcards.stage].sources]
+    tell_if_unrecorded(f"{RESULTS}/code/{wildcards.stage}.sha256")
+    try:
+        return [near(Path(path)) for path in STAGES[wildcards.stage].sources]
+    except (OSError, ImportError) as error:
+        # Snakemake would take digests that are there for a file that no rule writes.
+        refuse(error)
 
 
 def inputs(stage):
