@@ -13,7 +13,7 @@ rule code:
     container:
         None
     params:
-        # Whatever the dates of the files are.
+        # Whatever the dates of the files are. Parameters that follow from `input` are not compared.
         contents=lambda wildcards: contents(sources(wildcards)),
     shell:
         "sha256sum {input:q} > {output:q} 2> {log:q}"

@@ -143,11 +143,12 @@ class Likelihood:
 
     def allows(self, parameters: Array) -> bool:
         """Whether no rate is negative, or zero in a bin with data, for parameters (p)."""
-        return bool(np.all(self.rates(parameters) >= 0) and not self.excluded(parameters).any())
+        rates = self.rates(parameters)
+        return bool(np.all(rates >= 0) and not self.excluded(rates).any())
 
-    def excluded(self, parameters: Array) -> npt.NDArray[np.bool_]:
-        """Whether bins have data and no expected events, (b), for parameters (p)."""
-        excluded: npt.NDArray[np.bool_] = (self.rates(parameters) < _NOTHING) & (self.data > 0)
+    def excluded(self, rates: Array) -> npt.NDArray[np.bool_]:
+        """Whether bins have data and no expected events, (b), for rates (b)."""
+        excluded: npt.NDArray[np.bool_] = (rates < _NOTHING) & (self.data > 0)
         return excluded
 
     def largest_shift(self, parameters: Array) -> float:

@@ -94,7 +94,7 @@ class Problem:
         start = np.where(free & (self.start == 0), 1e-3, self.start)
         for position, value in held.items():
             start[position] = value
-        excluded = np.flatnonzero(self.likelihood.excluded(start))
+        excluded = np.flatnonzero(self.likelihood.excluded(self.likelihood.rates(start)))
         return tuple(self.bins[number] for number in excluded)
 
     def lowest(self, starts: Iterable[Array], held: Mapping[int, float] | None = None) -> Search:
