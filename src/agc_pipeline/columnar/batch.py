@@ -8,8 +8,9 @@ import hist
 from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from agc_pipeline import histograms
-from agc_pipeline.columnar import filling, repeats
+from agc_pipeline.columnar import repeats
 from agc_pipeline.columnar.exactness import check_sum
+from agc_pipeline.columnar.filling import by_region, whole
 from agc_pipeline.columnar.ledger import LedgerEntry
 from agc_pipeline.columnar.performance import Performance, merged
 from agc_pipeline.errors import ClosureError, InputError
@@ -56,17 +57,8 @@ class Batch(Settings):
 
     def contents(self, content: Literal["histograms", "migrations"]) -> Contents:
         """Process and region to a histogram, of which both parts are together."""
-        remainders = self.remainders[content]
-        return {
-            process: {
-                region: filling.whole(
-                    histograms.from_json(histogram),
-                    histograms.from_json(remainders[process][region]),
-                )
-                for region, histogram in regions.items()
-            }
-            for process, regions in getattr(self, content).items()
-        }
+        stored = getattr(self, content), self.remainders[content]
+        return by_region(whole, *(by_region(histograms.from_json, part) for part in stored))
 
 
 def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
@@ -110,15 +102,7 @@ def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
 
 def _added(parts: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
     """The sum of histograms by process and region, in UHI's JSON form."""
-    return {
-        process: {
-            region: histograms.to_json(
-                sum(histograms.from_json(part[process][region]) for part in parts)
-            )
-            for region in regions
-        }
-        for process, regions in parts[0].items()
-    }
+    return by_region(lambda *part: histograms.to_json(sum(map(histograms.from_json, part))), *parts)
 
 
 def _sum(batches: Sequence[Batch], process: str, region: str) -> hist.Hist:

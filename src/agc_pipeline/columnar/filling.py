@@ -9,7 +9,7 @@ counted; weights that it does not suit are an error. The parts are put together,
 applied, once, after all sums.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import hist
@@ -236,22 +236,34 @@ def require_numbers(values: Array, variation: str | None, place: str) -> None:
         )
 
 
+def by_region(
+    function: Callable[..., Any], *contents: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What a function gives for each process and region.
+
+    Args:
+        function: of what each of the contents has there.
+        contents: by process and region, of which all have those of the first.
+    """
+    first, *others = contents
+    return {
+        process: {
+            region: function(part, *(other[process][region] for other in others))
+            for region, part in regions.items()
+        }
+        for process, regions in first.items()
+    }
+
+
 def complete(output: Mapping[str, Any]) -> dict[str, Any]:
     """What all chunks give together, with the parts of each sum put together.
 
     Args:
         output: with ``remainders`` of histograms and migrations.
     """
-    remainders = output["remainders"]
     contents = {
-        content: {
-            process: {
-                region: whole(histogram, remainders[content][process][region])
-                for region, histogram in regions.items()
-            }
-            for process, regions in output[content].items()
-        }
-        for content in remainders
+        content: by_region(whole, output[content], remainders)
+        for content, remainders in output["remainders"].items()
     }
     return {key: value for key, value in output.items() if key != "remainders"} | contents
 

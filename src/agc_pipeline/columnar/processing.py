@@ -8,6 +8,7 @@ observables and weights of the declaration are applied, and nothing else.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from agc_pipeline.code import PACKAGE, module_path, sources
 from agc_pipeline.columnar.events import Base, Events, Part, Shift, Shifts
-from agc_pipeline.columnar.filling import Entries, Migrations, Sums, product
+from agc_pipeline.columnar.filling import Entries, Migrations, Sums, by_region, product
 from agc_pipeline.columnar.function_values import array_of, check_each, mask_of
 from agc_pipeline.columnar.records import RecordSelection
 from agc_pipeline.columnar.repeats import Sample, sample
@@ -599,23 +600,14 @@ class Filler:
         contents: dict[str, Any] = {"histograms": self._sums, "migrations": self._migrations}
         with self._clock.part("fill"):
             return {
-                "scale": {
-                    process: {name: sums.scale for name, sums in regions.items()}
-                    for process, regions in self._sums.items()
-                },
+                "scale": by_region(attrgetter("scale"), self._sums),
                 **{
-                    content: {
-                        process: {name: sums.histogram() for name, sums in regions.items()}
-                        for process, regions in of.items()
-                    }
-                    for content, of in contents.items()
+                    name: by_region(methodcaller("histogram"), content)
+                    for name, content in contents.items()
                 },
                 "remainders": {
-                    content: {
-                        process: {name: sums.remainder() for name, sums in regions.items()}
-                        for process, regions in of.items()
-                    }
-                    for content, of in contents.items()
+                    name: by_region(methodcaller("remainder"), content)
+                    for name, content in contents.items()
                 },
                 "preselection": dict(cutflow),
                 "selected": dict(self._selected),

@@ -13,7 +13,6 @@ from agc_pipeline.stages.description import Stage, reads, runs_with, uses, write
 from agc_pipeline.stages.filling import FillingOptions
 
 if TYPE_CHECKING:
-    from agc_pipeline.columnar.batch import Contents
     from agc_pipeline.declaration import Analysis
     from agc_pipeline.delivery.manifest import Manifest
     from agc_pipeline.plan import Plan
@@ -96,9 +95,11 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
     from agc_pipeline import analyses
     from agc_pipeline.columnar import batch, runner, traces
     from agc_pipeline.columnar.executors import executor
+    from agc_pipeline.columnar.filling import by_region
     from agc_pipeline.columnar.processing import Processing
     from agc_pipeline.delivery import manifest
     from agc_pipeline.delivery.readable import readable
+    from agc_pipeline.histograms import to_json
 
     execution = options.execution
     analysis = analyses.load(settings.analysis)
@@ -141,9 +142,11 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
         options.output,
         batch.Batch(
             dataset=delivered.dataset,
-            histograms=_json(output["histograms"]),
-            migrations=_json(output["migrations"]),
-            remainders={name: _json(part) for name, part in output["remainders"].items()},
+            histograms=by_region(to_json, output["histograms"]),
+            migrations=by_region(to_json, output["migrations"]),
+            remainders={
+                name: by_region(to_json, part) for name, part in output["remainders"].items()
+            },
             unit=None if dataset.kind == "data" else processing.unit,
             cutflow={
                 **(batch.total(cutflows) if cutflows else output["preselection"]),
@@ -175,15 +178,6 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
             options.trace,
             traces.of_job(delivered.dataset, execution.executor, execution.workers, tasks),
         )
-
-
-def _json(contents: "Contents") -> dict[str, dict[str, Any]]:
-    from agc_pipeline import histograms
-
-    return {
-        process: {region: histograms.to_json(histogram) for region, histogram in regions.items()}
-        for process, regions in contents.items()
-    }
 
 
 def _intact(delivered: "Manifest", options: HistogramOptions, *, allow_partial: bool) -> "Manifest":
