@@ -159,7 +159,8 @@ def test_events_of_the_copy_are_the_expected_ones(
             for (region, variation), histogram in loops.items():
                 if variation == "pt_res_up":
                     continue
-                view = output["histograms"]["ttbar"][region][{"variation": variation}].view(True)
+                contents = output["histograms"]["ttbar"][region].histogram()
+                view = contents[{"variation": variation}].view(True)
                 assert view["value"] == pytest.approx(histogram.sumw, rel=1e-5)
                 assert view["variance"] == pytest.approx(histogram.sumw2, rel=1e-5)
                 assert math.fsum(histogram.sumw) > 0

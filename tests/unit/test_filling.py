@@ -1,7 +1,10 @@
 """Sums that do not depend on their order."""
 
+import functools
 import itertools
 import math
+import operator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,20 +22,15 @@ WEIGHTS = st.one_of(st.floats(0.25, 4), st.floats(-5, 0.5).map(lambda power: 10.
 ENTRIES = st.lists(st.tuples(st.floats(-5, 50), WEIGHTS), min_size=1, max_size=40)
 
 
-def parts_of(sums: Any) -> tuple[Any, Any]:
-    return sums.histogram(), sums.remainder()
+def together(parts: Iterable[Any]) -> Any:
+    return functools.reduce(operator.add, parts)
 
 
-def together(*parts: tuple[Any, Any]) -> tuple[Any, Any]:
-    multiples, remainders = zip(*parts, strict=True)
-    return sum(multiples[1:], multiples[0]), sum(remainders[1:], remainders[0])
-
-
-def filled(entries: list[tuple[float, float]]) -> tuple[Any, Any]:
+def filled(entries: list[tuple[float, float]]) -> filling.Sums:
     values, weights = zip(*entries, strict=True)
     sums = filling.Sums(EDGES, ["nominal", "up"])
     sums.fill(np.array(values), {"up": np.array(weights)})
-    return parts_of(sums)
+    return sums
 
 
 @given(ENTRIES, st.integers(1, 39), st.randoms())
@@ -43,14 +41,15 @@ def test_order_and_grouping_change_no_bit(
     shuffled = entries[:]
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     parts = [part for part in (shuffled[:cut], shuffled[cut:]) if part]
-    total = together(*map(filled, parts))
+    total = together(map(filled, parts))
     assert total == whole
-    assert filling.whole(*total) == filling.whole(*whole)
+    assert total.parts() == whole.parts()
+    assert total.histogram() == whole.histogram()
 
 
 @given(ENTRIES)
 def test_contents_are_the_sums_of_weights_and_squares(entries: list[tuple[float, float]]) -> None:
-    histogram: Any = filling.whole(*filled(entries))
+    histogram: Any = filled(entries).histogram()
     bounds = [-math.inf, *EDGES, math.inf]
     for i, (low, high) in enumerate(itertools.pairwise(bounds)):
         weights = [w for value, w in entries if low <= value < high]
@@ -61,8 +60,9 @@ def test_contents_are_the_sums_of_weights_and_squares(entries: list[tuple[float,
     assert np.all(histogram.view(flow=True)[0]["value"] == 0)
 
 
-def test_unit_weights_are_exact_counts() -> None:
-    sums = filling.Sums(EDGES, ["nominal"])
+@pytest.mark.parametrize("unit", [1.0, 2.0**-30, 2.0**70])
+def test_unit_weights_are_exact_counts(unit: float) -> None:
+    sums = filling.Sums(EDGES, ["nominal"], unit)
     for _ in range(3):
         sums.fill(np.array([-1.0, 0.0, 9.999, 10.0, 39.9, 40.0]), {"nominal": None})
     histogram = sums.histogram()
@@ -96,11 +96,11 @@ def test_migrations_are_sums_over_the_events_of_both_selections(
             theirs = None if weights is None else weights[here]
             entries.append(filling.Entries(here - first, bins[here], theirs))
         migrations.fill("up", *entries)
-        return parts_of(migrations)
+        return migrations
 
-    parts = filled(0, 200)
-    assert together(filled(0, cut), filled(cut, 200)) == parts
-    whole = filling.whole(*parts)
+    sums = filled(0, 200)
+    assert together([filled(0, cut), filled(cut, 200)]) == sums
+    whole = sums.histogram()
     (before, from_, one), (after, to, other) = selections
     expected = np.zeros((5, 5))
     for event in set(before.tolist()) & set(after.tolist()):
@@ -114,7 +114,7 @@ def test_migrations_are_sums_over_the_events_of_both_selections(
 
 @given(ENTRIES)
 def test_json_keeps_every_bit(entries: list[tuple[float, float]]) -> None:
-    for part in filled(entries):
+    for part in filled(entries).parts():
         assert histograms.from_json(histograms.to_json(part)) == part
 
 
@@ -141,12 +141,12 @@ def test_sums_of_generator_weights_of_any_size_are_right_and_exact(
             sums = filling.Sums(EDGES, ["nominal"], unit)
             sums.fill(values[part], {"nominal": weights[part]})
             exactness.check_scale(**sums.scale, unit=unit, variations=["nominal"])
-            parts.append(parts_of(sums))
-        return together(*parts)
+            parts.append(sums)
+        return together(parts)
 
-    parts = histogram(np.arange(200), 200)
-    assert histogram(rng.permutation(200), cut) == parts
-    whole = filling.whole(*parts)
+    sums = histogram(np.arange(200), 200)
+    assert histogram(rng.permutation(200), cut) == sums
+    whole = sums.histogram()
     exactness.check_sum(whole, unit)
     bounds = [-math.inf, *EDGES, math.inf]
     for i, (low, high) in enumerate(itertools.pairwise(bounds)):
@@ -198,7 +198,7 @@ def test_small_weights_among_large_ones_keep_their_squares(n_small: int) -> None
     values = np.repeat([5.0, 15.0], [1000, n_small])
     sums.fill(values, {"nominal": np.where(values < 10, 1.0, 1.76e-4)})
     exactness.check_scale(**sums.scale, unit=1.0, variations=["nominal"])
-    cell = filling.whole(*parts_of(sums)).view(flow=True)[0, 2]
+    cell = sums.histogram().view(flow=True)[0, 2]
     assert cell["value"] == pytest.approx(n_small * 1.76e-4, rel=1e-7)
     assert cell["variance"] == pytest.approx(n_small * 1.76e-4**2, rel=1e-6)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from agc_pipeline.columnar import features, thresholds
+from agc_pipeline.columnar.filling import complete
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.declaration import (
     Analysis,
@@ -99,8 +100,8 @@ def filled(
     events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), **numbers, **arrays})
     processing = Processing(declaration, Selection(), declaration.dataset(dataset), **options)
     if declaration.events == "records":
-        return processing.process_records(events)
-    return processing.process(EventColumns(events, declaration.layout))
+        return complete(processing.process_records(events))
+    return complete(processing.process(EventColumns(events, declaration.layout)))
 
 
 KINDS = pytest.mark.parametrize("kind", ["records", "columns"])

@@ -61,6 +61,24 @@ class Batch(Settings):
         return by_region(whole, *(by_region(histograms.from_json, part) for part in stored))
 
 
+def sums(output: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a batch with the sums of all chunks.
+
+    Args:
+        output: of the processing.
+    """
+
+    def stored(number: int) -> dict[str, Any]:
+        return {
+            content: by_region(
+                lambda sums: histograms.to_json(sums.parts()[number]), output[content]
+            )
+            for content in ("histograms", "migrations")
+        }
+
+    return {**stored(0), "remainders": stored(1)}
+
+
 def add(batches: Sequence[Batch], made_by: Provenance) -> Batch:
     """The sum of batches of one dataset; exact, so that any order gives the same bits.
 

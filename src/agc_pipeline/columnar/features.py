@@ -158,8 +158,8 @@ class RowFiller(Filler):
                 self._entries.append(_Entries(process, region.name, shift, rows))
 
     def output(self, cutflow: Mapping[str, int]) -> dict[str, Any]:  # noqa: ARG002
-        """The rows."""
-        return {"rows": self._entries, "scale": {}}
+        """The rows, and no sums."""
+        return {"rows": self._entries, "histograms": {}}
 
 
 def rows(

@@ -10,7 +10,9 @@ applied, once, after all sums.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from copy import copy
+from operator import methodcaller
+from typing import Any, NamedTuple, Self
 
 import hist
 import numpy as np
@@ -59,7 +61,39 @@ class Entries(NamedTuple):
     weights: Array | None
 
 
-class Sums:
+class _Sums:
+    """Sums in bins, of which each quantity is added in two parts.
+
+    Their arrays are by part, variation and bins: multiples of the grid, and remainders. Both are
+    exact, so that any order of additions gives the same bits; what the parts give together is not.
+    """
+
+    _quantities: tuple[str, ...]
+
+    def __add__(self, other: Self) -> Self:
+        total = copy(self)
+        for name in self._quantities:
+            setattr(total, name, getattr(self, name) + getattr(other, name))
+        return total
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self.parts() == other.parts()
+
+    __hash__ = None  # type: ignore[assignment] # they are filled
+
+    def histogram(self) -> hist.Hist:
+        """What both parts give together, once all is added."""
+        return whole(*self.parts())
+
+    def parts(self) -> tuple[hist.Hist, hist.Hist]:
+        """Each part as a histogram."""
+        return self._part(0), self._part(1)
+
+    def _part(self, number: int) -> hist.Hist:
+        raise NotImplementedError
+
+
+class Sums(_Sums):
     """Sums of weights in bins.
 
     Args:
@@ -68,6 +102,8 @@ class Sums:
         unit: of the weights, a power of two.
         place: dataset, process and region, for messages.
     """
+
+    _quantities = ("_values", "_variances", "_sizes", "_entries")
 
     def __init__(
         self,
@@ -81,7 +117,7 @@ class Sums:
         self._unit = unit
         self._place = place
         shape = (len(self._variations), len(edges) + 1)
-        # Of weights and of squares: multiples of the grid, and remainders.
+        # Of weights and of squares, in units.
         self._values = np.zeros((2, *shape))
         self._variances = np.zeros((2, *shape))
         self._sizes = np.zeros(shape)
@@ -107,8 +143,8 @@ class Sums:
             row = self._variations.index(variation)
             if factors is None:
                 counts = np.bincount(bins, minlength=len(self._edges) + 1)
-                self._values[0, row] += counts
-                self._variances[0, row] += counts
+                self._values[0, row] += counts / self._unit
+                self._variances[0, row] += counts / self._unit**2
             else:
                 _add(
                     bins,
@@ -124,22 +160,12 @@ class Sums:
                     raise not_finite(factors, variation, self._place)
         return bins
 
-    def histogram(self) -> hist.Hist:
-        """The multiples of the grid as ``empty`` makes histograms."""
-        return self._part(0)
-
-    def remainder(self) -> hist.Hist:
-        """What is to be added to them, see ``whole``."""
-        return self._part(1)
-
     def _part(self, number: int) -> hist.Hist:
         histogram = empty(self._edges.tolist(), self._variations)
         view = histogram.view(flow=True)
         rows = slice(len(self._variations))
-        weighted = np.any(self._entries > 0, axis=1)
-        scale = np.where(weighted, self._unit, 1.0)[:, np.newaxis]
-        view["value"][rows] = self._values[number] * scale
-        view["variance"][rows] = self._variances[number] * scale**2
+        view["value"][rows] = self._values[number] * self._unit
+        view["variance"][rows] = self._variances[number] * self._unit**2
         return histogram
 
     @property
@@ -152,7 +178,7 @@ class Sums:
         return np.where(self._entries > 0, self._variances.sum(axis=0), 0.0)
 
 
-class Migrations:
+class Migrations(_Sums):
     """Sums of the products of unvaried and varied weights of events that are selected in both.
 
     By the bin that an event is in without and with a variation: the statistical covariance of the
@@ -165,6 +191,8 @@ class Migrations:
         unit: of the weights, a power of two.
     """
 
+    _quantities = ("_products",)
+
     def __init__(
         self, edges: Sequence[float], variations: Sequence[str], unit: float = 1.0
     ) -> None:
@@ -172,7 +200,6 @@ class Migrations:
         self._variations = tuple(variations)
         self._unit = unit
         self._n = len(edges) + 1
-        # Multiples of the grid, and remainders.
         self._products = np.zeros((2, len(self._variations), self._n, self._n))
 
     def fill(self, variation: str, nominal: Entries, varied: Entries) -> None:
@@ -190,14 +217,6 @@ class Migrations:
         for part, sums in zip(parts, self._products, strict=False):
             counts = np.bincount(cells, part, minlength=self._n**2)
             sums[row] += counts.reshape(self._n, self._n) * scale
-
-    def histogram(self) -> hist.Hist:
-        """The multiples of the grid as ``empty_migrations`` makes histograms."""
-        return self._part(0)
-
-    def remainder(self) -> hist.Hist:
-        """What is to be added to them, see ``whole``."""
-        return self._part(1)
 
     def _part(self, number: int) -> hist.Hist:
         histogram = empty_migrations(self._edges, self._variations)
@@ -256,16 +275,18 @@ def by_region(
 
 
 def complete(output: Mapping[str, Any]) -> dict[str, Any]:
-    """What all chunks give together, with the parts of each sum put together.
+    """What all chunks give together, with sums as histograms.
 
     Args:
-        output: with ``remainders`` of histograms and migrations.
+        output: with ``Sums`` by process and region as "histograms", and ``Migrations``.
     """
-    contents = {
-        content: by_region(whole, output[content], remainders)
-        for content, remainders in output["remainders"].items()
+    return {
+        **output,
+        **{
+            content: by_region(methodcaller("histogram"), output[content])
+            for content in ("histograms", "migrations")
+        },
     }
-    return {key: value for key, value in output.items() if key != "remainders"} | contents
 
 
 def whole(histogram: hist.Hist, remainder: hist.Hist) -> hist.Hist:

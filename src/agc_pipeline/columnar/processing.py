@@ -8,7 +8,6 @@ observables and weights of the declaration are applied, and nothing else.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from agc_pipeline.code import PACKAGE, module_path, sources
 from agc_pipeline.columnar.events import Base, Events, Part, Shift, Shifts
-from agc_pipeline.columnar.filling import Entries, Migrations, Sums, by_region, product
+from agc_pipeline.columnar.filling import Entries, Migrations, Sums, product
 from agc_pipeline.columnar.function_values import array_of, check_each, mask_of
 from agc_pipeline.columnar.records import RecordSelection
 from agc_pipeline.columnar.repeats import Sample, sample
@@ -592,23 +591,14 @@ class Filler:
                 )
 
     def output(self, cutflow: Mapping[str, int]) -> dict[str, Any]:
-        """Histograms, the cutflow of preselection and regions, and the events of no process.
+        """Sums of all regions, the cutflow of preselection and regions, and events of no process.
 
-        ``remainders`` are to be added to histograms and migrations once all chunks are, see
-        ``filling.whole``.
+        ``filling.complete`` makes histograms of the sums, once all chunks are added.
         """
-        contents: dict[str, Any] = {"histograms": self._sums, "migrations": self._migrations}
         with self._clock.part("fill"):
             return {
-                "scale": by_region(attrgetter("scale"), self._sums),
-                **{
-                    name: by_region(methodcaller("histogram"), content)
-                    for name, content in contents.items()
-                },
-                "remainders": {
-                    name: by_region(methodcaller("remainder"), content)
-                    for name, content in contents.items()
-                },
+                "histograms": self._sums,
+                "migrations": self._migrations,
                 "preselection": dict(cutflow),
                 "selected": dict(self._selected),
                 "unassigned": dict(self._unassigned),

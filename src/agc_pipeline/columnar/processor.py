@@ -45,10 +45,10 @@ class Processor(ProcessorABC):
             events: coffea's NanoEvents.
 
         Returns:
-            Dataset to ``histograms`` (by process and region, of variation and observable),
-            ``migrations`` (likewise, of variation, unvaried and varied observable), what
-            ``postprocess`` adds to both, and
-            ``cutflow``, events behind each cut of the nominal selection.
+            Dataset to ``histograms`` (by process and region, of variation and observable) and
+            ``migrations`` (likewise, of variation, unvaried and varied observable), of which
+            ``postprocess`` makes histograms, and ``cutflow``, events behind each cut of the nominal
+            selection.
 
         Raises:
             KeyError: for a dataset that the analysis does not declare.
@@ -61,24 +61,20 @@ class Processor(ProcessorABC):
             output = processing.process_records(events)
         else:
             output = processing.process(EventColumns(events, self._analysis.layout))
-        check_scales(output["scale"], processing)
+        check_scales(output["histograms"], processing)
         return {
             dataset.name: {
                 "histograms": output["histograms"],
                 "migrations": output["migrations"],
-                "remainders": output["remainders"],
                 "cutflow": output["preselection"] | output["selected"],
             }
         }
 
     def postprocess(self, accumulator: Any) -> Any:
-        """Put the parts of each sum together.
+        """Make histograms of the sums.
 
         Args:
             accumulator: the sum of what ``process`` gave for all chunks.
-
-        Returns:
-            The same without ``remainders``.
         """
         return {dataset: complete(output) for dataset, output in accumulator.items()}
 

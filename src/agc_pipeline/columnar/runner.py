@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from agc_pipeline.columnar.exactness import check_scale, power_of_two
 from agc_pipeline.columnar.executors import Executor, InThisProcess
+from agc_pipeline.columnar.filling import Sums
 from agc_pipeline.columnar.ledger import LedgerEntry, account
 from agc_pipeline.columnar.performance import Performance, performance
 from agc_pipeline.columnar.processing import Processing
@@ -132,7 +133,7 @@ def run(
         else:
             break
     processed = output.pop("processed")
-    check_scales(output.pop("scale"), specification.processing)
+    check_scales(output["histograms"], specification.processing)
     ledger = [
         account(file, processed.get(file.path, 0), failures.get(file.path or "")) for file in files
     ]
@@ -210,17 +211,21 @@ def unit_of(dataset: Dataset, files: Sequence[Delivered]) -> float:
     return 1.0
 
 
-def check_scales(scales: Mapping[str, Any], processing: Processing) -> None:
+def check_scales(contents: Mapping[str, Mapping[str, Sums]], processing: Processing) -> None:
     """Refuse weights that the unit of the dataset does not suit.
+
+    Args:
+        contents: sums by process and region.
+        processing: that filled them.
 
     Raises:
         InputError: if there are some.
     """
     variations = [v.name for v in processing.variations]
-    for process, regions in scales.items():
-        for region, scale in regions.items():
+    for process, regions in contents.items():
+        for region, sums in regions.items():
             try:
-                check_scale(**scale, unit=processing.unit, variations=variations)
+                check_scale(**sums.scale, unit=processing.unit, variations=variations)
             except InputError as error:
                 place = f"dataset {processing.dataset.name}, process {process}, region {region}"
                 raise InputError(

@@ -225,16 +225,13 @@ def _joined(parts: Sequence[Array], sizes: tuple[int, ...]) -> Array:
 def _summed(output: Mapping[str, Any], cells: Mapping[str, _Cells]) -> dict[tuple[str, str], Scan]:
     """What passes each value, of histograms of cells."""
     scans = {}
-    remainders = output["remainders"]
     for process, regions in output["histograms"].items():
-        for name, histogram in regions.items():
+        for name, contents in regions.items():
             shape = cells[name].shape
-            variations = tuple(histogram.axes["variation"])
+            parts = contents.parts()
+            variations = tuple(parts[0].axes["variation"])
             n = len(variations)
-            views = [
-                part.view(flow=True)
-                for part in (histogram, remainders["histograms"][process][name])
-            ]
+            views = [part.view(flow=True) for part in parts]
             # There is nothing beyond the cells. Both parts are exact, and their sum is not.
             sums = [
                 np.add(
@@ -249,15 +246,13 @@ def _summed(output: Mapping[str, Any], cells: Mapping[str, _Cells]) -> dict[tupl
             migrations = np.zeros((*shape[:-1], 0, shape[-1], shape[-1]))
             moved = output["migrations"].get(process, {}).get(name)
             if moved is not None:
-                moving = tuple(moved.axes["variation"])
-                contents = [
-                    part.view(flow=True)[: len(moving), 1:-1, 1:-1]
-                    for part in (moved, remainders["migrations"][process][name])
-                ]
+                parts = moved.parts()
+                moving = tuple(parts[0].axes["variation"])
+                products = [part.view(flow=True)[: len(moving), 1:-1, 1:-1] for part in parts]
                 migrations = np.add(
                     *(
                         _migrations(content.reshape(len(moving), *shape, *shape), len(shape) - 1)
-                        for content in contents
+                        for content in products
                     )
                 )
             scans[process, name] = Scan(variations, sums[0], sums[1], moving, migrations)

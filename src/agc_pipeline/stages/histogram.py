@@ -95,11 +95,9 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
     from agc_pipeline import analyses
     from agc_pipeline.columnar import batch, runner, traces
     from agc_pipeline.columnar.executors import executor
-    from agc_pipeline.columnar.filling import by_region
     from agc_pipeline.columnar.processing import Processing
     from agc_pipeline.delivery import manifest
     from agc_pipeline.delivery.readable import readable
-    from agc_pipeline.histograms import to_json
 
     execution = options.execution
     analysis = analyses.load(settings.analysis)
@@ -142,11 +140,7 @@ def run(settings: HistogramStage, options: HistogramOptions) -> None:
         options.output,
         batch.Batch(
             dataset=delivered.dataset,
-            histograms=by_region(to_json, output["histograms"]),
-            migrations=by_region(to_json, output["migrations"]),
-            remainders={
-                name: by_region(to_json, part) for name, part in output["remainders"].items()
-            },
+            **batch.sums(output),
             unit=None if dataset.kind == "data" else processing.unit,
             cutflow={
                 **(batch.total(cutflows) if cutflows else output["preselection"]),
