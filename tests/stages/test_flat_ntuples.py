@@ -216,23 +216,25 @@ def test_blinded_data_are_in_no_histogram_and_no_count(folder: Path, tmp_path: P
     assert n_hidden["Signal_region"] > 0
 
 
-def test_data_that_count_twice(folder: Path, tmp_path: Path) -> None:
-    """The same events in another file, and those of simulated files, which do not count."""
-    paths = [folder / "data.json", tmp_path / "more.json"]
+@pytest.mark.parametrize("dataset", ["data", "llll"])
+def test_events_that_count_twice(dataset: str, folder: Path, tmp_path: Path) -> None:
+    """The same events in another file; data of simulated files do not count."""
+    paths = [folder / f"{dataset}.json", tmp_path / "more.json"]
     shown = batch.read(paths[0])
     again = shown.files[0].model_copy(update={"source": "written-anew.root", "uuid": "0" * 32})
     batch.write(paths[1], shown.model_copy(update={"files": (again,)}))
     n_selected = sum(shown.cutflow[region.name] for region in ANALYSIS.regions)
     assert n_selected > 0
-    assert run_command("merge_dataset", {}, batches=paths, output=tmp_path / "data.json") is None
-    for simulated, expected in ((False, (2 * n_selected, n_selected)), (True, (0, 0))):
+    both = tmp_path / f"{dataset}.json"
+    assert run_command("merge_dataset", {}, batches=paths, output=both) is None
+    for simulated in (False, True):
         error = run_command(
             "merge",
             {
                 "analysis": "atlas_hzz",
                 "datasets": {
-                    "data": {
-                        "xsec_pb": None,
+                    dataset: {
+                        "xsec_pb": None if dataset == "data" else XSEC,
                         "luminosity_per_pb": LUMINOSITY,
                         "n_files": 2,
                         "simulated": simulated,
@@ -240,13 +242,17 @@ def test_data_that_count_twice(folder: Path, tmp_path: Path) -> None:
                 },
                 "allow_partial": False,
             },
-            datasets=[tmp_path / "data.json"],
+            datasets=[both],
             histograms=tmp_path / "histograms.root",
             closure=tmp_path / "closure.json",
         )
         assert error is None
         record = closure.read(tmp_path / "closure.json")
-        assert (record.compared, record.repeated) == expected
+        twice = (2 * n_selected, n_selected)
+        account = record.datasets[dataset]
+        assert (account.compared, account.repeated) == twice
+        counts = dataset == "data" and not simulated
+        assert (record.compared, record.repeated) == (twice if counts else (0, 0))
 
 
 def test_the_number_of_blinded_data_does_not_follow_from_others(

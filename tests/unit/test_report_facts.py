@@ -347,6 +347,32 @@ def test_events_that_count_twice() -> None:
     assert not list(facts(run(closure=none)))
 
 
+@pytest.mark.parametrize(("kind", "n_told"), [("simulation", 1), ("data", 0)])
+def test_simulated_events_that_count_twice(kind: Any, n_told: int) -> None:
+    account = DatasetAccount(
+        kind=kind,
+        processes=("ttbar",),
+        variation="nominal",
+        xsec_pb=1.0,
+        weight=1.0,
+        n_generated=1000,
+        events_expected=1000,
+        events_processed=1000,
+        cutflow={"all": 1000},
+        files=(),
+        left_out=(),
+        compared=800,
+        repeated=400,
+    )
+    record = Closure(partial=False, datasets={"ttbar__nominal": account}, provenance={})
+    told = facts(run(closure=record))
+    assert len(told) == n_told
+    for fact in told:
+        assert (fact.kind, fact.severity) == ("events that count twice", "warning")
+        assert (fact.where, fact.number) == ("ttbar__nominal", 400)
+        assert fact.statement.startswith("400 of 800 selected events that were compared")
+
+
 def test_headline() -> None:
     plain = headline(fit(), scan(None, None), quantity="strength")
     assert plain is not None

@@ -35,7 +35,7 @@ class Batch(Settings):
         cutflow: events behind each cut of the nominal selection, in order.
         unassigned: events of each region that are of no process of the dataset, likewise.
         exposed: region to the regions whose blinded data it shows.
-        sample: of collision data, digests of events, see ``columnar.repeats``.
+        sample: digests of events, see ``columnar.repeats``.
         files: account of each file.
         performance: what each reader cost.
         models: digest of the models of learned observables; None if there are none.

@@ -33,6 +33,8 @@ class DatasetAccount(Settings):
         exposed: region to the regions whose blinded data it shows.
         files: account of each file; none where the input is not files.
         left_out: files that are not complete, with the reason.
+        compared: selected events whose identities were compared, in each region.
+        repeated: those of them that are there more than once, in any file of the dataset.
         subset_of: dataset of which its events are a part, file by file; None is none.
         not_checked: files whose number of events nobody compared with the promised one.
     """
@@ -52,6 +54,8 @@ class DatasetAccount(Settings):
     exposed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     files: tuple[LedgerEntry, ...]
     left_out: tuple[str, ...]
+    compared: NonNegativeInt = 0
+    repeated: NonNegativeInt = 0
     subset_of: str | None = None
     not_checked: tuple[str, ...] = ()
 
@@ -75,8 +79,8 @@ class Closure(Settings):
         partial: files were left out.
         datasets: by name.
         models: digest of the models of learned observables; None if there are none.
-        compared: events of collision data in regions whose identities were compared.
-        repeated: those of them that are there more than once, in any file or dataset.
+        compared: likewise of collision data, of all datasets together.
+        repeated: those of them that are there more than once.
         provenance: what made the record.
     """
 

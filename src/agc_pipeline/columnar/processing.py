@@ -407,7 +407,7 @@ class Filler:
         # Of blinded data, by region: which events are left out, and which are not.
         self._hidden: dict[str, Array] = {}
         self._open: dict[str, Array] = {}
-        # Of data: events that are shown.
+        # Of events that are shown.
         self._sample = Sample()
 
     def fill(self, group: Group, variation: str, events: Any, positions: Array) -> None:
@@ -468,9 +468,7 @@ class Filler:
                 self._hidden[region.name] = positions[~mask]
 
     def _follow_identity(self, shown: Mapping[Region, Array | None], events: Any) -> None:
-        """Keep some identities of data, which tell whether another file has them, too."""
-        if self._processing.dataset.kind != "data":
-            return
+        """Keep some identities of events, which tell whether another file has them, too."""
         names = self._processing.analysis.layout.identity
         identity = [np.asarray(array_of(events[name])) for name in names]
         for region, mask in shown.items():

@@ -1,9 +1,9 @@
-"""Collision data that count twice: the same event in files that were written anew.
+"""Events that count twice: the same event in files that were written anew.
 
-Copies of a file have its UUID. Files of overlapping primary datasets, or of a skim beside its
-source, have others: only the identities of the events tell. Of these the smallest digests are kept,
-which are the same events wherever they come from: a sample of a fixed size that is exact for few
-events, and that any repetition above some per mille cannot escape.
+Copies of a file have its UUID. Files of overlapping primary datasets, a skim beside its source, or
+a merged file beside its parts have others: only the identities of the events tell. Of these the
+smallest digests are kept, which are the same events wherever they come from: a sample of a fixed
+size that is exact for few events, and that any repetition above some per mille cannot escape.
 """
 
 import zlib

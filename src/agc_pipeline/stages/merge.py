@@ -153,6 +153,8 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
             exposed=summed.exposed,
             files=tuple(file.blinded() for file in summed.files) if hidden else summed.files,
             left_out=tuple(file.explain() for file in left_out),
+            compared=len(summed.sample),
+            repeated=repeats.Sample(summed.sample).n_repeated,
             subset_of=dataset.subset_of,
             not_checked=tuple(file.source for file in used if not file.counted),
         )
@@ -168,7 +170,7 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
     data = repeats.total(
         repeats.Sample(summed.sample)
         for name, (summed, _) in weighted.items()
-        if not settings.datasets[name].simulated
+        if accounts[name].kind == "data" and not settings.datasets[name].simulated
     )
     partial = any(account.left_out for account in accounts.values())
     closure = Closure(

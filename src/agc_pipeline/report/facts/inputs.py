@@ -15,6 +15,7 @@ def of_input(run: Run) -> Iterator[Fact]:
     yield from _unassigned(run)
     yield from _exposed(run)
     yield from _repeated(run)
+    yield from _repeated_simulation(run)
     if run.validation is not None and run.validation.verdict == "disagrees":
         yield _disagreement(run.validation.counts.get(Agreement.DISAGREEMENT, 0))
 
@@ -98,6 +99,26 @@ def _repeated(run: Run) -> Iterator[Fact]:
         remedy="List each file's events once, or let a mask or requirement leave out the events "
         "of one dataset that another has; of toy events, give each a number of its own.",
     )
+
+
+def _repeated_simulation(run: Run) -> Iterator[Fact]:
+    for name, account in () if run.closure is None else run.closure.datasets.items():
+        if account.kind != "simulation" or not account.repeated:
+            continue
+        yield Fact(
+            kind="events that count twice",
+            severity="warning",
+            where=name,
+            statement=f"{account.repeated:,} of {account.compared:,} selected events that were "
+            "compared are in their region more than once",
+            number=account.repeated,
+            threshold=0.0,
+            reason="Files have events in common, such as a merged file beside its parts, and the "
+            "statistical uncertainty takes them as independent; or the numbers of events in one "
+            "file are those in another.",
+            remedy="List each file's events once. Where different events have one number, random "
+            "numbers that follow from it are the same, too: number them anew.",
+        )
 
 
 def _disagreement(number: int) -> Fact:
