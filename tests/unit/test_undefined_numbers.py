@@ -35,6 +35,7 @@ from agc_pipeline.readers.arrays import EventColumns
 from agc_pipeline.settings import Settings
 
 N = 12
+IDENTITY = {"run": np.ones(N), "luminosityBlock": np.ones(N), "event": np.arange(N)}
 NAN = np.where(np.arange(N) % 3 == 0, np.nan, 15.0)
 INFINITE = np.array([np.inf, -np.inf, *[15.0] * (N - 2)])
 
@@ -96,8 +97,7 @@ def analysis(kind: Any, **region: Any) -> Analysis:
 def filled(
     declaration: Analysis, arrays: Mapping[str, Any], dataset: str = "mc", **options: Any
 ) -> Any:
-    numbers = {"run": np.ones(N), "luminosityBlock": np.ones(N), "event": np.arange(N)}
-    events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), **numbers, **arrays})
+    events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), **IDENTITY, **arrays})
     processing = Processing(declaration, Selection(), declaration.dataset(dataset), **options)
     if declaration.events == "records":
         return complete(processing.process_records(events))
@@ -369,7 +369,7 @@ def test_functions_of_records_return_all_events(place: str, n: int) -> None:
         up = Variation("scale_up", records=others)
         declared = replace(declared, systematics=(Systematic("S", ("p",), up=up),))
     name = "the variation scale_up" if place == "variation" else "the function `derived`"
-    events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), "event": np.arange(N)})
+    events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), **IDENTITY})
     processing = Processing(declared, Selection(), declared.dataset("mc"))
     for process in (processing.process_records, processing.preselect_records):
         with pytest.raises(AnalysisError, match=f"{name} returns {n} of {N} events") as caught:
