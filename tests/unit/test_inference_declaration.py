@@ -307,12 +307,48 @@ def test_weights_that_add_up_to_nothing_are_told() -> None:
     )
     assert "the weights" in error.value.remedy
     systematic = Systematic("JES", ("zz",), up=ONE)
-    with pytest.raises(ModelError, match="the weights of the events in sr_zz_jes_up add up to -"):
+    with pytest.raises(ModelError, match=r"the weights of .* sr_zz_jes_up add up to -") as refused:
         templates.select(analysis(systematic), negative, settings())
+    assert "the sign of the nominal" in refused.value.remedy
+    assert "more events" not in refused.value.remedy
+
+
+def test_a_negative_yield_is_a_yield() -> None:
+    """As that of interference, which takes events away; its variations are factors on it."""
+    content = histograms()
+    names = ("cr_top", "cr_top_jes_up")
+    for name in names:
+        content[name] *= -0.1
     free = (Free("mu", ("zz",)),)
-    (signal, _, top) = templates.select(analysis(free=free), negative, settings()).left_out
-    assert (signal.region, signal.process, top.process) == ("sr", "signal", "top")
-    assert top.reason == "the weights of the events in cr_top add up to -260"
+    declared = analysis(Systematic("JES", ("top",), up=ONE), free=free)
+    model = build_workspace(declared, content, settings())
+    assert model.description.left_out == ()
+    (_, control) = model.workspace["channels"]
+    (top,) = [sample for sample in control["samples"] if sample["name"] == "Top"]
+    assert top["data"] == content["cr_top"].values().tolist()
+    assert sum(top["data"]) == pytest.approx(-26)
+    (norm,) = [m["data"] for m in top["modifiers"] if m["type"] == "normsys"]
+    ratio = content["cr_top_jes_up"].values().sum() / content["cr_top"].values().sum()
+    assert norm == {"hi": pytest.approx(ratio), "lo": pytest.approx(2 - ratio)}
+    (finding,) = [f for f in model.checks.findings if f.kind == "negative yield"]
+    assert finding.where == "control region, Top"
+    assert finding.message == "negative content in bins 0, 1, 2, 3, and a yield of -26"
+
+
+def test_weights_that_cancel_have_no_factor() -> None:
+    content = histograms()
+    view = content["cr_top"].view()
+    view.value = (10.0, -10.0, 5.0, -5.0)
+    free = (Free("mu", ("zz",)),)
+    declared = analysis(free=free)
+    made = templates.select(declared, content, settings())
+    assert made.left_out == ()
+    assert ("cr", "top") in made.nominal
+    with pytest.raises(ModelError, match=r"and those in cr_top to 0") as error:
+        templates.select(
+            analysis(Systematic("JES", ("top",), up=ONE), free=free), content, settings()
+        )
+    assert "cr_top_jes_up" in error.value.problem
 
 
 def test_audit_names_the_histograms_of_a_pasted_template() -> None:

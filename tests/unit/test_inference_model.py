@@ -373,8 +373,20 @@ def emptied(*names: str) -> dict[str, hist.Hist]:
     return {name: h * (0.0 if name in names else 1.0) for name, h in histograms().items()}
 
 
+def without_events(region: str, *processes: str) -> dict[str, hist.Hist]:
+    """Histograms in which processes have no events in a region, varied or not."""
+    empty = [f"{region}_{process}" for process in processes]
+    return emptied(
+        *(
+            name
+            for name in histograms()
+            if any(name == one or name.startswith(f"{one}_") for one in empty)
+        )
+    )
+
+
 def test_empty_sample_is_left_out_of_its_region() -> None:
-    made = templates.select(ANALYSIS, emptied("4j1b_wjets"), settings())
+    made = templates.select(ANALYSIS, without_events("4j1b", "wjets"), settings())
     (entry,) = made.left_out
     assert (entry.region, entry.process, entry.systematic) == ("4j1b", "wjets", None)
     assert entry.reason == "4j1b_wjets has no events"
@@ -388,11 +400,30 @@ def test_empty_sample_is_left_out_of_its_region() -> None:
 
 
 def test_empty_region_is_left_out() -> None:
-    names = [f"4j1b_{process.name}" for process in ANALYSIS.processes]
-    made = templates.select(ANALYSIS, emptied(*names), settings())
+    processes = [process.name for process in ANALYSIS.processes]
+    made = templates.select(ANALYSIS, without_events("4j1b", *processes), settings())
     assert len(made.left_out) == 5
     built = workspace.build(ANALYSIS, made)
     assert [c["name"] for c in built["channels"]] == ["4j2b SR"]
+
+
+def test_events_that_only_a_variation_has_are_told() -> None:
+    """They are no error: with few events it happens by chance."""
+    content = without_events("4j1b", "wjets")
+    content["4j1b_wjets_pt_scale_up"] = histograms()["4j1b_wjets_pt_scale_up"]
+    made = templates.select(ANALYSIS, content, settings())
+    sample, effect = made.left_out
+    assert (sample.process, sample.systematic) == ("wjets", None)
+    assert (effect.region, effect.process, effect.systematic) == (
+        "4j1b",
+        "wjets",
+        "Jet energy scale",
+    )
+    total = content["4j1b_wjets_pt_scale_up"].values()[3:].sum()
+    assert effect.reason == (
+        f"4j1b_wjets has no events, and 4j1b_wjets_pt_scale_up has {total:.6g}"
+    )
+    assert ("4j1b", "wjets") not in made.nominal
 
 
 def test_variations_that_too_few_events_cannot_describe() -> None:
@@ -415,8 +446,8 @@ def test_variations_that_too_few_events_cannot_describe() -> None:
     made = templates.select(ANALYSIS, found, settings(missing_datasets="drop"))
     assert [(e.cause, e.region, e.process, e.systematic) for e in made.left_out] == [
         (templates.Cause.SIZE, "4j2b", "ttbar", "Jet energy scale"),
-        (templates.Cause.YIELD, "4j1b", "wjets", "Jet energy resolution"),
-        (templates.Cause.YIELD, "4j2b", "single_top_tW", "b-tag NP 1"),
+        (templates.Cause.EVENTS, "4j1b", "wjets", "Jet energy resolution"),
+        (templates.Cause.EVENTS, "4j2b", "single_top_tW", "b-tag NP 1"),
     ]
     built = workspace.build(ANALYSIS, made)
     names = {m["name"] for m in sample("ttbar", spec_=built)["modifiers"]}

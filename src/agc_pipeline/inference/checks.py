@@ -38,7 +38,7 @@ class Finding(Settings):
     severity: Literal["error", "warning", "note"]
     where: str
     message: str
-    kind: Literal["without effect", "negative content"] | None = None
+    kind: Literal["without effect", "negative content", "negative yield"] | None = None
     remedy: str | None = None
 
 
@@ -196,11 +196,12 @@ def _least(contents: Array) -> str:
 def _sample(sample: Any, where: str, mirrored: Collection[str]) -> Iterator[Finding]:
     nominal = _doubles(sample["data"])
     if bins := numbers_of(nominal < 0):
+        below = bool(nominal.sum() < 0)
         yield Finding(
             severity="warning",
             where=where,
-            message=f"negative content in {bins}",
-            kind="negative content",
+            message=f"negative content in {bins}" + f", and a yield of {nominal.sum():.4g}" * below,
+            kind="negative yield" if below else "negative content",
         )
     for modifier in sample["modifiers"]:
         name, values = modifier["name"], modifier["data"]

@@ -7,6 +7,7 @@ small sample may have no event in a region. What the model then lacks is listed.
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 from typing import TYPE_CHECKING, TypeAlias
 
 import hist
@@ -33,7 +34,8 @@ class Cause(StrEnum):
     """Causes for which the model lacks a part of what is declared."""
 
     DATASET = "dataset is not in the run"
-    YIELD = "no positive yield"
+    EVENTS = "no events"
+    WEIGHTS = "weights of either sign that leave no yield"
     SIZE = "variation of one side cannot be mirrored"
     SAMPLES = "acts on no sample of the model"
 
@@ -88,9 +90,9 @@ def select(
 ) -> Templates:
     """The templates of the model that the analysis declares, as far as the run has them.
 
-    A sample without events in a region is left out of it: it would add nothing. Whether missing
-    datasets, and variations with too few events, are left out too or are errors,
-    ``settings.missing_datasets`` says.
+    A sample without events in a region is left out of it: it would add nothing. One whose weights
+    add up to less than zero is not, such as interference. Whether missing datasets, and variations
+    with too few events, are left out too or are errors, ``settings.missing_datasets`` says.
 
     Args:
         analysis: the declaration.
@@ -132,8 +134,10 @@ def select(
         return _without_yield(name, template) + beyond
 
     nominal, empty = _nominal(analysis, regions, missing, take, describe)
-    untreated, unusable = _varied(analysis, nominal, missing, take)
-    lacking += unusable
+    untreated, unusable = _varied(analysis, regions, nominal, missing, take)
+    lacking += [entry for entry in unusable if (entry.region, entry.process) in nominal]
+    # A few events may be selected by a variation alone: told, and no error.
+    empty += [entry for entry in unusable if (entry.region, entry.process) not in nominal]
     if lacking and settings.missing_datasets == "error":
         raise ModelError(
             "; ".join(dict.fromkeys(entry.reason for entry in lacking)),
@@ -203,40 +207,38 @@ def _nominal(
             if (process.name, NOMINAL) in missing:
                 continue
             template = take(region, process.name, NOMINAL)
-            if template.yields.sum() > 0:
+            if template.yields.any():
                 nominal[region, process.name] = template
             else:
                 reason = describe(region, process.name)
                 empty.append(
-                    LeftOut(cause=Cause.YIELD, region=region, process=process.name, reason=reason)
+                    LeftOut(cause=Cause.EVENTS, region=region, process=process.name, reason=reason)
                 )
     return nominal, empty
 
 
 def _varied(
     analysis: Analysis,
+    regions: Iterable[str],
     nominal: Mapping[tuple[str, str], "Histogram"],
     missing: Container[tuple[str, str]],
     take: Take,
 ) -> tuple[dict[tuple[str, str, str], Shifts], list[LeftOut]]:
     """Varied templates of the samples of the model, and those that it cannot describe."""
     varied, unusable = {}, []
-    for systematic in analysis.systematics:
+    for systematic, region, process in product(analysis.systematics, regions, analysis.processes):
         shifts = systematic.variations
-        if not shifts:
+        key = region, process.name, systematic.name
+        if not shifts or process.name not in systematic.acts_on or not systematic.in_region(region):
             continue
-        for (region, process), reference in nominal.items():
-            if process not in systematic.acts_on or not systematic.in_region(region):
-                continue
-            if any((process, shift) in missing for shift in shifts):
-                continue
-            templates = [take(region, process, shift) for shift in shifts]
-            problem = _unusable(systematic, region, process, reference, templates)
-            if problem is not None:
-                unusable.append(problem)
-            else:
-                down = templates[1] if systematic.down is not None else None
-                varied[region, process, systematic.name] = templates[0], down
+        if any((process.name, shift) in missing for shift in (NOMINAL, *shifts)):
+            continue
+        templates = [take(region, process.name, shift) for shift in shifts]
+        problem = _unusable(systematic, region, process.name, nominal.get(key[:2]), templates)
+        if problem is not None:
+            unusable.append(problem)
+        elif key[:2] in nominal:
+            varied[key] = templates[0], templates[1] if systematic.down is not None else None
     return varied, unusable
 
 
@@ -283,20 +285,40 @@ def _unusable(
     systematic: Systematic,
     region: str,
     process: str,
-    nominal: "Histogram",
+    nominal: "Histogram | None",
     shifts: list["Histogram"],
 ) -> LeftOut | None:
-    """What the model lacks since it cannot describe a variation; None if it can."""
+    """What the model lacks since it cannot describe a variation; None if it can.
+
+    Its normalisation is a factor on the nominal yield.
+
+    Args:
+        systematic: of the variation.
+        region: name of the region.
+        process: name of the process.
+        nominal: template; None has no events.
+        shifts: varied templates.
+    """
     reasons = []
-    cause = Cause.YIELD
+    cause = Cause.EVENTS
+    reference = Template(region, process, NOMINAL).name
+    expected = 0.0 if nominal is None else nominal.yields.sum()
     for variation, shift in zip(systematic.variations, shifts, strict=True):
         name = Template(region, process, variation).name
-        ratio = shift.yields.sum() / nominal.yields.sum()
-        if ratio <= 0:
-            reasons.append(_without_yield(name, shift))
-        elif systematic.down is None and ratio >= 2:
+        total = shift.yields.sum()
+        if nominal is None:
+            if shift.yields.any():
+                reasons.append(f"{reference} has no events, and {name} has {total:.6g}")
+        elif expected == 0 or total / expected <= 0:
+            if shift.stdev.any():
+                cause = Cause.WEIGHTS
+            nothing = "" if expected > 0 else f", and those in {reference} to {expected:.6g}"
+            reasons.append(_without_yield(name, shift) + nothing)
+        elif systematic.down is None and total / expected >= 2:
             cause = Cause.SIZE
-            reasons.append(f"{name} has {ratio:.3g} times the nominal events: cannot be mirrored")
+            reasons.append(
+                f"{name} has {total / expected:.3g} times the nominal events: cannot be mirrored"
+            )
     if not reasons:
         return None
     return LeftOut(
@@ -320,8 +342,13 @@ def _remedy(lacking: Sequence[LeftOut]) -> str:
         )
     if Cause.DATASET in causes:
         remedies.append("process all datasets")
-    if Cause.YIELD in causes:
-        remedies.append("process more events")
+    if Cause.EVENTS in causes:
+        remedies.append("process more events, or correct a variation that leaves none by mistake")
+    if Cause.WEIGHTS in causes:
+        remedies.append(
+            "correct the weights of the variations: their sums must have the sign of the nominal "
+            "one, of which they are a factor"
+        )
     if causes != {Cause.SIZE}:
         # A variation that is large is no reason to be without it.
         remedies.append(presence.DROP)
@@ -341,8 +368,19 @@ def _require_events(
     empty: Iterable[LeftOut],
 ) -> None:
     processes = analysis.free[0].processes
-    if not any(name in processes for _, name in nominal):
-        reasons = [entry.reason for entry in empty if entry.process in processes]
+    yields = {
+        (region, name): template
+        for (region, name), template in nominal.items()
+        if name in processes
+    }
+    if not any(template.yields.sum() > 0 for template in yields.values()):
+        reasons = [
+            *(
+                _without_yield(Template(*key, NOMINAL).name, template)
+                for key, template in yields.items()
+            ),
+            *(entry.reason for entry in empty if entry.process in processes),
+        ]
         raise ModelError(
             presence.not_measured(analysis) + "".join(f"; {reason}" for reason in reasons),
             place="histograms",

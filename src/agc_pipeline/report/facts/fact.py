@@ -28,6 +28,8 @@ Kind = Literal[
     "asymmetric uncertainty",
     "other minimiser",
     "negative contents",
+    "negative yields",
+    "effects left out",
     "systematics without effect",
     "partial input",
     "events of no process",

@@ -121,6 +121,25 @@ def _repeated_simulation(run: Run) -> Iterator[Fact]:
         )
 
 
+def _effects_left_out(run: Run) -> Iterator[Fact]:
+    effects = [entry for entry in run.fit.left_out if entry.systematic and entry.region]
+    if not effects:
+        return
+    listed = name_list([entry.describe() for entry in effects], 3, separator="; ")
+    yield Fact(
+        kind="effects left out",
+        severity="warning",
+        where="",
+        statement=f"{len(effects)} {plural('effect', len(effects))} of systematics on a sample "
+        f"{'is' if len(effects) == 1 else 'are'} left out: {listed}",
+        number=len(effects),
+        threshold=0.0,
+        reason="The model has a normalisation as a factor on the nominal yield, and cannot "
+        "describe these: the uncertainty lacks them.",
+        remedy="Use more events, merge regions or bins, or correct the weights of the variations.",
+    )
+
+
 def _disagreement(number: int) -> Fact:
     return Fact(
         kind="disagreement with published histograms",
@@ -138,6 +157,8 @@ def _disagreement(number: int) -> Fact:
 def of_checks(run: Run) -> Iterator[Fact]:
     """Facts that the checks of the workspace came across."""
     yield from _without_effect(run)
+    yield from _effects_left_out(run)
+    yield from _negative_yields(run)
     yield from _negative(run)
 
 
@@ -157,6 +178,24 @@ def _without_effect(run: Run) -> Iterator[Fact]:
         "mistake.",
         remedy="Check its variations, or leave it out of the declaration.",
     )
+
+
+def _negative_yields(run: Run) -> Iterator[Fact]:
+    for finding in run.checks.findings:
+        if finding.kind != "negative yield":
+            continue
+        yield Fact(
+            kind="negative yields",
+            severity="warning",
+            where=finding.where,
+            statement=f"{finding.where}: {finding.message}",
+            number=1,
+            threshold=0.0,
+            reason="It takes events away from the other samples: interference does, and a few "
+            "events with weights of either sign do by chance.",
+            remedy="If it is no interference, use more events, or leave the sample out of the "
+            "region.",
+        )
 
 
 def _negative(run: Run) -> Iterator[Fact]:
