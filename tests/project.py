@@ -111,8 +111,7 @@ class Project:
     def arguments(self, *options: str) -> list[str]:
         return [
             *(sys.executable, "-m", "snakemake", "--cores", "2"),
-            # The last one counts.
-            *("--configfile", "toy.yaml"),
+            *(() if "--configfile" in options else ("--configfile", "toy.yaml")),
             # Ends the list of configuration files, so that a target may follow.
             "--nocolor",
             *options,

@@ -216,6 +216,33 @@ def of_command_line(value: Any) -> Any:
             return value
 
 
+def check_entries(entries: Sequence[str]) -> None:
+    """Refuse keys that ``--config`` has twice, of which Snakemake takes the last.
+
+    Args:
+        entries: each with a key and its value.
+
+    Raises:
+        ConfigurationError: naming the key.
+    """
+    known: set[Key] = set()
+    for entry in entries:
+        name, _, text = entry.partition("=")
+        try:
+            node = yaml.compose(text, Loader=yaml.BaseLoader)
+        except yaml.YAMLError:
+            # A text, or what Snakemake or the model refuses.
+            node = None
+        for key in _leaves(node, (name,)):
+            if key in known:
+                raise ConfigurationError(
+                    f"`{'.'.join(key)}` stands twice in the command line",
+                    place=_COMMAND_LINE,
+                    remedy="leave one of them out",
+                )
+            known.add(key)
+
+
 def read(path: Path) -> Layer:
     """The values of a file, YAML or JSON.
 
@@ -349,6 +376,15 @@ def _lines(node: yaml.Node, key: Key = ()) -> Iterator[tuple[Key, int]]:
             inner = (*key, str(name.value))
             yield inner, name.start_mark.line + 1
             yield from _lines(value, inner)
+
+
+def _leaves(node: yaml.Node | None, key: Key) -> Iterator[Key]:
+    """Keys of values that are no mappings."""
+    if not isinstance(node, yaml.MappingNode) or not node.value:
+        yield key
+        return
+    for name, value in node.value:
+        yield from _leaves(value, (*key, str(name.value)))
 
 
 def _keys(values: Mapping[Any, Any], key: Key = ()) -> Iterator[Key]:

@@ -24,7 +24,8 @@ from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 from snakemake_interface_logger_plugins.tests import TestLogHandlerBase
 
 import snakemake_logger_plugin_agc
-from agc_pipeline.terminal import logs, outcome, summary
+from agc_pipeline.errors import ConfigurationError
+from agc_pipeline.terminal import command_line, logs, outcome, summary
 from agc_pipeline.terminal.handler import RESULTS, LogHandler, is_terminal
 from agc_pipeline.terminal.live import Live
 from agc_pipeline.terminal.run import Run
@@ -341,7 +342,46 @@ def test_what_passes_and_what_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # The plugin of HTCondor, which Snakemake loads with its command line, where there is no HTCondor.
-@pytest.mark.filterwarnings("ignore:The environment variable CONDOR_CONFIG is unset")
+SNAKEMAKE = pytest.mark.filterwarnings(
+    "ignore:The environment variable CONDOR_CONFIG is unset",
+)
+
+
+@SNAKEMAKE
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--config", "results=a", "--config", "seed=1"], "`--config` stands"),
+        (["-C", "results=a", "--config", "seed=1"], "`--config` stands"),
+        (["--configfile", "a.yaml", "--configfiles", "b.yaml"], "`--configfile` stands"),
+        (["--config", "seed=1", "seed=2"], "`seed` stands twice"),
+        (["--config", "fit={toys: {count: 3, count: 7}}"], "`fit.toys.count` stands twice"),
+        (["-C", "fit={toys: {count: 3}}", "fit={toys: {count: 7}}"], "`fit.toys.count` stands"),
+    ],
+)
+def test_what_snakemake_would_lose_is_refused(arguments: list[str], problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(problem)) as error:
+        command_line.check(["--cores", "1", *arguments])
+    assert error.value.place in ("--config", "--configfile")
+    assert error.value.remedy
+
+
+@SNAKEMAKE
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--configfile", "a.yaml", "b.yaml", "--config", "a=1", "b={c: 1, d: {e: 2}}", "b={f: }"],
+        ["--config", "title=: no {yaml", "other=", "empty={}", "list=[{a: 1}, {a: 2}]"],
+    ],
+)
+def test_what_snakemake_keeps_is_taken(arguments: list[str]) -> None:
+    command_line.check(arguments)
+    # Other programs may run Snakemake, this one too.
+    command_line.check()
+
+
+@SNAKEMAKE
 def test_mistakes_in_the_command_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from snakemake.cli import parse_config  # noqa: PLC0415 - it warns, see above
 

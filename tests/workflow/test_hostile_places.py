@@ -175,8 +175,8 @@ def test_checkout_configuration_and_input_may_be_read_only(
     everything = [project.folder, *project.folder.rglob("*")]
     modes = {path: path.stat().st_mode for path in everything}
     options = ["--configfile", str(project.folder / "absolute.yaml"), "--nocolor", "--", MANIFEST]
-    command = restricted(project.arguments("--snakefile", str(project.folder / "Snakefile")))
-    command += options
+    snakefile = ("--snakefile", str(project.folder / "Snakefile"))
+    command = restricted(project.arguments(*snakefile, *options))
 
     def run(folder: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -20,7 +20,7 @@ from agc_pipeline.plan import planned
 from agc_pipeline.provenance import contents, upgraded
 from agc_pipeline.stages.directives import Directives
 from agc_pipeline.stages.settings_files import SettingsFiles
-from agc_pipeline.terminal import handler
+from agc_pipeline.terminal import command_line, handler
 
 
 def refuse(error):
@@ -46,6 +46,7 @@ if workflow.modifier is not workflow.modifier_stack[0]:
     FILES, GIVEN = [], config
 try:
     if workflow.is_main_process:
+        command_line.check()
         use_own_python()
         check_working_folder(Path.cwd(), Path(workflow.main_snakefile))
     VALUES = configuration.read(FILES, GIVEN, root=ROOT)

@@ -1,18 +1,61 @@
 """Mistakes in the command line, most of which end Snakemake before it reads the rules.
 
-It tells them as tracebacks of its own, and names no file where one cannot be read.
+It tells them as tracebacks of its own, and names no file where one cannot be read. Of an option or
+a key that stands there twice it takes the last one, and says nothing.
 """
 
 import re
 import sys
+from argparse import Namespace
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from agc_pipeline import layers
 from agc_pipeline.errors import ConfigurationError, PipelineError
 
 _DEFINITION = re.compile(r"Invalid config definition: .*?(?:\(Unparsable value: (?P<value>.*)\))?$")
 _NO_RULE = re.compile(r"No rule to produce (?P<target>.*) \(if you use input functions")
+
+
+class _Counted(Namespace):
+    """Options of a command line, and how often each is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        super().__setattr__("counts", Counter())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The first is the default.
+        self.counts[name] += hasattr(self, name)
+        super().__setattr__(name, value)
+
+
+def check(arguments: Sequence[str] | None = None) -> None:
+    """Refuse configuration files and values that would be lost.
+
+    Args:
+        arguments: of the command line; None for those of this process, if it is Snakemake's.
+
+    Raises:
+        ConfigurationError: if an option with them stands there twice, or a key within one.
+    """
+    if arguments is None:
+        # Other programs that run Snakemake have options of their own.
+        arguments = sys.argv[1:] if "snakemake" in sys.argv[0] else []
+    from snakemake.cli import get_argument_parser  # noqa: PLC0415 - the plugin is loaded by it
+
+    options = get_argument_parser().parse_known_args(list(arguments), namespace=_Counted())[0]
+    for name, content in (("configfile", "files"), ("config", "KEY=VALUE pairs")):
+        if options.counts[name] > 1:
+            raise ConfigurationError(
+                f"`--{name}` stands in the command line {options.counts[name]} times, and "
+                "Snakemake takes the last one only",
+                place=f"--{name}",
+                remedy=f"write all {content} behind one `--{name}`",
+            )
+    layers.check_entries(options.config or ())
 
 
 def explained(text: str, *, read: bool, arguments: Sequence[str] | None = None) -> str | None:
