@@ -40,6 +40,24 @@ def trained(
     return model, bytes(model.save_raw("json"))
 
 
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("depth", [5, 9])
+def test_pruned_nodes_are_not_there(missing: bool, depth: int) -> None:
+    options = {"gamma": 1.0, "tree_method": "exact", "max_depth": depth, "min_child_weight": 0}
+    model, content = trained(random_rows(3000), **options)
+    features = [
+        feature
+        for tree in json.loads(content)["learner"]["gradient_booster"]["model"]["trees"]
+        for feature in tree["split_indices"]
+    ]
+    assert max(features) > N_FEATURES
+    rows = random_rows(1000, seed=7)
+    if missing:
+        rows[::3, 1] = np.nan
+    expected = model.predict(xgboost.DMatrix(rows))
+    assert np.array_equal(forest.scores(forest.parse(content, place="test"), rows), expected)
+
+
 def random_rows(n: int, *, seed: int = 0, n_features: int = N_FEATURES) -> Any:
     return np.random.default_rng(seed).normal(size=(n, n_features)).astype(np.float32)
 
@@ -273,6 +291,7 @@ TREE = "learner/gradient_booster/model/trees/1"
         (changed("learner/learner_model_param/base_score", "1E0"), "base score"),
         (changed(f"{TREE}/split_type", [1, 0, 0]), "categories"),
         (changed(f"{TREE}/split_indices", [2, 0, 0]), "tests feature 2 of 2"),
+        (changed(f"{TREE}/split_indices", [-1, 0, 0]), "tests feature -1 of 2"),
         (changed(f"{TREE}/tree_param", {"size_leaf_vector": "2"}), "several values"),
         (changed(f"{TREE}/left_children", [7, -1, -1]), "IndexError"),
         (changed(f"{TREE}/left_children", [0, -1, -1]), "loop"),

@@ -141,12 +141,15 @@ class _Tree:
         # Also the value of a leaf.
         self.threshold = np.array(tree["split_conditions"], np.float32)
         self.missing = np.where(np.array(tree["default_left"], bool), self.left, self.right)
-        if self.feature.max() >= n_features:
-            raise refuse(f"it tests feature {self.feature.max()} of {n_features}")
         self.is_leaf = self.left == -1
         self.leaves = np.zeros((len(self.left), 2), np.int64)
         self._seen = np.zeros(len(self.left), bool)
         self.n_leaves = self._number(0, 0)
+        # Nodes that were pruned have a number that is of no feature.
+        tested = self.feature[~self.is_leaf & (self.leaves[:, 1] > 0)]
+        unknown = tested[(tested < 0) | (tested >= n_features)]
+        if len(unknown):
+            raise refuse(f"it tests feature {unknown[0]} of {n_features}")
 
     def _number(self, node: int, first: int) -> int:
         """Number the leaves below a node; returns the number of the next leaf."""
