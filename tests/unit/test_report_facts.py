@@ -20,6 +20,7 @@ from agc_pipeline.report.facts.templates import of_statistics, of_templates
 from agc_pipeline.report.facts.toys import of_toys
 from agc_pipeline.report.parameter_titles import titled, titles
 from agc_pipeline.report.run import Run
+from agc_pipeline.report.summary import headlines
 from agc_pipeline.validation.results import ValidationResult
 from models import MU, sample, spec
 from records import LABELS, fit, ranking
@@ -404,6 +405,26 @@ def test_headline() -> None:
     assert apart.profile == ("down", "up")
     assert apart.origin("the Hessian") == "from the profile likelihood"
     assert apart.remark == ""
+
+
+@pytest.mark.parametrize(
+    ("quantity", "reference_pb", "expected"),
+    [
+        (
+            "Z production cross section",
+            700.0,
+            [("Z production cross section", "pb"), ("ttbar_norm", "")],
+        ),
+        # Of several cross sections, a strength is none of them.
+        ("Z production cross section", None, [("ttbar_norm", "")]),
+        ("signal strength", None, [("signal strength", "")]),
+    ],
+)
+def test_a_headline_names_what_its_number_is(
+    quantity: str, reference_pb: float | None, expected: list[tuple[str, str]]
+) -> None:
+    told = headlines(run(), quantity, reference_pb)
+    assert [(entry.quantity, entry.unit) for entry in told] == expected
 
 
 def test_headline_without_systematics() -> None:

@@ -49,9 +49,7 @@ def headlines(run: Run, quantity: str, reference_pb: float | None) -> tuple[Head
         entries.append(
             headline(run.fit, run.scan, quantity=quantity, unit="pb", scale=reference_pb)
         )
-    entries.append(
-        headline(
-            run.fit, run.scan, quantity=run.fit.poi.name if reference_pb is not None else quantity
-        )
-    )
+    # Where the parameter scales several cross sections, its value is none.
+    is_other = reference_pb is not None or "cross section" in quantity.lower()
+    entries.append(headline(run.fit, run.scan, quantity=run.fit.poi.name if is_other else quantity))
     return tuple(entry for entry in entries if entry is not None)
