@@ -200,13 +200,12 @@ def _declared(name: str, metadata: FilesetMetadata, analysis: Analysis, *, place
     processes = (process,) if isinstance(process, str) else process
     if processes is None or any(dataset.name == name for dataset in analysis.datasets):
         dataset = declared(name, analysis, place=place)
-        if processes is not None and (dataset.processes, dataset.variation) != (
-            processes,
-            metadata.variation or NOMINAL,
-        ):
+        stated = dataset.processes if processes is None else processes
+        # An entry with neither has those of its dataset.
+        variation = metadata.variation or (dataset.variation if processes is None else NOMINAL)
+        if (dataset.processes, dataset.variation) != (stated, variation):
             raise ConfigurationError(
-                f"the metadata of {name} name another dataset: {', '.join(processes)}, "
-                f"{metadata.variation or NOMINAL}",
+                f"the metadata of {name} name another dataset: {', '.join((*stated, variation))}",
                 place=place,
                 remedy="correct `metadata.process` and `metadata.variation`, or remove them",
             )

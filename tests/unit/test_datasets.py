@@ -343,6 +343,8 @@ class TestDeclaredDatasets:
             ("x", "mini", {"process": "top"}, "unknown dataset 'x'"),
             ("mu_2016", "mini", {"xsec_pb": 3}, "the collision data mu_2016 have a cross section"),
             ("Z_low", "mini", {"process": "W"}, "name another dataset: W, nominal"),
+            ("Z_low", "mini", {"variation": "up"}, "name another dataset: Z, up"),
+            ("mu_2016", "mini", {"variation": "up"}, "name another dataset: up"),
             ("Z_low", "Events", {}, "in 'Events', not in 'mini'"),
             ("Z_lwo", "mini", {}, "did you mean Z_low"),
             ("Z_low", "mini", {"xsec_pb": True}, "xsec_pb` is wrong: true or false"),

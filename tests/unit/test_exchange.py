@@ -208,6 +208,21 @@ HISTOSYS = {"name": "j", "type": "histosys", "parameter": "a", "data": {"hi": 1.
         (("data", 0, "type"), "unbinned", "data set 'obsData_c' is unbinned"),
         (("data", 0, "contents"), [float("nan"), 1.0], "data.0.contents.0"),
         (("analyses", 0, "prior"), "flat", "has a prior"),
+        (
+            ("domains", 0, "axes"),
+            [{"name": "mu", "min": -1.0, "max": 5.0}, {"name": "mu", "min": 0.0, "max": 0.1}],
+            "domain 'default_domain': axis 'mu' is defined twice",
+        ),
+        (
+            ("parameter_points", 0, "parameters"),
+            [{"name": "mu", "value": 0.5}, {"name": "mu", "value": 0.5, "const": True}],
+            "parameter point 'default_values': parameter 'mu' is defined twice",
+        ),
+        (
+            (*_CHANNEL, "samples", 1, "data", "errors"),
+            [2.0],
+            "1 uncertainties for 2 bins",
+        ),
         (("data", 0, "uncertainty"), {"sigma": [1.0, 1.0]}, "has an uncertainty of its own"),
         (("data", 0, "axes"), [{"name": "y"}], "'obsData_c' has other axes than 'model_c'"),
         (("data", 0, "axes"), [{"name": "obs_x_c", "edges": [0.0, 1.0, 3.0]}], "has other axes"),

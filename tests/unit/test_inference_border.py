@@ -7,7 +7,7 @@ import pyhf
 import pytest
 
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference import fit, limits, profile, toys, workspace
+from agc_pipeline.inference import fit, limits, profile, toys, workspace, yields
 from agc_pipeline.inference.fit import Fit
 from agc_pipeline.inference.problem import problem
 from agc_pipeline.inference.settings import LimitSettings, ToyTestSettings
@@ -227,3 +227,221 @@ def test_a_bound_that_holds_nothing_determines_nothing() -> None:
     result = compare(7)
     assert result.verdict == "agrees", result.detail
     assert result.undetermined
+
+
+def test_steps_to_where_numbers_end_are_not_taken() -> None:
+    """Two factors of a signal, and a shape that takes a bin without data below zero."""
+    content = spec(
+        (
+            "c0",
+            [610.0, 0.0, 160.0],
+            sample(
+                "s",
+                [13.0, 38.0, 4.4],
+                ("mu", "normfactor", None),
+                ("n0", "normsys", {"hi": 1.3, "lo": 1.4}),
+                ("n0", "histosys", {"hi_data": [9.2, 40.0, 5.1], "lo_data": [17.0, 34.0, 4.5]}),
+                ("n1", "histosys", {"hi_data": [-1.1, 34.0, 7.4], "lo_data": [20.0, -37.0, 15.0]}),
+                ("g0_s", "shapesys", [16.0, 12.0, 1.3]),
+                ("mu2", "normfactor", None),
+            ),
+            sample("b0", [570.0, 0.0, 160.0]),
+        ),
+        (
+            "c1",
+            [53.0],
+            sample(
+                "s",
+                [0.0],
+                ("mu", "normfactor", None),
+                ("n1", "normsys", {"hi": 0.94, "lo": 0.87}),
+                ("n1", "histosys", {"hi_data": [0.0], "lo_data": [0.0]}),
+                ("g1_s", "shapesys", [0.0]),
+                ("mu2", "normfactor", None),
+            ),
+            sample("b0", [53.0], ("h1", "histosys", {"hi_data": [70.0], "lo_data": [61.0]})),
+        ),
+        (
+            "c2",
+            [540.0, 300.0],
+            sample(
+                "s",
+                [17.0, 3.3],
+                ("mu", "normfactor", None),
+                ("n2", "normsys", {"hi": 1.2, "lo": 1.5}),
+                ("mu2", "normfactor", None),
+            ),
+            sample(
+                "b0",
+                [530.0, 290.0],
+                ("h0", "histosys", {"hi_data": [500.0, 270.0], "lo_data": [610.0, 190.0]}),
+                ("n1", "normsys", {"hi": 1.1, "lo": 1.1}),
+                ("n2", "normsys", {"hi": 0.96, "lo": 0.68}),
+            ),
+        ),
+        bounds=(-20, 1.5),
+    )
+    _, _, made = fitted(content)
+    # Of an independent minimiser, SLSQP on pyhf's function.
+    assert made.results.best_twice_nll == pytest.approx(59.253333, abs=1e-5)
+
+
+def test_yields_on_the_border_have_no_uncertainty_across_it() -> None:
+    """Rounding may take a variance of zero below."""
+    content = spec(
+        (
+            "c0",
+            [0.0, 399.0, 1499.0, 0.0],
+            sample(
+                "s",
+                [8.845, 37.64, 130.3, 499.4],
+                ("mu", "normfactor", None),
+                (
+                    "h1",
+                    "histosys",
+                    {
+                        "hi_data": [10.19, 41.31, 163.7, 339.7],
+                        "lo_data": [10.21, 29.73, 148.0, 297.0],
+                    },
+                ),
+            ),
+            sample("int", [-2.653, -11.29, -39.08, -149.8], ("mu", "normfactor", None)),
+            sample(
+                "b0",
+                [63.94, 103.0, 330.7, 228.1],
+                ("n1", "normsys", {"hi": 0.9769, "lo": 0.8013}),
+                ("lumi", "lumi", None),
+                ("k0", "normfactor", None),
+            ),
+            sample(
+                "b1",
+                [7.104, 179.4, 880.3, 0.0],
+                (
+                    "h1",
+                    "histosys",
+                    {"hi_data": [17.6, 282.3, -255.5, 0.0], "lo_data": [11.16, 492.3, 1254.0, 0.0]},
+                ),
+                ("n2", "normsys", {"hi": 1.453, "lo": 0.8759}),
+                ("lumi", "lumi", None),
+            ),
+            sample(
+                "b2",
+                [712.7, 81.29, 110.2, 370.9],
+                ("n1", "normsys", {"hi": 1.162, "lo": 1.336}),
+                (
+                    "h1",
+                    "histosys",
+                    {
+                        "hi_data": [761.1, 98.62, 111.8, 381.0],
+                        "lo_data": [736.1, 81.89, 97.09, 420.6],
+                    },
+                ),
+                ("lumi", "lumi", None),
+                ("g0_2", "shapesys", [855.2, 4.064, 5.509, 111.3]),
+            ),
+        ),
+        (
+            "c1",
+            [115.0, 24.0, 96.0, 52.0],
+            sample(
+                "s",
+                [12.5, 202.3, 45.37, 153.8],
+                ("mu", "normfactor", None),
+                ("n0", "normsys", {"hi": 0.9545, "lo": 0.5657}),
+                ("n2", "normsys", {"hi": 0.7234, "lo": 0.9646}),
+                ("lumi", "lumi", None),
+            ),
+            sample("int", [-3.749, -60.68, -13.61, -46.13], ("mu", "normfactor", None)),
+            sample("b0", [383.2, 270.1, 319.5, 294.8], ("lumi", "lumi", None)),
+        ),
+        parameters=(
+            {
+                "name": "lumi",
+                "auxdata": [1.0],
+                "sigmas": [0.1],
+                "bounds": [[0.5, 1.5]],
+                "inits": [1.0],
+            },
+            {"name": "n1", "fixed": True, "inits": [0.2889]},
+            {"name": "k0", "bounds": [[0.5, 1.2]]},
+        ),
+    )
+    model, _, made = fitted(content)
+    rows = yields.expected_yields(model, made.results).postfit["c0"]
+    assert rows.all.bins[3] == pytest.approx(0, abs=1e-6)
+    assert rows.all.uncertainty[3] == pytest.approx(0, abs=1e-6)
+    assert np.isfinite([*rows.all.uncertainty, rows.all.total_uncertainty]).all()
+
+
+@pytest.mark.parametrize("factors", [("mu", "mu2"), ("mu", "mu2", "mu3")])
+def test_factors_that_hold_each_other_at_zero(factors: tuple[str, ...]) -> None:
+    """Data below the background: no signal, whichever of its factors is zero."""
+    norm = ("n", "normsys", {"hi": 1.2, "lo": 0.9})
+    signal = sample("s", [5.0, 3.0], *((name, *MU) for name in factors))
+    background = sample("b", [20.0, 10.0], norm)
+    _, _, made = fitted(spec(("SR", [15.0, 5.0], signal, background)))
+    _, _, alone = fitted(
+        spec(("SR", [15.0, 5.0], sample("s", [5.0, 3.0], ("mu", *MU)), background))
+    )
+    best = dict(zip(made.problem.names, made.results.bestfit, strict=True))
+    assert [best[name] for name in factors] == pytest.approx([0.0] * len(factors), abs=1e-12)
+    # Of an independent minimiser.
+    assert best["n"] == pytest.approx(-0.7308, abs=1e-3)
+    assert made.results.best_twice_nll == pytest.approx(alone.results.best_twice_nll, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("content", "observed", "expected"),
+    [
+        # One event less for each unit of strength.
+        (
+            spec(("c", [1.0], sample("s", [-1.0], ("mu", *MU)), sample("b", [1.5]))),
+            1.41903,
+            (0.94893, 1.13879, 1.32802, 1.45226, 1.49356),
+        ),
+        (
+            spec(
+                (
+                    "c",
+                    [4.0],
+                    sample("s", [-1.0], ("mu", *MU), ("g", "shapesys", [0.5])),
+                    sample("b", [4.5]),
+                )
+            ),
+            3.17757,
+            (1.87866, 2.37096, 2.98842, 3.61882, 4.08925),
+        ),
+        # A search whose signal is negative in a bin, by its weights.
+        (
+            spec(
+                (
+                    "c",
+                    [50.0, 20.0, 1.0],
+                    sample(
+                        "s", [1.0, 0.5, -0.05], ("mu", *MU), ("st", "staterror", [0.1, 0.1, 0.05])
+                    ),
+                    sample(
+                        "b",
+                        [48.0, 22.0, 0.3],
+                        ("n", "normsys", {"hi": 1.1, "lo": 0.9}),
+                        ("st", "staterror", [1.0, 0.6, 0.1]),
+                    ),
+                )
+            ),
+            5.43332,
+            (4.87704, 5.58492, 6.12622, 6.63817, 7.19365),
+        ),
+    ],
+)
+def test_limits_of_signals_that_take_events_away(
+    content: Any, observed: float, expected: tuple[float, ...]
+) -> None:
+    """Values of an independent minimiser (SLSQP) and root finder; pyhf's CLs there is 0.05."""
+    _, _, made = fitted(content)
+    settings = LimitSettings(
+        statistic="qtilde", confidence=0.95, points=3, max_significance=5, toys=NO_TOYS
+    )
+    computed = limits.compute(made.problem, settings)
+    assert computed["failures"] == ()
+    assert computed["limit"]["observed"] == pytest.approx(observed, rel=1e-5)
+    assert computed["limit"]["expected"] == pytest.approx(expected, rel=1e-5)

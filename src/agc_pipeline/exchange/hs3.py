@@ -168,6 +168,7 @@ class _Document(_Part):
 
 
 _Named = TypeVar("_Named", _Distribution, _Likelihood, _Data, _Analysis, _Domain, _Point)
+_Setting = TypeVar("_Setting", _Axis, _Value)
 
 
 def is_document(content: Any) -> bool:
@@ -235,15 +236,16 @@ class _Reader:
         for title in dict.fromkeys(("default_domain", *self._analysis.domains)):
             if title == "default_domain" and title not in domains:
                 continue
-            for axis in self._look_up("domain", title, domains).axes:
+            axes = self._look_up("domain", title, domains).axes
+            for axis in self._settings(f"domain {quoted(title)}: axis", axes).values():
                 if axis.min is not None and axis.max is not None:
                     self._bounds[axis.name] = (axis.min, axis.max)
         self._values: dict[str, _Value] = {}
         for title in dict.fromkeys(("default_values", self._analysis.init or "default_values")):
             if title == "default_values" and title not in points:
                 continue
-            for value in self._look_up("parameter point", title, points).parameters:
-                self._values[value.name] = value
+            values = self._look_up("parameter point", title, points).parameters
+            self._values |= self._settings(f"parameter point {quoted(title)}: parameter", values)
         self._notes: list[str] = []
         # Names in the workspace by kind and variables, in the order in which they appear.
         self._names: dict[_Shared, str] = {}
@@ -264,6 +266,17 @@ class _Reader:
             double = next(n for n in names if sum(part.name == n for part in parts) > 1)
             self._refuse(f"{kind} {quoted(double)} is defined twice", "remove or rename one")
         return names
+
+    def _settings(self, kind: str, parts: Sequence[_Setting]) -> dict[str, _Setting]:
+        """By name; those that stand there again are the same."""
+        settings: dict[str, _Setting] = {}
+        for part in parts:
+            if settings.setdefault(part.name, part) != part:
+                self._refuse(
+                    f"{kind} {quoted(part.name)} is defined twice, and not the same",
+                    "remove one of them",
+                )
+        return settings
 
     def _look_up(self, kind: str, name: str, among: Mapping[str, _Named]) -> _Named:
         if problem := unknown(kind, [name], among):
@@ -609,6 +622,11 @@ class _Reader:
             errors = self._numbers(modifier.data.get("uncertainties"), "data.uncertainties", place)
         if errors is None:
             self._refuse(f"{place}: the sample has no `data.errors`", "give its uncertainties")
+        if len(errors) != len(sample.data.contents):
+            self._refuse(
+                f"{place}: {len(errors)} uncertainties for {len(sample.data.contents)} bins",
+                "give one for each bin",
+            )
         own = parent.staterror or _StatError()
         if own.relThreshold > 0:
             self._refuse(

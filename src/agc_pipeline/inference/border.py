@@ -42,6 +42,7 @@ _ZERO = 1e-9
 _BALANCED = 1e-6
 # Directions that are shorter, relative to the longest, are none.
 _NEGLIGIBLE = 1e-9
+_LARGEST = 1e100
 
 
 class Border(NamedTuple):
@@ -271,6 +272,9 @@ def _step(
     diagonal = np.abs(np.diag(hessian))
     unit = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
     scaled = hessian * np.outer(unit, unit)
+    # Far from any minimum, factors grow beyond what numbers can hold.
+    if not np.all(np.abs(scaled) < _LARGEST):
+        return None
     rows = constraints * unit
     length = np.linalg.norm(rows, axis=1)
     # Infinite bounds, and rates that nothing changes, constrain nothing.

@@ -34,6 +34,8 @@ _PRECISION = 1e-6
 _NEAR = 0.3
 # Limits are looked for up to so many times the upper bound.
 _FARTHEST = 1000
+# Fits on the way to a strength that has none from further away.
+_STEPS = 12
 
 
 class Limits(NamedTuple):
@@ -240,14 +242,35 @@ class Signal:
     def _crossing(
         self, function: Callable[[float], float], level: float, *, bounded: bool
     ) -> float:
-        """The strength at which the logarithm of a falling function is at a level."""
+        """The strength at which the logarithm of a falling function is at a level.
+
+        Large strengths may have no fit: where the signal takes events away, no expected yield is
+        left. Then it is looked for below the first of these.
+        """
 
         def excess(strength: float) -> float:
             return float(np.log(max(function(strength), 1e-300)) - level)
 
         name, highest = self.problem.names[self.poi], self.bound
         lower, upper = 0.0, min(max(self.strength, 0.0) + 2 * self._width, highest)
-        while excess(upper) > 0:
+        failing: float | None = None
+        while True:
+            try:
+                if excess(upper) <= 0:
+                    break
+            except ModelError as error:
+                failing = upper
+                if failing - lower <= _PRECISION * failing:
+                    raise ModelError(
+                        f"strengths above {lower:.5g} cannot be tested: {error.problem}",
+                        place=error.place,
+                        remedy=error.remedy,
+                    ) from error
+                upper = (lower + failing) / 2
+                continue
+            if failing is not None:
+                lower, upper = upper, (upper + failing) / 2
+                continue
             if upper >= highest and bounded:
                 raise ModelError(
                     f"the upper limit on {name} exceeds its bound {highest:g}, where the best fit "
@@ -358,13 +381,37 @@ class _Profile:
             ModelError: if there is none.
         """
         if strength not in self._minima:
-            known = sorted(self._minima, key=lambda other: abs(other - strength))[:1]
-            near = (self._minima[other].parameters for other in known)
-            reach = _NEAR * abs(strength - float(self._best.parameters[self._poi]))
-            far = all(abs(other - strength) > reach for other in known)
-            held = {self._poi: strength}
-            self._minima[strength] = self.problem.conditional(self._best, held, *near, far=far)
+            try:
+                self._minima[strength] = self._conditional(strength)
+            except ModelError:
+                # Where the signal takes events away, others may make up for it, step by step.
+                if not self._approached(strength):
+                    raise
         return self._minima[strength]
+
+    def _conditional(self, strength: float) -> Minimum:
+        known = sorted(self._minima, key=lambda other: abs(other - strength))[:1]
+        near = (self._minima[other].parameters for other in known)
+        reach = _NEAR * abs(strength - float(self._best.parameters[self._poi]))
+        far = all(abs(other - strength) > reach for other in known)
+        return self.problem.conditional(self._best, {self._poi: strength}, *near, far=far)
+
+    def _approached(self, strength: float) -> bool:
+        """Whether a strength is reached from the next one that has a minimum, by smaller steps."""
+        own = float(self._best.parameters[self._poi])
+        position = min((own, *self._minima), key=lambda other: abs(other - strength))
+        step = (strength - position) / 2
+        for _ in range(_STEPS):
+            place = strength if abs(strength - position) <= abs(step) else position + step
+            try:
+                self._minima[place] = self._conditional(place)
+            except ModelError:
+                step = (place - position) / 2
+            else:
+                position = place
+            if position == strength:
+                return True
+        return False
 
 
 def _strength(problem: Problem) -> int:

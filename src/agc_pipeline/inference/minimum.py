@@ -7,7 +7,7 @@ as many steps. MINUIT with numerical derivatives stops where uncertainties are o
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count
 from typing import NamedTuple
@@ -35,6 +35,8 @@ _INVOLVED = 1e-3
 _LEVEL = 1e-7
 # Derivatives that are smaller are zero; a factor of zero stands as 1e-150.
 _NO_EFFECT = 1e-100
+# Nearer to its bound, a parameter is at it, if others at theirs hold it there.
+_CORNER = 1e-5
 # A step that has to be shortened so much by a rate that would be negative leads to its border.
 _BLOCKED = 1.0
 # Steps to a minimum on a border are few, or too many.
@@ -252,6 +254,16 @@ def minimise(
     unseen = _unseen(end.here, free)
     minimum = Minimum(end.at, end.here, _without(free, unseen), end.iterations, unseen=unseen)
     if minimum.is_saddle:
+        corner = _cornered(minimum, bounds)
+        nearest = np.where(minimum.parameters - bounds[:, 0] < _CORNER, *bounds.T)
+        at = np.where(corner, nearest, minimum.parameters)
+        minimum = replace(
+            minimum,
+            parameters=at,
+            expansion=likelihood.expand(at),
+            moving=minimum.moving & ~corner,
+        )
+    if minimum.is_saddle:
         raise ModelError(
             "the fit ends at a saddle point of the likelihood",
             place="workspace",
@@ -433,6 +445,31 @@ def _unseen(here: Expansion, free: Mask) -> tuple[int, ...]:
     sizes = np.abs(here.hessian[:, free]).max(axis=1, initial=0)
     unseen = free & (sizes < _NO_EFFECT) & (np.abs(here.gradient) < _NO_EFFECT)
     return tuple(int(position) for position in np.flatnonzero(unseen))
+
+
+def _cornered(minimum: Minimum, bounds: Array) -> Mask:
+    """Parameters that hold each other at their bounds, as ``x * y`` has its minimum at 0 for both.
+
+    None of them has a slope there, and the curvature of two together is that of a saddle, but only
+    beyond the bounds: where it is not negative for any steps inwards, there is nothing lower.
+    """
+    at, hessian = minimum.parameters, minimum.expansion.hessian
+    inwards = 1.0 * (at - bounds[:, 0] < _CORNER) - 1.0 * (bounds[:, 1] - at < _CORNER)
+    corner = minimum.moving & (inwards != 0)
+    inside = minimum.moving & ~corner
+    curvature = hessian[np.ix_(corner, corner)]
+    if inside.any():
+        # With all others where they are best.
+        mixed = hessian[np.ix_(inside, corner)]
+        others = hessian[np.ix_(inside, inside)]
+        curvature = curvature - mixed.T @ np.linalg.lstsq(others, mixed, rcond=None)[0]
+    curvature = curvature * np.outer(inwards[corner], inwards[corner])
+    negligible = _DEGENERATE * np.abs(curvature).max(initial=0)
+    none = np.zeros(len(at), dtype=np.bool_)
+    if np.any(curvature < -negligible):
+        return none
+    none[corner] = np.diag(curvature) <= negligible
+    return none
 
 
 def _without(free: Mask, positions: tuple[int, ...]) -> Mask:

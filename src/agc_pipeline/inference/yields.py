@@ -43,7 +43,10 @@ def _channel_yields(model: "pyhf.Model", results: "FitResults | None") -> dict[s
     """Expected events by channel; before the fit for None."""
     from cabinetry.model_utils import prediction
 
-    expected = prediction(model, fit_results=results)
+    # Where the best fit is on the border at which a rate is zero, its variance is zero, which is
+    # rounded to either side; the square root of what is below is not a number.
+    with np.errstate(invalid="ignore"):
+        expected = prediction(model, fit_results=results)
     in_channel = {
         channel["name"]: {sample["name"] for sample in channel["samples"]}
         for channel in model.spec["channels"]
@@ -55,9 +58,9 @@ def _channel_yields(model: "pyhf.Model", results: "FitResults | None") -> dict[s
         rows = [
             Yield(
                 bins=content.tolist(),
-                uncertainty=expected.total_stdev_model_bins[c][s],
+                uncertainty=np.nan_to_num(expected.total_stdev_model_bins[c][s], nan=0.0).tolist(),
                 total=content.sum(),
-                total_uncertainty=expected.total_stdev_model_channels[c][s],
+                total_uncertainty=np.nan_to_num(expected.total_stdev_model_channels[c][s], nan=0.0),
             )
             for s, content in enumerate([*bins, bins.sum(axis=0)])
         ]
