@@ -8,7 +8,7 @@ _HIDDEN = "***"
 # Names of credentials in addresses alone: elsewhere they are common words.
 _IN_ADDRESSES = (
     r"tokens?|jwt|auth|authorization|oauth_token|policy|key-pair-id|macaroon|xrdhttptk|ticket"
-    r"|code|assertion|saml(?:request|response)|samlart|hdnea|hdnts|hdntl|__token__|__gda__"
+    r"|sig|code|assertion|saml(?:request|response)|samlart|hdnea|hdnts|hdntl|__token__|__gda__"
     r"|secret|passphrase|pass|pwd|pw|credentials?|session(?:id)?|sid|sas|api[-_]?token"
     r"|private[-_]token|job[-_]token|deploy[-_]token|x-access-token|x-api-key|x-vault-token"
 )
@@ -16,7 +16,7 @@ _IN_ADDRESSES = (
 # Names of credentials in query strings, headers, JSON and YAML.
 _KEYS = (
     r"x-(?:amz|goog)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid"
-    r"|signature|authz|sig"
+    r"|signature|authz"
     r"|(?:access|refresh|bearer|id|session|security)[-_]?token|[\w-]*(?:access|secret|api)[-_]?key"
     r"(?:[-_]?id)?|client[-_]?secret|password|passwd|passphrase"
 )

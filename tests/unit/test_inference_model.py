@@ -162,6 +162,18 @@ def test_published_yields_have_nothing_beyond() -> None:
         Plan(load_config(overrides=values)).check()
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+def test_edges_are_those_of_the_histogram_in_any_unit(unit: float) -> None:
+    """Rounded to a few digits of a bin, and not to the nearest edge."""
+    source = weighted(np.arange(8.0), unit * np.array([12.0, 13, 14, 15, 16, 17, 18]))
+    made = rebin(source, (12 * unit, 14.0004 * unit, 18 * unit), name="h")
+    assert made.yields.tolist() == [1 + 2, 3 + 4 + 5 + 6]
+    with pytest.raises(ModelError, match="not among the bin edges"):
+        rebin(source, (12 * unit, 14.1 * unit, 18 * unit), name="h")
+    with pytest.raises(ModelError, match="not among the bin edges"):
+        rebin(source, (12 * unit, 18.4 * unit), name="h")
+
+
 def test_a_histogram_without_flow_has_nothing_beyond() -> None:
     axis = hist.axis.Variable(np.arange(6), overflow=False)
     source = hist.Hist(axis, storage=hist.storage.Weight())

@@ -374,6 +374,43 @@ def test_simulated_events_that_count_twice(kind: Any, n_told: int) -> None:
         assert fact.statement.startswith("400 of 800 selected events that were compared")
 
 
+@pytest.mark.parametrize(
+    ("luminosities", "told"),
+    [
+        ({"sig": 100.0, "bkg": 100.0}, []),
+        # An extension of a sample, as a dataset of its own.
+        ({"sig": 100.0, "sig_ext": 100.0, "bkg": 100.0}, [("sig, sig_ext", 200.0)]),
+        # Eras, of which a process lacks one.
+        ({"sig_a": 60.0, "sig_b": 40.0, "bkg_a": 60.0, "bkg_b": 40.0}, []),
+        ({"sig_a": 60.0, "sig_b": 40.0, "bkg": 100.0}, []),
+        ({"sig_a": 60.0, "bkg": 100.0}, [("sig_a", 60.0)]),
+    ],
+)
+def test_datasets_of_a_process_have_the_luminosity_once(
+    luminosities: dict[str, float], told: list[tuple[str, float]]
+) -> None:
+    accounts = {
+        name: DatasetAccount(
+            processes=(name.partition("_")[0],),
+            variation="nominal",
+            xsec_pb=2.0,
+            weight=2.0 * size / 500,
+            n_generated=500,
+            events_expected=500,
+            events_processed=500,
+            cutflow={"all": 500},
+            files=(),
+            left_out=(),
+        )
+        for name, size in luminosities.items()
+    }
+    entries = facts(run(closure=Closure(partial=False, datasets=accounts, provenance={})))
+    assert [(fact.where, fact.number) for fact in entries] == [
+        (where, pytest.approx(number)) for where, number in told
+    ]
+    assert all(fact.kind == "luminosity of a process" for fact in entries)
+
+
 def test_headline() -> None:
     plain = headline(fit(), scan(None, None), quantity="strength")
     assert plain is not None

@@ -76,6 +76,8 @@ def test_secrets_are_taken_out(text: str, expected: str) -> None:
         "KeyError: 'access'; basic configuration of the token_refresh rule",
         "servicex://test0/0b7a-11/root%3A%3A%3Ahost%3A%3Afile.root",
         "write permission to /data/secrets/keys denied",
+        # A common name of a signal.
+        "sig = 1.02 +- 0.13; sig: 120, B: 300; /data/sig=125/a.root",
     ],
 )
 def test_other_texts_stay(text: str) -> None:

@@ -60,6 +60,14 @@ class DatasetAccount(Settings):
     not_checked: tuple[str, ...] = ()
 
     @property
+    def luminosity_per_pb(self) -> float | None:
+        """Luminosity to which the events are normalised; None of collision data."""
+        if self.xsec_pb is None:
+            return None
+        generated = self.n_generated if self.sum_of_weights is None else self.sum_of_weights
+        return self.weight * generated / self.xsec_pb
+
+    @property
     def events_delivered(self) -> int | None:
         """Events of the files that are complete which delivery passed on; None if not told."""
         passed = [file.after for file in self.files if file.closed]

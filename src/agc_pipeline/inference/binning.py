@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agc_pipeline.errors import ModelError
-from agc_pipeline.inference.edges import Edges, beyond, drawn, not_among
+from agc_pipeline.inference.edges import Edges, beyond, drawn, not_among, rounding
 
 if TYPE_CHECKING:
     from cabinetry.histo import Histogram
@@ -112,7 +112,7 @@ def _kept(histogram: hist.Hist, edges: Edges | None, name: str) -> tuple[Array, 
     with np.errstate(invalid="ignore"):
         distances = np.where(same, 0.0, np.abs(fine[:, np.newaxis] - coarse))
     indices = np.argmin(distances, axis=0)
-    unknown = coarse[~np.isclose(fine[indices], coarse)]
+    unknown = coarse[distances.min(axis=0) > rounding(fine.tolist())]
     if unknown.size:
         raise ModelError(
             f"{name}: {not_among(unknown, fine)}",

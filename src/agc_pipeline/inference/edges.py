@@ -17,6 +17,8 @@ from agc_pipeline.settings import unknown
 Edges = tuple[float, ...]
 # Of the histogram, which a bin beyond it is drawn as at most.
 _WIDEST = 0.1
+# Of the narrowest bin: edges with a few digits are meant to be those of the histogram.
+_ROUNDED = 1e-3
 
 
 def _number(value: float) -> float:
@@ -36,6 +38,12 @@ Edge = Annotated[
     AfterValidator(_number),
     PlainSerializer(_stated, return_type=float | str),
 ]
+
+
+def rounding(edges: Sequence[float]) -> float:
+    """By how much an edge may be rounded where it is written: a part of the narrowest bin."""
+    finite = [float(edge) for edge in edges if math.isfinite(edge)]
+    return _ROUNDED * min((b - a for a, b in pairwise(finite)), default=0.0)
 
 
 def fitted_regions(analysis: Analysis) -> dict[str, Region]:
@@ -76,11 +84,11 @@ def drawn(edges: Sequence[float], fine: Sequence[float]) -> Edges:
     most = (fine[-1] - fine[0]) * _WIDEST
     widths = [min(b - a, most) for a, b in pairwise(inner)]
     if low:
-        own = math.isclose(inner[0], fine[0], rel_tol=1e-5, abs_tol=1e-8)
+        own = abs(inner[0] - fine[0]) <= rounding(fine)
         width = widths[0] if widths else fine[1] - fine[0]
         result[0] = inner[0] - width if own and len(edges) > 2 else float(fine[0])
     if high:
-        own = math.isclose(inner[-1], fine[-1], rel_tol=1e-5, abs_tol=1e-8)
+        own = abs(inner[-1] - fine[-1]) <= rounding(fine)
         width = widths[-1] if widths else fine[-1] - fine[-2]
         result[-1] = inner[-1] + width if own and len(edges) > 2 else float(fine[-1])
     return tuple(result)
@@ -130,5 +138,5 @@ def not_among(others: Iterable[float], edges: Iterable[float]) -> str:
     )
 
 
-def _among(value: float, edges: Iterable[float]) -> bool:
-    return any(math.isclose(value, edge, rel_tol=1e-5, abs_tol=1e-8) for edge in edges)
+def _among(value: float, edges: Sequence[float]) -> bool:
+    return any(abs(value - edge) <= rounding(edges) for edge in edges)

@@ -35,6 +35,7 @@ Kind = Literal[
     "events of no process",
     "blinded data in another region",
     "events that count twice",
+    "luminosity of a process",
     "disagreement with published histograms",
 ]
 

@@ -1,11 +1,16 @@
 """Facts of the input of a fit: files that were left out, published histograms, contents."""
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 from agc_pipeline.formatting import name_list, plural
 from agc_pipeline.report.facts.fact import Fact
 from agc_pipeline.report.run import Run
 from agc_pipeline.validation.compare import Agreement
+
+# Relative difference of luminosities that is rounding.
+_SAME = 1e-6
 
 
 def of_input(run: Run) -> Iterator[Fact]:
@@ -16,6 +21,7 @@ def of_input(run: Run) -> Iterator[Fact]:
     yield from _exposed(run)
     yield from _repeated(run)
     yield from _repeated_simulation(run)
+    yield from _luminosities(run)
     if run.validation is not None and run.validation.verdict == "disagrees":
         yield _disagreement(run.validation.counts.get(Agreement.DISAGREEMENT, 0))
 
@@ -118,6 +124,39 @@ def _repeated_simulation(run: Run) -> Iterator[Fact]:
             "file are those in another.",
             remedy="List each file's events once. Where different events have one number, random "
             "numbers that follow from it are the same, too: number them anew.",
+        )
+
+
+def _luminosities(run: Run) -> Iterator[Fact]:
+    """Datasets of one cross section that together have not the luminosity of the others."""
+    groups: dict[tuple[Any, ...], dict[str, float]] = {}
+    for name, account in () if run.closure is None else run.closure.datasets.items():
+        luminosity = account.luminosity_per_pb
+        if account.kind == "simulation" and luminosity is not None:
+            key = account.processes, account.variation, account.xsec_pb
+            groups.setdefault(key, {})[name] = luminosity
+    whole = max((size for group in groups.values() for size in group.values()), default=0.0)
+    eras = [group for group in groups.values() if sum(group.values()) > (1 + _SAME) * whole]
+    # Where all are parts, the whole is what the parts of each process add up to.
+    if len(eras) == len(groups) and eras:
+        whole = min(sum(group.values()) for group in eras)
+    for (processes, *_), group in groups.items():
+        total = sum(group.values())
+        if math.isclose(total, whole, rel_tol=_SAME):
+            continue
+        yield Fact(
+            kind="luminosity of a process",
+            severity="warning",
+            where=", ".join(group),
+            statement=f"{name_list(list(group))} ({name_list(list(processes))}) "
+            f"{'is' if len(group) == 1 else 'are together'} normalised to {total:.6g} / pb, and "
+            f"others to {whole:.6g} / pb",
+            number=total,
+            threshold=whole,
+            reason="Datasets of a process add up: those of one cross section count it once for "
+            "each of them, and those of some eras lack the others.",
+            remedy="List the files of one sample as one dataset, and have datasets for every era; "
+            "nothing is wrong where decays of equal cross sections share its name.",
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from agc_pipeline.declaration import Analysis, Feature, Threshold
 from agc_pipeline.inference.derived_records import LimitRecord, SensitivityRecord
-from agc_pipeline.inference.edges import beyond
+from agc_pipeline.inference.edges import beyond, rounding
 from agc_pipeline.inference.fit_records import FitRecord
 from agc_pipeline.inference.optimisation_record import Candidate, OptimisationRecord
 from agc_pipeline.report.figures import optimisation as figures
@@ -232,5 +232,5 @@ def _differences(
 
 def _same(edges: Sequence[float], others: Sequence[float]) -> bool:
     return len(edges) == len(others) and all(
-        math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-8) for a, b in zip(edges, others, strict=True)
+        a == b or abs(a - b) <= rounding(others) for a, b in zip(edges, others, strict=True)
     )
