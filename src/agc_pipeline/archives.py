@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from agc_pipeline.errors import InputError
-from agc_pipeline.formatting import byte_size, quoted, shortened
+from agc_pipeline.formatting import byte_size, name_list, quoted, shortened
 from agc_pipeline.settings import unknown
 
 # Bytes that are unpacked at most; published likelihoods have up to some ten megabytes.
 LARGEST = 500_000_000
 _BLOCK = 1_000_000
+# Ends of names of models.
+_MODELS = (".json", ".xml", ".txt")
 
 _COMPRESSIONS: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
@@ -175,7 +177,9 @@ def _of_zip(path: Path, member: str | None) -> bytes:
 def _require(names: list[str], member: str | None, path: Path) -> None:
     """Refuse an archive that does not have exactly one file of a name."""
     if member is None:
-        listed = ", ".join(quoted(name) for name in names[:20])
+        # Those that may be meant come first.
+        likely = sorted(names, key=lambda name: not name.endswith(_MODELS))
+        listed = name_list([quoted(name) for name in likely], 20)
         raise InputError(
             "this is an archive",
             place=str(path),
