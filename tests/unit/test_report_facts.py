@@ -384,6 +384,8 @@ def test_simulated_events_that_count_twice(kind: Any, n_told: int) -> None:
         ({"sig_a": 60.0, "sig_b": 40.0, "bkg_a": 60.0, "bkg_b": 40.0}, []),
         ({"sig_a": 60.0, "sig_b": 40.0, "bkg": 100.0}, []),
         ({"sig_a": 60.0, "bkg": 100.0}, [("sig_a", 60.0)]),
+        ({"sig_a": 60.0}, [("sig_a", 60.0)]),
+        ({"sig_a": 60.0, "bkg_a": 60.0, "bkg_b": 40.0}, [("sig_a", 60.0)]),
     ],
 )
 def test_datasets_of_a_process_have_the_luminosity_once(
@@ -404,7 +406,8 @@ def test_datasets_of_a_process_have_the_luminosity_once(
         )
         for name, size in luminosities.items()
     }
-    entries = facts(run(closure=Closure(partial=False, datasets=accounts, provenance={})))
+    closure = Closure(partial=False, datasets=accounts, luminosity_per_pb=100.0, provenance={})
+    entries = facts(run(closure=closure))
     assert [(fact.where, fact.number) for fact in entries] == [
         (where, pytest.approx(number)) for where, number in told
     ]

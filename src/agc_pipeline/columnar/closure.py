@@ -86,6 +86,7 @@ class Closure(Settings):
     Attributes:
         partial: files were left out.
         datasets: by name.
+        luminosity_per_pb: of all eras, in 1/pb; None where it is not told.
         models: digest of the models of learned observables; None if there are none.
         compared: likewise of collision data, of all datasets together.
         repeated: those of them that are there more than once.
@@ -94,6 +95,7 @@ class Closure(Settings):
 
     partial: bool
     datasets: dict[str, DatasetAccount]
+    luminosity_per_pb: PositiveFloat | None = None
     models: str | None = None
     compared: NonNegativeInt = 0
     repeated: NonNegativeInt = 0

@@ -47,11 +47,21 @@ class DatasetSettings(Settings):
 
 
 class MergeStage(Settings):
-    """What merging needs; ``learned`` tells whether there are learned observables."""
+    """What merging needs.
+
+    Attributes:
+        analysis: its name.
+        learned: whether there are learned observables.
+        blinded: whether data in blinded windows are left out.
+        luminosity_per_pb: of all eras, in 1/pb.
+        datasets: by name.
+        allow_partial: whether files may be missing.
+    """
 
     analysis: str
     learned: bool = False
     blinded: bool = False
+    luminosity_per_pb: PositiveFloat | None = None
     datasets: dict[str, DatasetSettings]
     allow_partial: bool
 
@@ -77,6 +87,7 @@ def configure(plan: "Plan") -> MergeStage:
         analysis=plan.config.analysis,
         learned=plan.assigns,
         blinded=plan.blinded,
+        luminosity_per_pb=plan.config.physics.luminosity(None),
         datasets={
             dataset.name: DatasetSettings(
                 xsec_pb=dataset.xsec_pb,
@@ -176,6 +187,7 @@ def run(settings: MergeStage, options: MergeOptions) -> None:
     closure = Closure(
         partial=partial,
         datasets=accounts,
+        luminosity_per_pb=settings.luminosity_per_pb,
         models=merge.models([summed for summed, _ in weighted.values()]),
         compared=len(data.digests),
         repeated=data.n_repeated,

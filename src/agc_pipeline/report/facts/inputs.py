@@ -128,18 +128,16 @@ def _repeated_simulation(run: Run) -> Iterator[Fact]:
 
 
 def _luminosities(run: Run) -> Iterator[Fact]:
-    """Datasets of one cross section that together have not the luminosity of the others."""
+    """Datasets of one cross section that together have not the luminosity of the run."""
+    whole = None if run.closure is None else run.closure.luminosity_per_pb
+    if run.closure is None or whole is None:
+        return
     groups: dict[tuple[Any, ...], dict[str, float]] = {}
-    for name, account in () if run.closure is None else run.closure.datasets.items():
+    for name, account in run.closure.datasets.items():
         luminosity = account.luminosity_per_pb
         if account.kind == "simulation" and luminosity is not None:
             key = account.processes, account.variation, account.xsec_pb
             groups.setdefault(key, {})[name] = luminosity
-    whole = max((size for group in groups.values() for size in group.values()), default=0.0)
-    eras = [group for group in groups.values() if sum(group.values()) > (1 + _SAME) * whole]
-    # Where all are parts, the whole is what the parts of each process add up to.
-    if len(eras) == len(groups) and eras:
-        whole = min(sum(group.values()) for group in eras)
     for (processes, *_), group in groups.items():
         total = sum(group.values())
         if math.isclose(total, whole, rel_tol=_SAME):
@@ -149,8 +147,8 @@ def _luminosities(run: Run) -> Iterator[Fact]:
             severity="warning",
             where=", ".join(group),
             statement=f"{name_list(list(group))} ({name_list(list(processes))}) "
-            f"{'is' if len(group) == 1 else 'are together'} normalised to {total:.6g} / pb, and "
-            f"others to {whole:.6g} / pb",
+            f"{'is' if len(group) == 1 else 'are together'} normalised to {total:.6g} / pb, of "
+            f"{whole:.6g} / pb in all",
             number=total,
             threshold=whole,
             reason="Datasets of a process add up: those of one cross section count it once for "
