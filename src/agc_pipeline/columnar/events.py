@@ -33,7 +33,7 @@ from agc_pipeline.declaration import Analysis, Count, Dataset, EventCut, Variati
 from agc_pipeline.declaration.analysis import root_objects
 from agc_pipeline.declaration.layout import Layout
 from agc_pipeline.declaration.selection import Objects
-from agc_pipeline.readers.columns import Array, Collection, Columns
+from agc_pipeline.readers.columns import Array, Collection, Columns, read_only
 
 
 class Base:
@@ -155,7 +155,7 @@ class Record:
         values = self._changed.get(field)
         if values is None:
             values = self._source.flat(self._layout.branch(self._name, field))
-        return values if self._events is None else values.take(self._events)
+        return read_only(values if self._events is None else values.take(self._events))
 
     def __getattr__(self, field: str) -> Array:
         """The values of a field."""

@@ -13,6 +13,13 @@ from agc_pipeline.readers.failures import Disagreement, ImpossibleValue
 Array: TypeAlias = npt.NDArray[Any]
 
 
+def read_only(values: Array) -> Array:
+    """The same values, which nobody can change: functions share what they are given."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
 class Collection:
     """Objects of some events, one after the other, with fields that are had when first asked for.
 
@@ -29,7 +36,7 @@ class Collection:
         lookup: Callable[[str], Array] | None = None,
     ) -> None:
         self.offsets = offsets
-        self.fields = dict(fields)
+        self.fields = {name: read_only(values) for name, values in fields.items()}
         self._lookup = lookup
 
     def __len__(self) -> int:
@@ -38,7 +45,7 @@ class Collection:
     def __getitem__(self, field: str) -> Array:
         """The values of a field."""
         if field not in self.fields:
-            self.fields[field] = self.lookup(field)
+            self.fields[field] = read_only(self.lookup(field))
         return self.fields[field]
 
     def __getattr__(self, field: str) -> Array:

@@ -13,6 +13,16 @@ from agc_pipeline.readers.columns import ListLengths, check_finite, offsets_of
 from agc_pipeline.readers.opening import only_reading
 
 
+class _ReadOnly(dict[str, Any]):
+    """In place of coffea's cache of arrays: keeps none, and lets nobody write to those it sees.
+
+    Functions share what they are given.
+    """
+
+    def __setitem__(self, key: str, values: Any) -> None:
+        values.flags.writeable = False
+
+
 class NanoAOD(NanoAODSchema):
     """coffea's NanoAOD schema, silent about the collections that are not read."""
 
@@ -106,6 +116,8 @@ def _events(
     factory: Any, columns: Columns, layout: Layout, entries: tuple[int, int], *, flat: bool
 ) -> Any:
     _check_columns(factory, columns, layout, entries)
+    # Releases of coffea before 2026.9 may have no such cache: their arrays can be written to.
+    factory._mapping._buffer_cache = _ReadOnly()
     events = factory.events()
     return events if flat or layout.counters else grouped(events, columns, layout)
 
