@@ -116,9 +116,10 @@ def _events(
     factory: Any, columns: Columns, layout: Layout, entries: tuple[int, int], *, flat: bool
 ) -> Any:
     _check_columns(factory, columns, layout, entries)
-    # Releases of coffea before 2026.9 may have no such cache: their arrays can be written to.
-    factory._mapping._buffer_cache = _ReadOnly()
     events = factory.events()
+    # Not before: arrays would no longer be kept by the events. Releases of coffea before 2026.9 may
+    # have no such cache, and arrays that can be written to.
+    factory._mapping._buffer_cache = _ReadOnly()
     return events if flat or layout.counters else grouped(events, columns, layout)
 
 
