@@ -107,6 +107,24 @@ def filled(
 KINDS = pytest.mark.parametrize("kind", ["records", "columns"])
 
 
+@KINDS
+@pytest.mark.parametrize("what", ["weight", "values"])
+@pytest.mark.parametrize("type_", ["complex128", "U4", "timedelta64[s]"])
+def test_values_that_are_no_real_numbers_are_refused(kind: str, what: str, type_: str) -> None:
+    def wrong(events: Any, _: Any) -> Any:
+        return np.full(len(events), 1).astype(type_)
+
+    declared = analysis(kind)
+    if what == "weight":
+        declared = replace(declared, weight=wrong)
+    else:
+        regions = (replace(declared.regions[0], values=wrong), *declared.regions[1:])
+        declared = replace(declared, regions=regions)
+    with pytest.raises(AnalysisError, match="returned values of the type") as error:
+        filled(declared, {})
+    assert error.value.place.endswith("wrong")
+
+
 # The same events as a variation that redoes the selection.
 VARIED: dict[str, dict[str, Any]] = {
     "records": {"records": lambda events, _: events},

@@ -56,6 +56,25 @@ def mask_of(function: EventFunction, events: Any, selection: Any, n: int) -> Arr
     return mask
 
 
+def check_real(values: Any, function: object) -> None:
+    """Refuse complex numbers, texts and times, of which numpy would make real numbers.
+
+    Args:
+        values: that a function of an analysis returned.
+        function: of the analysis.
+
+    Raises:
+        AnalysisError: naming the function and the type.
+    """
+    kind = np.asarray(values).dtype
+    if kind.kind in "cSUmM":
+        raise AnalysisError(
+            f"a function returned values of the type {kind}",
+            place=place_of(function),
+            remedy="return real numbers",
+        )
+
+
 def check_each(values: np.ndarray[Any, Any], n: int, of: str, function: object) -> None:
     """Refuse what a function of an analysis returns, if it is not one number for each.
 

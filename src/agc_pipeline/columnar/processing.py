@@ -16,7 +16,7 @@ import numpy as np
 from agc_pipeline.code import PACKAGE, module_path, sources
 from agc_pipeline.columnar.events import Base, Events, Part, Shift, Shifts
 from agc_pipeline.columnar.filling import Entries, Migrations, Sums, product
-from agc_pipeline.columnar.function_values import array_of, check_each, mask_of
+from agc_pipeline.columnar.function_values import array_of, check_each, check_real, mask_of
 from agc_pipeline.columnar.records import RecordSelection
 from agc_pipeline.columnar.repeats import Sample, sample
 from agc_pipeline.declaration import ALL_EVENTS, NOMINAL, Analysis, Dataset, Region, Variation
@@ -506,7 +506,7 @@ class Filler:
     def _values(self, group: Group, events: Any) -> Iterable[tuple[Region, Array]]:
         for region in group.regions:
             values = region.values or self._score(region)
-            observed = _doubles(values(events, self._processing.selection))
+            observed = _doubles(values(events, self._processing.selection), values)
             if observed.shape != (len(events),):
                 raise AnalysisError(
                     f"an observable of {len(events)} events has the shape {observed.shape}",
@@ -610,9 +610,10 @@ def place_of(dataset: Dataset, process: str, region: Region) -> str:
     return f"dataset {dataset.name}, process {process}, region {region.name}"
 
 
-def _doubles(values: Any) -> Array:
+def _doubles(values: Any, function: EventFunction) -> Array:
     """Numbers as ``float64``; what is missing is NaN, and not what is stored in its place."""
     values = array_of(values)
+    check_real(values, function)
     if isinstance(values, np.ma.MaskedArray):
         return np.ma.filled(np.ma.asarray(values, np.float64), np.nan)
     return np.asarray(values, np.float64)
@@ -624,7 +625,7 @@ def _numbers(function: EventFunction, events: Any, selection: Any) -> Array:
     Raises:
         AnalysisError: if there are more or less than events, other than one for all.
     """
-    weights = _doubles(function(events, selection))
+    weights = _doubles(function(events, selection), function)
     if weights.ndim == 0:
         return np.full(len(events), weights)
     check_each(weights, len(events), "events", function)
