@@ -1,6 +1,6 @@
 """Expected events before and after a fit, with their uncertainties."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,8 +43,6 @@ def _channel_yields(model: "pyhf.Model", results: "FitResults | None") -> dict[s
     """Expected events by channel; before the fit for None."""
     from cabinetry.model_utils import prediction
 
-    # Where the best fit is on the border at which a rate is zero, its variance is zero, which is
-    # rounded to either side; the square root of what is below is not a number.
     with np.errstate(invalid="ignore"):
         expected = prediction(model, fit_results=results)
     in_channel = {
@@ -58,9 +56,9 @@ def _channel_yields(model: "pyhf.Model", results: "FitResults | None") -> dict[s
         rows = [
             Yield(
                 bins=content.tolist(),
-                uncertainty=np.nan_to_num(expected.total_stdev_model_bins[c][s], nan=0.0).tolist(),
+                uncertainty=_known(expected.total_stdev_model_bins[c][s]).tolist(),
                 total=content.sum(),
-                total_uncertainty=np.nan_to_num(expected.total_stdev_model_channels[c][s], nan=0.0),
+                total_uncertainty=_known(expected.total_stdev_model_channels[c][s]),
             )
             for s, content in enumerate([*bins, bins.sum(axis=0)])
         ]
@@ -70,3 +68,12 @@ def _channel_yields(model: "pyhf.Model", results: "FitResults | None") -> dict[s
             all=rows[-1],
         )
     return yields
+
+
+def _known(uncertainty: Any) -> Any:
+    """Uncertainties, of which those that are not numbers are zero.
+
+    Where the best fit is on the border at which a rate is zero, the variance of the rate is zero,
+    which is rounded to either side, and the square root of what is below is not a number.
+    """
+    return np.nan_to_num(uncertainty, nan=0.0, posinf=np.inf)
