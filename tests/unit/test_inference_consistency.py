@@ -155,13 +155,6 @@ CASES: dict[str, tuple[Any, Change, str]] = {
         lambda w: modifiers(w, 1, 0).append({"name": "scale", "type": "normfactor", "data": None}),
         "normsys 'scale' has the name of a normfactor",
     ),
-    "a staterror that pyhf does not find": (
-        TWO_CHANNELS,
-        lambda w: modifiers(w, 0, 1).append(
-            {"name": "st/x", "type": "staterror", "data": [1.0, 1.0]}
-        ),
-        "staterror 'st/x' has a slash in its name",
-    ),
     "a name that is a bin": (
         EVERYTHING,
         lambda w: modifiers(w, 1, 0).append(

@@ -227,14 +227,6 @@ def _sharing(uses: Sequence[_Use]) -> Iterator[Finding]:
         by_name[use.name].append(use)
     for name, together in by_name.items():
         kinds = {use.kind: use for use in together}
-        if "staterror" in kinds and "/" in name:
-            yield _error(
-                kinds["staterror"].where,
-                f"staterror {quoted(name)} has a slash in its name, with which pyhf does not find "
-                "its parameters",
-                "rename it",
-            )
-            continue
         if len(kinds) > 1 and not kinds.keys() <= _TOGETHER:
             first, second, *_ = kinds.values()
             yield _error(
