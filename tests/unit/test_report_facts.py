@@ -315,12 +315,12 @@ def test_events_of_no_process_are_told() -> None:
     assert told.number == 40
 
 
-def test_blinded_data_in_another_region() -> None:
-    values: dict[str, Any] = {
-        "kind": "data",
-        "processes": (),
+def account(**changes: Any) -> DatasetAccount:
+    """Of a dataset of simulation whose events are all there."""
+    values = {
+        "processes": ("ttbar",),
         "variation": "nominal",
-        "xsec_pb": None,
+        "xsec_pb": 1.0,
         "weight": 1.0,
         "n_generated": 10,
         "events_expected": 10,
@@ -329,9 +329,14 @@ def test_blinded_data_in_another_region() -> None:
         "files": (),
         "left_out": (),
     }
+    return DatasetAccount.model_validate(values | changes)
+
+
+def test_blinded_data_in_another_region() -> None:
+    values = {"kind": "data", "processes": (), "xsec_pb": None}
     accounts = {
-        "A": DatasetAccount(**values, exposed={"VR": ("SR1",)}),
-        "B": DatasetAccount(**values, exposed={"VR": ("SR1", "SR2")}),
+        "A": account(**values, exposed={"VR": ("SR1",)}),
+        "B": account(**values, exposed={"VR": ("SR1", "SR2")}),
     }
     (told,) = facts(run(closure=Closure(partial=False, datasets=accounts, provenance={})))
     assert (told.kind, told.severity) == ("blinded data in another region", "warning")
@@ -350,22 +355,8 @@ def test_events_that_count_twice() -> None:
 
 @pytest.mark.parametrize(("kind", "n_told"), [("simulation", 1), ("data", 0)])
 def test_simulated_events_that_count_twice(kind: Any, n_told: int) -> None:
-    account = DatasetAccount(
-        kind=kind,
-        processes=("ttbar",),
-        variation="nominal",
-        xsec_pb=1.0,
-        weight=1.0,
-        n_generated=1000,
-        events_expected=1000,
-        events_processed=1000,
-        cutflow={"all": 1000},
-        files=(),
-        left_out=(),
-        compared=800,
-        repeated=400,
-    )
-    record = Closure(partial=False, datasets={"ttbar__nominal": account}, provenance={})
+    repeated = account(kind=kind, compared=800, repeated=400)
+    record = Closure(partial=False, datasets={"ttbar__nominal": repeated}, provenance={})
     told = facts(run(closure=record))
     assert len(told) == n_told
     for fact in told:
@@ -392,17 +383,11 @@ def test_datasets_of_a_process_have_the_luminosity_once(
     luminosities: dict[str, float], told: list[tuple[str, float]]
 ) -> None:
     accounts = {
-        name: DatasetAccount(
+        name: account(
             processes=(name.partition("_")[0],),
-            variation="nominal",
-            xsec_pb=2.0,
             weight=2.0 * size / 500,
             n_generated=500,
-            events_expected=500,
-            events_processed=500,
-            cutflow={"all": 500},
-            files=(),
-            left_out=(),
+            xsec_pb=2.0,
         )
         for name, size in luminosities.items()
     }

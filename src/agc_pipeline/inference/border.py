@@ -42,6 +42,7 @@ _ZERO = 1e-9
 _BALANCED = 1e-6
 # Directions that are shorter, relative to the longest, are none.
 _NEGLIGIBLE = 1e-9
+# Second derivatives that are larger, in units of the first ones' scale, are those of no minimum.
 _LARGEST = 1e100
 
 

@@ -139,4 +139,5 @@ def not_among(others: Iterable[float], edges: Iterable[float]) -> str:
 
 
 def _among(value: float, edges: Sequence[float]) -> bool:
-    return any(abs(value - edge) <= rounding(edges) for edge in edges)
+    rounded = rounding(edges)
+    return any(abs(value - edge) <= rounded for edge in edges)

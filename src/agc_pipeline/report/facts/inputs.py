@@ -1,9 +1,10 @@
 """Facts of the input of a fit: files that were left out, published histograms, contents."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agc_pipeline.columnar.closure import DatasetAccount
 from agc_pipeline.formatting import name_list, plural
 from agc_pipeline.report.facts.fact import Fact
 from agc_pipeline.report.run import Run
@@ -26,6 +27,11 @@ def of_input(run: Run) -> Iterator[Fact]:
         yield _disagreement(run.validation.counts.get(Agreement.DISAGREEMENT, 0))
 
 
+def _accounts(run: Run) -> Mapping[str, DatasetAccount]:
+    """Accounts of the datasets by name; none of a model that was given."""
+    return {} if run.closure is None else run.closure.datasets
+
+
 def _partial(run: Run) -> Fact:
     files = 0 if run.closure is None else len(run.closure.left_out)
     return Fact(
@@ -43,7 +49,7 @@ def _partial(run: Run) -> Fact:
 
 
 def _unassigned(run: Run) -> Iterator[Fact]:
-    for name, account in () if run.closure is None else run.closure.datasets.items():
+    for name, account in _accounts(run).items():
         if not account.unassigned:
             continue
         places = [
@@ -65,7 +71,7 @@ def _unassigned(run: Run) -> Iterator[Fact]:
 
 
 def _exposed(run: Run) -> Iterator[Fact]:
-    accounts = {} if run.closure is None else run.closure.datasets
+    accounts = _accounts(run)
     pairs = dict.fromkeys(
         (shown, blinded)
         for account in accounts.values()
@@ -108,7 +114,7 @@ def _repeated(run: Run) -> Iterator[Fact]:
 
 
 def _repeated_simulation(run: Run) -> Iterator[Fact]:
-    for name, account in () if run.closure is None else run.closure.datasets.items():
+    for name, account in _accounts(run).items():
         if account.kind != "simulation" or not account.repeated:
             continue
         yield Fact(
@@ -130,10 +136,10 @@ def _repeated_simulation(run: Run) -> Iterator[Fact]:
 def _luminosities(run: Run) -> Iterator[Fact]:
     """Datasets of one cross section that together have not the luminosity of the run."""
     whole = None if run.closure is None else run.closure.luminosity_per_pb
-    if run.closure is None or whole is None:
+    if whole is None:
         return
     groups: dict[tuple[Any, ...], dict[str, float]] = {}
-    for name, account in run.closure.datasets.items():
+    for name, account in _accounts(run).items():
         luminosity = account.luminosity_per_pb
         if account.kind == "simulation" and luminosity is not None:
             key = account.processes, account.variation, account.xsec_pb

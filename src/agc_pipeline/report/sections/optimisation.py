@@ -231,6 +231,7 @@ def _differences(
 
 
 def _same(edges: Sequence[float], others: Sequence[float]) -> bool:
+    rounded = rounding(others)
     return len(edges) == len(others) and all(
-        a == b or abs(a - b) <= rounding(others) for a, b in zip(edges, others, strict=True)
+        a == b or abs(a - b) <= rounded for a, b in zip(edges, others, strict=True)
     )
