@@ -290,10 +290,12 @@ def test_partial_results_lack_no_collision_data(tmp_path: Path) -> None:
 
 def test_files_of_the_folder_are_reasons_to_run_again(tmp_path: Path) -> None:
     folder = write(tmp_path)
-    corrections = folder / "corrections" / "muons.json"
-    others = [folder / "tests" / "all.json", folder / "config" / "x.txt", folder / "unused.py"]
-    for path in (corrections, *others):
-        path.parent.mkdir(exist_ok=True)
+    names = ("muons.json", "config/2016.json", "input/x.txt", "tests/y.yaml", "published/z.json")
+    # `config/x.txt` is no configuration, and only the folder itself has tests, or events.
+    corrections = {folder / "corrections" / name for name in names} | {folder / "config" / "x.txt"}
+    others = [folder / "tests" / "all.json", folder / "input" / "a.json", folder / "unused.py"]
+    for path in (*corrections, *others):
+        path.parent.mkdir(exist_ok=True, parents=True)
         path.touch()
     analysis = loaded(folder).declaration
 
@@ -302,7 +304,7 @@ def test_files_of_the_folder_are_reasons_to_run_again(tmp_path: Path) -> None:
         return {path for path in paths if path.is_relative_to(folder)}
 
     modules = {folder / f"{name}.py" for name in ("__init__", "regions", "settings")}
-    assert files("histogram") == {*modules, corrections}
+    assert files("histogram") == modules | corrections
     assert files("simulate", physics=False) == set()
     # No stage of the statistics loads the physics.
     assert files("fit") == set()

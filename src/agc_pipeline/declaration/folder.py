@@ -10,12 +10,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-# Folders that count in another way: values of the configuration are passed on as settings,
-# published histograms and input files are inputs of the rules that read them, tests are no part of
-# a run.
-_APART = ("config", "input", "published", "tests", "__pycache__")
+# Folders that count in another way: published histograms and input files are inputs of the rules
+# that read them, tests are no part of a run. Folders of these names further down are of the
+# analysis' own making.
+_APART = ("input", "published", "tests")
 # Nor are these: a configuration for --configfile, and what people read.
 _FILES_APART = ("run.yaml", "README.md")
+# Values of the configuration are passed on as settings.
+_CONFIGURATION = ("config", ".yaml")
 _DESCRIPTION = "analysis.json"
 
 
@@ -47,14 +49,18 @@ def data_files(folder: Path) -> Iterator[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if path.is_file() and not hidden and not _apart(parts):
+        if path.is_file() and not _apart(path.relative_to(folder).parts):
             yield path
 
 
 def _apart(parts: Sequence[str]) -> bool:
-    return any(part in _APART for part in parts) or (len(parts) == 1 and parts[0] in _FILES_APART)
+    """Whether a file of an analysis, by the parts of its path, is not part of a run."""
+    if any(part == "__pycache__" or part.startswith(".") for part in parts):
+        return True
+    if len(parts) == 1:
+        return parts[0] in _FILES_APART
+    in_configuration = len(parts) == 2 and (parts[0], Path(parts[1]).suffix) == _CONFIGURATION
+    return parts[0] in _APART or in_configuration
 
 
 def pack(base: Path, files: Iterable[Path], description: Mapping[str, str]) -> Archive:
