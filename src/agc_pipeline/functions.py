@@ -6,7 +6,7 @@ Importing this is cheap: every stage does.
 import errno
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from agc_pipeline.errors import AnalysisError, PipelineError
 FOLDERS: set[Path] = set()
 # What is the disk's fault, wherever it is written to.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_PACKAGE = Path(__file__).parent
 # Where the columns are read that a function asks for.
-_READERS = Path(__file__).parent / "readers"
+_READERS = _PACKAGE / "readers"
 # awkward's place of an error in code of its own.
 _COMPILED = re.compile(r" \(in compiled code: [^)]*\)")
 
@@ -32,7 +33,8 @@ def told_by_line(unread: tuple[type[Exception], ...] = ()) -> Iterator[None]:
             which asks for a column.
 
     Raises:
-        AnalysisError: with the innermost line of the analysis that was being run.
+        AnalysisError: with the innermost line of the analysis that was being run, or, if it is an
+            error of those types, with the line that the analysis has from elsewhere.
     """
     try:
         yield
@@ -41,16 +43,33 @@ def told_by_line(unread: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         last = next((n for n in reversed(range(len(frames))) if _is_own(frames[n])), None)
+        if last is None and isinstance(error, unread) and not is_of_reader(error):
+            last = _called(frames)
         if last is None or (isinstance(error, OSError) and error.errno in _DISK):
             raise
-        deeper = (Path(frame.filename) for frame in frames[last + 1 :])
-        if isinstance(error, unread) and any(path.is_relative_to(_READERS) for path in deeper):
+        if isinstance(error, unread) and any(map(_of_reader, frames[last + 1 :])):
             raise
         raise AnalysisError(
             told(error),
             place=line(frames[last]),
             remedy=f"correct `{frames[last].name}`; the log has the whole traceback",
         ) from error
+
+
+def is_of_reader(error: Exception) -> bool:
+    """Whether an error arose while a file was read."""
+    return any(map(_of_reader, traceback.extract_tb(error.__traceback__)))
+
+
+def _of_reader(frame: traceback.FrameSummary) -> bool:
+    return Path(frame.filename).is_relative_to(_READERS)
+
+
+def _called(frames: Sequence[traceback.FrameSummary]) -> int | None:
+    """Number of the frame that this package called, outside of it; None if it failed itself."""
+    inside = [Path(frame.filename).is_relative_to(_PACKAGE) for frame in frames]
+    number = len(inside) - inside[::-1].index(True) if True in inside else 0
+    return number if number < len(frames) else None
 
 
 def _is_own(frame: traceback.FrameSummary) -> bool:

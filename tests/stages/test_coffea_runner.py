@@ -1,6 +1,8 @@
 """An analysis on coffea's own Runner: the same bits as in a run."""
 
 import pickle
+import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from agc_pipeline.columnar.filling import complete
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.outcome import entry
+from agc_pipeline.errors import AnalysisError
 from conftest import ROOT
 from oracle.strategies import write_nanoaod
-from processed import EXECUTOR
+from processed import ANALYSIS, EXECUTOR, SELECTION
 
 # The toy files have less than coffea's schema of NanoAOD looks for.
 pytestmark = pytest.mark.filterwarnings("ignore:Missing cross-reference:RuntimeWarning")
@@ -78,3 +81,27 @@ def test_generator_weights_need_their_unit(tmp_path: Path) -> None:
     check(output, in_a_run(analysis, selection, "wjets", counts), "wjets")
     with pytest.raises(Exception, match="sums in units of 1: these would not be exact"):
         on_runner(fileset, agc_pipeline.Processor(analysis, selection), 1500)
+
+
+@pytest.mark.parametrize("reader", ["auto", "coffea"])
+def test_a_function_from_elsewhere_that_fails_is_no_damaged_file(
+    reader: Any, tmp_path: Path
+) -> None:
+    """What it raises may be of a type that readers raise for files, which may be left out."""
+    path = tmp_path / "toy.root"
+    write_nanoaod(path, toy.events(40))
+    elsewhere = tmp_path / "elsewhere.py"
+    elsewhere.write_text("def values(events, selection):\n    return float('text')\n")
+    values = runpy.run_path(str(elsewhere))["values"]
+    region = replace(ANALYSIS.regions[0], values=values)
+    analysis = replace(ANALYSIS, regions=(region, *ANALYSIS.regions[1:]))
+    specification = runner.Specification(
+        Processing(analysis, SELECTION, analysis.dataset("ttbar__nominal")),
+        reader=reader,
+        chunk_size=1000,
+        chunk_bytes=10**9,
+        cache=None,
+    )
+    file = entry(InputFile(urls=(str(path),)), before=40, after=40, path=str(path), size=None)
+    with pytest.raises(AnalysisError, match=r"ValueError: could not .*\n.*elsewhere\.py, line 2"):
+        runner.run([file], specification, EXECUTOR, allow_partial=True)

@@ -142,6 +142,8 @@ class ColumnsTask:
             ):
                 output = self._processing.process(columns)
         except READ_ERRORS as error:
+            if not functions.is_of_reader(error):
+                raise
             raise unreadable(chunk.path, error, (chunk.start, chunk.stop)) from error
         return _accounted(output, chunk, clock, columns_reader(chunk))
 
@@ -201,6 +203,8 @@ class CoffeaTask:
             else:
                 output = self._root(chunk, clock)
         except READ_ERRORS as error:
+            if not functions.is_of_reader(error):
+                raise
             raise unreadable(chunk.path, error, (chunk.start, chunk.stop)) from error
         return _accounted(output, chunk, clock, "coffea")
 
