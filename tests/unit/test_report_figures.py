@@ -17,7 +17,7 @@ from matplotlib.text import Text
 
 from agc_pipeline import analyses
 from agc_pipeline.columnar.closure import Closure
-from agc_pipeline.declaration import Dataset, Free
+from agc_pipeline.declaration import Dataset, Fill, Free
 from agc_pipeline.errors import InputError
 from agc_pipeline.inference.derived_records import PropagationRecord
 from agc_pipeline.inference.yields import Yields
@@ -228,9 +228,26 @@ def test_cross_section_only_of_one_process_with_one_cross_section() -> None:
         ANALYSIS, datasets=(*ANALYSIS.datasets, Dataset("more", ("ttbar",), cross_section="more"))
     )
     assert inputs.reference_cross_section(sliced, record) is None
+    twice = replace(ANALYSIS, free=(*ANALYSIS.free, Free("k", ("wjets", "ttbar"))))
+    assert inputs.reference_cross_section(twice, record) is None
+    elsewhere = replace(ANALYSIS, free=(*ANALYSIS.free, Free("k", ("wjets",))))
+    assert inputs.reference_cross_section(elsewhere, record) == 729.84
     without = record.model_copy(update={"datasets": {}})
     with pytest.raises(InputError, match="no dataset of ttbar"):
         inputs.reference_cross_section(ANALYSIS, without)
+
+
+@pytest.mark.parametrize("part", ["mask", "weight"])
+def test_part_of_the_events_has_no_cross_section(part: str) -> None:
+    provenance: Any = {"stage": "test", "software": {}, "settings": "", "inputs": {}}
+    record = closure(ANALYSIS, 1, provenance)
+    fill = Fill("ttbar", **{part: lambda events: events.count("Jet") > 6})
+    datasets = tuple(
+        replace(dataset, fills=(fill,)) if dataset.processes == ("ttbar",) else dataset
+        for dataset in ANALYSIS.datasets
+    )
+    analysis = replace(ANALYSIS, datasets=datasets)
+    assert inputs.reference_cross_section(analysis, record) is None
 
 
 def test_texts_by_kind_of_data() -> None:

@@ -69,7 +69,8 @@ def reference_cross_section(analysis: Analysis, closure: Closure) -> float | Non
     """Cross section that a parameter of interest of 1 stands for, in pb.
 
     Returns:
-        None unless the parameter scales one process with one cross section.
+        None unless the parameter alone scales one process, which has all events of datasets with
+        one cross section.
 
     Raises:
         InputError: if the run has no dataset of the process.
@@ -77,6 +78,9 @@ def reference_cross_section(analysis: Analysis, closure: Closure) -> float | Non
     if not analysis.free or len(analysis.free[0].processes) != 1:
         return None
     (process,) = analysis.free[0].processes
+    if any(process in free.processes for free in analysis.free[1:]):
+        # The product is measured.
+        return None
     datasets = [
         dataset
         for dataset in analysis.datasets
@@ -84,8 +88,9 @@ def reference_cross_section(analysis: Analysis, closure: Closure) -> float | Non
         and dataset.variation == NOMINAL
         and process in dataset.processes
     ]
-    # A dataset of several processes has the cross section of all of them together.
-    if any(len(dataset.fills) > 1 for dataset in datasets):
+    # The cross section of a dataset is that of all its events.
+    fills = [fill for dataset in datasets for fill in dataset.filled]
+    if len(fills) > len(datasets) or any(fill.mask or fill.weight for fill in fills):
         return None
     if len({dataset.cross_section_name for dataset in datasets}) != 1:
         return None
