@@ -107,6 +107,32 @@ def test_a_published_result() -> None:
     np.testing.assert_allclose(other, np.delete(model.config.suggested_init(), poi), atol=1e-6)
 
 
+def test_names_of_parameters_may_have_slashes() -> None:
+    def content(*names: str) -> Any:
+        first, second, shape, own, rate = names
+        return spec(
+            (
+                "a",
+                [52.0, 31.0],
+                sample("s", [5.0, 8.0], ("mu", *MU), (first, "staterror", [1.0, 2.0])),
+                sample("b", [40.0, 20.0], (shape, "shapesys", [4.0, 3.0]), (rate, *MU)),
+            ),
+            ("b", [9.0], sample("b", [10.0], (second, "staterror", [1.0]), (own, *MU))),
+        )
+
+    plain = ("x", "y", "z", "u", "v")
+    slashes = ("st/x[0]", "st/y", "sh/z/", "/u", "v//")
+    (model, *_, expected), (other, *_, result) = made(content(*plain)), made(content(*slashes))
+    at = np.linspace(0.8, 1.2, len(expected.start))
+    by_slash = dict(zip(plain, slashes, strict=True))
+    names = [by_slash.get(name, name) for name in model.config.par_order]
+    places = np.concatenate([np.arange(len(at))[other.config.par_slice(name)] for name in names])
+    there = np.empty_like(at)
+    there[places] = at
+    assert result.likelihood.expand(there).value == expected.likelihood.expand(at).value
+    np.testing.assert_array_equal(other.expected_data(there)[:3], model.expected_data(at)[:3])
+
+
 def test_interpolations_with_a_kink_are_refused() -> None:
     content = pyhf.Workspace(MODELS["two channels"])
     model = content.model(modifier_settings={"normsys": {"interpcode": "code1"}})

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
@@ -138,6 +138,7 @@ def load(workspace: Workspace, *, place: str) -> tuple["pyhf.Model", list[float]
         with np.errstate(invalid="ignore", divide="ignore"):
             model = content.model(
                 validate=False,
+                modifier_set=_modifier_set(),
                 modifier_settings={kind: {"interpcode": code} for kind, code in SMOOTH.items()},
             )
     except (
@@ -151,6 +152,31 @@ def load(workspace: Workspace, *, place: str) -> tuple["pyhf.Model", list[float]
         ) from error
     data: list[float] = content.data(model)
     return model, data
+
+
+class _Key(str):
+    """Type and name of a modifier, as "type/name"; names may have slashes, too."""
+
+    __slots__ = ()
+
+    def split(self, separator: str | None = None, _: SupportsIndex = -1) -> list[str]:
+        """The type and the whole name."""
+        return super().split(separator, 1)
+
+
+def _modifier_set() -> dict[str, tuple[Any, Any]]:
+    """Those of pyhf, whose own staterror takes the name of its parameter to end at a slash."""
+    from pyhf.modifiers import histfactory_set
+
+    build, apply = histfactory_set["staterror"]
+
+    def builder(config: Any) -> Any:
+        own = build(config)
+        append = own.append
+        own.append = lambda key, *arguments: append(_Key(key), *arguments)
+        return own
+
+    return {**histfactory_set, "staterror": (builder, apply)}
 
 
 class Nuisance(NamedTuple):
