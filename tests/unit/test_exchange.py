@@ -57,6 +57,18 @@ def test_hs3_comes_back(name: str, tmp_path: Path) -> None:
     same_likelihood(content, translation, hs3.read(document, place="test"))
 
 
+def test_hs3_has_a_strength_that_is_fixed_at_one(tmp_path: Path) -> None:
+    """Other factors that are constant at one are none."""
+    content = copy.deepcopy(TWO_CHANNELS)
+    content["measurements"][0]["config"]["parameters"] = [
+        {"name": "mu", "fixed": True, "inits": [1.0]}
+    ]
+    path = tmp_path / "model.json"
+    translation, lost = hs3_writing.write(content, path)
+    assert lost == []
+    same_likelihood(content, translation, hs3.read(json.loads(path.read_text()), place="test"))
+
+
 def test_what_hs3_does_not_hold(tmp_path: Path) -> None:
     """Two factors in one bin of a channel, where programs have one."""
     content = spec(

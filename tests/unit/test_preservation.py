@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyhf.readxml
 import pytest
+from matplotlib.figure import Figure
 
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.inference import workspace
@@ -208,6 +209,20 @@ def test_names_of_files_and_histograms(tmp_path: Path) -> None:
     ]
 
 
+def test_names_that_are_longer_than_those_of_files(tmp_path: Path) -> None:
+    names = [250 * "c" + end for end in ("1", "2")]
+    content = spec(
+        *(
+            (name, [52.0], sample(300 * "s", [5.0], ("mu", *MU), (name, "staterror", [1.0])))
+            for name in names
+        )
+    )
+    folder, translation, lost = written(content, tmp_path)
+    assert lost == []
+    assert list(translation.channels) == names
+    assert [len(channel["samples"]) for channel in pyhf_reads(folder)["channels"]] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("content", "lost"),
     [
@@ -374,6 +389,34 @@ def test_submission_comes_back(tmp_path: Path) -> None:
     }
     assert json.loads((place / "workspace.json").read_text()) == CABINETRY
     assert archive.stat().st_size > 0
+
+
+def test_tables_and_pictures_of_any_name(tmp_path: Path) -> None:
+    """Names that are one in HEPData are numbered; macros that matplotlib has not are text."""
+    model = tmp_path / "workspace.json"
+    model.write_text(json.dumps(CABINETRY))
+    columns = [hepdata.axis("x", [1.0]), hepdata.variable("y", [2.0])]
+    long = 70 * "n"
+    made = [
+        hepdata.table(name, "Events.", columns, {"observables": ["SIG"]})
+        for name in ("a/b", "A b", "a b 2", long, long + "m")
+    ]
+    hepdata.tell_apart(made)
+    figure = Figure()
+    figure.subplots().set_title("$\\PH\\to\\PGg$ {_x^y")
+    place = tmp_path / "hepdata"
+    place.mkdir()
+    hepdata.write(
+        made,
+        place,
+        tmp_path / "hepdata.tar.gz",
+        comment="A test.",
+        workspace=model,
+        pictures={"a b": figure},
+    )
+    expected = ["a b", "A b 2", "a b 2 2", long[:64], f"{long[:62]} 2"]
+    assert list(hepdata.read(place)) == expected
+    assert (place / "table_00.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_same_submission_twice(tmp_path: Path) -> None:

@@ -363,7 +363,7 @@ class _Reader:
     def _modifier(
         self, modifier: _Modifier, sample: _Sample, where: str, parent: _Distribution
     ) -> dict[str, Any] | None:
-        """A modifier in pyhf's form; None for a factor that is constant at one."""
+        """A modifier in pyhf's form; None for a factor that is constant at one, as ROOT's Lumi."""
         kind, place = modifier.type, f"{where}, {modifier.type} {quoted(modifier.name)}"
         contents = sample.data.contents
         variables: tuple[str, ...]
@@ -400,7 +400,8 @@ class _Reader:
         if constraint is None:
             if (name := self._constraint_name(modifier)) is not None:
                 self._look_up("distribution", name, self._distributions)
-            if value is not None and value.const and value.value == 1:
+            is_one = value is not None and value.const and value.value == 1
+            if is_one and variable not in self._analysis.parameters_of_interest:
                 return None
             name = self._name(modifier, "normfactor", (variable,))
             return {"name": name, "type": "normfactor", "data": None}

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.formatting import shortened
+from agc_pipeline.lettering import draw_as_it_stands
 
 # As good as exact, and short.
 _DIGITS = 10
@@ -87,6 +88,18 @@ def table(
     return content
 
 
+def tell_apart(tables: Sequence[Table]) -> None:
+    """Number the tables whose names were the same, or make the same name of a file."""
+    taken: set[str] = set()
+    for content in tables:
+        name, number = content.name, 1
+        while content.name.lower() in taken:
+            number += 1
+            suffix = f" {number}"
+            content.name = f"{name[: _LONGEST_NAME - len(suffix)]}{suffix}"
+        taken.add(content.name.lower())
+
+
 def write(
     tables: Sequence[Table],
     folder: Path,
@@ -134,6 +147,7 @@ def _illustrate(content: Table, picture: Figure, name: str) -> None:
 
     The library makes them of PDF with ImageMagick.
     """
+    draw_as_it_stands(picture)
     for description, prefix, dots in (
         ("Image file", "", _PICTURE),
         ("Thumbnail image file", "thumb_", _THUMBNAIL),

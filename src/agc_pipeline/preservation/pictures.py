@@ -77,7 +77,7 @@ def _impacts(axes: Axes, ranking: RankingRecord) -> None:
     heights = np.arange(len(rows))[::-1]
     for key, colour in (("postfit_up", "#4477aa"), ("postfit_down", "#ee6677")):
         axes.barh(heights, [getattr(row, key) or 0.0 for row in rows], color=colour, alpha=0.7)
-    axes.set_yticks(heights, [row.parameter.replace("$", "") for row in rows], fontsize=6)
+    axes.set_yticks(heights, [row.parameter for row in rows], fontsize=6)
     axes.set_xlabel(f"change of {ranking.poi}")
 
 

@@ -18,6 +18,8 @@ _RESERVED = frozenset(
     {"Lumi", "lumi", "lumiConstraint", "nominalLumi", "one", "weightVar", "channelCat"}
     | {"ModelConfig", "simPdf", "obsData", "asimovData", "globalObservables"}
 )
+# Names of channels are parts of names of files, which have 255 characters at most.
+_LONGEST = 100
 # Prefixes of variables that ROOT makes of other names.
 _PREFIXES = ("alpha_", "gamma_", "beta_", "nom_", "obs_", "mc_stat_")
 
@@ -93,7 +95,7 @@ def names(workspace: Workspace, avoided: Collection[str] = ()) -> Names:
 
 
 def _safe(name: str, avoided: Collection[str]) -> str:
-    safe = re.sub(r"[^A-Za-z0-9_]+", "_", name) or "unnamed"
+    safe = re.sub(r"[^A-Za-z0-9_]+", "_", name)[:_LONGEST] or "unnamed"
     other = not safe[0].isalpha() or safe.startswith(_PREFIXES) or safe in avoided
     return f"x_{safe}" if other else safe
 

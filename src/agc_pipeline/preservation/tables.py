@@ -12,7 +12,7 @@ from agc_pipeline.inference.headline import Headline, headline
 from agc_pipeline.inference.impacts import Breakdown
 from agc_pipeline.inference.profile import Plane
 from agc_pipeline.inference.template_noise import TITLE, TemplateNoise
-from agc_pipeline.preservation.hepdata import axis, table, variable
+from agc_pipeline.preservation.hepdata import axis, table, tell_apart, variable
 
 Keywords = Mapping[str, Sequence[Any]]
 
@@ -45,7 +45,9 @@ def tables(
         content.append(_breakdown(fit.poi.name, fit.breakdown, fit.template_noise, keywords))
     if scan.poi is not None and scan.values:
         content.append(_scan(scan.poi.name, scan, keywords))
-    return [*content, *(_plane(entry, keywords) for entry in scan.planes)]
+    content += [_plane(entry, keywords) for entry in scan.planes]
+    tell_apart(content)
+    return content
 
 
 def _result(result: Headline, keywords: Keywords) -> Table:

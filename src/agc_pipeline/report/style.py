@@ -4,7 +4,6 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine, LayoutEngine
-from matplotlib.mathtext import MathTextParser
-from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 from agc_pipeline.attempts import Missing, attempt
 from agc_pipeline.files import atomic_path, write_json, write_text
+from agc_pipeline.lettering import draw_as_it_stands
 from agc_pipeline.report import spots, svg
 from agc_pipeline.report.spots import PIXELS, PointedFigure, Spot
 
@@ -149,7 +146,7 @@ class StyledFigure(PointedFigure):
         """Draw the figure: matplotlib makes ticks only now, in the style of this moment."""
         with mpl.rc_context(_STYLE):
             if not self.final:
-                _draw_as_it_stands(self)
+                draw_as_it_stands(self)
             super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
@@ -250,7 +247,7 @@ class Gallery:
 
 def _finish(figure: Figure) -> None:
     """Fix the layout, which is the same for every format, and slow to find."""
-    _draw_as_it_stands(figure)
+    draw_as_it_stands(figure)
     layout = figure.get_layout_engine()
     if layout is not None:
         layout.execute(figure)
@@ -276,32 +273,6 @@ def _fix_labels(axes: Axes, renderer: RendererAgg) -> None:
         axis.get_tightbbox(renderer)
         place = axis.label.get_transform().transform(axis.label.get_position())
         axis.set_label_coords(*inverse.transform(place))
-
-
-def _draw_as_it_stands(figure: Figure) -> None:
-    """Let text that looks like mathematics, but is none for matplotlib, be drawn as it stands.
-
-    Names of somebody else's samples and systematics have macros that only their LaTeX knows.
-    """
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            # Labels of ticks have their text only once they were asked for, which is slow; those of
-            # numbers are none of somebody else's.
-            if isinstance(axis.get_major_formatter(), (FixedFormatter, FuncFormatter)):
-                axis.get_ticklabels()
-    for text in figure.findobj(Text):
-        content = text.get_text()
-        if "$" in content and not _is_mathematics(content):
-            text.set_parse_math(False)
-
-
-@lru_cache(maxsize=1000)
-def _is_mathematics(content: str) -> bool:
-    try:
-        MathTextParser("path").parse(content)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def _mark(figure: Figure) -> None:
