@@ -168,9 +168,9 @@ def _shapes(path: Path) -> list[str]:
     if not path.is_file():
         return []
     with path.open("rb") as file:
-        if not card_text.is_card(file.read(_HEAD).decode(errors="replace")):
+        if not card_text.is_card(file.read(_HEAD).decode("utf-8-sig", errors="replace")):
             return []
-    return card_text.shape_files(path.read_text(encoding="utf-8", errors="replace"))
+    return card_text.shape_files(path.read_text(encoding="utf-8-sig", errors="replace"))
 
 
 class WorkspaceInput(Settings):

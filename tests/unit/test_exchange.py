@@ -416,6 +416,26 @@ def test_control_regions_without_events() -> None:
         read_card(text)
 
 
+def test_surplus_entries_are_told() -> None:
+    """Combine reads over them; words are a comment."""
+    (line,) = (line for line in COUNTING.splitlines() if line.startswith("xs_ppX"))
+    surplus = read_card(COUNTING.replace(line, f"{line} 1.5"))
+    plain = read_card(COUNTING)
+    assert surplus.workspace == plain.workspace
+    (note,) = set(surplus.notes) - set(plain.notes)
+    n = len(line.split()) - 2
+    assert note == f"'xs_ppX' has {n + 1} entries for {n} processes: the last ones have no effect"
+    assert read_card(COUNTING.replace(line, f"{line} of 2015 1.5")).notes == plain.notes
+
+
+def test_a_card_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    path, marked = tmp_path / "card.txt", tmp_path / "marked.txt"
+    path.write_text(COUNTING, encoding="utf-8")
+    marked.write_text(COUNTING, encoding="utf-8-sig")
+    read = [external.read(WorkspaceInput(kind="workspace", path=str(p))) for p in (path, marked)]
+    assert read[0][0] == read[1][0]
+
+
 def test_titles_are_read_over() -> None:
     """combineCards.py writes one before the counts; behind them a line is one of a card."""
     titled = f"Combination of a=a.txt  b=b.txt\ndate 1.1.2020\n{COUNTING}"

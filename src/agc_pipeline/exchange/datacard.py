@@ -39,6 +39,8 @@ _SHAPES = ("shape", "shape?")
 _SHARED = ("lnN", *_SHAPES)
 # Combine reads minus signs as zero, and factors of zero as none.
 _ABSENT = re.compile(r"-+|0*\.?0*")
+# What may be an entry of a systematic: numbers, or two with a slash, or none.
+_ENTRY = re.compile(r"[-+.\deE/]+")
 # Words at the beginning of lines up to the rates.
 _COUNTS = ("imax", "jmax", "kmax")
 _KEYS = (*_COUNTS, "shapes", "bin", "observation", "Observation", "process", "rate")
@@ -400,14 +402,17 @@ class _Card:
             if stated != "*" and self._float(stated) != actual:
                 self._refuse(f"{key} is {stated}, and there are {actual}", f"correct `{key}`")
         for nuisance in self._nuisances:
-            # What follows the entries is a comment.
+            sizes = (
+                f"{quoted(nuisance.name)} has {len(nuisance.values)} "
+                f"{plural('entry', len(nuisance.values))} for {len(self._columns)} processes"
+            )
             if len(nuisance.values) < len(self._columns):
-                self._refuse(
-                    f"{quoted(nuisance.name)} has {len(nuisance.values)} "
-                    f"{plural('entry', len(nuisance.values))} for {len(self._columns)} processes",
-                    "give one for each column, - for none",
-                    nuisance.number,
-                )
+                self._refuse(sizes, "give one for each column, - for none", nuisance.number)
+            # What follows the entries is a comment, for Combine as well.
+            if all(map(_ENTRY.fullmatch, nuisance.values)) and len(nuisance.values) > len(
+                self._columns
+            ):
+                self._notes.append(f"{sizes}: the last ones have no effect")
         names = [nuisance.name for nuisance in self._nuisances]
         for name in names:
             if names.count(name) > 1:

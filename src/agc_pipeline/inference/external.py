@@ -76,7 +76,7 @@ def _model(source: WorkspaceInput) -> tuple[Workspace, tuple[Finding, ...]]:
     """The workspace of a file of any format, and what it has otherwise."""
     path = Path(source.path)
     text = archives.read(path, source.member)
-    if card_text.is_card(text.decode(errors="replace")):
+    if card_text.is_card(text.decode("utf-8-sig", errors="replace")):
         model = _card(source, text)
     else:
         for beginning, (kind, remedy) in _OTHERS.items():
@@ -119,7 +119,7 @@ def _card(source: WorkspaceInput, text: bytes) -> Model:
             remedy="unpack it, with the histograms that it refers to, and name the card",
         )
     try:
-        card = text.decode()
+        card = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
             f"not a text in UTF-8: {error}", place=source.path, remedy="repair the file"
