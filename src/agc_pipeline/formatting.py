@@ -51,7 +51,9 @@ def quoted(name: str) -> str:
 
 def plural(noun: str, number: int) -> str:
     """A noun as it stands behind a number."""
-    return noun if number == 1 else f"{noun}s"
+    if number == 1:
+        return noun
+    return f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
 
 
 def count(value: float) -> str:
