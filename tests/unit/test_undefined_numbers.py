@@ -374,11 +374,21 @@ def test_regions_of_a_fit_with_one_mask_are_refused_when_declared() -> None:
     check(replace(declaration, regions=(one, replace(other, fitted=False))))
 
 
-@pytest.mark.parametrize("n", [0, 5, N + 1])
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [
+        *(
+            (lambda events, n=n: events[np.arange(n) % N], f"{n} of {N} events")
+            for n in (0, 5, N + 1)
+        ),
+        (lambda _: None, "NoneType"),
+        (lambda events: events.x, rf"{N} \* float64"),
+    ],
+)
 @pytest.mark.parametrize("place", ["variation", "derived"])
-def test_functions_of_records_return_all_events(place: str, n: int) -> None:
+def test_functions_of_records_return_all_events(place: str, returned: Any, message: str) -> None:
     def others(events: Any, _: Selection) -> Any:
-        return events[np.arange(n) % N]
+        return returned(events)
 
     declared = analysis("records")
     if place == "derived":
@@ -390,7 +400,7 @@ def test_functions_of_records_return_all_events(place: str, n: int) -> None:
     events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), **IDENTITY})
     processing = Processing(declared, Selection(), declared.dataset("mc"))
     for process in (processing.process_records, processing.preselect_records):
-        with pytest.raises(AnalysisError, match=f"{name} returns {n} of {N} events") as caught:
+        with pytest.raises(AnalysisError, match=f"{name} returns {message}") as caught:
             process(events)
         assert "others" in str(caught.value.place)
 

@@ -55,9 +55,16 @@ class RecordSelection:
         """What a function makes of events, as many as it is given.
 
         Raises:
-            AnalysisError: if it leaves out any: cuts are masks and requirements, which are counted.
+            AnalysisError: if it returns no events, or leaves out any: cuts are masks and
+                requirements, which are counted.
         """
         changed = function(events, self._selection)
+        if not getattr(changed, "fields", ()):
+            raise AnalysisError(
+                f"{name} returns {getattr(changed, 'type', type(changed).__name__)}",
+                place=place_of(function),
+                remedy="return the events, e.g. those of `ak.with_field`",
+            )
         if len(changed) != len(events):
             raise AnalysisError(
                 f"{name} returns {len(changed)} of {len(events)} events",
