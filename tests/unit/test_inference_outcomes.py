@@ -523,10 +523,14 @@ def test_goodness_of_fit_of_a_model_that_fits_any_data() -> None:
     assert not thrown.as_large(1e-3).all()
 
 
-def test_a_parameter_that_is_no_strength() -> None:
-    content = spec(("a", [50.0], sample("s", [40.0], ("mu", *MU))), bounds=(0.5, 10))
+@pytest.mark.parametrize("reason", ["it is fixed", "its bounds exclude zero"])
+def test_a_parameter_that_is_no_strength(reason: str) -> None:
+    fixed = reason == "it is fixed"
+    channel = ("a", [50.0], sample("s", [40.0], ("mu", *MU)), sample("b", [4.0], ("k", *MU)))
+    content = spec(channel, bounds=(0.0 if fixed else 0.5, 10))
+    content["measurements"][0]["config"]["parameters"][0]["fixed"] = fixed
     _, _, here, _ = minimised(content)
-    with pytest.raises(ModelError, match="mu is not a signal strength"):
+    with pytest.raises(ModelError, match=f"mu is not a signal strength: {reason}"):
         limits.Signal(here)
 
 

@@ -429,7 +429,9 @@ def _strength(problem: Problem) -> int:
         reason = "an auxiliary measurement constrains it"
     elif problem.idle[poi]:
         reason = "it changes no expected yield"
-    elif problem.fixed[poi] or not low <= 0 < high:
+    elif problem.fixed[poi]:
+        reason = "it is fixed"
+    elif not low <= 0 < high:
         reason = "its bounds exclude zero"
     if reason is not None:
         raise ModelError(
