@@ -1,4 +1,4 @@
-"""The command ``agc-pipeline``, for what is not part of a run."""
+"""Commands for what is not part of a run."""
 
 import argparse
 import json
