@@ -278,6 +278,9 @@ def test_what_acts_on_nothing_is_refused() -> None:
 
 
 def test_what_would_be_ignored_is_refused() -> None:
+    change = Change(("Jet", "pt"), first, first)
+    twice = replace(JES, up=Variation("jes_up", changes=(change, replace(change, values=second))))
+    assert "the variation jes_up changes Jet.pt 2 times" in problem(systematics=(twice, OTHER))
     both = Systematic("Lumi", ("bkg",), effects={"sig": 0.1})
     assert "Lumi has both processes and effects" in problem(systematics=(JES, OTHER, both))
     varied = Variation("jes_up", weight=first, records=second)
@@ -374,10 +377,38 @@ JETS = Objects("jets", "Jet", (Cut("pt", ">", 30.0),))
             (Count((JETS,), ">=", 1), Count((replace(JETS, cuts=()),), "<=", 4)),
             "there are two declarations of the objects 'jets'",
         ),
+        (
+            (Count((JETS.among("btag", Cut("btag", ">", 0.6)),), ">=", 1),),
+            "the objects 'btag' have the name of the column btag of Jet",
+        ),
+        (
+            (Count((JETS,), ">=", 1), EventCut("", Cut("jets", ">", 2.0))),
+            "the objects 'jets' have the name of a column of the event",
+        ),
+        (
+            (Count((replace(JETS, name="MET"),), ">=", 1),),
+            "the objects 'MET' have the name of a column of the event",
+        ),
+        (
+            (Count((Objects("muons", "Muon", (Cut("pt", ">", 5.0),), base=JETS),), ">=", 1),),
+            "the objects 'muons' of Muon are among those of Jet",
+        ),
+        (
+            (Count((replace(JETS, columns={"pt": first}),), ">=", 1),),
+            "the computed column 'pt' of 'jets' has the name of one that is read",
+        ),
+        (
+            (Count((replace(JETS.among("a", *JETS.cuts), columns={"x": first}),), ">=", 1),),
+            "the objects 'a' are among others: declare their computed columns for 'jets'",
+        ),
+        (
+            (EventCut("MET", Cut("pt", ">", 1.0)), EventCut("", Cut("MET_pt", ">", 1.0))),
+            "the column MET_pt is called ('MET', 'pt') and ('', 'MET_pt'): use one of them",
+        ),
     ],
 )
 def test_requirements_are_what_they_seem(requirements: Any, told: str) -> None:
-    declared = analysis(requirements=lambda *_: requirements)
+    declared = analysis(requirements=lambda *_: requirements, events="columns")
     (problem_told,) = requirement_problems(declared, None)
     assert problem_told.startswith("requirements of the dataset signal: ")
     assert told in problem_told

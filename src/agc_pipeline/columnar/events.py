@@ -13,7 +13,7 @@ Attributes do the same: ``events.jets.pt``. What is not needed is never read.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import reduce
 from typing import Any
 
@@ -32,7 +32,8 @@ from agc_pipeline.columnar.selection import (
 from agc_pipeline.declaration import Analysis, Count, Dataset, EventCut, Variation
 from agc_pipeline.declaration.analysis import root_objects
 from agc_pipeline.declaration.layout import Layout
-from agc_pipeline.declaration.selection import Objects
+from agc_pipeline.declaration.selection import Column, Objects
+from agc_pipeline.errors import AnalysisError
 from agc_pipeline.readers.columns import Array, Collection, Columns, read_only
 
 
@@ -133,7 +134,8 @@ class Record:
         source: of its columns.
         layout: of the input.
         events: positions in the base; None is all of them.
-        changed: fields that are others under a variation, for all events of the base.
+        changed: columns that are others under a variation, by their branches, for all events of
+            the base.
     """
 
     def __init__(
@@ -152,9 +154,10 @@ class Record:
 
     def __getitem__(self, field: str) -> Array:
         """The values of a field: ``events``."""
-        values = self._changed.get(field)
+        branch = self._layout.branch(self._name, field)
+        values = self._changed.get(branch)
         if values is None:
-            values = self._source.flat(self._layout.branch(self._name, field))
+            values = self._source.flat(branch)
         return read_only(values if self._events is None else values.take(self._events))
 
     def __getattr__(self, field: str) -> Array:
@@ -171,7 +174,9 @@ class Shift:
         base: of the events.
         passing: name of declared objects to a mask of the loose ones, where it is another than
             without the variation.
-        changed: changed columns of collections and records, by declared objects or record.
+        changed: changed columns of declared objects, by their name.
+        flat: changed columns with one value an event, by their branches.
+        moving: columns that some variation changes.
     """
 
     def __init__(
@@ -179,9 +184,13 @@ class Shift:
         base: Base,
         passing: Mapping[str, Array],
         changed: Mapping[str, Mapping[str, Array]],
+        flat: Mapping[str, Array],
+        moving: Set[Column],
     ) -> None:
         self.base = base
-        self.changed = changed
+        self.flat = flat
+        self.moving = moving
+        self._changed = changed
         self._passing = passing
         self._numbers: dict[str, Array] = {}
 
@@ -204,7 +213,7 @@ class Shift:
 
     def field(self, source: Base | Part, objects: Objects, field: str) -> Array:
         """A field of all loose objects; which pass as others among them is one, too."""
-        changed = self.changed.get(objects.name, {})
+        changed = self._changed.get(objects.name, {})
         if field in changed:
             return changed[field]
         if field in self._passing and field != objects.name:
@@ -246,10 +255,10 @@ class Events:
         """Declared objects, a single record, or a column of the event."""
         if name in self._objects:
             return self._collection(name)
-        layout, changed = self._base.layout, self._shift.changed
-        if name in layout.records or name in changed:
-            return Record(name, self._source, layout, self._events, changed.get(name))
-        return self._source.flat(name).take(self._events)
+        layout, changed = self._base.layout, self._shift.flat
+        if name in layout.records:
+            return Record(name, self._source, layout, self._events, changed)
+        return Record("", self._source, layout, self._events, changed)[name]
 
     def __getattr__(self, name: str) -> Any:
         """Declared objects, a single record, or a column of the event."""
@@ -267,7 +276,19 @@ class Events:
         return Events(self._shift, self._events[events], self._source, self._objects, dataset)
 
     def collection(self, name: str, fields: Sequence[str]) -> Collection:
-        """All stored objects of a collection, with these of its fields."""
+        """All stored objects of a collection, with these of its fields.
+
+        Raises:
+            AnalysisError: for a field that variations change: they do so to declared objects.
+        """
+        for field in fields:
+            if (name, field) in self._shift.moving:
+                raise AnalysisError(
+                    f"{name}.{field} of all stored objects is asked for, and variations change it "
+                    "for declared objects only",
+                    place=f"events.collection({name!r}, ...)",
+                    remedy="declare objects with a loose cut, and use theirs",
+                )
         events = self._base.events[self._events]
         return self._base.columns.collection(name, fields, events)
 
@@ -323,7 +344,7 @@ class Shifts:
         Raises:
             AnalysisError: if it changes a column beyond what it declares.
         """
-        changed = self._changed(base, variation)
+        changed, flat = self._changed(base, variation)
         passing: dict[str, Array] = {}
         for root in self._varied:
             stored = base.stored(root.name)
@@ -335,7 +356,8 @@ class Shifts:
                 return varied[name] if name in varied else stored[name]
 
             for entry in self.objects.values():
-                if entry.root is not root:
+                # Declared more than once, objects of one name are equal.
+                if entry.root.name != root.name:
                     continue
                 cuts = [cut for cut in entry.cuts if self._moves(entry.collection, cut)]
                 masks = [passes(values, cuts, stored.n_objects)] if cuts else []
@@ -344,10 +366,14 @@ class Shifts:
                     masks += [passing[entry.base.name]] if entry.base.name in passing else []
                 if masks:
                     passing[entry.name] = reduce(np.logical_and, masks)
-        return Shift(base, passing, changed)
+        return Shift(base, passing, changed, flat, self.preselector.changed)
 
-    def _changed(self, base: Base, variation: Variation) -> dict[str, dict[str, Array]]:
+    def _changed(
+        self, base: Base, variation: Variation
+    ) -> tuple[dict[str, dict[str, Array]], dict[str, Array]]:
+        """The changed columns of declared objects, and by their branches those of the events."""
         changed: dict[str, dict[str, Array]] = {}
+        flat: dict[str, Array] = {}
         for change in variation.changes:
             collection, name = change.column
             roots = [root for root in self._roots if root.collection == collection]
@@ -361,8 +387,11 @@ class Shifts:
                 check_factors(
                     values, target[name], factors, variation=variation.name, column=change.column
                 )
-                changed.setdefault(key, {})[name] = values
-        return changed
+                if roots:
+                    changed.setdefault(key, {})[name] = values
+                else:
+                    flat[self._layout.branch(collection, name)] = values
+        return changed, flat
 
     def selected(self, shift: Shift) -> Array:
         """Positions in the base of the events that meet all requirements under a variation."""
@@ -378,8 +407,7 @@ class Shifts:
                     if requirement.comparison == "!=":
                         mask &= numbers != requirement.number
                 case EventCut():
-                    changed = shift.changed.get(requirement.record)
-                    record = Record(requirement.record, base, self._layout, None, changed)
+                    record = Record(requirement.record, base, self._layout, None, shift.flat)
                     mask &= passes(record.__getitem__, (requirement.cut,), len(base))
         return np.flatnonzero(mask)
 

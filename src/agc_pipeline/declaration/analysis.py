@@ -389,6 +389,11 @@ def nothing(*_: Any) -> tuple[()]:
     return ()
 
 
+def no_columns(_: Dataset) -> Columns:
+    """No columns beside those of the requirements: what a dataset's functions need by default."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Analysis:
     """One analysis, declared once: names and files everywhere else derive from it.
@@ -437,7 +442,7 @@ class Analysis:
     events: Literal["columns", "records"] = "records"
     requirements: Callable[[Any, Dataset], tuple[Requirement, ...]] = nothing
     derived: EventFunction | None = None
-    reads: Callable[[Dataset], Columns] = dict  # type: ignore[assignment]
+    reads: Callable[[Dataset], Columns] = no_columns
     weight: EventFunction | None = None
     weight_reads: Columns = field(default_factory=dict)
     generated: Callable[[Any], float] | None = None

@@ -11,6 +11,7 @@ from agc_pipeline.declaration.analysis import (
     ALL_EVENTS,
     NOMINAL,
     Analysis,
+    Columns,
     Dataset,
     Effect,
     Free,
@@ -20,7 +21,7 @@ from agc_pipeline.declaration.analysis import (
 )
 from agc_pipeline.declaration.fields import field_problems, value_problems
 from agc_pipeline.declaration.names import name_problems
-from agc_pipeline.declaration.selection import Count, Objects, Requirement
+from agc_pipeline.declaration.selection import Count, Objects, Requirement, columns_of
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.settings import unknown
 
@@ -52,13 +53,16 @@ def requirement_problems(analysis: Analysis, selection: Any) -> Iterator[str]:
     regions = {region.name for region in analysis.with_learned().regions}
     told: dict[str, str] = {}
     for dataset in analysis.datasets:
-        problems = _requirements(analysis.requirements(selection, dataset), regions)
+        problems = _requirements(analysis, dataset, selection, regions)
         told = dict.fromkeys(problems, f"requirements of the dataset {dataset.name}") | told
     for problem, place in told.items():
         yield f"{place}: {problem}"
 
 
-def _requirements(returned: Any, regions: set[str]) -> Iterator[str]:
+def _requirements(
+    analysis: Analysis, dataset: Dataset, selection: Any, regions: set[str]
+) -> Iterator[str]:
+    returned: Any = analysis.requirements(selection, dataset)
     requirements = tuple(returned) if isinstance(returned, list) else returned
     problems = list(value_problems(requirements, tuple[Requirement, ...], "what is returned"))
     yield from problems
@@ -76,6 +80,54 @@ def _requirements(returned: Any, regions: set[str]) -> Iterator[str]:
             for part in _with_bases(objects):
                 if seen.setdefault(part.name, part) != part:
                     yield f"there are two declarations of the objects {part.name!r}"
+    columns = analysis.columns(dataset, selection)
+    for objects in seen.values():
+        yield from _objects(analysis, objects, columns)
+    yield from _aliases(analysis, columns_of(requirements))
+
+
+def _objects(analysis: Analysis, objects: Objects, columns: Columns) -> Iterator[str]:
+    """What is wrong with the names of objects and of their computed columns.
+
+    Args:
+        analysis: the declaration.
+        objects: declared ones.
+        columns: all that are read.
+    """
+    name, base = objects.name, objects.base
+    fields = columns.get(objects.collection, ())
+    if base is not None and name in fields:
+        yield (
+            f"the objects {name!r} have the name of the column {name} of {objects.collection}, "
+            f"which says of {base.root.name!r} whether they are among them: rename the objects"
+        )
+    of_events = (*columns.get("", ()), *analysis.layout.records)
+    if analysis.events == "columns" and name in of_events:
+        yield f"the objects {name!r} have the name of a column of the event: rename the objects"
+    if base is not None and base.collection != objects.collection:
+        yield f"the objects {name!r} of {objects.collection} are among those of {base.collection}"
+    if base is not None and objects.columns:
+        yield (
+            f"the objects {name!r} are among others: declare their computed columns for "
+            f"{base.root.name!r}"
+        )
+    for column in objects.columns:
+        if column in fields:
+            yield (
+                f"the computed column {column!r} of {name!r} has the name of one that is read from "
+                "the input: rename it"
+            )
+
+
+def _aliases(analysis: Analysis, compared: Columns) -> Iterator[str]:
+    """Columns that have two names in cuts and variations, which would not know of each other."""
+    names: dict[str, tuple[str, str]] = {}
+    cuts = [(collection, name) for collection, fields in compared.items() for name in fields]
+    for column in (*sorted(analysis.changed_columns), *cuts):
+        branch = analysis.layout.branch(*column)
+        other = names.setdefault(branch, column)
+        if other != column:
+            yield f"the column {branch} is called {other} and {column}: use one of them"
 
 
 def _with_bases(objects: Objects) -> Iterator[Objects]:
@@ -333,6 +385,12 @@ def _functions(shift: Variation) -> Iterator[str]:
     names = [name for name, value in declared.items() if value is not None and value != ()]
     if len(names) > 1:
         yield f"the variation {shift.name} has both `{names[0]}` and `{names[1]}`: give one"
+    for column, count in Counter(change.column for change in shift.changes).items():
+        if count > 1:
+            yield (
+                f"the variation {shift.name} changes {'.'.join(filter(None, column))} {count} "
+                "times, each from its unvaried values: change it once, by the product"
+            )
 
 
 def _effect(name: str, process: str, declared: Effect) -> Iterator[str]:

@@ -103,7 +103,17 @@ class Collection:
         return sums(self.offsets, self[field])
 
     def nth(self, number: int, field: str) -> Array:
-        """The values of a field of one object of each event, counted from 0; it must be there."""
+        """The values of a field of one object of each event, counted from 0.
+
+        Raises:
+            IndexError: if an event has no such object.
+        """
+        fewest = int(np.diff(self.offsets).min(initial=number + 1))
+        if not 0 <= number < fewest:
+            raise IndexError(
+                f"number {number}, counted from 0, of the {field} of each event is asked for, and "
+                f"an event has {fewest}"
+            )
         values: Array = self[field][self.offsets[:-1] + number]
         return values
 
