@@ -247,6 +247,29 @@ def test_scans_of_thresholds_refuse_undefined_observables(kind: Any) -> None:
         scan(lambda *_: np.ones(1), np.full(N, 15.0))
 
 
+@KINDS
+def test_thresholds_compare_as_cuts_do(kind: Any) -> None:
+    """Single-precision values in double precision: 20.1 in single is more than 20.1."""
+    threshold = Threshold(
+        "least",
+        "least",
+        ">",
+        (0.0, 20.1),
+        observed=lambda events, _: np.full(len(events), 20.1, np.float32),
+    )
+    declaration = replace(analysis(kind), thresholds=(threshold,))
+    events = ak.zip({"x": np.full(N, 15.0), "w": np.ones(N), **IDENTITY})
+
+    def fill(processing: Processing) -> Any:
+        if kind == "records":
+            return processing.process_records(events)
+        return processing.process(EventColumns(events, declaration.layout))
+
+    trials = [Trial(threshold, (0.0, 20.1))]
+    scans = thresholds.scan(declaration, {}, declaration.dataset("mc"), trials, unit=1.0, fill=fill)
+    assert scans["p", "r"].contents[:, 0].sum(axis=-1).tolist() == [N, N]
+
+
 def test_a_mask_with_missing_values_is_refused() -> None:
     def mask(events: Any, _: Selection) -> Any:
         return np.ma.masked_array(np.ones(len(events), np.bool_), np.arange(len(events)) < 2)

@@ -99,7 +99,8 @@ def _passed(trial: Trial, events: Any, selection: Any, region: Region) -> Array:
         raise TypeError(f"the threshold {threshold.name} has no column")
     if not threshold.selects(region.name):
         return np.full(len(events), len(trial.values) - 1)
-    observed = np.asarray(threshold.observed(events, selection))
+    # As cuts compare: single-precision values in double precision.
+    observed = np.asarray(threshold.observed(events, selection), np.float64)
     check_each(observed, len(events), "events", threshold.observed)
     passed = sum(np.asarray(threshold.passes(observed, value), np.int64) for value in trial.values)
     place: Array = np.asarray(passed) - 1
