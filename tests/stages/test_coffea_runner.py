@@ -83,6 +83,24 @@ def test_generator_weights_need_their_unit(tmp_path: Path) -> None:
         on_runner(fileset, agc_pipeline.Processor(analysis, selection), 1500)
 
 
+def test_the_unit_is_not_that_of_weights_which_cancel(tmp_path: Path) -> None:
+    dataset = ANALYSIS.dataset("ttbar__nominal")
+    entries = [
+        entry(
+            InputFile(urls=(f"{n}.root",)),
+            before=n,
+            after=n,
+            path=f"{n}.root",
+            size=None,
+            sum_of_weights=weights,
+        )
+        for n, weights in ((2, 1e-7), (100, 1e5), (50, -4.1e4))
+    ]
+    assert runner.unit_of(dataset, entries) == 1024
+    assert runner.unit_of(dataset, entries[::-1]) == 1024
+    assert runner.unit_of(replace(dataset, unit=3.0), entries) == 4
+
+
 @pytest.mark.parametrize("reader", ["auto", "coffea"])
 def test_a_function_from_elsewhere_that_fails_is_no_damaged_file(
     reader: Any, tmp_path: Path

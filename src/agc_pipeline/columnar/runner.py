@@ -200,15 +200,13 @@ def unit_of(dataset: Dataset, files: Sequence[Delivered]) -> float:
             unit is the same for all of them.
 
     Returns:
-        The one near the declared weight; else near the mean weight of the first file with generator
-        weights; 1 without any.
+        The one near the declared weight; else near the largest mean weight of the files with
+        generator weights, which nearly cancel in some; 1 without any.
     """
     if dataset.unit is not None:
         return power_of_two(dataset.unit)
-    for file in files:
-        if file.sum_of_weights and file.generated:
-            return power_of_two(file.sum_of_weights / file.generated)
-    return 1.0
+    means = [f.sum_of_weights / f.generated for f in files if f.sum_of_weights and f.generated]
+    return power_of_two(max(means, key=abs)) if means else 1.0
 
 
 def check_scales(contents: Mapping[str, Mapping[str, Sums]], processing: Processing) -> None:

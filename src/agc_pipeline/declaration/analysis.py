@@ -116,7 +116,7 @@ class Dataset:
         cross_section: name in ``physics.cross_sections_pb``; None is the first process.
         unit: typical size of its events' weights, to within a factor of some ten; single weights
             may be smaller by six orders of magnitude. Sums are exact in units of it. None follows
-            from the sum of generator weights of its first file, and is 1 where events are counted.
+            from the generator weights of its first files, and is 1 where events are counted.
     """
 
     name: str
