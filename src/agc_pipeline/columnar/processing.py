@@ -317,19 +317,23 @@ def skim_content(
     """
     processing = Processing(analysis, selection, dataset)
     records = analysis.events == "records"
-    simulated = dataset.kind == "simulation"
+    generated = analysis.generated if dataset.kind == "simulation" else None
+    columns = analysis.columns(dataset, selection, learned=learned)
     return SkimContent(
-        columns=analysis.columns(dataset, selection, learned=learned),
+        columns=columns,
         layout=analysis.layout,
         preselect=processing.preselect_records if records else processing.preselect,
         records=records,
-        generated=analysis.generated if simulated else None,
+        generated=generated,
         description={
             "selection": selection.model_dump() if records else None,
             "requirements": analysis.preselection(selection, dataset),
+            "layout": analysis.layout.description(columns),
         },
         # Masks of records are functions: there is no telling what they do without their code.
         code=(*sources(__name__), *(_files(analysis) if records else ())),
+        # The sum of weights, too, is a function; what it reads may have been bound anywhere.
+        weighing=() if generated is None else tuple(_files(analysis)),
     )
 
 

@@ -692,18 +692,20 @@ class Analysis:
         return union([columns, {name: complete[name] for name in columns if name in complete}])
 
     def preselection(self, selection: Any, dataset: Dataset) -> list[dict[str, Any]]:
-        """What the preselection of a dataset does, as JSON: skims depend on it."""
+        """What the preselection of a dataset does and counts, as JSON: skims depend on it."""
 
         def cuts(collection: str, entries: Iterable[Cut]) -> list[list[Any]]:
             rows = []
             for cut in entries:
                 factors = self.factors((collection, cut.name), selection)
-                bounds = (cut.loosest(factors).bound, cut.tightest(factors).bound)
+                # The nominal one is that of the cutflow, and does not follow from the others.
+                bounds = (cut.bound, cut.loosest(factors).bound, cut.tightest(factors).bound)
                 rows.append([cut.field, cut.comparison, *bounds])
             return rows
 
-        description = []
+        description: list[dict[str, Any]] = []
         for requirement in self.requirements(selection, dataset):
+            label = requirement.label
             match requirement:
                 case Count():
                     objects = [
@@ -711,10 +713,10 @@ class Analysis:
                         for entry in requirement.objects
                     ]
                     number = [requirement.comparison, requirement.number]
-                    description.append({"objects": objects, "number": number})
+                    description.append({"objects": objects, "number": number, "label": label})
                 case EventCut():
                     row = cuts(requirement.record, (requirement.cut,))
-                    description.append({"record": requirement.record, "cuts": row})
+                    description.append({"record": requirement.record, "cuts": row, "label": label})
         return description
 
     def pseudodata_name(self, region: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 # Fields of momenta, as CMS and ATLAS name them, in lower case.
 _MOMENTA = frozenset(
@@ -31,6 +32,15 @@ class Layout:
     identity: tuple[str, ...] = ("run", "luminosityBlock", "event")
     complete: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     momenta: frozenset[str] = _MOMENTA
+
+    def description(self, columns: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+        """How columns are found in files, and what is asked of them, as JSON."""
+        return {
+            "tree": self.tree,
+            "branches": self.all_branches(columns),
+            "lists": [name for name in columns if self.is_collection(name)],
+            "finite": [name for name in self.branches(columns) if self.is_momentum(name)],
+        }
 
     @property
     def identity_columns(self) -> dict[str, tuple[str, ...]]:

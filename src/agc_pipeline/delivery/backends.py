@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, assert_never
 
 from agc_pipeline.datasets import InputFile
@@ -17,6 +18,7 @@ from agc_pipeline.delivery.progress import Progress
 from agc_pipeline.delivery.skim import write_skim
 from agc_pipeline.delivery.store import Store, with_digest
 from agc_pipeline.errors import InputError
+from agc_pipeline.provenance import digest, file_digest
 from agc_pipeline.readers.opening import (
     READ_ERRORS,
     check_entries,
@@ -41,6 +43,7 @@ class _Task:
         reading: chunks and patience.
         store: of the skims; None without skims.
         progress: to be told of everything that is done.
+        weighing: digest of what decides the sum of generator weights of a file; None without one.
     """
 
     content: SkimContent
@@ -49,6 +52,7 @@ class _Task:
     reading: ReadingSettings
     store: Store | None
     progress: Progress
+    weighing: str | None
 
 
 def deliver(
@@ -62,7 +66,8 @@ def deliver(
 ) -> Outcome:
     """Deliver the files that are not there yet.
 
-    A file that cannot be delivered does not stop the others.
+    A file that cannot be delivered does not stop the others. Of a skim that is there, the sum of
+    generator weights is read again where the code that reads it has changed.
 
     Args:
         files: the inputs.
@@ -82,10 +87,27 @@ def deliver(
     missing = [file for file in files if file not in delivered]
     if delivered:
         log.info("%d of %d files are there from earlier", len(delivered), len(files))
+    weighing = _weighing(content)
+    unweighed = [
+        file
+        for file, entry in delivered.items()
+        if job.backend == "local" and entry.weighing != weighing
+    ]
     counts = [promised(file)[0] for file in missing]
     n_events = None if None in counts else sum(count or 0 for count in counts)
-    task = _Task(content, query, job, reading, store, Progress(len(missing), n_events))
+    n_files = len(missing) + len(unweighed)
+    task = _Task(content, query, job, reading, store, Progress(n_files, n_events), weighing)
     problems: dict[InputFile, InputError] = {}
+    if store is not None and unweighed:
+        log.info("%d sums of generator weights are read again", len(unweighed))
+        for file, result in _each(unweighed, task, partial(_weigh, delivered)):
+            if isinstance(result, InputError):
+                log.warning("not delivered: %s", result)
+                problems[file] = result
+                del delivered[file]
+                continue
+            delivered[file] = result if result.digest is not None else with_digest(result)
+            store.keep(file, delivered[file])
     # A second time only for what a service made before it changed.
     for _ in range(2):
         for file, result in _backend(missing, task) if missing else ():
@@ -169,6 +191,7 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
     return entry(
         file,
         path=str(path),
+        weighing=task.weighing,
         size=path.stat().st_size,
         url=url,
         identity=origin,
@@ -178,6 +201,29 @@ def _skim(task: _Task, file: InputFile, url: str) -> Delivered:
         cutflow=counts.cutflow,
         sum_of_weights=weights,
     )
+
+
+def _weigh(
+    delivered: Mapping[InputFile, Delivered], task: _Task, file: InputFile, url: str
+) -> Delivered:
+    """Read the sum of generator weights of a file whose skim is there; skim any other file."""
+    with open_input(url, task.content, task.reading.network) as tree:
+        if identity(tree).uuid == _uuid(delivered[file]):
+            weights = _sum_of_weights(task.content, tree, url)
+            sums = {"sum_of_weights": weights, "weighing": task.weighing}
+            return delivered[file].model_copy(update=sums)
+    return _skim(task, file, url)
+
+
+def _uuid(entry: Delivered) -> str | None:
+    return None if entry.identity is None else entry.identity.uuid
+
+
+def _weighing(content: SkimContent) -> str | None:
+    """Digest of what decides the sum of generator weights of a file; None without one."""
+    if content.generated is None:
+        return None
+    return digest([file_digest(Path(path)) for path in content.weighing])
 
 
 def _sum_of_weights(content: SkimContent, tree: Any, url: str) -> float | None:

@@ -60,6 +60,7 @@ class Delivered(Settings):
         after: events in ``path``.
         generated: events that the file stands for in the normalisation.
         sum_of_weights: of the generated events, where these have weights; None where they count.
+        weighing: digest of the code that read this sum; None where no file was asked for it.
         cutflow: events behind each cut of the preselection, as far as they were counted.
         failures: attempts that failed, also before one that did not.
         error: why the file failed; None if it did not.
@@ -80,6 +81,7 @@ class Delivered(Settings):
     after: NonNegativeInt
     generated: NonNegativeInt
     sum_of_weights: FiniteFloat | None = None
+    weighing: str | None = None
     cutflow: dict[str, NonNegativeInt]
     failures: tuple[Failure, ...] = ()
     error: str | None = None

@@ -54,8 +54,10 @@ class SkimContent:
         records: whether it is given records, coffea's NanoEvents.
         generated: from an open file to the sum of generator weights that it stands for; None where
             events are counted.
-        description: of what decides which events are kept, as JSON.
+        description: of what decides which events are kept, how they are found in files, and what
+            is counted, as JSON.
         code: paths of source files that decide it.
+        weighing: paths of files that decide what ``generated`` gives.
     """
 
     columns: Columns
@@ -65,6 +67,7 @@ class SkimContent:
     generated: Callable[[Any], float] | None
     description: Any
     code: tuple[str, ...]
+    weighing: tuple[str, ...] = ()
 
 
 def open_input(url: str, content: SkimContent, network: NetworkSettings = NETWORK) -> Any:
