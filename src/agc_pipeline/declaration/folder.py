@@ -48,9 +48,27 @@ def data_files(folder: Path) -> Iterator[Path]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not _apart(path.relative_to(folder).parts):
-            yield path
+    return iter(sorted(_walk(folder, (), (folder.resolve(),))))
+
+
+def _walk(folder: Path, parts: tuple[str, ...], above: tuple[Path, ...]) -> Iterator[Path]:
+    """Files that are part of a run, also through links to folders, such as one that is shared.
+
+    Args:
+        folder: to look in.
+        parts: of its path in the folder of the analysis.
+        above: where it and the folders that it is in really are: a link to one of them, or further
+            up, leads round.
+    """
+    for path in folder.iterdir():
+        within = (*parts, path.name)
+        if path.is_file():
+            if not _apart(within):
+                yield path
+        elif path.is_dir() and not _apart((*within, "")):
+            real = path.resolve()
+            if not any(place.is_relative_to(real) for place in above):
+                yield from _walk(path, within, (*above, real))
 
 
 def _apart(parts: Sequence[str]) -> bool:
