@@ -241,24 +241,49 @@ def _imports(name: str, path: Path) -> tuple[str, ...]:
 
 def _by_name(tree: ast.AST, package: str) -> Iterator[str]:
     """Full names of modules that are imported by a function, where these are not computed."""
+    importers = set(_IMPORTERS)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and node.args:
-            function, argument = node.func, node.args[0]
-            called = getattr(function, "attr", getattr(function, "id", None))
-            if called in _IMPORTERS and isinstance(argument, ast.Constant):
-                named = str(argument.value)
-                if not named.startswith(".") or package:
-                    yield resolve_name(named, package)
+        if isinstance(node, ast.ImportFrom):
+            importers.update(
+                alias.asname for alias in node.names if alias.name in _IMPORTERS and alias.asname
+            )
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = getattr(node.func, "attr", getattr(node.func, "id", None))
+            named = _argument(node, 0, "name")
+            if called in importers and isinstance(named, str) and named:
+                anchor = _argument(node, 1, "package")
+                start = anchor if isinstance(anchor, str) else package
+                if not named.startswith(".") or start:
+                    yield resolve_name(named, start)
+
+
+def _argument(call: ast.Call, position: int, name: str) -> object:
+    """An argument of a call; None if it is not there, or no constant."""
+    values = [keyword.value for keyword in call.keywords if keyword.arg == name]
+    values += call.args[position : position + 1]
+    return values[0].value if values and isinstance(values[0], ast.Constant) else None
 
 
 def _statements(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
     """All statements in some, but those for type checkers. Expressions import nothing."""
     for statement in statements:
-        if isinstance(statement, ast.If) and getattr(statement.test, "id", None) == "TYPE_CHECKING":
-            continue
         yield statement
+        unused = _for_type_checkers(statement)
         for part in ("body", "handlers", "cases", "orelse", "finalbody"):
-            yield from _statements(getattr(statement, part, ()))
+            if part != unused:
+                yield from _statements(getattr(statement, part, ()))
+
+
+def _for_type_checkers(statement: ast.AST) -> str | None:
+    """The branch of a statement that no run takes; None if there is none."""
+    if not isinstance(statement, ast.If):
+        return None
+    test, branch = statement.test, "body"
+    while isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        test, branch = test.operand, "orelse" if branch == "body" else "body"
+    name = getattr(test, "attr", getattr(test, "id", None))
+    return branch if name == "TYPE_CHECKING" else None
 
 
 def _is_module(parent: str, module: str) -> bool:

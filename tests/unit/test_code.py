@@ -83,6 +83,38 @@ def test_every_module_that_is_not_installed_is_followed(
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if TYPE_CHECKING:\n    import branch_other\nelse:\n    import branch_taken\n",
+        "if not TYPE_CHECKING:\n    import branch_taken\nelse:\n    import branch_other\n",
+        "if typing.TYPE_CHECKING:\n    import branch_other\nelif x:\n    import branch_taken\n",
+        "import_module(name='branch_taken')\n",
+        "import_module(package='', name='branch_taken')\n",
+        "__import__(name='branch_taken')\n",
+        "from importlib import import_module as load\ndef f():\n    load('branch_taken')\n",
+        "import_module('.within', 'branch_package')\n",
+        "import_module(name='.within', package='branch_package')\n",
+    ],
+)
+def test_the_branches_that_run_and_all_ways_to_name_a_module_are_followed(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("taken", "other", "package/__init__", "package/within"):
+        path = tmp_path / f"branch_{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    # One for each text: what a module imports is looked up once.
+    analysis = f"branch_analysis_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    (tmp_path / f"{analysis}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    followed = {path.relative_to(tmp_path).as_posix() for path in map(Path, sources(analysis))}
+    package = {"branch_package/__init__.py", "branch_package/within.py"}
+    assert followed - {f"{analysis}.py"} == (
+        package if "branch_package" in text else {"branch_taken.py"}
+    )
+
+
 def test_modules_of_other_packages_are_those_that_code_imports_anywhere() -> None:
     assert {"cabinetry.fit", "coffea.nanoevents", "uproot", "hepdata_lib"} <= set(others())
     assert not {"typing", "agc_pipeline.files", "ROOT", "pythia8"} & set(others())
