@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from agc_pipeline.datasets import InputFile
+from agc_pipeline.declaration.layout import NANOAOD
+from agc_pipeline.delivery import forced
+from agc_pipeline.delivery.choice import DeliveryJob
 from agc_pipeline.delivery.manifest import Delivered
-from agc_pipeline.delivery.store import Store
+from agc_pipeline.delivery.preselected import SkimContent
+from agc_pipeline.delivery.store import Store, store_of
 from agc_pipeline.errors import InputError
 
 MADE_BY = {"selection": {"pt_min": 30.0}, "delivery": {"backend": "local"}, "software": {"a": "1"}}
@@ -124,6 +128,34 @@ def test_a_record_that_is_none_is_an_error_with_its_place(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="not the record of a skim") as error:
         store(tmp_path).find(REMOTE)
     assert error.value.place == str(record)
+
+
+def test_a_forced_delivery_finds_none_of_before(tmp_path: Path) -> None:
+    content = SkimContent(
+        columns={},
+        layout=NANOAOD,
+        preselect=lambda _: ([], {}),
+        records=False,
+        generated=None,
+        description=None,
+        code=(),
+    )
+    job = DeliveryJob(backend="local", format="ttree", servicex=None)
+
+    def now() -> Store:
+        made = store_of(tmp_path / "skims", content, job)
+        assert made is not None
+        return made
+
+    # Where there are no skims, there is nothing to force.
+    forced.force(tmp_path / "skims")
+    assert not (tmp_path / "skims").exists()
+    for _ in range(2):
+        assert now().find(REMOTE) is None
+        entry = deliver(now(), REMOTE)
+        assert now().find(REMOTE) == entry
+        forced.force(tmp_path / "skims")
+    assert len(forced.marks(tmp_path / "skims")) == 1
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("rntuple", ".root"), ("parquet", ".parquet")])

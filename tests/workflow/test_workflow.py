@@ -275,6 +275,30 @@ def test_results_of_other_versions_of_packages_are_told(restored: Project) -> No
     assert "than are installed" not in restored.run("--dry-run").stdout
 
 
+@pytest.mark.parametrize("rule", ["deliver", "code"])
+def test_a_forced_delivery_takes_no_skims_of_before(rule: str, tmp_path: Path) -> None:
+    """As after a change that nothing follows."""
+    project = Project(tmp_path / "tree")
+    manifest = "results/manifests/wjets__nominal/0000.json"
+    folder = project.folder / "results/skims/wjets__nominal"
+
+    def skims(*options: str) -> dict[str, int]:
+        done = project.run(*options, "--", manifest)
+        assert done.returncode == 0, done.stdout
+        return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.root")}
+
+    first = skims()
+    assert len(first) == 2
+    # A dry run forces nothing; nor does a rule that makes no skims.
+    assert skims("--dry-run", "--forcerun", rule) == skims("--forcerun", "fileset") == first
+    forced = skims("--forcerun", rule)
+    assert len(forced) == 2
+    assert not forced.keys() & first.keys()
+    # What was delivered is there for later runs.
+    (project.folder / manifest).unlink()
+    assert skims() == forced
+
+
 def test_results_without_records_are_told(restored: Project) -> None:
     """Snakemake alone would say that they are up to date."""
     records = restored.folder / ".snakemake/metadata"

@@ -7,6 +7,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from agc_pipeline import config as configuration, layers, stages
 from agc_pipeline.code import near
+from agc_pipeline.delivery import forced
 from agc_pipeline.errors import ConfigurationError, PipelineError
 from agc_pipeline.places import (
     check_image,
@@ -89,6 +90,8 @@ STAGES = {}
 onstart:
     try:
         SETTINGS.start()
+        for dataset in forced.datasets(workflow.dag):
+            forced.force(Path(RESULTS, "skims", dataset))
     except PipelineError as error:
         refuse(error)
 

@@ -18,6 +18,7 @@ import xxhash
 from agc_pipeline.code import sources
 from agc_pipeline.datasets import InputFile
 from agc_pipeline.delivery.choice import DeliveryJob
+from agc_pipeline.delivery.forced import marks
 from agc_pipeline.delivery.manifest import Delivered
 from agc_pipeline.delivery.preselected import SkimContent
 from agc_pipeline.files import read_record, write_record
@@ -94,6 +95,7 @@ def store_of(folder: Path, content: SkimContent, job: DeliveryJob) -> Store | No
         "delivery": job.what(),
         "software": {name: version(name) for name in packages(job)},
         "code": [file_digest(Path(path)) for path in code],
+        "forced": marks(folder),
     }
     return Store(folder, job.format, made_by)
 
