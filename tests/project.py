@@ -38,8 +38,12 @@ def environment(package: Path) -> dict[str, str]:
 
 def run(*command: str, folder: Path) -> str:
     """Output of a module that must succeed in a folder."""
+    return _output([sys.executable, "-m", *command], folder)
+
+
+def _output(command: list[str], folder: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", *command],
+        command,
         cwd=folder,
         env=environment(ROOT / "src"),
         text=True,
@@ -54,7 +58,9 @@ def run(*command: str, folder: Path) -> str:
 def snakemake(folder: Path, configuration: str, *options: str) -> str:
     """Output of the workflow of this checkout, which must succeed in a folder."""
     files = ("-s", str(ROOT / "Snakefile"), "--configfile", configuration)
-    return run("snakemake", "--cores", "2", *files, "--nocolor", *options, folder=folder)
+    # Unlike `python -m snakemake`, it does not look for modules in the working folder by itself.
+    program = str(Path(sys.executable).parent / "snakemake")
+    return _output([program, "--cores", "2", *files, "--nocolor", *options], folder)
 
 
 class Project:

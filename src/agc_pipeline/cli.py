@@ -15,7 +15,7 @@ from agc_pipeline.doctor.examine import examine
 from agc_pipeline.doctor.findings import Finding
 from agc_pipeline.errors import PipelineError
 from agc_pipeline.layers import Values
-from agc_pipeline.places import root_folder
+from agc_pipeline.places import root_folder, use_own_modules
 from agc_pipeline.plan import planned
 from agc_pipeline.secrets import without_secrets
 
@@ -69,6 +69,7 @@ def _completion(arguments: argparse.Namespace) -> None:
 
 
 def _keys(arguments: argparse.Namespace) -> None:
+    use_own_modules()
     root = root_folder()
     analysis = arguments.analysis or config.read(root=root)["analysis"]
     if arguments.schema:
@@ -84,6 +85,7 @@ def _new(arguments: argparse.Namespace) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> None:
+    use_own_modules()
     configuration = config.read(arguments.configfile, root=Path())
     findings = [_validation(configuration, arguments.configfile)]
     # A wrong configuration says nothing of what is needed.

@@ -147,6 +147,13 @@ def use_own_python() -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), folders])
 
 
+def use_own_modules() -> None:
+    """Find modules in the working folder first, as jobs do: they run by ``python -m``."""
+    place = str(Path.cwd())
+    if place not in sys.path and "" not in sys.path:
+        sys.path.insert(0, place)
+
+
 def check_image(image: str) -> None:
     """Check that the image of the jobs is there, where it is a file.
 

@@ -151,7 +151,14 @@ def test_an_analysis_that_the_workers_do_not_have(
         (package / "common.py").write_text("FIELDS = ('pt', 'eta', 'phi', 'mass', 'charge')\n")
         text = text.replace('("pt", "eta", "phi", "mass", "charge")', "FIELDS")
         text = f"from {package.name}.common import FIELDS\n" + text
+    # And one that lies in the working folder.
+    working = tmp_path / "working"
+    working.mkdir()
+    (working / f"beside_{importable}.py").write_text("GROUP = 'muons'\n")
+    text = f"from beside_{importable} import GROUP\n" + text
     declaration.write_text(text)
+    monkeypatch.chdir(working)
+    monkeypatch.syspath_prepend(working)
     monkeypatch.syspath_prepend(package.parent)
     reference = f"{package.name}.{folder.name}" if importable else str(folder)
     analysis = analyses.load(reference)
@@ -177,6 +184,7 @@ def test_an_analysis_that_the_workers_do_not_have(
         )
         with executor(settings, tmp_path / "unused", analyses.archive(reference)) as pool:
             package.parent.rename(tmp_path / "hidden")
+            working.rename(tmp_path / "hidden" / "working")
             result = runner.run(files, work, pool, allow_partial=False)
     assert result.output["histograms"]["zmumu"]["2mu"] == sums
     assert result.output["selected"] == expected.output["selected"]

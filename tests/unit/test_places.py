@@ -1,6 +1,7 @@
 """Folders that outputs may go to."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,13 @@ def test_folders_that_outputs_may_not_go_to(tmp_path: Path) -> None:
             places.check_outputs(folder, place="here", projects=[tmp_path / "project"])
         assert caught.value.place == "here"
     places.check_outputs(tmp_path / "project/x", place="here", projects=[tmp_path / "project"])
+
+
+def test_modules_of_the_working_folder_are_found_once_and_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", ["/elsewhere"])
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        places.use_own_modules()
+    assert sys.path == [str(tmp_path), "/elsewhere"]

@@ -110,6 +110,16 @@ def test_a_module_beside_the_analysis_reruns_its_jobs(tmp_path: Path) -> None:
     text = events.read_text().replace(mask, f"{mask} & ak.all(abs(muons.eta) < cut(), axis=1)")
     first = "    muons = good_muons("
     events.write_text(text.replace(first, f"    from cuts_beside import cut\n{first}"))
+    # Another one is imported when the analysis is loaded, also for the plan.
+    (tmp_path / "edges_beside.py").write_text("EDGES = tuple(map(float, range(60, 121, 5)))\n")
+    declaration = tmp_path / "my_dimuon/__init__.py"
+    edges = "tuple(float(edge) for edge in range(60, 121, 5))"
+    text = declaration.read_text()
+    assert edges in text
+    first = "from functools import partial\n"
+    declaration.write_text(
+        text.replace(edges, "EDGES").replace(first, f"{first}\nfrom edges_beside import EDGES\n")
+    )
 
     def selected(module: str, cut: float) -> float:
         beside.write_text(module)

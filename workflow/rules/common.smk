@@ -15,6 +15,7 @@ from agc_pipeline.places import (
     check_times,
     check_working_folder,
     root_folder,
+    use_own_modules,
     use_own_python,
 )
 from agc_pipeline.plan import planned
@@ -49,6 +50,7 @@ try:
     if workflow.is_main_process:
         command_line.check()
         use_own_python()
+        use_own_modules()
         check_working_folder(Path.cwd(), Path(workflow.main_snakefile))
     VALUES = configuration.read(FILES, GIVEN, root=ROOT)
     PLAN = planned(

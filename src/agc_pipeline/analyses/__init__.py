@@ -113,7 +113,7 @@ def archive(reference: str) -> Archive | None:
     """The files of an analysis as other machines need them to load it; see ``load_sent``.
 
     These are all files in its folder that are part of a run, and what they import of the package
-    that the folder is in.
+    that the folder is in, and of the working folder.
 
     Args:
         reference: of the analysis.
@@ -126,11 +126,17 @@ def archive(reference: str) -> Archive | None:
         return None
     folder = location.folder
     base = folder.parents[location.module.count(".")]
-    files = [*code_files(folder), *data_files(folder)]
-    if location.imported:
-        files += [path for path in map(Path, sources(location.module)) if _within(path, base)]
+    own = [*code_files(folder), *data_files(folder)]
+    files = {path.relative_to(base).as_posix(): path for path in own}
+    # Of a folder that is found by its path, what is beside it is no package.
+    starts = (*([base] if location.imported else []), Path.cwd())
+    for path in map(Path, sources(location.module)):
+        for start in starts:
+            if _within(path, start) and path not in own:
+                files.setdefault(path.relative_to(start).as_posix(), path)
+                break
     description = {"module": location.module, "attribute": location.attribute}
-    return pack(base, files, description)
+    return pack(files, description)
 
 
 def archive_name(reference: str) -> str | None:
@@ -166,10 +172,10 @@ def load_sent(reference: str, name: str | None) -> Analysis:
 def _unpacked(reference: str, archive: Path) -> Location:
     base, description = unpack(archive)
     module = description["module"]
-    root = base / module.partition(".")[0]
+    roots = {path.stem for path in base.iterdir() if path.is_dir() or path.suffix == ".py"}
     if str(base) not in sys.path:
-        # An earlier state of it, or what this machine has.
-        for other in [other for other in sys.modules if f"{other}.".startswith(f"{root.name}.")]:
+        # An earlier state of them, or what this machine has.
+        for other in [other for other in sys.modules if other.partition(".")[0] in roots]:
             del sys.modules[other]
         sys.path.insert(0, str(base))
         invalidate_caches()

@@ -5,7 +5,7 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -81,15 +81,14 @@ def _apart(parts: Sequence[str]) -> bool:
     return parts[0] in _APART or in_configuration
 
 
-def pack(base: Path, files: Iterable[Path], description: Mapping[str, str]) -> Archive:
+def pack(files: Mapping[str, Path], description: Mapping[str, str]) -> Archive:
     """An archive of files.
 
     Args:
-        base: folder that their paths in the archive are relative to.
-        files: in there.
+        files: by their path in the archive.
         description: of the analysis, to be read by ``unpack``.
     """
-    contents = {path.relative_to(base).as_posix(): path.read_bytes() for path in sorted(set(files))}
+    contents = {name: path.read_bytes() for name, path in sorted(files.items())}
     contents[_DESCRIPTION] = json.dumps(description, sort_keys=True).encode()
     return packed("analysis", contents)
 
