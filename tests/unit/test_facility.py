@@ -40,7 +40,7 @@ from agc_pipeline.facility.records import (
     PointRecord,
 )
 from agc_pipeline.facility.scaling import Range
-from agc_pipeline.facility.settings import FacilitySettings, Mode, SimulatedSettings
+from agc_pipeline.facility.settings import FacilitySettings, Mode, SimulatedSettings, TaskSize
 from agc_pipeline.layers import Layer, Values
 from agc_pipeline.matrix.settings import MatrixSettings
 from agc_pipeline.measuring.commands import count_failure
@@ -483,9 +483,82 @@ def test_a_very_large_stage_is_extrapolated_exactly() -> None:
     load = Workload((3.0,), (0.5,), [(0.01, 0.0)], merging=1.0)
     size = Size(files=200_000, chunks=2, events=100)
     assert queueing.seconds(load, size, 4, 1) == pytest.approx(3 + 25_000 + 100_000 + 1)
-    # Each fails half of the time: twice as many.
-    failing = Workload(costs=[(0.01, 0.0)], failing=0.5)
-    assert queueing.seconds(failing, Size(2000, 1, 100), 1, 1) == pytest.approx(4000, rel=0.1)
+    # Nothing of it is as fast as the workers that come first.
+    late = Workload(starts=(0.0, 5000.0), costs=[(0.01, 0.0)])
+    assert queueing.seconds(late, Size(100_000, 1, 100), 2, 1) == pytest.approx(52_500)
+    # Chunks of very different times, whose mean is 1 s; and the door, which only their bytes pass.
+    uneven = Workload(costs=[(0.001, 1.0)] * 9 + [(9.991, 11.0)])
+    assert queueing.seconds(uneven, Size(300_000, 1, 1), 10, 1) == pytest.approx(30_000, rel=0.01)
+    by_door = queueing.seconds(uneven, Size(300_000, 1, 1, rate=10), 100, 1)
+    assert by_door == pytest.approx(60_000, rel=0.01)
+
+
+@pytest.mark.parametrize("files", [787, 78_700])
+@pytest.mark.parametrize(
+    ("job", "chunks"), [(None, 3), (1, 1), (1, 3), (2, 3), (8, 3), (16, 1), (64, 3), (100, 3)]
+)
+def test_equal_chunks_take_as_many_rounds_as_there_are(
+    files: int, chunks: int, job: int | None
+) -> None:
+    load = Workload(costs=[(1e-6, 0.0)], job=job)
+    size = Size(files, chunks, 4e5)
+    one = queueing.seconds(load, size, 1, seed=1)
+    # As with a door that nobody has to wait for, which jobs pass step by step.
+    wide = Workload(costs=[(1e-6, 1.0)], job=job)
+    for workers in (1, 3, 10, 100, 1000):
+        pieces, each = (size.tasks, 1) if job is None else (-(-files // job), job * chunks)
+        # The last job has what is left, and is a round of its own where there is no other.
+        rest = (
+            (files - (pieces - 1) * job) * chunks
+            if job and pieces % workers == 1 % workers
+            else each
+        )
+        rounds = -(-pieces // workers) - 1
+        took = queueing.seconds(load, size, workers, seed=1)
+        assert took == pytest.approx(0.4 * (rounds * each + rest))
+        assert took >= one / workers * (1 - 1e-9)
+        if workers == 100:
+            passed = queueing.seconds(wide, Size(files, chunks, 4e5, rate=1e15), workers, seed=1)
+            assert passed == pytest.approx(took, rel=1e-4)
+
+
+@pytest.mark.parametrize("job", [None, 8, 64])
+def test_many_workers_are_never_more_efficient_than_one(job: int | None) -> None:
+    costs = [(0.2e-6, 50.0), (0.3e-6, 100.0), (1.6e-6, 400.0)]
+    load = Workload((3.0, 4.0), (0.1, 0.3), costs, reading=(1e-7,) * 3, job=job, merging=1.0)
+    task = TaskSize(files=78_700, events=94_000_000_000, chunks=3, bytes=94 * 10**11)
+    (curve,) = predictions.predictions(load, {"task": task}, [1, 7, 100, 1000], seed=1).values()
+    assert curve[0].efficiency == pytest.approx(1)
+    assert curve[-1].efficiency > 0.5
+    for fewer, more in pairwise(curve):
+        assert 0 < more.seconds < fewer.seconds
+        assert 0 < more.efficiency <= 1
+
+
+def test_many_jobs_share_the_rate_of_the_door() -> None:
+    """Whatever each worker does, a billion bytes a second pass."""
+    load = Workload(headers=(0.1,), costs=[(1e-9, 1000.0)], job=16)
+    for workers in (100, 1000):
+        took = queueing.seconds(load, Size(78_700, 3, 4e5, rate=1e9), workers, seed=1)
+        assert took == pytest.approx(78_700 * 3 * 0.4, rel=0.01)
+
+
+def test_failed_reads_are_part_of_what_was_measured() -> None:
+    """Each chunk took two seconds that failed, with their pause, and two that did not."""
+    chunks = [
+        task(1.0 + 4 * i, {"physics": seconds(2.0)}).model_copy(
+            update={"seconds": seconds(4.0), "failed_attempts": 1}
+        )
+        for i in range(60)
+    ]
+    measured = point(chunks, workers=1, stopped=242.0)
+    (rung,) = predictions.check([measured], dispatch=0.0, seed=1)
+    assert rung.simulated.value == pytest.approx(242.0)
+    # Chunks of ten times the events fail as often, and compute ten times as long.
+    load = predictions.workload([measured], dispatch=0.0)
+    assert queueing.seconds(load, Size(1, 60, 10_000), 1, seed=1) == pytest.approx(
+        1 + 60 * (2 + 20) + 1
+    )
 
 
 def test_predictions_follow_from_what_was_measured() -> None:
@@ -509,7 +582,22 @@ def test_predictions_follow_from_what_was_measured() -> None:
     larger = SIMULATED.tasks["task"].model_copy(update={"bytes": 300_000_000})
     (one,) = predictions.predictions(load, {"larger": larger}, [1], seed=1)["larger"]
     assert one.seconds == pytest.approx(1 + 200_000 + 0.1)
+    # A tenth of them: a tenth of each chunk's own reading, of which some have none.
+    mixed = [
+        task(1.0 + i, {"decompress": seconds(0.9 * (i % 2)), "physics": seconds(1 - 0.9 * (i % 2))})
+        for i in range(10)
+    ]
+    uneven = predictions.workload([point(mixed, workers=1, stopped=11.0)], dispatch=0.0)
+    fewer = SIMULATED.tasks["task"].model_copy(update={"bytes": 10_000_000})
+    (one,) = predictions.predictions(uneven, {"fewer": fewer}, [1], seed=1)["fewer"]
+    assert one.seconds == pytest.approx(1 + 50_000 * (1 + 0.1 + 0.09))
+    # Where no bytes were counted, those of the task still have to pass.
+    silent = predictions.workload(
+        [point([each.model_copy(update={"bytes": 0}) for each in mixed], workers=1)], dispatch=0.0
+    )
     slow = larger.model_copy(update={"gigabits_per_second": 8e-6})
+    (many,) = predictions.predictions(silent, {"slow": slow}, [100], seed=1)["slow"]
+    assert many.seconds == pytest.approx(300_000, rel=0.01)
     (many,) = predictions.predictions(load, {"slow": slow}, [100], seed=1)["slow"]
     assert many.seconds == pytest.approx(300_000, rel=0.01)
     for rung in predictions.check(points, dispatch=0.0, seed=1):
@@ -661,19 +749,33 @@ def test_jobs_are_handed_out_once_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "expected"),
+    ("measured", "simulated", "expected"),
     [
-        (9.0, 10.0, "within the spread"),
-        (9.0, 9.9, "within a tenth of the spread"),
-        (8.0, 9.0, "different"),
-        (12.0, 13.0, "within the spread"),
-        (13.0, 14.0, "within a tenth of the spread"),
-        (13.3, 14.0, "different"),
+        ((11.0, 10.0, 12.0), (9.5, 9.0, 10.0), "within the spread"),
+        ((11.0, 10.0, 12.0), (20.0, 12.0, 30.0), "within the spread"),
+        ((11.0, 10.9, 11.1), (11.9, 11.8, 12.0), "within a tenth"),
+        ((11.0, 10.9, 11.1), (10.1, 10.0, 10.2), "within a tenth"),
+        ((11.0, 10.9, 11.1), (9.9, 9.8, 10.0), "different"),
+        # Ends that are close, of medians that are not.
+        ((7.2, 4.0, 10.3), (12.0, 10.8, 21.5), "different"),
+        ((11.0, None, None), (12.0, 11.0, 13.0), "within a tenth"),
+        ((11.0, None, None), (13.0, 10.0, 16.0), "different"),
     ],
 )
-def test_agreement_says_how_close_two_ranges_are(low: float, high: float, expected: str) -> None:
-    measured = Range(value=11.0, low=10.0, high=12.0)
-    assert predictions.agreement(measured, Range(value=low, low=low, high=high)) == expected
+def test_agreement_says_how_close_measured_and_simulated_times_are(
+    measured: tuple[float, float | None, float | None],
+    simulated: tuple[float, float, float],
+    expected: str,
+) -> None:
+    ranges = [Range(value=value, low=low, high=high) for value, low, high in (measured, simulated)]
+    rung = predictions.Rung(workers=1, measured=ranges[0], simulated=ranges[1])
+    assert rung.agreement == expected
+    assert rung.ratio == pytest.approx(simulated[0] / measured[0])
+    # Both stand in the record; what another file says is made anew.
+    content = rung.model_dump()
+    assert content["agreement"] == expected
+    assert content["ratio"] == rung.ratio
+    assert predictions.Rung.model_validate(content | {"agreement": "something else"}) == rung
 
 
 PROCESSES = {"histograms": {"executor": "futures"}}
@@ -1419,7 +1521,7 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     assert "Decompression took" in html
     assert "elsewhere" in html
     # A millisecond for each of Dask's tasks, which the points were made without.
-    assert html.count("within the spread") == html.count("within a tenth of the spread") == 2
+    assert html.count(">within the spread<") == html.count(">within a tenth<") == 2
     # Two workers were no faster here.
     assert html.count("<td>none beyond 1</td>") == 2
     assert html.count("not tested by 2 rungs: within 0.0%, with a scatter of 0.0%") == 4

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import computed_field, model_validator
 from scipy.stats import kendalltau, siegelslopes
 
-from agc_pipeline.columnar.traces import JobTrace
+from agc_pipeline.columnar.traces import JobTrace, Task
 from agc_pipeline.facility import measures, queueing
 from agc_pipeline.facility.queueing import Size, Workload
 from agc_pipeline.facility.records import PointRecord
@@ -16,13 +17,13 @@ from agc_pipeline.facility.scaling import Range, spread
 from agc_pipeline.facility.settings import TaskSize
 from agc_pipeline.settings import Settings
 
-Agreement = Literal[
-    "within the spread", "within a tenth of the spread", "within a tenth", "different"
-]
+Agreement = Literal["within the spread", "within a tenth", "different"]
 
 # Chunks that a rate is fitted to, at least and at most; by how much the largest tenth has more
 # bytes than the smallest; and with which probability they wait longer for more by chance.
 _FITTED, _PAIRED, _UNLIKE, _CHANCE = 10, 1000, 1.5, 0.01
+# How far apart medians may be that agree.
+_NEAR = 0.1
 # Simulations of a rung, of which the range is told.
 _REPEATS = 5
 
@@ -34,14 +35,37 @@ class Rung(Settings):
         workers: how many.
         measured: median, smallest and largest wall time, seconds.
         simulated: likewise.
-        agreement: whether the two ranges overlap, as they are or widened by a tenth; of one
-            repetition, whether the times are a tenth apart.
     """
 
     workers: int
     measured: Range
     simulated: Range
-    agreement: Agreement
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_follows(cls, values: Any) -> Any:
+        """Leave out what a file says of both ranges: it follows from them."""
+        if not isinstance(values, Mapping):
+            return values
+        return {k: value for k, value in values.items() if k not in cls.model_computed_fields}
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def ratio(self) -> float:
+        """Of the medians, simulated over measured."""
+        return self.simulated.value / self.measured.value
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def agreement(self) -> Agreement:
+        """Whether the ranges overlap, or else whether the medians are a tenth apart at most.
+
+        Of one repetition the latter only.
+        """
+        if _overlap(self.measured, self.simulated):
+            return "within the spread"
+        near = 1 / (1 + _NEAR) <= self.ratio <= 1 + _NEAR
+        return "within a tenth" if near else "different"
 
 
 class Prediction(Settings):
@@ -93,7 +117,12 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
         latencies = [
             max(0.0, wait - t.bytes / stream) for t, wait in zip(chunks, waiting, strict=True)
         ]
-    attempts = sum(task.failed_attempts for task in chunks)
+    # A chunk is as likely to be read again whatever it has.
+    failed = [_failed(task) for task in chunks]
+    computing = [
+        max(0.0, task.seconds.wall - wait - lost)
+        for task, wait, lost in zip(chunks, waiting, failed, strict=True)
+    ]
     # Tasks on skims have fewer events than the files that these were made of.
     n_events = sum(task.events for task in chunks)
     share = n_events / max(sum(point.input_events for point in points), 1)
@@ -101,24 +130,35 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
         starts=starts or [0.0],
         headers=headers or [0.0],
         costs=[
-            (share * (task.seconds.wall - wait) / task.events, share * task.bytes / task.events)
-            for task, wait in zip(chunks, waiting, strict=True)
+            (share * seconds / task.events, share * task.bytes / task.events)
+            for task, seconds in zip(chunks, computing, strict=True)
         ]
         or [(0.0, 0.0)],
-        reading=share
-        * sum(
-            measures.parts_of(task).get(part, 0.0)
-            for task in chunks
-            for part in ("read", "decompress")
-        )
-        / max(n_events, 1),
-        waits=latencies or [0.0],
+        reading=[
+            # Several threads may have read at the same time.
+            share * min(_reading(task), seconds) / task.events
+            for task, seconds in zip(chunks, computing, strict=True)
+        ]
+        or [0.0],
+        waits=[sum(each) for each in zip(latencies, failed, strict=True)] or [0.0],
         dispatch=dispatch,
         job=files_of_job,
         merging=median(point.stopped - end for point, end in zip(points, last, strict=True)),
         stream=stream,
-        failing=attempts / (len(chunks) + attempts) if chunks else 0.0,
     )
+
+
+def _failed(task: Task) -> float:
+    """Seconds of attempts to read that failed, with their pauses: the parts are of the last one."""
+    if not task.failed_attempts:
+        return 0.0
+    return max(0.0, task.seconds.wall - sum(spent.wall for spent in task.parts.values()))
+
+
+def _reading(task: Task) -> float:
+    """Seconds of computing that grow with the bytes of a chunk."""
+    parts = measures.parts_of(task)
+    return sum(parts.get(part, 0.0) for part in ("read", "decompress"))
 
 
 def _stream(sizes: Sequence[int], waits: Sequence[float]) -> float | None:
@@ -186,27 +226,14 @@ def check(points: Sequence[PointRecord], dispatch: float, seed: int) -> tuple[Ru
             queueing.seconds(workload(own, dispatch), size, workers, seed + n)
             for n in range(_REPEATS)
         ]
-        measured, simulated = spread([p.wall for p in own], median), spread(took, median)
         rungs.append(
             Rung(
                 workers=workers,
-                measured=measured,
-                simulated=simulated,
-                agreement=agreement(measured, simulated),
+                measured=spread([point.wall for point in own], median),
+                simulated=spread(took, median),
             )
         )
     return tuple(rungs)
-
-
-def agreement(measured: Range, simulated: Range) -> Agreement:
-    """Whether two ranges of wall times overlap, as they are or widened by a tenth."""
-    (low, high), (lowest, highest) = _ends(measured), _ends(simulated)
-    apart = max(lowest / high, low / highest)
-    if measured.low is None:
-        return "within a tenth" if apart < 1.1 else "different"
-    if apart <= 1:
-        return "within the spread"
-    return "within a tenth of the spread" if apart < 1.1 else "different"
 
 
 def predictions(
@@ -228,16 +255,23 @@ def _curve(
 ) -> tuple[Prediction, ...]:
     per_event = sum(n_bytes for _, n_bytes in load.costs) / len(load.costs)
     n_bytes = task.bytes or per_event * task.events
-    scale = n_bytes / task.events / per_event if per_event else 1.0
+    each = n_bytes / task.events
+    scale = each / per_event if per_event else 1.0
     # More bytes for each event take longer to read, and not to select.
-    more = (scale - 1) * load.reading
-    scaled = replace(load, costs=[(cost + more, scale * size) for cost, size in load.costs])
+    scaled = replace(
+        load,
+        costs=[
+            (cost - reading + scale * reading, scale * size if per_event else each)
+            for (cost, size), reading in zip(load.costs, load.reading, strict=True)
+        ],
+    )
     rate = None if task.gigabits_per_second is None else 1e9 / 8 * task.gigabits_per_second
     size = Size(task.files, task.chunks, task.events / task.files / task.chunks, rate)
     one = queueing.seconds(scaled, size, 1, seed)
     curve = []
     for number in sorted(workers):
-        took = queueing.seconds(scaled, size, number, seed)
+        # No worker does more than one alone would, but for what was drawn.
+        took = max(one / number, queueing.seconds(scaled, size, number, seed))
         curve.append(
             Prediction(
                 workers=number,
@@ -272,8 +306,8 @@ def _size(point: PointRecord) -> Size:
     return Size(max(files, 1), each, point.input_events / max(files, 1) / each)
 
 
-def _ends(times: Range) -> tuple[float, float]:
-    return (
-        times.value if times.low is None else times.low,
-        times.value if times.high is None else times.high,
-    )
+def _overlap(one: Range, other: Range) -> bool:
+    """Whether two ranges have a time in common; False where one is not known."""
+    if one.low is None or one.high is None or other.low is None or other.high is None:
+        return False
+    return max(one.low, other.low) <= min(one.high, other.high)
