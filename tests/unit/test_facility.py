@@ -352,17 +352,62 @@ def test_a_reach_without_an_end_has_none() -> None:
     assert f"({law.useful_workers.low:.0f} or more)" in verdict.text
 
 
-def test_intervals_hold_the_law_behind_scattered_times() -> None:
+@pytest.mark.parametrize("repetitions", [2, 3, 10])
+@pytest.mark.parametrize("rungs", [(1, 2), (1, 2, 4), (1, 2, 4, 8, 16)])
+def test_intervals_hold_the_law_behind_scattered_times(
+    rungs: tuple[int, ...], repetitions: int
+) -> None:
+    """In 68 % of 600 ladders, whose number varies by 2 %."""
     numbers = np.random.default_rng(2)
-    inside = 0
-    for _ in range(30):
-        ladder = {
-            n: [(3 + 24 / n) * numbers.normal(1, 0.03) for _ in range(7)] for n in (1, 2, 4, 8)
+
+    def scattered(seconds: dict[int, float]) -> dict[int, list[float]]:
+        return {
+            n: (time * numbers.normal(1, 0.05, repetitions)).tolist() for n, time in seconds.items()
         }
-        law = scaling.amdahl(ladder)
+
+    inside = dict.fromkeys(("serial", "parallel", "share", "useful", "weak"), 0)
+    told = 0
+    for _ in range(600):
+        law = scaling.amdahl(scattered({n: 5 + 20 / n for n in rungs}))
+        weak = scaling.gustafson(scattered({n: 10 * n / (n - 0.2 * (n - 1)) for n in rungs}))
         assert law is not None
-        inside += law.serial_share.low <= 3 / 27 <= law.serial_share.high
-    assert 13 <= inside <= 28
+        assert weak is not None
+        inside["serial"] += holds(law.serial_seconds, 5)
+        inside["parallel"] += holds(law.parallel_seconds, 20)
+        inside["share"] += holds(law.serial_share, 0.2)
+        inside["weak"] += holds(weak.serial_share, 0.2)
+        # It is not told of all of them.
+        if law.useful_workers is not None:
+            told += 1
+            inside["useful"] += holds(law.useful_workers, 16)
+    assert told > 300
+    for name, number in inside.items():
+        assert number / (told if name == "useful" else 600) == pytest.approx(0.68, abs=0.08), name
+
+
+def holds(interval: Range | scaling.Reach | None, value: float) -> bool:
+    assert interval is not None
+    assert interval.low is not None
+    return interval.low <= value <= (np.inf if interval.high is None else interval.high)
+
+
+def test_intervals_at_a_bound_are_intervals() -> None:
+    serial = scaling.amdahl({1: [10.0, 10.4], 2: [10.6, 11.0], 4: [10.2, 11.0]})
+    assert serial is not None
+    assert serial.serial_share.value == serial.serial_share.high == 1
+    assert serial.serial_share.low is not None
+    assert 0.5 < serial.serial_share.low < 0.99
+    assert serial.parallel_seconds is not None
+    assert serial.parallel_seconds.low == serial.parallel_seconds.value == 0
+    assert (serial.parallel_seconds.high or 0) > 0.1
+    parallel = scaling.amdahl({1: [10.0, 10.4], 2: [4.8, 5.0]})
+    assert parallel is not None
+    assert parallel.serial_share.low == parallel.serial_share.value == 0
+    assert 0.01 < (parallel.serial_share.high or 0) < 0.5
+    weak = scaling.gustafson({1: [10.0, 10.4], 2: [9.8, 10.0]})
+    assert weak is not None
+    assert weak.serial_share.low == weak.serial_share.value == 0
+    assert 0.01 < (weak.serial_share.high or 0) < 0.5
 
 
 def series(parts: dict[str, Seconds], workers: int, **changes: Any) -> PointRecord:

@@ -11,6 +11,9 @@ Commun. ACM 31 (1988) 532: the speed-up is
 
 with the serial share a. Neither knows of workers that slow each other down: what was measured is
 therefore compared with the law, and the rungs with each other.
+
+Both are fitted with the same relative scatter on all rungs, which is that of all repetitions:
+intervals are those of Student's t with as many degrees of freedom as these leave.
 """
 
 import math
@@ -22,13 +25,13 @@ import numpy as np
 from pydantic import PositiveInt
 from scipy.optimize import nnls
 from scipy.stats import mannwhitneyu
+from scipy.stats import t as student
 
 from agc_pipeline.settings import Settings
 
 # Twice as many workers must shorten the time by this share to be of use.
 GAIN = 0.1
-# Resampled ladders for the intervals of a fit.
-_RESAMPLED = 400
+# Probability of an interval.
 _CENTRAL = 0.68
 # What many workers are beyond which none are counted.
 _COUNTLESS = 1e6
@@ -154,8 +157,6 @@ Ladder = Mapping[int, Sequence[float]]
 def amdahl(ladder: Ladder, pieces: Pieces | None = None) -> Law | None:
     """The law of the times of the same work, with neither part negative.
 
-    Intervals are from resampled repetitions of each rung (bootstrap): no shape is assumed.
-
     Args:
         ladder: number of workers to wall times, seconds.
         pieces: of the work; None if that is not known.
@@ -165,31 +166,30 @@ def amdahl(ladder: Ladder, pieces: Pieces | None = None) -> Law | None:
     """
     if len(ladder) < 2:
         return None
-    serial, parallel = _amdahl(ladder)
-    fits = np.array([_amdahl(sample) for sample in _resampled(ladder)])
+    (serial, parallel), covariance = _amdahl(ladder)
     deviation = max(
         abs(median(times) / (serial + parallel / workers) - 1) for workers, times in ladder.items()
     )
     describes, steps = _describes(ladder, deviation), _steps(ladder)
-    scatter = _scatter(ladder)
-    reach, most = _useful(serial, parallel), _COUNTLESS if pieces is None else pieces.number
+    share = serial / (serial + parallel)
+    slope = np.array([parallel, -serial]) / (serial + parallel) ** 2
+    width = _width(ladder)
+    serial_share = _range(share, slope @ covariance @ slope, width, most=1.0)
+    reach, most = _useful(share), _COUNTLESS if pieces is None else pieces.number
     told = describes is not False and steps[-1].outcome == "faster"
     bound = pieces if told and reach > most else None
-    useful = None
-    if told and (reach < _COUNTLESS or bound is not None):
-        reaches = np.minimum([_useful(*fit) for fit in fits], most)
-        useful = _reach(min(reach, most), reaches, known=scatter is not None)
-    share = serial / (serial + parallel)
     return Law(
         kind="amdahl",
         rungs=tuple(sorted(ladder)),
-        serial_share=_range(share, fits[:, 0] / fits.sum(axis=1), known=scatter is not None),
-        serial_seconds=_range(serial, fits[:, 0], known=scatter is not None),
-        parallel_seconds=_range(parallel, fits[:, 1], known=scatter is not None),
-        useful_workers=useful,
+        serial_share=serial_share,
+        serial_seconds=_range(serial, covariance[0, 0], width),
+        parallel_seconds=_range(parallel, covariance[1, 1], width),
+        useful_workers=_reach(serial_share, most)
+        if told and min(reach, most) < _COUNTLESS
+        else None,
         bound=bound,
         largest_deviation=deviation,
-        scatter=scatter,
+        scatter=_scatter(ladder),
         describes=describes,
         steps=steps,
     )
@@ -206,8 +206,7 @@ def gustafson(ladder: Ladder) -> Law | None:
     """
     if len(ladder) < 2 or 1 not in ladder:
         return None
-    share, scatter = _gustafson(ladder), _scatter(ladder)
-    shares = [_gustafson(sample) for sample in _resampled(ladder)]
+    share, variance = _gustafson(ladder)
     one = median(ladder[1])
     deviation = max(
         abs(workers * one / median(times) / (workers - share * (workers - 1)) - 1)
@@ -216,20 +215,33 @@ def gustafson(ladder: Ladder) -> Law | None:
     return Law(
         kind="gustafson",
         rungs=tuple(sorted(ladder)),
-        serial_share=_range(share, shares, known=scatter is not None),
+        serial_share=_range(share, variance, _width(ladder), most=1.0),
         largest_deviation=deviation,
-        scatter=scatter,
+        scatter=_scatter(ladder),
         describes=_describes(ladder, deviation),
     )
 
 
 def _scatter(ladder: Ladder) -> float | None:
     """Of the repetitions, of all rungs together, which have too few for one of their own."""
-    free = sum(len(times) - 1 for times in ladder.values())
+    free = _free(ladder)
     if not free:
         return None
     squares = [(time / fmean(times) - 1) ** 2 for times in ladder.values() for time in times]
     return math.sqrt(sum(squares) / free)
+
+
+def _free(ladder: Ladder) -> int:
+    """Degrees of freedom of the scatter."""
+    return sum(len(times) - 1 for times in ladder.values())
+
+
+def _width(ladder: Ladder) -> float | None:
+    """Half an interval of what varies as much as the times do; None without repetitions."""
+    scatter = _scatter(ladder)
+    if scatter is None:
+        return None
+    return scatter * float(student.ppf((1 + _CENTRAL) / 2, _free(ladder)))
 
 
 def _describes(ladder: Ladder, deviation: float) -> bool | None:
@@ -271,49 +283,68 @@ def _longer(times: Sequence[float], others: Sequence[float]) -> bool:
     return bool(chance < _CHANCE or math.isclose(chance, _CHANCE))
 
 
-def _amdahl(ladder: Ladder) -> tuple[float, float]:
-    """Serial and parallel time: relative deviations weigh the same on all rungs."""
+def _amdahl(ladder: Ladder) -> tuple[np.ndarray, np.ndarray]:
+    """Serial and parallel time: relative deviations weigh the same on all rungs.
+
+    Returns:
+        Both, and their covariance for a relative scatter of one.
+    """
     workers = np.array([n for n, times in ladder.items() for _ in times], float)
+    means = np.array([fmean(times) for times in ladder.values() for _ in times])
     seconds = np.array([time for times in ladder.values() for time in times])
-    columns = np.stack([1 / seconds, 1 / (workers * seconds)], axis=1)
-    (serial, parallel), _ = nnls(columns, np.ones_like(seconds))
-    return float(serial), float(parallel)
+    columns = np.stack([1 / means, 1 / (workers * means)], axis=1)
+    parts, _ = nnls(columns, seconds / means)
+    return parts, np.linalg.inv(columns.T @ columns)
 
 
-def _gustafson(ladder: Ladder) -> float:
-    one = median(ladder[1])
-    above = [(n, n * one / time) for n, times in ladder.items() for time in times if n > 1]
-    weights = [(n - 1) / n for n, _ in above]
-    lost = [(n - speedup) / n for n, speedup in above]
-    share = float(np.dot(weights, lost) / np.dot(weights, weights))
-    return min(max(share, 0.0), 1.0)
+def _gustafson(ladder: Ladder) -> tuple[float, float]:
+    """The serial share, and its variance for a relative scatter of one."""
+    one = fmean(ladder[1])
+    above = [(n, one / fmean(times)) for n, times in ladder.items() for _ in times if n > 1]
+    weights = np.array([(n - 1) / n for n, _ in above])
+    weights /= weights @ weights
+    rates = np.array([rate for _, rate in above])
+    share = float(weights @ (1 - rates))
+    # The time of one worker is in all of them.
+    changes = weights * rates
+    variance = float(changes @ changes + changes.sum() ** 2 / len(ladder[1]))
+    return min(max(share, 0.0), 1.0), variance
 
 
-def _useful(serial: float, parallel: float) -> float:
-    """Workers from which on twice as many, which halve the parallel time, gain too little."""
-    if serial <= 0:
+def _useful(share: float) -> float:
+    """Workers from which on twice as many, which halve the parallel time, gain too little.
+
+    Args:
+        share: of the time of one worker, serial.
+    """
+    if share <= 0:
         return np.inf
-    return max(1.0, (0.5 - GAIN) / GAIN * parallel / serial)
+    return max(1.0, (0.5 - GAIN) / GAIN * (1 / share - 1))
 
 
-def _resampled(ladder: Ladder) -> list[dict[int, list[float]]]:
-    rng = np.random.default_rng(1)
-    return [
-        {n: rng.choice(times, len(times)).tolist() for n, times in ladder.items()}
-        for _ in range(_RESAMPLED)
-    ]
+def _range(value: float, variance: float, width: float | None, most: float = math.inf) -> Range:
+    """The interval of a value between zero and a bound.
 
-
-def _range(value: float, samples: Sequence[float] | np.ndarray, *, known: bool) -> Range:
-    """The interval of samples; without repetitions, which it is of, it is not known."""
-    if not known:
+    Args:
+        value: within the bounds.
+        variance: of it, for a relative scatter of one.
+        width: half of its interval for a variance of one; None is not known.
+        most: the bound.
+    """
+    if width is None:
         return Range(value=value, low=None, high=None)
-    outside = (1 - _CENTRAL) / 2
-    low, high = np.quantile(samples, [outside, 1 - outside])
-    return Range(value=value, low=min(float(low), value), high=max(float(high), value))
+    half = width * math.sqrt(variance)
+    return Range(value=value, low=max(value - half, 0.0), high=min(value + half, most))
 
 
-def _reach(value: float, samples: np.ndarray, *, known: bool) -> Reach:
-    finite = _range(value, samples, known=known)
-    endless = finite.high is not None and finite.high >= _COUNTLESS
-    return Reach(value=value, low=finite.low, high=None if endless else finite.high)
+def _reach(share: Range, most: float) -> Reach:
+    """Workers of use, at most so many: fewer, the larger the serial share."""
+    value = min(_useful(share.value), most)
+    if share.low is None or share.high is None:
+        return Reach(value=value, low=None, high=None)
+    high = min(_useful(share.low), most)
+    return Reach(
+        value=value,
+        low=min(_useful(share.high), most),
+        high=None if high >= _COUNTLESS else high,
+    )
