@@ -197,6 +197,68 @@ def test_every_core_second_is_in_one_share() -> None:
     assert first.waiting_seconds == pytest.approx(2 * 1.0)
 
 
+def test_datasets_that_follow_each_other_have_tails_of_their_own() -> None:
+    def two_datasets(workers: int) -> PointRecord:
+        """Each dataset is a job, whose workers are processes of their own."""
+        jobs = []
+        for number in range(2):
+            start = 1.0 + 4 * number
+            chunks = [
+                task(start + n, {"physics": seconds(1.0 + n * (workers - 1))}, process=one)
+                for n in range(2)
+                for one in (10 * number + 1 + (n if workers > 1 else 0),)
+            ]
+            (job,) = point(chunks, workers=workers, launched=start - 1).jobs
+            stopped = max(chunk.stopped for chunk in chunks)
+            jobs.append(job.model_copy(update={"launched": start - 0.5, "stopped": stopped}))
+        whole = point([], workers=workers, stopped=jobs[-1].stopped)
+        return whole.model_copy(update={"jobs": tuple(jobs)})
+
+    one = measures.of(two_datasets(1))
+    assert (one.tail_seconds, one.shares["tail"]) == (0, 0)
+    # The first worker ends at 2 and 6, the second, which starts a second later, at 4 and 8.
+    two = measures.of(two_datasets(2))
+    assert two.tail_seconds == pytest.approx(4.0)
+    assert two.shares["tail"] == pytest.approx(4.0 / 16)
+    assert sum(two.shares.values()) == pytest.approx(1)
+
+
+def test_workers_for_which_there_is_nothing_to_do() -> None:
+    chunks = [task(1.0, {"physics": seconds(8.0)}, process=n + 1) for n in range(2)]
+    few = point(chunks, workers=8, stopped=9.0)
+    shares = measures.of(few).shares
+    # Half a second until the job is there, and half until its two workers are.
+    assert shares["start"] == pytest.approx((8 * 0.5 + 2 * 0.5) / 72)
+    assert shares["tail"] == pytest.approx(6 * 8.5 / 72)
+    assert sum(shares.values()) == pytest.approx(1)
+    told = limits.verdict([few], None)
+    assert told.limit == "stragglers"
+    assert "There are 2 chunks: 6 of the 8 workers have none." in told.text
+    assert "have none" not in limits.verdict([point(chunks, workers=2)], None).text
+
+
+def test_a_slow_round_makes_no_worker_slow() -> None:
+    """Its processes are none of the other rounds."""
+    numbers = np.random.default_rng(2)
+
+    def of_round(repeat: int, factor: float, slow: float = 1.0) -> PointRecord:
+        chunks = [
+            task(
+                1.0 + 3 * n,
+                {"physics": seconds((slow if w else 1.0) * factor * numbers.uniform(0.9, 1.1))},
+                process=10 * repeat + w + 1,
+            )
+            for w in range(2)
+            for n in range(12)
+        ]
+        return point(chunks, repeat=repeat, stopped=60.0)
+
+    assert limits.slow_things([of_round(0, 2.0), of_round(1, 1.0), of_round(2, 1.0)]) == ()
+    # One that is slow in its round is named, and what it costs is counted there.
+    (slow,) = limits.slow_things([of_round(0, 2.0, slow=3.0), of_round(1, 1.0)])
+    assert (slow.kind, slow.name) == ("worker", "node1:2")
+
+
 def test_doors_are_servers_or_folders() -> None:
     chunk = {"physics": seconds(1)}
     assert measures.door(task(0, chunk)) == "/data"

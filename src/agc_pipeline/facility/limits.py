@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from statistics import mean, median
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import PositiveInt
 from scipy.stats import mannwhitneyu
@@ -149,11 +149,7 @@ def limits(point: PointRecord) -> dict[str, float]:
 
 def slow_things(points: Sequence[PointRecord]) -> tuple[Slow, ...]:
     """What is slower than its like, the most expensive first; of a slow host not its workers."""
-    every = measures.tasks_of(points)
-    tasks = [task for task in every if task.kind == "events" and task.events]
-    # Whatever a process reads first takes long.
-    cold = measures.first_chunks(every)
-    tasks = [task for task in tasks if id(task) not in cold] or tasks
+    timed = [timed for point in points for timed in _timed(point)]
     found: list[Slow] = []
     kinds: dict[Kind, Callable[[Task], str]] = {
         "host": lambda task: task.host,
@@ -165,20 +161,46 @@ def slow_things(points: Sequence[PointRecord]) -> tuple[Slow, ...]:
         covered = tuple(item.name for item in found)
         found += [
             item
-            for item in _outliers(kind, tasks, key)
+            for item in _outliers(kind, timed, key)
             if not (kind == "worker" and item.name.startswith(tuple(f"{n}:" for n in covered)))
             and not (kind == "file" and item.name.startswith(tuple(f"{n}/" for n in covered)))
         ]
     return tuple(sorted(found, key=lambda item: -item.lost))
 
 
-def _outliers(kind: Kind, tasks: Sequence[Task], key: Callable[[Task], str]) -> list[Slow]:
+class _Timed(NamedTuple):
+    """A chunk, and its time for an event relative to the median of those of its point.
+
+    What makes a whole point slower, as other work on the machine does, makes none of its workers
+    slower than the others.
+    """
+
+    task: Task
+    relative: float
+
+    @property
+    def seconds(self) -> float:
+        """Wall time."""
+        return self.task.seconds.wall
+
+
+def _timed(point: PointRecord) -> list[_Timed]:
+    every = measures.tasks_of([point])
+    tasks = [task for task in every if task.kind == "events" and task.events]
+    # Whatever a process reads first takes long.
+    cold = measures.first_chunks(every)
+    tasks = [task for task in tasks if id(task) not in cold] or tasks
+    usual = median(map(measures.per_event, tasks)) if tasks else 0.0
+    return [_Timed(task, measures.per_event(task) / usual) for task in tasks if usual]
+
+
+def _outliers(kind: Kind, timed: Sequence[_Timed], key: Callable[[Task], str]) -> list[Slow]:
     groups: dict[str, list[float]] = {}
-    for task in tasks:
-        groups.setdefault(key(task), []).append(measures.per_event(task))
+    for one in timed:
+        groups.setdefault(key(one.task), []).append(one.relative)
     if len(groups) < 2:
         return []
-    total = sum(task.seconds.wall for task in tasks)
+    total = sum(one.seconds for one in timed)
     found = []
     for name, own in groups.items():
         others = [value for other, values in groups.items() if other != name for value in values]
@@ -191,7 +213,7 @@ def _outliers(kind: Kind, tasks: Sequence[Task], key: Callable[[Task], str]) -> 
             continue
         usual = median(others)
         lost = sum(
-            task.seconds.wall - 1e-9 * usual * task.events for task in tasks if key(task) == name
+            one.seconds * (1 - usual / one.relative) for one in timed if key(one.task) == name
         )
         found.append(
             Slow(kind=kind, name=name, ratio=ratio, chance=chance, lost=max(0.0, lost / total))
@@ -248,6 +270,13 @@ def _text(
         f"{_capital(_title(found.limit, places))} took {share.value:.0%}{interval} of the time of "
         f"{found.workers} {plural('worker', found.workers)}: {certainty}."
     ]
+    pieces = min((p.number, p.kind) for p in map(measures.pieces, top) if p is not None)
+    if pieces[0] < found.workers:
+        number, kind = pieces
+        sentences.append(
+            f"There are {number} {plural(kind, number)}: {found.workers - number} of the "
+            f"{found.workers} workers have none."
+        )
     for item in found.slow[:_SHOWN]:
         sentences.append(
             f"The {item.kind} {item.name} is {item.ratio:.1f} times slower than the others, which "

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from agc_pipeline.columnar.traces import Task
+from agc_pipeline.columnar.traces import JobTrace, Task
 from agc_pipeline.facility.records import Delivered, PointRecord
 from agc_pipeline.facility.scaling import Pieces
 from agc_pipeline.readers.clock import Seconds
@@ -129,8 +129,8 @@ class Measures(Settings):
         core_efficiency: CPU time over core seconds.
         shares: of the core seconds, each of ``SHARES``.
         chunk_seconds: of wall time.
-        tail_seconds: from the end of the first worker's last task to the end of all tasks; of many
-            jobs, of its last job.
+        tail_seconds: from the end of the first worker's last task to the end of all tasks, added up
+            over datasets, which follow each other; of many jobs, of its last job.
         peak_mb: most memory of a worker.
         failed_attempts: to read a file.
         failed_jobs: that were tried again.
@@ -168,10 +168,6 @@ def of(point: PointRecord) -> Measures:
     size = sum(point.file_bytes.values())
     walls = np.array([task.seconds.wall for task in chunks] or [0.0])
     workers = grouped(tasks, lambda task: task.worker)
-    ends = [worker.last for worker in workers] or [0.0]
-    if point.split:
-        # As many as there are workers ended the last job of one.
-        ends = sorted(job.stopped for job in point.jobs)[-point.workers :]
     return Measures(
         wall_seconds=wall,
         core_seconds=core_seconds,
@@ -193,7 +189,7 @@ def of(point: PointRecord) -> Measures:
             ninety=float(np.quantile(walls, 0.9)),
             highest=walls.max(),
         ),
-        tail_seconds=max(ends) - min(ends),
+        tail_seconds=_tail_seconds(point),
         peak_mb=max([job.peak_mb for job in point.jobs] + [task.peak_mb for task in tasks]),
         failed_attempts=sum(task.failed_attempts for task in tasks),
         failed_jobs=max(0, point.attempts - len(point.jobs)),
@@ -319,6 +315,7 @@ def _shares(point: PointRecord) -> dict[str, float]:
     if not point.jobs:
         return seconds
     total = point.wall * point.workers
+    unused = 0.0
     first = min(job.launched for job in point.jobs)
     # Until Snakemake has started the first job, nobody works.
     seconds["start"] = max(0.0, first - point.launched) * point.workers
@@ -327,7 +324,9 @@ def _shares(point: PointRecord) -> dict[str, float]:
         for task in job.tasks:
             starts[task.worker] = min(starts.get(task.worker, task.started), task.started)
         last = max((task.stopped for task in job.tasks), default=job.launched)
-        missing = job.workers - len(starts)
+        superfluous = _superfluous(job)
+        unused += superfluous * max(0.0, last - job.launched)
+        missing = job.workers - len(starts) - superfluous
         begun = sum(start - job.launched for start in starts.values())
         # Workers that got no task at all started as late as the last that did, at most.
         latest = max(starts.values(), default=last) - job.launched
@@ -339,7 +338,7 @@ def _shares(point: PointRecord) -> dict[str, float]:
     ended = max(job.stopped for job in point.jobs)
     seconds["merge"] += point.workers * max(0.0, point.stopped - ended)
     idle = max(0.0, total - sum(seconds.values()))
-    seconds["tail"] = min(idle, _tail(point))
+    seconds["tail"] = min(idle, unused + _tail(point))
     seconds["queue"] = idle - seconds["tail"]
     return {part: spent / total for part, spent in seconds.items()}
 
@@ -360,13 +359,43 @@ def parts_of(task: Task) -> Mapping[str, float]:
     return found
 
 
+def _superfluous(job: JobTrace) -> int:
+    """Workers that have nothing to do, since there are fewer chunks than workers.
+
+    That is no matter of their start.
+    """
+    n_chunks = sum(task.kind == "events" for task in job.tasks)
+    return max(0, job.workers - n_chunks) if n_chunks else 0
+
+
 def _tail(point: PointRecord) -> float:
-    """Core seconds of workers without work, while the last piece of it was under way."""
-    spans = [(t.started, t.stopped) for t in tasks_of([point])]
+    """Core seconds of workers without work, while the last piece of it was under way.
+
+    Datasets follow each other, each with a last piece of its own; of many jobs it is the last job.
+    """
+    works = [
+        ([(task.started, task.stopped) for task in job.tasks], job.workers - _superfluous(job))
+        for job in point.jobs
+    ]
     if point.split:
-        spans = [(job.launched, job.stopped) for job in point.jobs]
-    if not spans:
-        return 0.0
-    begin, end = max(start for start, _ in spans), max(stop for _, stop in spans)
-    busy = sum(max(0.0, stop - max(start, begin)) for start, stop in spans)
-    return max(0.0, point.workers * (end - begin) - busy)
+        works = [([(job.launched, job.stopped) for job in point.jobs], point.workers)]
+    total = 0.0
+    for spans, workers in works:
+        begin = max((start for start, _ in spans), default=0.0)
+        end = max((stop for _, stop in spans), default=0.0)
+        busy = sum(max(0.0, stop - max(start, begin)) for start, stop in spans)
+        total += max(0.0, workers * (end - begin) - busy)
+    return total
+
+
+def _tail_seconds(point: PointRecord) -> float:
+    """Time from the end of the first worker's last piece of work to the end of all."""
+    if point.split:
+        # As many as there are workers ended the last job of one.
+        ends = sorted(job.stopped for job in point.jobs)[-point.workers :]
+        return max(ends) - min(ends) if ends else 0.0
+    total = 0.0
+    for job in point.jobs:
+        last = [facts.last for facts in grouped(job.tasks, lambda task: task.worker)]
+        total += max(last) - min(last) if last else 0.0
+    return total

@@ -12,6 +12,7 @@ from typing import NoReturn, cast
 from agc_pipeline import config as configuration
 from agc_pipeline import layers
 from agc_pipeline.config import Configuration
+from agc_pipeline.datasets import watched
 from agc_pipeline.declaration import Analysis
 from agc_pipeline.doctor import tools
 from agc_pipeline.errors import ConfigurationError, InputError
@@ -319,6 +320,14 @@ class FacilityPlan:
         """Whether an input has files of the sample."""
         source = self.settings.inputs[input_]
         return bool(filled(source, sample="first") != filled(source, sample="second"))
+
+    def files_of(self, input_: str) -> list[str]:
+        """Files on this machine that an input has, without those of the sample."""
+        if self.uses_sample(input_):
+            return []
+        datasets = self.run_of(input_).datasets
+        names = [name for name in self.settings.datasets if name in datasets]
+        return watched(file for name in names for file in datasets[name].files[: self.n_files])
 
     @cached_property
     def sample_files(self) -> list[str]:

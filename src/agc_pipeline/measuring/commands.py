@@ -155,6 +155,10 @@ def _kill(command: "subprocess.Popen[bytes]") -> None:
     command.wait()
 
 
+# Threads of a job beside which none may run: Snakemake gives it no more cores than it has.
+ALL_CORES = 65_536
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock on a file; it is released when the process ends in any way."""

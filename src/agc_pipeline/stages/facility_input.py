@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agc_pipeline.files import write_json
+from agc_pipeline.measuring.commands import ALL_CORES, count_failure, locked
 from agc_pipeline.settings import Settings
 from agc_pipeline.stages.description import Options, Stage, has_threads, never, reads, uses, writes
 
@@ -50,6 +51,7 @@ class InputOptions(Options):
     )
     failures: Path = uses("failures/{source}", "file that counts how often it has no result")
     folder: Path = uses("inputs/{source}", "folder to run in")
+    lock: Path = uses("lock", "file that is locked while something is measured")
     cores: int = has_threads("that the delivery may use")
     output: Path = writes("inputs/{source}.json", "record to write")
 
@@ -80,7 +82,6 @@ def configure(plan: "FacilityPlan", source: str) -> InputStage:
 def run(settings: InputStage, options: InputOptions) -> None:
     """List the sample, as many links to its files as are needed, and deliver."""
     from agc_pipeline.facility import point
-    from agc_pipeline.measuring.commands import count_failure
 
     options.folder.mkdir(parents=True, exist_ok=True)
     if settings.dataset is not None:
@@ -94,16 +95,17 @@ def run(settings: InputStage, options: InputOptions) -> None:
             files[str(link.absolute())] = {"num_entries": settings.n_events}
         # Where `{sample}` of the configuration points to.
         write_json(options.folder / "sample.json", {settings.dataset: {"files": files}})
-    record = point.deliver(
-        settings.name,
-        settings.configuration,
-        settings.datasets,
-        -(-settings.n_files // settings.files_per_job),
-        options.folder,
-        snakefile=settings.snakefile,
-        timeout=settings.timeout,
-        cores=options.cores,
-    )
+    with locked(options.lock):
+        record = point.deliver(
+            settings.name,
+            settings.configuration,
+            settings.datasets,
+            -(-settings.n_files // settings.files_per_job),
+            options.folder,
+            snakefile=settings.snakefile,
+            timeout=settings.timeout,
+            cores=min(options.cores, len(os.sched_getaffinity(0))),
+        )
     if record.problem is not None:
         count_failure(options.failures, settings.failures)
     write_json(options.output, record.model_dump())
@@ -116,7 +118,8 @@ STAGE = Stage(
     configure=configure,
     run=run,
     when=never,
-    threads=lambda _: len(os.sched_getaffinity(0)),
+    events={"files": lambda plan, source: plan.files_of(source)},
+    threads=lambda _: ALL_CORES,
 )
 main = STAGE.main
 

@@ -1,7 +1,6 @@
 """Take one point of a facility's ladder; that it fails is a result."""
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.facility.settings import PointJob
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.formatting import duration
+from agc_pipeline.measuring.commands import ALL_CORES, locked
 from agc_pipeline.provenance import digest
 from agc_pipeline.stages import histogram
 from agc_pipeline.stages.description import Options, Stage, has_threads, never, reads, uses, writes
@@ -29,6 +29,7 @@ class PointOptions(Options):
         "record of the input",
     )
     folder: Path = uses("runs/{point}", "folder to work in")
+    lock: Path = uses("lock", "file that is locked while something is measured")
     failures: Path = uses("failures/{point}", "file that counts how often it has no result")
     cores: int = has_threads("that nothing else uses meanwhile")
     output: Path = writes("points/{point}.json", "record to write")
@@ -111,10 +112,11 @@ def run(settings: PointJob, options: PointOptions) -> None:
     """Take the point, and write its record."""
     from agc_pipeline.facility import point
     from agc_pipeline.facility.records import InputRecord
-    from agc_pipeline.measuring.commands import count_failure, locked
+    from agc_pipeline.measuring.commands import count_failure
 
-    # One whose workflow was killed may still run, and ends before this one starts.
-    with locked(options.folder.with_name(f".{settings.name}.lock")):
+    # One whose workflow was killed may still run, and ends before this one starts; so do others
+    # where Snakemake counts no cores, as it does for batch systems.
+    with locked(options.lock):
         delivered = read_record(InputRecord, options.delivered, "an input of a facility")
         record = point.measure(settings, delivered, options.folder)
     log.info("%s: %s", settings.name, record.problem or duration(record.wall, decimals=1))
@@ -130,7 +132,7 @@ STAGE = Stage(
     configure=configure,
     run=run,
     when=never,
-    threads=lambda _: len(os.sched_getaffinity(0)),
+    threads=lambda _: ALL_CORES,
     modules=lambda _: (histogram.STAGE.module,),
 )
 main = STAGE.main

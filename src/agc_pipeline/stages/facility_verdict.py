@@ -32,6 +32,11 @@ def run(settings: VerdictStage, options: VerdictOptions) -> None:  # noqa: ARG00
     for series in record.series:
         if series.verdict is not None:
             log.info("%s, %s: %s", series.executor, series.input, series.verdict.text)
+    log.info(
+        "The last point ended at %s; to measure again: "
+        "`snakemake facility --forcerun facility_point`, with the options of this command",
+        record.finished,
+    )
     failed = [point for series in record.series for point in series.points if point.problem]
     if failed:
         first = failed[0]
