@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -94,21 +94,31 @@ def upgraded(results: Path) -> str | None:
             # This package is compared by its content.
             if name != "agc-pipeline":
                 earlier.setdefault(name, set()).add(used)
+    changes = other_versions(earlier)
+    if not changes:
+        return None
+    return (
+        f"Results in {results} are of other versions of packages than are installed: {changes}. "
+        "They are kept, and jobs of this run have the installed ones; `--forcerun code` makes "
+        "everything anew."
+    )
+
+
+def other_versions(earlier: Mapping[str, Iterable[str]]) -> str:
+    """Packages of which other versions are installed now, with both; empty if there are none.
+
+    Args:
+        earlier: package to versions that were used.
+    """
     changes = []
     for name, versions in sorted(earlier.items()):
         try:
             installed = version(name)
         except PackageNotFoundError:
             installed = "none"
-        if others := sorted(versions - {installed}):
+        if others := sorted(set(versions) - {installed}):
             changes.append(f"{name} {' and '.join(others)} (now {installed})")
-    if not changes:
-        return None
-    return (
-        f"Results in {results} are of other versions of packages than are installed: "
-        f"{', '.join(changes)}. They are kept, and jobs of this run have the installed ones; "
-        "`--forcerun code` makes everything anew."
-    )
+    return ", ".join(changes)
 
 
 def _software(record: Path) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """The facility: order of points, measures, scaling laws, limits, simulation, page and history."""
 
 import json
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,7 +49,7 @@ from agc_pipeline.measuring.commands import count_failure
 from agc_pipeline.readers.clock import Seconds
 from agc_pipeline.report.page import write
 from agc_pipeline.settings import models_in, with_limits
-from agc_pipeline.stages import facility_input, facility_page, facility_point
+from agc_pipeline.stages import facility_input, facility_page, facility_point, facility_verdict
 from conftest import ROOT, read_config
 
 # Snakemake reads the options of all executors, and imports them.
@@ -1639,6 +1641,31 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     names = {picture.stem for picture in (tmp_path / "figures").glob("*.svg")}
     assert {"delivery", "scaling", "weak", "chunks", "shares", "timeline_dask_local"} <= names
     browser.check_tables(tmp_path / "index.html")
+
+
+def test_the_verdict_says_when_and_with_what_it_was_measured(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    installed = version("numpy")
+    caplog.set_level(logging.INFO)
+    for used, told in ((installed, False), ("1.0", True)):
+        machine = MACHINE.model_copy(update={"software": {"numpy": used}})
+        points = [series({"physics": seconds(1.0)}, n) for n in (1, 2)]
+        record = summary.FacilityRecord(
+            site="here",
+            finished="2026-05-06T07:08:09+00:00",
+            machine=machine,
+            inputs=(),
+            series=(summary._series(points, SIMULATED, 0.0),),
+        )
+        path = tmp_path / "facility.json"
+        path.write_text(record.model_dump_json())
+        caplog.clear()
+        facility_verdict.run(
+            facility_verdict.VerdictStage(), facility_verdict.VerdictOptions(record=path)
+        )
+        assert "ended at 2026-05-06T07:08:09+00:00" in caplog.text
+        assert (f"numpy 1.0 (now {installed})" in caplog.text) is told
 
 
 @pytest.mark.parametrize("rates", [(5e4, 1e5), (9.99e4, 1e5), (0.0, 0.0)])

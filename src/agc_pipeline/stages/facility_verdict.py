@@ -27,6 +27,7 @@ def run(settings: VerdictStage, options: VerdictOptions) -> None:  # noqa: ARG00
         PipelineError: if points have no result.
     """
     from agc_pipeline.facility import summary
+    from agc_pipeline.provenance import other_versions
 
     record = summary.read(options.record)
     for series in record.series:
@@ -37,6 +38,9 @@ def run(settings: VerdictStage, options: VerdictOptions) -> None:  # noqa: ARG00
         "`snakemake facility --forcerun facility_point`, with the options of this command",
         record.finished,
     )
+    software = {name: [used] for name, used in record.machine.software.items()}
+    if changes := other_versions(software):
+        log.warning("Other versions of packages are installed than were measured: %s", changes)
     failed = [point for series in record.series for point in series.points if point.problem]
     if failed:
         first = failed[0]
