@@ -248,16 +248,17 @@ def test_metadata_are_cached_until_the_file_changes(tmp_path: Path) -> None:
     def read() -> metadata.FileMetadata:
         content = metadata.read(str(path), COLUMNS, NANOAOD)
         metadata.keep(content, cache)
-        assert metadata.cached(str(path), NAMES, cache) == content
+        assert metadata.cached(str(path), NANOAOD.tree, NAMES, cache) == content
         return content
 
     write_nanoaod(path, toy.events(30), events_per_piece=10)
-    assert metadata.cached(str(path), NAMES, cache) is None
+    assert metadata.cached(str(path), NANOAOD.tree, NAMES, cache) is None
     read()
-    assert metadata.cached(str(path), NAMES, None) is None
-    assert metadata.cached(str(path), NAMES[1:], cache) is None
+    assert metadata.cached(str(path), NANOAOD.tree, NAMES, None) is None
+    assert metadata.cached(str(path), NANOAOD.tree, NAMES[1:], cache) is None
+    assert metadata.cached(str(path), "Runs", NAMES, cache) is None
     write_nanoaod(path, toy.events(31), events_per_piece=10)
-    assert metadata.cached(str(path), NAMES, cache) is None
+    assert metadata.cached(str(path), NANOAOD.tree, NAMES, cache) is None
     other = read()
     assert other.n_events == 31
 
@@ -268,7 +269,7 @@ def test_metadata_are_cached_until_the_file_changes(tmp_path: Path) -> None:
     assert data.count(uuid) >= 1
     path.write_bytes(data.replace(uuid, uuid[::-1]))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert metadata.cached(str(path), NAMES, cache) is None
+    assert metadata.cached(str(path), NANOAOD.tree, NAMES, cache) is None
     assert read().uuid == uuid[::-1].hex()
     assert run(path, 31, "auto", cache=cache).output == run(path, 31, "coffea").output
 
@@ -438,7 +439,7 @@ def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     readers: tuple[Callable[[], object], ...] = (
         lambda: open_tree(str(path), COLUMNS, NANOAOD),
         lambda: open_tree(f"file://{path}", COLUMNS, NANOAOD),
-        lambda: metadata.cached(str(path), NAMES, tmp_path),
+        lambda: metadata.cached(str(path), NANOAOD.tree, NAMES, tmp_path),
         lambda: parquet.inspect(str(path), COLUMNS, NANOAOD),
     )
     for read in readers:

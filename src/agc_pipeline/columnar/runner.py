@@ -256,7 +256,7 @@ def _read_metadata(
                 path, lambda url: metadata.of_parquet(url, columns, layout, network.settings)
             ).result
             cache[path] = Header(content.model_copy(update={"path": path}), watch.lap())
-        elif (known := metadata.cached(path, names, specification.cache)) is not None:
+        elif known := metadata.cached(path, layout.tree, names, specification.cache):
             cache[path] = Header(known, watch.lap())
         else:
             missing.append(path)

@@ -152,7 +152,7 @@ def compare_counters(tree: Any, content: SkimContent, url: str, chunk_size: int)
 def _stored_file(tree: Any, content: SkimContent, url: str) -> metadata.FileMetadata:
     """Metadata of a file, with its counters."""
     names = present_branches(tree, content.columns, content.layout)
-    return metadata.of_tree(tree, url, names)
+    return metadata.of_tree(tree, url, content.layout.tree, names)
 
 
 def _stored_columns(

@@ -33,6 +33,7 @@ class FileMetadata(Settings):
         path: of the file, or its address.
         identity: size, time of modification in ns and UUID; None for files that are not local.
         uuid: of the file, hexadecimal.
+        tree: name of its tree; "" for Parquet.
         n_events: in its tree.
         columns: names of the branches that were looked at.
         event_bytes: of these branches in memory, for one event.
@@ -44,6 +45,7 @@ class FileMetadata(Settings):
     path: str
     identity: tuple[int, int, str] | None
     uuid: str
+    tree: str = ""
     n_events: NonNegativeInt
     columns: tuple[str, ...]
     event_bytes: NonNegativeFloat
@@ -52,11 +54,12 @@ class FileMetadata(Settings):
     fields: dict[str, FieldMetadata] | None = None
 
 
-def cached(path: str, names: Sequence[str], cache: Path | None) -> FileMetadata | None:
+def cached(path: str, tree: str, names: Sequence[str], cache: Path | None) -> FileMetadata | None:
     """Metadata of a file from an earlier run; None if there are none, or if the file changed.
 
     Args:
         path: of the file, or its address.
+        tree: name of the tree that will be read.
         names: the branches that will be read.
         cache: folder with the metadata of local files; None has none.
 
@@ -69,7 +72,7 @@ def cached(path: str, names: Sequence[str], cache: Path | None) -> FileMetadata 
     if not record.exists():
         return None
     metadata = read_record(FileMetadata, record, "the metadata of an input file")
-    if metadata.identity != identity or metadata.columns != tuple(names):
+    if (metadata.identity, metadata.tree, metadata.columns) != (identity, tree, tuple(names)):
         return None
     return metadata.model_copy(update={"path": path})
 
@@ -98,15 +101,16 @@ def read(
         # Of a file on this machine, counters are compared at its delivery.
         remote = is_remote(path)
         names = present_branches(tree, columns, layout) if remote else layout.branches(columns)
-        return of_tree(tree, path, names)
+        return of_tree(tree, path, layout.tree, names)
 
 
-def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
+def of_tree(tree: Any, path: str, name: str, names: Sequence[str]) -> FileMetadata:
     """Metadata of the file of an open tree.
 
     Args:
         tree: TTree or RNTuple.
         path: of the file, or its address.
+        name: of the tree.
         names: the branches that will be read.
 
     Raises:
@@ -118,6 +122,7 @@ def of_tree(tree: Any, path: str, names: Sequence[str]) -> FileMetadata:
             "path": path,
             "identity": identity,
             "uuid": tree.file.uuid.hex,
+            "tree": name,
             "columns": tuple(names),
         }
         # Others than paths and addresses of servers, such as `file:///...`, are left to uproot.
