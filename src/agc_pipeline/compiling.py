@@ -44,7 +44,9 @@ def kernel(function: Function) -> Function:
 
     Arithmetic is that of IEEE 754 in the order written, so that a kernel gives the bits that numpy
     gives. The machine code is kept beside the source or, where that cannot be written, in the
-    user's cache folder, so that only the very first run compiles. What lies there is executed: the
-    first call raises ``ConfigurationError`` if it is a folder to which others may write.
+    user's cache folder, so that only the very first run compiles, and the first after a change of
+    the function, of those that it calls, or of constants that they name. What lies there is
+    executed: the first call raises ``ConfigurationError`` if it is a folder to which others may
+    write.
     """
     return cast(Function, Kernel(function))

@@ -2,16 +2,23 @@
 
 import fcntl
 import grp
+import hashlib
+import inspect
 import os
 import pwd
 import stat
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from enum import EnumMeta
+from functools import cached_property
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
 from typing import IO, Any
 
 import numba
+import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.runtime.nrt import rtsys
 
@@ -20,6 +27,10 @@ from agc_pipeline.errors import ConfigurationError
 # Seconds that a process waits for another one that compiles the same function; most take one.
 _LONGEST_WAIT = 60.0
 _PAUSE = 0.05
+# Types of constants whose representation tells their value.
+_CONSTANTS = (bool, int, float, complex, str, bytes, np.generic, type(None))
+# Packages whose functions are compiled by numba in its own way.
+_KNOWN = frozenset({"numba", "numpy", *sys.stdlib_module_names})
 
 
 class _MachineCode(FunctionCache):  # type: ignore[misc] # numba has no types
@@ -32,6 +43,14 @@ class _MachineCode(FunctionCache):  # type: ignore[misc] # numba has no types
     """
 
     _turn: IO[bytes] | None = None
+
+    @cached_property
+    def _made_of(self) -> str:
+        return made_of(self._py_func)
+
+    def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
+        """See numba, which looks at the file of the function only."""
+        return (*super()._index_key(sig, codegen), self._made_of)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """See numba; where nothing is kept, this process compiles, and others wait for it."""
@@ -62,6 +81,85 @@ class _MachineCode(FunctionCache):  # type: ignore[misc] # numba has no types
             self._turn = None
 
 
+def made_of(function: Callable[..., object]) -> str:
+    """Digest of all that is compiled into the machine code of a function.
+
+    These are the function, those that it calls, and the constants that they name, also where these
+    are of other modules.
+    """
+    total = hashlib.sha256()
+    for part in _parts(function, set()):
+        total.update(repr(part).encode())
+    return total.hexdigest()
+
+
+def _parts(value: Any, seen: set[object]) -> Iterator[Any]:
+    """What decides a value, as something whose representation tells all of it.
+
+    Args:
+        value: that a function names, or the function.
+        seen: functions, and names in modules, that were looked at.
+    """
+    # Kernels have theirs as other wrappers do, compiled functions under a name of numba's.
+    value = inspect.unwrap(getattr(value, "py_func", value))
+    yield type(value).__qualname__
+    if isinstance(value, np.ndarray):
+        yield value.dtype.str, value.shape, value.tobytes()
+    elif isinstance(value, EnumMeta):
+        members: Iterable[Any] = value
+        yield [(member.name, member.value) for member in members]
+    elif isinstance(value, tuple | list):
+        yield len(value)
+        for entry in value:
+            yield from _parts(entry, seen)
+    elif isinstance(value, frozenset):
+        yield sorted(map(repr, value))
+    elif isinstance(value, _CONSTANTS):
+        yield value
+    elif isinstance(value, FunctionType) and value not in seen:
+        seen.add(value)
+        yield value.__qualname__
+        # numba has its own in place of those that it knows, and its version is looked at.
+        if value.__module__.partition(".")[0] not in _KNOWN:
+            yield from _parts_of_function(value, seen)
+
+
+def _parts_of_function(function: FunctionType, seen: set[object]) -> Iterator[Any]:
+    names: set[str] = set()
+    for code in _codes(function.__code__):
+        names.update(code.co_names)
+        yield code.co_code, code.co_names, code.co_varnames
+        for constant in code.co_consts:
+            if not isinstance(constant, CodeType):
+                yield from _parts(constant, seen)
+    captured = [cell.cell_contents for cell in function.__closure__ or ()]
+    for value in (*(function.__defaults__ or ()), *captured):
+        yield from _parts(value, seen)
+    for name in sorted(names & function.__globals__.keys()):
+        yield name
+        yield from _named(function.__globals__[name], names, seen)
+
+
+def _named(value: Any, names: set[str], seen: set[object]) -> Iterator[Any]:
+    """The same of what has a name; of a module, of its attributes that have one of the names."""
+    if not isinstance(value, ModuleType):
+        yield from _parts(value, seen)
+        return
+    for name in sorted(names & vars(value).keys()):
+        if (value.__name__, name) not in seen:
+            seen.add((value.__name__, name))
+            yield name
+            yield from _named(vars(value)[name], names, seen)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """A code and those of functions within."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
 def _wait(folder: Path, function: Callable[..., object]) -> IO[bytes] | None:
     """Wait until no other process compiles a function, and have others wait.
 
@@ -88,9 +186,11 @@ def _wait(folder: Path, function: Callable[..., object]) -> IO[bytes] | None:
     return None
 
 
-# Other releases of numba may have these under other names.
-_FINDS_QUICKLY = hasattr(FunctionCache, "_load_overload") and hasattr(
-    FunctionCache, "_guard_against_spurious_io_errors"
+# Other releases of numba may have these under other names. Then every process compiles: what numba
+# keeps by itself may be of other constants.
+_KEEPS = all(
+    hasattr(FunctionCache, name)
+    for name in ("_load_overload", "_guard_against_spurious_io_errors", "_index_key")
 )
 
 
@@ -109,6 +209,8 @@ def compiled(function: Callable[..., object]) -> Any:
         # numba found no folder that it may write to.
         numba.config.CACHE_DIR = str(_temporary_folder())
         dispatcher = _dispatcher(function)
+    if not _KEEPS:
+        return dispatcher
     folder = Path(dispatcher.stats.cache_path)
     # For source in an archive, as Dask's workers have it, numba makes it when it writes.
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -180,8 +282,8 @@ def _dispatcher(function: Callable[..., object]) -> Any:
     mask = os.umask(0o022)
     os.umask(mask | 0o022)
     try:
-        dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-        if _FINDS_QUICKLY and hasattr(dispatcher, "_compilation_chain_init_hook"):
+        dispatcher = numba.njit(cache=_KEEPS, nogil=True, error_model="numpy")(function)
+        if _KEEPS:
             dispatcher._cache = _MachineCode(function)
             # It imports extensions for types that no kernel has.
             dispatcher._compilation_chain_init_hook = _nothing

@@ -1,6 +1,8 @@
 """Machine code is taken only from folders to which nobody else may write."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,3 +116,69 @@ def test_a_folder_that_somebody_left_is_not_used(
     own.rmdir()
     own.symlink_to(for_all(tmp_path))
     assert machine_code._temporary_folder() not in (own, own.resolve())
+
+
+KERNELS = {
+    "numbers_of_kernels.py": "SCALE, OFFSET = 2.0, 0.0\n",
+    "inner_kernel.py": """
+from agc_pipeline.compiling import kernel
+import numbers_of_kernels
+@kernel
+def inner(x):
+    return x + 1.0 + numbers_of_kernels.OFFSET
+""",
+    "outer_kernel.py": """
+from agc_pipeline.compiling import kernel
+import numbers_of_kernels
+from inner_kernel import inner
+from numbers_of_kernels import SCALE
+@kernel
+def outer(x):
+    return inner(x) * SCALE
+@kernel
+def of_module(x):
+    return x * numbers_of_kernels.SCALE
+print(outer(1.0), of_module(1.0))
+""",
+}
+
+
+def test_machine_code_follows_constants_and_kernels_of_other_modules(tmp_path: Path) -> None:
+    """numba looks for changes in the file of the function alone."""
+    for name, text in KERNELS.items():
+        (tmp_path / name).write_text(text)
+
+    def computed(name: str = "", old: str = "", new: str = "") -> str:
+        if name:
+            path = tmp_path / name
+            assert old in path.read_text()
+            path.write_text(path.read_text().replace(old, new))
+        command = [sys.executable, "outer_kernel.py"]
+        return subprocess.run(
+            command, cwd=tmp_path, text=True, check=True, capture_output=True
+        ).stdout.strip()
+
+    def kept() -> set[Path]:
+        return set((tmp_path / "__pycache__").glob("*.nbc"))
+
+    assert computed() == "4.0 2.0"
+    once = kept()
+    # Nothing is compiled again, in whatever process.
+    assert computed() == "4.0 2.0"
+    assert len(once) == 3
+    assert kept() == once
+    assert computed("numbers_of_kernels.py", "2.0", "3.0") == "6.0 3.0"
+    assert computed("inner_kernel.py", "1.0", "5.0") == "18.0 3.0"
+    assert computed("numbers_of_kernels.py", "0.0", "1.0") == "21.0 3.0"
+
+
+def added(x: float) -> float:
+    """A function that is compiled."""
+    return x + 1.0
+
+
+def test_nothing_is_kept_where_numba_has_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_code, "_KEEPS", False)
+    compiled = machine_code.compiled(added)
+    assert compiled(1.0) == 2.0
+    assert compiled.stats.cache_path is None
