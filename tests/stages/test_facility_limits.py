@@ -163,3 +163,8 @@ def test_the_mirror_that_gave_a_file_and_attempts_before(take: Take, files: list
     assert {task.url for task in measures.tasks_of([record])} == {good}
     found = measures.of(record)
     assert found.failed_attempts == len(measures.tasks_of([record])) == 1 + N_EVENTS // 500
+    for task in measures.tasks_of([record]):
+        assert 0 < task.failed.wall < task.seconds.wall
+        # It has a part of its own, so that the others are those of the attempt that gave the file.
+        assert measures.parts_of(task)["retry"] == task.failed.wall
+        assert sum(measures.parts_of(task).values()) == pytest.approx(task.seconds.wall)

@@ -173,6 +173,7 @@ def test_every_core_second_is_in_one_share() -> None:
             "physics": 1.5,
             "fill": 0.75,
             "data": 0.25 + 3 * 0.75,
+            "retry": 0.0,
             "stalled": 0.75,
             "other": 0.0,
             "merge": 2 * 2.0,
@@ -259,6 +260,30 @@ def test_a_slow_round_makes_no_worker_slow() -> None:
     # One that is slow in its round is named, and what it costs is counted there.
     (slow,) = limits.slow_things([of_round(0, 2.0, slow=3.0), of_round(1, 1.0)])
     assert (slow.kind, slow.name) == ("worker", "node1:2")
+
+
+def test_failed_attempts_are_no_computing() -> None:
+    chunk = {"read": seconds(1.0, 0.5), "physics": seconds(1.0)}
+    late = [
+        task(1.0, {"open": seconds(2.5, 0.5)}, kind="header", failed_attempts=1),
+        task(3.5, chunk | {"pauses": seconds(4.0, 0.25)}, failed_attempts=2),
+    ]
+    # The parts are those of the attempt that gave the file.
+    tasks = [
+        late[0].model_copy(update={"failed": seconds(2.0, 0.25)}),
+        late[1].model_copy(update={"parts": chunk, "failed": seconds(4.0, 0.25)}),
+    ]
+    record = point(tasks, workers=1)
+    found = measures.of(record).shares
+    spent = {name: 10 * share for name, share in found.items()}
+    assert spent["retry"] == pytest.approx(2.0 + 4.0)
+    assert (spent["other"], spent["physics"]) == pytest.approx((0.0, 1.0))
+    # CPU time of failed attempts is none of the header's.
+    assert (spent["open"], spent["data"]) == pytest.approx((0.25, 0.25 + 0.5))
+    verdict = limits.verdict([record], None)
+    assert (verdict.limit, verdict.lasting) == ("failed reads", "failed reads")
+    assert verdict.text.startswith("Failed attempts to read and the pauses after them took 60%")
+    assert "3 attempts to read failed in 1 repetition, which took 60% of the time." in verdict.text
 
 
 def test_doors_are_servers_or_folders() -> None:

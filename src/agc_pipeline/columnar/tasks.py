@@ -54,30 +54,44 @@ class Network:
             InputError: if none does.
         """
         if not is_remote(path):
-            return Attempted(attempt(path), path, 0)
+            return Attempted(attempt(path), path, 0, Seconds())
         file = InputFile(urls=(path, *self.mirrors.get(path, ())))
-        (result, url), failures = from_mirrors(file, lambda url: (attempt(url), url), self.settings)
-        return Attempted(result, url, sum(failure.attempts for failure in failures))
+        watch = Stopwatch()
+
+        def timed(url: str) -> tuple[Result, str, Seconds]:
+            # Until this attempt began; of the last one it is what all others took.
+            before = watch.total()
+            return attempt(url), url, before
+
+        (result, url, before), failures = from_mirrors(file, timed, self.settings)
+        failed = sum(failure.attempts for failure in failures)
+        return Attempted(result, url, failed, before if failed else Seconds())
 
     def processed(self, chunk: Chunk, process: Callable[[Chunk], dict[str, Any]]) -> dict[str, Any]:
         """What processing gives for a chunk, with the events that were ``processed``."""
         tracer = Tracer()
-        output, url, failed = self.attempted(
-            chunk.path, lambda url: process(chunk._replace(path=url))
-        )
-        output = {**output, "processed": {chunk.path: chunk.stop - chunk.start}}
+        done = self.attempted(chunk.path, lambda url: process(chunk._replace(path=url)))
+        output = {**done.result, "processed": {chunk.path: chunk.stop - chunk.start}}
         if not self.traced:
             return output
-        task = tracer.task("events", chunk.path, url, failed_attempts=failed, output=output)
+        task = tracer.task(
+            "events",
+            chunk.path,
+            done.url,
+            failed_attempts=done.failed,
+            failed=done.seconds,
+            output=output,
+        )
         return {**output, TASKS: [task]}
 
 
 class Attempted(NamedTuple, Generic[Result]):
-    """What an attempt gave, from which address, and how many attempts failed before."""
+    """What an attempt gave, from which address, how many failed before, and how long that took."""
 
     result: Result
     url: str
     failed: int
+    seconds: Seconds
 
 
 class Header(NamedTuple):
@@ -102,14 +116,16 @@ class MetadataTask:
         speed_up_uproot()
         watch, tracer = Stopwatch(), Tracer()
         try:
-            content, url, failed = self._network.attempted(path, self._read)
+            done = self._network.attempted(path, self._read)
         except InputError as error:
             # Not raised: the metadata of other files would be lost.
             return {path: error}
         task = None
         if self._network.traced:
-            task = tracer.task("header", path, url, failed_attempts=failed)
-        return {path: Header(content.model_copy(update={"path": path}), watch.lap(), task)}
+            task = tracer.task(
+                "header", path, done.url, failed_attempts=done.failed, failed=done.seconds
+            )
+        return {path: Header(done.result.model_copy(update={"path": path}), watch.lap(), task)}
 
     def _read(self, url: str) -> FileMetadata:
         with without_garbage_collection():

@@ -37,6 +37,7 @@ class Task(Settings):
         events: that were processed.
         bytes: compressed bytes of the baskets or clusters that were read.
         failed_attempts: to read the file that failed before.
+        failed: seconds of these, with the pauses after them; they are part of ``seconds``.
         process_cpu: CPU time of the process until the end of the task, seconds.
         peak_mb: most memory of the process so far, MB.
     """
@@ -52,6 +53,7 @@ class Task(Settings):
     events: NonNegativeInt = 0
     bytes: NonNegativeInt = 0
     failed_attempts: NonNegativeInt = 0
+    failed: Seconds = Field(default_factory=Seconds)
     process_cpu: NonNegativeFloat
     peak_mb: NonNegativeFloat
 
@@ -108,6 +110,7 @@ class Tracer:
         url: str,
         *,
         failed_attempts: int,
+        failed: Seconds,
         output: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """The record of the task, as a sum of outputs can hold it.
@@ -117,6 +120,7 @@ class Tracer:
             path: of the file.
             url: that gave it.
             failed_attempts: before.
+            failed: seconds of these.
             output: of the processing, with what the clocks counted.
         """
         costs = [] if output is None else list(output["performance"].values())
@@ -132,6 +136,7 @@ class Tracer:
             events=sum(cost["events"] for cost in costs),
             bytes=sum(cost["bytes"] for cost in costs),
             failed_attempts=failed_attempts,
+            failed=failed,
             process_cpu=time.process_time(),
             peak_mb=process.peak_mb(),
         ).model_dump()

@@ -34,6 +34,7 @@ _LIMITS = dict(
             COLOURS[4],
             COLOURS[6],
             COLOURS[3],
+            INK,
             COLOURS[2],
             COLOURS[1],
             COLOURS[7],
@@ -206,7 +207,7 @@ def weak(series: Sequence[Series]) -> Figure:
 
 def shares(named: Mapping[str, Measures]) -> Figure:
     """Where the core seconds went, one bar for each point."""
-    with canvas(8.6, 1.25 + 0.3 * len(named)) as figure:
+    with canvas(8.6, 1.5 + 0.3 * len(named)) as figure:
         axes = figure.subplots()
         for row, one in enumerate(named.values()):
             left = 0.0
@@ -221,7 +222,7 @@ def shares(named: Mapping[str, Measures]) -> Figure:
         axes.set_ylim(len(named) - 0.4, -0.6)
         axes.set_xlim(0, 1)
         axes.set_xlabel("share of the core seconds")
-        figure.legend(loc="outside upper center", ncols=len(LIMITS), fontsize=_LEGEND)
+        figure.legend(loc="outside upper center", ncols=-(-len(LIMITS) // 2), fontsize=_LEGEND)
     return figure
 
 

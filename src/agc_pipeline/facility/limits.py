@@ -24,17 +24,27 @@ LIMITS: dict[str, tuple[str, ...]] = {
     "computing": ("open", "read", "physics", "fill", "other"),
     "decompression": ("decompress",),
     "data": ("data",),
+    "failed reads": ("retry",),
     "cores": ("stalled",),
     "scheduler": ("queue",),
     "stragglers": ("tail",),
     "merging": ("merge",),
 }
 # What a longer measurement has in the same proportion.
-_LASTING = ("computing", "decompression", "data", "cores", "scheduler", "stragglers")
+_LASTING = (
+    "computing",
+    "decompression",
+    "data",
+    "failed reads",
+    "cores",
+    "scheduler",
+    "stragglers",
+)
 _TITLES = {
     "start-up": "the start of workers, imports included",
     "computing": "computing",
     "decompression": "decompression",
+    "failed reads": "failed attempts to read and the pauses after them",
     "cores": "cores that others use, or that there are too few of",
     "scheduler": "workers that wait for their next task",
     "stragglers": "workers that wait for the last tasks of others",
@@ -276,6 +286,13 @@ def _text(
         sentences.append(
             f"There are {number} {plural(kind, number)}: {found.workers - number} of the "
             f"{found.workers} workers have none."
+        )
+    failed = [measures.of(point).failed_attempts for point in top]
+    if any(failed):
+        sentences.append(
+            f"{sum(failed)} {plural('attempt', sum(failed))} to read failed in {len(top)} "
+            f"{plural('repetition', len(top))}, which took "
+            f"{mean(one['failed reads'] for one in shares):.0%} of the time."
         )
     for item in found.slow[:_SHOWN]:
         sentences.append(

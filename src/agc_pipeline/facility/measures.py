@@ -20,7 +20,8 @@ from agc_pipeline.settings import Settings
 # start: until a worker has its first task: interpreter, imports, scheduler, queue.
 # open: headers of files, CPU time. read: columns made of decompressed bytes, CPU time.
 # decompress, physics, fill: CPU time. data: waiting for bytes while a file is opened or read.
-# stalled: a task that computes, but gets no CPU. other: the rest of the tasks.
+# retry: attempts to read that failed, with the pauses after them. stalled: a task that computes,
+# but gets no CPU. other: the rest of the tasks.
 # merge: from the last task to the end of the job, and on to the end of the command. queue: workers
 # without a task while there were more to start. tail: likewise, while the last ones ran; of many
 # jobs, workers without a job once all were launched.
@@ -32,6 +33,7 @@ SHARES = (
     "physics",
     "fill",
     "data",
+    "retry",
     "stalled",
     "other",
     "merge",
@@ -345,10 +347,12 @@ def _shares(point: PointRecord) -> dict[str, float]:
 
 def parts_of(task: Task) -> Mapping[str, float]:
     """Wall time of a task by share."""
+    retry = min(task.failed.wall, task.seconds.wall)
     if task.kind == "header":
-        waiting = max(0.0, task.seconds.wall - task.seconds.cpu)
-        return {"open": task.seconds.wall - waiting, "data": waiting}
-    found: dict[str, float] = defaultdict(float)
+        last = task.seconds.without(task.failed)
+        waiting = max(0.0, last.wall - last.cpu)
+        return {"open": last.wall - waiting, "data": waiting, "retry": retry}
+    found: dict[str, float] = defaultdict(float, retry=retry)
     for part in (*_READING, "decompress", "physics", "fill"):
         spent = task.parts.get(part, Seconds())
         # More CPU than wall time is that of threads.

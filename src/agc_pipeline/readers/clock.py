@@ -44,6 +44,11 @@ class Stopwatch:
         self._since = now
         return Seconds(cpu=now[0] - since[0], wall=now[1] - since[1])
 
+    def total(self) -> Seconds:
+        """The time since the last lap, which goes on."""
+        now = _now()
+        return Seconds(cpu=now[0] - self._since[0], wall=now[1] - self._since[1])
+
 
 def _now() -> tuple[float, float]:
     return time.process_time(), time.perf_counter()
