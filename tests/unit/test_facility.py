@@ -1381,6 +1381,25 @@ def test_labels_of_figures_are_whole_and_beside_the_points(ladder: tuple[int, ..
                 assert not legend.get_window_extent().overlaps(axes.bbox)
 
 
+@pytest.mark.parametrize("ladder", [(1, 2, 8), (1, 2, 8, 64)])
+def test_ideal_curves_are_ideal_between_their_ends(ladder: tuple[int, ...]) -> None:
+    """Also where the axis of workers is logarithmic, and that of speed-ups or rates is not."""
+    parts = {"physics": seconds(1.0)}
+    points = [series(parts, n, mode=mode) for mode in ("strong", "weak") for n in ladder]
+    (one,) = summary.summarise(points, [], SIMULATED, DISPATCH).series
+    rate = one.measured("weak")[1][0].events_per_second / 1e3
+    for figure, slope in ((figures.curves([one]), 1.0), (figures.weak([one]), rate)):
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        (ideal,) = (line for line in axes.lines if line.get_linestyle() == "--")
+        shown = axes.transData.transform(ideal.get_xydata())
+        for workers in (1.4, 3.0, 5.7, 8.0):
+            at, height = axes.transData.transform((workers, slope * workers))
+            drawn = float(np.interp(at, *shown.T))
+            # In units of dots.
+            assert drawn == pytest.approx(height, abs=1)
+
+
 DISPATCH = {"processes": 0.0, "dask": 0.001}
 
 
@@ -1587,6 +1606,18 @@ def test_pieces_of_work_are_chunks_of_a_dataset_or_jobs() -> None:
     assert measures.pieces(delivery) == scaling.Pieces(number=3, kind="file")
 
 
+def check_drawn(path: Path, one: summary.Series) -> None:
+    """What the picture shows of a series: each limit as the sum of its parts."""
+    drawn = json.loads(path.read_text())[f"{one.name}, strong, 1"]
+    shares = measures.middle(one.measured("strong")[1]).shares
+    assert list(drawn) == list(limits.LIMITS)
+    assert drawn["decompression"] == shares["decompress"] > 0
+    assert drawn["computing"] == pytest.approx(
+        sum(shares[part] for part in ("open", "read", "physics", "fill", "other"))
+    )
+    assert sum(drawn.values()) == pytest.approx(1)
+
+
 def test_page_record_and_history(tmp_path: Path) -> None:
     parts = {"read": seconds(0.3, 0.1), "decompress": seconds(0.5), "physics": seconds(0.2)}
     points = [
@@ -1651,6 +1682,7 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     assert values["missing"] == []
     write(tmp_path / "index.html", "facility.html.j2", values, tmp_path / "tables")
     html = (tmp_path / "index.html").read_text()
+    check_drawn(tmp_path / "figures" / "shares.json", first)
     assert "the disk &lt;b&gt;burned" in html
     assert "Decompression took" in html
     assert "elsewhere" in html

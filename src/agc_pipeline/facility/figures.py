@@ -85,11 +85,11 @@ def curves(series: Sequence[Series]) -> Figure:
                 one.name,
             )
             if one.amdahl is not None:
-                grid = np.geomspace(workers[0], workers[-1], 100)
+                grid = _grid(int(workers[0]), int(workers[-1]))
                 times = np.array([one.amdahl.seconds(n) for n in grid])
                 style = ":" if one.amdahl.describes is False else "-"
                 speedup.plot(grid, first / times, style, color=colour, linewidth=0.9)
-        speedup.plot([1, largest], [1, largest], **_IDEAL)
+        speedup.plot(_grid(1, largest), _grid(1, largest), **_IDEAL)
         _workers_axis((speedup, rate, efficiency), largest)
         if largest > _MANY:
             # From zero, the ideal would press all points onto the axis.
@@ -123,6 +123,11 @@ def _bars(
         linewidth=1.1,
         label=label,
     )
+
+
+def _grid(first: int, last: int) -> np.ndarray:
+    """Numbers of workers of a curve: what is straight is not, where one axis is logarithmic."""
+    return np.geomspace(first, last, 100)
 
 
 def _from_zero(axes: Axes, least: float = 0.0) -> None:
@@ -197,7 +202,8 @@ def weak(series: Sequence[Series]) -> Figure:
             rates = [[m.events_per_second / 1e3 for m in rung] for rung in rungs.values()]
             _bars(axes, workers, rates, colour, one.name)
             each = float(np.median(rates[0])) / workers[0]
-            axes.plot(workers, each * workers, **_IDEAL | {"color": colour, "label": None})
+            grid = _grid(int(workers[0]), int(workers[-1]))
+            axes.plot(grid, each * grid, **_IDEAL | {"color": colour, "label": None})
         _workers_axis((axes,), largest)
         _from_zero(axes)
         axes.set_ylabel("thousand events per second")
@@ -211,8 +217,7 @@ def shares(named: Mapping[str, Measures]) -> Figure:
         axes = figure.subplots()
         for row, one in enumerate(named.values()):
             left = 0.0
-            for name, parts in LIMITS.items():
-                width = sum(one.shares[part] for part in parts)
+            for name, width in by_limit(one).items():
                 label = name if row == 0 else None
                 axes.barh(row, width, left=left, height=0.7, color=_LIMITS[name], label=label)
                 left += width
@@ -224,6 +229,11 @@ def shares(named: Mapping[str, Measures]) -> Figure:
         axes.set_xlabel("share of the core seconds")
         figure.legend(loc="outside upper center", ncols=-(-len(LIMITS) // 2), fontsize=_LEGEND)
     return figure
+
+
+def by_limit(one: Measures) -> dict[str, float]:
+    """The share of the core seconds of each limit, which is the sum of those of its parts."""
+    return {name: sum(one.shares[part] for part in parts) for name, parts in LIMITS.items()}
 
 
 def timeline(point: PointRecord) -> Figure:
