@@ -1400,6 +1400,20 @@ def test_ideal_curves_are_ideal_between_their_ends(ladder: tuple[int, ...]) -> N
             assert drawn == pytest.approx(height, abs=1)
 
 
+def test_the_speed_up_of_the_first_rung_is_one() -> None:
+    """Of two repetitions, too, which are far apart."""
+    points = [
+        point([task(1.0, {"physics": seconds(1.0)})], workers=n, stopped=stopped, repeat=repeat)
+        for n, times in {1: (10.0, 30.0), 2: (6.0, 14.0)}.items()
+        for repeat, stopped in enumerate(times)
+    ]
+    (one,) = summary.summarise(points, [], SIMULATED, DISPATCH).series
+    (bars,) = figures.curves([one]).axes[0].containers
+    assert bars[0].get_ydata() == pytest.approx([1.0, 2.0])
+    ends = np.array(bars[2][0].get_segments())[:, :, 1]
+    assert ends == pytest.approx(np.array([[20 / 30, 2.0], [20 / 14, 20 / 6]]))
+
+
 DISPATCH = {"processes": 0.0, "dask": 0.001}
 
 
@@ -1681,8 +1695,8 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     values = page.values(record, [*points[:-1], broken], [other], past, tmp_path)
     assert values["missing"] == []
     write(tmp_path / "index.html", "facility.html.j2", values, tmp_path / "tables")
-    html = (tmp_path / "index.html").read_text()
     check_drawn(tmp_path / "figures" / "shares.json", first)
+    html = (tmp_path / "index.html").read_text()
     assert "the disk &lt;b&gt;burned" in html
     assert "Decompression took" in html
     assert "elsewhere" in html
@@ -1691,8 +1705,7 @@ def test_page_record_and_history(tmp_path: Path) -> None:
     # Two workers were no faster here.
     assert html.count("<td>none beyond 1</td>") == 2
     assert html.count("not tested by 2 rungs: within 0.0%, with a scatter of 0.0%") == 4
-    table = (tmp_path / "tables" / "comparison.csv").read_text()
-    assert table.count("decompression") == 4
+    assert (tmp_path / "tables" / "comparison.csv").read_text().count("decompression") == 4
     assert ",258310144," in (tmp_path / "tables" / "inputs.csv").read_text()
     assert (tmp_path / "tables" / "deliveries.csv").read_text().count("dask, local") == 2
     names = {picture.stem for picture in (tmp_path / "figures").glob("*.svg")}

@@ -69,7 +69,15 @@ def curves(series: Sequence[Series]) -> Figure:
             largest = max(largest, int(workers.max()))
             walls = [[m.wall_seconds for m in rung] for rung in rungs.values()]
             first = workers[0] * float(np.median(walls[0]))
-            _bars(speedup, workers, [[first / t for t in rung] for rung in walls], colour, one.name)
+            _bars(
+                speedup,
+                workers,
+                [[first / t for t in rung] for rung in walls],
+                colour,
+                one.name,
+                # The median of ratios is not the ratio of medians.
+                middle=[first / float(np.median(rung)) for rung in walls],
+            )
             _bars(
                 rate,
                 workers,
@@ -108,15 +116,21 @@ def curves(series: Sequence[Series]) -> Figure:
 
 
 def _bars(
-    axes: Axes, workers: np.ndarray, values: Sequence[Sequence[float]], colour: str, label: str
+    axes: Axes,
+    workers: np.ndarray,
+    values: Sequence[Sequence[float]],
+    colour: str,
+    label: str,
+    *,
+    middle: Sequence[float] | None = None,
 ) -> None:
-    """Medians, with the smallest and largest of the repetitions."""
-    middle = np.array([np.median(rung) for rung in values])
+    """Medians, or what stands for them, with the smallest and largest of the repetitions."""
+    shown = np.array([np.median(rung) for rung in values] if middle is None else middle)
     low, high = (np.array([pick(rung) for rung in values]) for pick in (min, max))
     axes.errorbar(
         workers,
-        middle,
-        yerr=np.stack([middle - low, high - middle]),
+        shown,
+        yerr=np.stack([shown - low, high - shown]),
         fmt="o",
         color=colour,
         markersize=4,
