@@ -234,8 +234,10 @@ def read_record(kind: type[Record], path: Path, what: str, *, missing: str = _RE
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
+        value = first["input"]
+        stated = f" is {value!r}" if isinstance(value, int | float) else ""
         raise InputError(
-            f"not {what}: `{key}`: {first['msg']}",
+            f"not {what}: `{key}`{stated}: {first['msg']}",
             place=str(path),
             remedy="delete it and run again: its rule writes it anew",
         ) from error

@@ -1228,6 +1228,12 @@ def test_what_failed_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert facility_input.configure(made, "local").failures == 1
 
 
+def predicted(**changes: Any) -> dict[str, Any]:
+    """A prediction of ten files, otherwise than it would be right."""
+    task = {"files": 10, "events": 10**6, "chunks": 3}
+    return {"simulated": {"workers": [1], "tasks": {"t": task | changes}, "seed": 1}}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -1293,6 +1299,25 @@ def test_what_failed_is_another_job(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             {"datasets": ["ttbar__nominal"] * 2},
             "`datasets` is wrong: ttbar__nominal is listed twice",
         ),
+        ({"workers": [1, 10**9]}, "`workers.1` cannot be 1000000000: .* at most 100000: no site"),
+        (
+            {"executors": {"x": PROCESSES | {"workers": [1, 4097]}}},
+            "`executors.x` has all workers in one job, .* at most 4096 .* goes to 4097: set",
+        ),
+        (
+            {"executors": {"x": PROCESSES | {"dispatch_seconds": 1e300}}},
+            r"`executors.x.dispatch_seconds` cannot be 1e\+300: it must be at most 3600",
+        ),
+        ({"site": ""}, "`site` cannot be ''"),
+        ({"files_per_job": 10**12}, "`files_per_job` cannot be 1000000000000: .* nobody has"),
+        (predicted(events=10**41), "`simulated.tasks.t.events` cannot be 1000.*: no experiment"),
+        (predicted(chunks=10**6), "`simulated.tasks.t.chunks` cannot be 1000000: .* 10000: no"),
+        (predicted(bytes=10**30), "`simulated.tasks.t.bytes` cannot be 1000.*: no experiment has"),
+        (
+            predicted(gigabits_per_second=1e300),
+            r"gigabits_per_second` cannot be 1e\+300: .* no net",
+        ),
+        (predicted(gigabits_per_second=1e-300), "gigabits_per_second` cannot be 1e-300: it should"),
         ({"worker": [1]}, "did you mean `workers`"),
         ({"inputs": {"a b": {}}}, "inputs"),
     ],
@@ -1335,7 +1360,29 @@ def check_compared(path: Path) -> None:
     assert facility_page.compared(plan(compare=[str(path)])) == [str(path)]
     other = path.with_name("other.json")
     other.write_text("{}")
+    changed = {
+        path.with_name(f"{key}.json"): (key, value)
+        for key, value in {
+            "khz_per_core": -3.0,
+            "core_efficiency": 37.0,
+            "events_per_second": 5e5,
+            "wall_seconds": 0.0,
+        }.items()
+    }
+    for file, (key, value) in changed.items():
+        content = json.loads(path.read_text())
+        measured = next(p for p in content["series"][1]["points"] if p["measures"])
+        measured["measures"][key] = value
+        file.write_text(json.dumps(content))
+    measured_at = r"cannot be compared: .* `series\.1\.points\.0\.measures"
     for wrong, problem in (
+        *(
+            (
+                [str(file)],
+                rf"{measured_at}(.{key}` is {value}: |`: .*`{key}` is {value:g}, and foll)",
+            )
+            for file, (key, value) in changed.items()
+        ),
         ([str(path), str(path)], "is named twice"),
         ([str(path), f"{path.parent}/../{path.parent.name}/{path.name}"], "is named twice"),
         ([str(path.with_name("none.json"))], "cannot be compared: file not found"),

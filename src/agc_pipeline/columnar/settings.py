@@ -7,6 +7,9 @@ from pydantic import AfterValidator, Field, PositiveInt, field_validator
 
 from agc_pipeline.settings import AtMost, ChunkSize, Seconds, Sensitive, Settings, Tls
 
+# Of one job.
+MOST_WORKERS = 4096
+_Processes = Annotated[PositiveInt, AtMost(MOST_WORKERS, "one scheduler does not serve more")]
 # As Dask reads them: it takes long to import, and is an optional package.
 _NUMBER = r"([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)"
 _PLAIN = re.compile(_NUMBER, re.IGNORECASE)
@@ -87,7 +90,7 @@ class SchedulerDask(_Dask):
     cluster: Literal["scheduler"]
     address: Annotated[str, AfterValidator(_address)]
     tls: Tls | None = None
-    limit: Annotated[PositiveInt, AtMost(4096, "one scheduler does not serve more")] | None = None
+    limit: _Processes | None = None
     adaptive: Literal[False] = False
 
     @field_validator("tls")
@@ -155,7 +158,7 @@ class HistogramSettings(Settings):
     """
 
     executor: Literal["iterative", "futures", "dask"]
-    workers: Annotated[PositiveInt, AtMost(4096, "one scheduler does not serve more")]
+    workers: _Processes
     dask: DaskSettings
     reader: Literal["auto", "coffea"]
     chunk_size: ChunkSize

@@ -4,12 +4,15 @@ Time that cores spend is counted in core seconds: those of all workers from the 
 to its end. ``SHARES`` divides all of them.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
+from typing import Self
 from urllib.parse import urlsplit
 
 import numpy as np
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
 from agc_pipeline.columnar.traces import JobTrace, Task
 from agc_pipeline.facility.records import Delivered, PointRecord
@@ -41,6 +44,8 @@ SHARES = (
     "tail",
 )
 _READING = ("open", "read")
+# Of numbers in a file.
+_ROUNDING = 1e-6
 
 
 class Quantiles(Settings):
@@ -102,14 +107,14 @@ class DeliveryMeasures(Settings):
         megabytes_per_second_written: over the wall time.
     """
 
-    wall_seconds: float
-    events: int
-    bytes_read: int
-    bytes_written: int
-    events_per_second: float
-    khz_per_core: float
-    gigabits_per_second: float
-    megabytes_per_second_written: float
+    wall_seconds: NonNegativeFloat
+    events: NonNegativeInt
+    bytes_read: NonNegativeInt
+    bytes_written: NonNegativeInt
+    events_per_second: NonNegativeFloat
+    khz_per_core: NonNegativeFloat
+    gigabits_per_second: NonNegativeFloat
+    megabytes_per_second_written: NonNegativeFloat
 
 
 class Measures(Settings):
@@ -139,26 +144,37 @@ class Measures(Settings):
         workers: what each did.
     """
 
-    wall_seconds: float
-    core_seconds: float
-    cpu_seconds: float
-    events: int
-    bytes: int
-    bytes_per_event: float
-    share_of_files: float | None
-    events_per_second: float
-    khz_per_core: float
-    khz_per_cpu: float
-    gigabits_per_second: float
-    gigabits_per_second_per_core: float
-    core_efficiency: float
-    shares: dict[str, float]
+    wall_seconds: PositiveFloat
+    core_seconds: PositiveFloat
+    cpu_seconds: NonNegativeFloat
+    events: NonNegativeInt
+    bytes: NonNegativeInt
+    bytes_per_event: NonNegativeFloat
+    share_of_files: NonNegativeFloat | None
+    events_per_second: NonNegativeFloat
+    khz_per_core: NonNegativeFloat
+    khz_per_cpu: NonNegativeFloat
+    gigabits_per_second: NonNegativeFloat
+    gigabits_per_second_per_core: NonNegativeFloat
+    core_efficiency: NonNegativeFloat
+    shares: dict[str, NonNegativeFloat]
     chunk_seconds: Quantiles
-    tail_seconds: float
-    peak_mb: float
-    failed_attempts: int
-    failed_jobs: int
+    tail_seconds: NonNegativeFloat
+    peak_mb: NonNegativeFloat
+    failed_attempts: NonNegativeInt
+    failed_jobs: NonNegativeInt
     workers: tuple[Facts, ...]
+
+    @model_validator(mode="after")
+    def _what_follows_from_others(self) -> Self:
+        """Refuse values that do not agree: a file of another site may say anything."""
+        for name, value in _following(self).items():
+            stated = getattr(self, name)
+            if not math.isclose(stated, value, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
+                raise ValueError(
+                    f"`{name}` is {stated:g}, and follows from the others as {value:g}"
+                )
+        return self
 
 
 def of(point: PointRecord) -> Measures:
@@ -197,6 +213,19 @@ def of(point: PointRecord) -> Measures:
         failed_jobs=max(0, point.attempts - len(point.jobs)),
         workers=workers,
     )
+
+
+def _following(one: Measures) -> dict[str, float]:
+    """What is made of times, events and bytes."""
+    return {
+        "bytes_per_event": one.bytes / max(one.events, 1),
+        "events_per_second": one.events / one.wall_seconds,
+        "khz_per_core": one.events / one.core_seconds / 1000,
+        "khz_per_cpu": one.events / one.cpu_seconds / 1000 if one.cpu_seconds else 0.0,
+        "gigabits_per_second": 8e-9 * one.bytes / one.wall_seconds,
+        "gigabits_per_second_per_core": 8e-9 * one.bytes / one.core_seconds,
+        "core_efficiency": one.cpu_seconds / one.core_seconds,
+    }
 
 
 def middle(repetitions: Iterable[Measures]) -> Measures:

@@ -8,12 +8,12 @@ from pydantic import (
     AfterValidator,
     Field,
     NonNegativeFloat,
-    PositiveFloat,
     PositiveInt,
     field_validator,
     model_validator,
 )
 
+from agc_pipeline.columnar.settings import MOST_WORKERS
 from agc_pipeline.settings import AtMost, EachOnce, Name, Seconds, Seed, Settings
 
 # Of the histograms, where an executor of a facility names none.
@@ -24,7 +24,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 # Of the generator.
 Kind = Literal["ttbar", "wjets"]
 _LARGEST = 100_000
-
+_Workers = Annotated[PositiveInt, AtMost(_LARGEST, "no site has as many")]
 
 # What the measurement says of all points itself, and where it is told.
 _OWN = {
@@ -50,8 +50,9 @@ def _or(reason: str) -> AfterValidator:
     return AfterValidator(checked)
 
 
-_Files = Annotated[int, _or("no files are no measurement; null leaves it out")]
-_Rungs = Annotated[tuple[PositiveInt, ...], Field(min_length=1), EachOnce]
+_MANY_FILES = AtMost(1e7, "nobody has as many")
+_Files = Annotated[int, _or("no files are no measurement; null leaves it out"), _MANY_FILES]
+_Rungs = Annotated[tuple[_Workers, ...], Field(min_length=1), EachOnce]
 
 
 class SampleSettings(Settings):
@@ -91,7 +92,9 @@ class ExecutorSettings(Settings):
         default=None, examples=[["--profile", "profiles/slurm", "--jobs", "{workers}"]]
     )
     workers: _Rungs | None = Field(default=None, examples=[[1, 10, 100]])
-    dispatch_seconds: NonNegativeFloat = 0.0
+    dispatch_seconds: Annotated[
+        NonNegativeFloat, AtMost(3600, "nothing takes an hour to hand out a task")
+    ] = 0.0
 
     @field_validator("snakemake")
     @classmethod
@@ -131,11 +134,13 @@ class TaskSize(Settings):
             as they can take.
     """
 
-    files: Annotated[PositiveInt, AtMost(1e7, "nobody has as many")]
-    events: PositiveInt
-    chunks: PositiveInt
-    bytes: PositiveInt | None = None
-    gigabits_per_second: PositiveFloat | None = None
+    files: Annotated[PositiveInt, _MANY_FILES]
+    events: Annotated[PositiveInt, AtMost(1e15, "no experiment has as many")]
+    chunks: Annotated[PositiveInt, AtMost(10_000, "no file is cut into more")]
+    bytes: Annotated[PositiveInt, AtMost(1e19, "no experiment has as many")] | None = None
+    gigabits_per_second: (
+        Annotated[float, Field(ge=1e-6), AtMost(1e6, "no network gives as many")] | None
+    ) = None
 
     @model_validator(mode="after")
     def _events_in_each_chunk(self) -> Self:
@@ -157,11 +162,7 @@ class SimulatedSettings(Settings):
         seed: of the random numbers.
     """
 
-    workers: Annotated[
-        tuple[Annotated[PositiveInt, AtMost(_LARGEST, "no site has as many")], ...],
-        Field(min_length=1),
-        EachOnce,
-    ] = Field(examples=[[1, 10, 100, 1000]])
+    workers: _Rungs = Field(examples=[[1, 10, 100, 1000]])
     tasks: dict[Name, TaskSize] = Field(
         examples=[{"task": {"files": 787, "events": 940_000_000, "chunks": 3}}]
     )
@@ -189,7 +190,7 @@ class FacilitySettings(Settings):
         compare: records of other measurements (``facility.json``), shown beside this one.
     """
 
-    site: str | None
+    site: Annotated[str, Field(min_length=1)] | None
     folder: str = Field(min_length=1, examples=[".facility"])
     timeout: Seconds
     sample: SampleSettings = Field(
@@ -218,7 +219,9 @@ class FacilitySettings(Settings):
     sizes: SizesSettings = Field(
         examples=[{"strong": 8, "weak": 4, "cold": False, "delivery": None}]
     )
-    files_per_job: Annotated[int, _or("a job reads one file at least")] = Field(examples=[1])
+    files_per_job: Annotated[int, _or("a job reads one file at least"), _MANY_FILES] = Field(
+        examples=[1]
+    )
     repeats: Annotated[PositiveInt, AtMost(1000, "each runs the whole ladder")]
     simulated: SimulatedSettings
     compare: tuple[str, ...] = ()
@@ -245,6 +248,12 @@ class FacilitySettings(Settings):
                     f"`executors.{name}` works in one process (`histograms: {{executor: "
                     f"iterative}}`), and its ladder goes to {self.ladder(name)[-1]} workers: set "
                     f"`executors.{name}.workers` to [1], or take `executor: futures`"
+                )
+            if executor.snakemake is None and self.ladder(name)[-1] > MOST_WORKERS:
+                raise ValueError(
+                    f"`executors.{name}` has all workers in one job, which has at most "
+                    f"{MOST_WORKERS} of them, and its ladder goes to {self.ladder(name)[-1]}: set "
+                    f"`executors.{name}.workers`, or let Snakemake run jobs of one (`snakemake`)"
                 )
         return self
 

@@ -55,7 +55,7 @@ def compared(plan: "FacilityPlan") -> list[str]:
             raise ConfigurationError(
                 f"`compare`: {path} {problem}",
                 place=plan.values.place("compare"),
-                remedy="name the `facility.json` of each other measurement once",
+                remedy="name the `facility.json` of each other measurement once, as it was written",
             )
     return list(paths)
 
