@@ -115,7 +115,8 @@ def _objects(analysis: Analysis, objects: Objects, columns: Columns) -> Iterator
         if column in fields:
             yield (
                 f"the computed column {column!r} of {name!r} has the name of one that is read from "
-                "the input: rename it"
+                "the input, as columns are that requirements cut on: rename it, or apply its cut "
+                "in the masks of regions"
             )
 
 
