@@ -268,13 +268,3 @@ def test_computed_columns_have_one_number_for_each_object(n: int) -> None:
     stored = preselector(in_memory({"Electron_pt": [[20.0], [20.0, 30.0], [5.0]]})).stored
     with pytest.raises(AnalysisError, match=rf"of 3 objects returned .* shape \({n},\)"):
         stored["electrons"]["ratio"]
-
-
-def test_requirements_do_not_cut_on_computed_columns() -> None:
-    electrons = Objects(
-        "electrons", "Electron", (Cut("pt", ">", 10.0),), columns={"pt_2": lambda e: e["pt"] ** 2}
-    )
-    high = electrons.among("high", Cut("pt_2", ">", 400.0))
-    analysis = replace(ANALYSIS, requirements=lambda *_: (Count((high,), ">=", 1),), systematics=())
-    with pytest.raises(AnalysisError, match="is on a computed column"):
-        Preselector(analysis, SELECTION, ANALYSIS.datasets[0])

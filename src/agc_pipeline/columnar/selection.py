@@ -15,7 +15,7 @@ import numpy as np
 from agc_pipeline.columnar.function_values import check_each
 from agc_pipeline.compiling import kernel
 from agc_pipeline.declaration import ALL_EVENTS, Analysis, Count, Cut, Dataset, EventCut, Objects
-from agc_pipeline.declaration.selection import Column, Requirement
+from agc_pipeline.declaration.selection import Column
 from agc_pipeline.errors import AnalysisError
 from agc_pipeline.readers.columns import Array, Collection, Columns, offsets_of
 from agc_pipeline.readers.failures import ImpossibleValue
@@ -193,8 +193,6 @@ class Preselector:
 
     def __init__(self, analysis: Analysis, selection: Any, dataset: Dataset) -> None:
         self.requirements = analysis.requirements(selection, dataset)
-        for requirement in self.requirements:
-            _check_stored(requirement)
         self.changed = analysis.changed_columns
         self.factors = {column: analysis.factors(column, selection) for column in self.changed}
 
@@ -342,18 +340,6 @@ class Preselector:
         (loosest,) = self.loosest(record, (cut,))
         possible = passes(lambda _: values, (loosest,), len(values))
         return np.flatnonzero(possible), passes(lambda _: values, (cut,), len(values))
-
-
-def _check_stored(requirement: Requirement) -> None:
-    """Refuse cuts on computed columns: of a function, neither skims nor queries know the values."""
-    for objects in requirement.objects if isinstance(requirement, Count) else ():
-        for cut in objects.all_cuts:
-            if cut.name in objects.root.columns:
-                raise AnalysisError(
-                    f"the cut {cut.field} {cut.comparison} {cut.bound} is on a computed column",
-                    place=f"objects {objects.name}",
-                    remedy="require stored columns only, and apply this cut in the mask of regions",
-                )
 
 
 def _numbers(stored: Stored, mask: Array | None) -> Array:
