@@ -764,6 +764,18 @@ def test_histograms_are_compared() -> None:
     ]
     nan = base | {"a": histogram([0, float("nan"), 2, 0])}
     assert compare.histograms(nan, base, tolerance=1e-9).grade == "different"
+    # As many digits as tell them apart, and how far that is.
+    near = base | {"a": histogram([0, 1 + 2e-7, 2 + 1e-3, 0])}
+    (found,) = compare.histograms(near, base, tolerance=1e-9).differences
+    assert found.what == (
+        "bin 1: 1.0000002 instead of 1; bin 2: 2.001 instead of 2; "
+        "largest relative difference 0.0005"
+    )
+    # Contents may be equal, or nearly, and variances not.
+    uncertain = {"a": histogram([0, 1 + 1e-12, 2, 0]), "b": base["b"]}
+    uncertain["a"].view(flow=True).variance = [0, 1.5, 2, 0]
+    (found,) = compare.histograms(uncertain, base, tolerance=1e-9).differences
+    assert found.what == "bin 1: variance 1.5 instead of 1; largest relative difference 0.5"
     wider = base | {"a": histogram([0, 1, 2, 3, 0])}
     assert "edges" in compare.histograms(wider, base, tolerance=1e-9).differences[0].what
 
@@ -783,6 +795,18 @@ def test_fits_are_compared(bestfit: float, uncertainty: float, grade: str) -> No
     ours = {"labels": ["mu"], "bestfit": [bestfit], "uncertainty": [uncertainty]}
     assert compare.fit(ours, base, tolerance=1e-3).grade == grade
     assert compare.fit({**ours, "labels": ["nu"]}, base, tolerance=1e-3).grade == "different"
+
+
+def test_parameters_that_differ_are_told_apart() -> None:
+    base = {"labels": ["mu"], "bestfit": [1000.0], "uncertainty": [0.001]}
+    for bestfit, uncertainty, told in (
+        (1000.0001, 0.001, "1000.0001 \u00b1 0.001 instead of 1000 \u00b1 0.001"),
+        (1000.0, 0.00100005, "1000 \u00b1 0.00100005 instead of 1000 \u00b1 0.001"),
+        (1001.0, 0.002, "1001 \u00b1 0.002 instead of 1000 \u00b1 0.001"),
+    ):
+        ours = {"labels": ["mu"], "bestfit": [bestfit], "uncertainty": [uncertainty]}
+        (found,) = compare.fit(ours, base, tolerance=1e-5).differences
+        assert found.what == told
 
 
 def test_warnings_are_collected_without_lines_and_folders() -> None:

@@ -1,6 +1,6 @@
 """Comparison of the histograms and the fit of a cell with those of the baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hist
@@ -10,6 +10,8 @@ from agc_pipeline.histograms import contents
 from agc_pipeline.matrix.records import Difference, Equality
 
 _BINS_SHOWN = 5
+# Of values that differ: of an uncertainty two fewer. Nineteen tell any two numbers apart.
+_DIGITS = range(6, 20)
 
 
 def histograms(
@@ -38,22 +40,52 @@ def histograms(
         exact &= equal
         close = np.logical_and.reduce([np.isclose(a, b, rtol=tolerance, atol=0) for a, b in pairs])
         if not equal and not close.all():
-            a, b = (values.ravel() for values in pairs[0])
-            differences.append(Difference(name=name, what=_bins(a, b, ~close.ravel())))
+            differences.append(Difference(name=name, what=_bins(pairs, ~close.ravel())))
     further = sorted(ours.keys() - theirs.keys())
     return _equality("histograms", len(theirs), differences, exact=exact, further=len(further))
 
 
-def _bins(ours: Any, theirs: Any, differing: Any) -> str:
-    """Which bins differ; 0 is the underflow."""
+def _bins(pairs: Sequence[tuple[Any, Any]], differing: Any) -> str:
+    """Which bins differ; 0 is the underflow.
+
+    Args:
+        pairs: contents, then variances, of both histograms.
+        differing: which bins.
+    """
     indices = np.flatnonzero(differing)
-    texts = [
-        f"bin {index}: {ours[index]:.6g} instead of {theirs[index]:.6g}"
-        for index in indices[:_BINS_SHOWN]
-    ]
+    flat = [(ours.ravel()[indices], theirs.ravel()[indices]) for ours, theirs in pairs]
+    contents_apart, variances_apart = (_relative(ours, theirs) for ours, theirs in flat)
+    texts = []
+    for place, index in enumerate(indices[:_BINS_SHOWN]):
+        other = int(variances_apart[place] > contents_apart[place])
+        ours, theirs = ([values[place]] for values in flat[other])
+        texts.append(f"bin {index}: {'variance ' if other else ''}{_apart(ours, theirs)}")
     if len(indices) > _BINS_SHOWN:
         texts.append(f"and {len(indices) - _BINS_SHOWN} more bins")
+    largest = max(contents_apart.max(), variances_apart.max())
+    if np.isfinite(largest):
+        texts.append(f"largest relative difference {largest:.2g}")
     return "; ".join(texts)
+
+
+def _relative(ours: Any, theirs: Any) -> Any:
+    """Differences as a share of the baseline; infinite of NaN, and where only the baseline is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(ours == theirs, 0.0, np.abs(ours - theirs) / np.abs(theirs))
+    return np.where(np.isnan(shares), np.inf, shares)
+
+
+def _apart(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """A value of each, or with its uncertainty, with as many digits as tell them apart."""
+    texts = ["", ""]
+    for digits in _DIGITS:
+        texts = [
+            " \u00b1 ".join(f"{value:.{digits - 2 * i}g}" for i, value in enumerate(values))
+            for values in (ours, theirs)
+        ]
+        if texts[0] != texts[1]:
+            break
+    return " instead of ".join(texts)
 
 
 def fit(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, tolerance: float) -> Equality:
@@ -76,9 +108,7 @@ def fit(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, tolerance: float)
         shifts = (abs(value - bestfit), abs(error - uncertainty))
         # NaN does not agree.
         if not all(shift <= allowed for shift in shifts):
-            what = (
-                f"{value:.6g} \u00b1 {error:.4g} instead of {bestfit:.6g} \u00b1 {uncertainty:.4g}"
-            )
+            what = _apart((value, error), (bestfit, uncertainty))
             differences.append(Difference(name=name, what=what))
     further = len(values.keys() - references.keys())
     return _equality("parameters", len(references), differences, exact=exact, further=further)
