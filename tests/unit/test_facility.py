@@ -681,7 +681,7 @@ def test_failed_reads_are_part_of_what_was_measured() -> None:
     """Each chunk took two seconds that failed, with their pause, and two that did not."""
     chunks = [
         task(1.0 + 4 * i, {"physics": seconds(2.0)}).model_copy(
-            update={"seconds": seconds(4.0), "failed_attempts": 1}
+            update={"seconds": seconds(4.0), "failed_attempts": 1, "failed": seconds(2.0)}
         )
         for i in range(60)
     ]

@@ -117,8 +117,8 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
         latencies = [
             max(0.0, wait - t.bytes / stream) for t, wait in zip(chunks, waiting, strict=True)
         ]
-    # A chunk is as likely to be read again whatever it has.
-    failed = [_failed(task) for task in chunks]
+    # A chunk is as likely to be read again however many events it has.
+    failed = [task.failed.wall for task in chunks]
     computing = [
         max(0.0, task.seconds.wall - wait - lost)
         for task, wait, lost in zip(chunks, waiting, failed, strict=True)
@@ -146,13 +146,6 @@ def workload(points: Sequence[PointRecord], dispatch: float) -> Workload:
         merging=median(point.stopped - end for point, end in zip(points, last, strict=True)),
         stream=stream,
     )
-
-
-def _failed(task: Task) -> float:
-    """Seconds of attempts to read that failed, with their pauses: the parts are of the last one."""
-    if not task.failed_attempts:
-        return 0.0
-    return max(0.0, task.seconds.wall - sum(spent.wall for spent in task.parts.values()))
 
 
 def _reading(task: Task) -> float:
