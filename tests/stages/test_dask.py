@@ -22,6 +22,7 @@ from agc_pipeline.columnar import dask_clusters, runner
 from agc_pipeline.columnar.executors import executor
 from agc_pipeline.columnar.processing import Processing
 from agc_pipeline.columnar.settings import BatchDask, DaskSettings, HistogramSettings, SchedulerDask
+from agc_pipeline.errors import ServiceError
 from agc_pipeline.files import read_json
 from conftest import read_config
 from processed import EXECUTOR, delivered
@@ -190,7 +191,7 @@ def test_an_analysis_that_the_workers_do_not_have(
     assert result.output["selected"] == expected.output["selected"]
 
 
-def test_no_more_workers_of_a_scheduler_than_wanted() -> None:
+def test_as_many_workers_of_a_scheduler_as_wanted() -> None:
     def where(_: int) -> str:
         return str(get_worker().address)
 
@@ -200,7 +201,7 @@ def test_no_more_workers_of_a_scheduler_than_wanted() -> None:
         ) as cluster,
         Client(cluster) as connected,
     ):
-        dask_clusters.use_at_most(connected, 2)
+        dask_clusters.use_only(connected, 2)
         places = connected.gather(connected.map(where, range(30)))
         places.append(connected.submit(where, -1).result())
     assert len(set(places)) == 2
@@ -255,6 +256,25 @@ def test_a_scheduler_without_workers(chain: Chain, tmp_path: Path) -> None:
         message = chain.histogram(**running(address, timeout=2))
     assert message is not None
     assert "no Dask worker within 2 s" in message
+
+
+def test_fewer_workers_than_wanted(chain: Chain, tmp_path: Path) -> None:
+    with scheduler(tmp_path) as address, worker(tmp_path, address):
+        message = chain.histogram(**running(address, limit=2, timeout=5))
+    assert message is not None
+    assert "1 of 2 Dask workers within 5 s" in message
+
+
+def test_workers_of_several_threads_are_refused() -> None:
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as connected,
+        pytest.raises(ServiceError, match="runs 2 tasks at a time, not one") as error,
+    ):
+        dask_clusters.use_only(connected, 1)
+    assert "--nthreads 1" in str(error.value)
 
 
 def test_encrypted_as_on_a_facility(

@@ -92,6 +92,8 @@ def task(
         parts=parts if kind == "events" else {},
         events=1000 if kind == "events" else 0,
         bytes=1000 if kind == "events" else 0,
+        process_launched=changes.pop("process_launched", 0.0),
+        process_cpu_before=changes.pop("process_cpu_before", 0.0),
         process_cpu=changes.pop("process_cpu", whole.cpu),
         peak_mb=changes.pop("peak_mb", 100.0),
         **changes,
@@ -284,6 +286,31 @@ def test_failed_attempts_are_no_computing() -> None:
     assert (verdict.limit, verdict.lasting) == ("failed reads", "failed reads")
     assert verdict.text.startswith("Failed attempts to read and the pauses after them took 60%")
     assert "3 attempts to read failed in 1 repetition, which took 60% of the time." in verdict.text
+
+
+def test_cpu_time_of_a_point_is_none_of_earlier_ones() -> None:
+    chunk = {"physics": seconds(1.0)}
+    # It ran before the command was started at 10, two tasks of its at a time.
+    stays = [
+        task(11.0, chunk, process_launched=2.0, process_cpu_before=50.0, process_cpu=51.5),
+        task(11.5, chunk, process_launched=2.0, process_cpu_before=50.5, process_cpu=52.0),
+    ]
+    # That of another name space has the same number.
+    other = task(12.0, chunk, process_launched=10.75, process_cpu_before=3.0, process_cpu=4.0)
+    found = measures.of(point([*stays, other], launched=10.0, stopped=20.0))
+    assert found.cpu_seconds == pytest.approx(1.0 + 2.0 + 4.0)
+
+
+def test_more_tasks_at_a_time_than_workers() -> None:
+    chunk = {"physics": seconds(2.5)}
+    for start, sum_of_shares in ((4.0, None), (1.5, "1.25")):
+        record = point([task(1.5, chunk), task(start, chunk)], workers=1)
+        problem = facility_points.too_much_time(record)
+        if sum_of_shares is None:
+            assert problem is None
+        else:
+            assert problem is not None
+            assert problem.startswith(f"the shares of the time add up to {sum_of_shares}: ")
 
 
 def test_doors_are_servers_or_folders() -> None:

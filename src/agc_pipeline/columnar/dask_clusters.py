@@ -71,17 +71,20 @@ def client(
         connected = _connected(settings, stack, shared)
         if not isinstance(settings.dask, LocalDask):
             _send(connected, analysis, to_scheduler=not isinstance(settings.dask, BatchDask))
+        limit = settings.dask.limit if isinstance(settings.dask, SchedulerDask) else None
         try:
-            connected.wait_for_workers(1, timeout=settings.dask.timeout)
+            connected.wait_for_workers(limit or 1, timeout=settings.dask.timeout)
         except TimeoutError as error:
+            there = len(connected.scheduler_info()["workers"])
+            few = f"{there} of {limit} Dask workers" if there else "no Dask worker"
             raise ServiceError(
-                f"no Dask worker within {settings.dask.timeout:g} s",
+                f"{few} within {settings.dask.timeout:g} s",
                 place=PLACE,
                 remedy="look at the workers' logs, ask for less memory or time for each of them, "
                 "or wait longer with `histograms.dask.timeout`",
             ) from error
-        if isinstance(settings.dask, SchedulerDask) and settings.dask.limit is not None:
-            use_at_most(connected, settings.dask.limit)
+        if limit is not None:
+            use_only(connected, limit)
         try:
             if report is None:
                 yield connected
@@ -128,9 +131,23 @@ def _connected(settings: HistogramSettings, stack: ExitStack, shared: Path) -> C
     return stack.enter_context(Client(cluster))
 
 
-def use_at_most(connected: Client, most: int) -> None:
-    """Let no more workers than that get any work from this client."""
-    addresses = sorted(connected.scheduler_info()["workers"])[:most]
+def use_only(connected: Client, number: int) -> None:
+    """Let so many workers get all work from this client.
+
+    Raises:
+        ServiceError: if one of them does more than one task at a time: nobody could say which of
+            them took the time of the process.
+    """
+    workers = connected.scheduler_info()["workers"]
+    addresses = sorted(workers)[:number]
+    for address in addresses:
+        threads = workers[address]["nthreads"]
+        if threads > 1:
+            raise ServiceError(
+                f"the Dask worker {address} runs {threads} tasks at a time, not one",
+                place=PLACE,
+                remedy="start the workers with `--nthreads 1`, and more of them (`--nworkers`)",
+            )
     connected.map = partial(connected.map, workers=addresses)
     connected.submit = partial(connected.submit, workers=addresses)
 

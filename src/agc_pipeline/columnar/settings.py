@@ -83,7 +83,8 @@ class SchedulerDask(_Dask):
         address: for example ``tcp://10.0.0.1:8786`` or ``tls://localhost:8786``.
         tls: files for an address with ``tls://``, all three; None takes what Dask is configured
             for.
-        limit: most of its workers to use; None uses all.
+        limit: how many of its workers to use, of one thread each; they must be there within
+            ``timeout``. None uses all.
         adaptive: not for us to say here: must be false.
     """
 

@@ -31,6 +31,7 @@ class Task(Settings):
         url: the address that gave it.
         host: name of the machine.
         process: number of the process there.
+        process_launched: UNIX time of the start of the process.
         started: UNIX time in seconds.
         seconds: of the task.
         parts: seconds of each of ``PARTS``; none for headers.
@@ -38,6 +39,7 @@ class Task(Settings):
         bytes: compressed bytes of the baskets or clusters that were read.
         failed_attempts: to read the file that failed before.
         failed: seconds of these, with the pauses after them; they are part of ``seconds``.
+        process_cpu_before: CPU time of the process until the start of the task, seconds.
         process_cpu: CPU time of the process until the end of the task, seconds.
         peak_mb: most memory of the process so far, MB.
     """
@@ -47,6 +49,7 @@ class Task(Settings):
     url: str
     host: str
     process: PositiveInt
+    process_launched: float
     started: float
     seconds: Seconds
     parts: dict[str, Seconds] = Field(default_factory=dict)
@@ -54,6 +57,7 @@ class Task(Settings):
     bytes: NonNegativeInt = 0
     failed_attempts: NonNegativeInt = 0
     failed: Seconds = Field(default_factory=Seconds)
+    process_cpu_before: NonNegativeFloat
     process_cpu: NonNegativeFloat
     peak_mb: NonNegativeFloat
 
@@ -101,6 +105,7 @@ class Tracer:
 
     def __init__(self) -> None:
         self._started = time.time()
+        self._cpu = time.process_time()
         self._watch = Stopwatch()
 
     def task(
@@ -130,6 +135,7 @@ class Tracer:
             url=url,
             host=socket.gethostname(),
             process=os.getpid(),
+            process_launched=process.launched(),
             started=self._started,
             seconds=self._watch.lap(),
             parts={} if not costs else costs[0]["seconds"],
@@ -137,6 +143,7 @@ class Tracer:
             bytes=sum(cost["bytes"] for cost in costs),
             failed_attempts=failed_attempts,
             failed=failed,
+            process_cpu_before=self._cpu,
             process_cpu=time.process_time(),
             peak_mb=process.peak_mb(),
         ).model_dump()

@@ -138,7 +138,7 @@ class Measures(Settings):
         chunk_seconds: of wall time.
         tail_seconds: from the end of the first worker's last task to the end of all tasks, added up
             over datasets, which follow each other; of many jobs, of its last job.
-        peak_mb: most memory of a worker.
+        peak_mb: most memory of a worker; of one that ran before the point, since its start.
         failed_attempts: to read a file.
         failed_jobs: that were tried again.
         workers: what each did.
@@ -200,7 +200,7 @@ def of(point: PointRecord) -> Measures:
         gigabits_per_second=8e-9 * n_bytes / wall,
         gigabits_per_second_per_core=8e-9 * n_bytes / core_seconds,
         core_efficiency=cpu / core_seconds,
-        shares=_shares(point),
+        shares=shares(point),
         chunk_seconds=Quantiles(
             lowest=walls.min(),
             median=float(np.median(walls)),
@@ -330,18 +330,27 @@ def per_event(task: Task) -> float:
 
 
 def _cpu(point: PointRecord) -> float:
-    """CPU time of all processes: workers as of the end of their last task."""
-    workers: dict[tuple[str, int], float] = {}
+    """CPU time of all processes: workers as of the end of their last task.
+
+    Of a worker that ran before the point from its first task on.
+    """
+    before: dict[tuple[str, int, float], float] = {}
+    after: dict[tuple[str, int, float], float] = {}
     for task in tasks_of([point]):
-        key = task.host, task.process
-        workers[key] = max(workers.get(key, 0.0), task.process_cpu)
+        # Processes of other machines, or other name spaces, may have the same number.
+        key = task.host, task.process, task.process_launched
+        cpu = task.process_cpu_before if task.process_launched < point.launched else 0.0
+        before[key] = min(before.get(key, cpu), cpu)
+        after[key] = max(after.get(key, 0.0), task.process_cpu)
     for job in point.jobs:
         # What hands out the work may be a worker itself.
-        workers[job.host, job.process] = job.cpu
-    return sum(workers.values())
+        key = job.host, job.process, job.launched
+        before[key], after[key] = 0.0, job.cpu
+    return sum(after.values()) - sum(before.values())
 
 
-def _shares(point: PointRecord) -> dict[str, float]:
+def shares(point: PointRecord) -> dict[str, float]:
+    """Share of the core seconds of each of ``SHARES``."""
     seconds = dict.fromkeys(SHARES, 0.0)
     if not point.jobs:
         return seconds

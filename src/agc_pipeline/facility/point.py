@@ -16,6 +16,7 @@ import yaml
 from agc_pipeline.columnar import traces
 from agc_pipeline.delivery import manifest
 from agc_pipeline.delivery.manifest import Manifest
+from agc_pipeline.facility import measures
 from agc_pipeline.facility.records import Delivered, InputRecord, Machine, PointRecord
 from agc_pipeline.facility.settings import PointJob
 from agc_pipeline.files import write_json, write_text
@@ -25,6 +26,8 @@ from agc_pipeline.measuring.commands import CommandResult, run
 from agc_pipeline.provenance import provenance
 
 _PACKAGES = ("awkward", "coffea", "distributed", "numba", "numpy", "snakemake", "uproot")
+# Shares of the core seconds add up to one, but for clocks of machines that differ.
+_MOST = 1.05
 # Seconds that the jobs of a point may take to leave the queue.
 _CANCELLING = 120.0
 # What a process tells of its work would be taken for that of the point.
@@ -79,6 +82,8 @@ def measure(job: PointJob, delivered: InputRecord, folder: Path) -> PointRecord:
         record = record.model_copy(update={"problem": problem})
     if record.problem is None and not processed:
         record = record.model_copy(update={"problem": "the files have no events"})
+    if record.problem is None:
+        record = record.model_copy(update={"problem": too_much_time(record)})
     return record.model_copy(
         update={
             "input_events": sum(file.before for file in files),
@@ -88,6 +93,21 @@ def measure(job: PointJob, delivered: InputRecord, folder: Path) -> PointRecord:
                 if file.path is not None and file.size is not None
             },
         }
+    )
+
+
+def too_much_time(record: PointRecord) -> str | None:
+    """What is wrong if more tasks ran at a time than there are workers; None if nothing is.
+
+    Args:
+        record: of a point that has a result.
+    """
+    total = sum(measures.shares(record).values())
+    if total <= _MOST:
+        return None
+    return (
+        f"the shares of the time add up to {total:.2f}: more tasks ran at a time than there are "
+        "workers; let each of them run one (Dask: one thread)"
     )
 
 
@@ -257,12 +277,28 @@ def _one_job(
                 *("--trace", str(place / "trace.json")),
             ]
         )
-    launched, result = time.time(), None
+    folders = [folder / name for name in manifests]
+    if job.stays and job.mode != "cold":
+        # Workers that stay compile the kernels in the first point that they have.
+        launched, result = time.time(), _first_failure(job, commands, folder / "warming.log")
+        if result is not None and not result.succeeded:
+            warming = record.model_copy(update={"log": str(folder / "warming.log")})
+            return _measured(job, warming, launched, result, folders)
+    launched = time.time()
+    result = _first_failure(job, commands, Path(record.log))
+    return _measured(job, record, launched, result, folders)
+
+
+def _first_failure(
+    job: PointJob, commands: Sequence[Sequence[str]], log: Path
+) -> CommandResult | None:
+    """Run commands until one fails: the result of the last that ran; None without any."""
+    result = None
     for command in commands:
-        result = run(command, Path(record.log), timeout=job.timeout, environment=_variables())
+        result = run(command, log, timeout=job.timeout, environment=_variables())
         if not result.succeeded:
             break
-    return _measured(job, record, launched, result, [folder / name for name in manifests])
+    return result
 
 
 def _many_jobs(

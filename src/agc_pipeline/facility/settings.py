@@ -347,3 +347,13 @@ class PointJob(Settings):
     files_per_job: int
     snakefile: str
     timeout: float
+
+    @property
+    def stays(self) -> bool:
+        """Whether its workers run before and after it: those of a scheduler that runs already."""
+        execution = self.execution
+        return (
+            self.options is None
+            and execution["executor"] == "dask"
+            and execution["dask"]["cluster"] == "scheduler"
+        )
