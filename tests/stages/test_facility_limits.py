@@ -85,6 +85,7 @@ def take(files: list[Path]) -> Iterator[Take]:
                 input_events=N_EVENTS * len(addresses),
                 launched=launched,
                 stopped=job.stopped,
+                elsewhere="workers",
                 machine=point.machine(),
                 jobs=(job.model_copy(update={"launched": launched}),),
                 attempts=1,

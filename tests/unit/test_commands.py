@@ -42,7 +42,7 @@ run(["sh", "-c", script, sys.argv[1]], Path(sys.argv[1]) / "log", timeout=600)
     ],
 )
 def test_error_of_a_command(output: str, expected: str | None) -> None:
-    assert CommandResult(code=1, output=output, seconds=1.0).error == expected
+    assert CommandResult(code=1, output=output, seconds=1.0, cpu_seconds=1.0).error == expected
 
 
 def number(path: Path) -> int:
@@ -115,3 +115,12 @@ def test_a_command_that_ends_or_takes_too_long_leaves_nothing(tmp_path: Path) ->
     late = run(["sh", "-c", script, str(tmp_path), "b"], tmp_path / "log", timeout=0.3)
     assert late.code is None
     end(number(tmp_path / "a"), number(tmp_path / "b"))
+
+
+def test_cpu_time_is_that_of_all_processes_below(tmp_path: Path) -> None:
+    # Half a second each, of the command and of a process that it starts.
+    busy = "import time\nwhile time.process_time() < 0.5: pass\n"
+    code = f"import subprocess, sys\n{busy}subprocess.run([sys.executable, '-c', {busy!r}])"
+    result = run([sys.executable, "-c", code], tmp_path / "log", timeout=60)
+    assert result.succeeded
+    assert result.cpu_seconds >= 1.0

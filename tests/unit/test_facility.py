@@ -42,7 +42,13 @@ from agc_pipeline.facility.records import (
     PointRecord,
 )
 from agc_pipeline.facility.scaling import Range
-from agc_pipeline.facility.settings import FacilitySettings, Mode, SimulatedSettings, TaskSize
+from agc_pipeline.facility.settings import (
+    Elsewhere,
+    FacilitySettings,
+    Mode,
+    SimulatedSettings,
+    TaskSize,
+)
 from agc_pipeline.layers import Layer, Values
 from agc_pipeline.matrix.settings import MatrixSettings
 from agc_pipeline.measuring.commands import count_failure
@@ -109,6 +115,7 @@ def point(
     mode: Mode = "strong",
     repeat: int = 0,
     executor: str = "processes",
+    elsewhere: Elsewhere | None = None,
 ) -> PointRecord:
     """A point with one job, in process 99."""
     return PointRecord(
@@ -127,6 +134,8 @@ def point(
         file_bytes={"/data/a.root": 100_000},
         launched=launched,
         stopped=stopped,
+        cpu_seconds=7.5,
+        elsewhere=elsewhere,
         machine=MACHINE,
         jobs=(
             JobTrace(
@@ -185,8 +194,8 @@ def test_every_core_second_is_in_one_share() -> None:
             "queue": 0.5,
         }
     )
-    # The job itself, and what each process used until the end of its last task.
-    assert found.cpu_seconds == pytest.approx(1.0 + 4.5 + 2.0)
+    # That of the command and all its processes.
+    assert found.cpu_seconds == pytest.approx(7.5)
     assert found.core_efficiency == pytest.approx(7.5 / 20)
     assert found.events_per_second == 300
     assert found.khz_per_core == pytest.approx(0.15)
@@ -297,8 +306,12 @@ def test_cpu_time_of_a_point_is_none_of_earlier_ones() -> None:
     ]
     # That of another name space has the same number.
     other = task(12.0, chunk, process_launched=10.75, process_cpu_before=3.0, process_cpu=4.0)
-    found = measures.of(point([*stays, other], launched=10.0, stopped=20.0))
-    assert found.cpu_seconds == pytest.approx(1.0 + 2.0 + 4.0)
+    tasks = [*stays, other]
+    # The job is a process of the command, or one that a batch system runs.
+    cpu: dict[Elsewhere | None, float] = {None: 0.0, "workers": 2.0 + 4.0, "jobs": 2.0 + 4.0 + 1.0}
+    for elsewhere, others in cpu.items():
+        record = point(tasks, launched=10.0, stopped=20.0, elsewhere=elsewhere)
+        assert measures.of(record).cpu_seconds == pytest.approx(7.5 + others)
 
 
 def test_more_tasks_at_a_time_than_workers() -> None:

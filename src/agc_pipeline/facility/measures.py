@@ -123,7 +123,8 @@ class Measures(Settings):
     Attributes:
         wall_seconds: from the start of the command to its end.
         core_seconds: wall time of all workers.
-        cpu_seconds: CPU time of all processes.
+        cpu_seconds: CPU time of the command, Snakemake and its jobs included, and of workers
+            elsewhere.
         events: of the files, before any skim.
         bytes: compressed bytes of the baskets or clusters that were read.
         bytes_per_event: of these.
@@ -330,10 +331,12 @@ def per_event(task: Task) -> float:
 
 
 def _cpu(point: PointRecord) -> float:
-    """CPU time of all processes: workers as of the end of their last task.
+    """CPU time of the command, and of workers elsewhere as of the end of their last task.
 
     Of a worker that ran before the point from its first task on.
     """
+    if point.elsewhere is None:
+        return point.cpu_seconds
     before: dict[tuple[str, int, float], float] = {}
     after: dict[tuple[str, int, float], float] = {}
     for task in tasks_of([point]):
@@ -345,8 +348,9 @@ def _cpu(point: PointRecord) -> float:
     for job in point.jobs:
         # What hands out the work may be a worker itself.
         key = job.host, job.process, job.launched
-        before[key], after[key] = 0.0, job.cpu
-    return sum(after.values()) - sum(before.values())
+        # That of the command has it, if the job itself is here.
+        before[key], after[key] = 0.0, job.cpu if point.elsewhere == "jobs" else 0.0
+    return point.cpu_seconds + sum(after.values()) - sum(before.values())
 
 
 def shares(point: PointRecord) -> dict[str, float]:

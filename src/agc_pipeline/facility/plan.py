@@ -86,6 +86,7 @@ class FacilityPlan:
         self._inner: dict[tuple[str, str | None], Values] = {}
         self._runs: dict[tuple[str, str | None], Plan] = {}
         self._checked: set[str] = set()
+        self._elsewhere: dict[str, bool] = {}
 
     @property
     def folder(self) -> str:
@@ -286,6 +287,21 @@ class FacilityPlan:
             self._check_batch(taken.executor, self._runs_jobs(taken, options))
             return
         run.check_pool()
+
+    def jobs_elsewhere(self, point: str) -> bool:
+        """Whether the jobs of a point run elsewhere than its Snakemake.
+
+        Raises:
+            ConfigurationError: if Snakemake does not take its options.
+        """
+        taken = self.points[point]
+        options = self.settings.executors[taken.executor].snakemake
+        if options is None:
+            return False
+        if taken.executor not in self._elsewhere:
+            system = self._runs_jobs(taken, options)
+            self._elsewhere[taken.executor] = system not in (None, "local")
+        return self._elsewhere[taken.executor]
 
     def _check_batch(self, executor: str, system: str | None) -> None:
         if system not in tools.BATCH_SYSTEMS:

@@ -56,6 +56,7 @@ def measure(job: PointJob, delivered: InputRecord, folder: Path) -> PointRecord:
             }
         ),
         split=job.options is not None,
+        elsewhere=job.elsewhere,
         launched=now,
         stopped=now,
         machine=machine(),
@@ -280,25 +281,25 @@ def _one_job(
     folders = [folder / name for name in manifests]
     if job.stays and job.mode != "cold":
         # Workers that stay compile the kernels in the first point that they have.
-        launched, result = time.time(), _first_failure(job, commands, folder / "warming.log")
-        if result is not None and not result.succeeded:
+        launched, results = time.time(), _until_failure(job, commands, folder / "warming.log")
+        if results and not results[-1].succeeded:
             warming = record.model_copy(update={"log": str(folder / "warming.log")})
-            return _measured(job, warming, launched, result, folders)
+            return _measured(job, warming, launched, results, folders)
     launched = time.time()
-    result = _first_failure(job, commands, Path(record.log))
-    return _measured(job, record, launched, result, folders)
+    results = _until_failure(job, commands, Path(record.log))
+    return _measured(job, record, launched, results, folders)
 
 
-def _first_failure(
+def _until_failure(
     job: PointJob, commands: Sequence[Sequence[str]], log: Path
-) -> CommandResult | None:
-    """Run commands until one fails: the result of the last that ran; None without any."""
-    result = None
+) -> list[CommandResult]:
+    """Results of commands, up to the first that fails."""
+    results: list[CommandResult] = []
     for command in commands:
-        result = run(command, log, timeout=job.timeout, environment=_variables())
-        if not result.succeeded:
+        results.append(run(command, log, timeout=job.timeout, environment=_variables()))
+        if not results[-1].succeeded:
             break
-    return result
+    return results
 
 
 def _many_jobs(
@@ -323,14 +324,14 @@ def _many_jobs(
     kept = folder / "traces"
     if (results / "traces").exists():
         shutil.copytree(results / "traces", kept)
-    return _measured(job, record, launched, result, [kept])
+    return _measured(job, record, launched, [result], [kept])
 
 
 def _measured(
     job: PointJob,
     record: PointRecord,
     launched: float,
-    result: CommandResult | None,
+    results: Sequence[CommandResult],
     folders: Sequence[Path],
 ) -> PointRecord:
     jobs = [
@@ -339,17 +340,18 @@ def _measured(
         for path in sorted(folder.rglob("*.json"))
         if path.name == "trace.json" or folder.name == "traces"
     ]
-    text = "" if result is None else result.output
+    text = results[-1].output if results else ""
     failed = len(re.findall(r"^[\d:]{8} failed +\w+", text, re.MULTILINE))
     problem = None
-    if result is None:
+    if not results:
         problem = "there is nothing to read"
-    elif not result.succeeded:
-        problem = _problem(result, job.timeout)
+    elif not results[-1].succeeded:
+        problem = _problem(results[-1], job.timeout)
     return record.model_copy(
         update={
             "launched": launched,
             "stopped": time.time(),
+            "cpu_seconds": sum(result.cpu_seconds for result in results),
             "jobs": tuple(sorted(jobs, key=lambda trace: trace.launched)),
             "attempts": len(jobs) + failed,
             "problem": problem,

@@ -3,7 +3,7 @@
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from agc_pipeline.columnar.traces import JobTrace
-from agc_pipeline.facility.settings import Mode
+from agc_pipeline.facility.settings import Elsewhere, Mode
 from agc_pipeline.settings import Settings
 
 
@@ -98,6 +98,9 @@ class PointRecord(Settings):
         file_bytes: size of each file, where it is known.
         launched: UNIX time at which the command was started.
         stopped: UNIX time at which it ended.
+        cpu_seconds: CPU time of the command and all processes below it.
+        elsewhere: what is no such process: the jobs of a batch system, or the workers of a cluster
+            that a job only connects to; None if all are.
         machine: where it was started.
         jobs: of the histogram stage, with their tasks.
         delivered: by a point that delivers; None for others.
@@ -121,6 +124,8 @@ class PointRecord(Settings):
     file_bytes: dict[str, NonNegativeInt] = Field(default_factory=dict)
     launched: float
     stopped: float
+    cpu_seconds: NonNegativeFloat = 0.0
+    elsewhere: Elsewhere | None
     machine: Machine
     jobs: tuple[JobTrace, ...] = ()
     delivered: Delivered | None = None

@@ -21,6 +21,7 @@ DEFAULT_EXECUTOR = "iterative"
 Mode = Literal["strong", "weak", "cold", "delivery"]
 # In the order of tables.
 MODES: tuple[Mode, ...] = get_args(Mode)
+Elsewhere = Literal["jobs", "workers"]
 # Of the generator.
 Kind = Literal["ttbar", "wjets"]
 _LARGEST = 100_000
@@ -321,6 +322,7 @@ class PointJob(Settings):
         models: folder of models of learned observables; None without.
         scoring: what computes scores; None without.
         options: of Snakemake; None runs one job.
+        elsewhere: see ``records.PointRecord``.
         files_per_job: of each of Snakemake's jobs.
         snakefile: absolute path.
         timeout: seconds.
@@ -344,6 +346,7 @@ class PointJob(Settings):
     models: str | None
     scoring: dict[str, Any] | None
     options: tuple[str, ...] | None
+    elsewhere: Elsewhere | None
     files_per_job: int
     snakefile: str
     timeout: float

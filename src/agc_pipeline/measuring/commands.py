@@ -33,11 +33,13 @@ class CommandResult:
         code: exit status; None after a time-out.
         output: both streams.
         seconds: wall-clock time.
+        cpu_seconds: CPU time of it and all processes below it that were waited for.
     """
 
     code: int | None
     output: str
     seconds: float
+    cpu_seconds: float
 
     @property
     def succeeded(self) -> bool:
@@ -80,6 +82,7 @@ def run(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     started, lineage = time.monotonic(), process.lineage("snakemake")
+    cpu = process.cpu_seconds_of_children()
     # Batch systems end jobs this way, and without a handler nothing below would run.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with log.open("wb") as output:
@@ -101,7 +104,12 @@ def run(
             _kill(command)
             signal.signal(signal.SIGTERM, before)
     text = log.read_text(encoding="utf-8", errors="replace")
-    return CommandResult(code, text, time.monotonic() - started)
+    return CommandResult(
+        code,
+        text,
+        seconds=time.monotonic() - started,
+        cpu_seconds=process.cpu_seconds_of_children() - cpu,
+    )
 
 
 def _begin(command: "subprocess.Popen[bytes]") -> None:

@@ -41,7 +41,13 @@ def measured() -> Iterator[None]:
 def cpu_seconds() -> float:
     """CPU time of this process and of those that it started and waited for."""
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    return times.user + times.system + cpu_seconds_of_children()
+
+
+def cpu_seconds_of_children() -> float:
+    """CPU time of the processes that this one started and waited for, and of theirs."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def _memory_mb() -> float:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agc_pipeline.columnar.settings import SchedulerDask
 from agc_pipeline.errors import ConfigurationError
-from agc_pipeline.facility.settings import PointJob
+from agc_pipeline.facility.settings import Elsewhere, PointJob
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.formatting import duration
 from agc_pipeline.measuring.commands import ALL_CORES, locked
@@ -68,6 +68,9 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
         # It has the workers that it has.
         dask = execution.dask.model_copy(update={"limit": taken.workers})
         execution = execution.model_copy(update={"dask": dask})
+    elsewhere: Elsewhere | None = "workers" if execution.elsewhere else None
+    if plan.jobs_elsewhere(point):
+        elsewhere = "jobs"
     return PointJob(
         name=point,
         failures=plan.failures(point),
@@ -87,6 +90,7 @@ def configure(plan: "FacilityPlan", point: str) -> PointJob:
         models=inner.models_folder,
         scoring=None if scoring is None else scoring.model_dump(mode="json"),
         options=options,
+        elsewhere=elsewhere,
         files_per_job=settings.files_per_job,
         snakefile=str(plan.project / "Snakefile"),
         timeout=settings.timeout,
