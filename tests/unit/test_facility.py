@@ -1151,7 +1151,12 @@ def test_a_batch_system_that_is_not_there_is_told_before_any_point(
     assert "submit node" in error.value.remedy
     sinfo.write_text("#!/bin/sh\necho slurm 26.05\n")
     made = written(path, executors={"slurm": executor})
-    assert facility_point.configure(made, "slurm+local+strong+00001+0").executor == "slurm"
+    job = facility_point.configure(made, "slurm+local+strong+00001+0")
+    assert job.executor == "slurm"
+    # What the command does not have below it, and so not in its CPU time.
+    assert job.elsewhere == ("jobs" if "snakemake" in executor else "workers")
+    here = written(path, executors={"here": {"snakemake": ["--cores", "{workers}"]}})
+    assert facility_point.configure(here, "here+local+strong+00001+0").elsewhere is None
 
 
 @pytest.mark.parametrize(
