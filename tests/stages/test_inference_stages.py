@@ -290,7 +290,7 @@ def report(folder: Path) -> str | None:
 
 
 def test_extras_that_fail_end_no_run(tmp_path: Path) -> None:
-    # A name for a channel, and none for a file; and a keyword that HEPData has no room for.
+    # A keyword that HEPData has no room for.
     content = spec(("x" * 300, [55.0], sample("s", [50.0], ("mu", *MU))))
     assert reproduce(tmp_path, content) is None
     assert fit(tmp_path) is None
@@ -299,13 +299,11 @@ def test_extras_that_fail_end_no_run(tmp_path: Path) -> None:
     assert preserve(tmp_path, keywords={"phrases": ["y" * 200]}) is None
     record = read_json(tmp_path / "preservation.json")
     missing = {entry["part"]: entry["reason"] for entry in record["missing"]}
-    assert list(missing) == ["HistFactory XML", "HEPData tables"]
-    assert "File name too long" in missing["HistFactory XML"]
+    assert list(missing) == ["HEPData tables"]
     assert "not a valid submission: submission.yaml" in missing["HEPData tables"]
     unpacked(tmp_path / "hepdata.tar.gz", tmp_path / "hepdata")
-    for name, reason in zip(("histfactory", "hepdata"), missing.values(), strict=True):
-        (told,) = (tmp_path / name).iterdir()
-        assert reason in told.read_text()
+    (told,) = (tmp_path / "hepdata").iterdir()
+    assert missing["HEPData tables"] in told.read_text()
     assert report(tmp_path) is None
     text = html.unescape((tmp_path / "report.html").read_text())
     for part, reason in missing.items():
