@@ -249,6 +249,9 @@ def test_workers_for_which_there_is_nothing_to_do() -> None:
     assert told.limit == "stragglers"
     assert "There are 2 chunks: 6 of the 8 workers have none." in told.text
     assert "have none" not in limits.verdict([point(chunks, workers=2)], None).text
+    # Files without events have headers, and no chunks.
+    header = task(1.0, {"open": seconds(0.5)}, kind="header")
+    assert "have none" not in limits.verdict([point([header])], None).text
 
 
 def test_a_slow_round_makes_no_worker_slow() -> None:

@@ -18,7 +18,7 @@ from matplotlib.ticker import (
 
 from agc_pipeline.columnar.traces import Task
 from agc_pipeline.facility import measures
-from agc_pipeline.facility.limits import LIMITS
+from agc_pipeline.facility.limits import LIMITS, by_limit
 from agc_pipeline.facility.measures import Measures
 from agc_pipeline.facility.predictions import Prediction
 from agc_pipeline.facility.records import PointRecord
@@ -231,7 +231,7 @@ def shares(named: Mapping[str, Measures]) -> Figure:
         axes = figure.subplots()
         for row, one in enumerate(named.values()):
             left = 0.0
-            for name, width in by_limit(one).items():
+            for name, width in by_limit(one.shares).items():
                 label = name if row == 0 else None
                 axes.barh(row, width, left=left, height=0.7, color=_LIMITS[name], label=label)
                 left += width
@@ -243,11 +243,6 @@ def shares(named: Mapping[str, Measures]) -> Figure:
         axes.set_xlabel("share of the core seconds")
         figure.legend(loc="outside upper center", ncols=-(-len(LIMITS) // 2), fontsize=_LEGEND)
     return figure
-
-
-def by_limit(one: Measures) -> dict[str, float]:
-    """The share of the core seconds of each limit, which is the sum of those of its parts."""
-    return {name: sum(one.shares[part] for part in parts) for name, parts in LIMITS.items()}
 
 
 def timeline(point: PointRecord) -> Figure:

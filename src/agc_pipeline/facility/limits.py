@@ -1,7 +1,7 @@
 """What limits a facility: the largest share of the time, and what is slower than its like."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, median
 from typing import Literal, NamedTuple
 
@@ -125,7 +125,7 @@ def verdict(points: Sequence[PointRecord], law: Law | None) -> Verdict:
     top = [point for point in warm if point.workers == largest]
     # As one would run it: the same files, if that was measured.
     top = [point for point in top if point.mode == "strong"] or top
-    shares = [limits(point) for point in top]
+    shares = [by_limit(measures.shares(point)) for point in top]
     order = [max(one, key=lambda name: one[name]) for one in shares]
     limit = max(LIMITS, key=lambda name: mean(one[name] for one in shares))
     certainty = _certainty(shares, limit, order.count(limit) / len(order))
@@ -151,9 +151,12 @@ def verdict(points: Sequence[PointRecord], law: Law | None) -> Verdict:
     return found.model_copy(update={"text": _text(found, top, shares, law)})
 
 
-def limits(point: PointRecord) -> dict[str, float]:
-    """Share of the core seconds of each of ``LIMITS``."""
-    shares = measures.of(point).shares
+def by_limit(shares: Mapping[str, float]) -> dict[str, float]:
+    """The share of the core seconds of each of ``LIMITS``, which is the sum of those of its parts.
+
+    Args:
+        shares: each of ``measures.SHARES``.
+    """
     return {name: sum(shares[part] for part in parts) for name, parts in LIMITS.items()}
 
 
@@ -280,17 +283,18 @@ def _text(
         f"{_capital(_title(found.limit, places))} took {share.value:.0%}{interval} of the time of "
         f"{found.workers} {plural('worker', found.workers)}: {certainty}."
     ]
-    pieces = min((p.number, p.kind) for p in map(measures.pieces, top) if p is not None)
-    if pieces[0] < found.workers:
-        number, kind = pieces
+    # A point of files without events has no pieces.
+    pieces = [p for p in map(measures.pieces, top) if p is not None]
+    fewest = min(pieces, key=lambda p: p.number, default=None)
+    if fewest is not None and fewest.number < found.workers:
         sentences.append(
-            f"There are {number} {plural(kind, number)}: {found.workers - number} of the "
-            f"{found.workers} workers have none."
+            f"There are {fewest.number} {plural(fewest.kind, fewest.number)}: "
+            f"{found.workers - fewest.number} of the {found.workers} workers have none."
         )
-    failed = [measures.of(point).failed_attempts for point in top]
-    if any(failed):
+    failed = sum(task.failed_attempts for task in measures.tasks_of(top))
+    if failed:
         sentences.append(
-            f"{sum(failed)} {plural('attempt', sum(failed))} to read failed in {len(top)} "
+            f"{failed} {plural('attempt', failed)} to read failed in {len(top)} "
             f"{plural('repetition', len(top))}, which took "
             f"{mean(one['failed reads'] for one in shares):.0%} of the time."
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agc_pipeline.facility import figures, measures
+from agc_pipeline.facility.limits import by_limit
 from agc_pipeline.facility.measures import SHARES, Facts, Measures
 from agc_pipeline.facility.records import PointRecord, Work
 from agc_pipeline.facility.summary import (
@@ -276,7 +277,7 @@ def _bars(gallery: Gallery, series: Sequence[Series]) -> list[Picture]:
             caption="Where the time of all workers went; of repetitions, the one with the median "
             f"time.{part}",
             alternative="Shares of the core seconds of each point",
-            numbers={name: figures.by_limit(one) for name, one in bars.items()},
+            numbers={name: by_limit(one.shares) for name, one in bars.items()},
         )
     ]
 
