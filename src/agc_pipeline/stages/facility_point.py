@@ -9,7 +9,7 @@ from agc_pipeline.errors import ConfigurationError
 from agc_pipeline.facility.settings import Elsewhere, PointJob
 from agc_pipeline.files import read_record, write_json
 from agc_pipeline.formatting import duration
-from agc_pipeline.measuring.commands import ALL_CORES, locked
+from agc_pipeline.measuring.commands import ALL_CORES, count_failure, locked
 from agc_pipeline.provenance import digest
 from agc_pipeline.stages import histogram
 from agc_pipeline.stages.description import Options, Stage, has_threads, never, reads, uses, writes
@@ -116,7 +116,6 @@ def run(settings: PointJob, options: PointOptions) -> None:
     """Take the point, and write its record."""
     from agc_pipeline.facility import point
     from agc_pipeline.facility.records import InputRecord
-    from agc_pipeline.measuring.commands import count_failure
 
     # One whose workflow was killed may still run, and ends before this one starts; so do others
     # where Snakemake counts no cores, as it does for batch systems.
